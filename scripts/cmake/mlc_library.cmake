@@ -1,0 +1,28 @@
+# mlc_warnings(TARGET): the warnings that all code of this project is held to.
+function(mlc_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Werror)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(${target} PRIVATE -Wno-restrict)  # GCC bug 105651: false for "a" + string
+  endif()
+endfunction()
+
+# mlc_library(NAME SOURCES a.cpp ... DEPS mlc_base ... LIBS fmt::fmt ...)
+# One folder under lib/mlc, one static library: mlc_NAME, warnings as errors, includes from lib/.
+function(mlc_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_library(mlc_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(mlc_${name} PUBLIC ${CMAKE_SOURCE_DIR}/lib)
+  target_link_libraries(mlc_${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_LIBS})
+  mlc_warnings(mlc_${name})
+endfunction()
+
+# mlc_unit_test(FOLDER SOURCES a_test.cpp ... DEPS mlc_... LIBS ...): one Catch2 program per folder of lib/mlc.
+function(mlc_unit_test folder)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_executable(test_${folder} ${ARG_SOURCES})
+  target_include_directories(test_${folder} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit)
+  target_link_libraries(test_${folder} PRIVATE mlc_catch_main ${ARG_DEPS} ${ARG_LIBS})
+  target_compile_definitions(test_${folder} PRIVATE MLC_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  mlc_warnings(test_${folder})
+  add_test(NAME unit_${folder} COMMAND test_${folder})
+endfunction()
