@@ -1,0 +1,12 @@
+// Shell patterns for tensor keys.
+#pragma once
+
+#include <string_view>
+
+namespace mlc {
+
+/// Whether all of TEXT matches PATTERN: `*` any run (dots included), `?` one character, `[a-z]` and
+/// `[!a-z]` classes, `\` quotes the next character. Linear in practice, O(len * len) at worst.
+bool glob_match(std::string_view pattern, std::string_view text);
+
+}  // namespace mlc

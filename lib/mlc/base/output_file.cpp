@@ -1,0 +1,325 @@
+#include "mlc/base/output_file.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace mlc {
+namespace {
+
+// Names that a signal handler must unlink. Fixed slots, so that the handler needs no lock: a slot
+// is taken by setting `used`, and its text is complete before `live` is set.
+struct PendingName {
+  std::atomic<bool> used{false};
+  std::atomic<bool> live{false};
+  std::array<char, PATH_MAX> path{};
+};
+std::array<PendingName, 64> pending_names;
+
+void remember_pending(const std::string& path) {
+  if (path.size() >= PATH_MAX) return;
+  for (PendingName& slot : pending_names) {
+    if (slot.used.exchange(true)) continue;
+    std::memcpy(slot.path.data(), path.c_str(), path.size() + 1);
+    slot.live = true;
+    return;
+  }
+}
+
+void forget_pending(const std::string& path) {
+  for (PendingName& slot : pending_names) {
+    if (!slot.live || path != slot.path.data()) continue;
+    slot.live = false;
+    slot.used = false;
+    return;
+  }
+}
+
+constexpr size_t kCollect = size_t{1} << 20U;  // small writes are collected up to this
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+constexpr int kTempNames = 16;  // so many processes may write one path at the same time
+
+/// FOLDER/.NAME.mlc-N.tmp
+std::string temp_name(const std::string& path, int n) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  return folder + "." + name.substr(0, 180) + ".mlc-" + std::to_string(n) + ".tmp";
+}
+
+/// Unlinks a temporary whose owner is dead: one that nobody holds a lock on. Whatever else has that
+/// name stays.
+void remove_stale(const std::string& temp) {
+  struct stat st {};
+  if (lstat(temp.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid()) return;
+  int fd = ::open(temp.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) fd = ::open(temp.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return;
+  struct stat locked {};
+  // Looked up again: its owner may have renamed it and gone before the lock.
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &locked) == 0 &&
+      lstat(temp.c_str(), &st) == 0 && st.st_ino == locked.st_ino && st.st_dev == locked.st_dev) {
+    ::unlink(temp.c_str());
+  }
+  ::close(fd);
+}
+
+Result<std::string> resolve_link(const std::string& path) {
+  struct stat st {};
+  if (lstat(path.c_str(), &st) != 0 || !S_ISLNK(st.st_mode)) return path;
+  std::array<char, PATH_MAX> real{};
+  if (realpath(path.c_str(), real.data()) != nullptr) return std::string(real.data());
+  return write_failed("is a symbolic link that leads nowhere", errno).in_file(path);
+}
+
+Error exists_already(const std::string& path) {
+  return Error(ErrorKind::exists, "exists already", "--force replaces it").in_file(path);
+}
+
+unsigned default_mode() {
+  const mode_t mask = umask(0);
+  umask(mask);
+  return 0666U & ~mask;
+}
+
+}  // namespace
+
+void remove_pending_outputs() {
+  for (PendingName& slot : pending_names) {
+    if (slot.live.exchange(false)) ::unlink(slot.path.data());
+  }
+}
+
+Status sync_parent_folder(const std::string& path) {
+  const int fd = ::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return write_failed("cannot open the folder of the output", errno).in_file(path);
+  const int rc = fsync(fd);
+  const int error = errno;
+  ::close(fd);
+  // Some network file systems cannot sync a folder; they order renames themselves.
+  if (rc != 0 && error != EINVAL)
+    return write_failed("cannot sync the folder", error).in_file(path);
+  return {};
+}
+
+Result<OutputFile> OutputFile::create(const std::string& path, const OutputOptions& options) {
+  OutputFile out;
+  MLC_TRY(out.path_, resolve_link(path));
+  out.options_ = options;
+  struct stat st {};
+  unsigned mode = options.mode != 0 ? options.mode : default_mode();
+  if (stat(out.path_.c_str(), &st) == 0) {
+    if (S_ISDIR(st.st_mode)) {
+      return Error(ErrorKind::usage, "is a folder; the output must be a file").in_file(path);
+    }
+    if (!S_ISREG(st.st_mode)) {
+      return Error(ErrorKind::usage, "is not a regular file; mlc writes regular files only")
+          .in_file(path);
+    }
+    if (!options.replace) return exists_already(path);
+    out.replaces_ = true;
+    if (options.mode == 0) mode = st.st_mode & 07777U;
+    if (access(out.path_.c_str(), W_OK) != 0) {
+      return write_failed("cannot replace it", errno).in_file(path);
+    }
+  }
+  remove_stale(temp_name(out.path_, 0));
+  const std::string folder = folder_of(out.path_);
+  // An unnamed file gets its name through /proc.
+  const bool can_name = access("/proc/self/fd", X_OK) == 0;
+  errno = EOPNOTSUPP;
+  if (can_name) out.fd_ = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (out.fd_ < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT) &&
+      access(folder.c_str(), F_OK) == 0) {
+    MLC_CHECK(out.create_named());
+  } else if (out.fd_ < 0) {
+    return write_failed("cannot create a file in its folder", errno).in_file(path);
+  } else {
+    flock(out.fd_, LOCK_EX | LOCK_NB);  // for the moment in which it has a temporary name
+  }
+  if (fchmod(out.fd_, mode) != 0) return write_failed("cannot set its mode", errno).in_file(path);
+  return out;
+}
+
+Status OutputFile::create_named() {
+  for (int n = 0; n < kTempNames; ++n) {
+    const std::string temp = temp_name(path_, n);
+    remove_stale(temp);
+    fd_ = ::open(temp.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd_ < 0 && errno == EEXIST) continue;
+    if (fd_ < 0) return write_failed("cannot create a file in its folder", errno).in_file(path_);
+    flock(fd_, LOCK_EX);
+    // Another process may have taken it for a stale one before the lock.
+    struct stat st {};
+    if (fstat(fd_, &st) == 0 && st.st_nlink > 0) {
+      temp_path_ = temp;
+      remember_pending(temp_path_);
+      return {};
+    }
+    ::close(fd_);
+    fd_ = -1;
+  }
+  return write_failed("cannot create a temporary file beside it", EEXIST).in_file(path_);
+}
+
+Status OutputFile::give_temp_name() {
+  const std::string source = "/proc/self/fd/" + std::to_string(fd_);
+  for (int n = 0; n < kTempNames; ++n) {
+    temp_path_ = temp_name(path_, n);
+    remove_stale(temp_path_);
+    if (linkat(AT_FDCWD, source.c_str(), AT_FDCWD, temp_path_.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+      remember_pending(temp_path_);
+      return {};
+    }
+    if (errno != EEXIST) break;
+  }
+  const int error = errno;
+  temp_path_.clear();
+  return write_failed("cannot name the output", error).in_file(path_);
+}
+
+OutputFile::OutputFile(OutputFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      temp_path_(std::exchange(other.temp_path_, {})),
+      fd_(std::exchange(other.fd_, -1)),
+      replaces_(other.replaces_),
+      options_(other.options_),
+      position_(other.position_),
+      pending_(std::move(other.pending_)) {}
+
+OutputFile::~OutputFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!temp_path_.empty()) {
+    ::unlink(temp_path_.c_str());
+    forget_pending(temp_path_);
+  }
+}
+
+Status OutputFile::write_at(uint64_t offset, Bytes bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return write_failed("cannot write", n < 0 ? errno : EIO).in_file(path_);
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+Status OutputFile::flush() {
+  if (pending_.empty()) return {};
+  MLC_CHECK(write_at(position_ - pending_.size(), mlc::as_bytes(pending_)));
+  pending_.clear();
+  return {};
+}
+
+Status OutputFile::write(Bytes bytes) {
+  if (pending_.size() + bytes.size() > kCollect) MLC_CHECK(flush());
+  if (bytes.size() < kCollect / 8) {
+    pending_.append(as_text(bytes));
+  } else {
+    MLC_CHECK(flush());
+    MLC_CHECK(write_at(position_, bytes));
+  }
+  position_ += bytes.size();
+  return {};
+}
+
+Status OutputFile::skip(uint64_t count) {
+  MLC_CHECK(flush());
+  position_ += count;
+  return {};
+}
+
+Status OutputFile::write_zeros(uint64_t count) {
+  static constexpr std::array<std::byte, 4096> kZeros{};
+  while (count > 0) {
+    const auto n = static_cast<size_t>(std::min<uint64_t>(count, kZeros.size()));
+    MLC_CHECK(write(Bytes(kZeros).first(n)));
+    count -= n;
+  }
+  return {};
+}
+
+Status OutputFile::copy_from(const InputFile& input, uint64_t offset, uint64_t length) {
+  MLC_CHECK(flush());
+  auto in = static_cast<off_t>(offset);
+  auto out = static_cast<off_t>(position_);
+  uint64_t left = length;
+  while (left > 0) {
+    // 1 GiB a call keeps Ctrl-C responsive and stays below the kernel's limit.
+    const auto ask = static_cast<size_t>(std::min<uint64_t>(left, uint64_t{1} << 30));
+    const ssize_t n = copy_file_range(input.fd(), &in, fd_, &out, ask, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EXDEV || errno == ENOSYS || errno == EOPNOTSUPP || errno == EINVAL))
+      break;
+    if (n < 0) return write_failed("cannot copy data into it", errno).in_file(path_);
+    if (n == 0) return corrupt("the file shrank while it was read").in_file(input.path());
+    left -= static_cast<uint64_t>(n);
+  }
+  // Different file systems: through memory.
+  std::string buffer(static_cast<size_t>(std::min<uint64_t>(left, uint64_t{1} << 20)), '\0');
+  while (left > 0) {
+    const auto n = static_cast<size_t>(std::min<uint64_t>(left, buffer.size()));
+    const auto block = std::span(buffer).first(n);
+    MLC_CHECK(input.read_at(static_cast<uint64_t>(in), std::as_writable_bytes(block)));
+    MLC_CHECK(write_at(static_cast<uint64_t>(out), std::as_bytes(block)));
+    in += static_cast<off_t>(n);
+    out += static_cast<off_t>(n);
+    left -= n;
+  }
+  position_ += length;
+  return {};
+}
+
+Status OutputFile::publish() {
+  MLC_CHECK(flush());
+  const bool durable = replaces_ || options_.sync;
+  if (durable && fsync(fd_) != 0)
+    return write_failed("cannot sync it to disk", errno).in_file(path_);
+
+  // Network file systems report a full disk only when a descriptor is closed.
+  const int copy = dup(fd_);
+  if (copy < 0 || ::close(copy) != 0) return write_failed("cannot write", errno).in_file(path_);
+
+  int rc = 0;
+  if (temp_path_.empty() && !replaces_) {
+    const std::string source = "/proc/self/fd/" + std::to_string(fd_);
+    rc = linkat(AT_FDCWD, source.c_str(), AT_FDCWD, path_.c_str(), AT_SYMLINK_FOLLOW);
+  } else {
+    // linkat cannot replace, so the file gets a sibling name for the moment before the rename.
+    if (temp_path_.empty()) MLC_CHECK(give_temp_name());
+    const unsigned flags = replaces_ ? 0 : RENAME_NOREPLACE;
+    rc = renameat2(AT_FDCWD, temp_path_.c_str(), AT_FDCWD, path_.c_str(), flags);
+    if (rc != 0 && errno == EINVAL && !replaces_) {
+      rc = link(temp_path_.c_str(), path_.c_str());  // no RENAME_NOREPLACE here
+      if (rc == 0) ::unlink(temp_path_.c_str());
+    }
+    if (rc == 0) {
+      forget_pending(temp_path_);
+      temp_path_.clear();
+    }
+  }
+  if (rc != 0 && errno == EEXIST) return exists_already(path_);
+  if (rc != 0) return write_failed("cannot give the output its name", errno).in_file(path_);
+  if (durable) MLC_CHECK(sync_parent_folder(path_));
+  return {};
+}
+
+}  // namespace mlc

@@ -1,0 +1,85 @@
+// Writing files so that what existed is never at risk.
+//
+// An OutputFile has no name until publish(): it is an unnamed O_TMPFILE in the target's folder, so
+// neither an error nor kill -9 leaves anything behind. Replacing an existing file: data and folder
+// are synced, and the name moves by rename, so a reader sees the old or the new content whole. A
+// path that did not exist is not synced unless asked for.
+//
+// Two cases need a sibling ".NAME.mlc-N.tmp": a file system without O_TMPFILE, for the whole time,
+// and a replacement, between naming the file and renaming it, because Linux has no call that does
+// both. The destructor and remove_pending_outputs() remove it. kill -9 leaves it there; the next
+// OutputFile for the same path takes it away. Its owner holds a lock (flock) on it, so that a
+// living one keeps it.
+#pragma once
+
+#include "mlc/base/bytes.h"
+#include "mlc/base/file.h"
+#include "mlc/base/result.h"
+
+#include <cstdint>
+#include <string>
+
+namespace mlc {
+
+struct OutputOptions {
+  bool replace = false;  // --force: an existing file may be replaced
+  bool sync = false;     // --sync: fsync also where nothing is replaced
+  unsigned mode = 0;     // permission bits; 0: those of the replaced file, else 0666 less umask
+};
+
+class OutputFile {
+ public:
+  /// Errors: exists (without replace), write_failed. PATH must not be a directory. A symbolic link
+  /// at PATH is followed, so that the link stays and its target is replaced.
+  static Result<OutputFile> create(const std::string& path, const OutputOptions& options);
+  ~OutputFile();
+  OutputFile(OutputFile&& other) noexcept;
+  OutputFile& operator=(OutputFile&&) = delete;
+
+  const std::string& path() const { return path_; }
+  /// Bytes written so far by the sequential calls, which collect small pieces into one write; also
+  /// where the next one writes.
+  uint64_t position() const { return position_; }
+
+  Status write(Bytes bytes);
+  Status write(std::string_view text) { return write(as_bytes(text)); }
+  /// Zeros up to COUNT.
+  Status write_zeros(uint64_t count);
+  /// The range of INPUT, moved by the kernel where it can (copy_file_range, reflink), so that no
+  /// byte of it enters this process.
+  Status copy_from(const InputFile& input, uint64_t offset, uint64_t length);
+  /// Positional write, which does not move position(). Thread-safe.
+  Status write_at(uint64_t offset, Bytes bytes);
+  /// Moves position() forward over a range that write_at() fills.
+  Status skip(uint64_t count);
+
+  int fd() const { return fd_; }
+
+  /// Hands collected pieces to the kernel. Needed before anyone reads through fd().
+  Status flush();
+  /// Gives the file its name. Nothing is visible at path() before. After an error nothing changed,
+  /// unless syncing the folder failed, which comes last: then the new file is there, but a crash of
+  /// the machine may bring the old one back.
+  Status publish();
+
+ private:
+  OutputFile() = default;
+  Status create_named();
+  Status give_temp_name();
+
+  std::string path_;
+  std::string temp_path_;  // empty while the file has no name
+  int fd_ = -1;
+  bool replaces_ = false;
+  OutputOptions options_;
+  uint64_t position_ = 0;
+  std::string pending_;  // the last bytes before position_, not written yet
+};
+
+/// Unlinks every named temporary of this process. Async-signal-safe, for handlers that end it.
+void remove_pending_outputs();
+
+/// fsync of the folder that holds PATH, so that a rename in it survives a crash.
+Status sync_parent_folder(const std::string& path);
+
+}  // namespace mlc
