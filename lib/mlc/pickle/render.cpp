@@ -1,0 +1,299 @@
+#include "mlc/pickle/render.h"
+
+#include "mlc/base/text.h"
+#include "mlc/pickle/python_literals.h"
+#include "mlc/pickle/text_values.h"
+
+#include <algorithm>
+
+namespace mlc::pickle {
+namespace {
+
+constexpr size_t kMaxDepth = 200;        // of the recursion below, whatever the options say
+constexpr size_t kMaxIntegerBytes = 64;  // of an integer that is shown in full
+constexpr std::string_view kMore = "...";
+
+class Renderer {
+ public:
+  Renderer(const Graph& graph, const RenderOptions& options) : graph_(graph), options_(options) {}
+
+  std::string run(NodeId root) {
+    value(root);
+    return std::move(out_);
+  }
+
+ private:
+  void value(NodeId id);
+  void container(NodeId id);
+  void bytes(std::string_view bytes);
+  void big_integer(std::string_view bytes);
+  void name(NodeId global);
+  void object(NodeId id);
+  bool known_call(NodeId id);
+  void plain_call(NodeId id);
+  void persistent(NodeId id);
+  void keywords(const std::vector<Entry>& entries);
+  void fields(NodeId state);
+
+  // Writes "a, b, ..." between the brackets; SHOW shows one item.
+  template <class Items, class Show>
+  void list(const Items& items, Show show);
+  void values(std::span<const NodeId> items) {
+    list(items, [this](NodeId item) { value(item); });
+  }
+  void pairs(std::span<const Entry> entries);
+  void separate();
+
+  const Graph& graph_;
+  const RenderOptions& options_;
+  size_t shown_ = 0;
+  std::vector<NodeId> path_;
+  std::string out_;
+};
+
+// A comma, unless nothing stands before.
+void Renderer::separate() {
+  if (!out_.ends_with('(') && !out_.ends_with('[') && !out_.ends_with('{')) out_ += ", ";
+}
+
+template <class Items, class Show>
+void Renderer::list(const Items& items, Show show) {
+  for (const auto& item : items) {
+    separate();
+    if (shown_ >= options_.max_nodes) {
+      out_ += kMore;
+      return;
+    }
+    show(item);
+  }
+}
+
+void Renderer::pairs(std::span<const Entry> entries) {
+  out_ += '{';
+  list(entries, [this](const Entry& entry) {
+    value(entry.first);
+    out_ += ": ";
+    value(entry.second);
+  });
+  out_ += '}';
+}
+
+void Renderer::bytes(std::string_view bytes) {
+  const std::string_view shown = bytes.substr(0, options_.max_text);
+  std::string latin = python_text(latin1_to_utf8(shown));
+  out_ += 'b';
+  for (size_t i = 0; i < latin.size(); ++i) {  // U+00A0 to U+00FF are left: C2 A0 to C3 BF
+    const auto c = static_cast<unsigned char>(latin[i]);
+    if (c < 0x80) {
+      out_ += latin[i];
+      continue;
+    }
+    const auto code = static_cast<unsigned>((c & 0x03U) << 6U | (latin[++i] & 0x3F));
+    out_ += "\\x";
+    out_ += "0123456789abcdef"[code >> 4U];
+    out_ += "0123456789abcdef"[code & 0xFU];
+  }
+  if (shown.size() < bytes.size()) out_ += kMore;
+}
+
+void Renderer::big_integer(std::string_view bytes) {
+  if (bytes.size() <= kMaxIntegerBytes) {
+    out_ += big_integer_to_decimal(bytes);
+  } else {
+    out_ += "<integer of " + plural(bytes.size(), "byte") + ">";
+  }
+}
+
+void Renderer::name(NodeId global) {
+  const std::string_view module = graph_.global_module(global);
+  const bool builtin = module == "builtins" || module == "__builtin__";
+  out_ += printable(builtin ? std::string(graph_.global_name(global)) : graph_.global_path(global));
+}
+
+void Renderer::value(NodeId id) {
+  if (shown_ >= options_.max_nodes) {
+    out_ += kMore;
+    return;
+  }
+  ++shown_;
+  switch (graph_.kind(id)) {
+    case NodeKind::none:
+      out_ += "None";
+      return;
+    case NodeKind::boolean:
+      out_ += graph_.boolean(id) ? "True" : "False";
+      return;
+    case NodeKind::integer:
+      out_ += std::to_string(graph_.integer(id));
+      return;
+    case NodeKind::big_integer:
+      return big_integer(graph_.text(id));
+    case NodeKind::real:
+      out_ += python_float(graph_.real(id));
+      return;
+    case NodeKind::text:
+      out_ += python_text(graph_.text(id), options_.max_text);
+      return;
+    case NodeKind::old_string:
+      if (!is_utf8(graph_.text(id))) return bytes(graph_.text(id));
+      out_ += python_text(graph_.text(id), options_.max_text);
+      return;
+    case NodeKind::bytes:
+      return bytes(graph_.text(id));
+    case NodeKind::bytearray:
+      out_ += "bytearray(";
+      bytes(graph_.text(id));
+      out_ += ')';
+      return;
+    case NodeKind::global:
+      return name(id);
+    case NodeKind::tensor:
+      out_ += "<tensor " + std::to_string(graph_.tensor(id)) + ">";
+      return;
+    default:
+      break;
+  }
+  const bool inside_itself = std::ranges::find(path_, id) != path_.end();
+  if (inside_itself || path_.size() >= std::min(options_.max_depth, kMaxDepth)) {
+    out_ += kMore;
+    return;
+  }
+  path_.push_back(id);
+  container(id);
+  path_.pop_back();
+}
+
+void Renderer::container(NodeId id) {
+  switch (graph_.kind(id)) {
+    case NodeKind::tuple:
+      out_ += '(';
+      values(graph_.tuple(id));
+      out_ += graph_.tuple(id).size() == 1 ? ",)" : ")";
+      return;
+    case NodeKind::list:
+      out_ += '[';
+      values(graph_.list(id));
+      out_ += ']';
+      return;
+    case NodeKind::set:
+    case NodeKind::frozenset: {
+      const bool frozen = graph_.is(id, NodeKind::frozenset);
+      const bool empty = graph_.list(id).empty();
+      out_ += empty ? (frozen ? "frozenset(" : "set(") : (frozen ? "frozenset({" : "{");
+      values(graph_.list(id));
+      out_ += empty ? ")" : (frozen ? "})" : "}");
+      return;
+    }
+    case NodeKind::dict:
+      return pairs(graph_.dict(id));
+    case NodeKind::persistent:
+      return persistent(id);
+    default:
+      return object(id);
+  }
+}
+
+// The storages of PyTorch: ('storage', type, key, location, count).
+void Renderer::persistent(NodeId id) {
+  const NodeId inner = graph_.persistent_id(id);
+  out_ += '<';
+  if (graph_.is(inner, NodeKind::tuple) && graph_.tuple(inner).size() >= 3 &&
+      graph_.is(graph_.tuple(inner)[1], NodeKind::global) &&
+      graph_.is(graph_.tuple(inner)[2], NodeKind::text)) {
+    name(graph_.tuple(inner)[1]);
+    const std::string_view key = graph_.text(graph_.tuple(inner)[2]);
+    out_ += ' ' + printable(key.substr(0, options_.max_text));
+  } else {
+    out_ += "persistent ";
+    value(inner);
+  }
+  out_ += '>';
+}
+
+// Calls that stand for a literal: bytes, sets and old objects of protocol 2.
+bool Renderer::known_call(NodeId id) {
+  const auto args = graph_.tuple(graph_.args(id));
+  if (graph_.is_call_of(id, "_codecs", "encode") && args.size() == 2 &&
+      graph_.is(args[0], NodeKind::text)) {
+    const auto raw = utf8_to_latin1(graph_.text(args[0]));
+    if (raw) bytes(*raw);
+    return raw.has_value();
+  }
+  const bool set =
+      graph_.is_call_of(id, "__builtin__", "set") || graph_.is_call_of(id, "builtins", "set");
+  if (set && args.size() == 1 && graph_.is(args[0], NodeKind::list) &&
+      !graph_.list(args[0]).empty()) {
+    out_ += '{';
+    values(graph_.list(args[0]));
+    out_ += '}';
+    return true;
+  }
+  return false;
+}
+
+void Renderer::object(NodeId id) {
+  if (graph_.is(graph_.args(id), NodeKind::tuple) && known_call(id)) return;
+  plain_call(id);
+}
+
+void Renderer::keywords(const std::vector<Entry>& entries) {
+  list(entries, [this](const Entry& entry) {
+    if (graph_.is(entry.first, NodeKind::text)) {
+      ++shown_;
+      out_ += printable(graph_.text(entry.first).substr(0, options_.max_text));
+    } else {
+      value(entry.first);
+    }
+    out_ += '=';
+    value(entry.second);
+  });
+}
+
+// A state: a dict of attributes, or anything that only the class understands.
+void Renderer::fields(NodeId state) {
+  if (graph_.is(state, NodeKind::dict)) return keywords(graph_.dict(state));
+  separate();
+  out_ += "state=";
+  value(state);
+}
+
+void Renderer::plain_call(NodeId id) {
+  const NodeId callable = graph_.callable(id);
+  auto args = graph_.sequence(graph_.args(id));
+  const bool old_style = graph_.is_call_of(id, "copy_reg", "_reconstructor") ||
+                         graph_.is_call_of(id, "copyreg", "_reconstructor");
+  if (old_style && args.size() == 3) {
+    value(args[0]);  // the class; its base and the base's value are object and None
+    args = {};
+  } else if (graph_.is(callable, NodeKind::global) &&
+             graph_.global_module(callable) == "collections") {
+    out_ += printable(graph_.global_name(callable));
+  } else {
+    value(callable);
+  }
+  out_ += '(';
+  values(args);
+  if (const NodeId extra = graph_.keyword_args(id); extra != kNoNode) keywords(graph_.dict(extra));
+  if (const ObjectContent* content = graph_.content(id); content != nullptr) {
+    if (!content->appended.empty()) {
+      separate();
+      out_ += '[';
+      values(content->appended);
+      out_ += ']';
+    }
+    if (!content->items.empty()) {
+      separate();
+      pairs(content->items);
+    }
+    if (content->state != kNoNode) fields(content->state);
+  }
+  out_ += ')';
+}
+
+}  // namespace
+
+std::string render(const Graph& graph, NodeId root, const RenderOptions& options) {
+  return Renderer(graph, options).run(root);
+}
+
+}  // namespace mlc::pickle

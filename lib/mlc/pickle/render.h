@@ -1,0 +1,22 @@
+// A short look at a value, written as Python would show it: {'lr': 0.001, 'betas': (0.9, 0.999)},
+// argparse.Namespace(lr=0.1), <torch.FloatStorage 0>. For people: not meant to be read back.
+#pragma once
+
+#include "mlc/pickle/graph.h"
+
+#include <cstddef>
+#include <string>
+
+namespace mlc::pickle {
+
+struct RenderOptions {
+  size_t max_nodes = 200;  // values shown in all, whatever is shared or repeated
+  size_t max_depth = 20;   // containers inside one another
+  size_t max_text = 80;    // bytes of one text, before escaping
+};
+
+/// One line, harmless on a terminal whatever the pickle holds. What goes beyond the options, and a
+/// container inside itself, is shown as "...".
+std::string render(const Graph& graph, NodeId root, const RenderOptions& options = {});
+
+}  // namespace mlc::pickle
