@@ -1,0 +1,228 @@
+#include "mlc/checkpoint/copy_tensors.h"
+
+#include "mlc/base/parallel.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/derive.h"
+#include "mlc/container/crc32.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <set>
+
+namespace mlc {
+namespace {
+
+constexpr uint64_t kPiece = uint64_t{4} << 20U;
+constexpr size_t kPage = 4096;
+constexpr size_t kStep = size_t{256} << 10U;
+
+Error interrupted() {
+  return Error(ErrorKind::interrupted, "stopped by the user");
+}
+
+Error damaged(const Checkpoint& checkpoint, uint32_t storage, uint32_t found, uint32_t recorded) {
+  const Storage& what = checkpoint.storages[storage];
+  std::string name = quoted(what.key);
+  if (what.archive != kNoIndex) {
+    name = quoted(checkpoint.archives[what.archive].entries()[what.entry].name);
+  }
+  char text[64];
+  std::snprintf(text, sizeof text, "%08x instead of %08x", found, recorded);
+  return corrupt("record " + name + " is damaged: its CRC-32 is " + text,
+                 "fetch or save the file again; `mlc load --check crc` lists every damaged record");
+}
+
+/// A storage that is copied in pieces by several threads; the last one to finish compares the CRC.
+struct PiecedCopy {
+  uint32_t storage = 0;
+  Bytes bytes;
+  uint64_t destination = 0;
+  std::optional<uint32_t> recorded_crc;
+  const InputFile* file = nullptr;
+  uint64_t file_offset = 0;
+  std::vector<uint32_t> crcs;
+  std::atomic<size_t> left{0};
+  std::function<Status(uint32_t)> done;
+};
+
+/// One unit of work for a thread: a piece of a PiecedCopy, or a job that is streamed as a whole.
+struct Unit {
+  std::shared_ptr<PiecedCopy> copy;
+  size_t piece = 0;
+  size_t job = 0;
+};
+
+class Copier {
+ public:
+  Copier(const Checkpoint& checkpoint, OutputFile& out, std::vector<CopyJob> jobs,
+         Reporter& reporter)
+      : checkpoint_(checkpoint), out_(out), jobs_(std::move(jobs)), reporter_(reporter) {}
+
+  Status run(unsigned threads) {
+    MLC_CHECK(plan());
+    return parallel_for(units_.size(), threads, [this](size_t i) {
+      if (reporter_.interrupted()) return Status(interrupted());
+      return units_[i].copy != nullptr ? run_piece(units_[i]) : run_stream(jobs_[units_[i].job]);
+    });
+  }
+
+ private:
+  Status plan();
+  Status add_pieces(size_t job, uint32_t storage, const Checkpoint::FileRange& range);
+  Status run_piece(const Unit& unit);
+  Status run_stream(const CopyJob& job);
+
+  const Checkpoint& checkpoint_;
+  OutputFile& out_;
+  std::vector<CopyJob> jobs_;
+  Reporter& reporter_;
+  std::vector<Unit> units_;
+};
+
+Status Copier::plan() {
+  std::set<uint32_t> verified;  // storages of which only parts are copied
+  for (size_t i = 0; i < jobs_.size(); ++i) {
+    uint32_t storage = jobs_[i].storage;
+    if (storage == kNoIndex) {
+      const Tensor& tensor = checkpoint_.tensors[jobs_[i].tensor];
+      if (covers_storage(checkpoint_, tensor)) {
+        storage = tensor.storage;
+      } else if (tensor.storage != kNoIndex && verified.insert(tensor.storage).second) {
+        MLC_CHECK(check_storage(checkpoint_, tensor.storage));
+      }
+    }
+    std::optional<Checkpoint::FileRange> range;
+    if (storage != kNoIndex) {
+      MLC_TRY(range, checkpoint_.file_range(storage));
+    }
+    if (range) {
+      MLC_CHECK(add_pieces(i, storage, *range));
+    } else {
+      units_.push_back({nullptr, 0, i});
+    }
+  }
+  return {};
+}
+
+Status Copier::add_pieces(size_t job, uint32_t storage, const Checkpoint::FileRange& range) {
+  auto copy = std::make_shared<PiecedCopy>();
+  copy->storage = storage;
+  MLC_TRY(copy->bytes, checkpoint_.storage_bytes(storage));
+  copy->destination = jobs_[job].destination;
+  copy->recorded_crc = range.crc32;
+  copy->file = range.file;
+  copy->file_offset = range.offset;
+  copy->done = jobs_[job].done;
+  const size_t pieces = std::max<size_t>(1, (copy->bytes.size() + kPiece - 1) / kPiece);
+  copy->crcs.resize(pieces);
+  copy->left = pieces;
+  for (size_t piece = 0; piece < pieces; ++piece) units_.push_back({copy, piece, job});
+  return {};
+}
+
+/// Writes BYTES to DESTINATION through a buffer in which they lie at the same place within a page
+/// as in the file, and returns their CRC. The kernel's copy into the page cache is several times
+/// slower when source and target are misaligned to each other; the copy into the buffer, which
+/// stays in the processor's cache, is not.
+Result<uint32_t> write_aligned(OutputFile& out, uint64_t destination, Bytes bytes) {
+  struct alignas(kPage) Buffer {
+    std::array<std::byte, kStep> bytes;
+  };
+  thread_local const auto buffer = std::make_unique<Buffer>();
+  uint32_t crc = 0;
+  while (!bytes.empty()) {
+    const size_t lead = destination % kPage;
+    const size_t count = std::min(bytes.size(), kStep - lead);
+    std::byte* target = buffer->bytes.data() + lead;
+    std::memcpy(target, bytes.data(), count);
+    const Bytes step(target, count);
+    crc = crc32(step, crc);
+    MLC_CHECK(out.write_at(destination, step));
+    destination += count;
+    bytes = bytes.subspan(count);
+  }
+  return crc;
+}
+
+Status Copier::run_piece(const Unit& unit) {
+  PiecedCopy& copy = *unit.copy;
+  const uint64_t at = unit.piece * kPiece;
+  const Bytes piece = copy.bytes.subspan(at, std::min<uint64_t>(kPiece, copy.bytes.size() - at));
+  MLC_TRY(copy.crcs[unit.piece], write_aligned(out_, copy.destination + at, piece));
+  copy.file->forget(copy.file_offset + at, piece.size());
+  reporter_.advance(piece.size());
+  if (--copy.left > 0) return {};
+
+  uint32_t crc = copy.crcs[0];
+  for (size_t i = 1; i < copy.crcs.size(); ++i) {
+    crc = crc32_combine(crc, copy.crcs[i],
+                        std::min<uint64_t>(kPiece, copy.bytes.size() - i * kPiece));
+  }
+  if (copy.recorded_crc && *copy.recorded_crc != crc) {
+    return damaged(checkpoint_, copy.storage, crc, *copy.recorded_crc).in_file(copy.file->path());
+  }
+  return copy.done ? copy.done(crc) : Status();
+}
+
+Status Copier::run_stream(const CopyJob& job) {
+  uint64_t at = job.destination;
+  uint32_t crc = 0;
+  const auto sink = [&](Bytes block) -> Status {
+    if (reporter_.interrupted()) return interrupted();
+    crc = crc32(block, crc);
+    MLC_CHECK(out_.write_at(at, block));
+    at += block.size();
+    reporter_.advance(block.size());
+    return {};
+  };
+  if (job.storage != kNoIndex) {
+    MLC_CHECK(checkpoint_.stream_storage(job.storage, sink));
+  } else {
+    MLC_CHECK(stream_tensor(checkpoint_, job.tensor, sink));
+  }
+  return job.done ? job.done(crc) : Status();
+}
+
+}  // namespace
+
+bool covers_storage(const Checkpoint& checkpoint, const Tensor& tensor) {
+  if (tensor.storage == kNoIndex || tensor.conjugated || tensor.negated || tensor.offset != 0) {
+    return false;
+  }
+  return checkpoint.byte_size(tensor) == checkpoint.storages[tensor.storage].byte_size() &&
+         is_contiguous(checkpoint.sizes(tensor), checkpoint.strides(tensor));
+}
+
+Status check_storage(const Checkpoint& checkpoint, uint32_t index) {
+  MLC_TRY(const auto range, checkpoint.file_range(index));
+  if (!range) return {};  // inflating has compared the CRC
+  if (!range->crc32) return {};
+  MLC_TRY(const Bytes bytes, checkpoint.storage_bytes(index));
+  const uint32_t crc = crc32(bytes);
+  if (crc == *range->crc32) return {};
+  return damaged(checkpoint, index, crc, *range->crc32).in_file(range->file->path());
+}
+
+Status check_storages(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                      unsigned threads) {
+  std::set<uint32_t> used;
+  for (const NamedTensor& named : tensors) {
+    const uint32_t storage = checkpoint.tensors[named.tensor].storage;
+    if (storage != kNoIndex && checkpoint.storages[storage].archive != kNoIndex)
+      used.insert(storage);
+  }
+  const std::vector<uint32_t> storages(used.begin(), used.end());
+  return parallel_for(storages.size(), threads,
+                      [&](size_t i) { return check_storage(checkpoint, storages[i]); });
+}
+
+Status copy_tensors(const Checkpoint& checkpoint, OutputFile& out, std::vector<CopyJob> jobs,
+                    unsigned threads, Reporter& reporter) {
+  MLC_CHECK(out.flush());
+  return Copier(checkpoint, out, std::move(jobs), reporter).run(threads);
+}
+
+}  // namespace mlc

@@ -1,0 +1,215 @@
+#include "mlc/checkpoint/derive.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/tensor/convert.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace mlc {
+namespace {
+
+using pickle::Graph;
+using pickle::NodeKind;
+
+Status require_plain(const Checkpoint& checkpoint, uint32_t index) {
+  const Tensor& tensor = checkpoint.tensors[index];
+  if (tensor.kind == TensorKind::dense && tensor.storage != kNoIndex) {
+    return check_expansion(checkpoint, tensor);
+  }
+  const std::string what = tensor.detail == kNoIndex ? "meta" : checkpoint.details[tensor.detail];
+  return unsupported("a " + what + " tensor cannot be changed, only renamed or dropped");
+}
+
+/// Adds a contiguous tensor whose bytes PRODUCE makes; requires_grad is that of LIKE.
+uint32_t add_produced(Checkpoint& checkpoint, uint32_t like, DType dtype, Dims sizes,
+                      BlockProducer produce) {
+  Storage storage;
+  storage.dtype = dtype;
+  storage.elements = element_count(sizes).value_or(0);
+  storage.producer = std::make_shared<const BlockProducer>(std::move(produce));
+  Tensor tensor;
+  tensor.dtype = dtype;
+  // PyTorch cannot restore the flag on other types.
+  const bool trainable = dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f32 ||
+                         dtype == DType::f64 || info(dtype).kind == DTypeClass::complex;
+  tensor.requires_grad = trainable && checkpoint.tensors[like].requires_grad;
+  tensor.storage = static_cast<uint32_t>(checkpoint.storages.size());
+  checkpoint.storages.push_back(std::move(storage));
+  return checkpoint.add_tensor(tensor, sizes, contiguous_strides(sizes));
+}
+
+std::vector<int64_t> copy_of(Dims dims) {
+  return {dims.begin(), dims.end()};
+}
+
+/// The tensor's view with its own sizes, strides and offset.
+struct Window {
+  std::vector<int64_t> sizes;
+  std::vector<int64_t> strides;
+  int64_t offset = 0;
+};
+
+Window window_of(const Checkpoint& checkpoint, uint32_t index) {
+  const Tensor& tensor = checkpoint.tensors[index];
+  return {copy_of(checkpoint.sizes(tensor)), copy_of(checkpoint.strides(tensor)), tensor.offset};
+}
+
+/// What is computed from damaged bytes would get a fresh, valid CRC.
+Status check_source(const Checkpoint& checkpoint, uint32_t index) {
+  const uint32_t storage = checkpoint.tensors[index].storage;
+  return storage == kNoIndex ? Status() : check_storage(checkpoint, storage);
+}
+
+Status stream_window(const Checkpoint& checkpoint, uint32_t index, const Window& window,
+                     const BlockSink& sink) {
+  MLC_CHECK(check_source(checkpoint, index));
+  MLC_TRY(TensorView view, checkpoint.view(index));
+  view.sizes = window.sizes;
+  view.strides = window.strides;
+  view.offset = window.offset;
+  return for_each_block(view, sink);
+}
+
+uint32_t add_window(Checkpoint& checkpoint, uint32_t source, Window window) {
+  const std::vector<int64_t> sizes = window.sizes;
+  const DType dtype = checkpoint.tensors[source].dtype;
+  return add_produced(checkpoint, source, dtype, sizes,
+                      [&checkpoint, source, window = std::move(window)](const BlockSink& sink) {
+                        return stream_window(checkpoint, source, window, sink);
+                      });
+}
+
+}  // namespace
+
+Status check_expansion(const Checkpoint& checkpoint, const Tensor& tensor) {
+  constexpr uint64_t kHarmless = uint64_t{1} << 30U;
+  constexpr uint64_t kFactor = 64;
+  if (tensor.storage == kNoIndex) return {};
+  // In elements: the bytes of such a tensor need not fit 64 bits.
+  const uint64_t stored =
+      checkpoint.storages[tensor.storage].byte_size() / element_bytes(tensor.dtype);
+  const auto count = static_cast<uint64_t>(checkpoint.element_count(tensor));
+  if (count <= kHarmless / element_bytes(tensor.dtype) || count / kFactor <= stored) return {};
+  return unsupported("a tensor of " + format_count(count) + " elements, of which only " +
+                         format_count(stored) + " are in the file, would be written in full",
+                     "leave it out with --exclude, or save as .pt without changing it");
+}
+
+Status stream_tensor(const Checkpoint& checkpoint, uint32_t index, const BlockSink& sink) {
+  const Tensor& tensor = checkpoint.tensors[index];
+  if (tensor.storage != kNoIndex) {
+    const Storage& storage = checkpoint.storages[tensor.storage];
+    const bool whole = tensor.offset == 0 && !tensor.conjugated && !tensor.negated &&
+                       checkpoint.byte_size(tensor) == storage.byte_size() &&
+                       is_contiguous(checkpoint.sizes(tensor), checkpoint.strides(tensor));
+    if (whole && storage.producer != nullptr) return (*storage.producer)(sink);
+  }
+  MLC_TRY(const TensorView view, checkpoint.view(index));
+  return for_each_block(view, sink);
+}
+
+Result<uint32_t> derive_slice(Checkpoint& checkpoint, uint32_t tensor, int64_t dim, int64_t begin,
+                              int64_t length) {
+  MLC_CHECK(require_plain(checkpoint, tensor));
+  Window window = window_of(checkpoint, tensor);
+  const auto at = static_cast<size_t>(dim);
+  window.offset += begin * window.strides[at];
+  window.sizes[at] = length;
+  return add_window(checkpoint, tensor, std::move(window));
+}
+
+Result<uint32_t> derive_permuted(Checkpoint& checkpoint, uint32_t tensor,
+                                 std::span<const int64_t> permutation) {
+  MLC_CHECK(require_plain(checkpoint, tensor));
+  const Window source = window_of(checkpoint, tensor);
+  Window window = source;
+  for (size_t i = 0; i < permutation.size(); ++i) {
+    const auto from = static_cast<size_t>(permutation[i]);
+    window.sizes[i] = source.sizes[from];
+    window.strides[i] = source.strides[from];
+  }
+  return add_window(checkpoint, tensor, std::move(window));
+}
+
+Result<uint32_t> derive_compact(Checkpoint& checkpoint, uint32_t tensor) {
+  MLC_CHECK(require_plain(checkpoint, tensor));
+  return add_window(checkpoint, tensor, window_of(checkpoint, tensor));
+}
+
+Result<uint32_t> derive_concat(Checkpoint& checkpoint, std::span<const uint32_t> sources,
+                               int64_t dim) {
+  const auto at = static_cast<size_t>(dim);
+  std::vector<int64_t> sizes = copy_of(checkpoint.sizes(checkpoint.tensors[sources[0]]));
+  const DType dtype = checkpoint.tensors[sources[0]].dtype;
+  int64_t outer = 1;
+  for (size_t i = 0; i < at; ++i) outer *= sizes[i];
+  sizes[at] = 0;
+  std::vector<Window> windows;
+  for (const uint32_t source : sources) {
+    MLC_CHECK(require_plain(checkpoint, source));
+    if (checkpoint.tensors[source].dtype != dtype) {
+      return conflict("tensors of different types cannot be joined");
+    }
+    windows.push_back(window_of(checkpoint, source));
+    sizes[at] += windows.back().sizes[at];
+  }
+  std::vector<uint32_t> from(sources.begin(), sources.end());
+  // One row of the outer dimensions at a time: of the first source, of the second, ...
+  auto produce = [&checkpoint, from, windows, outer, at](const BlockSink& sink) -> Status {
+    for (int64_t row = 0; row < outer; ++row) {
+      for (size_t s = 0; s < from.size(); ++s) {
+        Window slab = windows[s];
+        int64_t rest = row;
+        for (size_t d = at; d-- > 0;) {
+          slab.offset += rest % slab.sizes[d] * slab.strides[d];
+          rest /= slab.sizes[d];
+          slab.sizes[d] = 1;
+        }
+        MLC_CHECK(stream_window(checkpoint, from[s], slab, sink));
+      }
+    }
+    return {};
+  };
+  return add_produced(checkpoint, sources[0], dtype, sizes, std::move(produce));
+}
+
+Result<uint32_t> derive_cast(Checkpoint& checkpoint, uint32_t tensor, DType dtype,
+                             CastCounts& counts) {
+  MLC_CHECK(require_plain(checkpoint, tensor));
+  const DType from = checkpoint.tensors[tensor].dtype;
+  if (!can_convert(from, dtype)) {
+    return unsupported("cannot convert " + std::string(info(from).torch) + " to " +
+                       std::string(info(dtype).torch));
+  }
+  const std::vector<int64_t> sizes = copy_of(checkpoint.sizes(checkpoint.tensors[tensor]));
+  auto produce = [&checkpoint, tensor, from, dtype, &counts](const BlockSink& sink) -> Status {
+    std::string out;
+    MLC_CHECK(check_source(checkpoint, tensor));
+    return stream_tensor(checkpoint, tensor, [&](Bytes block) -> Status {
+      out.resize(block.size() / element_bytes(from) * element_bytes(dtype));
+      MLC_TRY(const ConvertReport report,
+              convert_block(from, block, dtype, std::as_writable_bytes(std::span(out))));
+      counts.overflowed += report.overflowed;
+      counts.underflowed += report.underflowed;
+      return sink(as_bytes(out));
+    });
+  };
+  return add_produced(checkpoint, tensor, dtype, sizes, std::move(produce));
+}
+
+void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement) {
+  Graph& graph = checkpoint.graph;
+  NodeId node = checkpoint.tensors[old].node;
+  // _rebuild_parameter(tensor, ...): the tensor inside changes, the parameter around it stays.
+  while (checkpoint.tensors[old].parameter && graph.is(node, NodeKind::object)) {
+    const auto args = graph.tuple(graph.args(node));
+    if (args.empty() || checkpoint.tensor_at(args[0]) == kNoIndex) break;
+    node = args[0];
+  }
+  graph.replace(node, checkpoint.tensors[replacement].node);
+}
+
+}  // namespace mlc

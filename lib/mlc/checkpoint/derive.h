@@ -1,0 +1,55 @@
+// New tensors made from those of a checkpoint: parts, joins, permutations, other types. They are
+// computed while they are written; making one costs nothing.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace mlc {
+
+/// Hands out the contiguous row-major bytes of a tensor; a derived one is computed as it goes.
+Status stream_tensor(const Checkpoint& checkpoint, uint32_t tensor, const BlockSink& sink);
+
+/// Refuses to write out an expanded tensor (stride 0) that a few bytes of a hostile file make
+/// enormous: more than 1 GiB and more than 64 times its storage. Errors: unsupported.
+Status check_expansion(const Checkpoint& checkpoint, const Tensor& tensor);
+
+/// Elements [BEGIN, BEGIN + LENGTH) of dimension DIM, contiguous. Errors: unsupported for tensors
+/// without plain elements. Requires: the range lies within the dimension.
+Result<uint32_t> derive_slice(Checkpoint& checkpoint, uint32_t tensor, int64_t dim, int64_t begin,
+                              int64_t length);
+
+/// SOURCES joined along DIM, contiguous. Errors: conflict if the other dimensions or the dtypes
+/// differ; unsupported as above. Requires: at least one source.
+Result<uint32_t> derive_concat(Checkpoint& checkpoint, std::span<const uint32_t> sources,
+                               int64_t dim);
+
+/// Output dimension i is source dimension PERMUTATION[i], contiguous.
+Result<uint32_t> derive_permuted(Checkpoint& checkpoint, uint32_t tensor,
+                                 std::span<const int64_t> permutation);
+
+/// The same elements in a storage of their own, contiguous: nothing of the rest of the storage that
+/// a view points into is kept.
+Result<uint32_t> derive_compact(Checkpoint& checkpoint, uint32_t tensor);
+
+/// What casts did to values, over all tensors of one output.
+struct CastCounts {
+  std::atomic<uint64_t> overflowed{0};   // finite values that became infinite
+  std::atomic<uint64_t> underflowed{0};  // values that became zero
+};
+
+/// The elements converted to DTYPE as PyTorch's .to() does, rounding to nearest even. COUNTS must
+/// live until the output is written.
+Result<uint32_t> derive_cast(Checkpoint& checkpoint, uint32_t tensor, DType dtype,
+                             CastCounts& counts);
+
+/// Puts tensor REPLACEMENT where tensor OLD is in the tree, for every reference to it; a Parameter
+/// stays one.
+void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement);
+
+}  // namespace mlc

@@ -1,0 +1,423 @@
+#include "mlc/checkpoint/diff.h"
+
+#include "mlc/base/parallel.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/summary.h"
+#include "mlc/pickle/render.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <map>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+namespace mlc {
+namespace {
+
+using pickle::Graph;
+using pickle::NodeKind;
+
+constexpr uint64_t kPieceBytes = uint64_t{16} << 20;    // one task of a thread
+constexpr uint64_t kBlockElements = uint64_t{1} << 16;  // of views that are not plain
+constexpr size_t kNoRow = SIZE_MAX;
+
+/// What is left to find out about a key.
+enum class Question : uint8_t { none, elements, answered };
+
+struct Row {
+  const NamedTensor* a = nullptr;  // null: only in B
+  const NamedTensor* b = nullptr;  // null: only in A
+  Question question = Question::none;
+  DiffKind answer = DiffKind::value;
+  std::string reason;
+  bool same_dtype = true;
+  bool plain = false;    // both are contiguous, so that they can be cut into pieces
+  size_t twin = kNoRow;  // a row of the same two tensors, which is compared instead
+  size_t first_piece = 0;
+  size_t end_piece = 0;
+};
+
+struct Piece {
+  size_t row = 0;
+  uint64_t begin = 0;  // in elements
+  uint64_t count = 0;
+};
+
+bool has_elements(const Tensor& tensor) {
+  return tensor.storage != kNoIndex &&
+         (tensor.kind == TensorKind::dense || tensor.kind == TensorKind::quantized);
+}
+
+bool is_plain(const Checkpoint& checkpoint, const Tensor& tensor) {
+  return !tensor.conjugated && !tensor.negated &&
+         is_contiguous(checkpoint.sizes(tensor), checkpoint.strides(tensor));
+}
+
+bool equal_bytes(Bytes a, Bytes b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
+}
+
+Result<TensorView> view_of(const Checkpoint& checkpoint, const NamedTensor& named) {
+  auto view = checkpoint.view(named.tensor);
+  if (view.ok()) return view;
+  return std::move(view).error().during("tensor " + printable(named.path)).in_file(checkpoint.path);
+}
+
+/// The arguments that the tensor is rebuilt from, behind its Parameter.
+std::span<const NodeId> rebuild_args(const Checkpoint& checkpoint, const Tensor& tensor) {
+  const Graph& graph = checkpoint.graph;
+  NodeId node = tensor.node;
+  if (node == kNoNode || !graph.is(node, NodeKind::object)) return {};
+  auto args = graph.tuple(graph.args(node));
+  while (tensor.parameter && !args.empty() && checkpoint.tensor_at(args[0]) != kNoIndex) {
+    node = args[0];
+    if (!graph.is(node, NodeKind::object)) return {};
+    args = graph.tuple(graph.args(node));
+  }
+  return args;
+}
+
+class Differ {
+ public:
+  Differ(const Checkpoint& a, const Checkpoint& b, const DiffOptions& options, Reporter& reporter)
+      : a_(a), b_(b), options_(options), reporter_(reporter) {}
+
+  Result<DiffReport> run(const std::vector<NamedTensor>& tensors_a,
+                         const std::vector<NamedTensor>& tensors_b);
+
+ private:
+  void match(const std::vector<NamedTensor>& tensors_a, const std::vector<NamedTensor>& tensors_b);
+  Status classify(Row& row);
+  Status ask_kind(Row& row, const Tensor& a, const Tensor& b);
+  void cut(size_t index);
+  Status find_differing();
+  Status measure();
+  template <class Visit>
+  Status walk(const Piece& piece, const Visit& visit) const;
+  Result<bool> same_quantizer(const Tensor& a, const Tensor& b) const;
+  Result<bool> same_parts(NodeId a, NodeId b, int depth) const;
+  void report_rows();
+  void report_elements(const Row& row, Difference difference);
+  void report_sharing();
+
+  const Tensor& tensor_a(const Row& row) const { return a_.tensors[row.a->tensor]; }
+  const Tensor& tensor_b(const Row& row) const { return b_.tensors[row.b->tensor]; }
+
+  const Checkpoint& a_;
+  const Checkpoint& b_;
+  const DiffOptions& options_;
+  Reporter& reporter_;
+  std::vector<Row> rows_;
+  std::vector<Piece> pieces_;
+  std::vector<std::atomic<bool>> differs_;          // by row
+  std::vector<std::optional<Comparer>> comparers_;  // by piece
+  DiffReport report_;
+};
+
+void Differ::match(const std::vector<NamedTensor>& tensors_a,
+                   const std::vector<NamedTensor>& tensors_b) {
+  std::unordered_map<std::string_view, const NamedTensor*> in_b;
+  for (const NamedTensor& named : tensors_b) in_b.emplace(named.path, &named);
+  std::set<std::string_view> in_a;
+  for (const NamedTensor& named : tensors_a) {
+    if (!in_a.insert(named.path).second) continue;
+    Row& row = rows_.emplace_back();
+    row.a = &named;
+    if (const auto at = in_b.find(named.path); at != in_b.end()) row.b = at->second;
+  }
+  for (const NamedTensor& named : tensors_b) {
+    const auto at = in_b.find(named.path);
+    if (!in_a.contains(named.path) && at->second == &named) rows_.emplace_back().b = &named;
+  }
+}
+
+// The kinds that have more than elements, or none.
+Status Differ::ask_kind(Row& row, const Tensor& a, const Tensor& b) {
+  const auto answer = [&row](DiffKind kind, std::string reason) -> Status {
+    row.question = Question::answered;
+    row.answer = kind;
+    row.reason = std::move(reason);
+    return {};
+  };
+  const bool reads = options_.depth == DiffDepth::values;
+  if (a.kind == TensorKind::other) {
+    if (!reads) return {};
+    return answer(DiffKind::uncompared, layout_name(a_, a) + " tensors cannot be compared");
+  }
+  if (!std::ranges::equal(a_.sizes(a), b_.sizes(b))) return answer(DiffKind::shape, "");
+  if (!row.same_dtype && !options_.ignore_dtype && !(reads && can_compare(a.dtype, b.dtype))) {
+    return answer(DiffKind::dtype, "");
+  }
+  if (!reads) return {};
+  if (a.kind == TensorKind::sparse) {
+    if (!row.same_dtype) return answer(DiffKind::dtype, "");
+    const auto args_a = rebuild_args(a_, a);
+    const auto args_b = rebuild_args(b_, b);
+    if (args_a.size() < 2 || args_b.size() < 2) {
+      return answer(DiffKind::uncompared, "sparse tensor of an unknown form");
+    }
+    MLC_TRY(const bool same, same_parts(args_a[1], args_b[1], 0));
+    return same ? Status() : answer(DiffKind::value, "indices or values differ");
+  }
+  if (!has_elements(a)) return row.same_dtype ? Status() : answer(DiffKind::dtype, "");
+  if (!can_compare(a.dtype, b.dtype)) {
+    return answer(DiffKind::uncompared, std::string(info(a.dtype).brief) + " and " +
+                                            std::string(info(b.dtype).brief) +
+                                            " values cannot be compared");
+  }
+  if (a.kind == TensorKind::quantized) {
+    MLC_TRY(const bool same, same_quantizer(a, b));
+    if (!same) return answer(DiffKind::value, "scales or zero points differ");
+  }
+  row.question = Question::elements;
+  return {};
+}
+
+Status Differ::classify(Row& row) {
+  const Tensor& a = tensor_a(row);
+  const Tensor& b = tensor_b(row);
+  ++report_.common;
+  report_.bytes += a_.byte_size(a);
+  if (options_.depth == DiffDepth::keys) return {};
+  row.same_dtype = a.dtype == b.dtype;
+  if (layout_name(a_, a) != layout_name(b_, b)) {
+    row.question = Question::answered;
+    row.answer = DiffKind::layout;
+    return {};
+  }
+  return ask_kind(row, a, b);
+}
+
+void Differ::cut(size_t index) {
+  Row& row = rows_[index];
+  const Tensor& a = tensor_a(row);
+  const Tensor& b = tensor_b(row);
+  const auto count = static_cast<uint64_t>(a_.element_count(a));
+  row.plain = is_plain(a_, a) && is_plain(b_, b);
+  row.first_piece = pieces_.size();
+  const uint64_t step = row.plain ? kPieceBytes / element_bytes(a.dtype) : count;
+  for (uint64_t begin = 0; begin < count; begin += step) {
+    pieces_.push_back({index, begin, std::min(step, count - begin)});
+  }
+  row.end_piece = pieces_.size();
+}
+
+/// Calls VISIT(a, b) with the bytes of the piece, in order, until it returns false.
+template <class Visit>
+Status Differ::walk(const Piece& piece, const Visit& visit) const {
+  if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+  const Row& row = rows_[piece.row];
+  MLC_TRY(const TensorView a, view_of(a_, *row.a));
+  MLC_TRY(const TensorView b, view_of(b_, *row.b));
+  if (row.plain) {
+    const uint64_t width_a = element_bytes(a.dtype);
+    const uint64_t width_b = element_bytes(b.dtype);
+    visit(a.plain_bytes().subspan(piece.begin * width_a, piece.count * width_a),
+          b.plain_bytes().subspan(piece.begin * width_b, piece.count * width_b));
+    return {};
+  }
+  MLC_TRY(ViewReader reader_a, ViewReader::open(a));
+  MLC_TRY(ViewReader reader_b, ViewReader::open(b));
+  for (;;) {
+    const Bytes block = reader_a.next(kBlockElements);
+    if (block.empty() || !visit(block, reader_b.next(kBlockElements))) return {};
+  }
+}
+
+Status Differ::find_differing() {
+  return parallel_for(pieces_.size(), options_.threads, [this](size_t i) -> Status {
+    const Piece& piece = pieces_[i];
+    const Row& row = rows_[piece.row];
+    std::atomic<bool>& differs = differs_[piece.row];
+    if (!row.same_dtype) {
+      differs.store(true, std::memory_order_relaxed);
+      return {};
+    }
+    if (!differs.load(std::memory_order_relaxed)) {
+      MLC_CHECK(walk(piece, [&differs](Bytes a, Bytes b) {
+        const bool same = equal_bytes(a, b);
+        if (!same) differs.store(true, std::memory_order_relaxed);
+        return same;
+      }));
+    }
+    reporter_.advance(piece.count * element_bytes(tensor_a(row).dtype));
+    return {};
+  });
+}
+
+Status Differ::measure() {
+  comparers_.resize(pieces_.size());
+  return parallel_for(pieces_.size(), options_.threads, [this](size_t i) -> Status {
+    const Piece& piece = pieces_[i];
+    if (!differs_[piece.row].load(std::memory_order_relaxed)) return {};
+    const Row& row = rows_[piece.row];
+    const DType dtype = tensor_a(row).dtype;
+    Comparer& comparer = comparers_[i].emplace(dtype, tensor_b(row).dtype, options_.tolerance);
+    MLC_CHECK(walk(piece, [&comparer](Bytes a, Bytes b) {
+      comparer.add(a, b);
+      return true;
+    }));
+    if (!row.same_dtype) reporter_.advance(piece.count * element_bytes(dtype));
+    return {};
+  });
+}
+
+// torch._utils._rebuild_qtensor(storage, offset, size, stride, quantizer, ...).
+Result<bool> Differ::same_quantizer(const Tensor& a, const Tensor& b) const {
+  const auto args_a = rebuild_args(a_, a);
+  const auto args_b = rebuild_args(b_, b);
+  if (args_a.size() < 5 || args_b.size() < 5) return false;
+  return same_parts(args_a[4], args_b[4], 0);
+}
+
+/// Whether two values around or inside special tensors are equal. What it does not know differs.
+Result<bool> Differ::same_parts(NodeId a, NodeId b, int depth) const {
+  constexpr int kMaxDepth = 8;
+  if (depth > kMaxDepth) return false;
+  const uint32_t tensor_in_a = a_.tensor_at(a);
+  const uint32_t tensor_in_b = b_.tensor_at(b);
+  if (tensor_in_a != kNoIndex && tensor_in_b != kNoIndex) {
+    const Tensor& x = a_.tensors[tensor_in_a];
+    const Tensor& y = b_.tensors[tensor_in_b];
+    if (!has_elements(x) || !has_elements(y) || x.dtype != y.dtype) return false;
+    if (!std::ranges::equal(a_.sizes(x), b_.sizes(y))) return false;
+    MLC_TRY(const TensorView view_a, a_.view(tensor_in_a));
+    MLC_TRY(const TensorView view_b, b_.view(tensor_in_b));
+    MLC_TRY(const CompareResult result, compare_tensors(view_a, view_b, options_.tolerance));
+    return result.mismatches == 0;
+  }
+  if (a_.graph.is(a, NodeKind::tuple) && b_.graph.is(b, NodeKind::tuple)) {
+    const auto items_a = a_.graph.tuple(a);
+    const auto items_b = b_.graph.tuple(b);
+    if (items_a.size() != items_b.size()) return false;
+    for (size_t i = 0; i < items_a.size(); ++i) {
+      MLC_TRY(const bool same, same_parts(items_a[i], items_b[i], depth + 1));
+      if (!same) return false;
+    }
+    return true;
+  }
+  if (!all_tensors(a_, a).empty() || !all_tensors(b_, b).empty()) return false;
+  return pickle::render(a_.graph, a) == pickle::render(b_.graph, b);
+}
+
+void Differ::report_elements(const Row& row, Difference difference) {
+  const size_t index = static_cast<size_t>(&row - rows_.data());
+  const size_t compared = row.twin != kNoRow ? row.twin : index;
+  const bool counts_dtype = !row.same_dtype && !options_.ignore_dtype;
+  if (row.same_dtype && !differs_[compared].load()) return;
+  Comparer whole(tensor_a(row).dtype, tensor_b(row).dtype, options_.tolerance);
+  for (size_t i = rows_[compared].first_piece; i < rows_[compared].end_piece; ++i) {
+    whole.merge(*comparers_[i]);
+  }
+  difference.values = whole.result();
+  if (difference.values->mismatches == 0 && !counts_dtype) {
+    ++report_.value_equal;
+    return;
+  }
+  difference.kind = counts_dtype ? DiffKind::dtype : DiffKind::value;
+  report_.differences.push_back(std::move(difference));
+}
+
+void Differ::report_rows() {
+  for (const Row& row : rows_) {
+    Difference difference;
+    difference.key = row.a != nullptr ? row.a->path : row.b->path;
+    if (row.a != nullptr) difference.a = row.a->tensor;
+    if (row.b != nullptr) difference.b = row.b->tensor;
+    if (row.a == nullptr || row.b == nullptr) {
+      difference.kind = row.a != nullptr ? DiffKind::only_in_a : DiffKind::only_in_b;
+    } else if (row.question == Question::answered) {
+      difference.kind = row.answer;
+      difference.reason = row.reason;
+    } else if (row.question == Question::elements) {
+      report_elements(row, std::move(difference));
+      continue;
+    } else {
+      continue;
+    }
+    report_.differences.push_back(std::move(difference));
+  }
+}
+
+void Differ::report_sharing() {
+  std::vector<NamedTensor> in_a;
+  std::vector<NamedTensor> in_b;
+  for (const Row& row : rows_) {
+    if (row.a == nullptr || row.b == nullptr) continue;
+    in_a.push_back(*row.a);
+    in_b.push_back(*row.b);
+  }
+  auto groups_a = summarize(a_, in_a).shared;
+  auto groups_b = summarize(b_, in_b).shared;
+  std::ranges::sort(groups_a);  // names follow the order of A on both sides already
+  std::ranges::sort(groups_b);
+  std::ranges::set_difference(groups_a, groups_b, std::back_inserter(report_.shared_in_a));
+  std::ranges::set_difference(groups_b, groups_a, std::back_inserter(report_.shared_in_b));
+}
+
+Result<DiffReport> Differ::run(const std::vector<NamedTensor>& tensors_a,
+                               const std::vector<NamedTensor>& tensors_b) {
+  match(tensors_a, tensors_b);
+  std::map<std::pair<uint32_t, uint32_t>, size_t> compared;
+  uint64_t total = 0;
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    Row& row = rows_[i];
+    if (row.a == nullptr || row.b == nullptr) continue;
+    MLC_CHECK(classify(row));
+    if (row.question != Question::elements) continue;
+    const auto [at, is_new] = compared.try_emplace({row.a->tensor, row.b->tensor}, i);
+    if (!is_new) {
+      row.twin = at->second;
+      continue;
+    }
+    cut(i);
+    total += a_.byte_size(tensor_a(row));
+  }
+  differs_ = std::vector<std::atomic<bool>>(rows_.size());
+  if (!pieces_.empty()) {
+    const ProgressScope progress(reporter_, "comparing", total);
+    MLC_CHECK(find_differing());
+    MLC_CHECK(measure());
+  }
+  report_rows();
+  if (options_.depth != DiffDepth::keys) report_sharing();
+  return std::move(report_);
+}
+
+}  // namespace
+
+std::string_view diff_kind_name(DiffKind kind) {
+  static constexpr std::string_view kNames[] = {"only_in_a", "only_in_b", "layout",    "shape",
+                                                "dtype",     "value",     "uncompared"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+uint64_t DiffReport::count(DiffKind kind) const {
+  return static_cast<uint64_t>(std::ranges::count(differences, kind, &Difference::kind));
+}
+
+std::string layout_name(const Checkpoint& checkpoint, const Tensor& tensor) {
+  if (tensor.kind == TensorKind::dense && tensor.storage != kNoIndex) return "dense";
+  if (tensor.kind == TensorKind::dense || tensor.detail == kNoIndex) return "meta";
+  return checkpoint.details[tensor.detail];
+}
+
+Result<DiffReport> diff_tensors(const Checkpoint& a, const std::vector<NamedTensor>& tensors_a,
+                                const Checkpoint& b, const std::vector<NamedTensor>& tensors_b,
+                                const DiffOptions& options, Reporter& reporter) {
+  if (options.depth == DiffDepth::values) {
+    // Damaged values say nothing about the tensors that were saved.
+    MLC_CHECK(check_storages(a, tensors_a, options.threads));
+    MLC_CHECK(check_storages(b, tensors_b, options.threads));
+    for (const NamedTensor& named : tensors_a) {
+      MLC_CHECK_CTX(check_expansion(a, a.tensors[named.tensor]), "tensor " + printable(named.path));
+    }
+  }
+  return Differ(a, b, options, reporter).run(tensors_a, tensors_b);
+}
+
+}  // namespace mlc

@@ -1,0 +1,157 @@
+#include "mlc/checkpoint/expect.h"
+
+#include "mlc/base/text.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+namespace mlc {
+namespace {
+
+using Index = std::unordered_map<std::string_view, const ExpectedTensor*>;
+
+Index index_of(const std::vector<ExpectedTensor>& tensors) {
+  Index index;
+  index.reserve(tensors.size());
+  for (const ExpectedTensor& tensor : tensors) index.emplace(tensor.name, &tensor);
+  return index;
+}
+
+/// The prefix P such that every missing key is in the other list as P + key, or an empty text.
+std::string common_prefix(const std::vector<std::string>& shorter,
+                          const std::vector<std::string>& longer) {
+  if (shorter.empty() || shorter.size() != longer.size()) return {};
+  const std::string& key = longer.front();
+  for (const std::string& candidate : shorter) {
+    if (!key.ends_with(candidate) || key.size() == candidate.size()) continue;
+    const std::string prefix = key.substr(0, key.size() - candidate.size());
+    std::vector<std::string> prefixed;
+    for (const std::string& one : shorter) prefixed.push_back(prefix + one);
+    if (std::is_permutation(prefixed.begin(), prefixed.end(), longer.begin())) return prefix;
+  }
+  return {};
+}
+
+std::string hint_for(const ExpectReport& report) {
+  constexpr size_t kMostCompared = 2000;  // is_permutation is quadratic at worst
+  if (report.missing.size() > kMostCompared) return {};
+  if (const std::string extra = common_prefix(report.missing, report.unexpected); !extra.empty()) {
+    return "every key of the checkpoint has the prefix " + mlc::quoted(extra) +
+           " more: `mlc strip-module-prefix --prefix " + extra + "`";
+  }
+  if (const std::string lacking = common_prefix(report.unexpected, report.missing);
+      !lacking.empty()) {
+    return "every key of the checkpoint lacks the prefix " + mlc::quoted(lacking) +
+           ": `mlc strip-module-prefix --add " + lacking + "`";
+  }
+  if (report.missing.empty() || report.unexpected.empty()) return {};
+  if (const auto near = nearest(report.missing[0], report.unexpected)) {
+    return "nearest to " + mlc::quoted(report.missing[0]) +
+           " in the checkpoint: " + mlc::quoted(*near);
+  }
+  return {};
+}
+
+std::string torch_size(const std::vector<int64_t>& shape) {
+  return "torch.Size(" + format_shape(shape) + ")";
+}
+
+std::string key_list(const std::vector<std::string>& keys) {
+  std::vector<std::string> shown;
+  for (const std::string& key : keys) shown.push_back(mlc::quoted(key));
+  return join_list(shown);
+}
+
+}  // namespace
+
+std::string ExpectReport::text() const {
+  std::string out;
+  if (!missing.empty()) out += "Missing key(s) in state_dict: " + key_list(missing) + ".\n";
+  if (!unexpected.empty())
+    out += "Unexpected key(s) in state_dict: " + key_list(unexpected) + ".\n";
+  constexpr size_t kShown = 10;
+  for (size_t i = 0; i < mismatched.size() && i < kShown; ++i) {
+    out += "size mismatch for " + printable(mismatched[i].name) + ": copying a param with shape " +
+           torch_size(mismatched[i].found) + " from checkpoint, the shape in current model is " +
+           torch_size(mismatched[i].expected) + ".\n";
+  }
+  if (mismatched.size() > kShown) {
+    out += "and " + std::to_string(mismatched.size() - kShown) + " more of another size.\n";
+  }
+  return out;
+}
+
+ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
+                            const std::vector<ExpectedTensor>& expected,
+                            const ExpectOptions& options) {
+  ExpectReport report;
+  const Index found_index = index_of(found);
+  const Index expected_index = index_of(expected);
+  for (const ExpectedTensor& wanted : expected) {
+    const auto it = found_index.find(wanted.name);
+    if (it == found_index.end()) {
+      const bool ignored = options.ignore_missing && options.ignore_missing(wanted.name);
+      (ignored ? report.ignored : report.missing).push_back(wanted.name);
+    } else if (wanted.has_shape && it->second->has_shape && it->second->shape != wanted.shape) {
+      report.mismatched.push_back({wanted.name, it->second->shape, wanted.shape});
+    }
+  }
+  for (const ExpectedTensor& tensor : found) {
+    if (!expected_index.contains(tensor.name)) report.unexpected.push_back(tensor.name);
+  }
+  report.hint = hint_for(report);
+  const bool keys_fit = !options.strict || (report.missing.empty() && report.unexpected.empty());
+  report.satisfied = keys_fit && (options.ignore_shapes || report.mismatched.empty());
+  return report;
+}
+
+std::vector<ExpectedTensor> expected_tensors(const Checkpoint& checkpoint,
+                                             const std::vector<NamedTensor>& tensors) {
+  std::vector<ExpectedTensor> out;
+  out.reserve(tensors.size());
+  for (const NamedTensor& named : tensors) {
+    const Dims sizes = checkpoint.sizes(checkpoint.tensors[named.tensor]);
+    out.push_back({named.path, {sizes.begin(), sizes.end()}, true});
+  }
+  return out;
+}
+
+Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
+  const auto json = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (json.is_discarded() || !json.is_object()) {
+    return usage_error("is neither a checkpoint nor a manifest",
+                       "a manifest is what `mlc load --json` prints, or {\"name\": [shape], ...}");
+  }
+  std::vector<ExpectedTensor> out;
+  const auto add = [&out](const std::string& name, const auto& shape) {
+    if (!shape.is_array()) return false;
+    ExpectedTensor tensor{name, {}, true};
+    for (const auto& size : shape) {
+      if (!size.is_number_integer()) return false;
+      tensor.shape.push_back(size.template get<int64_t>());
+    }
+    out.push_back(std::move(tensor));
+    return true;
+  };
+  const bool listed = json.contains("tensors") && json["tensors"].is_array();
+  if (!listed) {
+    for (const auto& [name, shape] : json.items()) {
+      if (!add(name, shape))
+        return usage_error("manifest: the shape of " + mlc::quoted(name) +
+                           " is no list of integers");
+    }
+    return out;
+  }
+  for (const auto& row : json["tensors"]) {
+    const bool sound = row.is_object() && row.contains("name") && row["name"].is_string() &&
+                       row.contains("shape") &&
+                       add(row["name"].template get<std::string>(), row["shape"]);
+    if (!sound) return usage_error("manifest: a tensor without name and shape");
+  }
+  return out;
+}
+
+}  // namespace mlc

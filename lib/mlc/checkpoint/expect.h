@@ -1,0 +1,57 @@
+// Would load_state_dict accept this checkpoint? The three lists of torch.nn.Module.load_state_dict,
+// from names and shapes alone.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlc {
+
+struct ExpectedTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  bool has_shape = true;
+};
+
+struct ShapeMismatch {
+  std::string name;
+  std::vector<int64_t> found;
+  std::vector<int64_t> expected;
+};
+
+struct ExpectOptions {
+  bool strict = true;                                    // missing and unexpected keys count
+  bool ignore_shapes = false;                            // mismatched shapes do not count
+  std::function<bool(std::string_view)> ignore_missing;  // keys that may be missing; may be empty
+};
+
+struct ExpectReport {
+  std::vector<std::string> missing;     // expected, not found
+  std::vector<std::string> ignored;     // missing, but may be
+  std::vector<std::string> unexpected;  // found, not expected
+  std::vector<ShapeMismatch> mismatched;
+  std::string hint;  // "every key differs only by the prefix module."; may be empty
+  bool satisfied = false;
+
+  /// In the words of PyTorch, a line for each list; empty if there is nothing to say.
+  std::string text() const;
+};
+
+ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
+                            const std::vector<ExpectedTensor>& expected,
+                            const ExpectOptions& options);
+
+std::vector<ExpectedTensor> expected_tensors(const Checkpoint& checkpoint,
+                                             const std::vector<NamedTensor>& tensors);
+
+/// A manifest: what `mlc load --json` prints, or a JSON object of name -> shape. Errors: usage.
+Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view json);
+
+}  // namespace mlc

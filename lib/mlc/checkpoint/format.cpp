@@ -1,0 +1,228 @@
+#include "mlc/checkpoint/format.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/readers.h"
+#include "mlc/container/tar_reader.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <sys/stat.h>
+
+namespace mlc {
+namespace {
+
+constexpr size_t kHeadBytes = 1024;  // enough for every signature, and for a tar header
+constexpr std::string_view kLegacyMagic(
+    "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e", 15);
+
+/// Recognised, but nothing that mlc reads: each with its own sentence.
+struct Foreign {
+  size_t offset;
+  std::string_view magic;
+  ErrorKind kind;
+  std::string_view message;
+  std::string_view hint;
+};
+
+constexpr auto kForeign = std::to_array<Foreign>({
+    {0, "version https://git-lfs", ErrorKind::corrupt,
+     "is a Git LFS pointer, not the checkpoint itself", "run `git lfs pull` in its repository"},
+    {0, "GGUF", ErrorKind::unsupported, "is a GGUF file of llama.cpp, which mlc does not read", ""},
+    {0, "\x1f\x8b", ErrorKind::unsupported, "is compressed with gzip",
+     "unpack it with `gunzip` first"},
+    {0,
+     "\xfd"
+     "7zXZ",
+     ErrorKind::unsupported, "is compressed with xz", "unpack it with `unxz` first"},
+    {0, "\x28\xb5\x2f\xfd", ErrorKind::unsupported, "is compressed with zstd",
+     "unpack it with `unzstd` first"},
+    {0, "BZh", ErrorKind::unsupported, "is compressed with bzip2",
+     "unpack it with `bunzip2` first"},
+    {0, "7z\xbc\xaf", ErrorKind::unsupported, "is a 7z archive", "unpack it first"},
+    {0, "\x89HDF\r\n", ErrorKind::unsupported,
+     "is an HDF5 file (Keras?), which holds no PyTorch checkpoint", ""},
+    {0, "PYTORCH1", ErrorKind::unsupported,
+     "is a preview container of PyTorch 1.0, which no release reads", ""},
+    {4, "PTMF", ErrorKind::unsupported,
+     "is a PyTorch Mobile flatbuffer model (.ptl), which mlc does not read", ""},
+    {0,
+     "\x7f"
+     "ELF",
+     ErrorKind::unsupported, "is a program or a shared library, not a checkpoint", ""},
+    {0, "%PDF", ErrorKind::unsupported, "is a PDF document, not a checkpoint", ""},
+});
+
+bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
+  if (text.size() < prefix.size()) return false;
+  return std::equal(prefix.begin(), prefix.end(), text.begin(), [](char a, char b) {
+    return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
+  });
+}
+
+bool looks_like_html(std::string_view head) {
+  const std::string_view text = trim(head);
+  return starts_with_ignoring_case(text, "<!doctype") || starts_with_ignoring_case(text, "<html") ||
+         starts_with_ignoring_case(text, "<?xml");
+}
+
+// u64 header length, then JSON.
+bool looks_like_safetensors(std::string_view head, uint64_t file_size) {
+  if (head.size() < 10) return false;
+  const auto length = load_le<uint64_t>(head.data());
+  return length >= 2 && length <= file_size - 8 && head[8] == '{';
+}
+
+/// Refuses what is certainly no checkpoint.
+Status refuse_foreign(std::string_view head) {
+  if (head.empty()) return corrupt("is empty", "the download or the save never wrote anything");
+  for (const Foreign& row : kForeign) {
+    if (head.substr(std::min(row.offset, head.size())).starts_with(row.magic)) {
+      return Error(row.kind, std::string(row.message), std::string(row.hint));
+    }
+  }
+  if (looks_like_html(head)) {
+    return corrupt("is a web page, not a checkpoint",
+                   "the download saved an error or login page; fetch it again");
+  }
+  const bool zeros = std::all_of(head.begin(), head.end(), [](char c) { return c == '\0'; });
+  if (zeros) return corrupt("starts with zeros: its content was never written to the disk");
+  return {};
+}
+
+using Reader = Status (*)(Checkpoint&);
+
+struct Recognised {
+  Format format;
+  Reader read;
+};
+
+/// Opens the zip and tells by its records which of the four families it is.
+Result<Recognised> recognise_zip(Checkpoint& checkpoint) {
+  auto torch = ZipReader::open(checkpoint.files[0], ZipDialect::torch);
+  if (!torch.ok()) {
+    // Archives without a root are .npz and old .pt2; anything else keeps the first error.
+    auto any = ZipReader::open(checkpoint.files[0], ZipDialect::any);
+    if (!any.ok()) return std::move(torch).error();
+    const bool old_pt2 = any->find("serialized_exported_program.json") != nullptr;
+    const auto is_npy = [](const ZipEntry& entry) { return entry.name.ends_with(".npy"); };
+    const auto entries = any->entries();
+    const bool npz = !entries.empty() && std::all_of(entries.begin(), entries.end(), is_npy);
+    if (!old_pt2 && !npz) return std::move(torch).error();
+    checkpoint.archives.push_back(std::move(any).value());
+    if (old_pt2) return Recognised{Format::pt2, read_pt2};
+    return Recognised{Format::npz, read_npz};
+  }
+  checkpoint.archives.push_back(std::move(torch).value());
+  const ZipReader& zip = checkpoint.archives.back();
+  if (zip.record("archive_format") != nullptr ||
+      zip.record("serialized_exported_program.json") != nullptr) {
+    return Recognised{Format::pt2, read_pt2};
+  }
+  if (zip.record(".data/extern_modules") != nullptr) {
+    return unsupported("is a torch.package archive, which holds Python code; mlc does not read it");
+  }
+  if (zip.record("constants.pkl") != nullptr) {
+    return Recognised{Format::torchscript, read_torchscript};
+  }
+  if (zip.record("model.json") != nullptr) {
+    return unsupported("is a TorchScript file of PyTorch 1.2 or older");
+  }
+  return Recognised{Format::torch_zip, read_torch_zip};
+}
+
+Result<Recognised> recognise(Checkpoint& checkpoint, std::string_view head) {
+  if (head.starts_with("PK\x03\x04")) return recognise_zip(checkpoint);
+  if (head.starts_with(kLegacyMagic)) return Recognised{Format::torch_legacy, read_torch_legacy};
+  if (head.starts_with("\x93NUMPY")) return Recognised{Format::npy, read_npy};
+  if (TarReader::looks_like_tar(as_bytes(head)))
+    return Recognised{Format::torch_tar, read_torch_tar};
+  if (head.starts_with("PK\x05\x06") || head.starts_with("PK\x06\x06")) {
+    return corrupt("is an empty zip archive");
+  }
+  if (looks_like_safetensors(head, checkpoint.files[0]->size())) {
+    return Recognised{Format::safetensors, read_safetensors};
+  }
+  if (head.size() > 9 && head[8] == '{' && head[9] == '"') {
+    return corrupt("looks like safetensors, but its header claims " +
+                       std::to_string(load_le<uint64_t>(head.data())) + " bytes of " +
+                       std::to_string(checkpoint.files[0]->size()),
+                   "the download was probably cut off");
+  }
+  if (head.starts_with("\x80")) return Recognised{Format::plain_pickle, read_plain_pickle};
+  return unsupported(
+      "is no checkpoint that mlc knows: it starts with " + quoted(head.substr(0, 16)),
+      "supported are torch.save files, safetensors, shard indexes, TorchScript, .pt2, "
+      "DCP folders, .npz and .npy");
+}
+
+/// A file that starts as one format and ends as a zip archive means different things to different
+/// readers. PyTorch goes by the start, and so does mlc, but the user should know.
+Status warn_if_ambiguous(Checkpoint& checkpoint) {
+  constexpr uint64_t kEndRecord = 22;
+  const InputFile& file = *checkpoint.files[0];
+  const bool zip = !checkpoint.archives.empty();
+  if (zip || file.size() < kHeadBytes) return {};
+  MLC_TRY(const std::string tail, file.read_string(file.size() - kEndRecord, kEndRecord));
+  if (tail.starts_with("PK\x05\x06")) {
+    checkpoint.warnings.push_back(
+        "ambiguous container: it also ends like a zip archive, so other programs may find another "
+        "checkpoint in it");
+  }
+  return {};
+}
+
+Status read_file(Checkpoint& checkpoint) {
+  MLC_TRY(auto file, InputFile::open(checkpoint.path));
+  const auto head_size = std::min<uint64_t>(file->size(), kHeadBytes);
+  MLC_TRY(const std::string head, file->read_string(0, head_size));
+  checkpoint.files.push_back(std::move(file));
+  MLC_CHECK(refuse_foreign(head));
+  if (trim(head).starts_with('{')) {
+    checkpoint.format = Format::sharded;
+    return read_sharded(checkpoint, checkpoint.path);
+  }
+  MLC_TRY(const Recognised found, recognise(checkpoint, head));
+  checkpoint.format = found.format;
+  MLC_CHECK(found.read(checkpoint));
+  return warn_if_ambiguous(checkpoint);
+}
+
+bool exists(const std::string& path) {
+  struct stat st {};
+  return stat(path.c_str(), &st) == 0;
+}
+
+Status read_folder(Checkpoint& checkpoint) {
+  static constexpr std::array<std::string_view, 5> kNames = {
+      "model.safetensors.index.json", "pytorch_model.bin.index.json",
+      "diffusion_pytorch_model.safetensors.index.json", "model.safetensors", "pytorch_model.bin"};
+  if (exists(checkpoint.path + "/.metadata")) {
+    checkpoint.format = Format::dcp;
+    return read_dcp(checkpoint, checkpoint.path);
+  }
+  for (const std::string_view name : kNames) {
+    std::string inner = checkpoint.path + "/" + std::string(name);
+    if (!exists(inner)) continue;
+    checkpoint.path = std::move(inner);
+    return read_file(checkpoint);
+  }
+  return not_found("is a folder without a checkpoint in it",
+                   "expected .metadata (DCP), model.safetensors[.index.json] or "
+                   "pytorch_model.bin[.index.json]; or name the file itself");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path) {
+  auto checkpoint = std::make_unique<Checkpoint>();
+  checkpoint->path = path;
+  struct stat st {};
+  const bool folder = stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+  Status status = folder ? read_folder(*checkpoint) : read_file(*checkpoint);
+  if (!status.ok()) return std::move(status).error().in_file(path);
+  return checkpoint;
+}
+
+}  // namespace mlc

@@ -1,0 +1,141 @@
+#include "mlc/checkpoint/integrity.h"
+
+#include "mlc/base/parallel.h"
+#include "mlc/container/crc32.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <mutex>
+
+namespace mlc {
+namespace {
+
+constexpr uint64_t kPiece = uint64_t{8} << 20U;
+constexpr uint64_t kBatch = uint64_t{1} << 20U;  // small records are checked in groups of this size
+
+/// A record, or a piece of a large stored one.
+struct Piece {
+  const ZipReader* archive = nullptr;
+  const ZipEntry* entry = nullptr;
+  uint64_t begin = 0;
+  uint64_t length = 0;
+  uint32_t crc = 0;
+};
+
+class Check {
+ public:
+  Check(const Checkpoint& checkpoint, Reporter& reporter)
+      : checkpoint_(checkpoint), reporter_(reporter) {}
+
+  Result<IntegrityReport> run(unsigned threads) {
+    report_.has_checksums = !checkpoint_.archives.empty();
+    plan();
+    const ProgressScope progress(reporter_, "checking " + checkpoint_.path, report_.bytes);
+    MLC_CHECK(parallel_for(groups_.size() - 1, threads, [this](size_t group) -> Status {
+      if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+      for (size_t i = groups_[group]; i < groups_[group + 1]; ++i) check(pieces_[i]);
+      return {};
+    }));
+    compare_pieces();
+    std::sort(report_.damaged.begin(), report_.damaged.end(),
+              [](const DamagedRecord& a, const DamagedRecord& b) {
+                return std::tie(a.file, a.offset, a.record) < std::tie(b.file, b.offset, b.record);
+              });
+    return std::move(report_);
+  }
+
+ private:
+  void plan();
+  void check(Piece& piece);
+  void compare_pieces();
+  void add_damage(const Piece& piece, std::string problem);
+
+  const Checkpoint& checkpoint_;
+  Reporter& reporter_;
+  IntegrityReport report_;
+  std::vector<Piece> pieces_;
+  std::vector<size_t> groups_ = {0};  // pieces [groups_[i], groups_[i + 1]) are one unit of work
+  std::mutex mutex_;
+};
+
+void Check::plan() {
+  uint64_t in_group = 0;
+  for (const ZipReader& archive : checkpoint_.archives) {
+    for (const ZipEntry& entry : archive.entries()) {
+      if (entry.is_folder()) continue;
+      if (!entry.has_crc()) {
+        ++report_.without_crc;
+        continue;
+      }
+      ++report_.records;
+      report_.bytes += entry.compressed_size;
+      const uint64_t step = entry.is_stored() ? kPiece : UINT64_MAX;
+      uint64_t begin = 0;
+      do {
+        const uint64_t length = std::min(step, entry.compressed_size - begin);
+        pieces_.push_back({&archive, &entry, begin, length, 0});
+        begin += length;
+        in_group += length + 256;
+        if (in_group >= kBatch) {
+          groups_.push_back(pieces_.size());
+          in_group = 0;
+        }
+      } while (begin < entry.compressed_size);
+    }
+  }
+  if (groups_.back() != pieces_.size()) groups_.push_back(pieces_.size());
+}
+
+void Check::add_damage(const Piece& piece, std::string problem) {
+  const auto offset = piece.archive->data_offset(*piece.entry);
+  const std::lock_guard lock(mutex_);
+  report_.damaged.push_back({piece.archive->file().path(), std::string(piece.entry->name),
+                             offset.ok() ? *offset : 0, std::move(problem)});
+}
+
+void Check::check(Piece& piece) {
+  if (!piece.entry->is_stored()) {
+    Status status = piece.archive->check(*piece.entry, null_reporter());
+    if (!status.ok()) add_damage(piece, status.error().message());
+  } else {
+    const auto bytes = piece.archive->view(*piece.entry);
+    if (!bytes.ok()) {
+      if (piece.begin == 0) add_damage(piece, bytes.error().message());
+      piece.entry = nullptr;
+      return;
+    }
+    piece.crc = crc32(bytes->subspan(piece.begin, piece.length));
+    if (piece.length == kPiece) {
+      const auto offset = piece.archive->data_offset(*piece.entry);
+      if (offset.ok()) piece.archive->file().forget(*offset + piece.begin, piece.length);
+    }
+  }
+  reporter_.advance(piece.length);
+}
+
+/// Joins the CRCs of the pieces of one record, which stand next to each other.
+void Check::compare_pieces() {
+  for (size_t i = 0; i < pieces_.size();) {
+    const Piece& first = pieces_[i];
+    uint32_t crc = first.crc;
+    size_t next = i + 1;
+    for (; next < pieces_.size() && pieces_[next].entry == first.entry && pieces_[next].begin > 0;
+         ++next) {
+      crc = crc32_combine(crc, pieces_[next].crc, pieces_[next].length);
+    }
+    i = next;
+    if (first.entry == nullptr || !first.entry->is_stored() || crc == first.entry->crc32) continue;
+    char text[64];
+    std::snprintf(text, sizeof text, "CRC-32 is %08x, recorded is %08x", crc, first.entry->crc32);
+    add_damage(first, text);
+  }
+}
+
+}  // namespace
+
+Result<IntegrityReport> check_integrity(const Checkpoint& checkpoint, unsigned threads,
+                                        Reporter& reporter) {
+  return Check(checkpoint, reporter).run(threads);
+}
+
+}  // namespace mlc

@@ -1,0 +1,35 @@
+// Whether the bytes of a checkpoint are still those that were written, by the CRC-32 that zip
+// records.
+#pragma once
+
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlc {
+
+struct DamagedRecord {
+  std::string file;
+  std::string record;
+  uint64_t offset = 0;  // of its data in the file; 0 if not even the header is sound
+  std::string problem;
+};
+
+struct IntegrityReport {
+  uint64_t records = 0;  // compared
+  uint64_t bytes = 0;
+  uint64_t without_crc = 0;   // records whose writer recorded none
+  bool has_checksums = true;  // false for formats that know none (safetensors, legacy files)
+  std::vector<DamagedRecord> damaged;
+};
+
+/// Reads every record of every archive of the checkpoint on THREADS threads; finds all damage, not
+/// only the first. Errors: read_failed, interrupted.
+Result<IntegrityReport> check_integrity(const Checkpoint& checkpoint, unsigned threads,
+                                        Reporter& reporter);
+
+}  // namespace mlc

@@ -1,0 +1,173 @@
+#include "mlc/checkpoint/module_pickle.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <unordered_set>
+
+namespace mlc {
+namespace {
+
+using pickle::Entry;
+using pickle::Graph;
+using pickle::NodeKind;
+
+constexpr size_t kMaxNesting = 200;
+constexpr size_t kMaxKeys = 1'000'000;
+
+NodeId attributes_of(const Graph& graph, NodeId node) {
+  if (!graph.is(node, NodeKind::object)) return kNoNode;
+  const pickle::ObjectContent* content = graph.content(node);
+  if (content == nullptr || content->state == kNoNode) return kNoNode;
+  return graph.is(content->state, NodeKind::dict) ? content->state : kNoNode;
+}
+
+/// The class of a module: its callable, or the first argument of copyreg._reconstructor.
+std::string class_path(const Graph& graph, NodeId node) {
+  NodeId cls = graph.callable(node);
+  if (graph.is(cls, NodeKind::persistent)) {
+    // Legacy files: ('module', class, source_file, source).
+    const auto items = graph.sequence(graph.persistent_id(cls));
+    if (items.size() > 1) cls = items[1];
+  } else if (graph.is(cls, NodeKind::global) && graph.global_name(cls) == "_reconstructor") {
+    const auto args = graph.tuple(graph.args(node));
+    if (!args.empty()) cls = args[0];
+  }
+  return graph.is(cls, NodeKind::global) ? graph.global_path(cls) : "";
+}
+
+/// Module._version, a class attribute that the pickle lacks. Source: the torch.nn modules that
+/// override it.
+int64_t module_version(std::string_view path) {
+  struct Row {
+    std::string_view prefix;
+    int64_t version;
+  };
+  static constexpr std::array kRows = {
+      Row{"torch.nn.modules.batchnorm.", 2},
+      Row{"torch.nn.modules.instancenorm.", 2},
+      Row{"torch.nn.modules.activation.MultiheadAttention", 1},
+  };
+  for (const Row& row : kRows) {
+    if (path.starts_with(row.prefix)) return row.version;
+  }
+  return 1;
+}
+
+class Recovery {
+ public:
+  explicit Recovery(Checkpoint& checkpoint) : checkpoint_(checkpoint), graph_(checkpoint.graph) {}
+
+  Result<NodeId> run(NodeId module) {
+    MLC_CHECK(visit(module, ""));
+    const NodeId ordered = graph_.add_global("collections", "OrderedDict");
+    const NodeId out = graph_.add_object(pickle::ObjectForm::reduce, ordered, graph_.empty_tuple());
+    const NodeId versions =
+        graph_.add_object(pickle::ObjectForm::reduce, ordered, graph_.empty_tuple());
+    graph_.content_for_edit(versions).items = std::move(versions_);
+    const NodeId state = graph_.add_dict();
+    const NodeId name = graph_.add_text("_metadata");
+    graph_.dict(state) = {{name, versions}};
+    pickle::ObjectContent& content = graph_.content_for_edit(out);
+    content.items = std::move(items_);
+    content.state = state;
+    return out;
+  }
+
+ private:
+  Status visit(NodeId module, const std::string& prefix) {
+    if (path_.size() > kMaxNesting) return unsupported("modules nested deeper than 200");
+    if (!path_.insert(module).second) return corrupt("a module that contains itself");
+    const NodeId attributes = attributes_of(graph_, module);
+    // Shared submodules count wherever they occur: a small file can spell out an enormous tree.
+    if (versions_.size() >= kMaxKeys) return unsupported("a model with over a million modules");
+    add_version(module, prefix);
+    MLC_CHECK(add_tensors(graph_.find(attributes, "_parameters"), kNoNode, prefix));
+    MLC_CHECK(add_tensors(graph_.find(attributes, "_buffers"),
+                          graph_.find(attributes, "_non_persistent_buffers_set"), prefix));
+    if (const auto* modules = graph_.entries(graph_.find(attributes, "_modules"))) {
+      const std::vector<Entry> children = *modules;  // the graph grows while they are visited
+      for (const auto& [key, child] : children) {
+        if (!graph_.is(key, NodeKind::text) || !is_module(graph_, child)) continue;
+        MLC_CHECK(visit(child, prefix + std::string(graph_.text(key)) + "."));
+      }
+    }
+    path_.erase(module);
+    return {};
+  }
+
+  void add_version(NodeId module, const std::string& prefix) {
+    const NodeId version = graph_.add_dict();
+    const NodeId number = graph_.add_integer(module_version(class_path(graph_, module)));
+    const NodeId word = version_word();
+    graph_.dict(version) = {{word, number}};
+    const std::string name = prefix.empty() ? "" : prefix.substr(0, prefix.size() - 1);
+    const NodeId key = graph_.add_text(name);
+    versions_.emplace_back(key, version);
+  }
+
+  NodeId version_word() {
+    if (word_ == kNoNode) word_ = graph_.add_text("version");
+    return word_;
+  }
+
+  Status add_tensors(NodeId mapping, NodeId skipped, const std::string& prefix) {
+    if (mapping == kNoNode) return {};
+    const auto* entries = graph_.entries(mapping);
+    if (entries == nullptr) return {};
+    const std::vector<Entry> copy = *entries;
+    for (const auto& [key, value] : copy) {
+      const bool shown = graph_.is(key, NodeKind::text) && !graph_.is(value, NodeKind::none) &&
+                         !is_listed(skipped, graph_.text(key));
+      if (!shown) continue;
+      if (items_.size() >= kMaxKeys) return unsupported("a module with over a million parameters");
+      const NodeId name = graph_.add_text(prefix + std::string(graph_.text(key)));
+      items_.emplace_back(name, detached(value));
+    }
+    return {};
+  }
+
+  /// What state_dict() shows of a Parameter: the plain tensor in it, which needs no gradient.
+  NodeId detached(NodeId value) const {
+    if (!graph_.is_call_of(value, "torch._utils", "_rebuild_parameter")) return value;
+    const auto args = graph_.tuple(graph_.args(value));
+    return args.empty() || checkpoint_.tensor_at(args[0]) == kNoIndex ? value : args[0];
+  }
+
+  bool is_listed(NodeId set, std::string_view name) const {
+    if (set == kNoNode) return false;
+    std::span<const NodeId> members;
+    if (graph_.is(set, NodeKind::set) || graph_.is(set, NodeKind::frozenset)) {
+      members = graph_.list(set);
+    } else if (graph_.is(set, NodeKind::object)) {  // protocol 2: set([...])
+      const auto args = graph_.tuple(graph_.args(set));
+      if (!args.empty()) members = graph_.sequence(args[0]);
+    }
+    return std::any_of(members.begin(), members.end(), [&](NodeId member) {
+      return graph_.is(member, NodeKind::text) && graph_.text(member) == name;
+    });
+  }
+
+  const Checkpoint& checkpoint_;
+  Graph& graph_;
+  std::vector<Entry> items_;
+  std::vector<Entry> versions_;
+  std::unordered_set<NodeId> path_;
+  NodeId word_ = kNoNode;
+};
+
+}  // namespace
+
+bool is_module(const Graph& graph, NodeId node) {
+  const NodeId attributes = attributes_of(graph, node);
+  if (attributes == kNoNode) return false;
+  return graph.find(attributes, "_parameters") != kNoNode &&
+         graph.find(attributes, "_buffers") != kNoNode &&
+         graph.find(attributes, "_modules") != kNoNode;
+}
+
+Result<NodeId> recover_state_dict(Checkpoint& checkpoint, NodeId node) {
+  return Recovery(checkpoint).run(node);
+}
+
+}  // namespace mlc

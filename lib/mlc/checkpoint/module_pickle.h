@@ -1,0 +1,22 @@
+// Recovering the state_dict of a pickled nn.Module from its attributes, without its class.
+//
+// nn.Module pickles its __dict__; `_parameters`, `_buffers` and `_modules` in it are all that
+// state_dict() reads (torch/nn/modules/module.py, _save_to_state_dict). What only the class knows
+// (get_extra_state, _version) cannot be recovered; the known versions are put back.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+
+namespace mlc {
+
+/// Whether NODE is an object whose state has the three dicts of nn.Module.
+bool is_module(const pickle::Graph& graph, NodeId node);
+
+/// Adds to the graph an OrderedDict with the state_dict of the module at NODE, keys in PyTorch's
+/// order,
+/// `_metadata` included, and returns it. Tied parameters stay one node. Errors: corrupt for a
+/// module inside itself, unsupported for nesting beyond 200 levels or more than 1,000,000 keys.
+Result<NodeId> recover_state_dict(Checkpoint& checkpoint, NodeId node);
+
+}  // namespace mlc

@@ -1,0 +1,38 @@
+// The readers behind open_checkpoint(), one per format. Each fills a Checkpoint whose `path` and
+// `files[0]` are set; recognising the format has happened before (format.cpp).
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+
+#include <memory>
+#include <string>
+
+namespace mlc {
+
+// torch_zip.cpp: archives[0] is open.
+Status read_torch_zip(Checkpoint& checkpoint);
+/// Reads the pickle of archives[ARCHIVE] into the graph, with its storages and tensors, and returns
+/// its root. For archives inside other files: items of DCP folders, entries of old .pt2 files.
+Result<NodeId> read_zip_pickle(Checkpoint& checkpoint, uint32_t archive);
+// torch_legacy.cpp: stacked pickles; LENGTH bytes from OFFSET of files[0].
+Status read_torch_legacy(Checkpoint& checkpoint);
+// torch_tar.cpp
+Status read_torch_tar(Checkpoint& checkpoint);
+// torchscript.cpp: archives[0] is open and has constants.pkl.
+Status read_torchscript(Checkpoint& checkpoint);
+// pt2.cpp: archives[0] is open.
+Status read_pt2(Checkpoint& checkpoint);
+// safetensors.cpp
+Status read_safetensors(Checkpoint& checkpoint);
+// sharded.cpp: PATH of the index JSON. Opens the shards with open_checkpoint().
+Status read_sharded(Checkpoint& checkpoint, const std::string& index_path);
+// dcp.cpp: the folder with .metadata.
+Status read_dcp(Checkpoint& checkpoint, const std::string& folder);
+// numpy_files.cpp: archives[0] is open for .npz.
+Status read_npz(Checkpoint& checkpoint);
+Status read_npy(Checkpoint& checkpoint);
+// plain_pickle.cpp
+Status read_plain_pickle(Checkpoint& checkpoint);
+
+}  // namespace mlc

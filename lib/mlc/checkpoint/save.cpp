@@ -1,0 +1,121 @@
+#include "mlc/checkpoint/save.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/write_torch_zip.h"
+
+#include <array>
+
+namespace mlc {
+namespace {
+
+struct Extension {
+  std::string_view suffix;
+  OutputFormat format;
+};
+
+constexpr auto kExtensions = std::to_array<Extension>({
+    {".safetensors", OutputFormat::safetensors},
+    {".pt", OutputFormat::torch_zip},
+    {".pth", OutputFormat::torch_zip},
+    {".bin", OutputFormat::torch_zip},
+    {".ckpt", OutputFormat::torch_zip},
+    {".pth.tar", OutputFormat::torch_zip},
+    {".pkl", OutputFormat::torch_zip},
+    {".model", OutputFormat::torch_zip},
+});
+
+std::optional<OutputFormat> by_extension(const std::string& path) {
+  for (const Extension& row : kExtensions) {
+    if (path.ends_with(row.suffix)) return row.format;
+  }
+  return std::nullopt;
+}
+
+Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict, OutputFile& out,
+                            const SaveOptions& options, Reporter& reporter) {
+  SaveReport report;
+  if (options.format == OutputFormat::torch_zip) {
+    report.tensors = all_tensors(checkpoint, checkpoint.root).size();
+    TorchZipOptions zip{root_folder_for(out.path()), options.metadata_yaml, options.threads};
+    MLC_TRY(const WriteSummary summary, write_torch_zip(checkpoint, out, zip, reporter));
+    report.bytes = summary.bytes;
+    return report;
+  }
+  if (state_dict == nullptr) return internal_error("safetensors without a state_dict");
+  SafetensorsOptions tensors{checkpoint.string_metadata, options.shared, options.threads};
+  if (options.metadata_yaml) tensors.string_metadata.emplace_back("mlc", *options.metadata_yaml);
+  report.left_out = values_left_out(checkpoint, *state_dict);
+  MLC_TRY(SafetensorsSummary summary,
+          write_safetensors(checkpoint, named_tensors(*state_dict), out, tensors, reporter));
+  report.tensors = summary.tensors;
+  report.bytes = summary.bytes;
+  report.aliases = std::move(summary.aliases);
+  return report;
+}
+
+}  // namespace
+
+std::vector<std::string> values_left_out(const Checkpoint& checkpoint,
+                                         const StateDict& state_dict) {
+  std::vector<std::string> out;
+  const pickle::Graph& graph = checkpoint.graph;
+  if (state_dict.node != checkpoint.root) {
+    if (const auto* entries = graph.entries(checkpoint.root)) {
+      const std::string first = state_dict.path.substr(0, state_dict.path.find('.'));
+      for (const auto& [key, value] : *entries) {
+        const bool text = graph.is(key, pickle::NodeKind::text);
+        if (!text || graph.text(key) != first) out.emplace_back(text ? graph.text(key) : "?");
+      }
+    }
+  }
+  if (state_dict.other_values > 0) {
+    out.push_back(plural(state_dict.other_values, "value") + " of the state_dict without tensor");
+  }
+  return out;
+}
+
+Result<OutputFormat> output_format_of(const std::string& path, std::string_view format) {
+  const auto extension = by_extension(path);
+  if (format.empty()) {
+    if (extension) return *extension;
+    return usage_error("cannot tell the format of " + quoted(path) + " from its name",
+                       "add --format pt or --format safetensors");
+  }
+  const OutputFormat chosen =
+      format == "safetensors" ? OutputFormat::safetensors : OutputFormat::torch_zip;
+  if (extension && *extension != chosen) {
+    return usage_error("--format " + std::string(format) + " contradicts the name " + quoted(path));
+  }
+  return chosen;
+}
+
+std::vector<NamedTensor> named_tensors(const StateDict& state_dict) {
+  std::vector<NamedTensor> out;
+  out.reserve(state_dict.entries.size());
+  for (const StateDictEntry& entry : state_dict.entries) {
+    out.push_back({std::string(entry.key), entry.tensor});
+  }
+  return out;
+}
+
+void keep_only(Checkpoint& checkpoint, const StateDict& state_dict) {
+  checkpoint.root = state_dict.node;
+}
+
+Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,
+                                   const std::string& path, const SaveOptions& options,
+                                   Reporter& reporter) {
+  MLC_TRY(OutputFile out, OutputFile::create(path, options.output));
+  MLC_TRY(SaveReport report, write_to(checkpoint, state_dict, out, options, reporter));
+  for (const auto& file : checkpoint.files) {
+    if (!file->unchanged()) {
+      return conflict("was changed by another program while it was read", "run the command again")
+          .in_file(file->path());
+    }
+  }
+  report.file_size = out.position();
+  MLC_CHECK(out.publish());
+  return report;
+}
+
+}  // namespace mlc

@@ -1,0 +1,59 @@
+// Writing a checkpoint to a path in whichever format: the one place where verbs that make files
+// end.
+#pragma once
+
+#include "mlc/base/output_file.h"
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
+#include "mlc/checkpoint/write_safetensors.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace mlc {
+
+enum class OutputFormat : uint8_t { torch_zip, safetensors };
+
+/// The format for PATH: FORMAT ("pt", "safetensors") if given, else by the extension. Errors: usage
+/// for an unknown extension, and where both are given and contradict each other.
+Result<OutputFormat> output_format_of(const std::string& path, std::string_view format);
+
+struct SaveOptions {
+  OutputFormat format = OutputFormat::torch_zip;
+  std::optional<std::string> metadata_yaml;
+  SharedPolicy shared = SharedPolicy::dedupe;
+  unsigned threads = 1;
+  OutputOptions output;
+};
+
+struct SaveReport {
+  uint64_t tensors = 0;
+  uint64_t bytes = 0;  // of tensor data
+  uint64_t file_size = 0;
+  std::vector<std::pair<std::string, std::string>> aliases;  // safetensors: dropped name, kept name
+  std::vector<std::string> left_out;  // safetensors: paths of values it has no place for
+};
+
+/// Writes the whole tree (torch_zip) or the tensors of STATE_DICT (safetensors, which needs one) to
+/// PATH. The graph changes. Errors: those of the writers.
+Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,
+                                   const std::string& path, const SaveOptions& options,
+                                   Reporter& reporter);
+
+/// What a safetensors file of STATE_DICT leaves behind: top-level values beside it, and its own
+/// values that are no tensors.
+std::vector<std::string> values_left_out(const Checkpoint& checkpoint, const StateDict& state_dict);
+
+/// Makes the mapping of STATE_DICT the root of the tree: everything around it is left behind.
+void keep_only(Checkpoint& checkpoint, const StateDict& state_dict);
+
+/// The tensors of a state_dict with their keys as paths.
+std::vector<NamedTensor> named_tensors(const StateDict& state_dict);
+
+}  // namespace mlc

@@ -1,0 +1,241 @@
+// Shard indexes of Hugging Face: {"metadata": {"total_size": n}, "weight_map": {key: file}}.
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/absorb.h"
+#include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/json_scanner.h"
+#include "mlc/checkpoint/name_table.h"
+#include "mlc/checkpoint/readers.h"
+#include "mlc/checkpoint/sibling_files.h"
+
+#include <cstdlib>
+#include <set>
+#include <unordered_map>
+
+#include <sys/stat.h>
+
+namespace mlc {
+namespace {
+
+constexpr uint64_t kMaxIndexBytes = 256U << 20U;
+constexpr size_t kMaxShards = 10'000;
+constexpr int kMaxDepth = 64;  // indexes carry all sorts of things beside the map
+
+struct Shard {
+  std::string name;
+  std::vector<size_t> rows;  // of the weight map
+};
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+class IndexReader {
+ public:
+  IndexReader(Checkpoint& checkpoint, std::string folder)
+      : checkpoint_(checkpoint), folder_(std::move(folder)) {}
+
+  Status run(std::string_view text);
+
+ private:
+  Status read_index(std::string_view text);
+  Status read_metadata(JsonScanner& json);
+  Status read_weight_map(JsonScanner& json);
+  Status add_row(std::string_view key, std::string_view file);
+  Result<std::unique_ptr<Checkpoint>> open_shard(const Shard& shard);
+  Status read_shard(const Shard& shard);
+  void take_descriptions(const Shard& shard, Checkpoint& from);
+  void check_total_size();
+
+  Checkpoint& checkpoint_;
+  std::string folder_;
+  std::vector<std::pair<std::string_view, NodeId>> rows_;  // in the order of the map
+  std::vector<Shard> shards_;                              // in the order of their first key
+  std::unordered_map<std::string_view, size_t> shard_by_name_;
+  bool has_map_ = false;
+  double total_size_ = -1;
+};
+
+Status IndexReader::read_index(std::string_view text) {
+  JsonScanner json(text, kMaxDepth, checkpoint_.buffers);
+  std::string_view key;
+  json.begin_object();
+  while (json.next_key(key)) {
+    if (key == "weight_map") {
+      MLC_CHECK(read_weight_map(json));
+    } else if (key == "metadata" && json.peek() == '{') {
+      MLC_CHECK(read_metadata(json));
+    } else {
+      json.skip();
+    }
+  }
+  if (!json.finish()) return std::move(json).error();
+  return {};
+}
+
+// Scanner errors are seen by the caller, here and below.
+Status IndexReader::read_metadata(JsonScanner& json) {
+  std::string_view key;
+  json.begin_object();
+  while (json.next_key(key)) {
+    if (key == "total_size" && json.peek() != '"' && json.peek() != 'n') {
+      json.number(total_size_);
+    } else {
+      json.skip();
+    }
+  }
+  return {};
+}
+
+Status IndexReader::read_weight_map(JsonScanner& json) {
+  if (has_map_) return corrupt("the index has weight_map twice");
+  has_map_ = true;
+  NameTable seen;
+  std::string_view key;
+  std::string_view file;
+  json.begin_object();
+  while (json.next_key(key)) {
+    if (!json.string(file)) break;
+    if (!seen.add(key, 0)) return corrupt("the index lists key " + quoted(key) + " twice");
+    MLC_CHECK(add_row(key, file));
+  }
+  return {};
+}
+
+Status IndexReader::add_row(std::string_view key, std::string_view file) {
+  if (!is_bare_file_name(file)) {
+    return corrupt("key " + quoted(key) + " is in " + quoted(file) +
+                   ", which is not the name of a file beside the index");
+  }
+  const auto [it, is_new] = shard_by_name_.try_emplace(file, shards_.size());
+  if (is_new) {
+    if (shards_.size() == kMaxShards) return corrupt("the index names more than 10,000 files");
+    shards_.push_back({std::string(file), {}});
+  }
+  shards_[it->second].rows.push_back(rows_.size());
+  rows_.emplace_back(key, kNoNode);
+  return {};
+}
+
+Result<std::unique_ptr<Checkpoint>> IndexReader::open_shard(const Shard& shard) {
+  const std::string path = folder_ + "/" + shard.name;
+  // An index among the shards could name itself; it must not be opened as one.
+  MLC_TRY(const auto file, open_sibling(folder_, shard.name));
+  MLC_TRY(const std::string head, file->read_string(0, std::min<uint64_t>(file->size(), 64)));
+  if (trim(head).starts_with('{')) return corrupt("it is JSON, not a checkpoint");
+  MLC_TRY(auto opened, open_checkpoint(path));
+  const Format format = opened->format;
+  if (format != Format::safetensors && format != Format::torch_zip &&
+      format != Format::torch_legacy) {
+    return unsupported("it is of format " + std::string(format_name(format)) +
+                       "; shards are safetensors or torch.save files");
+  }
+  if (opened->graph.entries(opened->root) == nullptr) return corrupt("it holds no state_dict");
+  return opened;
+}
+
+Status IndexReader::read_shard(const Shard& shard) {
+  MLC_TRY(std::unique_ptr<Checkpoint> from, open_shard(shard));
+  const auto& entries = *from->graph.entries(from->root);
+  NameTable names(entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const NodeId key = entries[i].first;
+    const bool text = from->graph.is(key, pickle::NodeKind::text) ||
+                      from->graph.is(key, pickle::NodeKind::old_string);
+    if (text) names.add(from->graph.text(key), static_cast<uint32_t>(i));
+  }
+  std::vector<NodeId> wanted;
+  std::vector<size_t> rows = shard.rows;
+  std::set<uint32_t> placed;  // storages of the tensors that the index names
+  std::vector<bool> named(entries.size(), false);
+  for (const size_t row : shard.rows) {
+    const uint32_t* found = names.find(rows_[row].first);
+    if (found == nullptr) {
+      return corrupt("it has no key " + quoted(rows_[row].first) +
+                     ", which the index places in it");
+    }
+    wanted.push_back(entries[*found].second);
+    named[*found] = true;
+    const uint32_t tensor = from->tensor_at(entries[*found].second);
+    if (tensor != kNoIndex) placed.insert(from->tensors[tensor].storage);
+  }
+  // A tied name is recorded in its shard only: the index names every tensor once.
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const uint32_t tensor = from->tensor_at(entries[i].second);
+    const bool text = from->graph.is(entries[i].first, pickle::NodeKind::text);
+    if (named[i] || !text || tensor == kNoIndex) continue;
+    if (!placed.contains(from->tensors[tensor].storage)) continue;
+    rows.push_back(rows_.size());
+    rows_.emplace_back(checkpoint_.keep(from->graph.text(entries[i].first)), kNoNode);
+    wanted.push_back(entries[i].second);
+  }
+  if (entries.size() > wanted.size()) {
+    checkpoint_.warnings.push_back(shard.name + " has " +
+                                   plural(entries.size() - wanted.size(), "key") +
+                                   " that the index does not place in it; they are left out");
+  }
+  take_descriptions(shard, *from);
+  MLC_TRY(const std::vector<NodeId> nodes, absorb(checkpoint_, std::move(*from), wanted));
+  for (size_t i = 0; i < nodes.size(); ++i) rows_[rows[i]].second = nodes[i];
+  return {};
+}
+
+void IndexReader::take_descriptions(const Shard& shard, Checkpoint& from) {
+  for (const std::string& warning : from.warnings) {
+    checkpoint_.warnings.push_back(shard.name + ": " + warning);
+  }
+  if (checkpoint_.origin.writer.empty()) {
+    checkpoint_.origin = std::move(from.origin);
+    checkpoint_.string_metadata = std::move(from.string_metadata);
+    checkpoint_.pickle_protocol = from.pickle_protocol;
+  }
+  if (!checkpoint_.metadata_yaml) checkpoint_.metadata_yaml = std::move(from.metadata_yaml);
+}
+
+void IndexReader::check_total_size() {
+  double actual = 0;
+  for (const Storage& storage : checkpoint_.storages) {
+    actual += static_cast<double>(storage.byte_size());
+  }
+  if (total_size_ < 0 || total_size_ == actual) return;
+  checkpoint_.warnings.push_back("the index says total_size " +
+                                 format_count(static_cast<uint64_t>(std::min(total_size_, 1e18))) +
+                                 ", the shards hold " +
+                                 format_count(static_cast<uint64_t>(actual)) + " bytes");
+}
+
+Status IndexReader::run(std::string_view text) {
+  MLC_CHECK(read_index(text));
+  if (!has_map_) {
+    return unsupported("is JSON, but not the index of a sharded checkpoint: it has no weight_map");
+  }
+  for (const Shard& shard : shards_) {
+    if (Status read = read_shard(shard); !read.ok()) {
+      return std::move(read).error().during("shard " + quoted(shard.name));
+    }
+  }
+  checkpoint_.root = checkpoint_.graph.add_dict();
+  auto& entries = checkpoint_.graph.dict(checkpoint_.root);
+  entries.reserve(rows_.size());
+  for (const auto& [key, node] : rows_) {
+    const NodeId name = checkpoint_.graph.add_borrowed(pickle::NodeKind::text, key);
+    entries.emplace_back(name, node);
+  }
+  check_total_size();
+  return {};
+}
+
+}  // namespace
+
+Status read_sharded(Checkpoint& checkpoint, const std::string& index_path) {
+  const InputFile& file = *checkpoint.files[0];
+  if (file.size() > kMaxIndexBytes) {
+    return unsupported("a JSON file of " + format_bytes(file.size()) + " is no shard index");
+  }
+  MLC_TRY(std::string text, file.read_string(0, file.size()));
+  checkpoint.buffers.push_back(std::move(text));
+  const std::string& kept = checkpoint.buffers.back();
+  return IndexReader(checkpoint, folder_of(index_path)).run(kept);
+}
+
+}  // namespace mlc

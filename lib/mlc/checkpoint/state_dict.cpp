@@ -1,0 +1,287 @@
+#include "mlc/checkpoint/state_dict.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/module_pickle.h"
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace mlc {
+namespace {
+
+using pickle::Entry;
+using pickle::Graph;
+using pickle::NodeKind;
+
+constexpr int kSearchDepth = 3;      // mappings around a state_dict in real files
+constexpr size_t kSearchItems = 64;  // longer lists hold no state_dicts
+constexpr int kMaxTreeDepth = 1000;
+
+/// Words that start the keys under which training code keeps what is no model.
+constexpr std::array<std::string_view, 6> kNotModels = {"optim", "lr_sched", "scheduler",
+                                                        "rng",   "loops",    "callbacks"};
+
+bool is_model_key(std::string_view key) {
+  return std::none_of(kNotModels.begin(), kNotModels.end(),
+                      [key](std::string_view word) { return key.starts_with(word); });
+}
+
+std::string joined(const std::string& path, std::string_view key) {
+  return path.empty() ? std::string(key) : path + "." + std::string(key);
+}
+
+/// How a key that is no text is shown in a path: as Python's str() shows it.
+std::string key_text(const Graph& graph, NodeId key) {
+  switch (graph.kind(key)) {
+    case NodeKind::text:
+    case NodeKind::old_string:
+      return std::string(graph.text(key));
+    case NodeKind::integer:
+      return std::to_string(graph.integer(key));
+    case NodeKind::boolean:
+      return graph.boolean(key) ? "True" : "False";
+    case NodeKind::none:
+      return "None";
+    case NodeKind::tuple: {
+      std::string out = "(";
+      for (const NodeId item : graph.tuple(key)) {
+        if (out.size() > 1) out += ", ";
+        out += graph.is(item, NodeKind::tuple) ? "..." : key_text(graph, item);
+      }
+      return out + ")";
+    }
+    default:
+      return "?";
+  }
+}
+
+/// {'state': {...}, 'param_groups': [...]}: torch.optim's state_dict.
+bool is_optimizer(const Graph& graph, NodeId node) {
+  return graph.find(node, "param_groups") != kNoNode && graph.find(node, "state") != kNoNode;
+}
+
+class Search {
+ public:
+  explicit Search(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  Result<std::vector<StateDict>> run() {
+    MLC_CHECK(visit(checkpoint_.root, "", 0));
+    drop_wrappers();
+    return std::move(found_);
+  }
+
+ private:
+  Status visit(NodeId node, const std::string& path, int depth) {
+    const Graph& graph = checkpoint_.graph;
+    if (depth > kSearchDepth || !seen_.insert(node).second) return {};
+    if (is_module(graph, node)) return add_module(node, path);
+    if (const auto* entries = graph.entries(node)) {
+      if (is_optimizer(graph, node)) return {};
+      StateDict candidate = read_state_dict(checkpoint_, node, path);
+      if (!candidate.entries.empty()) found_.push_back(std::move(candidate));
+      const std::vector<Entry> copy = *entries;  // recovering modules adds to the graph
+      for (const auto& [key, value] : copy) {
+        const bool enter = graph.is(key, NodeKind::text) && is_model_key(graph.text(key));
+        if (enter) MLC_CHECK(visit(value, joined(path, graph.text(key)), depth + 1));
+      }
+      return {};
+    }
+    const auto items = graph.sequence(node);
+    if (items.size() > kSearchItems) return {};
+    const std::vector<NodeId> copy(items.begin(), items.end());
+    for (size_t i = 0; i < copy.size(); ++i) {
+      MLC_CHECK(visit(copy[i], joined(path, std::to_string(i)), depth + 1));
+    }
+    return {};
+  }
+
+  Status add_module(NodeId node, const std::string& path) {
+    MLC_TRY(const NodeId recovered, recover_state_dict(checkpoint_, node));
+    StateDict out = read_state_dict(checkpoint_, recovered, path);
+    out.module = node;
+    if (!out.entries.empty()) found_.push_back(std::move(out));
+    return {};
+  }
+
+  /// A dict around a state_dict may hold a stray tensor (best accuracy): the larger one inside is
+  /// meant, so the outer one is no candidate.
+  void drop_wrappers() {
+    const auto is_wrapper = [this](const StateDict& outer) {
+      return std::any_of(found_.begin(), found_.end(), [&outer](const StateDict& inner) {
+        const bool inside = inner.path.size() > outer.path.size() &&
+                            inner.path.starts_with(outer.path) &&
+                            (outer.path.empty() || inner.path[outer.path.size()] == '.');
+        return inside && inner.entries.size() > outer.entries.size();
+      });
+    };
+    std::vector<StateDict> kept;
+    for (StateDict& candidate : found_) {
+      if (!is_wrapper(candidate)) kept.push_back(candidate);
+    }
+    found_ = std::move(kept);
+  }
+
+  Checkpoint& checkpoint_;
+  std::unordered_set<NodeId> seen_;
+  std::vector<StateDict> found_;
+};
+
+class TreeWalk {
+ public:
+  explicit TreeWalk(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  std::vector<NamedTensor> run(NodeId node) {
+    visit(node, "", 0);
+    return std::move(out_);
+  }
+
+ private:
+  void visit(NodeId node, const std::string& path, int depth) {
+    const Graph& graph = checkpoint_.graph;
+    if (const uint32_t tensor = checkpoint_.tensor_at(node); tensor != kNoIndex) {
+      out_.push_back({path, tensor});
+      return;
+    }
+    if (depth > kMaxTreeDepth || !is_container(node) || !open_.insert(node).second) return;
+    if (const auto* entries = graph.entries(node)) {
+      for (const auto& [key, value] : *entries) {
+        visit(value, joined(path, key_text(graph, key)), depth + 1);
+      }
+    }
+    const auto items = graph.sequence(node);
+    for (size_t i = 0; i < items.size(); ++i) {
+      visit(items[i], joined(path, std::to_string(i)), depth + 1);
+    }
+    if (graph.is(node, NodeKind::object)) {
+      const pickle::ObjectContent* content = graph.content(node);
+      if (content != nullptr && content->state != kNoNode) visit(content->state, path, depth + 1);
+    }
+    if (!is_shared_dag_) open_.erase(node);
+    if (out_.size() > kMaxListed || ++left_ > kMaxEntered) is_shared_dag_ = true;
+  }
+
+  bool is_container(NodeId node) const {
+    const NodeKind kind = checkpoint_.graph.kind(node);
+    return kind == NodeKind::dict || kind == NodeKind::list || kind == NodeKind::tuple ||
+           kind == NodeKind::object;
+  }
+
+  // A small graph can spell out an enormous tree ("billion laughs"): beyond this many tensors
+  // or collections a node is entered only once.
+  static constexpr size_t kMaxListed = 2'000'000;
+  static constexpr size_t kMaxEntered = 4'000'000;
+
+  const Checkpoint& checkpoint_;
+  std::unordered_set<NodeId> open_;
+  bool is_shared_dag_ = false;
+  size_t left_ = 0;  // collections that were walked to their end
+  std::vector<NamedTensor> out_;
+};
+
+std::vector<std::string> paths_of(const std::vector<StateDict>& all) {
+  std::vector<std::string> paths;
+  for (const StateDict& one : all) paths.push_back(one.path.empty() ? "." : one.path);
+  return paths;
+}
+
+}  // namespace
+
+namespace {
+
+/// Python keeps the last value of a key that is set twice, at the first one's place.
+void merge_repeated_keys(std::vector<StateDictEntry>& entries) {
+  std::unordered_map<std::string_view, size_t> first;
+  first.reserve(entries.size());
+  std::vector<StateDictEntry> kept;
+  for (const StateDictEntry& entry : entries) {
+    const auto [it, is_new] = first.try_emplace(entry.key, kept.size());
+    if (is_new) {
+      kept.push_back(entry);
+    } else {
+      kept[it->second].tensor = entry.tensor;
+      kept[it->second].position = entry.position;
+    }
+  }
+  entries = std::move(kept);
+}
+
+}  // namespace
+
+StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string path) {
+  const Graph& graph = checkpoint.graph;
+  StateDict out;
+  out.path = std::move(path);
+  out.node = node;
+  const auto* entries = graph.entries(node);
+  if (entries == nullptr) return out;
+  for (uint32_t i = 0; i < entries->size(); ++i) {
+    const auto& [key, value] = (*entries)[i];
+    const uint32_t tensor = checkpoint.tensor_at(value);
+    const bool text = graph.is(key, NodeKind::text) || graph.is(key, NodeKind::old_string);
+    if (tensor == kNoIndex || !text) {
+      ++out.other_values;
+    } else {
+      out.entries.push_back({graph.text(key), tensor, i});
+    }
+  }
+  merge_repeated_keys(out.entries);
+  if (graph.is(node, NodeKind::object)) {
+    const pickle::ObjectContent* content = graph.content(node);
+    if (content != nullptr && content->state != kNoNode) {
+      out.metadata = graph.find(content->state, "_metadata");
+    }
+  }
+  return out;
+}
+
+Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint) {
+  return Search(checkpoint).run();
+}
+
+Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all,
+                                           std::string_view path) {
+  if (!path.empty()) {
+    const std::string_view wanted = path == "." ? "" : path;
+    for (const StateDict& one : all) {
+      if (one.path == wanted) return &one;
+    }
+    const std::vector<std::string> paths = paths_of(all);
+    std::string message = "there is no state_dict at " + quoted(path);
+    if (const auto near = nearest(path, paths)) {
+      return usage_error(message, "did you mean --key " + *near);
+    }
+    if (paths.empty()) return usage_error(message);
+    return usage_error(message, "state_dicts here: " + join_list(paths));
+  }
+  if (all.size() == 1) return &all[0];
+  if (all.empty()) {
+    return not_found("holds no state_dict: no mapping with tensors was found",
+                     "`mlc load --tree` shows what is in it");
+  }
+  std::vector<std::string> lines;
+  for (const StateDict& one : all) {
+    lines.push_back((one.path.empty() ? "." : one.path) + " (" +
+                    plural(one.entries.size(), "tensor") + ")");
+  }
+  return usage_error("holds " + std::to_string(all.size()) + " state_dicts: " + join_list(lines),
+                     "choose one with --key, for example --key " + paths_of(all)[0]);
+}
+
+std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector<StateDict>& all) {
+  std::vector<std::string> changed;
+  for (StateDict& one : all) {
+    if (one.module == kNoNode) continue;
+    checkpoint.graph.replace(one.module, one.node);
+    one.node = one.module;
+    changed.push_back(one.path.empty() ? "." : one.path);
+  }
+  return changed;
+}
+
+std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node) {
+  return TreeWalk(checkpoint).run(node);
+}
+
+}  // namespace mlc

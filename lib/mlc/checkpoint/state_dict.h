@@ -1,0 +1,59 @@
+// Finding the state_dicts inside a checkpoint, whatever was saved around them.
+//
+// A state_dict is a mapping with text keys and at least one tensor among its values; a module
+// (torch.save(model), a TorchScript object) counts too: its state_dict is recovered from the
+// pickled attributes without the classes, in PyTorch's order (nn.Module.state_dict).
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlc {
+
+struct StateDictEntry {
+  std::string_view key;
+  uint32_t tensor = kNoIndex;
+  uint32_t position = 0;  // index in the entries of StateDict::node
+};
+
+struct StateDict {
+  std::string path;           // dotted path in the tree: "model_state_dict", "" for the root
+  NodeId node = kNoNode;      // the mapping; for modules the recovered one, not yet in the tree
+  NodeId module = kNoNode;    // the pickled module it was recovered from
+  NodeId metadata = kNoNode;  // the _metadata mapping (module prefix -> {'version': n}), if any
+  std::vector<StateDictEntry> entries;  // in order; tensors only
+  uint64_t other_values = 0;            // values that are no tensors (extra state, numbers)
+};
+
+/// All state_dicts, outermost first, in tree order. Optimizer and scheduler states are passed over.
+/// Recovered ones are added to CHECKPOINT's graph, so that this is called once after reading.
+/// Errors: corrupt (a module that contains itself), unsupported (nesting).
+Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint);
+
+/// Reads the state_dict at NODE, which is known to be a mapping. PATH is for messages.
+StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string path);
+
+/// The one to work on: at PATH if given (dotted; list items by number; "." is the root), else the
+/// only one. Errors: not_found naming the nearest path; usage listing the candidates if there are
+/// several, with a hint naming --key.
+Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all,
+                                           std::string_view path);
+
+/// Puts every recovered state_dict in place of its module, so that what is written needs no
+/// classes. Returns the paths that changed.
+std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector<StateDict>& all);
+
+struct NamedTensor {
+  std::string path;  // dotted, list items by number, keys that are no text as Python shows them
+  uint32_t tensor = kNoIndex;
+};
+/// Every tensor of the tree below NODE with its first path, in tree order. A tensor reached twice
+/// is listed twice; cycles end.
+std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node);
+
+}  // namespace mlc

@@ -1,0 +1,173 @@
+// The zip format of torch.save since 1.6: torch/serialization.py,
+// caffe2/serialize/inline_container.cc.
+#include "mlc/base/checked_math.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/readers.h"
+#include "mlc/checkpoint/torch_objects.h"
+#include "mlc/pickle/reader.h"
+
+#include <charconv>
+#include <unordered_map>
+
+namespace mlc {
+namespace {
+
+constexpr uint64_t kMaxPickleBytes = uint64_t{2} << 30U;
+constexpr uint64_t kMaxTextRecord = 64;
+constexpr uint64_t kMaxMetadataBytes = 16U << 20U;
+constexpr int kOldestVersion = 1;
+constexpr int kNewestVersion = 10;  // kMaxSupportedFileFormatVersion
+
+/// A record that holds a few characters; nothing where it is absent.
+Result<std::optional<std::string>> short_record(const ZipReader& zip, std::string_view name) {
+  const ZipEntry* entry = zip.record(name);
+  if (entry == nullptr) return std::optional<std::string>();
+  MLC_TRY(std::string text, zip.read(*entry, kMaxTextRecord));
+  return std::optional(std::string(trim(text)));
+}
+
+Result<int64_t> read_version(const ZipReader& zip) {
+  MLC_TRY(auto text, short_record(zip, "version"));
+  if (!text) {
+    MLC_TRY(text, short_record(zip, ".data/version"));
+  }
+  if (!text) {
+    return corrupt("the archive has no `version` record, so no PyTorch wrote it",
+                   "if it was packed again, pack the whole folder with its `version` file");
+  }
+  int64_t version = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), version);
+  if (error != std::errc() || end != text->data() + text->size()) {
+    return corrupt("the `version` record says " + quoted(*text) + ", which is not a number");
+  }
+  if (version < kOldestVersion || version > kNewestVersion) {
+    return unsupported("archive version " + std::to_string(version) + "; PyTorch knows 1 to 10");
+  }
+  return version;
+}
+
+Result<bool> read_big_endian(const ZipReader& zip) {
+  MLC_TRY(const auto order, short_record(zip, "byteorder"));
+  if (!order || *order == "little") return false;
+  if (*order == "big") return true;
+  return corrupt("the `byteorder` record says " + quoted(*order) + " instead of little or big");
+}
+
+/// What the set of records tells about the PyTorch that wrote the archive.
+Origin origin_of(const ZipReader& zip, int64_t version) {
+  Origin origin;
+  origin.format_version = version;
+  struct Row {
+    std::string_view record;
+    std::string_view at_least;
+  };
+  static constexpr Row kRows[] = {{".format_version", "2.7"}, {"byteorder", "2.1"}};
+  origin.torch_at_least = "1.6";
+  for (const Row& row : kRows) {
+    if (zip.record(row.record) == nullptr) continue;
+    origin.torch_at_least = row.at_least;
+    break;
+  }
+  origin.writer = "PyTorch " + origin.torch_at_least + " or newer";
+  return origin;
+}
+
+/// Registers the storages of one archive as the pickle mentions them.
+class ZipStorages {
+ public:
+  ZipStorages(Checkpoint& checkpoint, uint32_t archive, bool big_endian)
+      : checkpoint_(checkpoint), archive_(archive), big_endian_(big_endian) {}
+
+  Result<uint32_t> resolve(NodeId persistent) {
+    const pickle::Graph& graph = checkpoint_.graph;
+    MLC_TRY(const StorageReference reference,
+            parse_storage_reference(graph, graph.persistent_id(persistent), 5));
+    const auto [it, is_new] =
+        by_key_.try_emplace(reference.key, static_cast<uint32_t>(checkpoint_.storages.size()));
+    if (is_new) {
+      MLC_CHECK_CTX(add(reference), "storage " + quoted(reference.key));
+      return it->second;
+    }
+    const Storage& known = checkpoint_.storages[it->second];
+    if (known.dtype != reference.dtype || known.elements != reference.elements ||
+        known.untyped != reference.untyped) {
+      return corrupt("storage " + quoted(reference.key) + " is described twice, differently");
+    }
+    return it->second;
+  }
+
+ private:
+  Status add(const StorageReference& reference) {
+    Storage storage;
+    storage.key = reference.key;
+    storage.location = reference.location;
+    storage.dtype = reference.dtype;
+    storage.untyped = reference.untyped;
+    storage.elements = reference.elements;
+    storage.big_endian = big_endian_;
+    storage.archive = archive_;
+    const ZipReader& zip = checkpoint_.archives[archive_];
+    name_.assign("data/").append(reference.key);
+    const ZipEntry* entry = zip.record(name_);
+    if (entry == nullptr) return corrupt("the archive has no record " + quoted(name_));
+    if (entry->size != storage.byte_size()) {
+      return corrupt("its record has " + std::to_string(entry->size) + " bytes, its " +
+                     std::to_string(storage.elements) + " elements of " +
+                     std::string(info(storage.dtype).brief) + " need " +
+                     std::to_string(storage.byte_size()));
+    }
+    storage.entry = static_cast<uint32_t>(entry - zip.entries().data());
+    checkpoint_.storages.push_back(storage);
+    return {};
+  }
+
+  Checkpoint& checkpoint_;
+  uint32_t archive_;
+  bool big_endian_;
+  std::unordered_map<std::string_view, uint32_t> by_key_;
+  std::string name_;
+};
+
+}  // namespace
+
+Result<NodeId> read_zip_pickle(Checkpoint& checkpoint, uint32_t archive) {
+  const ZipReader& zip = checkpoint.archives[archive];
+  MLC_TRY([[maybe_unused]] const int64_t version, read_version(zip));
+  MLC_TRY(const bool big_endian, read_big_endian(zip));
+  const ZipEntry* entry = zip.record("data.pkl");
+  if (entry == nullptr) {
+    return corrupt("the archive has no data.pkl: torch.save failed while it wrote this file");
+  }
+  MLC_TRY(std::string bytes, zip.read(*entry, kMaxPickleBytes));
+  checkpoint.buffers.push_back(std::move(bytes));
+  const std::string& pickle_bytes = checkpoint.buffers.back();
+
+  const auto first = static_cast<NodeId>(checkpoint.graph.size());
+  MLC_TRY_CTX(pickle::ReadResult read, pickle::read(as_bytes(pickle_bytes), checkpoint.graph),
+              "data.pkl");
+  checkpoint.pickle_protocol = read.protocol;
+  for (std::string& warning : read.warnings) checkpoint.warnings.push_back(std::move(warning));
+  if (read.size < pickle_bytes.size()) {
+    checkpoint.warnings.push_back(
+        "data.pkl has " + plural(pickle_bytes.size() - read.size, "byte") + " behind its end");
+  }
+  ZipStorages storages(checkpoint, archive, big_endian);
+  MLC_CHECK_CTX(collect_tensors(checkpoint, first,
+                                [&storages](NodeId node) { return storages.resolve(node); }),
+                "data.pkl");
+  return read.root;
+}
+
+Status read_torch_zip(Checkpoint& checkpoint) {
+  const ZipReader& zip = checkpoint.archives[0];
+  for (const std::string& warning : zip.warnings()) checkpoint.warnings.push_back(warning);
+  MLC_TRY(checkpoint.root, read_zip_pickle(checkpoint, 0));
+  MLC_TRY(const int64_t version, read_version(zip));
+  checkpoint.origin = origin_of(zip, version);
+  if (const ZipEntry* metadata = zip.record("mlc/metadata.yaml")) {
+    MLC_TRY(checkpoint.metadata_yaml, zip.read(*metadata, kMaxMetadataBytes));
+  }
+  return {};
+}
+
+}  // namespace mlc

@@ -1,0 +1,206 @@
+#include "mlc/checkpoint/write_safetensors.h"
+
+#include "mlc/base/checked_math.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/tensor_identity.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+namespace mlc {
+namespace {
+
+constexpr uint64_t kMaxHeader = 100'000'000;  // what readers accept
+constexpr uint64_t kSmallTensor = 64U << 10U;
+
+/// The reference implementation's order of types; higher ones come first in the file.
+constexpr auto kRanks = std::to_array<std::string_view>(
+    {"BOOL",    "F4",          "F6_E2M3",     "F6_E3M2", "U8",  "I8",  "F8_E5M2", "F8_E4M3",
+     "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "I16",     "U16", "F16", "BF16",    "I32",
+     "U32",     "F32",         "C64",         "F64",     "I64", "U64"});
+
+size_t rank_of(std::string_view dtype) {
+  return static_cast<size_t>(std::find(kRanks.begin(), kRanks.end(), dtype) - kRanks.begin());
+}
+
+struct Row {
+  const NamedTensor* named = nullptr;
+  const Tensor* tensor = nullptr;
+  std::string_view dtype;
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+
+std::string json_string(std::string_view text) {
+  return nlohmann::json(text).dump();
+}
+
+/// Refuses what the format cannot hold: all such tensors at once.
+Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
+                                   const std::vector<NamedTensor>& tensors) {
+  std::vector<Row> rows;
+  std::vector<std::string> refused;
+  for (const NamedTensor& named : tensors) {
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    const std::string_view dtype = info(tensor.dtype).safetensors;
+    if (tensor.kind != TensorKind::dense) {
+      const std::string what =
+          tensor.detail == kNoIndex ? "meta" : checkpoint.details[tensor.detail];
+      refused.push_back(printable(named.path) + " (" + what + ")");
+    } else if (dtype.empty()) {
+      refused.push_back(printable(named.path) + " (" + std::string(info(tensor.dtype).torch) + ")");
+    } else if (!is_utf8(named.path)) {
+      refused.push_back(printable(named.path) + " (its name is not UTF-8)");
+    } else {
+      MLC_CHECK_CTX(check_expansion(checkpoint, tensor), "tensor " + printable(named.path));
+      rows.push_back({&named, &tensor, dtype, 0, 0});
+    }
+  }
+  if (!refused.empty()) {
+    return unsupported(
+        "safetensors cannot hold " + plural(refused.size(), "tensor") + ": " + join_list(refused),
+        "leave them out with --exclude, or write a .pt file");
+  }
+  return rows;
+}
+
+/// Leaves one row for each group of identical tensors and records the other names.
+Status drop_aliases(const Checkpoint& checkpoint, SharedPolicy policy, std::vector<Row>& rows,
+                    SafetensorsSummary& summary) {
+  if (policy == SharedPolicy::clone) return {};
+  // Most storages have one tensor; only those of several need the comparison.
+  std::vector<uint32_t> uses(checkpoint.storages.size(), 0);
+  for (const Row& row : rows) ++uses[row.tensor->storage];
+  std::map<TensorIdentity, const Row*> kept;
+  for (const Row& row : rows) {
+    if (uses[row.tensor->storage] < 2 || checkpoint.element_count(*row.tensor) == 0) continue;
+    const Row*& first = kept[identity_of(checkpoint, *row.tensor)];
+    if (first == nullptr || row.named->path < first->named->path) first = &row;
+  }
+  std::vector<Row> result;
+  for (const Row& row : rows) {
+    const bool shared = uses[row.tensor->storage] > 1 && checkpoint.element_count(*row.tensor) > 0;
+    const Row* first = shared ? kept[identity_of(checkpoint, *row.tensor)] : &row;
+    if (first == &row || first->named->path == row.named->path) {
+      result.push_back(row);
+      continue;
+    }
+    summary.aliases.emplace_back(row.named->path, first->named->path);
+  }
+  if (policy == SharedPolicy::error && !summary.aliases.empty()) {
+    const auto& [dropped, name] = summary.aliases[0];
+    return conflict(plural(summary.aliases.size(), "tensor") + " shared under several names: " +
+                        printable(dropped) + " is " + printable(name),
+                    "--shared dedupe keeps one name, --shared clone writes each");
+  }
+  rows = std::move(result);
+  return {};
+}
+
+void append_shape(std::string& out, const Row& row, Dims sizes) {
+  const uint8_t per_element = info(row.tensor->dtype).per_element;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (i > 0) out += ',';
+    // Packed types count packs in PyTorch and elements here.
+    out += std::to_string(i + 1 == sizes.size() ? sizes[i] * per_element : sizes[i]);
+  }
+}
+
+std::string make_header(const Checkpoint& checkpoint, const std::vector<Row>& rows,
+                        const SafetensorsOptions& options, const SafetensorsSummary& summary) {
+  std::string out = R"({"__metadata__":{"format":"pt")";
+  const auto add = [&out](std::string_view key, std::string_view value) {
+    out.append(",").append(json_string(key)).append(":").append(json_string(value));
+  };
+  for (const auto& [key, value] : options.string_metadata) {
+    if (key != "format") add(key, value);
+  }
+  for (const auto& [dropped, name] : summary.aliases) add(dropped, name);
+  out += '}';
+  for (const Row& row : rows) {
+    out.append(",").append(json_string(row.named->path)).append(R"(:{"dtype":")");
+    out.append(row.dtype).append(R"(","shape":[)");
+    append_shape(out, row, checkpoint.sizes(*row.tensor));
+    out.append(R"(],"data_offsets":[)").append(std::to_string(row.begin)).append(",");
+    out.append(std::to_string(row.end)).append("]}");
+  }
+  out += '}';
+  out.append(padding_to(out.size(), 8), ' ');
+  return out;
+}
+
+class DataWriter {
+ public:
+  DataWriter(const Checkpoint& checkpoint, OutputFile& out, Reporter& reporter)
+      : checkpoint_(checkpoint), out_(out), reporter_(reporter) {}
+
+  Status run(const std::vector<Row>& rows, unsigned threads) {
+    for (const Row& row : rows) MLC_CHECK_CTX(add(row), "tensor " + printable(row.named->path));
+    return copy_tensors(checkpoint_, out_, std::move(jobs_), threads, reporter_);
+  }
+
+ private:
+  Status add(const Row& row) {
+    const Tensor& tensor = *row.tensor;
+    const uint64_t size = row.end - row.begin;
+    if (size == 0) return {};
+    const Storage& storage = checkpoint_.storages[tensor.storage];
+    if (size > kSmallTensor || storage.producer != nullptr) {
+      jobs_.push_back({out_.position(), kNoIndex, row.named->tensor, {}});
+      return out_.skip(size);
+    }
+    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (tensor.storage != checked_) MLC_CHECK(check_storage(checkpoint_, tensor.storage));
+    checked_ = tensor.storage;
+    MLC_TRY(const TensorView view, checkpoint_.view(row.named->tensor));
+    reporter_.advance(size);
+    if (view.is_plain()) return out_.write(view.plain_bytes());
+    return for_each_block(view, [this](Bytes block) { return out_.write(block); });
+  }
+
+  const Checkpoint& checkpoint_;
+  OutputFile& out_;
+  Reporter& reporter_;
+  std::vector<CopyJob> jobs_;
+  uint32_t checked_ = kNoIndex;  // neighbours often share a storage
+};
+
+}  // namespace
+
+Result<SafetensorsSummary> write_safetensors(const Checkpoint& checkpoint,
+                                             const std::vector<NamedTensor>& tensors,
+                                             OutputFile& out, const SafetensorsOptions& options,
+                                             Reporter& reporter) {
+  SafetensorsSummary summary;
+  MLC_TRY(std::vector<Row> rows, make_rows(checkpoint, tensors));
+  MLC_CHECK(drop_aliases(checkpoint, options.shared, rows, summary));
+  std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
+    const size_t left = rank_of(a.dtype);
+    const size_t right = rank_of(b.dtype);
+    return left != right ? left > right : a.named->path < b.named->path;
+  });
+  for (Row& row : rows) {
+    row.begin = summary.bytes;
+    row.end = summary.bytes += checkpoint.byte_size(*row.tensor);
+  }
+  summary.tensors = rows.size();
+  const std::string header = make_header(checkpoint, rows, options, summary);
+  if (header.size() > kMaxHeader) {
+    return unsupported("the header would have " + format_bytes(header.size()) +
+                       "; safetensors readers accept 100 MB");
+  }
+  std::string length;
+  append_le(length, uint64_t{header.size()});
+  MLC_CHECK(out.write(length));
+  MLC_CHECK(out.write(header));
+  const ProgressScope progress(reporter, "writing " + out.path(), summary.bytes);
+  MLC_CHECK(DataWriter(checkpoint, out, reporter).run(rows, options.threads));
+  return summary;
+}
+
+}  // namespace mlc

@@ -1,0 +1,225 @@
+#include "mlc/checkpoint/write_sharded.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/write_safetensors.h"
+#include "mlc/checkpoint/write_torch_zip.h"
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace mlc {
+namespace {
+
+struct Names {
+  std::string_view stem;
+  std::string_view extension;
+};
+
+Names names_for(OutputFormat format) {
+  if (format == OutputFormat::safetensors) return {"model", ".safetensors"};
+  return {"pytorch_model", ".bin"};
+}
+
+/// The shard of every tensor, greedily in key order; tensors of one storage go where its first one
+/// went.
+struct Layout {
+  std::vector<std::vector<NamedTensor>> shards;
+  uint64_t total = 0;
+};
+
+Layout lay_out(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+               uint64_t limit) {
+  Layout out;
+  std::map<uint32_t, size_t> shard_of_storage;
+  uint64_t filled = 0;
+  for (const NamedTensor& named : tensors) {
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    if (const auto it = shard_of_storage.find(tensor.storage);
+        tensor.storage != kNoIndex && it != shard_of_storage.end()) {
+      out.shards[it->second].push_back(named);
+      continue;
+    }
+    const uint64_t size =
+        tensor.storage == kNoIndex ? 0 : checkpoint.storages[tensor.storage].byte_size();
+    if (out.shards.empty() || (filled > 0 && filled + size > limit)) {
+      out.shards.emplace_back();
+      filled = 0;
+    }
+    out.shards.back().push_back(named);
+    if (tensor.storage != kNoIndex) shard_of_storage.emplace(tensor.storage, out.shards.size() - 1);
+    filled += size;
+    out.total += size;
+  }
+  return out;
+}
+
+std::string shard_name(const Names& names, size_t index, size_t count) {
+  if (count == 1) return std::string(names.stem).append(names.extension);
+  std::array<char, 32> numbers{};
+  std::snprintf(numbers.data(), numbers.size(), "-%05zu-of-%05zu", index + 1, count);
+  return std::string(names.stem).append(numbers.data()).append(names.extension);
+}
+
+Status make_folder(const std::string& folder) {
+  if (mkdir(folder.c_str(), 0777) == 0 || errno == EEXIST) return {};
+  return write_failed("cannot make the folder", errno).in_file(folder);
+}
+
+bool is_there(const std::string& path) {
+  struct stat st {};
+  return lstat(path.c_str(), &st) == 0;
+}
+
+class ShardWriter {
+ public:
+  ShardWriter(Checkpoint& checkpoint, const std::string& folder, const ShardOptions& options,
+              Reporter& reporter)
+      : checkpoint_(checkpoint), folder_(folder), options_(options), reporter_(reporter) {}
+
+  Result<ShardSummary> run(const std::vector<NamedTensor>& tensors) {
+    const Layout layout = lay_out(checkpoint_, tensors, options_.max_shard_bytes);
+    const size_t count = std::max<size_t>(1, layout.shards.size());
+    MLC_CHECK(make_folder(folder_));
+    const Names names = names_for(options_.format);
+    MLC_CHECK(open_outputs(names, count));
+    for (size_t i = 0; i < count; ++i) {
+      const auto& shard = layout.shards.empty() ? tensors : layout.shards[i];
+      MLC_CHECK_CTX(write(shard, summary_.files[i], outputs_[i]), summary_.files[i]);
+    }
+    if (count > 1) MLC_CHECK(outputs_.back().write(index(layout.total)));
+    MLC_CHECK(publish());
+    if (is_there(other_layout_)) {
+      reporter_.warn("removed " + printable(other_layout_) +
+                     ", which readers would prefer to the new files or mix with them");
+      ::unlink(other_layout_.c_str());
+    }
+    remove_stale_shards(names);
+    summary_.bytes = layout.total;
+    return std::move(summary_);
+  }
+
+ private:
+  /// Shards of the set that was replaced, where it had another number of files: nothing names them
+  /// any more, and a reader that goes by names would mix them with the new ones.
+  void remove_stale_shards(const Names& names) {
+    if (!options_.output.replace) return;
+    const std::set<std::string> current(summary_.files.begin(), summary_.files.end());
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+      const std::string name = entry.path().filename().string();
+      const bool shard = name.starts_with(std::string(names.stem) + "-") &&
+                         name.ends_with(names.extension) &&
+                         name.size() == names.stem.size() + 15 + names.extension.size() &&
+                         name.substr(names.stem.size() + 6, 4) == "-of-";
+      if (!shard || current.contains(name)) continue;
+      reporter_.warn("removed " + printable(name) + " of the shards that were replaced");
+      std::filesystem::remove(entry.path(), error);
+    }
+  }
+
+  /// All files before the first byte, so that one that exists already stops it at once.
+  Status open_outputs(const Names& names, size_t count) {
+    const std::string plain = std::string(names.stem).append(names.extension);
+    for (size_t i = 0; i < count; ++i) summary_.files.push_back(shard_name(names, i, count));
+    if (count > 1) summary_.files.push_back(plain + ".index.json");
+    // A folder with both a whole file and an index means two things at once.
+    other_layout_ = folder_ + "/" + plain + (count > 1 ? "" : ".index.json");
+    if (is_there(other_layout_) && !options_.output.replace) {
+      return Error(ErrorKind::exists, "exists already and would contradict the new files",
+                   "choose an empty folder; --force removes it")
+          .in_file(other_layout_);
+    }
+    outputs_.reserve(summary_.files.size());
+    for (const std::string& name : summary_.files) {
+      const std::string path = folder_ + "/" + name;
+      if (!is_there(path)) new_paths_.insert(path);
+      MLC_TRY(OutputFile out, OutputFile::create(path, options_.output));
+      outputs_.push_back(std::move(out));
+    }
+    return {};
+  }
+
+  /// After an error no new name stays.
+  Status publish() {
+    std::vector<std::string> published;
+    for (OutputFile& out : outputs_) {
+      Status status = out.publish();
+      if (status.ok()) {
+        if (new_paths_.contains(out.path())) published.push_back(out.path());
+        continue;
+      }
+      for (const std::string& path : published) ::unlink(path.c_str());
+      return status;
+    }
+    return {};
+  }
+
+  Status write(const std::vector<NamedTensor>& shard, const std::string& name, OutputFile& out) {
+    summary_.tensors += shard.size();
+    for (const NamedTensor& named : shard) weight_map_.emplace(named.path, name);
+    if (options_.format == OutputFormat::safetensors) return write_tensors(shard, out);
+    // A mapping of its own becomes the root while this shard is written.
+    const NodeId whole = checkpoint_.root;
+    const NodeId root = checkpoint_.graph.add_dict();
+    for (const NamedTensor& named : shard) {
+      const NodeId key = checkpoint_.graph.add_text(named.path);
+      checkpoint_.graph.dict(root).emplace_back(key, checkpoint_.tensors[named.tensor].node);
+    }
+    checkpoint_.root = root;
+    const TorchZipOptions zip{root_folder_for(out.path()), options_.metadata_yaml,
+                              options_.threads};
+    auto written = write_torch_zip(checkpoint_, out, zip, reporter_);
+    checkpoint_.root = whole;
+    if (!written.ok()) return std::move(written).error();
+    return {};
+  }
+
+  Status write_tensors(const std::vector<NamedTensor>& shard, OutputFile& out) {
+    SafetensorsOptions tensors{checkpoint_.string_metadata, options_.shared, options_.threads};
+    if (options_.metadata_yaml)
+      tensors.string_metadata.emplace_back("mlc", *options_.metadata_yaml);
+    MLC_TRY(const SafetensorsSummary written,
+            write_safetensors(checkpoint_, shard, out, tensors, reporter_));
+    for (const auto& [dropped, kept] : written.aliases) weight_map_.erase(dropped);
+    return {};
+  }
+
+  std::string index(uint64_t total) const {
+    std::string out = "{\n  \"metadata\": {\n    \"total_size\": " + std::to_string(total) +
+                      "\n  },\n  \"weight_map\": {";
+    bool first = true;
+    for (const auto& [name, file] : weight_map_) {
+      out.append(first ? "\n    " : ",\n    ").append(nlohmann::json(name).dump());
+      out.append(": ").append(nlohmann::json(file).dump());
+      first = false;
+    }
+    return out + "\n  }\n}\n";
+  }
+
+  Checkpoint& checkpoint_;
+  const std::string& folder_;
+  const ShardOptions& options_;
+  Reporter& reporter_;
+  std::map<std::string, std::string> weight_map_;
+  ShardSummary summary_;
+  std::vector<OutputFile> outputs_;
+  std::set<std::string> new_paths_;  // of outputs that replace nothing
+  std::string other_layout_;         // the index where there is one file, and the reverse
+};
+
+}  // namespace
+
+Result<ShardSummary> write_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                                   const std::string& folder, const ShardOptions& options,
+                                   Reporter& reporter) {
+  return ShardWriter(checkpoint, folder, options, reporter).run(tensors);
+}
+
+}  // namespace mlc

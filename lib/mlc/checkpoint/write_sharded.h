@@ -1,0 +1,44 @@
+// Writing a state_dict as shards with an index, under the names and rules of Hugging Face
+// (huggingface_hub/serialization/_base.py): shards are filled in key order, tensors that share a
+// storage stay together, no tensor is divided, total_size counts every storage once.
+#pragma once
+
+#include "mlc/base/output_file.h"
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/save.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlc {
+
+struct ShardOptions {
+  OutputFormat format = OutputFormat::safetensors;
+  uint64_t max_shard_bytes = 5'000'000'000;
+  std::optional<std::string> metadata_yaml;  // goes into every shard
+  SharedPolicy shared = SharedPolicy::dedupe;
+  unsigned threads = 1;
+  OutputOptions output;
+};
+
+struct ShardSummary {
+  uint64_t tensors = 0;
+  uint64_t bytes = 0;              // total_size of the index
+  std::vector<std::string> files;  // names in the folder, the index last
+};
+
+/// Writes model-00001-of-00003.safetensors ... with model.safetensors.index.json, or
+/// pytorch_model-... .bin with theirs, into FOLDER, which is made. What fits one shard becomes one
+/// file without an index. No name appears before all shards are written; the index comes last, and
+/// after an error no new name stays. A whole file beside a new index, or the reverse, is an error,
+/// or removed where files may be replaced.
+/// Errors: exists, unsupported, corrupt, write_failed, interrupted.
+Result<ShardSummary> write_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                                   const std::string& folder, const ShardOptions& options,
+                                   Reporter& reporter);
+
+}  // namespace mlc

@@ -1,0 +1,105 @@
+#include "mlc/checkpoint/write_torch_zip.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/lower_tensors.h"
+#include "mlc/container/crc32.h"
+#include "mlc/container/zip_writer.h"
+#include "mlc/pickle/writer.h"
+
+#include <algorithm>
+#include <deque>
+
+namespace mlc {
+namespace {
+
+// Smaller storages are written one after the other through the output's buffer; handing each to a
+// thread would cost more than its copy.
+constexpr uint64_t kSmallStorage = 64U << 10U;
+
+class TorchZipWriter {
+ public:
+  TorchZipWriter(const Checkpoint& checkpoint, OutputFile& out, const TorchZipOptions& options,
+                 Reporter& reporter)
+      : checkpoint_(checkpoint),
+        out_(out),
+        zip_(out, options.root_folder),
+        options_(options),
+        reporter_(reporter) {}
+
+  Status run(const std::string& pickle_bytes, const std::vector<uint32_t>& storages) {
+    MLC_CHECK(zip_.add("data.pkl", as_bytes(pickle_bytes)));
+    MLC_CHECK(zip_.add(".format_version", as_bytes("1")));
+    MLC_CHECK(zip_.add(".storage_alignment", as_bytes("64")));
+    MLC_CHECK(zip_.add("byteorder", as_bytes("little")));
+    for (size_t i = 0; i < storages.size(); ++i) {
+      MLC_CHECK(add_storage("data/" + std::to_string(i), storages[i]));
+    }
+    MLC_CHECK(zip_.add("version", as_bytes("3\n")));
+    if (options_.metadata_yaml) {
+      MLC_CHECK(zip_.add("mlc/metadata.yaml", as_bytes(*options_.metadata_yaml)));
+    }
+    MLC_CHECK(copy_tensors(checkpoint_, out_, std::move(jobs_), options_.threads, reporter_));
+    return zip_.finish();
+  }
+
+ private:
+  Status add_storage(const std::string& name, uint32_t index) {
+    const uint64_t size = checkpoint_.storages[index].byte_size();
+    if (size <= kSmallStorage) return add_small(name, index);
+    MLC_TRY(const ZipWriter::Slot slot, zip_.reserve(name, size));
+    jobs_.push_back({slot.data_offset, index, kNoIndex,
+                     [this, slot](uint32_t crc) { return zip_.complete(slot, crc); }});
+    return {};
+  }
+
+  Status add_small(const std::string& name, uint32_t index) {
+    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    const Storage& storage = checkpoint_.storages[index];
+    if (storage.producer != nullptr) {
+      std::string bytes;
+      MLC_CHECK(checkpoint_.stream_storage(index, [&bytes](Bytes block) {
+        bytes.append(as_text(block));
+        return Status();
+      }));
+      return zip_.add(name, as_bytes(bytes));
+    }
+    MLC_CHECK(check_storage(checkpoint_, index));
+    MLC_TRY(const Bytes bytes, checkpoint_.storage_bytes(index));
+    reporter_.advance(bytes.size());
+    return zip_.add(name, bytes);
+  }
+
+  const Checkpoint& checkpoint_;
+  OutputFile& out_;
+  ZipWriter zip_;
+  const TorchZipOptions& options_;
+  Reporter& reporter_;
+  std::vector<CopyJob> jobs_;
+};
+
+}  // namespace
+
+std::string root_folder_for(const std::string& path) {
+  const size_t slash = path.find_last_of("/\\");
+  std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  if (const size_t dot = name.rfind('.'); dot != std::string::npos) name.resize(dot);
+  const bool ascii =
+      std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c < 127; });
+  return name.empty() || !ascii ? "archive" : name;
+}
+
+Result<WriteSummary> write_torch_zip(Checkpoint& checkpoint, OutputFile& out,
+                                     const TorchZipOptions& options, Reporter& reporter) {
+  MLC_TRY(const std::vector<uint32_t> storages, lower_tensors(checkpoint));
+  MLC_TRY(const std::string pickle_bytes, pickle::write(checkpoint.graph, checkpoint.root));
+  WriteSummary summary;
+  summary.storages = storages.size();
+  for (const uint32_t storage : storages) summary.bytes += checkpoint.storages[storage].byte_size();
+  const ProgressScope progress(reporter, "writing " + out.path(), summary.bytes);
+  TorchZipWriter writer(checkpoint, out, options, reporter);
+  MLC_CHECK(writer.run(pickle_bytes, storages));
+  return summary;
+}
+
+}  // namespace mlc

@@ -1,0 +1,41 @@
+// Writing a checkpoint as torch.save of today would: a zip that PyTorch 1.6 to the newest reads
+// with weights_only=True and mmap=True.
+//
+// Layout: data.pkl, .format_version, .storage_alignment, byteorder, data/0 .. data/N in the order
+// in which the pickle meets them, version, and mlc/metadata.yaml if there is metadata. For a plain
+// state_dict data.pkl has the bytes torch.save writes (torch/serialization.py, _save).
+#pragma once
+
+#include "mlc/base/output_file.h"
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+
+#include <optional>
+#include <string>
+
+namespace mlc {
+
+struct TorchZipOptions {
+  std::string root_folder = "archive";
+  std::optional<std::string> metadata_yaml;
+  unsigned threads = 1;
+};
+
+/// The folder that torch.save puts into an archive called PATH: its stem, or "archive" where the
+/// stem is empty or not ASCII.
+std::string root_folder_for(const std::string& path);
+
+struct WriteSummary {
+  uint64_t storages = 0;
+  uint64_t bytes = 0;  // of tensor data
+};
+
+/// Writes what is reachable from CHECKPOINT.root to OUT (not published). Tensor nodes of the graph
+/// become PyTorch's rebuild calls and storages are renumbered, so the graph changes; locations
+/// become "cpu" only where the graph says so. Errors: corrupt for damaged input, unsupported,
+/// write_failed, interrupted.
+Result<WriteSummary> write_torch_zip(Checkpoint& checkpoint, OutputFile& out,
+                                     const TorchZipOptions& options, Reporter& reporter);
+
+}  // namespace mlc
