@@ -1,0 +1,187 @@
+#include "mlc/keys/apply_plan.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/derive.h"
+#include "mlc/keys/module_prefixes.h"
+#include "mlc/pickle/traverse.h"
+
+#include <algorithm>
+#include <map>
+
+namespace mlc {
+namespace {
+
+using pickle::Entry;
+using pickle::Graph;
+using pickle::NodeKind;
+
+class Application {
+ public:
+  Application(Checkpoint& checkpoint, StateDict& state_dict, const Plan& plan)
+      : checkpoint_(checkpoint), graph_(checkpoint.graph), state_dict_(state_dict), plan_(plan) {}
+
+  Result<AppliedPlan> run() {
+    MLC_CHECK(replace_entries());
+    rename_modules();
+    rename_in_optimizers();
+    state_dict_ = read_again();
+    return result_;
+  }
+
+ private:
+  /// An entry of the new mapping and where its first source stood in the old one.
+  struct Placed {
+    uint32_t position;
+    Entry entry;
+  };
+
+  Status replace_entries();
+  Result<Entry> make_entry(const PlanItem& item);
+  Result<uint32_t> derive(const PlanItem& item);
+  void rename_modules();
+  void rename_in_optimizers();
+  void rename_texts(std::vector<NodeId>& names);
+  NodeId renamed(NodeId name);
+  StateDict read_again() const;
+
+  Checkpoint& checkpoint_;
+  Graph& graph_;
+  StateDict& state_dict_;
+  const Plan& plan_;
+  AppliedPlan result_;
+};
+
+Result<uint32_t> Application::derive(const PlanItem& item) {
+  std::vector<uint32_t> sources;
+  for (const uint32_t source : item.sources) sources.push_back(state_dict_.entries[source].tensor);
+  switch (item.op) {
+    case PlanItem::Op::split:
+      return derive_slice(checkpoint_, sources[0], item.dim, item.part_offset(),
+                          item.sizes[item.part]);
+    case PlanItem::Op::concat:
+      return derive_concat(checkpoint_, sources, item.dim);
+    case PlanItem::Op::transpose:
+      return derive_permuted(checkpoint_, sources[0], item.permutation);
+    case PlanItem::Op::keep:
+    case PlanItem::Op::rename:
+      break;
+  }
+  return sources[0];
+}
+
+Result<Entry> Application::make_entry(const PlanItem& item) {
+  const StateDictEntry& source = state_dict_.entries[item.sources[0]];
+  const Entry old = (*graph_.entries(state_dict_.node))[source.position];
+  if (item.op == PlanItem::Op::keep) return old;
+  if (item.op == PlanItem::Op::rename) return Entry{graph_.add_text(item.name), old.second};
+  MLC_TRY_CTX(const uint32_t tensor, derive(item), "tensor " + printable(item.name));
+  return Entry{graph_.add_text(item.name), checkpoint_.tensors[tensor].node};
+}
+
+Status Application::replace_entries() {
+  std::vector<Placed> placed;
+  for (const PlanItem& item : plan_.items) {
+    MLC_TRY(const Entry entry, make_entry(item));
+    placed.push_back({state_dict_.entries[item.sources[0]].position, entry});
+  }
+  std::vector<Entry>& entries = *graph_.entries_for_edit(state_dict_.node);
+  // Tensors are all in the plan, except that a repeated key is there once.
+  const auto is_tensor = [this](const Entry& entry) {
+    const bool text =
+        graph_.is(entry.first, NodeKind::text) || graph_.is(entry.first, NodeKind::old_string);
+    return text && checkpoint_.tensor_at(entry.second) != kNoIndex;
+  };
+  for (uint32_t i = 0; i < entries.size(); ++i) {
+    if (!is_tensor(entries[i])) placed.push_back({i, entries[i]});
+  }
+  std::stable_sort(placed.begin(), placed.end(),
+                   [](const Placed& a, const Placed& b) { return a.position < b.position; });
+  entries.clear();
+  for (const Placed& one : placed) entries.push_back(one.entry);
+  return {};
+}
+
+void Application::rename_modules() {
+  if (state_dict_.metadata == kNoNode) return;
+  std::vector<Entry>* entries = graph_.entries_for_edit(state_dict_.metadata);
+  if (entries == nullptr) return;
+  std::vector<std::string> names;
+  for (const auto& [key, value] : *entries) {
+    names.emplace_back(graph_.is(key, NodeKind::text) ? graph_.text(key) : "");
+  }
+  const auto mapped = map_module_prefixes(names, plan_);
+  std::map<std::string, size_t> last;  // of several modules with one name, the last one stays
+  for (size_t i = 0; i < mapped.size(); ++i) {
+    if (mapped[i].second) last[*mapped[i].second] = i;
+  }
+  std::vector<Entry> kept;
+  for (size_t i = 0; i < mapped.size(); ++i) {
+    const auto& [old, name] = mapped[i];
+    if (!name || last[*name] != i) {
+      ++result_.module_versions;
+      continue;
+    }
+    const bool same = *name == old;
+    if (!same) ++result_.module_versions;
+    kept.emplace_back(same ? (*entries)[i].first : graph_.add_text(*name), (*entries)[i].second);
+  }
+  *graph_.entries_for_edit(state_dict_.metadata) = std::move(kept);
+}
+
+NodeId Application::renamed(NodeId name) {
+  if (!graph_.is(name, NodeKind::text)) return name;
+  const auto fresh = plan_.new_name_of(graph_.text(name));
+  if (!fresh || *fresh == graph_.text(name)) return name;
+  ++result_.optimizer_names;
+  return graph_.add_text(*fresh);
+}
+
+void Application::rename_texts(std::vector<NodeId>& names) {
+  for (NodeId& name : names) name = renamed(name);
+}
+
+// torch.optim: {'state': {index or name: ...}, 'param_groups': [{'params': [...], 'param_names':
+// [...]}]}; names occur with named_parameters() and in distributed checkpoints.
+void Application::rename_in_optimizers() {
+  std::vector<NodeId> optimizers;
+  pickle::for_each_reachable(graph_, checkpoint_.root, [&](NodeId node) {
+    if (graph_.entries(node) == nullptr || node == state_dict_.node) return;
+    if (graph_.entries(node)->size() > 64) return;
+    if (graph_.find(node, "param_groups") != kNoNode) optimizers.push_back(node);
+  });
+  for (const NodeId optimizer : optimizers) {
+    const NodeId state = graph_.find(optimizer, "state");
+    if (state != kNoNode && graph_.entries(state) != nullptr) {
+      for (Entry& entry : *graph_.entries_for_edit(state)) entry.first = renamed(entry.first);
+    }
+    for (const NodeId group : graph_.sequence(graph_.find(optimizer, "param_groups"))) {
+      for (const std::string_view list : {"params", "param_names"}) {
+        const NodeId names = graph_.find(group, list);
+        if (names != kNoNode && graph_.is(names, NodeKind::list)) rename_texts(graph_.list(names));
+      }
+    }
+  }
+}
+
+StateDict Application::read_again() const {
+  StateDict fresh = read_state_dict(checkpoint_, state_dict_.node, state_dict_.path);
+  fresh.module = state_dict_.module;
+  return fresh;
+}
+
+}  // namespace
+
+std::vector<KeyInfo> key_infos(const Checkpoint& checkpoint, const StateDict& state_dict) {
+  std::vector<KeyInfo> infos;
+  infos.reserve(state_dict.entries.size());
+  for (const StateDictEntry& entry : state_dict.entries) {
+    infos.push_back({entry.key, checkpoint.sizes(checkpoint.tensors[entry.tensor]), true});
+  }
+  return infos;
+}
+
+Result<AppliedPlan> apply_plan(Checkpoint& checkpoint, StateDict& state_dict, const Plan& plan) {
+  return Application(checkpoint, state_dict, plan).run();
+}
+
+}  // namespace mlc

@@ -1,0 +1,28 @@
+// Carries out a Plan on a checkpoint in memory: keys, split and joined tensors, and everything that
+// names keys elsewhere in the file.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
+#include "mlc/keys/plan.h"
+
+#include <vector>
+
+namespace mlc {
+
+/// What the tensors of STATE_DICT look like to rules. The views live as long as CHECKPOINT.
+std::vector<KeyInfo> key_infos(const Checkpoint& checkpoint, const StateDict& state_dict);
+
+struct AppliedPlan {
+  uint64_t module_versions = 0;  // entries of `_metadata` that got another name
+  uint64_t optimizer_names = 0;  // names in optimizer states that followed
+};
+
+/// Renames, drops and derives the entries of STATE_DICT, which PLAN was made for, and lets follow:
+/// `_metadata`, `param_names` and names in `params` and `state` of optimizers anywhere in the tree.
+/// Values that are no tensors keep their place and key. STATE_DICT is read anew. Errors:
+/// unsupported, conflict, from deriving tensors.
+Result<AppliedPlan> apply_plan(Checkpoint& checkpoint, StateDict& state_dict, const Plan& plan);
+
+}  // namespace mlc

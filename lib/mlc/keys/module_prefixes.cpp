@@ -1,0 +1,137 @@
+#include "mlc/keys/module_prefixes.h"
+
+#include <array>
+#include <string_view>
+#include <unordered_map>
+
+namespace mlc {
+namespace {
+
+// Votes of one kind: the first, and whether all others said the same.
+struct Ballot {
+  bool any = false;
+  bool agreed = true;
+  std::string_view name;
+
+  void vote(std::string_view choice) {
+    if (!any) name = choice;
+    agreed = agreed && name == choice;
+    any = true;
+  }
+};
+
+struct Module {
+  // In the order in which they are asked: tensors of its own that keep or change their last
+  // component, then deeper ones.
+  std::array<Ballot, 3> ballots;
+  bool has_tensors = false;  // in the input, at any depth
+  bool survives = false;     // some of them are in the output
+  bool has_unsplit = false;  // some of its own are in the output and not parts of a split
+
+  const Ballot* decisive() const {
+    for (const Ballot& ballot : ballots) {
+      if (ballot.any) return &ballot;
+    }
+    return nullptr;
+  }
+};
+
+// What is left of N in front of REST, or nothing if it does not end in it.
+std::optional<std::string_view> without_end(std::string_view n, std::string_view rest) {
+  if (n == rest) return std::string_view();
+  if (n.size() <= rest.size() || !n.ends_with(rest)) return std::nullopt;
+  const std::string_view before = n.substr(0, n.size() - rest.size());
+  if (before.back() != '.') return std::nullopt;
+  return before.substr(0, before.size() - 1);
+}
+
+std::string_view parent_of(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  return dot == std::string_view::npos ? std::string_view() : name.substr(0, dot);
+}
+
+class ModuleMap {
+ public:
+  ModuleMap(std::span<const std::string> names, const Plan& plan) : plan_(plan) {
+    for (const std::string& name : names) modules_.try_emplace(name);
+    modules_.try_emplace("");
+    for (const std::string& name : plan.names)
+      for_each_module(name, [](Module& module, std::string_view) { module.has_tensors = true; });
+    for (const PlanItem& item : plan.items) {
+      for (const uint32_t source : item.sources) count(plan_.names[source], item);
+    }
+  }
+
+  std::optional<std::string> new_name(const std::string& name) const {
+    if (name.empty()) return std::string();
+    return answer(name);
+  }
+
+ private:
+  // Calls VISIT(module, its name) for every known module that KEY is below, the root included.
+  template <class Visit>
+  void for_each_module(std::string_view key, const Visit& visit) {
+    for (size_t end = 0; end != std::string_view::npos; end = key.find('.', end + 1)) {
+      const auto found = modules_.find(key.substr(0, end));
+      if (found != modules_.end()) visit(found->second, found->first);
+    }
+  }
+
+  void count(std::string_view key, const PlanItem& item) {
+    for_each_module(key, [&](Module& module, std::string_view name) {
+      const std::string_view rest = name.empty() ? key : key.substr(name.size() + 1);
+      const bool is_own = rest.find('.') == std::string_view::npos;
+      module.survives = true;
+      if (is_own && item.op != PlanItem::Op::split) module.has_unsplit = true;
+      if (const auto before = without_end(item.name, rest)) {
+        module.ballots[is_own ? 0 : 2].vote(*before);
+      } else if (is_own) {
+        module.ballots[1].vote(parent_of(item.name));
+      } else if (item.name.size() > name.size() && item.name.starts_with(name) &&
+                 item.name[name.size()] == '.') {
+        module.ballots[2].vote(name);
+      }
+    });
+  }
+
+  std::optional<std::string> answer(std::string_view name) const {
+    std::string_view at = name;
+    for (;;) {
+      const auto found = modules_.find(at);
+      if (found != modules_.end()) {
+        const Module& module = found->second;
+        if (module.has_tensors && !module.survives) return std::nullopt;
+        const Ballot* ballot = module.decisive();
+        if (ballot && ballot->agreed) return joined(ballot->name, name.substr(at.size()));
+        const bool own_decide = ballot && ballot != &module.ballots[2];
+        if (at == name && own_decide && !module.has_unsplit) return std::nullopt;
+      }
+      if (at.empty()) return std::string(name);
+      at = parent_of(at);
+    }
+  }
+
+  // A module called BEFORE, and what stands behind it: TAIL is empty or begins with its dot, but
+  // for tails of the root.
+  static std::string joined(std::string_view before, std::string_view tail) {
+    if (!tail.empty() && tail.front() == '.') tail.remove_prefix(1);
+    if (before.empty() || tail.empty()) return std::string(before.empty() ? tail : before);
+    return std::string(before) + "." + std::string(tail);
+  }
+
+  const Plan& plan_;
+  std::unordered_map<std::string_view, Module> modules_;
+};
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::optional<std::string>>> map_module_prefixes(
+    std::span<const std::string> module_names, const Plan& plan) {
+  const ModuleMap map(module_names, plan);
+  std::vector<std::pair<std::string, std::optional<std::string>>> out;
+  out.reserve(module_names.size());
+  for (const std::string& name : module_names) out.emplace_back(name, map.new_name(name));
+  return out;
+}
+
+}  // namespace mlc

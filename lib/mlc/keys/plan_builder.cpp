@@ -1,0 +1,390 @@
+#include "mlc/keys/plan_builder.h"
+
+#include "mlc/base/text.h"
+#include "mlc/keys/problem_list.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace mlc {
+namespace {
+
+using Op = PlanItem::Op;
+constexpr uint32_t kNone = NameIndex::kNone;
+
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string out = "[";
+  for (const int64_t size : shape) {
+    if (out.size() > 1) out += ", ";
+    out += std::to_string(size);
+  }
+  return out + "]";
+}
+
+class PlanBuilder {
+ public:
+  PlanBuilder(std::span<const KeyInfo> keys, const RuleSet& rules, const RuleOptions& options);
+  Result<Plan> build();
+
+ private:
+  Status apply_file();
+  Status place(uint32_t source, const FirstMatch& first);
+  Status rewrite(const Rule& rule, FirstMatch::Hit hit, size_t which, std::string& name);
+  Status split(const Rule& rule, FirstMatch::Hit hit, const PlanItem& draft);
+  Status join(const Rule& rule, FirstMatch::Hit hit, PlanItem draft);
+  bool split_sizes(const Rule& rule, uint32_t source, PlanItem& part);
+  void transpose(const Rule& rule, PlanItem& draft);
+  void finish_groups();
+  void finish_group(PlanItem& item);
+  void join_sizes(PlanItem& item);
+
+  Status apply(const ShortForm& form);
+  Status apply_map(uint32_t index);
+  Status rename_items(uint32_t index, const Pattern& pattern);
+  void keep_items(const ShortForm& form);
+  void drop_item(PlanItem& item, uint32_t rule);
+  void use(uint32_t rule, const PlanItem& item);
+
+  void warn();
+  Status check_options();
+  void problem(const std::string& text, uint32_t rule) {
+    problems_.add(text + " (" + plan_.uses[rule].label + ")");
+  }
+  std::string key(uint32_t source) const { return printable(plan_.names[source]); }
+
+  std::span<const KeyInfo> keys_;
+  const RuleSet& rules_;
+  const RuleOptions& options_;
+  Plan plan_;
+  std::vector<bool> matched_;                         // per source
+  std::unordered_map<std::string, uint32_t> groups_;  // "RULE NAME" -> item that joins
+  ProblemList problems_;
+};
+
+PlanBuilder::PlanBuilder(std::span<const KeyInfo> keys, const RuleSet& rules,
+                         const RuleOptions& options)
+    : keys_(keys), rules_(rules), options_(options), matched_(keys.size()) {
+  plan_.names.reserve(keys.size());
+  for (const KeyInfo& key : keys) plan_.names.emplace_back(key.name);
+  for (const Rule& rule : rules.rules()) plan_.uses.push_back({rule.label, 0});
+}
+
+Result<Plan> PlanBuilder::build() {
+  MLC_CHECK(apply_file());
+  for (const ShortForm& form : rules_.short_forms()) MLC_CHECK(apply(form));
+  for (PlanItem& item : plan_.items) {
+    if (item.op == Op::keep && item.name != plan_.names[item.sources[0]]) item.op = Op::rename;
+  }
+  std::stable_sort(plan_.dropped.begin(), plan_.dropped.end(),
+                   [](const auto& a, const auto& b) { return a.source < b.source; });
+  MLC_CHECK(check_options());
+  MLC_CHECK(plan_.check_names());
+  return std::move(plan_);
+}
+
+Status PlanBuilder::apply_file() {
+  const FirstMatch first(std::span(rules_.rules()).first(rules_.file_rule_count()));
+  plan_.items.reserve(keys_.size());
+  for (uint32_t i = 0; i < keys_.size(); ++i) MLC_CHECK(place(i, first));
+  finish_groups();
+  if (problems_.empty()) return {};
+  return conflict(problems_.text("tensors do not fit their rules"));
+}
+
+// Follows one key through the rules of the file until one says what becomes of it.
+Status PlanBuilder::place(uint32_t source, const FirstMatch& first) {
+  PlanItem item;
+  item.name = plan_.names[source];
+  item.sources = {source};
+  uint32_t from = 0;
+  for (auto hit = first.find(item.name, from); hit; hit = first.find(item.name, from)) {
+    const Rule& rule = rules_.rules()[hit->rule];
+    use(hit->rule, item);
+    item.rules.push_back(hit->rule);
+    switch (rule.action) {
+      case Action::keep:
+        item.rules.pop_back();
+        break;
+      case Action::drop:
+        drop_item(item, hit->rule);
+        return {};
+      case Action::split:
+        return split(rule, *hit, item);
+      case Action::concat:
+        return join(rule, *hit, std::move(item));
+      case Action::rename:
+        MLC_CHECK(rewrite(rule, *hit, 0, item.name));
+        break;
+      case Action::transpose:
+        transpose(rule, item);
+        break;
+    }
+    if (!rule.continues) break;
+    from = hit->rule + 1;
+  }
+  plan_.items.push_back(std::move(item));
+  return {};
+}
+
+Status PlanBuilder::rewrite(const Rule& rule, FirstMatch::Hit hit, size_t which,
+                            std::string& name) {
+  auto renamed = rule.patterns[hit.pattern].rewrite(name, rule.to[which], rule.all);
+  if (!renamed)
+    return conflict(rule.label + " makes a name longer than " + format_count(kMaxKeyBytes) +
+                    " bytes from " + quoted(name));
+  name = std::move(*renamed);
+  return {};
+}
+
+void PlanBuilder::transpose(const Rule& rule, PlanItem& draft) {
+  const uint32_t source = draft.sources[0];
+  const size_t rank = rule.permutation.size();
+  if (keys_[source].has_shape && keys_[source].shape.size() != rank) {
+    problem(key(source) + " has shape " + shape_text(keys_[source].shape) + ", which is not of " +
+                plural(rank, "dimension"),
+            draft.rules.back());
+    return;
+  }
+  if (draft.op == Op::transpose && draft.permutation.size() == rank) {
+    std::vector<int64_t> both;  // the second permutation speaks of dimensions the first has moved
+    for (const int64_t dim : rule.permutation)
+      both.push_back(draft.permutation[static_cast<size_t>(dim)]);
+    draft.permutation = std::move(both);
+  } else {
+    draft.permutation = rule.permutation;
+  }
+  draft.op = Op::transpose;
+}
+
+// Fills in dimension and sizes of PART; false (and a problem noted) where SOURCE cannot be cut so.
+bool PlanBuilder::split_sizes(const Rule& rule, uint32_t source, PlanItem& part) {
+  part.dim = rule.dim;
+  part.sizes = rule.sizes;
+  if (!keys_[source].has_shape) return true;
+  const auto shape = keys_[source].shape;
+  const auto rank = static_cast<int64_t>(shape.size());
+  if (part.dim < -rank || part.dim >= rank)
+    return problem(key(source) + " has shape " + shape_text(shape) + " and no dimension " +
+                       std::to_string(part.dim) + " to split",
+                   part.rules.back()),
+           false;
+  if (part.dim < 0) part.dim += rank;
+  const int64_t size = shape[static_cast<size_t>(part.dim)];
+  const std::string what = key(source) + " has " + std::to_string(size) +
+                           " elements in dimension " + std::to_string(part.dim);
+  if (rule.sizes.empty()) {
+    if (size % part.parts != 0)
+      return problem(what + ", which do not divide into " + std::to_string(part.parts) + " parts",
+                     part.rules.back()),
+             false;
+    part.sizes.assign(part.parts, size / part.parts);
+    return true;
+  }
+  int64_t left = size;  // subtracting from it cannot overflow: sizes are not negative
+  for (const int64_t one : rule.sizes) left = one > left ? -1 : left - one;
+  if (left == 0) return true;
+  return problem(what + ", which is not the sum of the sizes " + shape_text(rule.sizes),
+                 part.rules.back()),
+         false;
+}
+
+Status PlanBuilder::split(const Rule& rule, FirstMatch::Hit hit, const PlanItem& draft) {
+  if (draft.op == Op::transpose)
+    return problem(key(draft.sources[0]) + " is transposed and split; one run does one of these",
+                   hit.rule),
+           Status();
+  PlanItem part = draft;
+  part.op = Op::split;
+  part.parts = static_cast<uint32_t>(rule.to.size());
+  if (!split_sizes(rule, draft.sources[0], part)) return {};
+  for (part.part = 0; part.part < part.parts; ++part.part) {
+    part.name = draft.name;
+    MLC_CHECK(rewrite(rule, hit, part.part, part.name));
+    plan_.items.push_back(part);
+  }
+  return {};
+}
+
+Status PlanBuilder::join(const Rule& rule, FirstMatch::Hit hit, PlanItem draft) {
+  const uint32_t source = draft.sources[0];
+  if (draft.op == Op::transpose)
+    return problem(key(source) + " is transposed and joined; one run does one of these", hit.rule),
+           Status();
+  MLC_CHECK(rewrite(rule, hit, hit.pattern, draft.name));
+  const std::string group = std::to_string(hit.rule) + " " + draft.name;
+  const auto [entry, is_new] =
+      groups_.try_emplace(group, static_cast<uint32_t>(plan_.items.size()));
+  if (is_new) {
+    draft.op = Op::concat;
+    draft.dim = rule.dim;
+    draft.sources.assign(rule.patterns.size(), kNone);
+    plan_.items.push_back(std::move(draft));
+  }
+  uint32_t& place = plan_.items[entry->second].sources[hit.pattern];
+  if (place != kNone) {
+    problem(key(place) + " and " + key(source) + " are both part " +
+                std::to_string(hit.pattern + 1) + " of " +
+                printable(plan_.items[entry->second].name),
+            hit.rule);
+    return {};
+  }
+  place = source;
+  return {};
+}
+
+void PlanBuilder::finish_groups() {
+  if (groups_.empty()) return;
+  for (PlanItem& item : plan_.items) {
+    if (item.op == Op::concat) finish_group(item);
+  }
+}
+
+void PlanBuilder::finish_group(PlanItem& item) {
+  const Rule& rule = rules_.rules()[item.rules.back()];
+  std::string found;
+  for (const uint32_t source : item.sources) {
+    if (source == kNone) continue;
+    found += (found.empty() ? "" : ", ") + key(source);
+  }
+  bool complete = true;
+  for (size_t i = 0; i < item.sources.size(); ++i) {
+    if (item.sources[i] != kNone) continue;
+    complete = false;
+    problem(printable(item.name) + " lacks its part " + std::to_string(i + 1) +
+                ": no key matches " + quoted(rule.patterns[i].text()) + " beside " + found,
+            item.rules.back());
+  }
+  if (complete) join_sizes(item);
+}
+
+void PlanBuilder::join_sizes(PlanItem& item) {
+  const bool known = std::all_of(item.sources.begin(), item.sources.end(),
+                                 [&](uint32_t source) { return keys_[source].has_shape; });
+  if (!known) return;
+  const auto first = keys_[item.sources[0]].shape;
+  const auto rank = static_cast<int64_t>(first.size());
+  if (item.dim < -rank || item.dim >= rank)
+    return problem(key(item.sources[0]) + " has shape " + shape_text(first) + " and no dimension " +
+                       std::to_string(item.dim) + " to join along",
+                   item.rules.back());
+  if (item.dim < 0) item.dim += rank;
+  const auto dim = static_cast<size_t>(item.dim);
+  for (const uint32_t source : item.sources) {
+    const auto shape = keys_[source].shape;
+    bool fits = shape.size() == first.size();
+    for (size_t i = 0; fits && i < shape.size(); ++i) fits = i == dim || shape[i] == first[i];
+    if (!fits)
+      return problem(key(item.sources[0]) + " " + shape_text(first) + " and " + key(source) + " " +
+                         shape_text(shape) + " cannot be joined along dimension " +
+                         std::to_string(item.dim),
+                     item.rules.back());
+    item.sizes.push_back(shape[dim]);
+  }
+}
+
+void PlanBuilder::use(uint32_t rule, const PlanItem& item) {
+  ++plan_.uses[rule].count;
+  for (const uint32_t source : item.sources) matched_[source] = true;
+}
+
+void PlanBuilder::drop_item(PlanItem& item, uint32_t rule) {
+  for (const uint32_t source : item.sources) plan_.dropped.push_back({source, rule, item.name});
+  item.sources.clear();  // marks it for removal
+}
+
+Status PlanBuilder::apply(const ShortForm& form) {
+  const uint32_t index = form.rules[0];
+  const Pattern& pattern = rules_.rules()[index].patterns[0];
+  switch (form.kind) {
+    case ShortForm::Kind::map:
+      return apply_map(index);
+    case ShortForm::Kind::regex:
+    case ShortForm::Kind::add_prefix:
+      return rename_items(index, pattern);
+    case ShortForm::Kind::keep:
+      keep_items(form);
+      break;
+    case ShortForm::Kind::drop:
+      for (PlanItem& item : plan_.items) {
+        if (!pattern.matches(item.name)) continue;
+        use(index, item);
+        drop_item(item, index);
+      }
+      break;
+  }
+  std::erase_if(plan_.items, [](const PlanItem& item) { return item.sources.empty(); });
+  return {};
+}
+
+Status PlanBuilder::apply_map(uint32_t index) {
+  const Rule& rule = rules_.rules()[index];
+  const bool is_key = std::any_of(plan_.items.begin(), plan_.items.end(), [&](const auto& item) {
+    return rule.patterns[0].matches(item.name);
+  });
+  const uint64_t before = plan_.uses[index].count;
+  MLC_CHECK(rename_items(index, rule.patterns[is_key ? 0 : 1]));
+  if (!is_key && plan_.uses[index].count > before)
+    plan_.notes.push_back(rule.label + " renames the " + plural(plan_.uses[index].count, "key") +
+                          " that begin with " + printable(rule.patterns[1].text()));
+  return {};
+}
+
+Status PlanBuilder::rename_items(uint32_t index, const Pattern& pattern) {
+  const Rule& rule = rules_.rules()[index];
+  const auto which = static_cast<uint32_t>(&pattern - rule.patterns.data());
+  for (PlanItem& item : plan_.items) {
+    if (!pattern.matches(item.name)) continue;
+    use(index, item);
+    item.rules.push_back(index);
+    MLC_CHECK(rewrite(rule, {index, which}, which, item.name));
+  }
+  return {};
+}
+
+void PlanBuilder::keep_items(const ShortForm& form) {
+  for (PlanItem& item : plan_.items) {
+    bool kept = false;
+    for (const uint32_t index : form.rules) {
+      if (!rules_.rules()[index].patterns[0].matches(item.name)) continue;
+      use(index, item);
+      kept = true;
+    }
+    if (!kept) drop_item(item, form.rules[0]);
+  }
+}
+
+void PlanBuilder::warn() {
+  for (size_t i = 0; i < plan_.uses.size(); ++i) {
+    if (plan_.uses[i].count > 0) continue;
+    const std::string& place = rules_.rules()[i].place;
+    plan_.warnings.push_back((place.empty() ? "" : place + ": ") + plan_.uses[i].label +
+                             " matched nothing");
+  }
+  if (!plan_.changes_anything()) plan_.warnings.push_back("the rules change nothing");
+}
+
+Status PlanBuilder::check_options() {
+  if (options_.require_all) {
+    ProblemList unmatched;
+    for (uint32_t i = 0; i < keys_.size(); ++i) {
+      if (!matched_[i]) unmatched.add("no rule matches " + key(i));
+    }
+    if (!unmatched.empty())
+      return conflict(unmatched.text("keys are matched by no rule"),
+                      "'keep: true' is the action for keys that stay as they are");
+  }
+  warn();
+  if (!options_.strict || plan_.warnings.empty()) return {};
+  ProblemList problems;
+  for (const std::string& warning : plan_.warnings) problems.add(warning);
+  return conflict(problems.text("warnings, which --strict makes errors"));
+}
+
+}  // namespace
+
+Result<Plan> make_plan(std::span<const KeyInfo> keys, const RuleSet& rules,
+                       const RuleOptions& options) {
+  return PlanBuilder(keys, rules, options).build();
+}
+
+}  // namespace mlc

@@ -1,0 +1,278 @@
+#include "mlc/keys/prefix.h"
+
+#include "mlc/base/text.h"
+
+#include <algorithm>
+#include <array>
+
+namespace mlc {
+namespace {
+
+struct KnownPrefix {
+  std::string_view prefix;
+  bool at_front;  // stripped from the front by default, must be on all keys
+  bool inside;    // stripped wherever it stands by default
+};
+
+// checkpoint-formats, section 6. Rows that are neither are ordinary attribute names: only hints.
+constexpr std::array<KnownPrefix, 13> kKnown = {{
+    {"module.", true, false},
+    {"_orig_mod.", true, true},
+    {"_fsdp_wrapped_module.", false, true},
+    {"_checkpoint_wrapped_module.", false, true},
+    {"_forward_module.", false, false},
+    {"model.", false, false},
+    {"net.", false, false},
+    {"ema_model.", false, false},
+    {"base_model.model.", false, false},
+    {"student.", false, false},
+    {"teacher.", false, false},
+    {"backbone.", false, false},
+    {"encoder.", false, false},
+}};
+
+// Buffers that a wrapper owns itself: AveragedModel, ema_pytorch, LitEma.
+constexpr std::array<std::string_view, 5> kWrapperBuffers = {"n_averaged", "initted", "step",
+                                                             "num_updates", "decay"};
+
+bool is_wrapper_buffer(std::string_view key) {
+  return std::find(kWrapperBuffers.begin(), kWrapperBuffers.end(), key) != kWrapperBuffers.end();
+}
+
+// Where PREFIX stands in KEY as whole components, from FROM on, with something behind it; or npos.
+size_t find_components(std::string_view key, std::string_view prefix, size_t from) {
+  for (size_t at = key.find(prefix, from); at != std::string_view::npos;
+       at = key.find(prefix, at + 1)) {
+    const bool is_whole = at == 0 || key[at - 1] == '.';
+    if (is_whole && at + prefix.size() < key.size()) return at;
+  }
+  return std::string_view::npos;
+}
+
+bool starts_with_prefix(std::string_view key, std::string_view prefix) {
+  return key.size() > prefix.size() && key.starts_with(prefix);
+}
+
+bool is_flat_parameter(std::string_view key) {
+  const size_t dot = key.rfind('.');
+  const std::string_view leaf = dot == std::string_view::npos ? key : key.substr(dot + 1);
+  return leaf.starts_with("_flat_param") ||
+         (leaf == "flat_param" && find_components(key, "_fsdp_wrapped_module.", 0) != key.npos);
+}
+
+class Stripper {
+ public:
+  Stripper(std::span<const KeyInfo> keys, const PrefixOptions& options)
+      : keys_(keys), options_(options) {}
+  Result<Plan> run();
+
+ private:
+  Status choose_prefixes();
+  Status refuse_flat_parameters() const;
+  void strip_inside();
+  Status strip_front();
+  std::string_view front_prefix(std::string_view key) const;
+  Status check_mixed(std::span<const size_t> lengths, size_t with) const;
+  bool contains_prefix(std::string_view key) const;
+  void note_wrapper_buffers(Plan& plan) const;
+  Result<Plan> plan();
+
+  std::span<const KeyInfo> keys_;
+  const PrefixOptions& options_;
+  std::vector<std::string> front_;
+  std::vector<std::string> inside_;
+  // What is left of a key: its name from `begin` on, or, where something inside was cut out, that
+  // text of cuts_ from `begin` on. Small, for there are many keys and few cuts.
+  struct Rest {
+    uint32_t begin = 0;
+    uint32_t cut = NameIndex::kNone;
+  };
+  std::string_view rest(size_t i) const {
+    const Rest& rest = rests_[i];
+    const std::string_view all =
+        rest.cut == NameIndex::kNone ? keys_[i].name : std::string_view(cuts_[rest.cut]);
+    return all.substr(rest.begin);
+  }
+  void cut(size_t i, size_t at, size_t length);
+  std::vector<Rest> rests_;
+  std::vector<std::string> cuts_;
+  std::vector<std::string> notes_;
+  bool front_found_ = false;
+};
+
+Status Stripper::choose_prefixes() {
+  for (const std::string& prefix : options_.prefixes) {
+    if (prefix.empty() || prefix == ".") return usage_error("a prefix to strip is empty");
+    front_.push_back(prefix.back() == '.' ? prefix : prefix + ".");
+  }
+  if (front_.empty() && options_.add.empty()) {
+    for (const KnownPrefix& known : kKnown) {
+      if (known.at_front) front_.emplace_back(known.prefix);
+      if (known.inside) inside_.emplace_back(known.prefix);
+    }
+  }
+  if (options_.anywhere) {
+    for (const std::string& prefix : front_) {
+      if (std::find(inside_.begin(), inside_.end(), prefix) == inside_.end())
+        inside_.push_back(prefix);
+    }
+  }
+  return {};
+}
+
+Status Stripper::refuse_flat_parameters() const {
+  for (const KeyInfo& key : keys_) {
+    if (!is_flat_parameter(key.name)) continue;
+    return unsupported(
+        printable(key.name) +
+            " is a flattened parameter of FSDP: several tensors in one, whose names and "
+            "shapes are not in the file",
+        "save the model again under FSDP's StateDictType.FULL_STATE_DICT");
+  }
+  return {};
+}
+
+void Stripper::cut(size_t i, size_t at, size_t length) {
+  if (rests_[i].cut == NameIndex::kNone) {
+    cuts_.emplace_back(rest(i));
+    rests_[i].cut = static_cast<uint32_t>(cuts_.size() - 1);
+  }
+  cuts_[rests_[i].cut].erase(at, length);
+}
+
+// Cuts components out of the middle, and those that are not front prefixes from the front as well.
+void Stripper::strip_inside() {
+  for (const std::string& prefix : inside_) {
+    const bool may_lead = std::find(front_.begin(), front_.end(), prefix) == front_.end();
+    for (size_t i = 0; i < keys_.size(); ++i) {
+      size_t at = find_components(rest(i), prefix, may_lead ? 0 : 1);
+      for (; at != std::string_view::npos;
+           at = find_components(rest(i), prefix, may_lead ? 0 : 1)) {
+        cut(i, at, prefix.size());
+      }
+    }
+  }
+}
+
+std::string_view Stripper::front_prefix(std::string_view key) const {
+  for (const std::string& prefix : front_) {
+    if (starts_with_prefix(key, prefix)) return prefix;
+  }
+  return {};
+}
+
+bool Stripper::contains_prefix(std::string_view key) const {
+  return std::any_of(front_.begin(), front_.end(), [&](const std::string& prefix) {
+    return find_components(key, prefix, 0) != std::string_view::npos;
+  });
+}
+
+// LENGTHS has the length of the prefix of each key, WITH how many have one.
+Status Stripper::check_mixed(std::span<const size_t> lengths, size_t with) const {
+  size_t without = 0;
+  std::string_view first_with;
+  std::string_view first_without;
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    const std::string_view name = keys_[i].name;
+    if (lengths[i] > 0) {
+      if (first_with.empty()) first_with = name;
+    } else if (!is_wrapper_buffer(rest(i)) && !(options_.anywhere && contains_prefix(name))) {
+      if (without++ == 0) first_without = name;
+    }
+  }
+  if (without == 0) return {};
+  std::vector<std::string> names = front_;
+  return conflict(plural(with, "key begins", "keys begin") + " with " + join_list(names) +
+                      " (first " + printable(first_with) + "), but " +
+                      plural(without, "key does", "keys do") + " not (first " +
+                      printable(first_without) + ")",
+                  "--partial strips where there is something to strip and keeps the rest");
+}
+
+Status Stripper::strip_front() {
+  std::vector<size_t> lengths(keys_.size());
+  for (int depth = 0; depth != options_.max_depth; ++depth) {
+    size_t with = 0;
+    size_t without = 0;
+    for (size_t i = 0; i < keys_.size(); ++i) {
+      lengths[i] = front_prefix(rest(i)).size();
+      if (lengths[i] > 0) {
+        ++with;
+      } else if (!is_wrapper_buffer(rest(i))) {
+        ++without;
+      }
+    }
+    if (with == 0) return {};
+    if (!options_.partial && depth == 0) MLC_CHECK(check_mixed(lengths, with));
+    if (!options_.partial && depth > 0 && without > 0) {
+      notes_.push_back(
+          plural(with, "key still begins", "keys still begin") + " with " + join_list(front_) +
+          ": kept as the name of a submodule, for not all keys do (--partial strips it)");
+      return {};
+    }
+    front_found_ = true;
+    for (size_t i = 0; i < keys_.size(); ++i) rests_[i].begin += static_cast<uint32_t>(lengths[i]);
+  }
+  return {};
+}
+
+void Stripper::note_wrapper_buffers(Plan& plan) const {
+  if (!front_found_) return;
+  std::vector<std::string> kept;
+  for (const KeyInfo& key : keys_) {
+    if (is_wrapper_buffer(key.name)) kept.emplace_back(key.name);
+  }
+  if (!kept.empty()) plan.notes.push_back("kept beside the model: " + join_list(kept));
+}
+
+Result<Plan> Stripper::plan() {
+  Plan plan;
+  plan.notes = std::move(notes_);
+  note_wrapper_buffers(plan);
+  plan.names.reserve(keys_.size());
+  plan.items.resize(keys_.size());
+  for (uint32_t i = 0; i < keys_.size(); ++i) {
+    plan.names.emplace_back(keys_[i].name);
+    PlanItem& item = plan.items[i];
+    item.name.reserve(options_.add.size() + rest(i).size());
+    item.name += options_.add;
+    item.name += rest(i);
+    item.sources.push_back(i);
+    if (item.name != keys_[i].name) item.op = PlanItem::Op::rename;
+  }
+  MLC_CHECK(plan.check_names());
+  return plan;
+}
+
+Result<Plan> Stripper::run() {
+  MLC_CHECK(choose_prefixes());
+  MLC_CHECK(refuse_flat_parameters());
+  rests_.resize(keys_.size());
+  strip_inside();
+  MLC_CHECK(strip_front());
+  return plan();
+}
+
+}  // namespace
+
+Result<Plan> plan_strip_prefix(std::span<const KeyInfo> keys, const PrefixOptions& options) {
+  return Stripper(keys, options).run();
+}
+
+std::vector<PrefixHint> detect_prefixes(std::span<const KeyInfo> keys) {
+  std::vector<PrefixHint> hints;
+  const auto buffers = static_cast<uint64_t>(std::count_if(
+      keys.begin(), keys.end(), [](const KeyInfo& key) { return is_wrapper_buffer(key.name); }));
+  for (const KnownPrefix& known : kKnown) {
+    PrefixHint hint{known.prefix, 0, keys.size() - buffers, known.at_front || known.inside};
+    for (const KeyInfo& key : keys) {
+      const bool has = known.inside ? find_components(key.name, known.prefix, 0) != key.name.npos
+                                    : starts_with_prefix(key.name, known.prefix);
+      if (has) ++hint.count;
+    }
+    if (hint.count > 0) hints.push_back(hint);
+  }
+  return hints;
+}
+
+}  // namespace mlc
