@@ -1,0 +1,341 @@
+#include "cli/batch.h"
+
+#include "cli/render_error.h"
+#include "mlc/base/parallel.h"
+#include "mlc/base/text.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include <sys/stat.h>
+
+namespace mlc::cli {
+namespace {
+
+// The last component, also of "folder/".
+std::string name_of(std::string_view path) {
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  return std::string(path.substr(path.rfind('/') + 1));
+}
+
+std::string output_name(const std::string& input, std::string_view extension) {
+  const std::string name = name_of(input);
+  if (extension.empty()) return name;
+  return name.substr(0, name.rfind('.')) + std::string(extension);
+}
+
+Status make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return write_failed("cannot make the folder", error.value()).in_file(path);
+  return {};
+}
+
+// Every input under its own name in the folder.
+Result<std::vector<FilePair>> into_folder(const std::vector<std::string>& inputs,
+                                          const WritingOptions& options,
+                                          std::string_view extension) {
+  std::map<std::string, std::string> taken;  // name, input
+  std::vector<FilePair> files;
+  for (const std::string& input : inputs) {
+    const std::string name = output_name(input, extension);
+    if (name.empty() || name == "." || name == ".." || name == "/") {
+      return usage_error("has no name of its own to keep in --out-dir").in_file(input);
+    }
+    const auto [at, fresh] = taken.emplace(name, input);
+    if (!fresh) {
+      return usage_error(mlc::quoted(at->second) + " and " + mlc::quoted(input) +
+                             " would both become " + mlc::quoted(name) + " in --out-dir",
+                         "convert them in two runs into two folders");
+    }
+    const std::string slash = options.out_dir.ends_with('/') ? "" : "/";
+    files.push_back({input, options.out_dir + slash + name, options.force});
+  }
+  return files;
+}
+
+using Identity = std::pair<uint64_t, uint64_t>;  // device, inode
+
+std::optional<Identity> identity_of(const std::string& path) {
+  struct stat st {};
+  if (path.empty() || stat(path.c_str(), &st) != 0) return std::nullopt;
+  return Identity{st.st_dev, st.st_ino};
+}
+
+// Two names of one input would be edited twice, perhaps at the same time.
+Status refuse_same_input_twice(const std::vector<FilePair>& files) {
+  std::map<Identity, const std::string*> inputs;
+  for (const FilePair& file : files) {
+    const auto identity = identity_of(file.input);
+    if (!identity) continue;
+    const auto [at, fresh] = inputs.emplace(*identity, &file.input);
+    if (fresh) continue;
+    return usage_error(mlc::quoted(*at->second) + " and " + mlc::quoted(file.input) +
+                       " are one file, and --in-place would change it twice");
+  }
+  return {};
+}
+
+Status refuse_inputs_as_outputs(const std::vector<FilePair>& files) {
+  std::map<Identity, const std::string*> inputs;
+  for (const FilePair& file : files) {
+    if (const auto identity = identity_of(file.input)) inputs.emplace(*identity, &file.input);
+  }
+  for (const FilePair& file : files) {
+    const auto identity = identity_of(file.output);
+    const auto at = identity ? inputs.find(*identity) : inputs.end();
+    if (at == inputs.end()) continue;
+    return usage_error("the output is the input " + mlc::quoted(*at->second),
+                       "--in-place replaces an input on purpose")
+        .in_file(file.output);
+  }
+  return {};
+}
+
+Result<std::vector<FilePair>> pair_up(const std::vector<std::string>& inputs,
+                                      const WritingOptions& options, std::string_view extension) {
+  if (options.in_place) {
+    std::vector<FilePair> files;
+    for (const std::string& input : inputs) files.push_back({input, input, true});
+    return files;
+  }
+  if (!options.out_dir.empty()) return into_folder(inputs, options, extension);
+  if (!options.output.empty() && inputs.size() > 1) {
+    return usage_error(
+        "--output names one file, but there are " + std::to_string(inputs.size()) + " inputs",
+        "--out-dir DIR keeps their names");
+  }
+  if (!options.output.empty())
+    return std::vector{FilePair{inputs[0], options.output, options.force}};
+  if (options.dry_run) return inputs_only(inputs);
+  if (inputs.size() > 1) {
+    return usage_error("no output is named",
+                       "--out-dir DIR keeps the names, --in-place replaces the inputs");
+  }
+  return usage_error("no output is named", "--output FILE names it, --in-place replaces the input");
+}
+
+Status refuse_existing(const FilePair& file) {
+  if (file.output.empty() || file.may_replace) return {};
+  struct stat st {};
+  if (lstat(file.output.c_str(), &st) != 0) return {};
+  return Error(ErrorKind::exists, "exists already", "--force replaces it").in_file(file.output);
+}
+
+// Messages of one file among several: named, one at a time; progress belongs to the batch.
+class BatchReporter : public Reporter {
+ public:
+  BatchReporter(Reporter& parent, const std::string& input) : parent_(parent), input_(input) {}
+  void begin(std::string_view, uint64_t) override {}
+  void advance(uint64_t) override {}
+  void end() override {}
+  void warn(std::string message) override { parent_.warn(printable(input_) + ": " + message); }
+  void detail(std::string message) override { parent_.detail(printable(input_) + ": " + message); }
+  bool interrupted() const override { return parent_.interrupted(); }
+
+ private:
+  Reporter& parent_;
+  const std::string& input_;
+};
+
+struct Finished {
+  ExitCode code = ExitCode::done;
+  std::string summary;
+  std::string json;  // empty: the function printed none
+  std::optional<Error> error;
+};
+
+// On a worker thread nobody else would catch it.
+Result<FileReport> guarded(const FileFunction& function, FileTask& task) {
+  try {
+    return function(task);
+  } catch (...) {
+    return error_of_exception();
+  }
+}
+
+class Batch {
+ public:
+  Batch(Context& context, const std::vector<FilePair>& files, const BatchOptions& options,
+        const FileFunction& function)
+      : context_(context),
+        files_(files),
+        options_(options),
+        function_(function),
+        threads_(context.shared.threads > 0 ? context.shared.threads
+                                            : std::max(1U, context.threads() / options.jobs)),
+        finished_(files.size()),
+        json_(context.out()) {}
+
+  Result<ExitCode> run();
+
+ private:
+  Finished work(const FilePair& file);
+  Status one(size_t index);
+  void show_ready();
+  void show(const FilePair& file, const Finished& finished);
+  void show_json(const FilePair& file, const Finished& finished);
+  void close();
+
+  Context& context_;
+  const std::vector<FilePair>& files_;
+  const BatchOptions& options_;
+  const FileFunction& function_;
+  unsigned threads_;
+  std::mutex mutex_;
+  std::vector<std::optional<Finished>> finished_;
+  size_t shown_ = 0;  // files before it are on the screen
+  size_t failed_ = 0;
+  ExitCode worst_ = ExitCode::done;
+  JsonWriter json_;
+};
+
+Finished Batch::work(const FilePair& file) {
+  Finished finished;
+  Writer text;
+  BatchReporter reporter(context_.reporter, file.input);
+  FileTask task{file.input, file.output, reporter, text, context_.json(), false, 0, threads_};
+  Status free = refuse_existing(file);
+  Result<FileReport> report = free.ok() ? guarded(function_, task) : std::move(free).error();
+  if (!report.ok()) {
+    finished.error = std::move(report).error().in_file(file.input);
+    finished.code = exit_code_of(finished.error->kind());
+    return finished;
+  }
+  finished.code = report->code;
+  finished.summary = std::move(report->summary);
+  if (context_.json()) finished.json = text.take();
+  return finished;
+}
+
+Status Batch::one(size_t index) {
+  if (context_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
+  Finished finished = work(files_[index]);
+  // The answer "no" is an answer; everything above it means that the file is not sound.
+  const bool failed = finished.error.has_value() || finished.code > ExitCode::no;
+  const bool stop = finished.error.has_value() &&
+                    (!options_.keep_going || finished.code == ExitCode::interrupted);
+  const std::lock_guard lock(mutex_);
+  worst_ = worst(worst_, finished.code);
+  if (failed) ++failed_;
+  finished_[index] = std::move(finished);
+  show_ready();
+  context_.reporter.advance(1);
+  if (stop) return Error(ErrorKind::interrupted, "stopped");
+  return {};
+}
+
+void Batch::show_ready() {
+  for (; shown_ < files_.size() && finished_[shown_]; ++shown_) {
+    show(files_[shown_], *finished_[shown_]);
+    finished_[shown_]->json.clear();
+  }
+}
+
+void Batch::show(const FilePair& file, const Finished& finished) {
+  if (context_.json()) return show_json(file, finished);
+  if (finished.error) return context_.console.error(*finished.error);
+  context_.out().line(printable(file.input) + ": " + finished.summary);
+}
+
+void Batch::show_json(const FilePair& file, const Finished& finished) {
+  json_.begin_object();
+  json_.field("input", file.input);
+  if (!file.output.empty()) json_.field("output", file.output);
+  json_.field("exit_code", static_cast<int>(finished.code));
+  if (finished.error) {
+    json_.key("error");
+    write_error(json_, *finished.error, false);
+  } else if (!finished.json.empty()) {
+    json_.key("result");
+    json_.raw(trim(finished.json));
+  }
+  json_.end_object();
+}
+
+// What is left after the loop: files finished behind one that never began, then the totals.
+void Batch::close() {
+  size_t skipped = 0;
+  for (; shown_ < files_.size(); ++shown_) {
+    if (finished_[shown_]) {
+      show(files_[shown_], *finished_[shown_]);
+    } else {
+      ++skipped;
+    }
+  }
+  if (context_.json()) {
+    json_.end_array();
+    json_.field("failed", failed_);
+    json_.field("not_begun", skipped);
+    json_.end_object();
+  } else if (failed_ + skipped > 0) {
+    std::string text = plural(files_.size(), "file") + ", " + format_count(failed_) + " failed";
+    if (skipped > 0) text += ", " + format_count(skipped) + " not begun (--keep-going goes on)";
+    context_.console.note(text);
+  }
+}
+
+Result<ExitCode> Batch::run() {
+  if (context_.json()) {
+    json_.begin_object();
+    json_.field("schema", "mlc.batch/1");
+    json_.key("results");
+    json_.begin_array();
+  }
+  {
+    const ProgressScope progress(context_.reporter, "files (files)", files_.size());
+    const auto body = [this](size_t index) { return one(index); };
+    // The first failure is in worst_ already; here it only ends the loop.
+    static_cast<void>(parallel_for(files_.size(), options_.jobs, body));
+  }
+  close();
+  if (context_.reporter.interrupted()) {
+    worst_ = ExitCode::interrupted;
+    context_.console.note("mlc: interrupted");
+  }
+  return worst_;
+}
+
+}  // namespace
+
+std::vector<FilePair> inputs_only(const std::vector<std::string>& inputs) {
+  std::vector<FilePair> files;
+  for (const std::string& input : inputs) files.push_back({input, "", false});
+  return files;
+}
+
+Result<std::vector<FilePair>> plan_outputs(const std::vector<std::string>& inputs,
+                                           const WritingOptions& options,
+                                           std::string_view extension) {
+  MLC_TRY(std::vector<FilePair> files, pair_up(inputs, options, extension));
+  MLC_CHECK(options.in_place ? refuse_same_input_twice(files) : refuse_inputs_as_outputs(files));
+  if (!options.out_dir.empty() && !options.dry_run) MLC_CHECK(make_folder(options.out_dir));
+  return files;
+}
+
+Result<ExitCode> run_files(Context& context, const std::vector<FilePair>& files,
+                           const BatchOptions& options, const FileFunction& function) {
+  if (files.size() != 1) return Batch(context, files, options, function).run();
+  const FilePair& file = files[0];
+  MLC_CHECK(refuse_existing(file));
+  FileTask task{file.input,
+                file.output,
+                context.reporter,
+                context.out(),
+                context.json(),
+                true,
+                context.console.out_width(),
+                context.threads()};
+  Result<FileReport> report = function(task);
+  if (!report.ok()) return std::move(report).error().in_file(file.input);
+  if (!report->summary.empty()) context.console.note(report->summary);
+  return report->code;
+}
+
+}  // namespace mlc::cli

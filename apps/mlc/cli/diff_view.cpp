@@ -1,0 +1,420 @@
+#include "cli/diff_view.h"
+
+#include "cli/json_writer.h"
+#include "cli/open_input.h"
+#include "mlc/base/glob.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/diff.h"
+#include "mlc/checkpoint/expect.h"
+#include "mlc/checkpoint/save.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+constexpr size_t kShownDifferences = 50;
+
+/// A place in the metadata where the sides differ; a null pointer where one has nothing.
+struct MetadataDifference {
+  std::string path;
+  const MetaValue* a = nullptr;
+  const MetaValue* b = nullptr;
+};
+
+/// One input with what of it is compared.
+struct Side {
+  Input input;
+  std::string key;  // of the state_dict; "." for the root
+  std::vector<NamedTensor> tensors;
+  uint64_t other_values = 0;
+  Metadata metadata;
+};
+
+/// How a kind is shown: before its lines, and counted in the last one.
+struct KindText {
+  DiffKind kind;
+  std::string_view label;
+  std::string_view one;
+  std::string_view many;
+};
+constexpr KindText kKindTexts[] = {
+    {DiffKind::only_in_a, "only in A", "only in A", "only in A"},
+    {DiffKind::only_in_b, "only in B", "only in B", "only in B"},
+    {DiffKind::layout, "layout", "layout", "layouts"},
+    {DiffKind::shape, "shape", "shape", "shapes"},
+    {DiffKind::dtype, "dtype", "dtype", "dtypes"},
+    {DiffKind::value, "value", "value", "values"},
+    {DiffKind::uncompared, "not compared", "not compared", "not compared"},
+};
+
+std::string escaped(std::string_view key) {
+  std::string text;
+  for (const char c : key) {
+    if (c == '.' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text;
+}
+
+void compare_metadata(const MetaValue* a, const MetaValue* b, const std::string& path,
+                      std::vector<MetadataDifference>& out) {
+  const MetaValue::Map* map_a = a != nullptr ? a->as_map() : nullptr;
+  const MetaValue::Map* map_b = b != nullptr ? b->as_map() : nullptr;
+  if (map_a == nullptr || map_b == nullptr) {
+    if (a == nullptr || b == nullptr || !(*a == *b)) out.push_back({path, a, b});
+    return;
+  }
+  const auto below = [&path](std::string_view key) {
+    return path.empty() ? escaped(key) : path + "." + escaped(key);
+  };
+  for (const auto& [key, value] : *map_a) {
+    if (path.empty() && key == "provenance") continue;
+    compare_metadata(&value, b->find(key), below(key), out);
+  }
+  for (const auto& [key, value] : *map_b) {
+    if (path.empty() && key == "provenance") continue;
+    if (a->find(key) == nullptr) compare_metadata(nullptr, &value, below(key), out);
+  }
+}
+
+/// A value on one line, cut where it is long.
+std::string brief_value(const MetaValue& value) {
+  constexpr size_t kMost = 60;
+  std::string line;
+  const std::string json = value.to_json();
+  for (const std::string_view part : split(json, '\n')) {
+    if (!line.empty()) line += ' ';
+    line += trim(part);
+  }
+  return line.size() <= kMost ? printable(line) : printable(line.substr(0, kMost)) + "...";
+}
+
+class DiffView {
+ public:
+  DiffView(const DiffArguments& arguments, Context& context)
+      : arguments_(arguments), context_(context) {}
+
+  Result<ExitCode> run();
+
+ private:
+  Result<Side> open(const std::string& path, const std::string& key);
+  bool selected(std::string_view key) const;
+  DiffOptions options() const;
+  void collect_notes();
+  void note_sharing(const std::vector<std::vector<std::string>>& groups, std::string_view side);
+  bool equal() const { return report_.equal() && metadata_.empty(); }
+  void show_text();
+  std::string line(const Difference& difference) const;
+  std::string tensor_text(const Side& side, uint32_t index) const;
+  std::string values_text(const Difference& difference) const;
+  std::vector<int64_t> first_index(const Difference& difference) const;
+  std::string summary() const;
+  void show_json();
+  void side_json(JsonWriter& json, std::string_view name, const Side& side) const;
+  void tensor_json(JsonWriter& json, std::string_view name, const Side& side, uint32_t index) const;
+  void difference_json(JsonWriter& json, const Difference& difference) const;
+  void values_json(JsonWriter& json, const Difference& difference) const;
+
+  const DiffArguments& arguments_;
+  Context& context_;
+  Side a_;
+  Side b_;
+  DiffReport report_;
+  std::vector<MetadataDifference> metadata_;
+  std::vector<std::string> notes_;
+};
+
+bool DiffView::selected(std::string_view key) const {
+  const auto matches = [key](const std::string& glob) { return glob_match(glob, key); };
+  if (std::ranges::any_of(arguments_.exclude, matches)) return false;
+  return arguments_.include.empty() || std::ranges::any_of(arguments_.include, matches);
+}
+
+/// With a key the state_dict it names, else the only one; every tensor where there is none.
+Result<Side> DiffView::open(const std::string& path, const std::string& key) {
+  Side side;
+  MLC_TRY(side.input, open_input(path, context_.reporter));
+  const Checkpoint& checkpoint = *side.input.checkpoint;
+  if (key.empty() && side.input.state_dicts.empty()) {
+    side.tensors = all_tensors(checkpoint, checkpoint.root);
+  } else {
+    MLC_TRY(const StateDict* chosen, choose_state_dict(side.input, key));
+    side.key = chosen->path.empty() ? "." : chosen->path;
+    side.tensors = named_tensors(*chosen);
+    side.other_values = chosen->other_values;
+  }
+  std::erase_if(side.tensors, [this](const NamedTensor& named) { return !selected(named.path); });
+  if (arguments_.no_metadata || arguments_.keys_only) return side;
+  MLC_TRY(auto metadata, read_metadata(checkpoint));
+  if (metadata) side.metadata = std::move(*metadata);
+  return side;
+}
+
+DiffOptions DiffView::options() const {
+  DiffOptions options;
+  options.tolerance.atol = arguments_.atol;
+  options.tolerance.rtol = arguments_.rtol;
+  options.ignore_dtype = arguments_.ignore_dtype;
+  options.threads = context_.threads();
+  if (arguments_.no_values) options.depth = DiffDepth::layouts;
+  if (arguments_.keys_only) options.depth = DiffDepth::keys;
+  return options;
+}
+
+Result<ExitCode> DiffView::run() {
+  MLC_TRY(a_, open(arguments_.a, arguments_.key));
+  MLC_TRY(b_, open(arguments_.b, arguments_.key_b.value_or(arguments_.key)));
+  const bool filtered = !arguments_.include.empty() || !arguments_.exclude.empty();
+  if (filtered && a_.tensors.empty() && b_.tensors.empty()) {
+    return not_found("no key of either file is selected",
+                     "`mlc load` lists the keys that --include and --exclude choose from");
+  }
+  MLC_TRY(report_, diff_tensors(*a_.input.checkpoint, a_.tensors, *b_.input.checkpoint, b_.tensors,
+                                options(), context_.reporter));
+  compare_metadata(&a_.metadata.root(), &b_.metadata.root(), "", metadata_);
+  collect_notes();
+  if (context_.json())
+    show_json();
+  else
+    show_text();
+  return equal() ? ExitCode::done : ExitCode::no;
+}
+
+void DiffView::note_sharing(const std::vector<std::vector<std::string>>& groups,
+                            std::string_view side) {
+  for (const auto& group : groups) {
+    std::vector<std::string> names;
+    for (const std::string& name : group) names.push_back(printable(name));
+    notes_.push_back(fmt::format("share a storage only in {}: {}", side, join_list(names)));
+  }
+}
+
+void DiffView::collect_notes() {
+  if (report_.value_equal > 0) {
+    const bool exact = arguments_.atol == 0 && arguments_.rtol == 0;
+    notes_.push_back(plural(report_.value_equal, "tensor") +
+                     (exact ? " equal by value, not byte for byte" : " within the tolerance"));
+  }
+  note_sharing(report_.shared_in_a, "A");
+  note_sharing(report_.shared_in_b, "B");
+  if (!arguments_.keys_only && a_.other_values + b_.other_values > 0) {
+    notes_.push_back(fmt::format("values that are no tensors are not compared: {} in A, {} in B",
+                                 a_.other_values, b_.other_values));
+  }
+  if (report_.count(DiffKind::only_in_a) == 0 || report_.count(DiffKind::only_in_b) == 0) return;
+  const auto fit = check_expected(expected_tensors(*a_.input.checkpoint, a_.tensors),
+                                  expected_tensors(*b_.input.checkpoint, b_.tensors), {});
+  if (!fit.hint.empty()) notes_.push_back(printable(arguments_.a) + ": " + fit.hint);
+}
+
+std::string DiffView::tensor_text(const Side& side, uint32_t index) const {
+  const Checkpoint& checkpoint = *side.input.checkpoint;
+  const Tensor& tensor = checkpoint.tensors[index];
+  return fmt::format("{} {}", info(tensor.dtype).brief, format_shape(checkpoint.sizes(tensor)));
+}
+
+/// Row-major index of the first mismatch; empty if there is none, or for packed types.
+std::vector<int64_t> DiffView::first_index(const Difference& difference) const {
+  const Checkpoint& checkpoint = *a_.input.checkpoint;
+  const Tensor& tensor = checkpoint.tensors[difference.a];
+  if (!difference.values->first_mismatch || info(tensor.dtype).per_element != 1) return {};
+  auto left = static_cast<int64_t>(*difference.values->first_mismatch);
+  const Dims sizes = checkpoint.sizes(tensor);
+  std::vector<int64_t> index(sizes.size());
+  for (size_t d = sizes.size(); d-- > 0; left /= sizes[d]) index[d] = left % sizes[d];
+  return index;
+}
+
+std::string DiffView::values_text(const Difference& difference) const {
+  if (!difference.values) return {};
+  const CompareResult& values = *difference.values;
+  if (values.mismatches == 0 && values.max_abs == 0) return "equal values";
+  const bool exact = arguments_.atol == 0 && arguments_.rtol == 0;
+  std::string text =
+      fmt::format("{} of {} {}, max abs {:.4g}, max rel {:.4g}", format_count(values.mismatches),
+                  plural(values.count, "value"), exact ? "differ" : "beyond the tolerance",
+                  values.max_abs, values.max_rel);
+  if (values.cosine) text += fmt::format(", cosine {:.8g}", *values.cosine);
+  if (values.nan_pairs > 0) {
+    text += fmt::format(", {} NaN on one side", format_count(values.nan_pairs));
+  }
+  const std::vector<int64_t> first = first_index(difference);
+  if (!first.empty()) text += ", first at " + format_shape(first);
+  return text;
+}
+
+std::string DiffView::line(const Difference& difference) const {
+  std::string text;
+  const auto both = [&](const auto& part) {
+    const auto of = [&](const Side& side, uint32_t index) {
+      const Checkpoint& checkpoint = *side.input.checkpoint;
+      return std::string(part(checkpoint, checkpoint.tensors[index]));
+    };
+    return of(a_, difference.a) + " and " + of(b_, difference.b);
+  };
+  switch (difference.kind) {
+    case DiffKind::only_in_a:
+      text = tensor_text(a_, difference.a);
+      break;
+    case DiffKind::only_in_b:
+      text = tensor_text(b_, difference.b);
+      break;
+    case DiffKind::layout:
+      text = printable(both(layout_name));
+      break;
+    case DiffKind::shape:
+      text = both([](const Checkpoint& c, const Tensor& t) { return format_shape(c.sizes(t)); });
+      break;
+    case DiffKind::dtype:
+      text = both([](const Checkpoint&, const Tensor& t) { return info(t.dtype).brief; });
+      if (difference.values) text += ", " + values_text(difference);
+      break;
+    case DiffKind::value:
+    case DiffKind::uncompared:
+      text = difference.values ? values_text(difference) : printable(difference.reason);
+      break;
+  }
+  const std::string_view label = kKindTexts[static_cast<size_t>(difference.kind)].label;
+  return fmt::format("{}: {}: {}\n", label, printable(difference.key), text);
+}
+
+std::string DiffView::summary() const {
+  if (equal() && arguments_.keys_only) return "equal: " + plural(report_.common, "key");
+  if (equal()) {
+    return "equal: " + plural(report_.common, "tensor") + ", " +
+           (arguments_.no_values ? "values not compared" : format_bytes(report_.bytes));
+  }
+  std::vector<std::string> parts;
+  for (const KindText& row : kKindTexts) {
+    const uint64_t count = report_.count(row.kind);
+    if (count > 0) parts.push_back(plural(count, row.one, row.many));
+  }
+  if (!metadata_.empty()) parts.push_back(format_count(metadata_.size()) + " metadata");
+  return fmt::format("different: {}", fmt::join(parts, ", "));
+}
+
+void DiffView::show_text() {
+  std::vector<std::string> lines;
+  for (const Difference& difference : report_.differences) lines.push_back(line(difference));
+  for (const MetadataDifference& row : metadata_) {
+    const auto side = [](const MetaValue* value) {
+      return value != nullptr ? brief_value(*value) : std::string("nothing");
+    };
+    lines.push_back(
+        fmt::format("metadata: {}: {} and {}\n", printable(row.path), side(row.a), side(row.b)));
+  }
+  const bool all = context_.console.verbosity() > 0;
+  const size_t shown = all ? lines.size() : std::min(lines.size(), kShownDifferences);
+  for (size_t i = 0; i < shown; ++i) context_.out().write(lines[i]);
+  if (shown < lines.size()) {
+    context_.out().write(
+        fmt::format("and {} more; -v shows all\n", format_count(lines.size() - shown)));
+  }
+  context_.out().write(summary() + "\n");
+  for (const std::string& text : notes_) context_.console.note(text);
+}
+
+void DiffView::side_json(JsonWriter& json, std::string_view name, const Side& side) const {
+  json.key(name);
+  json.begin_object();
+  json.field("file", side.input.checkpoint->path);
+  json.field("format", format_name(side.input.checkpoint->format));
+  json.key("key");
+  if (side.key.empty())
+    json.null();
+  else
+    json.value(side.key);
+  json.field("tensors", side.tensors.size());
+  json.end_object();
+}
+
+void DiffView::tensor_json(JsonWriter& json, std::string_view name, const Side& side,
+                           uint32_t index) const {
+  if (index == kNoIndex) return;
+  const Checkpoint& checkpoint = *side.input.checkpoint;
+  const Tensor& tensor = checkpoint.tensors[index];
+  json.key(name);
+  json.begin_object();
+  json.field("layout", layout_name(checkpoint, tensor));
+  json.field("dtype", info(tensor.dtype).torch);
+  json.list("shape", checkpoint.sizes(tensor));
+  json.end_object();
+}
+
+void DiffView::values_json(JsonWriter& json, const Difference& difference) const {
+  const CompareResult& values = *difference.values;
+  json.key("values");
+  json.begin_object();
+  json.field("count", values.count);
+  json.field("mismatches", values.mismatches);
+  if (values.first_mismatch) json.field("first_mismatch", *values.first_mismatch);
+  json.field("max_abs", values.max_abs);
+  json.field("max_rel", values.max_rel);
+  json.field("nan_pairs", values.nan_pairs);
+  json.key("cosine");
+  if (values.cosine)
+    json.value(*values.cosine);
+  else
+    json.null();
+  json.end_object();
+}
+
+void DiffView::difference_json(JsonWriter& json, const Difference& difference) const {
+  json.begin_object();
+  json.field("kind", diff_kind_name(difference.kind));
+  json.field("name", difference.key);
+  tensor_json(json, "a", a_, difference.a);
+  tensor_json(json, "b", b_, difference.b);
+  if (difference.values) values_json(json, difference);
+  if (!difference.reason.empty()) json.field("reason", difference.reason);
+  json.end_object();
+}
+
+void DiffView::show_json() {
+  JsonWriter json(context_.out());
+  json.begin_object();
+  json.field("schema", "mlc.diff/1");
+  json.field("equal", equal());
+  side_json(json, "a", a_);
+  side_json(json, "b", b_);
+  json.field("common", report_.common);
+  json.field("bytes", report_.bytes);
+  json.field("value_equal", report_.value_equal);
+  json.key("counts");
+  json.begin_object();
+  for (const KindText& row : kKindTexts) {
+    json.field(diff_kind_name(row.kind), report_.count(row.kind));
+  }
+  json.field("metadata", metadata_.size());
+  json.end_object();
+  json.key("differences");
+  json.begin_array();
+  for (const Difference& difference : report_.differences) difference_json(json, difference);
+  json.end_array();
+  json.key("metadata");
+  json.begin_array();
+  for (const MetadataDifference& row : metadata_) {
+    json.begin_object();
+    json.field("path", row.path);
+    for (const auto& [name, value] : {std::pair("a", row.a), std::pair("b", row.b)}) {
+      if (value == nullptr) continue;
+      json.key(name);
+      json.raw(value->to_json());
+    }
+    json.end_object();
+  }
+  json.end_array();
+  json.list("notes", notes_);
+  json.end_object();
+}
+
+}  // namespace
+
+Result<ExitCode> diff_files(const DiffArguments& arguments, Context& context) {
+  return DiffView(arguments, context).run();
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,333 @@
+#include "cli/edit_keys.h"
+
+#include "cli/json_writer.h"
+#include "cli/open_input.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/rewrite_zip.h"
+#include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/write_sharded.h"
+#include "mlc/keys/apply_plan.h"
+#include "mlc/pickle/writer.h"
+
+#include <algorithm>
+
+namespace mlc::cli {
+namespace {
+
+/// One state_dict of the file and what will be done to it.
+struct Target {
+  StateDict* state_dict = nullptr;
+  Plan plan;
+};
+
+Result<std::vector<Target>> make_targets(Input& input, const KeyEdit& edit) {
+  std::vector<Target> targets;
+  if (edit.key == "*" && !input.state_dicts.empty()) {
+    for (StateDict& one : input.state_dicts) targets.push_back({&one, {}});
+  } else {
+    MLC_TRY(StateDict * chosen, choose_state_dict(input, edit.key == "*" ? "" : edit.key));
+    targets.push_back({chosen, {}});
+  }
+  for (Target& target : targets) {
+    auto plan = edit.make_plan(key_infos(*input.checkpoint, *target.state_dict));
+    if (!plan.ok()) {
+      Error error = std::move(plan).error();
+      if (targets.size() > 1) error = std::move(error).during(quoted(target.state_dict->path));
+      return std::move(error).in_file(input.checkpoint->path);
+    }
+    target.plan = std::move(plan).value();
+    if (edit.inspect) MLC_CHECK(edit.inspect(target.plan));
+  }
+  return targets;
+}
+
+/// Only names in the pickle change: storages can stay where they are.
+bool only_names_change(const Input& input, const std::vector<Target>& targets) {
+  if (!is_rewritable_zip(*input.checkpoint)) return false;
+  return std::all_of(targets.begin(), targets.end(), [](const Target& target) {
+    return target.state_dict->module == kNoNode && target.plan.is_pure_rename() &&
+           target.plan.dropped.empty();
+  });
+}
+
+bool any_change(const std::vector<Target>& targets) {
+  return std::any_of(targets.begin(), targets.end(),
+                     [](const Target& target) { return target.plan.changes_anything(); });
+}
+
+class Job {
+ public:
+  Job(FileTask& task, const KeyEdit& edit) : task_(task), edit_(edit) {}
+
+  Result<FileReport> run() {
+    MLC_TRY(input_, open_input(task_.input, task_.reporter));
+    MLC_TRY(targets_, make_targets(input_, edit_));
+    report_notes();
+    changed_ = any_change(targets_);
+    const bool dry = edit_.writing.dry_run;
+    const bool skip = !changed_ && (edit_.skip_unchanged || edit_.writing.in_place);
+    if (!dry && !skip) {
+      const bool names_only = only_names_change(input_, targets_);
+      for (Target& target : targets_) {
+        MLC_TRY(const AppliedPlan applied,
+                apply_plan(*input_.checkpoint, *target.state_dict, target.plan));
+        task_.reporter.detail(plural(applied.module_versions, "module version") + " and " +
+                              plural(applied.optimizer_names, "optimizer name") + " followed");
+      }
+      MLC_CHECK(write(names_only));
+    }
+    answer();
+    const bool no = edit_.require_change && !changed_;
+    return FileReport{no ? ExitCode::no : ExitCode::done, summary(skip)};
+  }
+
+ private:
+  Status write(bool names_only);
+  Status write_names();
+  Status write_shards(const std::optional<std::string>& yaml);
+  void report_notes();
+  void answer();
+  void answer_json();
+  std::string summary(bool skipped) const;
+  PlanCounts counts() const;
+
+  FileTask& task_;
+  const KeyEdit& edit_;
+  Input input_;
+  std::vector<Target> targets_;
+  bool changed_ = false;
+  uint64_t file_size_ = 0;
+  bool written_ = false;
+};
+
+void Job::report_notes() {
+  for (const Target& target : targets_) {
+    for (const std::string& warning : target.plan.warnings) task_.reporter.warn(warning);
+    for (const std::string& note : target.plan.notes) task_.reporter.detail(note);
+  }
+}
+
+/// The format of the output: that of an edit in place is the input's own.
+Result<OutputFormat> format_for(const Checkpoint& checkpoint, const std::string& output,
+                                bool in_place) {
+  const bool safetensors = checkpoint.format == Format::safetensors;
+  if (!in_place) {
+    auto format = output_format_of(output, "");
+    if (format.ok()) return format;
+    return safetensors ? OutputFormat::safetensors : OutputFormat::torch_zip;
+  }
+  switch (checkpoint.format) {
+    case Format::safetensors:
+      return OutputFormat::safetensors;
+    case Format::torch_zip:
+    case Format::torch_legacy:
+    case Format::torch_tar:
+    case Format::plain_pickle:
+      return OutputFormat::torch_zip;
+    default:
+      break;
+  }
+  return unsupported("a " + std::string(format_name(checkpoint.format)) +
+                         " checkpoint cannot be edited in place",
+                     "write a new file with -o")
+      .in_file(checkpoint.path);
+}
+
+/// Shards become shards of about the same size in the folder that the output names.
+Status Job::write_shards(const std::optional<std::string>& yaml) {
+  Checkpoint& checkpoint = *input_.checkpoint;
+  ShardOptions shards;
+  uint64_t largest = 1;
+  for (const auto& file : checkpoint.files) {
+    largest = std::max(largest, file->size());
+    if (!file->path().ends_with(".safetensors") && !file->path().ends_with(".json")) {
+      shards.format = OutputFormat::torch_zip;
+    }
+  }
+  shards.max_shard_bytes = largest;
+  shards.metadata_yaml = yaml;
+  shards.threads = edit_.threads;
+  shards.output = edit_.writing.output_options();
+  MLC_TRY(const ShardSummary summary,
+          write_sharded(checkpoint, named_tensors(*targets_[0].state_dict), task_.output, shards,
+                        task_.reporter));
+  file_size_ = summary.bytes;
+  return {};
+}
+
+Status Job::write_names() {
+  Checkpoint& checkpoint = *input_.checkpoint;
+  ZipEdit change;
+  MLC_TRY(change.pickle, pickle::write(checkpoint.graph, checkpoint.root));
+  MLC_TRY(auto metadata, read_metadata(checkpoint));
+  change.metadata_yaml = with_provenance(std::move(metadata), edit_.verb, edit_.provenance);
+  if (edit_.writing.in_place) {
+    MLC_CHECK(edit_zip_in_place(checkpoint, change, edit_.writing.force));
+    file_size_ = checkpoint.files[0]->size();
+    return {};
+  }
+  MLC_TRY(OutputFile out, OutputFile::create(task_.output, edit_.writing.output_options()));
+  MLC_CHECK(rewrite_zip(checkpoint, change, out));
+  if (!checkpoint.files[0]->unchanged()) {
+    return conflict("was changed by another program while it was read").in_file(checkpoint.path);
+  }
+  file_size_ = out.position();
+  return out.publish();
+}
+
+Status Job::write(bool names_only) {
+  Checkpoint& checkpoint = *input_.checkpoint;
+  const bool to_folder = checkpoint.format == Format::sharded && !edit_.writing.in_place &&
+                         !output_format_of(task_.output, "").ok();
+  if (to_folder) {
+    written_ = true;
+    MLC_TRY(auto metadata, read_metadata(checkpoint));
+    return write_shards(with_provenance(std::move(metadata), edit_.verb, edit_.provenance));
+  }
+  MLC_TRY(const OutputFormat format, format_for(checkpoint, task_.output, edit_.writing.in_place));
+  const uint64_t names = checkpoint.files[0]->link_count();
+  if (edit_.writing.in_place && !edit_.writing.force && names > 1) {
+    return Error(ErrorKind::write_failed,
+                 "has " + std::to_string(names) +
+                     " names (hard links); an edit in place would change it under each or part it "
+                     "from the others",
+                 "--force edits it anyway, -o writes a new file")
+        .in_file(checkpoint.path);
+  }
+  written_ = true;
+  switch (checkpoint.format) {
+    case Format::torchscript:
+    case Format::pt2:
+    case Format::npz:
+    case Format::npy:
+      task_.reporter.warn(printable(task_.output) +
+                          " holds the tensors as a state_dict; it is no " +
+                          std::string(format_name(checkpoint.format)) + " file any more");
+      break;
+    default:
+      break;
+  }
+  if (names_only && format == OutputFormat::torch_zip) return write_names();
+  replace_modules(input_, task_.reporter);
+  SaveOptions save;
+  save.format = format;
+  save.threads = edit_.threads;
+  save.output = edit_.writing.output_options();
+  MLC_TRY(auto metadata, read_metadata(checkpoint));
+  save.metadata_yaml = with_provenance(std::move(metadata), edit_.verb, edit_.provenance);
+  MLC_TRY(const SaveReport report,
+          save_checkpoint(checkpoint, targets_[0].state_dict, task_.output, save, task_.reporter));
+  file_size_ = report.file_size;
+  if (!report.left_out.empty()) {
+    task_.reporter.warn("safetensors holds tensors only; left out: " + join_list(report.left_out));
+  }
+  return {};
+}
+
+PlanCounts Job::counts() const {
+  PlanCounts sum;
+  for (const Target& target : targets_) {
+    const PlanCounts one = target.plan.counts();
+    sum.untouched += one.untouched;
+    sum.renamed += one.renamed;
+    sum.dropped += one.dropped;
+    sum.split += one.split;
+    sum.concatenated += one.concatenated;
+    sum.transposed += one.transposed;
+  }
+  return sum;
+}
+
+std::string Job::summary(bool skipped) const {
+  const PlanCounts sum = counts();
+  std::vector<std::string> parts;
+  const auto add = [&parts](uint64_t count, std::string_view what) {
+    if (count > 0) parts.push_back(format_count(count) + " " + std::string(what));
+  };
+  add(sum.renamed, "renamed");
+  add(sum.dropped, "dropped");
+  add(sum.split, "split");
+  add(sum.concatenated, "joined");
+  add(sum.transposed, "transposed");
+  add(sum.untouched, "untouched");
+  std::string keys = parts.empty() ? "no tensors" : join_list(parts);
+  if (edit_.writing.dry_run) return "dry run: " + keys + "; nothing was written";
+  if (skipped) return "nothing to change; nothing was written";
+  if (edit_.writing.in_place) return "edited " + printable(task_.input) + " in place: " + keys;
+  if (!changed_) keys = "nothing to change, " + keys;
+  return "wrote " + printable(task_.output) + ": " + keys + ", " + format_bytes(file_size_);
+}
+
+void Job::answer_json() {
+  JsonWriter json(task_.out, task_.json_layout());
+  json.begin_object();
+  json.field("schema", "mlc." + edit_.verb + "/1");
+  json.field("input", task_.input);
+  json.field("output", written_ ? task_.output : "");
+  json.field("dry_run", edit_.writing.dry_run);
+  json.field("written", written_);
+  json.field("changed", changed_);
+  const PlanCounts sum = counts();
+  json.key("counts");
+  json.begin_object();
+  json.field("renamed", sum.renamed);
+  json.field("dropped", sum.dropped);
+  json.field("split", sum.split);
+  json.field("joined", sum.concatenated);
+  json.field("transposed", sum.transposed);
+  json.field("untouched", sum.untouched);
+  json.end_object();
+  static constexpr std::string_view kOps[] = {"keep", "rename", "split", "concat", "transpose"};
+  json.key("keys");
+  json.begin_array();
+  for (const Target& target : targets_) {
+    for (const PlanItem& item : target.plan.items) {
+      if (item.op == PlanItem::Op::keep) continue;
+      json.begin_object();
+      json.field("state_dict", target.state_dict->path);
+      std::vector<std::string> sources;
+      for (const uint32_t source : item.sources) sources.push_back(target.plan.names[source]);
+      json.list("from", sources);
+      json.field("to", item.name);
+      json.field("op", kOps[static_cast<size_t>(item.op)]);
+      json.end_object();
+    }
+    for (const DroppedKey& dropped : target.plan.dropped) {
+      json.begin_object();
+      json.field("state_dict", target.state_dict->path);
+      json.list("from", std::vector<std::string>{target.plan.names[dropped.source]});
+      json.key("to");
+      json.null();
+      json.field("op", "drop");
+      json.end_object();
+    }
+  }
+  json.end_array();
+  json.end_object();
+}
+
+/// The answer of a dry run is the plan; otherwise the file is.
+void Job::answer() {
+  if (task_.json) return answer_json();
+  if (!edit_.writing.dry_run || !task_.alone) return;
+  for (const Target& target : targets_) {
+    if (targets_.size() > 1) {
+      task_.out.write("# " + printable(target.state_dict->path) + "\n");
+    }
+    for (const PlanItem& item : target.plan.items) {
+      if (item.op == PlanItem::Op::keep) continue;
+      task_.out.write(describe(item, target.plan) + "\n");
+    }
+    for (const DroppedKey& dropped : target.plan.dropped) {
+      task_.out.write(describe(dropped, target.plan) + "\n");
+    }
+  }
+}
+
+}  // namespace
+
+Result<FileReport> edit_keys(FileTask& task, const KeyEdit& edit) {
+  return Job(task, edit).run();
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,31 @@
+// The common course of strip-module-prefix and remap-keys for one file: open, plan, show or carry
+// out, write by the cheapest way that is right.
+#pragma once
+
+#include "cli/batch.h"
+#include "cli/shared_options.h"
+#include "mlc/keys/plan.h"
+#include "mlc/metadata/meta_value.h"
+
+#include <functional>
+#include <span>
+#include <string>
+
+namespace mlc::cli {
+
+struct KeyEdit {
+  std::string verb;  // "remap-keys"; the schema is mlc.VERB/1
+  std::string key;   // --key; "*" means every state_dict of the file
+  const WritingOptions& writing;
+  std::function<Result<Plan>(std::span<const KeyInfo>)> make_plan;
+  MetaValue::Map provenance;    // options for the metadata's provenance
+  bool require_change = false;  // exit code 1 if nothing changes
+  bool skip_unchanged = false;  // write no output if nothing changes
+  unsigned threads = 1;
+  /// Called with each plan before anything is written; may be empty (--emit-inverse).
+  std::function<Status(const Plan&)> inspect;
+};
+
+Result<FileReport> edit_keys(FileTask& task, const KeyEdit& edit);
+
+}  // namespace mlc::cli

@@ -1,0 +1,157 @@
+#include "cli/load_tree.h"
+
+#include "cli/open_input.h"
+#include "mlc/base/parallel.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/save.h"
+#include "mlc/metadata/provenance.h"
+#include "mlc/pickle/render.h"
+
+#include <unordered_set>
+
+namespace mlc::cli {
+namespace {
+
+using pickle::Graph;
+using pickle::NodeKind;
+
+constexpr size_t kMaxLines = 2000;
+constexpr size_t kMaxItems = 100;  // of one collection
+constexpr size_t kMaxDepth = 12;
+constexpr uint64_t kMaxManifestBytes = 256U << 20U;
+
+class TreeRenderer {
+ public:
+  explicit TreeRenderer(const Checkpoint& checkpoint)
+      : checkpoint_(checkpoint), graph_(checkpoint.graph) {}
+
+  std::string run() {
+    visit("", checkpoint_.root, 0);
+    if (lines_ >= kMaxLines) out_ += "...\n";
+    return std::move(out_);
+  }
+
+ private:
+  void visit(const std::string& label, NodeId node, size_t depth) {
+    if (lines_ >= kMaxLines) return;
+    ++lines_;
+    out_ += std::string(2 * depth, ' ') + label + describe(node) + "\n";
+    const bool leaf = checkpoint_.tensor_at(node) != kNoIndex || !opens(node);
+    if (leaf || depth >= kMaxDepth || !open_.insert(node).second) return;
+    size_t shown = 0;
+    if (const auto* entries = graph_.entries(node)) {
+      for (const auto& [key, value] : *entries) {
+        if (!more(shown++, entries->size(), depth)) break;
+        visit(pickle::render(graph_, key) + ": ", value, depth + 1);
+      }
+    }
+    const auto items = graph_.sequence(node);
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (!more(shown++, items.size(), depth)) break;
+      visit(std::to_string(i) + ": ", items[i], depth + 1);
+    }
+    if (const NodeId state = state_of(node); state != kNoNode) {
+      for (const auto& [key, value] : graph_.dict(state)) {
+        if (!more(shown++, graph_.dict(state).size(), depth)) break;
+        visit(pickle::render(graph_, key) + ": ", value, depth + 1);
+      }
+    }
+    open_.erase(node);
+  }
+
+  /// The attributes of a Python object, where they are a plain dict.
+  NodeId state_of(NodeId node) const {
+    if (!graph_.is(node, NodeKind::object) || graph_.entries(node) != nullptr) return kNoNode;
+    const pickle::ObjectContent* content = graph_.content(node);
+    const bool dict = content != nullptr && content->state != kNoNode &&
+                      graph_.is(content->state, NodeKind::dict);
+    return dict ? content->state : kNoNode;
+  }
+
+  bool more(size_t shown, size_t total, size_t depth) {
+    if (shown < kMaxItems) return true;
+    out_ +=
+        std::string(2 * depth + 2, ' ') + "... and " + std::to_string(total - shown) + " more\n";
+    return false;
+  }
+
+  /// Whether the values inside get lines of their own: not for short lists of numbers.
+  bool opens(NodeId node) const {
+    if (const auto* entries = graph_.entries(node)) return !entries->empty();
+    if (state_of(node) != kNoNode) return true;
+    for (const NodeId item : graph_.sequence(node)) {
+      if (graph_.entries(item) != nullptr || checkpoint_.tensor_at(item) != kNoIndex) return true;
+    }
+    return false;
+  }
+
+  std::string describe(NodeId node) const {
+    if (const uint32_t index = checkpoint_.tensor_at(node); index != kNoIndex) {
+      const Tensor& tensor = checkpoint_.tensors[index];
+      return std::string(info(tensor.dtype).brief) + format_shape(checkpoint_.sizes(tensor));
+    }
+    if (const auto* entries = graph_.entries(node)) {
+      return std::string(graph_.is(node, NodeKind::dict) ? "dict" : class_name(node)) + " of " +
+             std::to_string(entries->size());
+    }
+    if (state_of(node) != kNoNode) return std::string(class_name(node)) + " object";
+    if (opens(node)) return "list of " + std::to_string(graph_.sequence(node).size());
+    return pickle::render(graph_, node, {.max_nodes = 40, .max_depth = 6, .max_text = 60});
+  }
+
+  std::string_view class_name(NodeId node) const {
+    const NodeId callable = graph_.callable(node);
+    return graph_.is(callable, NodeKind::global) ? graph_.global_name(callable) : "object";
+  }
+
+  const Checkpoint& checkpoint_;
+  const Graph& graph_;
+  std::string out_;
+  size_t lines_ = 0;
+  std::unordered_set<NodeId> open_;
+};
+
+}  // namespace
+
+std::string render_tree(const Checkpoint& checkpoint) {
+  return TreeRenderer(checkpoint).run();
+}
+
+Status parallel_hash(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                     unsigned threads, std::vector<std::string>& out) {
+  return parallel_for(tensors.size(), threads, [&](size_t i) -> Status {
+    const Tensor& tensor = checkpoint.tensors[tensors[i].tensor];
+    if (tensor.kind != TensorKind::dense) return {};
+    MLC_TRY(Sha256 hash, Sha256::create());
+    MLC_CHECK(stream_tensor(checkpoint, tensors[i].tensor,
+                            [&hash](Bytes block) { return hash.update(block); }));
+    MLC_TRY(out[i], hash.finish());
+    return {};
+  });
+}
+
+Result<std::vector<ExpectedTensor>> read_expected(const std::string& path, Reporter& reporter) {
+  MLC_TRY(const auto file, InputFile::open(path));
+  MLC_TRY(const std::string head, file->read_string(0, std::min<uint64_t>(file->size(), 64)));
+  const bool index = head.find("weight_map") != std::string::npos || path.ends_with(".index.json");
+  if (trim(head).starts_with('{') && !index) {
+    if (file->size() > kMaxManifestBytes)
+      return unsupported("a manifest above 256 MB").in_file(path);
+    MLC_TRY(const std::string text, file->read_string(0, file->size()));
+    auto manifest = parse_manifest(text);
+    if (!manifest.ok()) return std::move(manifest).error().in_file(path);
+    return manifest;
+  }
+  MLC_TRY(Input input, open_input(path, reporter));
+  MLC_TRY(const StateDict* chosen, choose_state_dict(input, ""));
+  return expected_tensors(*input.checkpoint, named_tensors(*chosen));
+}
+
+uint64_t total_size(const Checkpoint& checkpoint) {
+  uint64_t sum = 0;
+  for (const auto& file : checkpoint.files) sum += file->size();
+  return sum;
+}
+
+}  // namespace mlc::cli

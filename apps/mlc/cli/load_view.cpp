@@ -1,0 +1,548 @@
+#include "cli/load_view.h"
+
+#include "cli/json_writer.h"
+#include "cli/load_tree.h"
+#include "cli/open_input.h"
+#include "cli/table.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/expect.h"
+#include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/integrity.h"
+#include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/summary.h"
+#include "mlc/keys/apply_plan.h"
+#include "mlc/keys/pattern.h"
+#include "mlc/keys/prefix.h"
+#include "mlc/metadata/provenance.h"
+#include "mlc/pickle/globals.h"
+#include "mlc/tensor/stats.h"
+
+#include <algorithm>
+#include <optional>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+std::string join_counts(const std::vector<std::pair<DType, uint64_t>>& rows) {
+  std::vector<std::string> parts;
+  for (const auto& [dtype, count] : rows) {
+    parts.push_back(std::string(info(dtype).brief) + " " + format_count(count));
+  }
+  return join_list(parts);
+}
+
+/// "cpu", or "cuda:0=cpu" rules in order, as torch.load's map_location.
+std::string mapped_location(std::string_view location, const std::vector<std::string>& rules) {
+  for (const std::string& rule : rules) {
+    const size_t equals = rule.find('=');
+    if (equals == std::string::npos) return rule;
+    if (rule.substr(0, equals) == location) return rule.substr(equals + 1);
+  }
+  return std::string(location);
+}
+
+class View {
+ public:
+  View(FileTask& task, const LoadOptions& options) : task_(task), options_(options) {}
+
+  Result<FileReport> run();
+
+ private:
+  Status select();
+  Status check();
+  Status expect();
+  Status compute_stats();
+  void show_text();
+  void show_lines();
+  void show_table();
+  void show_globals();
+  void show_check();
+  void show_json();
+  void tensor_json(JsonWriter& json, size_t i);
+  void line(std::string_view label, std::string_view text);
+  std::string shape_text(const Tensor& tensor) const;
+  std::string kind_text(const Tensor& tensor) const;
+  std::string location_of(const Tensor& tensor) const;
+  std::string summary_line() const;
+  std::vector<std::string> other_values() const;
+
+  FileTask& task_;
+  const LoadOptions& options_;
+  Input input_;
+  const StateDict* state_dict_ = nullptr;  // null: the whole tree is shown
+  std::vector<NamedTensor> tensors_;
+  Summary summary_;
+  std::vector<pickle::GlobalUse> globals_;
+  std::vector<std::string> refused_;
+  std::optional<Metadata> metadata_;
+  std::optional<IntegrityReport> integrity_;
+  std::optional<ExpectReport> expected_;
+  std::string file_hash_;
+  std::vector<TensorStats> stats_;
+  std::vector<std::string> hashes_;
+  bool show_devices_ = false;
+};
+
+/// With --key the state_dict it names; else the only one; else everything.
+Status View::select() {
+  if (!options_.key.empty()) {
+    MLC_TRY(state_dict_, choose_state_dict(input_, options_.key));
+  } else if (input_.state_dicts.size() == 1) {
+    state_dict_ = &input_.state_dicts[0];
+  }
+  tensors_ = state_dict_ != nullptr ? named_tensors(*state_dict_)
+                                    : all_tensors(*input_.checkpoint, input_.checkpoint->root);
+  summary_ = summarize(*input_.checkpoint, tensors_);
+  for (const auto& [location, count] : summary_.devices) show_devices_ |= location != "cpu";
+  globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
+  const bool is_pickle = input_.checkpoint->format != Format::torchscript;
+  for (const pickle::GlobalUse& use : globals_) {
+    if (is_pickle && !pickle::weights_only_allows(use.module, use.name)) {
+      refused_.push_back(use.module + "." + use.name);
+    }
+  }
+  return {};
+}
+
+Status View::check() {
+  if (options_.check == LoadCheck::none) return {};
+  if (options_.check == LoadCheck::crc) {
+    MLC_TRY(integrity_, check_integrity(*input_.checkpoint, task_.threads, task_.reporter));
+    return {};
+  }
+  MLC_TRY(file_hash_, sha256_file(*input_.checkpoint->files[0], task_.reporter));
+  MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
+  hashes_.resize(tensors_.size());
+  return parallel_hash(*input_.checkpoint, tensors_, task_.threads, hashes_);
+}
+
+Status View::expect() {
+  if (options_.expect.empty()) return {};
+  std::vector<Pattern> ignored;
+  for (const std::string& text : options_.ignore_missing) {
+    MLC_TRY(Pattern pattern, Pattern::compile(MatchKind::regex, text));
+    ignored.push_back(std::move(pattern));
+  }
+  ExpectOptions options;
+  options.strict = !options_.no_strict;
+  options.ignore_shapes = options_.ignore_shapes;
+  options.ignore_missing = [&ignored](std::string_view key) {
+    return std::any_of(ignored.begin(), ignored.end(),
+                       [key](const Pattern& pattern) { return pattern.matches(key); });
+  };
+  MLC_TRY(const auto wanted, read_expected(options_.expect, task_.reporter));
+  expected_ = check_expected(expected_tensors(*input_.checkpoint, tensors_), wanted, options);
+  return {};
+}
+
+Status View::compute_stats() {
+  if (!options_.stats) return {};
+  MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
+  const ProgressScope progress(task_.reporter, "reading " + task_.input, summary_.bytes);
+  for (const NamedTensor& named : tensors_) {
+    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    const Tensor& tensor = input_.checkpoint->tensors[named.tensor];
+    if (tensor.kind != TensorKind::dense) {
+      stats_.emplace_back();
+      continue;
+    }
+    MLC_CHECK_CTX(check_expansion(*input_.checkpoint, tensor), "tensor " + printable(named.path));
+    MLC_TRY_CTX(const TensorView view, input_.checkpoint->view(named.tensor),
+                "tensor " + printable(named.path));
+    MLC_TRY(const TensorStats one, tensor_stats(view, task_.threads));
+    stats_.push_back(one);
+    task_.reporter.advance(input_.checkpoint->byte_size(tensor));
+  }
+  return {};
+}
+
+Result<FileReport> View::run() {
+  MLC_TRY(input_, open_input(task_.input, task_.reporter));
+  MLC_CHECK(select());
+  MLC_TRY(metadata_, read_metadata(*input_.checkpoint));
+  MLC_CHECK(check());
+  MLC_CHECK(expect());
+  MLC_CHECK(compute_stats());
+  FileReport report;
+  if (integrity_ && !integrity_->damaged.empty()) report.code = ExitCode::input;
+  const bool refused = options_.require_safe && !refused_.empty();
+  if ((expected_ && !expected_->satisfied) || refused) {
+    report.code = worst(report.code, ExitCode::no);
+  }
+  if (task_.json) {
+    show_json();
+  } else if (task_.alone) {
+    show_text();
+  } else {
+    report.summary = summary_line();
+  }
+  return report;
+}
+
+void View::line(std::string_view label, std::string_view text) {
+  task_.out.write(fmt::format("{:<12} {}\n", label, text));
+}
+
+std::string View::shape_text(const Tensor& tensor) const {
+  return format_shape(input_.checkpoint->sizes(tensor));
+}
+
+std::string View::kind_text(const Tensor& tensor) const {
+  std::string text(info(tensor.dtype).brief);
+  if (tensor.kind != TensorKind::dense && tensor.detail != kNoIndex) {
+    text += " " + input_.checkpoint->details[tensor.detail];
+  }
+  return text;
+}
+
+std::string View::location_of(const Tensor& tensor) const {
+  if (tensor.storage == kNoIndex) return "-";
+  return mapped_location(input_.checkpoint->storages[tensor.storage].location,
+                         options_.map_location);
+}
+
+std::string View::summary_line() const {
+  std::string text = plural(summary_.tensors, "tensor") + ", " +
+                     plural(summary_.parameters, "parameter") + ", " + format_bytes(summary_.bytes);
+  if (integrity_ && integrity_->has_checksums) {
+    text += integrity_->damaged.empty()
+                ? "; no damage"
+                : "; " + plural(integrity_->damaged.size(), "damaged record") + ", first " +
+                      printable(integrity_->damaged[0].record);
+  }
+  if (integrity_ && !integrity_->has_checksums) text += "; no checksums in this format";
+  if (expected_) text += expected_->satisfied ? "; as expected" : "; not as expected";
+  if (!file_hash_.empty()) text += "; sha256 " + file_hash_;
+  return text;
+}
+
+/// The keys of the root that are no part of what is shown.
+std::vector<std::string> View::other_values() const {
+  std::vector<std::string> names;
+  const pickle::Graph& graph = input_.checkpoint->graph;
+  const auto* entries = graph.entries(input_.checkpoint->root);
+  if (state_dict_ == nullptr || state_dict_->path.empty() || entries == nullptr) return names;
+  const std::string first = state_dict_->path.substr(0, state_dict_->path.find('.'));
+  for (const auto& [key, value] : *entries) {
+    if (graph.is(key, pickle::NodeKind::text) && graph.text(key) != first) {
+      names.push_back(printable(graph.text(key)));
+    }
+  }
+  return names;
+}
+
+void View::show_lines() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  line("file", printable(checkpoint.path) + " (" + std::string(format_name(checkpoint.format)) +
+                   ", " + (checkpoint.files.empty() ? "" : format_bytes(total_size(checkpoint))) +
+                   ")");
+  if (!checkpoint.origin.writer.empty()) line("written by", checkpoint.origin.writer);
+  if (!checkpoint.origin.torch_exactly.empty()) {
+    line("torch", checkpoint.origin.torch_exactly + " (" + checkpoint.origin.torch_source + ")");
+  }
+  if (state_dict_ != nullptr) {
+    line("state_dict",
+         (state_dict_->path.empty() ? "the whole file" : printable(state_dict_->path)) +
+             (state_dict_->module != kNoNode ? " (recovered from a pickled module)" : ""));
+  } else if (input_.state_dicts.size() > 1) {
+    std::vector<std::string> paths;
+    for (const StateDict& one : input_.state_dicts) {
+      paths.push_back((one.path.empty() ? "." : printable(one.path)) + " (" +
+                      plural(one.entries.size(), "tensor") + ")");
+    }
+    line("state_dicts", join_list(paths) + "; choose one with --key");
+  }
+  line("tensors", summary_line());
+  if (!summary_.dtypes.empty()) line("dtypes", join_counts(summary_.dtypes));
+  if (show_devices_) {
+    std::vector<std::string> parts;
+    for (const auto& [device, count] : summary_.devices) {
+      parts.push_back(printable(device) + " " + format_count(count));
+    }
+    line("devices", join_list(parts));
+  }
+  if (const auto others = other_values(); !others.empty()) line("also here", join_list(others));
+  if (!summary_.shared.empty()) {
+    std::vector<std::string> groups;
+    for (const auto& group : summary_.shared) {
+      std::vector<std::string> names;
+      for (const std::string& name : group) names.push_back(printable(name));
+      groups.push_back(join_list(names, 3));
+    }
+    line("shared", plural(groups.size(), "storage") + ": " + join_list(groups, 3));
+  }
+  if (summary_.wasted_bytes > 0) {
+    line("unused", format_bytes(summary_.wasted_bytes) +
+                       " of storage that no tensor shows; `mlc save --compact-views` drops it");
+  }
+  if (state_dict_ != nullptr) {
+    for (const PrefixHint& hint : detect_prefixes(key_infos(checkpoint, *state_dict_))) {
+      if (hint.count != hint.total) continue;
+      line("prefix", "every key starts with " + std::string(hint.prefix) + "; " +
+                         (hint.stripped ? "`mlc strip-module-prefix` removes it"
+                                        : "`mlc strip-module-prefix --prefix " +
+                                              std::string(hint.prefix) + "` removes it"));
+    }
+  }
+  if (metadata_) {
+    const std::string version = metadata_->version().value_or("");
+    line("metadata", printable(metadata_->name().value_or("(no name)")) +
+                         (version.empty() ? "" : " " + printable(version)));
+  }
+  if (!refused_.empty()) {
+    line("unsafe", "weights_only=True refuses " + join_list(refused_, 3));
+  }
+}
+
+void View::show_check() {
+  if (integrity_) {
+    if (!integrity_->has_checksums) {
+      line("check", "this format records no checksums; nothing to compare");
+    } else {
+      line("check", plural(integrity_->records, "record") + " compared, " +
+                        plural(integrity_->damaged.size(), "damaged record") +
+                        (integrity_->without_crc > 0
+                             ? ", " + format_count(integrity_->without_crc) + " without CRC"
+                             : ""));
+    }
+    for (const DamagedRecord& row : integrity_->damaged) {
+      line("damaged", printable(row.record) + " at offset " + std::to_string(row.offset) + ": " +
+                          printable(row.problem));
+    }
+  }
+  if (!file_hash_.empty()) line("sha256", file_hash_);
+  if (expected_) {
+    line("expected", expected_->satisfied ? "yes: " + printable(options_.expect) + " fits"
+                                          : "no: " + printable(options_.expect) + " does not fit");
+    task_.out.write(expected_->text());
+    if (!expected_->hint.empty()) task_.out.write("hint: " + expected_->hint + "\n");
+  }
+}
+
+void View::show_globals() {
+  Table table({{"NAME", Align::left, true}, {"USES", Align::right}, {"weights_only", Align::left}});
+  for (const pickle::GlobalUse& use : globals_) {
+    const bool allowed = pickle::weights_only_allows(use.module, use.name);
+    table.add(
+        {use.module + "." + use.name, std::to_string(use.count), allowed ? "accepts" : "refuses"});
+  }
+  task_.out.write("\n");
+  table.render(task_.out, task_.width);
+}
+
+void View::show_table() {
+  std::vector<Column> columns = {{"NAME", Align::left, true},
+                                 {"DTYPE", Align::left},
+                                 {"SHAPE", Align::left},
+                                 {"BYTES", Align::right}};
+  if (show_devices_ || !options_.map_location.empty()) columns.push_back({"DEVICE", Align::left});
+  const bool devices = columns.size() == 5;
+  if (options_.stats) {
+    for (const char* title : {"MIN", "MAX", "MEAN", "STD", "ZEROS", "NAN", "INF"}) {
+      columns.push_back({title, Align::right});
+    }
+  }
+  if (!hashes_.empty()) columns.push_back({"SHA256", Align::left});
+  Table table(columns);
+  std::vector<std::string> cells;
+  const auto number = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.6g}", *value) : std::string("-");
+  };
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const Tensor& tensor = input_.checkpoint->tensors[tensors_[i].tensor];
+    cells = {tensors_[i].path, kind_text(tensor), shape_text(tensor),
+             std::to_string(input_.checkpoint->byte_size(tensor))};
+    if (devices) cells.push_back(location_of(tensor));
+    if (options_.stats) {
+      const TensorStats& one = stats_[i];
+      const bool examined = tensor.kind == TensorKind::dense;
+      const auto count = [examined](uint64_t value) {
+        return examined ? std::to_string(value) : std::string("-");
+      };
+      cells.insert(cells.end(),
+                   {number(one.min), number(one.max), number(one.mean), number(one.std),
+                    count(one.zeros), count(one.nans), count(one.infs)});
+    }
+    if (!hashes_.empty()) cells.push_back(hashes_[i]);
+    table.add(cells);
+  }
+  task_.out.write("\n");
+  table.render(task_.out, task_.width);
+}
+
+void View::show_text() {
+  show_lines();
+  show_check();
+  if (options_.globals) show_globals();
+  if (options_.tree) {
+    task_.out.write("\n");
+    task_.out.write(render_tree(*input_.checkpoint));
+  }
+  if (!options_.summary_only && !options_.tree && !options_.globals && !tensors_.empty())
+    show_table();
+}
+
+void View::tensor_json(JsonWriter& json, size_t i) {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  const Tensor& tensor = checkpoint.tensors[tensors_[i].tensor];
+  json.begin_object();
+  json.field("name", tensors_[i].path);
+  json.field("dtype", info(tensor.dtype).torch);
+  json.list("shape", checkpoint.sizes(tensor));
+  json.field("bytes", checkpoint.byte_size(tensor));
+  if (tensor.kind != TensorKind::dense && tensor.detail != kNoIndex) {
+    json.field("layout", checkpoint.details[tensor.detail]);
+  }
+  if (tensor.storage != kNoIndex) {
+    json.field("storage", tensor.storage);
+    if (show_devices_ || !options_.map_location.empty()) json.field("device", location_of(tensor));
+  }
+  if (options_.stats) {
+    const TensorStats& one = stats_[i];
+    const auto optional = [&json](std::string_view name, const std::optional<double>& value) {
+      json.key(name);
+      if (value)
+        json.value(*value);
+      else
+        json.null();
+    };
+    json.key("stats");
+    json.begin_object();
+    optional("min", one.min);
+    optional("max", one.max);
+    optional("mean", one.mean);
+    optional("std", one.std);
+    json.field("zeros", one.zeros);
+    json.field("nans", one.nans);
+    json.field("infs", one.infs);
+    json.end_object();
+  }
+  if (!hashes_.empty()) json.field("sha256", hashes_[i]);
+  json.end_object();
+}
+
+void View::show_json() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  JsonWriter json(task_.out, task_.json_layout());
+  json.begin_object();
+  json.field("schema", "mlc.load/1");
+  json.field("file", checkpoint.path);
+  json.field("format", format_name(checkpoint.format));
+  json.field("file_bytes", total_size(checkpoint));
+  json.key("origin");
+  json.begin_object();
+  json.field("writer", checkpoint.origin.writer);
+  json.field("torch", checkpoint.origin.torch_exactly);
+  json.field("torch_at_least", checkpoint.origin.torch_at_least);
+  json.end_object();
+  json.key("state_dicts");
+  json.begin_array();
+  for (const StateDict& one : input_.state_dicts) {
+    json.begin_object();
+    json.field("path", one.path);
+    json.field("tensors", one.entries.size());
+    json.field("recovered", one.module != kNoNode);
+    json.end_object();
+  }
+  json.end_array();
+  json.key("key");
+  if (state_dict_ != nullptr)
+    json.value(state_dict_->path);
+  else
+    json.null();
+  json.key("totals");
+  json.begin_object();
+  json.field("tensors", summary_.tensors);
+  json.field("parameters", summary_.parameters);
+  json.field("bytes", summary_.bytes);
+  json.field("storage_bytes", summary_.storage_bytes);
+  json.field("unused_bytes", summary_.wasted_bytes);
+  json.end_object();
+  json.key("dtypes");
+  json.begin_object();
+  for (const auto& [dtype, count] : summary_.dtypes) json.field(info(dtype).torch, count);
+  json.end_object();
+  json.key("shared");
+  json.begin_array();
+  for (const auto& group : summary_.shared) {
+    json.begin_array();
+    for (const std::string& name : group) json.value(name);
+    json.end_array();
+  }
+  json.end_array();
+  json.field("weights_only", refused_.empty());
+  json.list("refused_globals", refused_);
+  if (options_.globals) {
+    json.key("globals");
+    json.begin_array();
+    for (const pickle::GlobalUse& use : globals_) {
+      json.begin_object();
+      json.field("name", use.module + "." + use.name);
+      json.field("uses", use.count);
+      json.field("allowed", pickle::weights_only_allows(use.module, use.name));
+      json.end_object();
+    }
+    json.end_array();
+  }
+  if (metadata_) {
+    json.key("metadata");
+    json.raw(metadata_->to_json());
+  }
+  if (integrity_) {
+    json.key("check");
+    json.begin_object();
+    json.field("records", integrity_->records);
+    json.field("without_crc", integrity_->without_crc);
+    json.field("has_checksums", integrity_->has_checksums);
+    json.key("damaged");
+    json.begin_array();
+    for (const DamagedRecord& row : integrity_->damaged) {
+      json.begin_object();
+      json.field("record", row.record);
+      json.field("offset", row.offset);
+      json.field("problem", row.problem);
+      json.end_object();
+    }
+    json.end_array();
+    json.end_object();
+  }
+  if (!file_hash_.empty()) json.field("sha256", file_hash_);
+  if (expected_) {
+    json.key("expect");
+    json.begin_object();
+    json.field("satisfied", expected_->satisfied);
+    json.list("missing", expected_->missing);
+    json.list("ignored", expected_->ignored);
+    json.list("unexpected", expected_->unexpected);
+    json.key("mismatched");
+    json.begin_array();
+    for (const ShapeMismatch& row : expected_->mismatched) {
+      json.begin_object();
+      json.field("name", row.name);
+      json.list("found", row.found);
+      json.list("expected", row.expected);
+      json.end_object();
+    }
+    json.end_array();
+    json.end_object();
+  }
+  if (!options_.summary_only) {
+    json.key("tensors");
+    json.begin_array();
+    for (size_t i = 0; i < tensors_.size(); ++i) tensor_json(json, i);
+    json.end_array();
+  }
+  json.end_object();
+}
+
+}  // namespace
+
+Result<FileReport> load_one(FileTask& task, const LoadOptions& options) {
+  return View(task, options).run();
+}
+
+}  // namespace mlc::cli

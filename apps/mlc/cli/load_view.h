@@ -1,0 +1,31 @@
+// `mlc load` for one file: what was asked for, computed, checked and shown as text or JSON.
+#pragma once
+
+#include "cli/batch.h"
+
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+enum class LoadCheck { none, crc, sha256 };
+
+struct LoadOptions {
+  std::string key;
+  bool tree = false;
+  bool globals = false;
+  bool stats = false;
+  bool summary_only = false;
+  std::vector<std::string> map_location;
+  LoadCheck check = LoadCheck::none;
+  std::string expect;
+  bool strict = false;
+  bool no_strict = false;
+  std::vector<std::string> ignore_missing;
+  bool ignore_shapes = false;
+  bool require_safe = false;
+};
+
+Result<FileReport> load_one(FileTask& task, const LoadOptions& options);
+
+}  // namespace mlc::cli

@@ -1,0 +1,110 @@
+#include "cli/metadata_sources.h"
+
+#include "cli/open_input.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/rewrite_zip.h"
+
+#include <algorithm>
+#include <array>
+
+namespace mlc::cli {
+namespace {
+
+constexpr std::string_view kSidecar = ".mlc.yaml";
+
+/// The whole name first: model.pt and model.safetensors may have different metadata.
+std::array<std::string, 2> sidecar_paths(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  const size_t name = path.rfind('/') + 1;
+  const size_t dot = path.rfind('.');
+  const bool has_extension = dot != std::string::npos && dot > name;
+  std::string stem = has_extension ? path.substr(0, dot) : path;
+  return {path + std::string(kSidecar), stem + std::string(kSidecar)};
+}
+
+Status find_sidecar(const std::string& path, MetadataSources& sources) {
+  const auto candidates = sidecar_paths(path);
+  sources.sidecar = candidates[0];
+  for (const std::string& candidate : candidates) {
+    auto read = Metadata::parse_file(candidate);
+    if (!read.ok() && read.error().kind() == ErrorKind::not_found) continue;
+    if (!read.ok()) return std::move(read).error();
+    sources.beside = std::move(read).value();
+    sources.sidecar = candidate;
+    break;
+  }
+  return {};
+}
+
+}  // namespace
+
+const Metadata* MetadataSources::trusted() const {
+  if (embedded) return &*embedded;
+  return beside ? &*beside : nullptr;
+}
+
+bool MetadataSources::has_place() const {
+  return checkpoint == nullptr || checkpoint->format == Format::safetensors ||
+         has_place_for_metadata(*checkpoint);
+}
+
+bool MetadataSources::differ() const {
+  return embedded && beside && !differing_keys(*embedded, *beside).empty();
+}
+
+std::string MetadataSources::disagreement() const {
+  return "the metadata in the file and in " + printable(sidecar) + " differ in " +
+         join_list(differing_keys(*embedded, *beside)) + "; that in the file counts";
+}
+
+std::vector<std::string> differing_keys(const Metadata& a, const Metadata& b) {
+  std::vector<std::string> keys;
+  for (const Metadata* metadata : {&a, &b}) {
+    for (const auto& [key, value] : *metadata->root().as_map()) {
+      const MetaValue* left = a.root().find(key);
+      const MetaValue* right = b.root().find(key);
+      const bool same = left != nullptr && right != nullptr && *left == *right;
+      if (same || key == "provenance" || std::ranges::find(keys, key) != keys.end()) continue;
+      keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
+void write_value(JsonWriter& json, const MetaValue& value) {
+  if (const MetaValue::Map* map = value.as_map()) {
+    json.begin_object();
+    for (const auto& [key, item] : *map) {
+      json.key(key);
+      write_value(json, item);
+    }
+    return json.end_object();
+  }
+  if (const MetaValue::List* list = value.as_list()) {
+    json.begin_array();
+    for (const MetaValue& item : *list) write_value(json, item);
+    return json.end_array();
+  }
+  json.raw(value.to_json());
+}
+
+bool is_yaml_path(const std::string& path) {
+  return path.ends_with(".yaml") || path.ends_with(".yml");
+}
+
+Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter) {
+  MetadataSources sources;
+  if (is_yaml_path(path)) {
+    MLC_TRY(sources.beside, Metadata::parse_file(path));
+    sources.sidecar = path;
+    return sources;
+  }
+  MLC_TRY(sources.checkpoint, open_checkpoint(path));
+  for (const std::string& warning : sources.checkpoint->warnings) reporter.detail(warning);
+  MLC_TRY(sources.embedded, read_metadata(*sources.checkpoint));
+  MLC_CHECK(find_sidecar(path, sources));
+  return sources;
+}
+
+}  // namespace mlc::cli

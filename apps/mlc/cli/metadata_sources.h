@@ -1,0 +1,49 @@
+// Every place that may hold the metadata of a file: the file itself and a sidecar. A YAML file is
+// its own sidecar, so that verbs on metadata take it as input too.
+#pragma once
+
+#include "cli/json_writer.h"
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/metadata/metadata.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+struct MetadataSources {
+  std::unique_ptr<Checkpoint> checkpoint;  // none where the input is YAML
+  std::optional<Metadata> embedded;
+  std::optional<Metadata> beside;
+  /// Where `beside` came from; without it, where a sidecar belongs.
+  std::string sidecar;
+
+  /// What counts: the embedded metadata, else the sidecar; null pointer without either.
+  const Metadata* trusted() const;
+  /// Whether mlc can write metadata into such a file.
+  bool has_place() const;
+  /// Both exist and do not say the same; provenance is left aside.
+  bool differ() const;
+  /// "the metadata in the file and in x.mlc.yaml differ in name; that in the file counts".
+  std::string disagreement() const;
+};
+
+/// Opens PATH and looks for NAME.EXT.mlc.yaml, then NAME.mlc.yaml beside it. What the reader of the
+/// checkpoint noticed is a detail here. Errors: as open_checkpoint(), as Metadata::parse().
+Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter);
+
+/// The top-level keys in which the two differ, without provenance, in the order of the format.
+std::vector<std::string> differing_keys(const Metadata& a, const Metadata& b);
+
+/// VALUE as JSON in the layout of JSON. Numbers that JSON lacks are the strings ".inf", "-.inf" and
+/// ".nan".
+void write_value(JsonWriter& json, const MetaValue& value);
+
+/// Whether PATH is named like YAML.
+bool is_yaml_path(const std::string& path);
+
+}  // namespace mlc::cli

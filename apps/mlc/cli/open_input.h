@@ -1,0 +1,41 @@
+// What every verb on checkpoints does first: open, find the state_dict that is meant, and say in
+// notes what the reader noticed.
+#pragma once
+
+#include "cli/batch.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
+#include "mlc/metadata/metadata.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+/// An open checkpoint with its state_dicts.
+struct Input {
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::vector<StateDict> state_dicts;
+};
+
+/// Opens PATH. Warnings of the reader go to REPORTER.
+Result<Input> open_input(const std::string& path, Reporter& reporter);
+
+/// The state_dict that KEY names, or the only one. Errors carry the file.
+Result<StateDict*> choose_state_dict(Input& input, const std::string& key);
+
+/// Puts recovered state_dicts in place of pickled modules and says so: what mlc writes needs no
+/// classes.
+void replace_modules(Input& input, Reporter& reporter);
+
+/// The metadata in the checkpoint, or none. Errors: corrupt, usage.
+Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint);
+
+/// The YAML for an output made by VERB with OPTIONS from a checkpoint that carried METADATA: with
+/// one more line of provenance. Nothing where the input carried none.
+std::optional<std::string> with_provenance(std::optional<Metadata> metadata, std::string verb,
+                                           MetaValue::Map options, std::string input_sha256 = {});
+
+}  // namespace mlc::cli

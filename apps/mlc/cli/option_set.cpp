@@ -1,0 +1,272 @@
+#include "cli/option_set.h"
+
+#include "mlc/base/checked_math.h"
+#include "mlc/base/text.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+namespace mlc::cli {
+namespace {
+
+constexpr std::string_view kDefaultGroup = "Options";
+
+template <class T>
+Result<T> parse_integer(std::string_view text, T min, T max) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = !text.empty() && end == text.data() + text.size();
+  if (error == std::errc::invalid_argument || (!whole && error == std::errc())) {
+    return usage_error(quoted(text) + " is not a whole number");
+  }
+  if (error != std::errc() || value < min || value > max) {
+    return usage_error(std::string(text) + " is out of range; allowed are " + std::to_string(min) +
+                       " to " + std::to_string(max));
+  }
+  return value;
+}
+
+Result<double> parse_real(std::string_view text, double min, double max) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = !text.empty() && end == text.data() + text.size();
+  if (error != std::errc() || !whole || !std::isfinite(value)) {
+    return usage_error(quoted(text) + " is not a number");
+  }
+  if (value < min || value > max) {
+    return usage_error(std::string(text) + " is out of range");
+  }
+  return value;
+}
+
+struct SizeUnit {
+  std::string_view name;
+  uint64_t bytes;
+};
+constexpr SizeUnit kSizeUnits[] = {
+    {"", 1},
+    {"B", 1},
+    {"kB", 1'000},
+    {"KB", 1'000},
+    {"MB", 1'000'000},
+    {"GB", 1'000'000'000},
+    {"TB", 1'000'000'000'000},
+    {"KiB", uint64_t{1} << 10U},
+    {"MiB", uint64_t{1} << 20U},
+    {"GiB", uint64_t{1} << 30U},
+    {"TiB", uint64_t{1} << 40U},
+};
+
+Result<uint64_t> parse_size(std::string_view text) {
+  uint64_t number = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, number);
+  const std::string_view unit = trim({end, static_cast<size_t>(last - end)});
+  const auto row = std::ranges::find(kSizeUnits, unit, &SizeUnit::name);
+  const auto bytes = row == std::end(kSizeUnits) ? std::nullopt : checked_mul(number, row->bytes);
+  if (error != std::errc() || !bytes) {
+    return usage_error(quoted(text) + " is not a size", "write 4096, 512MB, 5GB or 64MiB");
+  }
+  return *bytes;
+}
+
+}  // namespace
+
+std::string Option::spelling() const {
+  std::string out = short_name != 0 ? std::string("-") + short_name + ", " : "    ";
+  out += "--" + long_name;
+  if (!value_name.empty()) out += " " + value_name;
+  return out;
+}
+
+void OptionSet::group(std::string_view title) {
+  const auto at = std::ranges::find(groups_, title);
+  group_ = static_cast<size_t>(at - groups_.begin());
+  if (at == groups_.end()) groups_.emplace_back(title);
+}
+
+Option& OptionSet::add(std::string_view names, std::string_view value_name, std::string_view help,
+                       std::function<Status(std::string_view)> assign) {
+  if (groups_.empty()) group(kDefaultGroup);
+  Option option;
+  for (std::string_view name : split(names, ',')) {
+    name = trim(name);
+    if (name.starts_with("--")) {
+      option.long_name = name.substr(2);
+    } else if (name.size() == 2) {
+      option.short_name = name[1];
+    }
+  }
+  option.value_name = value_name;
+  option.help = help;
+  option.group = group_;
+  option.assign = std::move(assign);
+  return options_.emplace_back(std::move(option));
+}
+
+void OptionSet::flag(std::string_view names, bool& target, std::string_view help) {
+  Option& option = add(names, "", help, [&target](std::string_view) {
+    target = true;
+    return Status();
+  });
+  option.repeatable = true;
+}
+
+void OptionSet::count(std::string_view names, int& target, std::string_view help) {
+  Option& option = add(names, "", help, [&target](std::string_view) {
+    ++target;
+    return Status();
+  });
+  option.repeatable = true;
+}
+
+void OptionSet::text(std::string_view names, std::string& target, std::string_view value_name,
+                     std::string_view help) {
+  add(names, value_name, help, [&target](std::string_view value) {
+    target = value;
+    return Status();
+  });
+}
+
+void OptionSet::text(std::string_view names, std::optional<std::string>& target,
+                     std::string_view value_name, std::string_view help) {
+  add(names, value_name, help, [&target](std::string_view value) {
+    target = std::string(value);
+    return Status();
+  });
+}
+
+void OptionSet::file(std::string_view names, std::string& target, std::string_view value_name,
+                     std::string_view help) {
+  text(names, target, value_name, help);
+  options_.back().hint = ValueHint::file;
+}
+
+void OptionSet::folder(std::string_view names, std::string& target, std::string_view value_name,
+                       std::string_view help) {
+  text(names, target, value_name, help);
+  options_.back().hint = ValueHint::folder;
+}
+
+void OptionSet::list(std::string_view names, std::vector<std::string>& target,
+                     std::string_view value_name, std::string_view help) {
+  Option& option = add(names, value_name, help, [&target](std::string_view value) {
+    target.emplace_back(value);
+    return Status();
+  });
+  option.repeatable = true;
+}
+
+void OptionSet::ordered(std::string_view names, std::vector<OrderedValue>& target,
+                        std::string_view value_name, std::string_view help) {
+  Option& option = add(names, value_name, help, {});
+  option.repeatable = true;
+  option.assign = [&target, name = "--" + option.long_name](std::string_view value) {
+    target.push_back({name, std::string(value)});
+    return Status();
+  };
+}
+
+void OptionSet::integer(std::string_view names, int64_t& target, std::string_view value_name,
+                        std::string_view help, int64_t min, int64_t max) {
+  add(names, value_name, help, [&target, min, max](std::string_view value) -> Status {
+    MLC_TRY(target, parse_integer<int64_t>(value, min, max));
+    return {};
+  });
+}
+
+void OptionSet::integer(std::string_view names, unsigned& target, std::string_view value_name,
+                        std::string_view help, unsigned min, unsigned max) {
+  add(names, value_name, help, [&target, min, max](std::string_view value) -> Status {
+    MLC_TRY(target, parse_integer<unsigned>(value, min, max));
+    return {};
+  });
+}
+
+void OptionSet::real(std::string_view names, double& target, std::string_view value_name,
+                     std::string_view help, double min, double max) {
+  add(names, value_name, help, [&target, min, max](std::string_view value) -> Status {
+    MLC_TRY(target, parse_real(value, min, max));
+    return {};
+  });
+}
+
+void OptionSet::size(std::string_view names, uint64_t& target, std::string_view value_name,
+                     std::string_view help) {
+  add(names, value_name, help, [&target](std::string_view value) -> Status {
+    MLC_TRY(target, parse_size(value));
+    return {};
+  });
+}
+
+void OptionSet::add_choice(std::string_view names, std::vector<std::string> choices,
+                           std::string_view help, std::function<void(size_t)> chosen) {
+  std::string value_name;
+  for (const std::string& word : choices) value_name += (value_name.empty() ? "" : "|") + word;
+  Option& option = add(names, value_name, help, {});
+  option.assign = [choices, chosen = std::move(chosen)](std::string_view value) -> Status {
+    const auto at = std::ranges::find(choices, value);
+    if (at == choices.end()) {
+      const auto near = nearest(value, choices);
+      return usage_error(quoted(value) + " is not one of " + join_list(choices, 20),
+                         near ? "did you mean `" + *near + "`?" : std::string());
+    }
+    chosen(static_cast<size_t>(at - choices.begin()));
+    return {};
+  };
+  option.choices = std::move(choices);
+}
+
+void OptionSet::choice(std::string_view names, std::string& target,
+                       std::span<const std::string_view> choices, std::string_view help) {
+  std::vector<std::string> words(choices.begin(), choices.end());
+  add_choice(names, words, help, [&target, words](size_t i) { target = words[i]; });
+}
+
+void OptionSet::positional(std::string_view name, std::string& target, std::string_view help,
+                           ValueHint hint) {
+  optional_positional(name, target, help, hint);
+  positionals_.back().min = 1;
+}
+
+void OptionSet::optional_positional(std::string_view name, std::string& target,
+                                    std::string_view help, ValueHint hint) {
+  positionals_.push_back(
+      {std::string(name), std::string(help), 0, 1, hint, [&target](std::string_view value) {
+         target = value;
+         return Status();
+       }});
+}
+
+void OptionSet::positionals(std::string_view name, std::vector<std::string>& target, size_t min,
+                            std::string_view help, size_t max) {
+  positionals_.push_back({std::string(name), std::string(help), min, max, ValueHint::file,
+                          [&target](std::string_view value) {
+                            target.emplace_back(value);
+                            return Status();
+                          }});
+}
+
+void OptionSet::positional_choices(std::vector<std::string> choices) {
+  positionals_.back().hint = ValueHint::none;
+  positional_words_ = std::move(choices);
+}
+
+void OptionSet::check(std::function<Status()> condition) {
+  checks_.push_back(std::move(condition));
+}
+
+std::string OptionSet::positional_usage() const {
+  std::string out;
+  for (const Positional& p : positionals_) {
+    if (!out.empty()) out += ' ';
+    const std::string word = p.max > 1 ? p.name + "..." : p.name;
+    out += p.min == 0 ? "[" + word + "]" : word;
+  }
+  return out;
+}
+
+}  // namespace mlc::cli

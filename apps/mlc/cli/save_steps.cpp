@@ -1,0 +1,335 @@
+#include "cli/save_steps.h"
+
+#include "mlc/base/glob.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/absorb.h"
+#include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/keys/apply_plan.h"
+#include "mlc/keys/pattern.h"
+#include "mlc/keys/prefix.h"
+#include "mlc/pickle/globals.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace mlc::cli {
+namespace {
+
+using pickle::Entry;
+using pickle::Graph;
+using pickle::NodeKind;
+
+Result<std::vector<Pattern>> compile_all(const std::vector<std::string>& texts, MatchKind kind) {
+  std::vector<Pattern> patterns;
+  for (const std::string& text : texts) {
+    MLC_TRY(Pattern pattern, Pattern::compile(kind, text));
+    patterns.push_back(std::move(pattern));
+  }
+  return patterns;
+}
+
+bool any_match(const std::vector<Pattern>& patterns, std::string_view key) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [key](const Pattern& pattern) { return pattern.matches(key); });
+}
+
+void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
+  StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
+  fresh.module = state_dict.module;
+  state_dict = std::move(fresh);
+}
+
+/// The first state_dict of a checkpoint that is opened beside the main one.
+Result<StateDict*> other_state_dict(Input& other, const std::string& key) {
+  const bool has_key = std::any_of(other.state_dicts.begin(), other.state_dicts.end(),
+                                   [&key](const StateDict& one) { return one.path == key; });
+  return choose_state_dict(other, has_key ? key : "");
+}
+
+/// Moves the tensors ENTRIES of OTHER into CHECKPOINT; returns their nodes there, in order.
+Result<std::vector<NodeId>> adopt(Checkpoint& checkpoint, Input& other,
+                                  const std::vector<StateDictEntry>& entries) {
+  std::vector<NodeId> nodes;
+  for (const StateDictEntry& entry : entries) {
+    nodes.push_back(other.checkpoint->tensors[entry.tensor].node);
+  }
+  return absorb(checkpoint, std::move(*other.checkpoint), nodes);
+}
+
+/// Replaces the tensors of STATE_DICT that WANTED selects by what DERIVE makes of them, tied ones
+/// by one.
+template <class Wanted, class Derive>
+Result<uint64_t> replace_tensors(Checkpoint& checkpoint, StateDict& state_dict, Wanted wanted,
+                                 Derive derive) {
+  std::map<TensorIdentity, uint32_t> done;
+  std::unordered_set<uint32_t> seen;
+  uint64_t count = 0;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    if (!seen.insert(entry.tensor).second) continue;
+    const Tensor tensor = checkpoint.tensors[entry.tensor];
+    if (!wanted(tensor)) continue;
+    const auto [it, is_new] = done.try_emplace(identity_of(checkpoint, tensor), kNoIndex);
+    if (is_new) {
+      MLC_TRY_CTX(it->second, derive(entry.tensor), "tensor " + printable(entry.key));
+    }
+    uint32_t fresh = it->second;
+    if (!is_new) {
+      // Another tensor on the same new storage, so that the tie survives.
+      const Tensor made = checkpoint.tensors[it->second];
+      Tensor twin = made;
+      twin.node = kNoNode;
+      const std::vector<int64_t> sizes(checkpoint.sizes(made).begin(),
+                                       checkpoint.sizes(made).end());
+      fresh = checkpoint.add_tensor(twin, sizes, contiguous_strides(sizes));
+    }
+    replace_tensor(checkpoint, entry.tensor, fresh);
+    ++count;
+  }
+  read_again(checkpoint, state_dict);
+  return count;
+}
+
+}  // namespace
+
+Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
+                                const SelectOptions& options, Reporter& reporter) {
+  MLC_TRY(const auto include_regex, compile_all(options.include_regex, MatchKind::regex));
+  MLC_TRY(const auto exclude_regex, compile_all(options.exclude_regex, MatchKind::regex));
+  const auto glob_any = [](const std::vector<std::string>& globs, std::string_view key) {
+    return std::any_of(globs.begin(), globs.end(),
+                       [key](const std::string& glob) { return glob_match(glob, key); });
+  };
+  const auto warn_unused = [&](std::string_view flag, const std::string& text, auto matches) {
+    const bool used = std::any_of(state_dict.entries.begin(), state_dict.entries.end(),
+                                  [&](const StateDictEntry& entry) { return matches(entry.key); });
+    if (!used) reporter.warn(std::string(flag) + " " + mlc::quoted(text) + " matches no key");
+  };
+  for (const std::string& glob : options.include) {
+    warn_unused("--include", glob, [&](std::string_view key) { return glob_match(glob, key); });
+  }
+  for (const std::string& glob : options.exclude) {
+    warn_unused("--exclude", glob, [&](std::string_view key) { return glob_match(glob, key); });
+  }
+  for (size_t i = 0; i < include_regex.size(); ++i) {
+    warn_unused("--include-regex", options.include_regex[i],
+                [&](std::string_view key) { return include_regex[i].matches(key); });
+  }
+  for (size_t i = 0; i < exclude_regex.size(); ++i) {
+    warn_unused("--exclude-regex", options.exclude_regex[i],
+                [&](std::string_view key) { return exclude_regex[i].matches(key); });
+  }
+  const bool all = options.include.empty() && include_regex.empty();
+  std::vector<bool> dropped;
+  uint64_t count = 0;
+  std::vector<Entry>& entries = *checkpoint.graph.entries_for_edit(state_dict.node);
+  dropped.resize(entries.size(), false);
+  for (const StateDictEntry& entry : state_dict.entries) {
+    const bool in =
+        all || glob_any(options.include, entry.key) || any_match(include_regex, entry.key);
+    const bool out = glob_any(options.exclude, entry.key) || any_match(exclude_regex, entry.key);
+    if (in && !out) continue;
+    dropped[entry.position] = true;
+    ++count;
+  }
+  if (count == 0) return count;
+  if (count == state_dict.entries.size()) {
+    return conflict("the selection leaves no tensor of " + format_count(count),
+                    "`mlc load` lists the keys");
+  }
+  std::vector<Entry> kept;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (!dropped[i]) kept.push_back(entries[i]);
+  }
+  entries = std::move(kept);
+  read_again(checkpoint, state_dict);
+  return count;
+}
+
+Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
+                    const std::vector<std::string>& paths, const std::string& key,
+                    Reporter& reporter) {
+  for (const std::string& path : paths) {
+    MLC_TRY(Input other, open_input(path, reporter));
+    MLC_TRY(StateDict * from, other_state_dict(other, key));
+    std::unordered_set<std::string_view> known;
+    for (const StateDictEntry& entry : state_dict.entries) known.insert(entry.key);
+    std::vector<std::string> collisions;
+    std::vector<std::string> names;
+    for (const StateDictEntry& entry : from->entries) {
+      if (known.contains(entry.key)) collisions.push_back(printable(entry.key));
+      names.emplace_back(entry.key);
+    }
+    if (!collisions.empty()) {
+      return conflict(plural(collisions.size(), "key") +
+                          " of it exist already: " + join_list(collisions),
+                      "rename them first with `mlc remap-keys --add-prefix`")
+          .in_file(path);
+    }
+    MLC_TRY(const auto nodes, adopt(checkpoint, other, from->entries));
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const NodeId name = checkpoint.graph.add_text(names[i]);
+      checkpoint.graph.entries_for_edit(state_dict.node)->emplace_back(name, nodes[i]);
+    }
+    read_again(checkpoint, state_dict);
+  }
+  return {};
+}
+
+Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
+                            CastCounts& counts, Reporter& reporter) {
+  MLC_TRY(Input other, open_input(path, reporter));
+  MLC_TRY(StateDict * from, other_state_dict(other, state_dict.path));
+  std::unordered_map<std::string, size_t> by_name;
+  for (size_t i = 0; i < from->entries.size(); ++i) by_name.emplace(from->entries[i].key, i);
+
+  Migration out;
+  std::vector<uint32_t> targets;
+  std::vector<StateDictEntry> sources;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    const auto it = by_name.find(std::string(entry.key));
+    if (it == by_name.end()) {
+      out.missing.push_back(printable(entry.key));
+      continue;
+    }
+    const StateDictEntry& source = from->entries[it->second];
+    const Tensor& theirs = other.checkpoint->tensors[source.tensor];
+    const Dims want = checkpoint.sizes(checkpoint.tensors[entry.tensor]);
+    const Dims have = other.checkpoint->sizes(theirs);
+    if (!std::equal(want.begin(), want.end(), have.begin(), have.end())) {
+      out.mismatched.push_back(printable(entry.key) + " " + format_shape(have) + " instead of " +
+                               format_shape(want));
+      continue;
+    }
+    targets.push_back(entry.tensor);
+    sources.push_back(source);
+  }
+  if (targets.empty()) {
+    std::string hint = "both must use the same keys";
+    for (const PrefixHint& prefix : detect_prefixes(key_infos(*other.checkpoint, *from))) {
+      if (prefix.count == prefix.total) {
+        hint = "its keys start with " + std::string(prefix.prefix) +
+               "; strip that first with `mlc strip-module-prefix`";
+        break;
+      }
+    }
+    return conflict("none of its tensors has the name and shape of one of the input's", hint)
+        .in_file(path);
+  }
+  out.taken = targets.size();
+  out.unused = from->entries.size() - targets.size() - out.mismatched.size();
+  MLC_TRY(const auto nodes, adopt(checkpoint, other, sources));
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    uint32_t fresh = checkpoint.tensor_at(nodes[i]);
+    const DType wanted = checkpoint.tensors[targets[i]].dtype;
+    if (checkpoint.tensors[fresh].dtype != wanted) {
+      MLC_TRY(fresh, derive_cast(checkpoint, fresh, wanted, counts));
+    }
+    replace_tensor(checkpoint, targets[i], fresh);
+  }
+  read_again(checkpoint, state_dict);
+  return out;
+}
+
+Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,
+                              CastCounts& counts) {
+  return replace_tensors(
+      checkpoint, state_dict,
+      [dtype](const Tensor& tensor) {
+        return tensor.kind == TensorKind::dense && tensor.dtype != dtype &&
+               info(tensor.dtype).kind == DTypeClass::floating;
+      },
+      [&](uint32_t tensor) { return derive_cast(checkpoint, tensor, dtype, counts); });
+}
+
+Result<uint64_t> compact_views(Checkpoint& checkpoint, StateDict& state_dict) {
+  return replace_tensors(
+      checkpoint, state_dict,
+      [&](const Tensor& tensor) {
+        return tensor.kind == TensorKind::dense && tensor.storage != kNoIndex &&
+               !covers_storage(checkpoint, tensor);
+      },
+      [&](uint32_t tensor) { return derive_compact(checkpoint, tensor); });
+}
+
+void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules) {
+  for (Storage& storage : checkpoint.storages) {
+    for (const std::string& rule : rules) {
+      const size_t equals = rule.find('=');
+      if (equals != std::string::npos && rule.substr(0, equals) != storage.location) continue;
+      storage.location =
+          checkpoint.keep(equals == std::string::npos ? rule : rule.substr(equals + 1));
+      break;
+    }
+  }
+}
+
+std::vector<std::string> refused_globals(const Checkpoint& checkpoint) {
+  std::vector<std::string> refused;
+  for (const auto& use : pickle::list_globals(checkpoint.graph, checkpoint.root)) {
+    if (use.reachable && !pickle::weights_only_allows(use.module, use.name)) {
+      refused.push_back(use.module + "." + use.name);
+    }
+  }
+  return refused;
+}
+
+namespace {
+
+class UnsafeDropper {
+ public:
+  explicit UnsafeDropper(Checkpoint& checkpoint)
+      : checkpoint_(checkpoint), graph_(checkpoint.graph) {}
+
+  Result<std::vector<std::string>> run() {
+    if (!visit(checkpoint_.root, "", 0)) {
+      return unsupported("the whole file is a Python object that weights_only=True refuses");
+    }
+    return std::move(dropped_);
+  }
+
+ private:
+  bool is_safe(NodeId node) const {
+    for (const auto& use : pickle::list_globals(graph_, node)) {
+      if (use.reachable && !pickle::weights_only_allows(use.module, use.name)) return false;
+    }
+    return true;
+  }
+
+  /// Makes NODE safe by removing entries below it; false if it is unsafe itself.
+  bool visit(NodeId node, const std::string& path, int depth) {
+    if (checkpoint_.tensor_at(node) != kNoIndex || is_safe(node)) return true;
+    std::vector<Entry>* entries = graph_.entries_for_edit(node);
+    const bool plain =
+        graph_.is(node, NodeKind::dict) || graph_.is_call_of(node, "collections", "OrderedDict");
+    if (entries == nullptr || !plain || depth > kMaxDepth) return false;
+    std::vector<Entry> kept;
+    const std::vector<Entry> old = *entries;
+    for (const Entry& entry : old) {
+      std::string name = path.empty() ? "" : path + ".";
+      name += graph_.is(entry.first, NodeKind::text) ? graph_.text(entry.first) : "?";
+      if (is_safe(entry.first) && visit(entry.second, name, depth + 1)) {
+        kept.push_back(entry);
+      } else {
+        dropped_.push_back(printable(name));
+      }
+    }
+    *graph_.entries_for_edit(node) = std::move(kept);
+    return is_safe(node);
+  }
+
+  static constexpr int kMaxDepth = 16;
+  Checkpoint& checkpoint_;
+  Graph& graph_;
+  std::vector<std::string> dropped_;
+};
+
+}  // namespace
+
+Result<std::vector<std::string>> drop_unsafe_values(Checkpoint& checkpoint) {
+  return UnsafeDropper(checkpoint).run();
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,57 @@
+// The steps of `mlc save` between opening and writing, each on a checkpoint in memory.
+#pragma once
+
+#include "cli/open_input.h"
+#include "cli/shared_options.h"
+#include "mlc/checkpoint/derive.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlc::cli {
+
+/// Leaves only the tensors of STATE_DICT that OPTIONS select. Errors: usage for a bad pattern,
+/// conflict if nothing is left. Patterns that match no key are warned of. Returns how many were
+/// left out.
+Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
+                                const SelectOptions& options, Reporter& reporter);
+
+/// Adds the tensors of the checkpoints at PATHS to STATE_DICT. Errors: conflict for keys that are
+/// there already, ten of them named.
+Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
+                    const std::vector<std::string>& paths, const std::string& key,
+                    Reporter& reporter);
+
+/// What taking weights from another checkpoint did.
+struct Migration {
+  uint64_t taken = 0;
+  std::vector<std::string> missing;     // not in the other checkpoint
+  std::vector<std::string> mismatched;  // there with another shape
+  uint64_t unused = 0;                  // tensors of the other one that nobody asked for
+};
+
+/// Replaces every tensor of STATE_DICT by the one of the same name and shape in the checkpoint at
+/// PATH, converted to the type it had; the others stay. COUNTS must live until the output is
+/// written.
+Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
+                            CastCounts& counts, Reporter& reporter);
+
+/// Casts the floating-point tensors of STATE_DICT; tied ones stay tied. Returns how many.
+Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,
+                              CastCounts& counts);
+
+/// Gives tensors that show only a part of their storage a storage of their own.
+Result<uint64_t> compact_views(Checkpoint& checkpoint, StateDict& state_dict);
+
+/// Sets the location of every storage by `cpu` or `cuda:0=cpu` rules.
+void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules);
+
+/// Python names that torch.load(weights_only=True) would refuse.
+std::vector<std::string> refused_globals(const Checkpoint& checkpoint);
+
+/// Removes the values that need such names: entries of mappings, as deep as possible. Returns their
+/// paths. Errors: unsupported if the root itself is one.
+Result<std::vector<std::string>> drop_unsafe_values(Checkpoint& checkpoint);
+
+}  // namespace mlc::cli

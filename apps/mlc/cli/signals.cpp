@@ -1,0 +1,107 @@
+#include "cli/signals.h"
+
+#include "cli/exit_code.h"
+#include "mlc/base/output_file.h"
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace mlc::cli {
+namespace {
+
+std::atomic<int> interrupts{0};
+std::atomic<int64_t> last_poll_ms{INT64_MIN / 2};
+std::atomic<bool> json_messages{false};
+std::atomic<bool> progress_visible{false};
+static_assert(std::atomic<int64_t>::is_always_lock_free, "used in signal handlers");
+
+constexpr int64_t kPollWithinMs = 500;
+constexpr std::string_view kClearLine = "\r\x1b[K";
+constexpr std::string_view kInterruptedText = "mlc: interrupted\n";
+constexpr std::string_view kInterruptedJson =
+    R"({"schema": "mlc.error/1", "kind": "interrupted", "message": "interrupted", "context": []})"
+    "\n";
+constexpr std::string_view kShrankText =
+    "mlc: error: an input shrank or its device failed while it was read\n"
+    "hint: run the command again when no other process writes to the file\n";
+constexpr std::string_view kShrankJson =
+    R"({"schema": "mlc.error/1", "kind": "read_failed", )"
+    R"("message": "an input shrank or its device failed while it was read", "context": [], )"
+    R"("hint": "run the command again when no other process writes to the file"})"
+    "\n";
+
+// Async-signal-safe, as everything the handlers call.
+void say(std::string_view text) {
+  [[maybe_unused]] auto n = ::write(2, text.data(), text.size());
+}
+
+int64_t now_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+[[noreturn]] void leave(std::string_view text, std::string_view json, ExitCode code) {
+  remove_pending_outputs();
+  if (progress_visible) say(kClearLine);
+  say(json_messages ? json : text);
+  _exit(static_cast<int>(code));
+}
+
+void on_interrupt(int) {
+  const int before = interrupts.fetch_add(1);
+  if (before == 0 && now_ms() - last_poll_ms < kPollWithinMs) return;
+  leave(kInterruptedText, kInterruptedJson, ExitCode::interrupted);
+}
+
+void on_bus_error(int) {
+  leave(kShrankText, kShrankJson, ExitCode::input);
+}
+
+void handle(int number, void (*handler)(int), int flags) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  sigemptyset(&action.sa_mask);
+  sigaction(number, &action, nullptr);
+}
+
+}  // namespace
+
+void install_signal_handlers() {
+  for (const int fd : {0, 1, 2}) {
+    // For reading only, so that writing to a closed stdout still fails. open takes the lowest
+    // number.
+    if (fcntl(fd, F_GETFD) == -1) [[maybe_unused]]
+      const int opened = open("/dev/null", O_RDONLY);
+  }
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    // nohup and background jobs of a script start with some of them ignored, and mean it.
+    struct sigaction current {};
+    if (sigaction(number, nullptr, &current) == 0 && current.sa_handler == SIG_IGN) continue;
+    handle(number, on_interrupt, SA_RESTART);
+  }
+  handle(SIGBUS, on_bus_error, SA_RESETHAND);
+  handle(SIGPIPE, SIG_IGN, 0);
+  handle(SIGXFSZ, SIG_IGN, 0);
+}
+
+void set_signal_messages(bool json) {
+  json_messages = json;
+}
+void set_progress_visible(bool visible) {
+  progress_visible = visible;
+}
+
+bool interrupt_requested() {
+  last_poll_ms.store(now_ms(), std::memory_order_relaxed);
+  return interrupts > 0;
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,24 @@
+// Signals and the two standard descriptors, set up once at start.
+//
+// Ctrl-C, SIGTERM and SIGHUP: the first one is left to the loop that polls Reporter::interrupted(),
+// if one did within the last half second; otherwise, and at the second one, the handler itself
+// removes pending outputs and ends the process with 130. SIGBUS (a mapped input shrank under us)
+// ends it with 3 and a message. SIGPIPE and SIGXFSZ are ignored, so that they arrive as EPIPE and
+// EFBIG.
+#pragma once
+
+namespace mlc::cli {
+
+/// Installs the handlers, and opens /dev/null on closed standard descriptors so that no input or
+/// output file ever gets number 0, 1 or 2.
+void install_signal_handlers();
+
+/// JSON: whether the message of a handler is an error object.
+void set_signal_messages(bool json);
+/// Whether a progress line has to be cleared before the message of a handler.
+void set_progress_visible(bool visible);
+
+/// True after the first Ctrl-C. Asking says that somebody is there to act on it.
+bool interrupt_requested();
+
+}  // namespace mlc::cli

@@ -1,0 +1,51 @@
+#include "cli/diff_view.h"
+#include "command.h"
+
+#include <limits>
+
+namespace mlc::cli {
+namespace {
+
+void setup(OptionSet& set, DiffArguments& options) {
+  constexpr double kMost = std::numeric_limits<double>::max();
+  set.positional("A", options.a, "checkpoint, shard index or DCP folder");
+  set.positional("B", options.b, "what to compare it with, in any format");
+  set.group("Selecting tensors");
+  set.text("--key", options.key, "PATH", "the state_dict inside the checkpoints; '.' is the root");
+  set.text("--key-b", options.key_b, "PATH", "the one inside B, where it differs from --key");
+  set.list("--include", options.include, "GLOB", "only keys that match; repeatable");
+  set.list("--exclude", options.exclude, "GLOB", "no keys that match; repeatable");
+  set.group("What counts");
+  set.real("--atol", options.atol, "X", "values may differ by X + rtol * |b| (default 0)", 0,
+           kMost);
+  set.real("--rtol", options.rtol, "X", "... and by this part of the value in B (default 0)", 0,
+           kMost);
+  set.flag("--ignore-dtype", options.ignore_dtype, "types may differ if the values do not");
+  set.flag("--keys-only", options.keys_only, "compare names, nothing else");
+  set.flag("--no-values", options.no_values, "compare names, shapes and types; reads no tensor");
+  set.flag("--no-metadata", options.no_metadata, "leave the YAML of mlc out");
+}
+
+constexpr Example kExamples[] = {
+    {"mlc diff model.pt model.safetensors", "did the conversion keep everything?"},
+    {"mlc diff f32.pt bf16.pt --ignore-dtype --rtol 0.01", "how much did a cast cost?"},
+    {"mlc diff last.ckpt best.pt --key state_dict --key-b .", "one lies deeper than the other"},
+};
+
+}  // namespace
+
+Command diff_command() {
+  return {.name = "diff",
+          .group = Group::inspect,
+          .summary = "compare two checkpoints tensor by tensor",
+          .details =
+              "Compares keys, shapes, types, values and metadata across formats. Exit code 0 "
+              "means equal, 1 different. Equal is by value: -0 equals 0 and a NaN a NaN. The order "
+              "of keys, strides, devices and provenance do not count.\n\n"
+              "Shows one line per key that differs, 50 at most without -v.",
+          .needs = Needs::nothing,
+          .examples = kExamples,
+          .setup = bind<DiffArguments, setup, diff_files>};
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,77 @@
+#include "cli/load_view.h"
+#include "cli/open_input.h"
+#include "cli/table.h"
+#include "command.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/integrity.h"
+
+namespace mlc::cli {
+namespace {
+
+constexpr std::pair<std::string_view, LoadCheck> kChecks[] = {
+    {"none", LoadCheck::none}, {"crc", LoadCheck::crc}, {"sha256", LoadCheck::sha256}};
+
+struct Options {
+  std::vector<std::string> inputs;
+  LoadOptions load;
+  BatchOptions batch;
+};
+
+void setup(OptionSet& set, Options& options) {
+  set.positionals("INPUT", options.inputs, 1, "checkpoints, shard indexes or DCP folders");
+  set.group("What to show");
+  set.text("--key", options.load.key, "PATH",
+           "the state_dict inside the checkpoint; '.' is the root");
+  set.flag("--tree", options.load.tree, "the values around the tensors too, as a tree");
+  set.flag("--globals", options.load.globals,
+           "the Python names in the pickle, and whether weights_only=True accepts them");
+  set.flag("--stats", options.load.stats, "min, max, mean, std, zeros and NaN/Inf of each tensor");
+  set.flag("--summary", options.load.summary_only, "without the table of tensors");
+  set.list("--map-location", options.load.map_location, "DEVICE",
+           "show devices as torch.load's map_location would place them: cpu, or cuda:0=cpu");
+  set.group("Checks");
+  set.choice("--check", options.load.check, kChecks,
+             "crc compares every record with its CRC-32; sha256 hashes file and tensors");
+  set.file("--expect", options.load.expect, "FILE",
+           "compare keys and shapes with another checkpoint or a manifest");
+  set.flag("--strict", options.load.strict, "missing and unexpected keys count (the default)");
+  set.flag("--no-strict", options.load.no_strict, "only mismatched shapes count");
+  set.list("--ignore-missing", options.load.ignore_missing, "RE",
+           "missing keys that match do not count; RE2 syntax");
+  set.flag("--ignore-mismatched-shapes", options.load.ignore_shapes,
+           "keys of another shape do not count");
+  set.flag("--require-safe", options.load.require_safe,
+           "exit with 1 if weights_only=True would refuse the file");
+  add_batch_options(set, options.batch);
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  return run_files(context, inputs_only(options.inputs), options.batch,
+                   [&](FileTask& task) { return load_one(task, options.load); });
+}
+
+constexpr Example kExamples[] = {
+    {"mlc load model.pt", "what is in it, and every tensor"},
+    {"mlc load ckpt.pt --key model_ema --stats", "with the values' statistics"},
+    {"mlc load *.pt --check crc --summary -j 2", "find damaged files"},
+    {"mlc load a.pt --expect b.safetensors", "would load_state_dict accept it?"},
+};
+
+}  // namespace
+
+Command load_command() {
+  return {.name = "load",
+          .group = Group::inspect,
+          .summary = "show and check what a checkpoint holds",
+          .details =
+              "Reads every file torch.load reads and more, by its content: zip and legacy "
+              ".pt/.pth/.bin/.ckpt, pickled modules, TorchScript, .pt2, safetensors, shard "
+              "indexes, DCP folders, .npz and .npy. Nothing in a file is ever executed.\n\n"
+              "Listing reads no tensor. Exit code 1 means that --expect or --require-safe "
+              "is not satisfied, 3 that --check found damage.",
+          .needs = Needs::nothing,
+          .examples = kExamples,
+          .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,171 @@
+#include "cli/edit_keys.h"
+#include "command.h"
+#include "mlc/base/output_file.h"
+#include "mlc/base/text.h"
+#include "mlc/keys/invert.h"
+#include "mlc/keys/key_rules.h"
+#include "mlc/keys/plan_builder.h"
+
+namespace mlc::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> inputs;
+  std::string key;
+  std::string rules_file;
+  std::vector<OrderedValue> short_forms;
+  RuleOptions rules;
+  bool only_names = false;
+  std::string emit_inverse;
+  WritingOptions writing;
+};
+
+void setup(OptionSet& set, Options& options) {
+  set.positionals("INPUT", options.inputs, 1, "checkpoints; with --only-names a text file of keys");
+  set.group("Rules");
+  set.file("--rules", options.rules_file, "FILE", "rules in YAML, see schemas/rules.schema.json");
+  set.ordered("--map", options.short_forms, "OLD=NEW", "rename a key, or all keys below OLD");
+  set.ordered("--regex", options.short_forms, "s/RE/TO/",
+              "rename by RE2 expression; $1 are groups");
+  set.ordered("--drop", options.short_forms, "GLOB", "leave out the keys that match");
+  set.ordered("--keep", options.short_forms, "GLOB", "leave out the keys that no --keep matches");
+  set.ordered("--add-prefix", options.short_forms, "P", "put P before every key");
+  set.flag("--strict", options.rules.strict, "rules that match nothing are errors");
+  set.flag("--require-all", options.rules.require_all, "every key must be matched by a rule");
+  set.text("--key", options.key, "PATH",
+           "the state_dict inside the checkpoint; '*' for every one of them");
+  set.flag("--only-names", options.only_names,
+           "INPUT is a text file with one key a line; prints what they become");
+  set.file("--emit-inverse", options.emit_inverse, "FILE",
+           "write the rules that undo this (not in a dry run)");
+  add_writing_options(set, options.writing);
+  set.check([&options]() -> Status {
+    if (options.rules_file.empty() && options.short_forms.empty()) {
+      return usage_error("no rules given", "--rules FILE, or --map, --regex, --drop, --keep");
+    }
+    if (!options.emit_inverse.empty() && options.inputs.size() != 1) {
+      return usage_error("--emit-inverse needs exactly one input");
+    }
+    return {};
+  });
+}
+
+Status add_short_form(RuleSet& rules, const OrderedValue& form) {
+  struct Row {
+    std::string_view option;
+    Status (RuleSet::*add)(std::string_view);
+  };
+  static constexpr Row kRows[] = {{"--map", &RuleSet::add_map},
+                                  {"--regex", &RuleSet::add_regex},
+                                  {"--drop", &RuleSet::add_drop},
+                                  {"--keep", &RuleSet::add_keep},
+                                  {"--add-prefix", &RuleSet::add_prefix}};
+  for (const Row& row : kRows) {
+    if (form.option == row.option) return (rules.*row.add)(form.value);
+  }
+  return internal_error("no such short form: " + form.option);
+}
+
+Result<RuleSet> read_rules(const Options& options) {
+  RuleSet rules;
+  if (!options.rules_file.empty()) {
+    MLC_TRY(rules, RuleSet::parse_file(options.rules_file));
+  }
+  for (const OrderedValue& form : options.short_forms) MLC_CHECK(add_short_form(rules, form));
+  return rules;
+}
+
+MetaValue::Map provenance_of(const Options& options) {
+  MetaValue::Map out;
+  if (!options.rules_file.empty()) out.emplace_back("rules", options.rules_file);
+  for (const OrderedValue& form : options.short_forms) {
+    out.emplace_back(form.option.substr(2), form.value);
+  }
+  return out;
+}
+
+Status emit_inverse(const Options& options, const Plan& plan) {
+  if (options.emit_inverse.empty()) return {};
+  MLC_TRY(const std::string yaml, invert(plan));
+  if (options.writing.dry_run && !options.only_names) return {};
+  MLC_TRY(OutputFile out,
+          OutputFile::create(options.emit_inverse,
+                             {.replace = options.writing.force, .sync = false, .mode = 0}));
+  MLC_CHECK(out.write(yaml));
+  return out.publish();
+}
+
+/// Keys from a text file, one a line: rules can be tried without a checkpoint.
+Result<FileReport> remap_names(const Options& options, const RuleSet& rules, FileTask& task) {
+  MLC_TRY(const auto file, InputFile::open(task.input));
+  MLC_TRY(const std::string text, file->read_string(0, file->size()));
+  std::vector<KeyInfo> keys;
+  for (const std::string_view line : split(text, '\n')) {
+    if (!trim(line).empty()) keys.push_back({trim(line), {}, false});
+  }
+  auto plan = make_plan(keys, rules, options.rules);
+  if (!plan.ok()) return std::move(plan).error().in_file(task.input);
+  for (const std::string& warning : plan->warnings) task.reporter.warn(warning);
+  MLC_CHECK(emit_inverse(options, *plan));
+  if (task.json) {
+    JsonWriter json(task.out, task.json_layout());
+    json.begin_object();
+    json.field("schema", "mlc.remap-keys-names/1");
+    json.key("names");
+    json.begin_array();
+    for (const PlanItem& item : plan->items) json.value(item.name);
+    json.end_array();
+    json.end_object();
+  } else {
+    for (const PlanItem& item : plan->items) task.out.write(printable(item.name) + "\n");
+  }
+  return FileReport{ExitCode::done, ""};
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  MLC_TRY(const RuleSet rules, read_rules(options));
+  if (options.only_names) {
+    return run_files(context, inputs_only(options.inputs), options.writing.batch,
+                     [&](FileTask& task) { return remap_names(options, rules, task); });
+  }
+  MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing));
+  return run_files(context, files, options.writing.batch, [&](FileTask& task) {
+    const KeyEdit edit{
+        .verb = "remap-keys",
+        .key = options.key,
+        .writing = options.writing,
+        .make_plan = [&](auto keys) { return make_plan(keys, rules, options.rules); },
+        .provenance = provenance_of(options),
+        .require_change = false,
+        .skip_unchanged = false,
+        .threads = context.threads(),
+        .inspect = [&options](const Plan& plan) { return emit_inverse(options, plan); }};
+    return edit_keys(task, edit);
+  });
+}
+
+constexpr Example kExamples[] = {
+    {"mlc remap-keys a.pt --rules rules.yaml -n", "show what the rules would do"},
+    {"mlc remap-keys a.pt --map backbone.=encoder. -o b.pt", "rename everything below backbone"},
+    {"mlc remap-keys a.pt --regex 's/norm\\.(\\d)/norm$1/' --in-place", "storages stay untouched"},
+    {"mlc remap-keys a.pt --drop 'head.*' -o backbone.pt", "leave tensors out"},
+};
+
+}  // namespace
+
+Command remap_keys_command() {
+  return {.name = "remap-keys",
+          .group = Group::edit,
+          .summary = "rename, drop, split and join tensors by rules",
+          .details =
+              "Rules come from a YAML file, then from --map, --regex, --drop, --keep and "
+              "--add-prefix in the order given; for each key the first rule of the file that "
+              "matches is applied. Two tensors that would get one name are an error, before "
+              "anything is written. Module versions in _metadata and names in optimizer states "
+              "follow.",
+          .needs = Needs::nothing,
+          .examples = kExamples,
+          .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,405 @@
+#include "cli/batch.h"
+#include "cli/json_writer.h"
+#include "cli/save_steps.h"
+#include "cli/table.h"
+#include "command.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/summary.h"
+#include "mlc/checkpoint/write_sharded.h"
+#include "mlc/metadata/provenance.h"
+
+#include <algorithm>
+
+namespace mlc::cli {
+namespace {
+
+constexpr std::pair<std::string_view, SharedPolicy> kShared[] = {{"dedupe", SharedPolicy::dedupe},
+                                                                 {"clone", SharedPolicy::clone},
+                                                                 {"error", SharedPolicy::error}};
+constexpr std::string_view kFormats[] = {"pt", "safetensors"};
+
+struct Options {
+  std::vector<std::string> inputs;
+  SelectOptions select;
+  WritingOptions writing;
+  std::string format;
+  std::string dtype;
+  std::string from;
+  bool merge = false;
+  bool weights_only = false;
+  bool safe = false;
+  bool compact = false;
+  SharedPolicy shared = SharedPolicy::dedupe;
+  uint64_t max_shard_size = 0;
+  std::vector<std::string> map_location;
+  std::vector<std::string> meta;
+  std::vector<std::string> set;
+  bool hash_input = false;
+};
+
+/// The devices that PyTorch knows by name, with an optional number.
+Status check_locations(const std::vector<std::string>& rules) {
+  static constexpr std::string_view kDevices[] = {"cpu",  "cuda", "mps",  "xpu", "hpu",
+                                                  "meta", "npu",  "mtia", "xla"};
+  for (const std::string& rule : rules) {
+    const std::string device = rule.substr(rule.find('=') + 1);  // npos + 1 is 0
+    const std::string name = device.substr(0, device.find(':'));
+    if (std::find(std::begin(kDevices), std::end(kDevices), name) == std::end(kDevices)) {
+      return usage_error("no such device: " + mlc::quoted(device), "cpu, cuda:0, mps, ...");
+    }
+  }
+  return {};
+}
+
+void setup(OptionSet& set, Options& options) {
+  set.positionals("INPUT", options.inputs, 1, "checkpoints of any format");
+  set.group("What is written");
+  set.choice("--format", options.format, kFormats,
+             "by default the extension of the output decides");
+  set.text("--dtype", options.dtype, "TYPE",
+           "convert floating-point tensors to fp32, bf16, fp16, fp64 or another type");
+  set.flag("--weights-only", options.weights_only,
+           "only the state_dict, without optimizer and scalars");
+  set.flag("--safe", options.safe, "drop the Python objects that weights_only=True refuses");
+  set.flag("--compact-views", options.compact, "drop the parts of storages that no tensor shows");
+  set.choice("--shared", options.shared, kShared,
+             "tied tensors in safetensors: keep one name (dedupe), write each (clone), or refuse");
+  set.size("--max-shard-size", options.max_shard_size, "SIZE",
+           "write shards and an index into the folder --output");
+  set.list("--map-location", options.map_location, "DEVICE",
+           "device of the tensors in a .pt output: cpu, or cuda:0=cpu; repeatable");
+  set.group("From several files");
+  set.flag("--merge", options.merge, "join the tensors of all inputs in one output");
+  set.file("--from", options.from, "FILE",
+           "take every tensor that FILE has under the same name and shape");
+  set.group("Metadata");
+  set.list("--meta", options.meta, "FILE", "merge the metadata in this YAML file; repeatable");
+  set.list("--set", options.set, "PATH=YAML", "set one value of the metadata; repeatable");
+  set.flag("--hash-input", options.hash_input,
+           "record the SHA-256 of the input in the metadata's provenance");
+  add_select_options(set, options.select);
+  add_writing_options(set, options.writing);
+  set.check([&options]() -> Status {
+    if (options.writing.in_place && options.max_shard_size > 0) {
+      return usage_error("--in-place and --max-shard-size contradict each other");
+    }
+    if (options.merge && (options.inputs.size() < 2 || options.writing.output.empty())) {
+      return usage_error("--merge needs several inputs and one --output");
+    }
+    const auto dtype = dtype_from_name(options.dtype);
+    if (!options.dtype.empty() && (!dtype || info(*dtype).kind != DTypeClass::floating)) {
+      return usage_error("no such floating-point type: " + mlc::quoted(options.dtype),
+                         "fp32, bf16, fp16, fp64, f8_e4m3fn, f8_e5m2");
+    }
+    MLC_CHECK(check_locations(options.map_location));
+    return {};
+  });
+}
+
+class Job {
+ public:
+  Job(FileTask& task, const Options& options) : task_(task), options_(options) {}
+
+  Result<FileReport> run() {
+    MLC_TRY(input_, open_input(task_.input, task_.reporter));
+    MLC_CHECK(choose());
+    replace_modules(input_, task_.reporter);
+    MLC_CHECK(change());
+    MLC_TRY(const std::optional<std::string> yaml, metadata());
+    if (options_.writing.dry_run) {
+      plan();
+      answer();
+      return FileReport{ExitCode::done,
+                        "dry run: would write " + plural(report_.tensors, "tensor") + ", " +
+                            format_bytes(report_.bytes) + " of tensor data; nothing was written"};
+    }
+    MLC_CHECK(write(yaml));
+    warn_about_values();
+    answer();
+    return FileReport{ExitCode::done, summary()};
+  }
+
+ private:
+  Status choose();
+  Status change();
+  Result<std::optional<std::string>> metadata();
+  Status write(const std::optional<std::string>& yaml);
+  Status write_shards(const std::optional<std::string>& yaml);
+  void plan();
+  void warn_of_uncast();
+  void warn_about_values();
+  void answer();
+  std::string summary() const;
+  bool needs_state_dict() const;
+
+  FileTask& task_;
+  const Options& options_;
+  Input input_;
+  StateDict* state_dict_ = nullptr;
+  OutputFormat format_ = OutputFormat::torch_zip;
+  SaveReport report_;
+  uint64_t shards_ = 0;
+  CastCounts casts_;
+  std::vector<std::string> dropped_;
+  std::optional<Migration> migration_;
+};
+
+/// Whether the tree holds an optimizer's state beside the model.
+bool has_optimizer(const Checkpoint& checkpoint) {
+  const auto* entries = checkpoint.graph.entries(checkpoint.root);
+  if (entries == nullptr) return false;
+  return std::any_of(entries->begin(), entries->end(), [&](const pickle::Entry& entry) {
+    return checkpoint.graph.find(entry.second, "param_groups") != kNoNode;
+  });
+}
+
+bool Job::needs_state_dict() const {
+  const SelectOptions& select = options_.select;
+  return format_ == OutputFormat::safetensors || options_.weights_only || options_.merge ||
+         options_.compact || !options_.dtype.empty() || !options_.from.empty() ||
+         options_.max_shard_size > 0 || !select.key.empty() || !select.include.empty() ||
+         !select.exclude.empty() || !select.include_regex.empty() || !select.exclude_regex.empty();
+}
+
+Status Job::choose() {
+  if (options_.max_shard_size > 0) {
+    format_ = options_.format == "pt" ? OutputFormat::torch_zip : OutputFormat::safetensors;
+  } else if (!task_.output.empty()) {
+    auto format = output_format_of(task_.output, options_.format);
+    if (!format.ok()) return std::move(format).error();
+    format_ = *format;
+  }
+  if (input_.state_dicts.size() == 1 || needs_state_dict()) {
+    MLC_TRY(state_dict_, choose_state_dict(input_, options_.select.key));
+  }
+  return {};
+}
+
+Status Job::change() {
+  Checkpoint& checkpoint = *input_.checkpoint;
+  if (options_.merge) {
+    const std::vector<std::string> others(options_.inputs.begin() + 1, options_.inputs.end());
+    MLC_CHECK(merge_inputs(checkpoint, *state_dict_, others, options_.select.key, task_.reporter));
+  }
+  if (state_dict_ != nullptr) {
+    auto left_out = select_tensors(checkpoint, *state_dict_, options_.select, task_.reporter);
+    if (!left_out.ok()) return std::move(left_out).error().in_file(task_.input);
+    if (*left_out > 0 && !options_.weights_only && has_optimizer(checkpoint) &&
+        format_ == OutputFormat::torch_zip) {
+      task_.reporter.warn(
+          "the optimizer state is kept but no longer fits the tensors; "
+          "--weights-only leaves it out");
+    }
+  }
+  if (!options_.from.empty()) {
+    MLC_TRY(migration_, take_from(checkpoint, *state_dict_, options_.from, casts_, task_.reporter));
+    if (!migration_->mismatched.empty()) {
+      task_.reporter.warn("kept as they were, of another shape in " + printable(options_.from) +
+                          ": " + join_list(migration_->mismatched));
+    }
+    if (!migration_->missing.empty()) {
+      task_.reporter.warn("kept as they were, not in " + printable(options_.from) + ": " +
+                          join_list(migration_->missing));
+    }
+  }
+  if (options_.compact) MLC_CHECK(compact_views(checkpoint, *state_dict_));
+  if (!options_.dtype.empty()) {
+    MLC_CHECK(cast_tensors(checkpoint, *state_dict_, *dtype_from_name(options_.dtype), casts_));
+    warn_of_uncast();
+  }
+  if (options_.weights_only) keep_only(checkpoint, *state_dict_);
+  map_locations(checkpoint, options_.map_location);
+  if (options_.safe) {
+    MLC_TRY(dropped_, drop_unsafe_values(checkpoint));
+    if (!dropped_.empty()) {
+      task_.reporter.warn("dropped what weights_only=True refuses: " + join_list(dropped_));
+    }
+  }
+  return {};
+}
+
+Result<std::optional<std::string>> Job::metadata() {
+  MLC_TRY(auto metadata, read_metadata(*input_.checkpoint));
+  const bool asked = !options_.meta.empty() || !options_.set.empty() || options_.hash_input;
+  if (!metadata && asked) metadata.emplace();
+  for (const std::string& path : options_.meta) {
+    MLC_TRY(const Metadata more, Metadata::parse_file(path));
+    metadata->merge_from(more);
+  }
+  for (const std::string& text : options_.set) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos) {
+      return usage_error("--set " + mlc::quoted(text) + " has no =", "--set training.epoch=42");
+    }
+    MLC_CHECK_CTX(metadata->set(text.substr(0, equals), text.substr(equals + 1)), "--set");
+  }
+  MetaValue::Map provenance;
+  if (!options_.dtype.empty()) provenance.emplace_back("dtype", options_.dtype);
+  if (!options_.from.empty()) provenance.emplace_back("from", options_.from);
+  std::string hash;
+  if (options_.hash_input) {
+    MLC_TRY(hash, sha256_file(*input_.checkpoint->files[0], task_.reporter));
+  }
+  return with_provenance(std::move(metadata), "save", std::move(provenance), std::move(hash));
+}
+
+Status Job::write_shards(const std::optional<std::string>& yaml) {
+  ShardOptions shards;
+  shards.format = format_;
+  shards.max_shard_bytes = options_.max_shard_size;
+  shards.metadata_yaml = yaml;
+  shards.shared = options_.shared;
+  shards.threads = task_.threads;
+  shards.output = options_.writing.output_options();
+  MLC_TRY(const ShardSummary summary, write_sharded(*input_.checkpoint, named_tensors(*state_dict_),
+                                                    task_.output, shards, task_.reporter));
+  report_.tensors = summary.tensors;
+  report_.bytes = summary.bytes;
+  report_.file_size = summary.bytes;
+  shards_ = summary.files.size();
+  return {};
+}
+
+Status Job::write(const std::optional<std::string>& yaml) {
+  if (options_.max_shard_size > 0) return write_shards(yaml);
+  SaveOptions save;
+  save.format = format_;
+  save.metadata_yaml = yaml;
+  save.shared = options_.shared;
+  save.threads = task_.threads;
+  save.output = options_.writing.output_options();
+  MLC_TRY(report_,
+          save_checkpoint(*input_.checkpoint, state_dict_, task_.output, save, task_.reporter));
+  return {};
+}
+
+void Job::warn_of_uncast() {
+  std::vector<std::string> kept;
+  for (const StateDictEntry& entry : state_dict_->entries) {
+    const Tensor& tensor = input_.checkpoint->tensors[entry.tensor];
+    if (tensor.kind != TensorKind::dense) kept.push_back(printable(entry.key));
+  }
+  if (kept.empty()) return;
+  task_.reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
+}
+
+/// What a dry run can say of the output before it is written.
+void Job::plan() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  const bool whole = format_ == OutputFormat::torch_zip && options_.max_shard_size == 0;
+  const std::vector<NamedTensor> tensors =
+      whole ? all_tensors(checkpoint, checkpoint.root) : named_tensors(*state_dict_);
+  report_.tensors = tensors.size();
+  report_.bytes = summarize(checkpoint, tensors).bytes;
+  if (!whole) report_.left_out = values_left_out(checkpoint, *state_dict_);
+  warn_about_values();
+  if (task_.json || !task_.alone) return;
+  Table table({{"NAME", Align::left, true}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Align::right}});
+  for (const NamedTensor& named : tensors) {
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    table.add({named.path, info(tensor.dtype).brief, format_shape(checkpoint.sizes(tensor)),
+               std::to_string(checkpoint.byte_size(tensor))});
+  }
+  table.render(task_.out, task_.width);
+}
+
+void Job::warn_about_values() {
+  if (!report_.left_out.empty()) {
+    task_.reporter.warn("safetensors holds tensors only; left out: " + join_list(report_.left_out));
+  }
+  for (const auto& [dropped, kept] : report_.aliases) {
+    task_.reporter.detail("tied: " + printable(dropped) + " is kept as " + printable(kept));
+  }
+  if (format_ == OutputFormat::torch_zip && !options_.safe && shards_ == 0) {
+    const auto refused = refused_globals(*input_.checkpoint);
+    if (!refused.empty()) {
+      task_.reporter.warn("weights_only=True will refuse this file: it keeps " +
+                          join_list(refused) +
+                          "; --safe drops such values, --weights-only keeps the tensors only");
+    }
+  }
+  if (casts_.overflowed > 0) {
+    task_.reporter.warn(plural(casts_.overflowed, "value") + " did not fit " + options_.dtype +
+                        " and became infinite or saturated");
+  }
+}
+
+std::string Job::summary() const {
+  std::string text = "wrote " + printable(task_.output) + ": " + plural(report_.tensors, "tensor") +
+                     ", " + format_bytes(report_.file_size);
+  if (shards_ > 0) text += " in " + plural(shards_, "file");
+  if (!report_.aliases.empty()) {
+    text += ", " + plural(report_.aliases.size(), "tied name") + " recorded";
+  }
+  if (migration_) {
+    text += ", " + format_count(migration_->taken) + " taken from " + printable(options_.from);
+  }
+  return text;
+}
+
+void Job::answer() {
+  if (!task_.json) return;
+  JsonWriter json(task_.out, task_.json_layout());
+  json.begin_object();
+  json.field("schema", "mlc.save/1");
+  json.field("input", task_.input);
+  json.field("output", task_.output);
+  json.field("dry_run", options_.writing.dry_run);
+  json.field("format", format_ == OutputFormat::torch_zip ? "pt" : "safetensors");
+  json.field("tensors", report_.tensors);
+  json.field("bytes", report_.bytes);
+  json.field("file_bytes", report_.file_size);
+  json.key("aliases");
+  json.begin_object();
+  for (const auto& [dropped, kept] : report_.aliases) json.field(dropped, kept);
+  json.end_object();
+  json.list("left_out", report_.left_out);
+  json.list("dropped", dropped_);
+  json.field("overflowed", casts_.overflowed.load());
+  if (migration_) {
+    json.key("from");
+    json.begin_object();
+    json.field("taken", migration_->taken);
+    json.list("missing", migration_->missing);
+    json.list("mismatched", migration_->mismatched);
+    json.field("unused", migration_->unused);
+    json.end_object();
+  }
+  json.end_object();
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  const std::vector<std::string> inputs =
+      options.merge ? std::vector<std::string>{options.inputs[0]} : options.inputs;
+  const std::string extension = options.format.empty() ? "" : "." + options.format;
+  MLC_TRY(const auto files, plan_outputs(inputs, options.writing, extension));
+  return run_files(context, files, options.writing.batch,
+                   [&](FileTask& task) { return Job(task, options).run(); });
+}
+
+constexpr Example kExamples[] = {
+    {"mlc save model.pt -o model.safetensors", "convert"},
+    {"mlc save train.ckpt -o weights.pt --weights-only --dtype bf16", "for inference"},
+    {"mlc save *.pt --out-dir st --format safetensors -j 2", "convert many"},
+    {"mlc save new.pt --from pretrained.pt -o start.pt", "take what matches"},
+    {"mlc save big.pt -o shards --max-shard-size 5GB", "Hugging Face shards with index"},
+};
+
+}  // namespace
+
+Command save_command() {
+  return {.name = "save",
+          .group = Group::convert,
+          .summary = "write a checkpoint: convert, select, merge, cast",
+          .details =
+              "A .pt output loads in PyTorch 1.6 to the newest with weights_only=True and "
+              "mmap=True. Optimizer, scalars and unknown Python objects are kept unless "
+              "--weights-only or --safe says otherwise; nothing is ever executed.\n\n"
+              "The CRC of every record that is read is compared, so damaged input stops.",
+          .needs = Needs::nothing,
+          .examples = kExamples,
+          .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,83 @@
+#include "cli/edit_keys.h"
+#include "command.h"
+#include "mlc/keys/prefix.h"
+
+namespace mlc::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> inputs;
+  std::string key;
+  PrefixOptions prefix;
+  int64_t max_depth = -1;
+  bool require = false;
+  bool skip_unchanged = false;
+  WritingOptions writing;
+};
+
+void setup(OptionSet& set, Options& options) {
+  set.positionals("INPUT", options.inputs, 1, "checkpoints to read");
+  set.group("Prefixes");
+  set.text("--key", options.key, "PATH",
+           "the state_dict inside the checkpoint; '*' for every one of them");
+  set.list("--prefix", options.prefix.prefixes, "P",
+           "strip P instead of module. and _orig_mod.; repeatable");
+  set.flag("--anywhere", options.prefix.anywhere,
+           "also in the middle of a key, as whole dotted components");
+  set.flag("--partial", options.prefix.partial,
+           "accept keys that lack the prefix and leave them alone");
+  set.integer("--max-depth", options.max_depth, "N",
+              "strip at most N prefixes from a key (default: all)", 0, 1000);
+  set.text("--add", options.prefix.add, "PREFIX", "put PREFIX and a dot before every key");
+  set.flag("--require", options.require, "exit with 1 if there is nothing to strip");
+  set.flag("--skip-unchanged", options.skip_unchanged,
+           "write no output if there is nothing to strip");
+  add_writing_options(set, options.writing);
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing));
+  PrefixOptions prefix = options.prefix;
+  prefix.max_depth = static_cast<int>(options.max_depth);
+  if (!prefix.add.empty() && !prefix.add.ends_with('.')) prefix.add += '.';
+  return run_files(context, files, options.writing.batch, [&](FileTask& task) {
+    MetaValue::Map provenance;
+    if (!prefix.add.empty()) provenance.emplace_back("add", prefix.add);
+    const KeyEdit edit{
+        .verb = "strip-module-prefix",
+        .key = options.key,
+        .writing = options.writing,
+        .make_plan = [&prefix](auto keys) { return plan_strip_prefix(keys, prefix); },
+        .provenance = std::move(provenance),
+        .require_change = options.require,
+        .skip_unchanged = options.skip_unchanged,
+        .threads = context.threads(),
+        .inspect = {}};
+    return edit_keys(task, edit);
+  });
+}
+
+constexpr Example kExamples[] = {
+    {"mlc strip-module-prefix ddp.pt -o model.pt", "strip the wrappers of DDP and torch.compile"},
+    {"mlc strip-module-prefix ckpt/*.pt --in-place -j 4", "in place, storages untouched"},
+    {"mlc strip-module-prefix a.pt --add backbone. -o b.pt", "the inverse: add a prefix"},
+};
+
+}  // namespace
+
+Command strip_module_prefix_command() {
+  return {.name = "strip-module-prefix",
+          .group = Group::edit,
+          .summary = "remove wrapper prefixes such as module. from keys",
+          .details =
+              "Strips what DataParallel, DDP, torch.compile, FSDP and activation checkpointing "
+              "put before the names of parameters, in any nesting and order. The versions in "
+              "_metadata and the names in optimizer states follow. A file in which only some "
+              "keys have the prefix is an error: a submodule may truly be called module.\n\n"
+              "Tensor bytes are copied by the kernel, or with --in-place not touched at all.",
+          .needs = Needs::nothing,
+          .examples = kExamples,
+          .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli

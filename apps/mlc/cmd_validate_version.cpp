@@ -1,0 +1,337 @@
+#include "cli/batch.h"
+#include "cli/metadata_sources.h"
+#include "command.h"
+#include "mlc/base/text.h"
+#include "mlc/metadata/version_policy.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace mlc::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> inputs;
+  std::vector<std::string> requirements;
+  std::optional<std::string> tool;
+  std::optional<std::string> format;
+  std::vector<std::string> versions;
+  PolicyOptions policy;
+  BatchOptions batch;
+};
+
+constexpr std::pair<std::string_view, IfUnknown> kIfUnknown[] = {
+    {"fail", IfUnknown::fail},
+    {"warn", IfUnknown::warn},
+    {"pass", IfUnknown::pass},
+};
+
+void setup(OptionSet& set, Options& options) {
+  set.positionals("FILE", options.inputs, 0, "checkpoints or metadata files (.yaml)");
+  set.group("Requirements");
+  set.list("--requires", options.requirements, "SPEC",
+           "what is required, as in 'torch>=1.13,<3'; repeatable (default: the file's own)");
+  set.text("--tool", options.tool, "SPEC", "required of this mlc, as in '>=0.1'");
+  set.text("--format", options.format, "SPEC", "required of the file format, as in '<=3'");
+  set.list("--version", options.versions, "[NAME=]V",
+           "judge version V of NAME (default torch), whatever a file says; needs no FILE");
+  set.group("Judging");
+  set.choice("--if-unknown", options.policy.if_unknown, kIfUnknown,
+             "what a version that nothing tells amounts to (default fail)");
+  set.flag("--pre", options.policy.allow_pre, "accept pre-releases everywhere");
+  set.flag("--base-version", options.policy.base_version,
+           "compare release numbers only: 2.1.0a0+git counts as 2.1.0");
+  set.flag("--strict", options.policy.strict,
+           "versions outside PEP 440 are unknown instead of read as far as possible");
+  add_batch_options(set, options.batch);
+  set.check([&options]() -> Status {
+    if (!options.inputs.empty() || !options.versions.empty()) return {};
+    return usage_error("nothing to judge", "name a FILE, or a version with --version 2.1.0");
+  });
+}
+
+/// What the command line says: requirements and versions.
+struct Question {
+  std::vector<Requirement> requirements;
+  std::vector<VersionFact> facts;
+};
+
+/// TEXT may lack the name, which is then NAME.
+Status add_requirement(std::string_view text, std::string_view name, std::string_view option,
+                       std::vector<Requirement>& out) {
+  text = trim(text);
+  const bool nameless = !text.empty() && std::string_view("~=!<>").find(text[0]) != text.npos;
+  const std::string whole = nameless ? std::string(name) + std::string(text) : std::string(text);
+  MLC_TRY_CTX(Requirement requirement, Requirement::parse(whole), std::string(option));
+  out.push_back(std::move(requirement));
+  return {};
+}
+
+/// --tool and --format ask about one subject each, so the name is left out.
+Status add_named(const std::optional<std::string>& text, std::string_view name,
+                 std::string_view option, std::vector<Requirement>& out) {
+  if (!text) return {};
+  if (trim(*text).empty())
+    return usage_error("names no version", "write it like '>=1'").during(std::string(option));
+  MLC_TRY_CTX(SpecifierSet versions, SpecifierSet::parse(*text), std::string(option));
+  out.push_back({std::string(name), std::move(versions)});
+  return {};
+}
+
+/// A version without a name belongs to the only subject that is asked about, else to torch.
+std::string default_subject(const std::vector<Requirement>& requirements) {
+  if (requirements.empty()) return "torch";
+  const std::string& first = requirements[0].name;
+  const bool alone = std::ranges::all_of(
+      requirements, [&first](const Requirement& one) { return one.name == first; });
+  return alone ? first : "torch";
+}
+
+Result<Question> read_question(const Options& options) {
+  Question out;
+  for (const std::string& text : options.requirements) {
+    MLC_CHECK(add_requirement(text, "torch", "--requires", out.requirements));
+  }
+  MLC_CHECK(add_named(options.tool, "mlc", "--tool", out.requirements));
+  MLC_CHECK(add_named(options.format, "format", "--format", out.requirements));
+  for (const std::string& text : options.versions) {
+    const size_t equals = text.find('=');
+    const bool named = equals != std::string::npos;
+    const std::string subject =
+        named ? normalized_name(trim(text.substr(0, equals))) : default_subject(out.requirements);
+    if (subject == "mlc") {
+      return usage_error("--version cannot say the version of mlc, which is this program");
+    }
+    const std::string version(trim(named ? std::string_view(text).substr(equals + 1) : text));
+    if (subject.empty() || version.empty()) {
+      return usage_error("--version " + quoted(text) + " is not a version",
+                         "write it like 2.1.0 or python=3.11.4");
+    }
+    out.facts.push_back({subject, version, "--version", false});
+  }
+  return out;
+}
+
+void add_metadata_facts(const Metadata& metadata, const std::string& source,
+                        std::vector<VersionFact>& facts) {
+  const MetaValue* framework = metadata.root().find("framework");
+  if (framework != nullptr && framework->as_map() != nullptr) {
+    for (const auto& [name, version] : *framework->as_map()) {
+      if (version.as_text() != nullptr) {
+        facts.push_back({name, *version.as_text(), source, false});
+      }
+    }
+  }
+  const auto name = metadata.name();
+  const auto version = metadata.version();
+  if (name && version && !metadata.framework(*name)) {
+    facts.push_back({*name, *version, source, false});
+  }
+}
+
+/// What the bytes of the file show about PyTorch and about the format.
+void add_origin_facts(const Checkpoint& checkpoint, std::vector<VersionFact>& facts) {
+  const Origin& origin = checkpoint.origin;
+  struct Row {
+    Format format;
+    std::string_view layout;
+    std::string_view version;
+  };
+  static constexpr Row kRows[] = {
+      {Format::torch_zip, "the layout of the zip", "the zip's `version` record"},
+      {Format::torchscript, "the layout of the TorchScript archive", "the `version` record"},
+      {Format::pt2, "the layout of the .pt2 archive", "schema_version of the .pt2 archive"},
+      {Format::torch_legacy, "the legacy stream", "the protocol of the legacy stream"},
+      {Format::torch_tar, "the tar layout", "the tar layout"},
+  };
+  const auto row = std::ranges::find(kRows, checkpoint.format, &Row::format);
+  const bool known = row != std::end(kRows);
+  const std::string told = origin.torch_source;
+  if (!origin.torch_exactly.empty()) {
+    facts.push_back({"torch", origin.torch_exactly, told.empty() ? "the file" : told, false});
+  }
+  if (!origin.torch_at_least.empty()) {
+    const std::string layout(known ? row->layout : "the layout of the file");
+    facts.push_back({"torch", origin.torch_at_least, layout, true});
+  }
+  if (origin.format_version >= 0) {
+    const std::string source(known ? row->version : "the file");
+    facts.push_back({"format", std::to_string(origin.format_version), source, false});
+  }
+}
+
+/// All facts in order of trust. What --version says about a subject replaces what the file says.
+std::vector<VersionFact> collect_facts(const MetadataSources& sources, const Question& question) {
+  std::vector<VersionFact> told;
+  if (sources.embedded) add_metadata_facts(*sources.embedded, "the embedded metadata", told);
+  if (sources.beside) add_metadata_facts(*sources.beside, sources.sidecar, told);
+  if (sources.checkpoint) add_origin_facts(*sources.checkpoint, told);
+  std::vector<VersionFact> facts = question.facts;
+  for (VersionFact& fact : told) {
+    const bool replaced = std::ranges::any_of(question.facts, [&fact](const VersionFact& given) {
+      return given.subject == normalized_name(fact.subject);
+    });
+    if (!replaced) facts.push_back(std::move(fact));
+  }
+  return facts;
+}
+
+/// What was judged, and where the answer goes.
+struct Answer {
+  const std::string* file = nullptr;  // none for a bare version
+  bool alone = true;
+  bool has_place = true;  // the format of the file has a place for metadata
+};
+
+/// Unlike the library, this one knows the command.
+std::string hint_of(const RequirementVerdict& one, const Answer& answer) {
+  if (!one.unrecorded) return one.hint;
+  const std::string& subject = one.requirement.name;
+  if (subject == "format" || answer.file == nullptr) return "--if-unknown says what unknown means";
+  return "`mlc metadata " + printable(*answer.file) + " --set framework." + subject + "=VERSION " +
+         (answer.has_place ? "--in-place" : "--sidecar") +
+         "` records it, or say what unknown means with --if-unknown";
+}
+
+void write_requirement(JsonWriter& json, const RequirementVerdict& one, const Answer& answer) {
+  json.begin_object();
+  json.field("subject", one.requirement.name);
+  json.field("requirement", one.requirement.to_string());
+  json.field("verdict", to_string(one.verdict));
+  if (one.fact) {
+    json.field("version", one.fact->version);
+    json.field("compared", one.compared);
+    json.field("floor", one.fact->floor);
+    json.field("source", one.fact->source);
+  }
+  json.key("clauses");
+  json.begin_array();
+  for (const ClauseVerdict& clause : one.clauses) {
+    json.begin_object();
+    json.field("clause", clause.clause);
+    json.field("verdict", to_string(clause.verdict));
+    json.end_object();
+  }
+  json.end_array();
+  json.field("prerelease_rejected", one.prerelease_rejected);
+  json.field("reason", one.reason);
+  const std::string hint = hint_of(one, answer);
+  if (!hint.empty()) json.field("hint", hint);
+  json.end_object();
+}
+
+void write_json(JsonWriter& json, const PolicyReport& report, const Answer& answer) {
+  json.begin_object();
+  json.field("schema", "mlc.validate-version/1");
+  if (answer.file != nullptr) json.field("file", *answer.file);
+  json.field("verdict", to_string(report.verdict));
+  json.field("passes", report.passes);
+  json.key("requirements");
+  json.begin_array();
+  for (const RequirementVerdict& one : report.requirements) write_requirement(json, one, answer);
+  json.end_array();
+  json.list("warnings", report.warnings);
+  json.end_object();
+}
+
+/// The reasons in one line; of a "no" only those that led to it.
+std::string batch_line(const PolicyReport& report) {
+  std::string reasons;
+  for (const RequirementVerdict& one : report.requirements) {
+    if (one.verdict != report.verdict) continue;
+    reasons += (reasons.empty() ? "" : "; ") + printable(one.reason);
+  }
+  return std::string(to_string(report.verdict)) + ": " + reasons;
+}
+
+/// The different hints as lines for standard error.
+std::string hint_lines(const PolicyReport& report, const Answer& answer) {
+  std::vector<std::string> hints;
+  for (const RequirementVerdict& one : report.requirements) {
+    std::string hint = hint_of(one, answer);
+    if (hint.empty() || std::ranges::find(hints, hint) != hints.end()) continue;
+    hints.push_back(std::move(hint));
+  }
+  std::string lines;
+  for (const std::string& hint : hints) lines += (lines.empty() ? "hint: " : "\nhint: ") + hint;
+  return lines;
+}
+
+FileReport render(const PolicyReport& report, const Answer& answer, bool json, Writer& out,
+                  Reporter& reporter) {
+  const ExitCode code = report.passes ? ExitCode::done : ExitCode::no;
+  if (json) {
+    JsonWriter writer(out, answer.alone ? JsonLayout::lines : JsonLayout::compact);
+    write_json(writer, report, answer);
+    return {code, ""};
+  }
+  for (const std::string& warning : report.warnings) reporter.warn(printable(warning));
+  if (!answer.alone) return {code, batch_line(report)};
+  for (const RequirementVerdict& one : report.requirements) out.line(printable(one.reason));
+  return {code, report.passes ? "" : hint_lines(report, answer)};
+}
+
+Result<FileReport> judge_file(const Options& options, const Question& question, FileTask& task) {
+  MLC_TRY(const MetadataSources sources, read_metadata_sources(task.input, task.reporter));
+  std::vector<Requirement> requirements = question.requirements;
+  if (requirements.empty() && sources.trusted() != nullptr) {
+    requirements = sources.trusted()->requirements();
+  }
+  if (requirements.empty()) {
+    return usage_error("its metadata has no `requires`, so there is nothing to judge by",
+                       "name a requirement: --requires 'torch>=1.13,<3'");
+  }
+  PolicyReport report =
+      check_versions(collect_facts(sources, question), requirements, options.policy);
+  if (sources.differ()) report.warnings.insert(report.warnings.begin(), sources.disagreement());
+  const Answer answer{&task.input, task.alone, sources.has_place()};
+  return render(report, answer, task.json, task.out, task.reporter);
+}
+
+Result<ExitCode> judge_bare_version(const Options& options, const Question& question,
+                                    Context& context) {
+  if (question.requirements.empty()) {
+    return usage_error("there is nothing to judge by",
+                       "name a requirement: --requires 'torch>=1.13,<3'");
+  }
+  const PolicyReport report = check_versions(question.facts, question.requirements, options.policy);
+  const FileReport done = render(report, Answer{}, context.json(), context.out(), context.reporter);
+  if (!done.summary.empty()) context.console.note(done.summary);
+  return done.code;
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  MLC_TRY(const Question question, read_question(options));
+  if (options.inputs.empty()) return judge_bare_version(options, question, context);
+  return run_files(context, inputs_only(options.inputs), options.batch,
+                   [&](FileTask& task) { return judge_file(options, question, task); });
+}
+
+constexpr Example kExamples[] = {
+    {"mlc validate-version model.pt --requires 'torch>=1.13,<3'", "was it written by these"},
+    {"mlc validate-version models/*.pt --json", "by each file's own `requires`"},
+    {"mlc validate-version --version 2.1.0+cu118 --requires '>=2.0'", "a bare version"},
+    {"mlc validate-version model.pt --version 2.1.0", "may PyTorch 2.1.0 read it"},
+};
+
+}  // namespace
+
+Command validate_version_command() {
+  return {
+      .name = "validate-version",
+      .group = Group::check,
+      .summary = "check the versions a file tells against requirements",
+      .details =
+          "Versions and clauses are those of PEP 440: commas mean and, a local part such as "
+          "+cu118 counts only if a clause names one, pre-releases are rejected unless a clause "
+          "names one. What vendors make of it (2.0.0.nv23.05) is read as far as possible, with a "
+          "warning.\n\n"
+          "Facts come from the embedded metadata, a sidecar (NAME.mlc.yaml), what the format "
+          "records, and the layout of the file, which gives a lowest version only. The first "
+          "exact one counts, and every answer names its source. \"mlc\" is this program.",
+      .needs = Needs::nothing,
+      .examples = kExamples,
+      .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli

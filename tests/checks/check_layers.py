@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Checks the layers of the house: which folder of lib/mlc includes which.
+
+    tests/checks/check_layers.py [SOURCE_DIR]
+
+Every `#include "mlc/ROOM/..."` under lib/ must go to the same folder or to one that the table
+below allows; apps/ may include all; lib/ never includes apps/, tests/ or a path relative to itself.
+"""
+
+import pathlib
+import re
+import sys
+
+# folder -> what it may include besides itself (lib/README.md draws it)
+ALLOWED = {
+    "base": set(),
+    "yaml": {"base"},
+    "tensor": {"base"},
+    "container": {"base"},
+    "pickle": {"base"},
+    "metadata": {"base", "yaml"},
+    "checkpoint": {"base", "yaml", "tensor", "container", "pickle", "metadata"},
+    "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
+
+
+def complaint(room, target):
+    """Why ROOM must not include TARGET (the text between the quotes), or None."""
+    parts = target.split("/")
+    if parts[0] != "mlc" or len(parts) < 3:
+        return f'"{target}" is not included from the root, as "mlc/folder/file.h"'
+    if parts[1] != room and parts[1] not in ALLOWED[room]:
+        return f'{room} must not include {parts[1]} ("{target}")'
+    return None
+
+
+def check(source_dir):
+    problems = []
+    rooms = source_dir / "lib" / "mlc"
+    for path in sorted(rooms.rglob("*")):
+        if path.suffix not in {".h", ".cpp"}:
+            continue
+        name = path.relative_to(source_dir)
+        room = path.relative_to(rooms).parts[0]
+        if room not in ALLOWED:
+            problems.append(f"{name}: folder {room} is not in the table of check_layers.py")
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            match = INCLUDE.match(line)
+            why = complaint(room, match[1]) if match else None
+            if why:
+                problems.append(f"{name}:{number}: {why}")
+    return problems
+
+
+def self_test():
+    """The rules that must hold whatever the table says; a checker that accepts all is worthless."""
+    assert complaint("pickle", "mlc/base/result.h") is None
+    assert complaint("pickle", "mlc/pickle/value.h") is None
+    assert complaint("metadata", "mlc/yaml/document.h") is None
+    assert complaint("base", "mlc/yaml/document.h")
+    assert complaint("pickle", "mlc/container/zip_reader.h")
+    assert complaint("tensor", "mlc/yaml/document.h")
+    assert complaint("checkpoint", "mlc/keys/plan.h")
+    assert complaint("base", "error.h")
+    assert complaint("keys", "apps/mlc/command.h")
+
+
+def main():
+    self_test()
+    source_dir = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2])
+    problems = check(source_dir)
+    for problem in problems:
+        print(problem)
+    if problems:
+        sys.exit(f"{len(problems)} includes break the layers")
+
+
+if __name__ == "__main__":
+    main()
