@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The tour that scripts/quickstart shows and scripts/test runs: a training checkpoint becomes a file
+# to ship. Stops at the first step that fails.
+#
+#   examples/digits/tour.sh OUTPUT_DIR     with mlc in PATH; OUTPUT_DIR is emptied first
+set -euo pipefail
+out=${1:?usage: examples/digits/tour.sh OUTPUT_DIR}
+cd "$(dirname "${BASH_SOURCE[0]}")"
+rm -rf "$out" && mkdir -p "$out"
+cp digits.pt digits.yaml "$out/"
+cd "$out"
+
+step() {
+  printf '\n# %s\n$ %s\n' "$1" "${*:2}"
+  "${@:2}"
+}
+
+step "What is in the file?" mlc load digits.pt
+step "Take away the prefix that nn.DataParallel left on every key" \
+  mlc strip-module-prefix digits.pt -o stripped.pt
+step "Put the metadata into the file itself" \
+  mlc save stripped.pt --meta digits.yaml -o shipped.pt
+step "Do its versions meet what its metadata requires?" mlc validate-version shipped.pt
+step "The same weights as safetensors" \
+  mlc save shipped.pt --weights-only -o digits.safetensors
+step "Nothing was lost on the way: compare every value" \
+  mlc diff shipped.pt digits.safetensors
