@@ -1,0 +1,267 @@
+"""mlc diff on pairs that torch and safetensors wrote."""
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch")
+safetensors = pytest.importorskip("safetensors.torch")
+
+
+def state_dict():
+    generator = torch.Generator().manual_seed(7)
+    return {
+        "conv.weight": torch.randn(4, 3, 3, 3, generator=generator),
+        "conv.bias": torch.randn(4, generator=generator),
+        "bn.num_batches_tracked": torch.tensor(12),
+        "half": torch.randn(5, 6, generator=generator).bfloat16(),
+        "flags": torch.tensor([True, False, True]),
+        "empty": torch.zeros(0, 3),
+        "strided": torch.randn(6, 5, generator=generator).t(),
+        "complex": torch.randn(3, generator=generator, dtype=torch.complex64),
+    }
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """pair(edit): a.pt and b.pt, of which edit() has changed the second."""
+
+    def write(edit=lambda values: None):
+        a, b = state_dict(), {name: tensor.clone() for name, tensor in state_dict().items()}
+        edit(b)
+        torch.save(a, tmp_path / "a.pt")
+        torch.save(b, tmp_path / "b.pt")
+        return "a.pt", "b.pt"
+
+    return write
+
+
+def differences(mlc, valid, *args, rc=1):
+    done = mlc("diff", *args, "--json")
+    assert (done.rc, done.stderr) == (rc, "")
+    valid(done.json, "diff")
+    assert done.json["equal"] == (rc == 0)
+    counts = {kind: n for kind, n in done.json["counts"].items() if n}
+    assert sum(counts.values()) == len(done.json["differences"]) + len(done.json["metadata"])
+    return done.json
+
+
+def test_a_file_equals_its_copy(mlc, pair):
+    done = mlc.ok("diff", *pair())
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state_dict().values())
+    assert done.stdout == f"equal: 8 tensors, {size} B\n"
+    assert done.stderr == ""
+
+
+def test_formats_do_not_count(mlc, tmp_path, valid):
+    values = {name: tensor.contiguous() for name, tensor in state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": values}, tmp_path / "a.pt")
+    torch.save(values, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    safetensors.save_file(dict(reversed(values.items())), tmp_path / "b.safetensors")
+    for a, b in [("a.pt", "b.safetensors"), ("b.safetensors", "old.pt"), ("old.pt", "a.pt")]:
+        assert differences(mlc, valid, a, b, rc=0)["common"] == 8
+
+
+def test_one_flipped_value(mlc, pair, valid):
+    files = pair(lambda b: b["conv.weight"].view(-1)[40].add_(0.5))
+    a, b = (torch.load(mlc.cwd / file)["conv.weight"].double() for file in files)
+    done = mlc("diff", *files)
+    assert done.rc == 1
+    first, last = done.stdout.splitlines()
+    assert first.startswith("value: conv.weight: 1 of 108 values differ, max abs 0.5, ")
+    assert first.endswith(", first at [1, 1, 1, 1]")
+    assert last == "different: 1 value"
+
+    (row,) = differences(mlc, valid, *files)["differences"]
+    values = row["values"]
+    assert (row["kind"], row["name"]) == ("value", "conv.weight")
+    assert (values["mismatches"], values["first_mismatch"], values["nan_pairs"]) == (1, 40, 0)
+    assert values["max_abs"] == (a - b).abs().max().item()
+    assert values["max_rel"] == ((a - b).abs() / b.abs()).max().item()
+    cosine = torch.nn.functional.cosine_similarity(a.view(1, -1), b.view(1, -1)).item()
+    assert values["cosine"] == pytest.approx(cosine, rel=1e-12)
+
+
+def test_tolerances(mlc, pair):
+    files = pair(lambda b: b["conv.weight"].view(-1)[40].add_(0.5))
+    assert mlc("diff", *files, "--atol", "0.49").rc == 1
+    done = mlc("diff", *files, "--atol", "0.51")
+    assert done.rc == 0
+    assert done.stderr == "1 tensor within the tolerance\n"
+    assert mlc("diff", *files, "--rtol", "1000").rc == 0
+    assert mlc("diff", *files, "--exclude", "conv.w*").rc == 0
+    assert mlc("diff", *files, "--include", "conv.w*").rc == 1
+    assert mlc("diff", *files, "--no-values").stdout == "equal: 8 tensors, values not compared\n"
+
+
+def test_nan_equals_nan_and_zero_minus_zero(mlc, tmp_path, valid):
+    nan, inf = float("nan"), float("inf")
+    torch.save({"w": torch.tensor([nan, 0.0, inf])}, tmp_path / "a.pt")
+    torch.save({"w": torch.tensor([-nan, -0.0, inf])}, tmp_path / "b.pt")
+    torch.save({"w": torch.tensor([1.0, 0.0, -inf])}, tmp_path / "c.pt")
+    done = mlc.ok("diff", "a.pt", "b.pt")
+    assert done.stderr == "1 tensor equal by value, not byte for byte\n"
+    (row,) = differences(mlc, valid, "a.pt", "c.pt")["differences"]
+    assert row["values"]["mismatches"] == 2
+    assert row["values"]["nan_pairs"] == 1
+    assert row["values"]["max_abs"] is None
+
+
+def test_dtypes_count_unless_ignored(mlc, tmp_path, valid):
+    exact = {"w": torch.tensor([1.0, 2.5]), "i": torch.tensor([1, 2])}
+    torch.save(exact, tmp_path / "a.pt")
+    torch.save({"w": exact["w"].bfloat16(), "i": exact["i"].int()}, tmp_path / "b.pt")
+    torch.save({"w": torch.tensor([1.01, 2.5]).half(), "i": exact["i"]}, tmp_path / "c.pt")
+    done = mlc("diff", "a.pt", "b.pt")
+    assert done.rc == 1
+    assert done.stdout == ("dtype: w: f32 and bf16, equal values\ndtype: i: i64 and i32, equal values\n"
+                           "different: 2 dtypes\n")
+    assert mlc("diff", "a.pt", "b.pt", "--ignore-dtype").rc == 0
+    found = differences(mlc, valid, "a.pt", "c.pt", "--ignore-dtype")
+    assert [(row["kind"], row["name"]) for row in found["differences"]] == [("value", "w")]
+    assert mlc("diff", "a.pt", "c.pt", "--ignore-dtype", "--rtol", "0.02").rc == 0
+
+
+def test_complex_and_real_are_not_compared(mlc, tmp_path, valid):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    torch.save({"w": torch.ones(2, dtype=torch.complex64)}, tmp_path / "b.pt")
+    assert differences(mlc, valid, "a.pt", "b.pt")["counts"]["dtype"] == 1
+    (row,) = differences(mlc, valid, "a.pt", "b.pt", "--ignore-dtype")["differences"]
+    assert (row["kind"], row["reason"]) == ("uncompared", "f32 and c64 values cannot be compared")
+
+
+def test_keys_and_shapes(mlc, pair):
+    def edit(b):
+        del b["flags"], b["empty"]
+        b["new"] = torch.zeros(2, 2)
+        b["conv.bias"] = torch.zeros(2, 2)
+
+    files = pair(edit)
+    done = mlc("diff", *files)
+    assert done.rc == 1
+    assert done.stdout.splitlines() == [
+        "shape: conv.bias: [4] and [2, 2]",
+        "only in A: flags: bool [3]",
+        "only in A: empty: f32 [0, 3]",
+        "only in B: new: f32 [2, 2]",
+        "different: 2 only in A, 1 only in B, 1 shape",
+    ]
+    done = mlc("diff", *files, "--keys-only", "--exclude", "flags", "--exclude", "empty", "--exclude", "new")
+    assert (done.rc, done.stdout) == (0, "equal: 6 keys\n")
+
+
+def test_a_prefix_is_recognised(mlc, pair):
+    def edit(b):
+        for name in list(b):
+            b["module." + name] = b.pop(name)
+
+    done = mlc("diff", *pair(edit))
+    assert done.rc == 1
+    assert "strip-module-prefix" in done.stderr
+
+
+def test_fifty_lines_unless_verbose(mlc, tmp_path):
+    torch.save({f"layer.{i}": torch.zeros(1) for i in range(60)}, tmp_path / "a.pt")
+    torch.save({f"layer.{i}": torch.ones(1) for i in range(60)}, tmp_path / "b.pt")
+    lines = mlc("diff", "a.pt", "b.pt").stdout.splitlines()
+    assert len(lines) == 52
+    assert lines[-2:] == ["and 10 more; -v shows all", "different: 60 values"]
+    assert len(mlc("diff", "a.pt", "b.pt", "-v").stdout.splitlines()) == 61
+
+
+def test_big_tensors_in_pieces(mlc, tmp_path, valid):
+    a = torch.arange(9_000_000, dtype=torch.float32).view(3000, 3000)  # 36 MB: three pieces
+    b = a.clone()
+    b[2999, 2998] += 8
+    b[2, 7] += 4
+    torch.save({"w": a}, tmp_path / "a.pt")
+    torch.save({"w": b}, tmp_path / "b.pt")
+    found = [differences(mlc, valid, "a.pt", "b.pt", "--threads", n) for n in (1, 2, 5)]
+    assert found[0] == found[1] == found[2]
+    values = found[0]["differences"][0]["values"]
+    assert (values["count"], values["mismatches"]) == (9_000_000, 2)
+    assert (values["first_mismatch"], values["max_abs"]) == (6007, 8)
+
+
+def test_state_dicts_are_chosen(mlc, tmp_path):
+    values = {"w": torch.ones(3)}
+    torch.save({"model": values, "ema": {"w": torch.zeros(3)}}, tmp_path / "a.pt")
+    torch.save(values, tmp_path / "b.pt")
+    done = mlc("diff", "a.pt", "b.pt")
+    assert done.rc == 2
+    assert "a.pt" in done.stderr and "--key" in done.stderr
+    assert mlc("diff", "a.pt", "b.pt", "--key", "model", "--key-b", ".").rc == 0
+    assert mlc("diff", "a.pt", "b.pt", "--key", "ema", "--key-b", ".").rc == 1
+    assert mlc("diff", "a.pt", "a.pt", "--key", "model", "--key-b", "ema").rc == 1
+    assert mlc("diff", "a.pt", "a.pt", "--key", "model").rc == 0
+    assert mlc("diff", "b.pt", "b.pt", "--include", "nothing*").rc == 3
+
+
+def test_tied_tensors_are_a_note(mlc, tmp_path, valid):
+    shared = torch.ones(2, 2)
+    torch.save({"embed": shared, "head": shared}, tmp_path / "a.pt")
+    torch.save({"embed": shared, "head": shared.clone()}, tmp_path / "b.pt")
+    assert differences(mlc, valid, "a.pt", "b.pt", rc=0)["notes"] == ["share a storage only in A: embed and head"]
+    assert mlc("diff", "b.pt", "a.pt").stderr == "share a storage only in B: embed and head\n"
+    assert mlc("diff", "a.pt", "a.pt").stderr == ""
+
+
+def sparse(value):
+    return torch.sparse_coo_tensor(torch.tensor([[0, 2]]), torch.tensor([1.0, value]), (4,))
+
+
+def quantized(scale):
+    return torch.quantize_per_tensor(torch.tensor([0.5, 1.0]) * scale, scale, 3, torch.qint8)
+
+
+def per_channel(scale):
+    scales = torch.tensor([0.5, scale], dtype=torch.float64)
+    return torch.quantize_per_channel(torch.ones(2, 3) * scales.float().view(2, 1), scales, torch.zeros(2), 0, torch.qint8)
+
+
+@pytest.mark.parametrize("make", [sparse, quantized, per_channel])
+@pytest.mark.filterwarnings("ignore")
+def test_special_tensors(mlc, tmp_path, valid, make):
+    torch.save({"w": make(0.25)}, tmp_path / "a.pt")
+    torch.save({"x": torch.ones(3), "w": make(0.25)}, tmp_path / "b.pt")
+    torch.save({"w": make(0.125)}, tmp_path / "c.pt")
+    torch.save({"w": torch.ones(4)}, tmp_path / "d.pt")
+    assert mlc("diff", "a.pt", "b.pt", "--exclude", "x").rc == 0
+    (row,) = differences(mlc, valid, "a.pt", "c.pt")["differences"]
+    assert row["kind"] == "value" and row["reason"]
+    assert differences(mlc, valid, "a.pt", "d.pt")["counts"]["layout"] == 1
+
+
+def test_metadata_but_not_provenance(mlc, tmp_path, valid):
+    values = {"w": torch.ones(3)}
+
+    def write(name, yaml):
+        safetensors.save_file(values, tmp_path / name, metadata={"mlc": "mlc: metadata/1\n" + yaml})
+
+    write("a.safetensors", "name: net\nversion: 1.0.0\ntraining: {metrics: {top1: 0.5}}\n")
+    write("b.safetensors", "name: net\nversion: 1.1.0\ntraining: {metrics: {top1: 0.5, top5: 0.75}}\n")
+    write("c.safetensors", "version: 1.0.0\nname: net\ntraining: {metrics: {top1: 0.5}}\n"
+          "provenance: [{mlc: 1.0.0, verb: save}]\n")
+    done = mlc("diff", "a.safetensors", "b.safetensors")
+    assert (done.rc, done.stdout) == (
+        1, 'metadata: version: "1.0.0" and "1.1.0"\nmetadata: training.metrics.top5: nothing and 0.75\n'
+        "different: 2 metadata\n")
+    assert differences(mlc, valid, "a.safetensors", "b.safetensors")["metadata"] == [
+        {"path": "version", "a": "1.0.0", "b": "1.1.0"}, {"path": "training.metrics.top5", "b": 0.75}]
+    assert mlc("diff", "a.safetensors", "b.safetensors", "--no-metadata").rc == 0
+    assert mlc("diff", "a.safetensors", "c.safetensors").rc == 0
+
+
+def test_errors(mlc, tmp_path, pair):
+    a, _ = pair()
+    (tmp_path / "text.pt").write_text("hello")
+    for args, name, rc in [((a, "no.pt"), "no.pt", 3), (("no.pt", a), "no.pt", 3), ((a, "text.pt"), "text.pt", 4)]:
+        done = mlc("diff", *args)
+        assert (done.rc, done.stdout) == (rc, "")
+        assert name in done.stderr
+        assert json.loads(mlc("diff", *args, "--json").stderr)["schema"] == "mlc.error/1"
+    assert mlc("diff", a).rc == 2
+    assert mlc("diff", a, a, a).rc == 2
+
+
+def test_the_example_fits_its_schema(root, valid):
+    valid(json.loads((root / "schemas/examples/diff.json").read_text()), "diff")

@@ -1,0 +1,332 @@
+"""mlc load: what it shows, and the questions it answers by its exit code."""
+
+import argparse
+import hashlib
+import json
+import os
+import pty
+import struct
+
+import pytest
+import safetensors.torch
+import torch
+
+from checkpoints import (EXPECTED, GOLDEN, is_golden, offsets, ordered, sha256_of, small_model, training_checkpoint,
+                         vanishing_module, write)
+
+
+@pytest.fixture
+def training(tmp_path):
+    return write(tmp_path / "train.pt", training_checkpoint())
+
+
+# --- what is in it
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_golden_files_have_their_tensors(mlc, valid, name):
+    wanted = EXPECTED[name]
+    key = ["--key", wanted["key"]] if wanted["key"] else []
+    report = mlc.ok("load", GOLDEN / name, "--check", "sha256", "--json", *key).json
+    valid(report, "load")
+    found = {t["name"]: (t["dtype"], t["shape"], t["sha256"]) for t in report["tensors"]}
+    assert is_golden(name, found, {k: (t["dtype"], t["shape"], t["sha256"]) for k, t in wanted["tensors"].items()})
+
+
+def test_training_checkpoint_at_a_glance(mlc, training):
+    result = mlc.ok("load", training)
+    assert result.stderr == ""
+    lines = dict(line.split(None, 1) for line in result.stdout.split("\n\n")[0].splitlines())
+    assert lines["state_dict"] == "model"
+    assert lines["tensors"].startswith("9 tensors, 36 parameters, 148 B")
+    assert lines["dtypes"] == "f32 8 and i64 1"
+    assert result.stdout.count("\n0.weight ") == 1
+    assert "optimizer" in result.stdout
+
+
+def test_json_agrees_with_torch(mlc, training):
+    report = mlc.ok("load", training, "--json").json
+    model = torch.load(training)["model"]
+    assert [t["name"] for t in report["tensors"]] == list(model)
+    for row, tensor in zip(report["tensors"], model.values()):
+        assert (row["shape"], row["dtype"]) == (list(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        assert row["bytes"] == tensor.numel() * tensor.element_size()
+    assert report["totals"]["parameters"] == sum(t.numel() for t in model.values())
+
+
+def test_stats_agree_with_torch(mlc, tmp_path):
+    generator = torch.Generator().manual_seed(1)
+    tensors = {"f": torch.randn(1000, generator=generator), "h": torch.randn(77, generator=generator).half(),
+               "bf": torch.randn(5, 5, generator=generator).bfloat16(), "i": torch.arange(-3, 9),
+               "odd": torch.tensor([float("nan"), float("inf"), 0.0, -0.0, 2.0]), "none": torch.empty(0, 3)}
+    rows = mlc.ok("load", write(tmp_path / "a.pt", tensors), "--stats", "--json").json["tensors"]
+    for row in rows:
+        stats, tensor = row["stats"], tensors[row["name"]].double()
+        finite = tensor[tensor.isfinite()]
+        assert stats["nans"] == tensor.isnan().sum() and stats["infs"] == tensor.isinf().sum()
+        assert stats["zeros"] == (tensor == 0).sum()
+        if row["name"] in ("odd", "none"):
+            continue
+        assert stats["min"] == finite.min() and stats["max"] == finite.max()
+        assert stats["mean"] == pytest.approx(finite.mean().item(), rel=1e-9, abs=1e-12)
+        assert stats["std"] == pytest.approx(finite.std().item(), rel=1e-9)
+
+
+def test_ties_and_unused_bytes_are_shown(mlc, tmp_path):
+    weight = torch.zeros(4, 2)
+    big = torch.zeros(1000)
+    path = write(tmp_path / "a.pt", ordered(**{"emb.weight": weight, "head.weight": weight, "part": big[:10]}))
+    report = mlc.ok("load", path, "--json").json
+    assert report["shared"] == [["emb.weight", "head.weight"]]
+    assert report["totals"]["unused_bytes"] == 990 * 4
+    text = mlc.ok("load", path).stdout
+    assert "emb.weight and head.weight" in text and "--compact-views" in text
+
+
+def test_several_state_dicts_and_key(mlc, tmp_path):
+    path = write(tmp_path / "two.pt", {"model": small_model().state_dict(), "ema": {"a": torch.zeros(2)}})
+    text = mlc.ok("load", path).stdout
+    assert "model (9 tensors) and ema (1 tensor); choose one with --key" in text
+    assert [t["name"] for t in mlc.ok("load", path, "--key", "ema", "--json").json["tensors"]] == ["a"]
+    wrong = mlc("load", path, "--key", "emma", "--json")
+    assert wrong.rc == 2
+    assert "emma" in wrong.error["message"] and "ema" in wrong.error["message"] + wrong.error["hint"]
+
+
+def test_pickled_module_without_its_class(mlc, tmp_path):
+    source = """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = torch.nn.ModuleList([torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3)])
+        self.head = torch.nn.Linear(3, 3)
+        self.head.weight = torch.nn.Parameter(torch.eye(3))
+        self.tied = self.head
+        self.register_buffer("kept", torch.arange(3))
+        self.register_buffer("hidden", torch.arange(4), persistent=False)
+"""
+    with vanishing_module(tmp_path, source) as module:
+        net = module.Net()
+        wanted = {key: sha256_of(value) for key, value in net.state_dict().items()}
+        path = write(tmp_path / "net.pt", net)
+    report = mlc.ok("load", path, "--json", "--check", "sha256").json
+    assert {t["name"]: t["sha256"] for t in report["tensors"]} == wanted
+    assert [t["name"] for t in report["tensors"]] == list(wanted)
+    assert report["state_dicts"][0]["recovered"] is True
+    assert "vanishing_zoo.Net" in report["refused_globals"]
+
+
+def test_tree_and_map_location(mlc, training):
+    tree = mlc.ok("load", training, "--tree").stdout
+    assert "f32[3, 4]" in tree and "'epoch': 3" in tree
+    moved = mlc.ok("load", training, "--map-location", "cpu=cuda:1", "--json").json
+    assert {t["device"] for t in moved["tensors"]} == {"cuda:1"}
+
+
+def test_globals_and_require_safe(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", {"model": small_model().state_dict(), "args": argparse.Namespace(lr=1)})
+    report = mlc("load", path, "--require-safe", "--globals", "--json")
+    assert report.rc == 1
+    assert report.json["weights_only"] is False and report.json["refused_globals"] == ["argparse.Namespace"]
+    assert {g["name"]: g["allowed"] for g in report.json["globals"]}["argparse.Namespace"] is False
+    with pytest.raises(Exception, match="argparse.Namespace"):
+        torch.load(path, weights_only=True)
+    assert "argparse.Namespace" in mlc("load", path, "--require-safe").stdout
+    assert mlc.ok("load", write(tmp_path / "b.pt", small_model().state_dict()), "--require-safe").rc == 0
+
+
+# --- --expect
+
+
+def test_expect_speaks_like_torch(mlc, tmp_path):
+    model = small_model()
+    wanted = write(tmp_path / "wanted.pt", model.state_dict())
+    state = model.state_dict()
+    del state["0.bias"]
+    state["2.1.weight"] = torch.zeros(2, 4)
+    state["more.weight"] = torch.zeros(1)
+    path = write(tmp_path / "a.pt", state)
+    with pytest.raises(RuntimeError) as caught:
+        model.load_state_dict(state)
+    result = mlc("load", path, "--expect", wanted, "--summary")
+    assert result.rc == 1
+    for line in str(caught.value).splitlines()[1:]:
+        words = line.strip().removesuffix(".").removesuffix(" ")
+        if words.startswith("size mismatch"):
+            assert "2.1.weight" in result.stdout and "[2, 4]" in result.stdout and "[2, 3]" in result.stdout
+        else:
+            assert words in result.stdout
+    report = mlc("load", path, "--expect", wanted, "--json").json["expect"]
+    assert (report["missing"], report["unexpected"]) == (["0.bias"], ["more.weight"])
+    assert report["mismatched"] == [{"name": "2.1.weight", "found": [2, 4], "expected": [2, 3]}]
+
+
+@pytest.mark.parametrize("flags, rc", [
+    ([], 1),
+    (["--strict"], 1),
+    (["--no-strict"], 1),
+    (["--no-strict", "--ignore-mismatched-shapes"], 0),
+    (["--ignore-mismatched-shapes"], 1),
+    (["--ignore-mismatched-shapes", "--ignore-missing", "bias$"], 1),
+])
+def test_expect_flags(mlc, tmp_path, flags, rc):
+    wanted = write(tmp_path / "wanted.pt", small_model().state_dict())
+    state = small_model().state_dict()
+    del state["0.bias"]
+    state["2.1.weight"] = torch.zeros(2, 4)
+    state["more.weight"] = torch.zeros(1)
+    assert mlc("load", write(tmp_path / "a.pt", state), "--expect", wanted, *flags).rc == rc
+
+
+def test_expect_ignores_missing_by_regex(mlc, tmp_path):
+    wanted = write(tmp_path / "wanted.pt", small_model().state_dict())
+    state = small_model().state_dict()
+    del state["1.num_batches_tracked"]
+    path = write(tmp_path / "a.pt", state)
+    assert mlc("load", path, "--expect", wanted).rc == 1
+    report = mlc.ok("load", path, "--expect", wanted, "--ignore-missing", "num_batches_tracked$", "--json").json
+    assert report["expect"]["ignored"] == ["1.num_batches_tracked"]
+
+
+def test_expect_a_manifest(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", small_model().state_dict())
+    (tmp_path / "manifest.json").write_text(mlc.ok("load", path, "--json").stdout)
+    assert mlc.ok("load", path, "--expect", "manifest.json").rc == 0
+    (tmp_path / "short.json").write_text(json.dumps({"0.weight": [3, 4]}))
+    assert mlc("load", path, "--expect", "short.json").rc == 1
+    assert mlc.ok("load", path, "--expect", "short.json", "--no-strict").rc == 0
+    (tmp_path / "bad.json").write_text('{"0.weight": "x"}')
+    assert mlc("load", path, "--expect", "bad.json").rc == 2
+
+
+def test_expect_hints_at_the_prefix(mlc, tmp_path):
+    model = small_model()
+    plain = write(tmp_path / "a.pt", model.state_dict())
+    wrapped = write(tmp_path / "b.pt", torch.nn.DataParallel(model).state_dict())
+    assert "strip-module-prefix" in mlc("load", wrapped, "--expect", plain).stdout
+
+
+# --- --check
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_sha256_is_the_one_of_the_file_and_the_values(mlc, tmp_path, legacy):
+    tensors = {"a": torch.arange(12.0).reshape(3, 4).t(), "b": torch.ones(2, 2)[:, 0]}
+    path = write(tmp_path / "a.pt", tensors, legacy)
+    report = mlc.ok("load", path, "--check", "sha256", "--json").json
+    assert report["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert {t["name"]: t["sha256"] for t in report["tensors"]} == {k: sha256_of(v) for k, v in tensors.items()}
+
+
+def test_crc_finds_a_flipped_byte_in_any_tensor(mlc, training):
+    good = training.read_bytes()
+    assert mlc.ok("load", training, "--check", "crc", "--json").json["check"]["damaged"] == []
+    records = offsets(training, "data/")
+    assert len(records) > 20
+    for name, (offset, size) in records.items():
+        for at in {offset, offset + size - 1}:
+            bad = bytearray(good)
+            bad[at] ^= 1
+            training.write_bytes(bad)
+            result = mlc("load", training, "--check", "crc", "--json", "--summary")
+            assert result.rc == 3, name
+            assert [d["record"] for d in result.json["check"]["damaged"]] == [name]
+
+
+def test_damage_is_named_in_text_and_stops_those_who_read(mlc, training):
+    (name, (offset, _)), *_ = offsets(training, "data/").items()
+    bad = bytearray(training.read_bytes())
+    bad[offset] ^= 0x80
+    training.write_bytes(bad)
+    result = mlc("load", training, "--check", "crc")
+    assert result.rc == 3 and f"damaged      {name} at offset" in result.stdout
+    for arguments in (["load", training, "--stats"], ["save", training, "-o", "out.safetensors"]):
+        result = mlc(*arguments)
+        assert result.rc == 3 and "CRC" in result.stderr and name.split("/", 1)[1] in result.stderr
+    assert not (training.parent / "out.safetensors").exists()
+    assert mlc("load", training).rc == 0  # listing reads no tensor
+
+
+# --- wrong input
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"", "empty"),
+    (b"<!DOCTYPE html><html><body>404</body></html>", "web page"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "Git"),
+    (b"PK\x03\x04 and no more", ""),
+    (b"just a text, nothing else", ""),
+])
+def test_files_that_are_no_checkpoints(mlc, valid, tmp_path, content, words):
+    (tmp_path / "a.pt").write_bytes(content)
+    result = mlc("load", "a.pt", "--json")
+    assert result.rc in (3, 4)
+    valid(result.error, "error")
+    assert words in result.error["message"] + result.error.get("hint", "")
+    assert result.error["file"] == "a.pt"
+
+
+def test_truncated_file(mlc, training):
+    data = training.read_bytes()
+    for size in (len(data) - 1, len(data) // 2, 100, 10):
+        training.write_bytes(data[:size])
+        assert mlc("load", training).rc == 3
+
+
+def test_missing_file(mlc):
+    result = mlc("load", "nope.pt")
+    assert (result.rc, result.stdout) == (3, "")
+    assert "nope.pt" in result.stderr and "No such file" in result.stderr
+
+
+def test_format_follows_content_not_name(mlc, tmp_path):
+    safetensors.torch.save_file({"a": torch.zeros(2)}, tmp_path / "a.pt")
+    write(tmp_path / "b.safetensors", {"a": torch.zeros(2)})
+    assert mlc.ok("load", "a.pt", "--json").json["format"] == "safetensors"
+    assert mlc.ok("load", "b.safetensors", "--json").json["format"] == "torch_zip"
+
+
+# --- many files
+
+
+def test_many_files_one_line_each(mlc, valid, tmp_path):
+    for name in "abc":
+        write(tmp_path / f"{name}.pt", {name: torch.zeros(2)})
+    (tmp_path / "bad.pt").write_bytes(b"nothing")
+    result = mlc("load", "a.pt", "bad.pt", "b.pt", "c.pt", "-j2", "--keep-going")
+    assert result.rc == 4
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["a.pt", "b.pt", "c.pt"]
+    assert "bad.pt" in result.stderr
+    report = mlc("load", "a.pt", "bad.pt", "b.pt", "--json").json
+    valid(report, "batch")
+    assert report["failed"] == 1 and report["not_begun"] == 1
+
+
+def test_no_progress_in_a_pipe(mlc, training):
+    assert mlc.ok("load", training, "--check", "crc").stderr == ""
+
+
+def test_progress_on_a_terminal_until_ctrl_c(mlc, tmp_path):
+    size = 64 << 30  # sparse; long enough to hash for the progress to show, whatever the machine
+    header = json.dumps({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    with open(tmp_path / "big.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + size)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execve(mlc.binary, ["mlc", "load", "big.safetensors", "--check", "sha256"], mlc.environment())
+    text, asked = b"", False
+    while True:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # it has gone
+            break
+        text += chunk
+        if b"hashing big.safetensors" in text and not asked:
+            asked = True
+            os.write(terminal, b"\x03")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert asked and b"of 68.7 GB" in text and b"DTYPE" not in text

@@ -1,0 +1,400 @@
+"""mlc metadata: shown, changed in the file, in a copy and beside it; read back by torch and safetensors."""
+
+import json
+import os
+import struct
+import zipfile
+
+import pytest
+import safetensors.torch
+import torch
+import yaml
+
+
+def tensors():
+    return {"fc.weight": torch.arange(12.0).reshape(3, 4), "fc.bias": torch.ones(3)}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(tensors(), path)
+    return path
+
+
+@pytest.fixture
+def tensors_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(tensors(), path, metadata={"format": "pt", "note": 'a "quoted" \u00e9'})
+    return path
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "script.pt"
+    torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+    return path
+
+
+@pytest.fixture
+def exported(tmp_path):
+    path = tmp_path / "exported.pt2"
+    torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),)), path)
+    return path
+
+
+def shown(mlc, path):
+    return yaml.safe_load(mlc.ok("metadata", path).stdout)
+
+
+# --- showing
+
+
+def test_none(mlc, model, valid):
+    result = mlc.ok("metadata", model)
+    assert (result.stdout, result.stderr) == ("", f"{model} has no metadata; --set writes some\n")
+    answer = mlc.ok("metadata", model, "--json").json
+    valid(answer, "metadata-show")
+    assert answer == {"schema": "mlc.metadata-show/1", "file": str(model), "source": "none"}
+
+
+def test_embedded_comes_before_the_sidecar(mlc, model, valid):
+    mlc.ok("metadata", model, "--set", "name=beside", "--sidecar")
+    sidecar = f"{model}.mlc.yaml"
+    answer = mlc.ok("metadata", model, "--json").json
+    valid(answer, "metadata-show")
+    assert (answer["source"], answer["sidecar"], answer["metadata"]["name"]) == ("sidecar", sidecar, "beside")
+    assert "differs" not in answer
+
+    mlc.ok("metadata", model, "--set", "name=inside", "--in-place")
+    answer = mlc.ok("metadata", model, "--json").json
+    valid(answer, "metadata-show")
+    assert (answer["source"], answer["differs"], answer["metadata"]["name"]) == ("embedded", True, "inside")
+    result = mlc.ok("metadata", model)
+    assert result.stdout == "mlc: metadata/1\nname: inside\n"
+    assert result.stderr == (f"mlc: warning: the metadata in the file and in {sidecar} differ in name; "
+                             "that in the file counts\n")
+
+
+def test_sidecar_under_the_stem(mlc, model):
+    (model.parent / "model.mlc.yaml").write_text("mlc: metadata/1\nname: stem\n")
+    assert shown(mlc, model)["name"] == "stem"
+    (model.parent / "model.pt.mlc.yaml").write_text("mlc: metadata/1\nname: whole\n")
+    assert shown(mlc, model)["name"] == "whole"  # the more specific name
+
+
+def test_get(mlc, model, valid):
+    mlc.ok("metadata", model, "--set", "version=2.10", "--set", "training={epoch: 42, metrics: {top1: 0.5}}",
+           "--set", "requires=[torch>=1.13, mlc>=0.1]", "--in-place")
+    assert mlc.ok("metadata", model, "--get", "version").stdout == "2.10\n"
+    assert mlc.ok("metadata", model, "--get", "training.epoch").stdout == "42\n"
+    assert mlc.ok("metadata", model, "--get", "training.metrics").stdout == "top1: 0.5\n"
+    assert mlc.ok("metadata", model, "--get", "requires.1").stdout == "mlc>=0.1\n"
+    answer = mlc.ok("metadata", model, "--get", "training.metrics", "--json").json
+    valid(answer, "metadata-show")
+    assert (answer["path"], answer["value"]) == ("training.metrics", {"top1": 0.5})
+
+    missing = mlc("metadata", model, "--get", "training.step")
+    assert (missing.rc, missing.stdout) == (1, "")
+    assert missing.stderr == 'there is no metadata at "training.step"\n'
+    missing = mlc("metadata", model, "--get", "training.step", "--json")
+    valid(missing.json, "metadata-show")
+    assert missing.rc == 1 and "value" not in missing.json
+    assert mlc("metadata", model, "--get", "training..x").rc == 2
+
+
+def test_several_files(mlc, model, tensors_file, valid):
+    mlc.ok("metadata", model, "--set", "name=digits", "--set", "version=1.2", "--set", "framework.torch=2.13.0",
+           "--set", "requires=torch>=2", "--in-place")
+    result = mlc.ok("metadata", "model.pt", "model.safetensors")
+    assert result.stdout == ("model.pt: digits 1.2, torch 2.13.0, requires torch>=2\n"
+                             "model.safetensors: no metadata\n")
+    answer = mlc.ok("metadata", model, tensors_file, "--json").json
+    valid(answer, "batch")
+    for row in answer["results"]:
+        valid(row["result"], "metadata-show")
+    assert mlc("metadata", "model.pt", "model.safetensors", "--get", "name").stdout == (
+        "model.pt: digits\nmodel.safetensors: no metadata\n")
+
+
+def test_hostile_text_is_harmless(mlc, model):
+    mlc.ok("metadata", model, "--set", 'name="a\\e[31mb"', "--in-place")
+    for arguments in (["--get", "name"], []):
+        assert "\x1b" not in mlc.ok("metadata", model, *arguments).stdout
+
+
+# --- changing
+
+
+def test_in_place_leaves_every_old_byte_alone(mlc, model):
+    before = model.read_bytes()
+    result = mlc.ok("metadata", model, "--set", "name=digits", "--set", "framework.torch=2.13.0", "--in-place")
+    assert result.stdout == ""
+    assert result.stderr == f"edited {model} in place: name and framework changed\n"
+    after = model.read_bytes()
+    assert after[:len(before)] == before and len(after) > len(before)
+    for _ in range(3):
+        mlc.ok("metadata", model, "--set", "custom.again=true", "--remove", "name", "--in-place")
+    assert model.read_bytes()[:len(after)] == after
+    assert shown(mlc, model) == {"mlc": "metadata/1", "framework": {"torch": "2.13.0"}, "custom": {"again": True}}
+    assert same(torch.load(model, weights_only=True), tensors())
+    assert same(torch.load(model, weights_only=True, mmap=True), tensors())
+    with zipfile.ZipFile(model) as archive:
+        assert archive.testzip() is None
+        assert [name for name in archive.namelist() if "mlc" in name] == ["model/mlc/metadata.yaml"]
+
+
+def test_nothing_to_change_writes_nothing(mlc, model):
+    mlc.ok("metadata", model, "--set", "name=a", "--in-place")
+    before = model.read_bytes()
+    result = mlc.ok("metadata", model, "--set", "name=a", "--in-place")
+    assert result.stderr == "nothing to change; nothing was written\n"
+    assert model.read_bytes() == before
+
+
+def test_copy(mlc, model):
+    before = model.read_bytes()
+    result = mlc.ok("metadata", model, "--set", "name=digits", "-o", "out.pt")
+    assert result.stderr == "wrote out.pt: name changed\n"
+    assert model.read_bytes() == before
+    out = model.parent / "out.pt"
+    assert same(torch.load(out, weights_only=True, mmap=True), tensors())
+    assert shown(mlc, out)["name"] == "digits"
+    mlc.ok("metadata", model, "--set", "name=x", "--out-dir", "made")
+    assert shown(mlc, model.parent / "made/model.pt")["name"] == "x"
+    again = mlc("metadata", model, "--set", "name=digits", "-o", "out.pt")
+    assert again.rc == 5 and "--force" in again.stderr
+
+
+def header_of(path):
+    raw = path.read_bytes()
+    length = struct.unpack("<Q", raw[:8])[0]
+    return raw[8:8 + length], raw[8 + length:]
+
+
+@pytest.mark.parametrize("where", ["in place", "copy"])
+def test_safetensors(mlc, tensors_file, where):
+    old_header, old_data = header_of(tensors_file)
+    out = tensors_file if where == "in place" else tensors_file.parent / "out.safetensors"
+    target = ["--in-place"] if where == "in place" else ["-o", out]
+    mlc.ok("metadata", tensors_file, "--set", 'name="d\u00e9 \\"q\\""', "--set", "custom.text=x\u00e9", *target)
+    header, data = header_of(out)
+    assert data == old_data
+    assert (8 + len(header)) % 4096 == (8 + len(old_header)) % 4096  # blocks can be shared
+    old, new = json.loads(old_header), json.loads(header)
+    strings, old_strings = new.pop("__metadata__"), old.pop("__metadata__")
+    assert new == old and list(new) == list(old)
+    embedded = yaml.safe_load(strings.pop("mlc"))
+    assert strings == old_strings
+    assert embedded == {"mlc": "metadata/1", "name": 'd\u00e9 "q"', "custom": {"text": "x\u00e9"}}
+    assert same(safetensors.torch.load_file(out), tensors())
+    mlc.ok("metadata", out, "--clear", "--in-place")
+    header, data = header_of(out)
+    assert data == old_data and json.loads(header) == json.loads(old_header)
+
+
+def test_safetensors_without_strings(mlc, tmp_path):
+    path = tmp_path / "bare.safetensors"
+    safetensors.torch.save_file(tensors(), path)
+    mlc.ok("metadata", path, "--set", "name=a", "--in-place")
+    strings = json.loads(header_of(path)[0])["__metadata__"]
+    assert strings["format"] == "pt" and set(strings) == {"format", "mlc"}
+    empty = tmp_path / "empty.safetensors"
+    safetensors.torch.save_file({}, empty)
+    mlc.ok("metadata", empty, "--set", "name=a", "--in-place")
+    assert safetensors.torch.load_file(empty) == {} and shown(mlc, empty)["name"] == "a"
+
+
+def test_safetensors_keeps_its_mode(mlc, tensors_file):
+    tensors_file.chmod(0o640)
+    mlc.ok("metadata", tensors_file, "--set", "name=a", "--in-place")
+    assert tensors_file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("how", ["in place", "copy"])
+def test_torchscript_hands_it_out(mlc, script, how):
+    before = script.read_bytes()
+    out = script if how == "in place" else script.parent / "out.pt"
+    mlc.ok("metadata", script, "--set", "name=s", *(["--in-place"] if how == "in place" else ["-o", out]))
+    assert shown(mlc, out)["name"] == "s"
+    extra = {"mlc/metadata.yaml": ""}
+    module = torch.jit.load(out, _extra_files=extra)
+    text = extra["mlc/metadata.yaml"]
+    assert yaml.safe_load(text)["name"] == "s"
+    assert torch.equal(module(torch.ones(1, 2)), torch.jit.load(script)(torch.ones(1, 2)))
+    if how == "in place":
+        assert out.read_bytes()[:len(before)] == before
+    mlc.ok("metadata", out, "--clear", "--in-place")
+    assert mlc.ok("metadata", out).stdout == ""
+
+
+def test_pt2_hands_it_out(mlc, exported):
+    mlc.ok("metadata", exported, "--set", "name=e", "--in-place")
+    assert shown(mlc, exported)["name"] == "e"
+    extra = {"mlc/metadata.yaml": ""}
+    program = torch.export.load(exported, extra_files=extra)
+    assert yaml.safe_load(extra["mlc/metadata.yaml"])["name"] == "e"
+    assert program.module()(torch.ones(1, 2)).shape == (1, 2)
+
+
+def test_formats_without_a_place(mlc, tmp_path):
+    legacy = tmp_path / "legacy.pt"
+    torch.save(tensors(), legacy, _use_new_zipfile_serialization=False)
+    before = legacy.read_bytes()
+    for target in (["--in-place"], ["-o", "out.pt"]):
+        result = mlc("metadata", legacy, "--set", "name=a", *target)
+        assert (result.rc, result.stdout) == (4, "")
+        assert result.stderr.startswith(
+            f"mlc: error: {legacy}: mlc cannot put metadata into a torch_legacy checkpoint\nhint: --sidecar ")
+    result = mlc.ok("metadata", legacy, "--set", "name=a", "--sidecar")
+    assert result.stderr == f"wrote {legacy}.mlc.yaml: name changed\n"
+    assert shown(mlc, legacy)["name"] == "a"
+    assert legacy.read_bytes() == before
+
+
+def test_order_of_changes_counts(mlc, model):
+    (model.parent / "team.yaml").write_text("mlc: metadata/1\nname: team\ntraining: {epoch: 1}\n")
+    mlc.ok("metadata", model, "--set", "name=first", "--set", "training.step=7", "--from", "team.yaml",
+           "--remove", "training.epoch", "--set", "training.lr=0.1", "--in-place")
+    assert shown(mlc, model) == {"mlc": "metadata/1", "name": "team", "training": {"step": 7, "lr": 0.1}}
+
+
+def test_sidecar_and_yaml_files(mlc, model, valid):
+    before = model.read_bytes()
+    mlc.ok("metadata", model, "--set", "name=a", "--sidecar")
+    mlc.ok("metadata", model, "--set", "version=1", "--sidecar")  # an edit of what is there
+    sidecar = model.parent / "model.pt.mlc.yaml"
+    assert sidecar.read_text() == 'mlc: metadata/1\nname: a\nversion: "1"\n'
+    assert model.read_bytes() == before
+    mlc.ok("metadata", sidecar, "--set", "name=b", "--in-place")
+    assert shown(mlc, sidecar)["name"] == "b"
+    answer = mlc.ok("metadata", sidecar, "--json").json
+    valid(answer, "metadata-show")
+    assert (answer["source"], answer["sidecar"]) == ("sidecar", str(sidecar))
+    # What is shown is what is edited: the sidecar's content moves in with the change.
+    mlc.ok("metadata", model, "--set", "custom.x=1", "--in-place")
+    assert shown(mlc, model)["name"] == "b"
+    mlc.ok("metadata", model, "--set", "custom.x=2", "--in-place")
+    result = mlc.ok("metadata", model, "--set", "custom.x=3", "--sidecar")
+    assert "comes first" in result.stderr
+    assert mlc("metadata", sidecar, "--set", "name=b", "--sidecar").rc == 2
+
+
+def test_provenance_grows_only_where_there_is_some(mlc, model, tensors_file):
+    mlc.ok("metadata", model, "--set", "name=a", "--in-place")
+    assert "provenance" not in shown(mlc, model)
+    (model.parent / "history.yaml").write_text("mlc: metadata/1\nprovenance: [{verb: save, options: {}}]\n")
+    mlc.ok("metadata", model, "--from", "history.yaml", "--in-place")
+    mlc.ok("metadata", model, "--set", "name=b", "--remove", "custom", "--in-place")
+    mlc.ok("metadata", model, "--from", "history.yaml", "--set", "name=c", "--in-place")
+    steps = shown(mlc, model)["provenance"]
+    assert [step["verb"] for step in steps] == ["save", "metadata", "metadata", "metadata"]
+    assert steps[2]["options"] == {"set": ["name=b"], "remove": ["custom"]}
+    assert tensors_file.exists()
+
+
+def test_dry_run_prints_and_writes_nothing(mlc, model, valid):
+    before = model.read_bytes()
+    result = mlc.ok("metadata", model, "--set", "name=a", "-n")
+    assert result.stdout == "mlc: metadata/1\nname: a\n"
+    assert result.stderr == "dry run: name changed; nothing was written\n"
+    answer = mlc.ok("metadata", model, "--set", "name=a", "--in-place", "-n", "--json").json
+    valid(answer, "metadata-edit")
+    assert (answer["written"], answer["changed"], answer["changed_keys"]) == (False, True, ["name"])
+    assert model.read_bytes() == before
+    assert sorted(os.listdir(model.parent)) == ["model.pt"]
+
+
+def test_edit_as_json(mlc, model, tensors_file, valid):
+    answer = mlc.ok("metadata", model, "--set", "training.loss=.inf", "--in-place", "--json").json
+    valid(answer, "metadata-edit")
+    assert (answer["output"], answer["metadata"]["training"]["loss"]) == (str(model), ".inf")
+    answer = mlc.ok("metadata", model, tensors_file, "--set", "name=a", "--sidecar", "--json").json
+    valid(answer, "batch")
+    for row in answer["results"]:
+        valid(row["result"], "metadata-edit")
+        assert row["result"]["output"].endswith(".mlc.yaml")
+
+
+# --- errors
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--set", "name"], '--set "name" has no value\nhint: write it like --set training.epoch=42'),
+    (["--set", "nam=a"], "did you mean"),
+    (["--set", "provenance=[]"], 'is written by mlc itself'),
+    (["--set", "requires=torch^1"], "requires"),
+    (["--set", "training=5"], "training"),
+    (["--set", "custom={a: [}"], "mlc: error: value of custom:1:6: "),
+    (["--remove", "mlc"], "is written by mlc itself"),
+    (["--get", "name", "--set", "name=a"], "--get only shows"),
+])
+def test_bad_changes(mlc, model, arguments, message):
+    before = model.read_bytes()
+    result = mlc("metadata", model, *arguments, *([] if "--get" in arguments else ["--in-place"]))
+    assert (result.rc, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert model.read_bytes() == before
+
+
+def test_where_to_is_asked_for(mlc, model, tensors_file):
+    result = mlc("metadata", model, "--set", "name=a")
+    assert result.rc == 2
+    assert result.stderr == ("mlc: error: no output is named\nhint: --in-place changes the file, --sidecar writes "
+                             "beside it, -o writes a new one\n")
+    assert mlc("metadata", model, tensors_file, "--set", "name=a", "-o", "x.pt").rc == 2
+    assert mlc("metadata", model, "--in-place").rc == 2
+    assert mlc("metadata", model, "--set", "name=a", "--sidecar", "--in-place").rc == 2
+    result = mlc("metadata", model, "--set", "name=a", "-o", "x.safetensors")
+    assert result.rc == 2 and "`mlc save` converts" in result.stderr
+    result = mlc("metadata", model, "--set", "name=a", "-o", "x.yaml")
+    assert result.rc == 2 and "mlc metadata FILE > x.yaml" in result.stderr
+    assert sorted(os.listdir(model.parent)) == ["model.pt", "model.safetensors"]
+
+
+def test_bad_yaml_is_pointed_at(mlc, model):
+    (model.parent / "bad.yaml").write_text("mlc: metadata/1\nname: a\ntraning: {epoch: 1}\n")
+    result = mlc("metadata", model, "--from", "bad.yaml", "--in-place")
+    assert (result.rc, result.stdout) == (2, "")
+    assert result.stderr.startswith("mlc: error: bad.yaml:3:1: ")
+    assert "^" in result.stderr and "training" in result.stderr
+    (model.parent / "model.mlc.yaml").write_text("name: [\n")
+    result = mlc("metadata", model)
+    assert result.rc == 2 and "model.mlc.yaml:" in result.stderr
+    error = mlc("metadata", model, "--from", "bad.yaml", "--in-place", "--json").error
+    assert error["kind"] == "usage"
+
+
+def test_missing_and_wrong_files(mlc, model):
+    result = mlc("metadata", "none.pt")
+    assert result.rc == 3 and result.stderr.startswith("mlc: error: none.pt: ")
+    assert mlc("metadata", model, "--from", "none.yaml", "--in-place").rc == 3
+    (model.parent / "page.pt").write_text("<!DOCTYPE html><html></html>")
+    assert mlc("metadata", "page.pt").rc in (3, 4)
+    assert mlc("metadata").rc == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
+def test_read_only_file(mlc, model):
+    model.chmod(0o444)
+    result = mlc("metadata", model, "--set", "name=a", "--in-place")
+    assert result.rc == 5 and "cannot open it for writing" in result.stderr
+
+
+def test_hard_links_are_spared(mlc, model):
+    os.link(model, model.parent / "other.pt")
+    before = model.read_bytes()
+    result = mlc("metadata", model, "--set", "name=a", "--in-place")
+    assert result.rc != 0 and "hard links" in result.stderr
+    assert model.read_bytes() == before
+    mlc.ok("metadata", model, "--set", "name=a", "--in-place", "--force")
+    assert shown(mlc, model.parent / "other.pt")["name"] == "a"
+
+
+def test_example_fits_its_schema(root, valid):
+    for name in ("metadata-show", "metadata-edit", "validate-version"):
+        valid(json.loads((root / f"schemas/examples/{name}.json").read_text()), name)

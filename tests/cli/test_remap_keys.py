@@ -1,0 +1,216 @@
+"""mlc remap-keys: rules and short forms, and what follows the keys."""
+
+import subprocess
+import sys
+
+import pytest
+import safetensors.torch
+import torch
+
+from checkpoints import (EXPECTED, GOLDEN, assert_loads_as, assert_same, is_golden, offsets, sha256_of, small_model,
+                         training_checkpoint, write)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return write(tmp_path / "a.pt", small_model().state_dict())
+
+
+def keys(path):
+    return list(torch.load(path))
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_golden_files_keep_their_values_under_new_names(mlc, tmp_path, name):
+    wanted = EXPECTED[name]
+    key = ["--key", wanted["key"]] if wanted["key"] else []
+    output = tmp_path / "out.safetensors"
+    mlc.ok("remap-keys", GOLDEN / name, *key, "--add-prefix", "p.", "-o", output)
+    report = mlc.ok("load", output, "--check", "sha256", "--json").json
+    found = {t["name"]: t["sha256"] for t in report["tensors"]}
+    hashes = {f"p.{k}": t["sha256"] for k, t in wanted["tensors"].items()}
+    aliases = {k: v for k, v in hashes.items() if k not in found}  # of tied names safetensors keeps one
+    assert set(aliases.values()) <= set(found.values())
+    assert is_golden(name, found, {k: v for k, v in hashes.items() if k not in aliases})
+
+
+@pytest.mark.parametrize("name", sorted(n for n in EXPECTED if n.startswith(("sd", "train"))))
+def test_golden_files_as_torch_reads_them(mlc, tmp_path, name):
+    wanted = EXPECTED[name]
+    mlc.ok("remap-keys", GOLDEN / name, "--add-prefix", "p.", "-o", "out.pt")
+    found = torch.load(tmp_path / "out.pt", weights_only=True)
+    for part in (wanted["key"] or "").split("."):
+        found = found[part] if part else found
+    assert {k: sha256_of(v) for k, v in found.items()} == {
+        f"p.{k}": t["sha256"] for k, t in wanted["tensors"].items()}
+
+
+# --- short forms
+
+
+@pytest.mark.parametrize("form, wanted", [
+    (["--map", "0=stem"], ["stem.weight", "stem.bias", "1.weight"]),
+    (["--map", "0.weight=w"], ["w", "0.bias", "1.weight"]),
+    (["--map", "2.=head."], ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
+                             "1.num_batches_tracked", "head.1.weight", "head.1.bias"]),
+    (["--regex", r"s/^(\d)\./layer$1./"], ["layer0.weight", "layer0.bias", "layer1.weight"]),
+    (["--regex", r"s/^(\d)\./layer\1./"], ["layer0.weight", "layer0.bias", "layer1.weight"]),
+    (["--drop", "*.running_*", "--drop", "*tracked"], ["0.weight", "0.bias", "1.weight", "1.bias", "2.1.weight", "2.1.bias"]),
+    (["--keep", "0.*", "--keep", "2.*"], ["0.weight", "0.bias", "2.1.weight", "2.1.bias"]),
+    (["--add-prefix", "net."], ["net.0.weight", "net.0.bias"]),
+    (["--keep", "0.*", "--add-prefix", "net.", "--map", "net.0=a"], ["a.weight", "a.bias"]),
+])
+def test_short_forms(mlc, tmp_path, plain, form, wanted):
+    mlc.ok("remap-keys", plain, *form, "-o", "b.pt")
+    found = keys(tmp_path / "b.pt")
+    assert found[:len(wanted)] == wanted
+    if "--keep" in form or "--drop" in form:
+        assert found == wanted
+
+
+def test_metadata_and_optimizer_follow(mlc, tmp_path):
+    path = write(tmp_path / "train.pt", training_checkpoint())
+    mlc.ok("remap-keys", path, "--map", "2.1=head", "-o", "b.pt")
+    found = torch.load(tmp_path / "b.pt")
+    assert list(found["model"])[-2:] == ["head.weight", "head.bias"]
+    assert found["optimizer"]["param_groups"][0]["param_names"][-2:] == ["head.weight", "head.bias"]
+    versions = found["model"]._metadata
+    assert versions["head"] == {"version": 1} and "2.1" not in versions and versions["1"] == {"version": 2}
+    assert_same(torch.load(path)["optimizer"]["state"], found["optimizer"]["state"])
+
+
+# --- rules
+
+
+def test_split_concat_transpose(mlc, tmp_path):
+    state = {"a.qkv.weight": torch.arange(18.0).reshape(6, 3), "a.gate.weight": torch.ones(2, 3),
+             "a.up.weight": torch.zeros(1, 3), "a.fc.weight": torch.arange(6.0).reshape(2, 3), "a.x": torch.zeros(1)}
+    path = write(tmp_path / "a.pt", state)
+    (tmp_path / "rules.yaml").write_text(r"""
+version: 1
+rules:
+  - regex: '^(.*)\.qkv\.weight$'
+    split: {dim: 0, parts: 3, to: ['$1.q', '$1.k', '$1.v']}
+  - match: ['^(.*)\.gate\.weight$', '^(.*)\.up\.weight$']
+    concat: {dim: 0, to: '$1.gate_up'}
+  - glob: '*.fc.weight'
+    transpose: [1, 0]
+  - prefix: 'a.x'
+    drop: true
+""")
+    report = mlc.ok("remap-keys", path, "--rules", "rules.yaml", "-o", "b.pt", "--json").json
+    assert {k: report["counts"][k] for k in ("split", "joined", "transposed", "dropped")} == {
+        "split": 1, "joined": 1, "transposed": 1, "dropped": 1} or report["counts"]["split"] == 3
+    q, k, v = state["a.qkv.weight"].chunk(3)
+    wanted = {"a.q": q, "a.k": k, "a.v": v, "a.gate_up": torch.cat([state["a.gate.weight"], state["a.up.weight"]]),
+              "a.fc.weight": state["a.fc.weight"].t()}
+    assert_loads_as(tmp_path / "b.pt", wanted, views=False)
+    mlc.ok("remap-keys", path, "--rules", "rules.yaml", "-o", "b.safetensors")
+    found = safetensors.torch.load_file(tmp_path / "b.safetensors")
+    assert_same(wanted, {key: found[key] for key in wanted}, views=False)
+
+
+def test_split_that_does_not_divide(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", {"qkv": torch.zeros(7, 2)})
+    (tmp_path / "rules.yaml").write_text("version: 1\nrules:\n  - exact: qkv\n    split: {parts: 3, to: [q, k, v]}\n")
+    result = mlc("remap-keys", path, "--rules", "rules.yaml", "-o", "b.pt")
+    assert result.rc != 0 and "qkv" in result.stderr and "7" in result.stderr
+    assert not (tmp_path / "b.pt").exists()
+
+
+@pytest.mark.parametrize("text, words", [
+    ("version: 1\nrules:\n  - regex: '(a'\n    to: b\n", ":3:12: "),
+    ("version: 1\nrules:\n  - regx: 'a'\n    to: b\n", "regex"),
+    ("version: 2\nrules: []\n", "version"),
+    ("version: 1\nrules:\n  - exact: a\n", ":3:5: "),
+])
+def test_bad_rules_point_at_the_line(mlc, tmp_path, plain, text, words):
+    (tmp_path / "rules.yaml").write_text(text)
+    result = mlc("remap-keys", plain, "--rules", "rules.yaml", "-o", "b.pt")
+    assert result.rc == 2 and "rules.yaml:" in result.stderr and words in result.stderr
+    assert not (tmp_path / "b.pt").exists()
+
+
+def test_collision_unmatched_and_require_all(mlc, tmp_path, plain):
+    result = mlc("remap-keys", plain, "--regex", "s/weight/bias/", "-o", "b.pt", "--json")
+    assert result.rc == 1 and result.error["kind"] == "conflict" and "0.bias" in result.error["message"]
+    assert not (tmp_path / "b.pt").exists()
+    result = mlc.ok("remap-keys", plain, "--drop", "nothing.*", "-o", "b.pt")
+    assert "warning" in result.stderr and "nothing.*" in result.stderr
+    assert mlc("remap-keys", plain, "--drop", "nothing.*", "-o", "c.pt", "--strict").rc in (1, 2)
+    assert mlc("remap-keys", plain, "--map", "0=a", "-o", "c.pt", "--require-all").rc in (1, 2)
+    assert not (tmp_path / "c.pt").exists()
+    assert mlc("remap-keys", plain, "-o", "c.pt").rc == 2  # no rules
+
+
+def test_only_names(mlc, valid, tmp_path):
+    (tmp_path / "keys.txt").write_text("a.weight\na.bias\nb.weight\n")
+    assert mlc.ok("remap-keys", "keys.txt", "--only-names", "--map", "a=x").stdout == "x.weight\nx.bias\nb.weight\n"
+    report = mlc.ok("remap-keys", "keys.txt", "--only-names", "--map", "a=x", "--json").json
+    valid(report, "remap-keys-names")
+    assert report["names"] == ["x.weight", "x.bias", "b.weight"]
+    assert mlc("remap-keys", "keys.txt", "--only-names", "--map", "a=b").rc == 1
+
+
+def test_emit_inverse_brings_everything_back(mlc, tmp_path, plain):
+    mlc.ok("remap-keys", plain, "--map", "0=stem", "--regex", r"s/^2\.(\d)/head$1/", "-o", "b.pt", "--emit-inverse", "back.yaml")
+    assert keys(tmp_path / "b.pt")[-1] == "head1.bias"
+    mlc.ok("remap-keys", "b.pt", "--rules", "back.yaml", "-o", "c.pt")
+    assert_loads_as(tmp_path / "c.pt", torch.load(plain))
+    result = mlc("remap-keys", plain, "--drop", "0.*", "-o", "d.pt", "--emit-inverse", "no.yaml")
+    assert result.rc != 0 and not (tmp_path / "no.yaml").exists() and not (tmp_path / "d.pt").exists()
+
+
+@pytest.mark.parametrize("stacked", [[], ["--stacked"]])
+def test_densenet_example(mlc, tmp_path, root, stacked):
+    example = root / "examples/densenet-keys"
+    for name, flags in (("old", stacked), ("new", ["--modern"])):
+        subprocess.run([sys.executable, example / "make_checkpoint.py", tmp_path / f"{name}.pth", *flags], check=True)
+    plan = mlc.ok("remap-keys", "old.pth", "--rules", example / "rules.yaml", "-n")
+    assert "features.denseblock1.denselayer1.norm.1.weight -> features.denseblock1.denselayer1.norm1.weight" in plan.stdout
+    report = mlc.ok("remap-keys", "old.pth", "--rules", example / "rules.yaml", "-o", "out.pth", "--json").json
+    assert report["counts"]["renamed"] == 580 and report["counts"]["untouched"] == 26
+    assert_loads_as(tmp_path / "out.pth", torch.load(tmp_path / "new.pth"))
+
+
+# --- writing
+
+
+def test_in_place_renames_move_no_storage(mlc, tmp_path, plain):
+    old, records = plain.read_bytes(), offsets(plain, "data/")
+    mlc.ok("remap-keys", plain, "--map", "0=stem", "--in-place")
+    assert plain.read_bytes()[:len(old)] == old and offsets(plain, "data/") == records
+    assert_loads_as(plain, torch.load(plain))
+    assert keys(plain)[0] == "stem.weight"
+
+
+def test_in_place_drop(mlc, tmp_path, plain):
+    wanted = {k: v for k, v in torch.load(plain).items() if not k.startswith("1.")}
+    mlc.ok("remap-keys", plain, "--drop", "1.*", "--in-place")
+    assert keys(plain) == list(wanted)
+    assert "--compact-views" not in mlc.ok("load", plain, "--check", "crc").stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_dry_run_writes_nothing(mlc, tmp_path, plain):
+    result = mlc.ok("remap-keys", plain, "--map", "0=stem", "--drop", "1.*", "-n", "-o", "b.pt")
+    assert "0.weight -> stem.weight" in result.stdout and "1.running_mean" in result.stdout
+    report = mlc.ok("remap-keys", plain, "--map", "0=stem", "-n", "--in-place", "--json").json
+    assert report["dry_run"] is True and report["written"] is False and report["output"] == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_existing_output_and_own_input(mlc, tmp_path, plain):
+    (tmp_path / "b.pt").write_text("mine")
+    assert mlc("remap-keys", plain, "--map", "0=a", "-o", "b.pt").rc == 5
+    assert (tmp_path / "b.pt").read_text() == "mine"
+    before = plain.read_bytes()
+    assert mlc("remap-keys", plain, "--map", "0=a", "-o", plain, "--force").rc == 2
+    assert plain.read_bytes() == before
+
+
+def test_shard_index_follows(mlc, tmp_path, plain):
+    mlc.ok("save", plain, "-o", "shards", "--max-shard-size", "60B")
+    mlc.ok("remap-keys", "shards", "--map", "0=stem", "-o", "b.safetensors")
+    found = safetensors.torch.load_file(tmp_path / "b.safetensors")
+    assert set(found) == {("stem" + k[1:] if k.startswith("0.") else k) for k in torch.load(plain)}

@@ -1,0 +1,332 @@
+"""mlc save: convert, select, merge, cast, shard."""
+
+import argparse
+import json
+import stat
+
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+import yaml
+
+from checkpoints import (EXPECTED, GOLDEN, assert_loads_as, assert_same, is_golden, ordered, record, sha256_of, small_model,
+                         training_checkpoint, vanishing_module, write)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return write(tmp_path / "a.pt", small_model().state_dict())
+
+
+def load_safetensors(path, keys=None):
+    found = safetensors.torch.load_file(path)
+    return {key: found[key] for key in keys or found}
+
+
+def metadata_of(path):
+    if path.suffix == ".safetensors":
+        with safetensors.safe_open(path, "pt") as file:
+            return yaml.safe_load(file.metadata()["mlc"])
+    return yaml.safe_load(record(path, "mlc/metadata.yaml"))
+
+
+# --- conversion
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_golden_files_to_pt(mlc, tmp_path, name):
+    wanted = EXPECTED[name]
+    key = ["--key", wanted["key"]] if wanted["key"] else []
+    mlc.ok("save", GOLDEN / name, *key, "--weights-only", "-o", "out.pt")
+    found = torch.load(tmp_path / "out.pt", weights_only=True, mmap=True)
+    found = {k: (str(t.dtype).removeprefix("torch."), list(t.shape), sha256_of(t)) for k, t in found.items()}
+    assert is_golden(name, found, {k: (t["dtype"], t["shape"], t["sha256"]) for k, t in wanted["tensors"].items()})
+
+
+def test_module_pickle_without_its_class(mlc, tmp_path):
+    source = "import torch\nclass Net(torch.nn.Sequential):\n    pass\n"
+    with vanishing_module(tmp_path, source) as module:
+        net = module.Net(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+        wanted = net.state_dict()
+        path = write(tmp_path / "net.pt", net)
+    result = mlc.ok("save", path, "-o", "out.pt")
+    assert "class is not kept" in result.stderr
+    found = torch.load(tmp_path / "out.pt", weights_only=True)
+    assert_same(dict(wanted), dict(found))
+    assert found._metadata == wanted._metadata
+
+
+def test_everything_is_kept_in_pt(mlc, tmp_path):
+    checkpoint = training_checkpoint()
+    mlc.ok("save", write(tmp_path / "train.pt", checkpoint), "-o", "out.pt")
+    assert_loads_as(tmp_path / "out.pt", checkpoint)
+
+
+def test_weights_only_keeps_the_state_dict(mlc, tmp_path):
+    checkpoint = training_checkpoint()
+    mlc.ok("save", write(tmp_path / "train.pt", checkpoint), "-o", "out.pt", "--weights-only")
+    assert_loads_as(tmp_path / "out.pt", checkpoint["model"])
+    small_model().load_state_dict(torch.load(tmp_path / "out.pt"))
+
+
+def test_safetensors_there_and_back(mlc, tmp_path, plain):
+    state = torch.load(plain)
+    mlc.ok("save", plain, "-o", "b.safetensors")
+    assert_same(dict(state), load_safetensors(tmp_path / "b.safetensors", state), views=False)
+    safetensors.torch.save_file(dict(state), tmp_path / "c.safetensors", metadata={"format": "pt"})
+    assert (tmp_path / "b.safetensors").read_bytes() == (tmp_path / "c.safetensors").read_bytes()
+    mlc.ok("save", "b.safetensors", "-o", "d.pt")
+    found = torch.load(tmp_path / "d.pt", weights_only=True, mmap=True)
+    assert_same(dict(state), {key: found[key] for key in state})
+
+
+def test_what_safetensors_leaves_out_is_named(mlc, tmp_path):
+    path = write(tmp_path / "train.pt", training_checkpoint())
+    result = mlc.ok("save", path, "-o", "b.safetensors", "--json")
+    assert {"epoch", "optimizer", "best"} <= set(result.json["left_out"])
+    assert "left out: epoch" in result.stderr
+
+
+def test_tied_tensors(mlc, tmp_path):
+    weight = torch.arange(6.0).reshape(2, 3)
+    path = write(tmp_path / "a.pt", ordered(**{"emb.weight": weight, "head.weight": weight}))
+    mlc.ok("save", path, "-o", "b.pt")
+    assert_loads_as(tmp_path / "b.pt", torch.load(path))
+    report = mlc.ok("save", path, "-o", "b.safetensors", "--json").json
+    assert report["aliases"] == {"head.weight": "emb.weight"}
+    assert list(load_safetensors(tmp_path / "b.safetensors")) == ["emb.weight"]
+    with safetensors.safe_open(tmp_path / "b.safetensors", "pt") as file:
+        assert file.metadata()["head.weight"] == "emb.weight"  # as transformers records it
+    mlc.ok("save", path, "-o", "c.safetensors", "--shared", "clone")
+    assert set(load_safetensors(tmp_path / "c.safetensors")) == {"emb.weight", "head.weight"}
+    result = mlc("save", path, "-o", "d.safetensors", "--shared", "error")
+    assert result.rc != 0 and "head.weight" in result.stderr and not (tmp_path / "d.safetensors").exists()
+
+
+# --- choosing
+
+
+def test_include_and_exclude(mlc, tmp_path, plain):
+    state = torch.load(plain)
+    for flags, wanted in [
+            (["--include", "0.*", "--include", "2.*"], ["0.weight", "0.bias", "2.1.weight", "2.1.bias"]),
+            (["--exclude", "1.*"], ["0.weight", "0.bias", "2.1.weight", "2.1.bias"]),
+            (["--include-regex", r"^\d\.weight$", "--exclude-regex", "^1"], ["0.weight"])]:
+        mlc.ok("save", plain, "-o", "b.pt", "--force", *flags)
+        found = torch.load(tmp_path / "b.pt")
+        assert_same({k: state[k] for k in wanted}, dict(found))
+    result = mlc("save", plain, "-o", "c.pt", "--include", "nothing.*")
+    assert result.rc == 1 and "no tensor" in result.stderr and not (tmp_path / "c.pt").exists()
+
+
+def test_ambiguous_state_dicts_need_a_key(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", {"model": small_model().state_dict(), "ema": {"a": torch.ones(2)}})
+    result = mlc("save", path, "-o", "b.safetensors")
+    assert result.rc == 2 and "model (9 tensors) and ema (1 tensor)" in result.stderr and "--key" in result.stderr
+    mlc.ok("save", path, "--key", "ema", "-o", "b.safetensors")
+    assert list(load_safetensors(tmp_path / "b.safetensors")) == ["a"]
+
+
+# --- changing
+
+
+def test_dtype_is_the_cast_of_torch_and_keeps_ties(mlc, tmp_path):
+    weight = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)) * 100
+    state = ordered(a=weight, tied=weight, i=torch.arange(3), d=torch.randn(4).double(), h=torch.ones(2).half())
+    path = write(tmp_path / "a.pt", state)
+    for name, dtype in [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32), ("fp64", torch.float64)]:
+        mlc.ok("save", path, "-o", f"{name}.pt", "--dtype", name)
+        found = torch.load(tmp_path / f"{name}.pt", weights_only=True)
+        wanted = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+        assert_same(wanted, dict(found), views=False)
+        assert found["a"].data_ptr() == found["tied"].data_ptr()
+
+
+def test_dtype_counts_overflow(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", {"a": torch.tensor([1e6, 1.0, -1e30])})
+    result = mlc.ok("save", path, "-o", "b.pt", "--dtype", "fp16", "--json")
+    assert result.json["overflowed"] == 2 and "warning" in result.stderr
+    assert mlc("save", path, "-o", "c.pt", "--dtype", "fp17").rc == 2
+
+
+def test_compact_views_makes_the_file_small(mlc, tmp_path):
+    big = torch.arange(100_000.0)
+    state = ordered(head=big[:10], step=big[::5000])
+    path = write(tmp_path / "a.pt", state)
+    mlc.ok("save", path, "-o", "b.pt", "--compact-views")
+    assert path.stat().st_size > 400_000 and (tmp_path / "b.pt").stat().st_size < 4000
+    assert_loads_as(tmp_path / "b.pt", state, views=False)
+    assert mlc.ok("load", "b.pt", "--json").json["totals"]["unused_bytes"] == 0
+
+
+def test_safe_drops_what_weights_only_refuses(mlc, tmp_path):
+    checkpoint = {"model": small_model().state_dict(), "epoch": 1, "config": {"args": argparse.Namespace(lr=1), "seed": 7}}
+    path = write(tmp_path / "a.pt", checkpoint)
+    kept = mlc.ok("save", path, "-o", "kept.pt")
+    assert "argparse.Namespace" in kept.stderr and "--safe" in kept.stderr
+    assert torch.load(tmp_path / "kept.pt", weights_only=False)["config"]["args"].lr == 1
+    result = mlc.ok("save", path, "-o", "safe.pt", "--safe", "--json")
+    assert result.json["dropped"] == ["config.args"] and "config.args" in result.stderr
+    del checkpoint["config"]["args"]
+    assert_loads_as(tmp_path / "safe.pt", checkpoint)
+
+
+def test_map_location_of_the_output(mlc, tmp_path, plain):
+    mlc.ok("save", plain, "-o", "b.pt", "--map-location", "cuda:0")
+    places = []
+    torch.load(tmp_path / "b.pt", map_location=lambda storage, place: places.append(place) or storage)
+    assert set(places) == {"cuda:0"}
+
+
+# --- several files
+
+
+def test_merge(mlc, tmp_path):
+    parts = [{"a": torch.ones(2)}, {"b": torch.zeros(3), "c": torch.ones(1).half()}, {"d": torch.arange(3)}]
+    paths = [write(tmp_path / f"{i}.pt", part, legacy=i == 1) for i, part in enumerate(parts)]
+    safetensors.torch.save_file(parts[2], tmp_path / "2.safetensors")
+    mlc.ok("save", "0.pt", "1.pt", "2.safetensors", "--merge", "-o", "out.pt")
+    assert_loads_as(tmp_path / "out.pt", {**parts[0], **parts[1], **parts[2]})
+    write(paths[1], {"b": torch.zeros(3), "a": torch.zeros(1)})
+    result = mlc("save", "0.pt", "1.pt", "--merge", "-o", "no.pt")
+    assert result.rc == 1 and "1.pt" in result.stderr and ": a" in result.stderr
+    assert not (tmp_path / "no.pt").exists()
+    assert mlc("save", "0.pt", "--merge", "-o", "no.pt").rc == 2
+
+
+def test_from_takes_what_matches(mlc, valid, tmp_path, plain):
+    state = torch.load(plain)
+    pretrained = {"0.weight": torch.full((3, 4), 7.0).half(), "0.bias": torch.zeros(9), "2.1.bias": torch.full((2,), 8.0),
+                  "fc.weight": torch.zeros(1)}
+    other = write(tmp_path / "pre.pt", {"state_dict": pretrained, "epoch": 1})
+    result = mlc.ok("save", plain, "--from", other, "-o", "b.pt", "--json")
+    valid(result.json, "save")
+    report = result.json["from"]
+    assert report["taken"] == 2 and report["unused"] == 1
+    assert report["mismatched"] == ["0.bias [9] instead of [3]"]
+    assert set(report["missing"]) == set(state) - set(pretrained)
+    assert "another shape" in result.stderr and "0.bias" in result.stderr
+    wanted = {**state, "0.weight": torch.full((3, 4), 7.0), "2.1.bias": torch.full((2,), 8.0)}
+    assert_same(wanted, dict(torch.load(tmp_path / "b.pt", weights_only=True)))
+
+
+@pytest.mark.parametrize("form, index", [("safetensors", "model.safetensors.index.json"), ("pt", "pytorch_model.bin.index.json")])
+def test_shards_with_index(mlc, tmp_path, plain, form, index):
+    state = torch.load(plain)
+    mlc.ok("save", plain, "-o", "shards", "--max-shard-size", "60B", "--format", form)
+    folder = tmp_path / "shards"
+    content = json.loads((folder / index).read_text())
+    assert set(content["weight_map"]) == set(state)
+    assert content["metadata"]["total_size"] == sum(t.nbytes for t in state.values())
+    found = {}
+    for name in sorted(set(content["weight_map"].values())):
+        part = load_safetensors(folder / name) if form == "safetensors" else torch.load(folder / name, weights_only=True)
+        assert set(part) == {k for k, v in content["weight_map"].items() if v == name}
+        assert sum(t.nbytes for t in part.values()) <= 60
+        found |= part
+    assert_same(dict(state), {key: found[key] for key in state}, views=False)
+    report = mlc.ok("load", "shards", "--json", "--check", "sha256").json
+    assert {t["name"]: t["sha256"] for t in report["tensors"]} == {k: sha256_of(v) for k, v in state.items()}
+    mlc.ok("save", "shards", "-o", "whole.pt")
+    found = torch.load(tmp_path / "whole.pt", weights_only=True, mmap=True)
+    assert_same(dict(state), {key: found[key] for key in state}, views=False)
+
+
+def test_batch(mlc, valid, tmp_path):
+    for i in range(4):
+        write(tmp_path / f"{i}.pt", {"w": torch.full((i + 1,), float(i))})
+    (tmp_path / "1.pt").write_bytes(b"")
+    result = mlc("save", *(f"{i}.pt" for i in range(4)), "--out-dir", "st", "--format", "safetensors", "-j2", "--keep-going", "--json")
+    assert result.rc == 3
+    valid(result.json, "batch")
+    assert sorted(p.name for p in (tmp_path / "st").iterdir()) == ["0.safetensors", "2.safetensors", "3.safetensors"]
+    assert_same({"w": torch.full((4,), 3.0)}, load_safetensors(tmp_path / "st/3.safetensors"))
+
+
+# --- metadata
+
+
+@pytest.mark.parametrize("name", ["b.pt", "b.safetensors"])
+def test_metadata_goes_into_the_file(mlc, tmp_path, plain, name):
+    (tmp_path / "meta.yaml").write_text("mlc: metadata/1\nname: digits\nversion: 1.2.0\ncustom: {a: [1, 2]}\n")
+    mlc.ok("save", plain, "-o", name, "--meta", "meta.yaml", "--set", "training.epoch=42", "--set", "version=1.3.0")
+    found = metadata_of(tmp_path / name)
+    assert (found["name"], str(found["version"]), found["training"]["epoch"]) == ("digits", "1.3.0", 42)
+    assert found["custom"] == {"a": [1, 2]} and found["provenance"][-1]["verb"] == "save"
+    read = mlc.ok("load", name, "--json").json["metadata"]
+    assert (read["name"], read["training"]["epoch"]) == ("digits", 42)
+    state = torch.load(plain)
+    if name.endswith(".pt"):
+        assert_loads_as(tmp_path / name, state)
+    else:
+        assert_same(dict(state), load_safetensors(tmp_path / name, state), views=False)
+
+
+def test_metadata_travels_on(mlc, tmp_path, plain):
+    mlc.ok("save", plain, "-o", "b.pt", "--set", "name=digits")
+    mlc.ok("strip-module-prefix", "b.pt", "--add", "x.", "-o", "c.pt")
+    mlc.ok("remap-keys", "c.pt", "--map", "x=y", "-o", "d.safetensors")
+    mlc.ok("save", "d.safetensors", "-o", "e.pt")
+    found = metadata_of(tmp_path / "e.pt")
+    assert found["name"] == "digits"
+    assert [step["verb"] for step in found["provenance"]] == ["save", "strip-module-prefix", "remap-keys", "save"]
+
+
+def test_wrong_metadata(mlc, tmp_path, plain):
+    (tmp_path / "meta.yaml").write_text("name: [\n")
+    assert mlc("save", plain, "-o", "b.pt", "--meta", "meta.yaml").rc == 2
+    assert mlc("save", plain, "-o", "b.pt", "--set", "name").rc == 2
+    assert mlc("save", plain, "-o", "b.pt", "--meta", "nope.yaml").rc in (2, 3)
+    assert not (tmp_path / "b.pt").exists()
+
+
+# --- writing
+
+
+def test_dry_run_writes_nothing(mlc, tmp_path, plain):
+    for target in (["-o", "b.pt"], ["-o", "b.safetensors"], ["--out-dir", "d"], ["--in-place"], ["-o", "s", "--max-shard-size", "60B"]):
+        report = mlc.ok("save", plain, "-n", *target, "--json").json
+        assert report["dry_run"] is True and report["tensors"] == 9
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+    assert "nothing was written" in mlc.ok("save", plain, "-n", "-o", "b.pt").stderr
+
+
+def test_existing_output_and_own_input(mlc, tmp_path, plain):
+    (tmp_path / "b.pt").write_text("mine")
+    before = plain.read_bytes()
+    result = mlc("save", plain, "-o", "b.pt", "--json")
+    assert result.rc == 5 and result.error["kind"] == "exists" and "--force" in result.error["hint"]
+    assert (tmp_path / "b.pt").read_text() == "mine"
+    (tmp_path / "link.pt").hardlink_to(plain)
+    for output in (plain, "link.pt"):
+        assert mlc("save", plain, "-o", output, "--force").rc == 2
+    assert plain.read_bytes() == before
+    mlc.ok("save", plain, "-o", "b.pt", "--force")
+    assert_loads_as(tmp_path / "b.pt", torch.load(plain))
+
+
+def test_in_place_keeps_the_mode(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", {"a": torch.ones(1000)})
+    path.chmod(0o600)
+    mlc.ok("save", path, "--in-place", "--dtype", "bf16")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert_loads_as(path, {"a": torch.ones(1000, dtype=torch.bfloat16)})
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_formats_and_extensions(mlc, tmp_path, plain):
+    result = mlc("save", plain, "-o", "b.foo")
+    assert result.rc == 2 and "--format" in result.stderr
+    assert mlc("save", plain, "-o", "b.safetensors", "--format", "pt").rc == 2
+    for name in ("b.pth", "b.bin", "b.ckpt"):
+        mlc.ok("save", plain, "-o", name)
+        assert_loads_as(tmp_path / name, torch.load(plain), modes=["mmap"])
+    assert mlc("save", plain).rc == 2
+    assert mlc("save", plain, plain, "-o", "c.pt").rc == 2
+
+
+def test_same_bytes_whatever_the_threads(mlc, tmp_path, plain):
+    for threads in ("1", "4"):
+        mlc.ok("save", plain, "--out-dir", f"t{threads}", "--threads", threads)
+    assert (tmp_path / "t1/a.pt").read_bytes() == (tmp_path / "t4/a.pt").read_bytes()

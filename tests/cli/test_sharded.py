@@ -1,0 +1,127 @@
+"""`mlc save --max-shard-size`: shards and index as Hugging Face lays them out, read back without mlc."""
+
+import errno
+import json
+import os
+import shutil
+
+import pytest
+import torch
+from safetensors import safe_open
+from test_fault_injection import library  # pylint: disable=unused-import
+
+KINDS = {"safetensors": ("model", ".safetensors"), "pt": ("pytorch_model", ".bin")}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def tensors():
+    torch.manual_seed(3)
+    out = {f"layer{i}.weight": torch.randn(100, 10) for i in range(6)}  # 4,000 bytes each
+    out["big.weight"] = torch.randn(100, 100)  # 40,000 bytes: more than a shard
+    out["tied.weight"] = out["layer0.weight"]
+    out["last.bias"] = torch.arange(3)
+    return out
+
+
+@pytest.fixture
+def source(tensors, tmp_path):
+    torch.save(tensors, tmp_path / "in.pt")
+    return tmp_path / "in.pt"
+
+
+def save(mlc, source, folder, kind, *flags, size="10KB"):
+    return mlc("save", source, "-o", folder, "--max-shard-size", size, "--format", kind, *flags)
+
+
+def read_shard(path):
+    if path.suffix == ".bin":
+        whole = torch.load(path, weights_only=True)
+        assert all(torch.equal(whole[k], v) for k, v in torch.load(path, weights_only=True, mmap=True).items())
+        return whole
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}
+
+
+def test_shards_and_index(mlc, source, tensors, tmp_path, kind):
+    stem, extension = KINDS[kind]
+    folder = tmp_path / "out"
+    result = save(mlc, source, folder, kind)
+    assert result.rc == 0, result
+    index = json.loads((folder / f"{stem}{extension}.index.json").read_text())
+    shards = sorted(set(index["weight_map"].values()))
+    count = len(shards)
+    assert shards == [f"{stem}-{i + 1:05}-of-{count:05}{extension}" for i in range(count)]
+    assert sorted(os.listdir(folder)) == sorted([*shards, f"{stem}{extension}.index.json"])
+    read = {}
+    for shard in shards:
+        content = read_shard(folder / shard)
+        assert sorted(content) == sorted(k for k, v in index["weight_map"].items() if v == shard)
+        storages = {t.untyped_storage().data_ptr(): t.nbytes for t in content.values()}
+        assert sum(storages.values()) <= 10_000 or len(storages) == 1
+        read.update(content)
+    names = set(tensors) - ({"tied.weight"} if kind == "safetensors" else set())
+    assert set(read) == names
+    assert all(torch.equal(read[name], tensors[name]) for name in names)
+    # Every storage counts once, though tied.weight is in it twice.
+    assert index["metadata"]["total_size"] == 6 * 4000 + 40_000 + 24
+    if kind == "pt":
+        assert index["weight_map"]["tied.weight"] == index["weight_map"]["layer0.weight"]
+        shard = read_shard(folder / index["weight_map"]["tied.weight"])
+        assert shard["tied.weight"].data_ptr() == shard["layer0.weight"].data_ptr()
+    # mlc reads it back, as a folder and by its index.
+    for path in (folder, folder / f"{stem}{extension}.index.json"):
+        assert mlc("load", path, "--check", "crc").rc == 0
+
+
+def test_one_shard_is_a_plain_file(mlc, source, tensors, tmp_path, kind):
+    stem, extension = KINDS[kind]
+    assert save(mlc, source, tmp_path / "out", kind, size="5GB").rc == 0
+    assert os.listdir(tmp_path / "out") == [stem + extension]
+    read = read_shard(tmp_path / "out" / (stem + extension))
+    assert all(torch.equal(value, tensors[name]) for name, value in read.items())
+
+
+def test_existing_files_are_kept(mlc, source, tmp_path, kind):
+    stem, extension = KINDS[kind]
+    folder = tmp_path / "out"
+    assert save(mlc, source, folder, kind).rc == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for again in (save(mlc, source, folder, kind), save(mlc, source, folder, kind, size="5GB")):
+        assert again.rc == 5 and "exists already" in again.stderr, again
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert save(mlc, source, folder, kind, "--force").rc == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    # The other layout would contradict the index: it goes.
+    result = save(mlc, source, folder, kind, "--force", size="5GB")
+    assert result.rc == 0 and "warning" in result.stderr
+    assert (folder / (stem + extension)).exists()
+    assert not (folder / f"{stem}{extension}.index.json").exists()
+
+
+def test_the_same_bytes_every_time(mlc, source, tmp_path, kind):
+    for name in ("a", "b"):
+        assert save(mlc, source, tmp_path / name, kind).rc == 0
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("call", ["write", "link", "create"])
+def test_an_error_leaves_nothing(mlc, source, tmp_path, kind, call, library):  # pylint: disable=redefined-outer-name
+    folder, mark = tmp_path / "out", tmp_path / "mark"
+    for n in range(1, 100):
+        shutil.rmtree(folder, ignore_errors=True)
+        mark.unlink(missing_ok=True)
+        result = mlc("save", source, "-o", folder, "--max-shard-size", "10KB", "--format", kind,
+                     env={"LD_PRELOAD": str(library), "MLC_FAULT": f"{call}:{n}:{errno.ENOSPC}", "MLC_FAULT_LOG": str(mark),
+                          "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"})
+        if not mark.exists():
+            assert result.rc == 0 and n > 3
+            return
+        assert result.rc == 5 and "No space left" in result.stderr, result
+        assert not folder.exists() or os.listdir(folder) == []
+    pytest.fail("never got through")

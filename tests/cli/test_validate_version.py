@@ -1,0 +1,246 @@
+"""mlc validate-version: facts of real files against requirements; `packaging` is the judge of the judge."""
+
+import itertools
+
+import packaging.specifiers
+import packaging.version
+import pytest
+import safetensors.torch
+import torch
+
+FLOOR = "torch is at least 2.7"
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save({"w": torch.ones(2)}, path)
+    return path
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "script.pt"
+    torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+    return path
+
+
+@pytest.fixture
+def exported(tmp_path):
+    path = tmp_path / "exported.pt2"
+    torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),)), path)
+    return path
+
+
+def say(mlc, path, *changes):
+    """Puts metadata into the file."""
+    mlc.ok("metadata", path, *itertools.chain(*(["--set", change] for change in changes)), "--in-place")
+
+
+# --- facts and where they come from
+
+
+def test_embedded_metadata(mlc, model, valid):
+    say(mlc, model, "framework.torch=2.1.0+cu118", "framework.python=3.11.7")
+    result = mlc.ok("validate-version", model, "--requires", "torch>=1.13,<2.3", "--requires", "python>=3.8")
+    assert result.stdout == ("torch 2.1.0+cu118 satisfies >=1.13,<2.3 (from the embedded metadata)\n"
+                             "python 3.11.7 satisfies >=3.8 (from the embedded metadata)\n")
+    result = mlc("validate-version", model, "--requires", "torch>=2.2,<3", "--json")
+    assert result.rc == 1
+    valid(result.json, "validate-version")
+    assert (result.json["verdict"], result.json["passes"], result.json["file"]) == ("unsatisfied", False, str(model))
+    only = result.json["requirements"][0]
+    assert only["clauses"] == [{"clause": ">=2.2", "verdict": "unsatisfied"},
+                               {"clause": "<3", "verdict": "satisfied"}]
+    assert (only["version"], only["compared"], only["floor"]) == ("2.1.0+cu118", "2.1.0+cu118", False)
+
+
+def test_sidecar(mlc, model):
+    (model.parent / "model.mlc.yaml").write_text("mlc: metadata/1\nframework: {torch: 1.9.0}\n")
+    result = mlc("validate-version", "model.pt", "--requires", ">=1.13")
+    assert result.rc == 1
+    assert result.stdout == "torch 1.9.0 does not satisfy >=1.13 (from model.mlc.yaml)\n"
+    # The layout says that this cannot be.
+    assert f"but at least 2.7 (from the layout of the zip)" in result.stderr
+    assert mlc("validate-version", "model.mlc.yaml", "--requires", ">=1.13").rc == 1
+
+
+def test_embedded_and_sidecar_disagree(mlc, model, valid):
+    say(mlc, model, "framework.torch=2.13.0")
+    (model.parent / "model.mlc.yaml").write_text("mlc: metadata/1\nframework: {torch: 2.12.0}\n")
+    result = mlc.ok("validate-version", "model.pt", "--requires", "torch==2.13.*")
+    assert result.stdout == "torch 2.13.0 satisfies ==2.13.* (from the embedded metadata)\n"
+    assert "differ in framework; that in the file counts" in result.stderr
+    assert "2.12.0 (from model.mlc.yaml); the first counts" in result.stderr
+    answer = mlc.ok("validate-version", "model.pt", "--requires", "torch", "--json")
+    valid(answer.json, "validate-version")
+    assert len(answer.json["warnings"]) == 2 and answer.stderr == ""
+
+
+def test_layout_gives_a_floor(mlc, model, valid):
+    result = mlc.ok("validate-version", model, "--requires", "torch>=1.6")
+    assert result.stdout == f"{FLOOR}, which satisfies >=1.6 (from the layout of the zip)\n"
+    result = mlc("validate-version", model, "--requires", "torch<2")
+    assert (result.rc, result.stdout) == (1, f"{FLOOR}, which does not satisfy <2 (from the layout of the zip)\n")
+    result = mlc("validate-version", model, "--requires", "torch>=2.10", "--json")
+    valid(result.json, "validate-version")
+    assert (result.rc, result.json["verdict"], result.json["requirements"][0]["floor"]) == (1, "unknown", True)
+
+
+@pytest.mark.parametrize("name, floor", [("sd_1.7.pt", "1.6"), ("sd_1.13.pt", "1.6"), ("sd_2.6.pt", "2.1"),
+                                         ("sdleg_1.7.pt", "0.1.10")])
+def test_floors_of_real_files(mlc, root, name, floor):
+    written_by = name[:-3].split("_")[1]
+    answer = mlc.ok("validate-version", root / "tests/golden" / name, "--requires", f"torch>={floor}", "--json").json
+    assert answer["requirements"][0]["compared"] == floor
+    assert packaging.version.parse(written_by) >= packaging.version.parse(floor)
+
+
+def test_torchscript_and_pt2(mlc, script, exported):
+    assert "TorchScript archive" in mlc.ok("validate-version", script, "--requires", "torch>=1.3").stdout
+    result = mlc.ok("validate-version", exported, "--requires", f"torch=={torch.__version__}")
+    assert f"torch {torch.__version__} satisfies" in result.stdout and "torch_version in " in result.stdout
+
+
+def test_unknown_says_how_to_record_it(mlc, model, valid):
+    result = mlc("validate-version", "model.pt", "--requires", "cuda>=12")
+    assert (result.rc, result.stdout) == (1, "the version of cuda is not known, needed is >=12\n")
+    assert result.stderr == ("hint: `mlc metadata model.pt --set framework.cuda=VERSION --in-place` records it, or "
+                             "say what unknown means with --if-unknown\n")
+    mlc.ok("metadata", "model.pt", "--set", "framework.cuda=12.8", "--in-place")  # the hint works
+    mlc.ok("validate-version", "model.pt", "--requires", "cuda>=12")
+    legacy = model.parent / "legacy.pt"
+    torch.save({"w": torch.ones(2)}, legacy, _use_new_zipfile_serialization=False)
+    assert "--sidecar" in mlc("validate-version", legacy, "--requires", "torch>=2").stderr
+    plain = model.parent / "plain.safetensors"
+    safetensors.torch.save_file({"w": torch.ones(2)}, plain)
+    result = mlc("validate-version", plain, "--requires", "torch>=2", "--json")
+    valid(result.json, "validate-version")
+    assert result.rc == 1 and "version" not in result.json["requirements"][0]
+
+
+def test_if_unknown(mlc, model):
+    arguments = ["validate-version", model, "--requires", "cuda>=12", "--if-unknown"]
+    assert mlc(*arguments, "fail").rc == 1
+    warned = mlc.ok(*arguments, "warn")
+    assert warned.stderr == "mlc: warning: the version of cuda is not known, needed is >=12\n"
+    assert mlc.ok(*arguments, "pass").stderr == ""
+    # A "no" stays a "no".
+    assert mlc("validate-version", model, "--requires", "torch<1", "--if-unknown", "pass").rc == 1
+
+
+# --- requirements and where they come from
+
+
+def test_own_requirements(mlc, model, valid):
+    say(mlc, model, "framework.torch=2.13.0", "requires=[torch>=2, mlc>=0.0.1]")
+    result = mlc.ok("validate-version", model)
+    assert len(result.stdout.splitlines()) == 2 and "(from this mlc)" in result.stdout
+    valid(mlc.ok("validate-version", model, "--json").json, "validate-version")
+    say(mlc, model, "requires=torch<2")
+    assert mlc("validate-version", model).rc == 1
+    assert mlc("validate-version", model, "--version", "1.13.1").rc == 0  # may 1.13.1 read it
+
+
+def test_no_requirement_anywhere(mlc, model):
+    result = mlc("validate-version", model)
+    assert (result.rc, result.stdout) == (2, "")
+    assert result.stderr == (f"mlc: error: {model}: its metadata has no `requires`, so there is nothing to judge by\n"
+                             "hint: name a requirement: --requires 'torch>=1.13,<3'\n")
+    assert mlc("validate-version", "--version", "2.1.0").rc == 2
+    result = mlc("validate-version")
+    assert result.rc == 2 and "nothing to judge" in result.stderr
+
+
+def test_tool_and_format(mlc, model):
+    result = mlc.ok("validate-version", model, "--tool", ">=0.0.1", "--format", "<=3")
+    assert result.stdout.splitlines()[0].startswith("mlc ")
+    assert result.stdout.splitlines()[1] == "format 3 satisfies <=3 (from the zip's `version` record)"
+    assert mlc("validate-version", model, "--format", "<3").rc == 1
+    assert mlc("validate-version", model, "--tool", ">=9999").rc == 1
+
+
+def test_several_files(mlc, model, script, valid):
+    say(mlc, model, "framework.torch=2.13.0", "requires=torch>=2.13")
+    say(mlc, script, "framework.torch=2.12.1", "requires=torch>=2.13")
+    result = mlc("validate-version", "model.pt", "script.pt")
+    assert result.rc == 1
+    assert result.stdout == (
+        "model.pt: satisfied: torch 2.13.0 satisfies >=2.13 (from the embedded metadata)\n"
+        "script.pt: unsatisfied: torch 2.12.1 does not satisfy >=2.13 (from the embedded metadata)\n")
+    result = mlc("validate-version", "model.pt", "script.pt", "--json")
+    valid(result.json, "batch")
+    assert [row["exit_code"] for row in result.json["results"]] == [0, 1]
+    for row in result.json["results"]:
+        valid(row["result"], "validate-version")
+    assert mlc("validate-version", "model.pt", "none.pt", "script.pt", "--keep-going").rc == 3
+
+
+# --- bare versions
+
+
+@pytest.mark.parametrize("version", ["2.1.0", "2.1.0+cu118", "2.0rc1", "1.7.0.post1", "2.2.0.dev20231001", "1!1.0",
+                                     "2.1", "1.13.1", "2.10.0"])
+@pytest.mark.parametrize("spec", [">=1.13,<2.3", "==2.1.0", "==2.*", "~=2.0", ">1.7", "<2.0", "!=2.1.0", ">=2.0rc1",
+                                  "===2.1.0", "<=2.1"])
+def test_bare_versions_as_packaging_judges_them(mlc, version, spec):
+    clauses = packaging.specifiers.SpecifierSet(spec)
+    expected = clauses.contains(version, prereleases=bool(clauses.prereleases))
+    result = mlc("validate-version", "--version", version, "--requires", spec)
+    assert result.rc == (0 if expected else 1), result
+    assert "(from --version)" in result.stdout
+
+
+def test_bare_version_of_something_else(mlc, valid):
+    mlc.ok("validate-version", "--version", "3.11", "--requires", "python>=3.8")
+    mlc.ok("validate-version", "--version", "python=3.11", "--version", "2.1", "--requires", "python>=3.8",
+           "--requires", "torch>=2")
+    answer = mlc.ok("validate-version", "--version", "2.1", "--requires", "torch>=2", "--json").json
+    valid(answer, "validate-version")
+    assert "file" not in answer
+    assert mlc("validate-version", "--version", "mlc=1", "--requires", "mlc>=1").rc == 2
+    assert mlc("validate-version", "--version", "python=", "--requires", "python").rc == 2
+
+
+def test_vendor_strings(mlc):
+    arguments = ["validate-version", "--version", "2.0.0.nv23.05", "--requires", ">=2"]
+    result = mlc.ok(*arguments)
+    assert result.stderr.startswith('mlc: warning: torch version "2.0.0.nv23.05" is not PEP 440; read as 2.0.0')
+    strict = mlc(*arguments, "--strict")
+    assert strict.rc == 1 and "is not PEP 440" in strict.stdout and "--strict" in strict.stderr
+
+
+def test_prereleases(mlc):
+    arguments = ["validate-version", "--version", "2.1.0a0+gitabc", "--requires", ">=2.0"]
+    refused = mlc(*arguments)
+    assert refused.rc == 1 and "is a pre-release" in refused.stdout and "--pre" in refused.stderr
+    mlc.ok(*arguments, "--pre")
+    mlc.ok(*arguments, "--base-version")
+
+
+# --- errors
+
+
+@pytest.mark.parametrize("arguments, part", [
+    (["--requires", "torch^1.13"], "^1.13"),
+    (["--requires", "torch>="], "torch>="),
+    (["--requires", ">=1.13,<"], ">=1.13,<"),
+    (["--requires", "torch>=abc"], "abc"),
+    (["--requires", "torch[cuda]>=1"], "torch[cuda]"),
+    (["--requires", ""], ""),
+    (["--tool", "x"], '"x"'),
+    (["--format", "^2"], "^2"),
+    (["--if-unknown", "maybe"], "maybe"),
+])
+def test_bad_requirements(mlc, model, arguments, part):
+    result = mlc("validate-version", model, *arguments)
+    assert (result.rc, result.stdout) == (2, "")
+    assert part in result.stderr and str(model) not in result.stderr
+
+
+def test_unreadable_files(mlc, tmp_path):
+    assert mlc("validate-version", "none.pt", "--requires", "torch").rc == 3
+    (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04" + b"\0" * 40)
+    assert mlc("validate-version", "cut.pt", "--requires", "torch").rc == 3
+    error = mlc("validate-version", "none.pt", "--requires", "torch", "--json").error
+    assert error["file"] == "none.pt"
