@@ -1,0 +1,161 @@
+"""Hostile and broken files: each gets its code and a message that names record, tensor or offset.
+
+Never a crash, a hang, an internal error, or more memory than a file of its size can need.
+"""
+
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import make_hostile  # pylint: disable=wrong-import-position
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("MLC", ROOT / "build/release/bin/mlc")).resolve()
+SECONDS = 10
+ADDRESS_SPACE = 2 << 30
+SANITIZED = b"__asan_init" in BINARY.read_bytes() if BINARY.exists() else False
+
+
+def limits():
+    # The address sanitizer reserves terabytes of addresses.
+    if not SANITIZED:
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+
+
+def load(path, *flags):
+    done = subprocess.run([BINARY, "load", str(path), *flags], capture_output=True, timeout=SECONDS * (6 if SANITIZED else 1),
+                          preexec_fn=limits, stdin=subprocess.DEVNULL, check=False)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+CASES = make_hostile.all_cases()
+
+
+@pytest.mark.parametrize("case", [case for _, case in CASES], ids=[label for label, _ in CASES])
+def test_checklist(case, tmp_path):
+    path = tmp_path / "file.pt"
+    make_hostile.build(case, path)
+    code, out, err = load(path, *case.arguments)
+    assert code == case.code, err
+    assert re.search(case.pattern, err, re.S), err
+    if case.code != 0:
+        assert out == b""
+        assert err.splitlines()[-1].startswith(("mlc: error: ", "hint: ")), err
+        assert str(tmp_path) in err, "the message does not name the file"
+
+
+def test_every_item_has_a_function():
+    numbers = [int(name[5:7]) for name in make_hostile.ITEMS]
+    assert numbers == list(range(1, 41))
+
+
+def test_the_same_bytes_every_time():
+    again = make_hostile.all_cases()
+    for (_, a), (_, b) in zip(CASES, again, strict=True):
+        assert callable(a.content) or a.content == b.content
+
+
+# --- damage to good files
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory):
+    """One file of each common format, 3 to 12 KB."""
+    folder = tmp_path_factory.mktemp("good")
+    torch.manual_seed(0)
+    tensors = {f"layer{i}.weight": torch.randn(10 + i, 16) for i in range(4)}
+    torch.save(tensors, folder / "zip.pt")
+    torch.save(tensors, folder / "legacy.pt", _use_new_zipfile_serialization=False)
+    from safetensors.torch import save_file  # pylint: disable=import-outside-toplevel
+    save_file(tensors, folder / "tensors.safetensors")
+    return folder
+
+
+FORMATS = ["zip.pt", "legacy.pt", "tensors.safetensors"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_truncated_downloads(good, tmp_path, name):
+    whole = (good / name).read_bytes()
+    path = tmp_path / name
+    lengths = {1, 2, 3, 4, 7, 8, 9, 15, 16, 30, 31, 64, 100, 511, 512, 513, *range(128, len(whole), 397),
+               *(len(whole) - n for n in (1, 2, 21, 22, 23, 42, 43, 97, 98, 99, 200))}
+    for length in sorted(lengths):
+        path.write_bytes(whole[:length])
+        code, out, err = load(path)
+        assert code in (3, 4), (length, code, err)
+        assert out == b"" and str(path) in err, (length, err)
+        if length > 1000 and name != "legacy.pt":
+            assert code == 3
+    path.write_bytes(whole[: len(whole) // 2])
+    assert re.search("truncated|broken off|ends|bytes", load(path)[2])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_flipped_bytes_never_crash(good, tmp_path, name):
+    """One byte changed, in every region: an answer or an error, nothing else."""
+    whole = bytearray((good / name).read_bytes())
+    path = tmp_path / name
+    # Metadata lies at both ends; between them every 61st byte is enough.
+    dense = 700
+    places = [*range(0, min(dense, len(whole)), 5), *range(dense, max(dense, len(whole) - dense), 97),
+              *range(max(dense, len(whole) - dense), len(whole), 5)]
+    for place in places:
+        whole[place] ^= 0x41
+        path.write_bytes(whole)
+        whole[place] ^= 0x41
+        code, _, err = load(path, "--check", "crc")
+        assert code in (0, 1, 3, 4), (place, code, err)
+        assert "internal" not in err
+
+
+def test_flipped_tensor_bytes_are_found(good, tmp_path):
+    whole = bytearray((good / "zip.pt").read_bytes())
+    path = tmp_path / "flipped.pt"
+    import zipfile  # pylint: disable=import-outside-toplevel
+    with zipfile.ZipFile(good / "zip.pt") as archive:
+        for record in archive.infolist():
+            if "/data/" not in record.filename:
+                continue
+            name, extra = whole[record.header_offset + 26: record.header_offset + 30: 2]
+            begin = record.header_offset + 30 + int.from_bytes(whole[record.header_offset + 26: record.header_offset + 28], "little") \
+                + int.from_bytes(whole[record.header_offset + 28: record.header_offset + 30], "little")
+            for place in (begin, begin + record.file_size // 2, begin + record.file_size - 1):
+                whole[place] ^= 1
+                path.write_bytes(whole)
+                whole[place] ^= 1
+                assert load(path)[0] == 0  # listing reads no tensor
+                code, out, err = load(path, "--check", "crc")
+                assert code == 3
+                assert record.filename.split("/", 1)[1] in (out.decode() + err)
+
+
+def test_a_file_that_shrinks(good, tmp_path):
+    """Not a crash either: it is read again for the checksum when it has become shorter."""
+    path = tmp_path / "sparse.pt"
+    path.write_bytes((good / "zip.pt").read_bytes())
+    with open(path, "r+b") as file:
+        file.truncate(os.path.getsize(path) // 2)
+    assert load(path, "--check", "crc")[0] == 3
+
+
+def test_a_conversion_of_an_expanded_giant_is_refused(tmp_path):
+    """Four bytes that claim to be 4 TB: listed, never written out."""
+    case = next(case for label, case in CASES if label == "32_expanded-listed")
+    path = tmp_path / "giant.pt"
+    make_hostile.build(case, path)
+    if subprocess.run([BINARY, "save", "--help"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("save is not there")
+    for arguments in (["-o", tmp_path / "giant.safetensors"], ["--dtype", "fp16", "-o", tmp_path / "giant2.pt"]):
+        done = subprocess.run([BINARY, "save", path, *arguments], capture_output=True, timeout=SECONDS, check=False,
+                              preexec_fn=limits)
+        assert done.returncode == 4, done.stderr
+        assert b"1,099,511,627,776 elements" in done.stderr
+        assert os.listdir(tmp_path) == ["giant.pt"]
