@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""What people do today, one job a process: peers.py JOB FILE [OUTPUT]. Imports count, as they do for people."""
+
+import sys
+
+
+def import_torch():
+    import torch  # noqa: F401
+
+
+def list_torch(path):
+    import torch
+
+    loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    for key, tensor in loaded.get("model_state_dict", loaded).items():
+        print(key, tensor.dtype, tuple(tensor.shape))
+
+
+def list_safetensors(path):
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        for key in file.keys():
+            part = file.get_slice(key)
+            print(key, part.get_dtype(), part.get_shape())
+
+
+def strip_torch(path, output):
+    import torch
+
+    loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    state = loaded["model_state_dict"]
+    loaded["model_state_dict"] = {key.removeprefix("module."): state[key] for key in state}
+    torch.save(loaded, output)
+
+
+def to_safetensors(path, output):
+    import torch
+    from safetensors.torch import save_file
+
+    loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    state = loaded.get("model_state_dict", loaded)
+    save_file({key: tensor.contiguous() for key, tensor in state.items()}, output)
+
+
+def testzip(path):
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        sys.exit(archive.testzip())
+
+
+if __name__ == "__main__":
+    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip]
+    {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])
