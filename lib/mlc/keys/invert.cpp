@@ -98,7 +98,12 @@ Status check(const Plan& plan) {
                       "--emit-inverse needs a checkpoint here, not --only-names");
     if (item.op == Op::keep) continue;
     bool is_text = is_utf8(item.name);
-    for (const uint32_t source : item.sources) is_text = is_text && is_utf8(plan.names[source]);
+    for (const uint32_t source : item.sources) {
+      if (plan.names[source].empty())
+        return conflict(printable(item.name) +
+                        " was a tensor with an empty name, which no rule can give back");
+      is_text = is_text && is_utf8(plan.names[source]);
+    }
     if (!is_text)
       return unsupported("the name " + quoted(item.name) +
                          " or what it comes from is not UTF-8, which a YAML file cannot hold");

@@ -144,6 +144,12 @@ TEST_CASE("what is lost cannot be inverted") {
   CHECK(bytes.error().kind() == ErrorKind::unsupported);
 }
 
+TEST_CASE("a renamed tensor without a name cannot be inverted") {
+  auto unnamed = invert(planned(names({"", "a"}), rule_file("  - {regex: '^$', to: w}\n")));
+  REQUIRE_FALSE(unnamed.ok());
+  CHECK(message_of(unnamed) == "w was a tensor with an empty name, which no rule can give back");
+}
+
 TEST_CASE("an inverse of many splits is not slow") {
   Keys keys({});
   for (int i = 0; i < 3000; ++i) keys.entries.push_back({"l." + std::to_string(i) + ".qkv", {3}});

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Writes what each fuzzer starts from: make_seeds.py FOLDER makes FOLDER/<target>/<file>.
+
+Real files (tests/golden, examples) and the generated broken ones of tests/hostile, taken apart to what the
+target reads. Inputs that once failed are committed beside this script, in corpus/<target>/.
+"""
+
+import io
+import pathlib
+import struct
+import sys
+import zipfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+LARGEST = 20_000  # bytes: what is larger makes a fuzzer slow
+
+sys.path.insert(0, str(ROOT / "tests" / "hostile"))
+import make_hostile  # noqa: E402  pylint: disable=wrong-import-position
+
+RULES = {
+    "regex": b"/^layer(\\d+)\\./blocks.$1./\0layer1.weight\nlayer2.bias",
+    "map": b"head.=classifier.\0head.weight\nhead.bias",
+    "prefix": b"version: 1\nrules:\n  - {prefix: 'a.', to: 'b.'}\n\0a.weight\na.bias\nc",
+    "split": b"version: 1\nrules:\n  - {suffix: qkv, split: {dim: 0, parts: 3, to: [q, k, v]}}\n\0a.qkv\nb",
+    "concat": b"version: 1\nrules:\n  - {match: ['(.*)q', '(.*)k'], concat: {dim: 0, to: '$1qk'}}\n\0a.q\na.k",
+    "transpose": b"version: 1\nrules:\n  - {glob: '*.weight', transpose: [1, 0]}\n\0a.weight\nb.weight",
+    "prefixes": b"\0module._orig_mod.a.weight\nmodule._orig_mod.a.bias",
+}
+
+
+def files():
+    """(name, content) of whole checkpoints, good and broken."""
+    for path in sorted((ROOT / "tests" / "golden").rglob("*")):
+        if path.is_file() and path.suffix not in (".md", ".json"):
+            yield path.name, path.read_bytes()
+    for label, case in make_hostile.all_cases():
+        if isinstance(case.content, bytes):
+            yield label, case.content
+
+
+def zip_records(content):
+    """(name, content) of the records of a zip, none where it is no zip or a broken one."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+    except Exception:  # pylint: disable=broad-exception-caught
+        return []  # broken on purpose, in any way
+
+
+def npy_files():
+    """Headers of each version and order, without numpy."""
+    for version, length in ((1, "<H"), (2, "<I")):
+        for dtype in ("<f4", ">f8", "|b1", "<c8", "<i8"):
+            for order in (False, True):
+                text = f"{{'descr': '{dtype}', 'fortran_order': {order}, 'shape': (2, 3), }}\n".encode()
+                head = b"\x93NUMPY" + bytes([version, 0]) + struct.pack(length, len(text)) + text
+                yield f"{version}-{dtype[1:]}-{order}", head + bytes(6 * int(dtype[2:]))
+
+
+def seeds():
+    """(target, name, content) of every seed."""
+    for name, content in files():
+        yield "checkpoint", name, content
+        if content[:2] == b"PK":
+            yield "zip", name, content
+        for record, inner in zip_records(content):
+            if record.endswith(".pkl"):
+                yield "pickle", f"{name}-{record}", inner
+            if record.endswith(".json"):
+                yield "pt2", f"{name}-{record}", inner
+        if content[8:9] == b"{":
+            yield "safetensors", name, content[8:8 + struct.unpack_from("<Q", content)[0] % LARGEST]
+    yield from (("npy", name, content) for name, content in npy_files())
+    yield from (("rules", name, content) for name, content in RULES.items())
+    for path in sorted((*ROOT.glob("schemas/examples/*.yaml"), *ROOT.glob("examples/*/*.yaml"))):
+        yield "yaml", path.name, path.read_bytes()
+        yield "rules", path.name, path.read_bytes()
+
+
+def main(folder):
+    for target, name, content in seeds():
+        if len(content) > LARGEST:
+            continue
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        (folder / target / name.replace("/", "-")).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
