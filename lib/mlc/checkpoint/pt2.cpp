@@ -153,7 +153,8 @@ class Pt2Reader {
  private:
   Status read_program(std::string_view record);
   Status read_schema_version(JsonScanner& json);
-  Status read_model(std::string_view name, NodeId dict);
+  Result<NodeId> read_model(std::string_view name);
+  NodeId join(NodeId weights, NodeId constants);
   Status read_group(const std::string& folder, const std::string& config, NodeId dict);
   Status read_config(const std::string& record, const std::string& folder, NodeId dict);
   Result<NodeId> read_payload(const std::string& folder, const Payload& payload);
@@ -182,13 +183,15 @@ Status Pt2Reader::run() {
   if (models.empty())
     return corrupt("the archive has no models/*.json: it holds no exported model");
   MLC_CHECK(read_program("models/" + std::string(models[0]) + ".json"));
+  if (models.size() == 1) {
+    MLC_TRY(checkpoint_.root, read_model(models[0]));
+    return {};
+  }
   checkpoint_.root = checkpoint_.graph.add_dict();
-  if (models.size() == 1) return read_model(models[0], checkpoint_.root);
   for (const std::string_view name : models) {
-    const NodeId dict = checkpoint_.graph.add_dict();
+    MLC_TRY_CTX(const NodeId model, read_model(name), "model " + quoted(name));
     const NodeId key = checkpoint_.graph.add_text(name);
-    checkpoint_.graph.dict(checkpoint_.root).emplace_back(key, dict);
-    MLC_CHECK_CTX(read_model(name, dict), "model " + quoted(name));
+    checkpoint_.graph.dict(checkpoint_.root).emplace_back(key, model);
   }
   return {};
 }
@@ -235,17 +238,31 @@ Status Pt2Reader::read_schema_version(JsonScanner& json) {
   return {};  // the caller sees what went wrong
 }
 
-Status Pt2Reader::read_model(std::string_view name, NodeId dict) {
+Result<NodeId> Pt2Reader::read_model(std::string_view name) {
   const std::string model(name);
-  MLC_CHECK(read_group("data/weights/", model + "_weights_config.json", dict));
+  const NodeId weights = checkpoint_.graph.add_dict();
+  MLC_CHECK(read_group("data/weights/", model + "_weights_config.json", weights));
   if (const ZipEntry* entry = zip_.record("data/weights/" + model + ".pt")) {
-    MLC_CHECK(merge(*entry, dict));
+    MLC_CHECK(merge(*entry, weights));
   }
-  MLC_CHECK(read_group("data/constants/", model + "_constants_config.json", dict));
+  const NodeId constants = checkpoint_.graph.add_dict();
+  MLC_CHECK(read_group("data/constants/", model + "_constants_config.json", constants));
   if (const ZipEntry* entry = zip_.record("data/constants/" + model + ".pt")) {
-    MLC_CHECK(merge(*entry, dict));
+    MLC_CHECK(merge(*entry, constants));
   }
-  return {};
+  return join(weights, constants);
+}
+
+// Constants (tensors of the graph, non-persistent buffers) are no part of a model's state_dict, so
+// they stand beside it; without any the state_dict stands alone.
+NodeId Pt2Reader::join(NodeId weights, NodeId constants) {
+  if (checkpoint_.graph.dict(constants).empty()) return weights;
+  const NodeId both = checkpoint_.graph.add_dict();
+  const NodeId weights_key = checkpoint_.graph.add_text("state_dict");
+  const NodeId constants_key = checkpoint_.graph.add_text(kPt2Constants);
+  checkpoint_.graph.dict(both).emplace_back(weights_key, weights);
+  checkpoint_.graph.dict(both).emplace_back(constants_key, constants);
+  return both;
 }
 
 Status Pt2Reader::read_group(const std::string& folder, const std::string& config, NodeId dict) {
@@ -387,15 +404,14 @@ Status Pt2Reader::merge(const ZipEntry& entry, NodeId dict) {
 
 Status Pt2Reader::run_old() {
   MLC_CHECK(read_program("serialized_exported_program.json"));
-  checkpoint_.root = checkpoint_.graph.add_dict();
-  for (const std::string_view name : {"serialized_state_dict.pt", "serialized_constants.pt"}) {
-    const ZipEntry* entry = zip_.record(name);
-    if (entry == nullptr) {
-      if (name == "serialized_constants.pt") continue;  // PyTorch before 2.2
-      return corrupt("the archive has no " + std::string(name));
-    }
-    if (entry->size > 0) MLC_CHECK(merge(*entry, checkpoint_.root));
-  }
+  const ZipEntry* entry = zip_.record("serialized_state_dict.pt");
+  if (entry == nullptr) return corrupt("the archive has no serialized_state_dict.pt");
+  const NodeId weights = checkpoint_.graph.add_dict();
+  if (entry->size > 0) MLC_CHECK(merge(*entry, weights));
+  const NodeId constants = checkpoint_.graph.add_dict();
+  entry = zip_.record("serialized_constants.pt");  // not before PyTorch 2.2
+  if (entry != nullptr && entry->size > 0) MLC_CHECK(merge(*entry, constants));
+  checkpoint_.root = join(weights, constants);
   MLC_TRY(checkpoint_.metadata_yaml, extra_metadata(zip_));
   return {};
 }

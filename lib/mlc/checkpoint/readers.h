@@ -21,7 +21,9 @@ Status read_torch_legacy(Checkpoint& checkpoint);
 Status read_torch_tar(Checkpoint& checkpoint);
 // torchscript.cpp: archives[0] is open and has constants.pkl.
 Status read_torchscript(Checkpoint& checkpoint);
-// pt2.cpp: archives[0] is open.
+// pt2.cpp: archives[0] is open. The root is the state_dict, or, where the archive has constants too
+// (tensors of the graph, non-persistent buffers), a mapping of both under their names.
+inline constexpr std::string_view kPt2Constants = "constants";
 Status read_pt2(Checkpoint& checkpoint);
 // safetensors.cpp
 Status read_safetensors(Checkpoint& checkpoint);

@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/module_pickle.h"
+#include "mlc/checkpoint/readers.h"
 
 #include <algorithm>
 #include <array>
@@ -83,8 +84,9 @@ class Search {
       if (!candidate.entries.empty()) found_.push_back(std::move(candidate));
       const std::vector<Entry> copy = *entries;  // recovering modules adds to the graph
       for (const auto& [key, value] : copy) {
-        const bool enter = graph.is(key, NodeKind::text) && is_model_key(graph.text(key));
-        if (enter) MLC_CHECK(visit(value, joined(path, graph.text(key)), depth + 1));
+        if (graph.is(key, NodeKind::text) && may_hold_models(graph.text(key))) {
+          MLC_CHECK(visit(value, joined(path, graph.text(key)), depth + 1));
+        }
       }
       return {};
     }
@@ -95,6 +97,10 @@ class Search {
       MLC_CHECK(visit(copy[i], joined(path, std::to_string(i)), depth + 1));
     }
     return {};
+  }
+
+  bool may_hold_models(std::string_view key) const {
+    return is_model_key(key) && !(checkpoint_.format == Format::pt2 && key == kPt2Constants);
   }
 
   Status add_module(NodeId node, const std::string& path) {
@@ -240,8 +246,8 @@ Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint) {
   return Search(checkpoint).run();
 }
 
-Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all,
-                                           std::string_view path) {
+Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, std::string_view path,
+                                           std::string_view option) {
   if (!path.empty()) {
     const std::string_view wanted = path == "." ? "" : path;
     for (const StateDict& one : all) {
@@ -250,7 +256,7 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all,
     const std::vector<std::string> paths = paths_of(all);
     std::string message = "there is no state_dict at " + quoted(path);
     if (const auto near = nearest(path, paths)) {
-      return usage_error(message, "did you mean --key " + *near);
+      return usage_error(message, "did you mean " + std::string(option) + " " + *near);
     }
     if (paths.empty()) return usage_error(message);
     return usage_error(message, "state_dicts here: " + join_list(paths));
@@ -266,7 +272,8 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all,
                     plural(one.entries.size(), "tensor") + ")");
   }
   return usage_error("holds " + std::to_string(all.size()) + " state_dicts: " + join_list(lines),
-                     "choose one with --key, for example --key " + paths_of(all)[0]);
+                     "choose one with " + std::string(option) + ", for example " +
+                         std::string(option) + " " + paths_of(all)[0]);
 }
 
 std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector<StateDict>& all) {

@@ -40,9 +40,9 @@ StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string
 
 /// The one to work on: at PATH if given (dotted; list items by number; "." is the root), else the
 /// only one. Errors: not_found naming the nearest path; usage listing the candidates if there are
-/// several, with a hint naming --key.
-Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all,
-                                           std::string_view path);
+/// several, with a hint naming OPTION.
+Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, std::string_view path,
+                                           std::string_view option = "--key");
 
 /// Puts every recovered state_dict in place of its module, so that what is written needs no
 /// classes. Returns the paths that changed.

@@ -94,6 +94,19 @@ TEST_CASE("script objects are left out with a warning") {
         std::vector<std::string>{"constant \"custom_obj_0\" is no tensor and is left out"});
 }
 
+TEST_CASE("constants stand beside the state_dict, not in it") {
+  Records more = {{"data/constants/tensor_0", floats(4).substr(8)},
+                  {"data/constants/model_constants_config.json",
+                   R"({"config":{"grid":)" + payload("tensor_0", kTwo, kOne) + "}}"}};
+  auto checkpoint = open_zip("m", archive(R"("w":)" + payload("weight_0", kTwo, kOne), more));
+  const auto found = find_state_dicts(*checkpoint);
+  REQUIRE(found.ok());
+  REQUIRE(found->size() == 1);
+  CHECK(found->at(0).path == "state_dict");
+  CHECK(found->at(0).entries.size() == 1);
+  CHECK(all_tensors(*checkpoint, checkpoint->root).size() == 2);
+}
+
 TEST_CASE("damaged descriptions are named") {
   struct Row {
     std::string weights;
