@@ -80,14 +80,23 @@ Status read_npz(Checkpoint& checkpoint) {
   for (const std::string& warning : zip.warnings()) checkpoint.warnings.push_back(warning);
   checkpoint.origin.writer = "NumPy";
   checkpoint.root = checkpoint.graph.add_dict();
+  Status first_left_out;
   for (const ZipEntry& entry : zip.entries()) {
     std::string_view name = entry.name;
     if (name.ends_with(kSuffix)) name.remove_suffix(kSuffix.size());
-    if (Status read = read_entry(checkpoint, entry, name); !read.ok()) {
-      return std::move(read).error().during("array " + quoted(name));
+    Status read = read_entry(checkpoint, entry, name);
+    if (!read.ok() && read.error().kind() == ErrorKind::unsupported) {
+      // np.savez takes anything: strings and pickled objects lie beside the arrays that are meant.
+      checkpoint.warnings.push_back("array " + quoted(name) +
+                                    " is left out: " + read.error().message());
+      if (first_left_out.ok()) {
+        first_left_out = std::move(read).error().during("array " + quoted(name));
+      }
+      continue;
     }
+    if (!read.ok()) return std::move(read).error().during("array " + quoted(name));
   }
-  return {};
+  return checkpoint.graph.dict(checkpoint.root).empty() ? std::move(first_left_out) : Status();
 }
 
 Status read_npy(Checkpoint& checkpoint) {

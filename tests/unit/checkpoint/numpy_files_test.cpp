@@ -23,10 +23,17 @@ TEST_CASE("arrays that lie are named") {
   CHECK(error_of(npy("<i4", "(2,)", "abcd")).find("needs 8 bytes, 4 are there") !=
         std::string::npos);
   CHECK(error_of(npy("|O", "(2,)", "abcd")).find("unsupported") == 0);
-  const std::string error = error_of_zip(
-      "", {{"good.npy", npy("<i2", "(2,)", "abcd")}, {"bad.npy", npy("|O", "(1,)", "x")}});
+  const std::string error = error_of_zip("", {{"bad.npy", npy("|O", "(1,)", "x")}});
   CHECK(error.find("unsupported: array \"bad\"") == 0);
   CHECK(error_of_zip("", {{"bad.npy", "junk"}}).find("array \"bad\"") != std::string::npos);
+}
+
+TEST_CASE("a pickled array beside good ones is left out with a warning") {
+  const auto checkpoint =
+      open_zip("", {{"good.npy", npy("<i2", "(2,)", "abcd")}, {"bad.npy", npy("|O", "(1,)", "x")}});
+  CHECK(all_tensors(*checkpoint, checkpoint->root).size() == 1);
+  REQUIRE(checkpoint->warnings.size() == 1);
+  CHECK(checkpoint->warnings[0].find("array \"bad\" is left out: ") == 0);
 }
 
 TEST_CASE("bytes behind an array are a warning") {
