@@ -67,9 +67,33 @@ std::string shard_name(const Names& names, size_t index, size_t count) {
   return std::string(names.stem).append(numbers.data()).append(names.extension);
 }
 
-Status make_folder(const std::string& folder) {
-  if (mkdir(folder.c_str(), 0777) == 0 || errno == EEXIST) return {};
-  return write_failed("cannot make the folder", errno).in_file(folder);
+/// The folder of the shards; one that was made here goes away again unless keep() is called.
+class OutputFolder {
+ public:
+  explicit OutputFolder(const std::string& path) : path_(path) {}
+  ~OutputFolder() {
+    if (made_) ::rmdir(path_.c_str());
+  }
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
+
+  Status make() {
+    made_ = mkdir(path_.c_str(), 0777) == 0;
+    if (made_ || errno == EEXIST) return {};
+    return write_failed("cannot make the folder", errno).in_file(path_);
+  }
+  void keep() { made_ = false; }
+
+ private:
+  const std::string& path_;
+  bool made_ = false;
+};
+
+Result<uint64_t> size_of(OutputFile& out) {
+  MLC_CHECK(out.flush());
+  struct stat st {};
+  if (fstat(out.fd(), &st) != 0) return write_failed("cannot look at", errno).in_file(out.path());
+  return static_cast<uint64_t>(st.st_size);
 }
 
 bool is_there(const std::string& path) {
@@ -86,7 +110,8 @@ class ShardWriter {
   Result<ShardSummary> run(const std::vector<NamedTensor>& tensors) {
     const Layout layout = lay_out(checkpoint_, tensors, options_.max_shard_bytes);
     const size_t count = std::max<size_t>(1, layout.shards.size());
-    MLC_CHECK(make_folder(folder_));
+    OutputFolder folder(folder_);
+    MLC_CHECK(folder.make());
     const Names names = names_for(options_.format);
     MLC_CHECK(open_outputs(names, count));
     for (size_t i = 0; i < count; ++i) {
@@ -94,7 +119,12 @@ class ShardWriter {
       MLC_CHECK_CTX(write(shard, summary_.files[i], outputs_[i]), summary_.files[i]);
     }
     if (count > 1) MLC_CHECK(outputs_.back().write(index(layout.total)));
+    for (OutputFile& out : outputs_) {
+      MLC_TRY(const uint64_t size, size_of(out));
+      summary_.file_bytes += size;
+    }
     MLC_CHECK(publish());
+    folder.keep();
     if (is_there(other_layout_)) {
       reporter_.warn("removed " + printable(other_layout_) +
                      ", which readers would prefer to the new files or mix with them");

@@ -28,6 +28,7 @@ struct ShardOptions {
 struct ShardSummary {
   uint64_t tensors = 0;
   uint64_t bytes = 0;              // total_size of the index
+  uint64_t file_bytes = 0;         // of all files, the index included
   std::vector<std::string> files;  // names in the folder, the index last
 };
 
