@@ -25,7 +25,10 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--tree", options.load.tree, "the values around the tensors too, as a tree");
   set.flag("--globals", options.load.globals,
            "the Python names in the pickle, and whether weights_only=True accepts them");
-  set.flag("--stats", options.load.stats, "min, max, mean, std, zeros and NaN/Inf of each tensor");
+  set.flag(
+      "--stats", options.load.stats,
+      "min, max, mean, std, zeros and NaN/Inf of each tensor; mean and std of the finite values, "
+      "of complex ones the magnitudes");
   set.flag("--summary", options.load.summary_only, "without the table of tensors");
   set.list("--map-location", options.load.map_location, "DEVICE",
            "show devices as torch.load's map_location would place them: cpu, or cuda:0=cpu");
@@ -33,7 +36,10 @@ void setup(OptionSet& set, Options& options) {
   set.choice("--check", options.load.check, kChecks,
              "crc compares every record with its CRC-32; sha256 hashes file and tensors");
   set.file("--expect", options.load.expect, "FILE",
-           "compare keys and shapes with another checkpoint or a manifest");
+           "compare keys and shapes with another checkpoint or a manifest: what `mlc load --json` "
+           "prints, or JSON {\"fc.weight\": [10, 256], ...}");
+  set.text("--expect-key", options.load.expect_key, "PATH",
+           "the state_dict inside that FILE, where it differs from --key");
   set.flag("--strict", options.load.strict, "missing and unexpected keys count (the default)");
   set.flag("--no-strict", options.load.no_strict, "only mismatched shapes count");
   set.list("--ignore-missing", options.load.ignore_missing, "RE",
@@ -43,6 +49,15 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--require-safe", options.load.require_safe,
            "exit with 1 if weights_only=True would refuse the file");
   add_batch_options(set, options.batch);
+  set.check([&load = options.load]() -> Status {
+    if (load.strict && load.no_strict) {
+      return usage_error("--strict and --no-strict contradict each other");
+    }
+    if (!load.expect_key.empty() && load.expect.empty()) {
+      return usage_error("--expect-key means nothing without --expect");
+    }
+    return {};
+  });
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {

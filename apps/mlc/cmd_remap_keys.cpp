@@ -75,12 +75,10 @@ Result<RuleSet> read_rules(const Options& options) {
   return rules;
 }
 
-MetaValue::Map provenance_of(const Options& options) {
-  MetaValue::Map out;
-  if (!options.rules_file.empty()) out.emplace_back("rules", options.rules_file);
-  for (const OrderedValue& form : options.short_forms) {
-    out.emplace_back(form.option.substr(2), form.value);
-  }
+ProvenanceOptions provenance_of(const Options& options) {
+  ProvenanceOptions out;
+  out.text("key", options.key).text("rules", options.rules_file);
+  for (const OrderedValue& form : options.short_forms) out.add(form.option.substr(2), form.value);
   return out;
 }
 

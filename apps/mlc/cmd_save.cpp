@@ -1,5 +1,6 @@
 #include "cli/batch.h"
 #include "cli/json_writer.h"
+#include "cli/provenance_options.h"
 #include "cli/save_steps.h"
 #include "cli/table.h"
 #include "command.h"
@@ -26,6 +27,7 @@ struct Options {
   std::string format;
   std::string dtype;
   std::string from;
+  std::string from_key;
   bool merge = false;
   bool weights_only = false;
   bool safe = false;
@@ -73,6 +75,8 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--merge", options.merge, "join the tensors of all inputs in one output");
   set.file("--from", options.from, "FILE",
            "take every tensor that FILE has under the same name and shape");
+  set.text("--from-key", options.from_key, "PATH",
+           "the state_dict inside that FILE, where it differs from --key");
   set.group("Metadata");
   set.list("--meta", options.meta, "FILE", "merge the metadata in this YAML file; repeatable");
   set.list("--set", options.set, "PATH=YAML", "set one value of the metadata; repeatable");
@@ -81,6 +85,9 @@ void setup(OptionSet& set, Options& options) {
   add_select_options(set, options.select);
   add_writing_options(set, options.writing);
   set.check([&options]() -> Status {
+    if (!options.from_key.empty() && options.from.empty()) {
+      return usage_error("--from-key means nothing without --from");
+    }
     if (options.writing.in_place && options.max_shard_size > 0) {
       return usage_error("--in-place and --max-shard-size contradict each other");
     }
@@ -124,6 +131,7 @@ class Job {
   Status choose();
   Status change();
   Result<std::optional<std::string>> metadata();
+  ProvenanceOptions provenance() const;
   Status write(const std::optional<std::string>& yaml);
   Status write_shards(const std::optional<std::string>& yaml);
   void plan();
@@ -193,7 +201,8 @@ Status Job::change() {
     }
   }
   if (!options_.from.empty()) {
-    MLC_TRY(migration_, take_from(checkpoint, *state_dict_, options_.from, casts_, task_.reporter));
+    MLC_TRY(migration_, take_from(checkpoint, *state_dict_, options_.from, options_.from_key,
+                                  casts_, task_.reporter));
     if (!migration_->mismatched.empty()) {
       task_.reporter.warn("kept as they were, of another shape in " + printable(options_.from) +
                           ": " + join_list(migration_->mismatched));
@@ -234,14 +243,25 @@ Result<std::optional<std::string>> Job::metadata() {
     }
     MLC_CHECK_CTX(metadata->set(text.substr(0, equals), text.substr(equals + 1)), "--set");
   }
-  MetaValue::Map provenance;
-  if (!options_.dtype.empty()) provenance.emplace_back("dtype", options_.dtype);
-  if (!options_.from.empty()) provenance.emplace_back("from", options_.from);
   std::string hash;
   if (options_.hash_input) {
     MLC_TRY(hash, sha256_file(*input_.checkpoint->files[0], task_.reporter));
   }
-  return with_provenance(std::move(metadata), "save", std::move(provenance), std::move(hash));
+  return with_provenance(std::move(metadata), "save", provenance(), std::move(hash));
+}
+
+ProvenanceOptions Job::provenance() const {
+  const SelectOptions& select = options_.select;
+  ProvenanceOptions out;
+  out.text("key", select.key).list("include", select.include).list("exclude", select.exclude);
+  out.list("include-regex", select.include_regex).list("exclude-regex", select.exclude_regex);
+  out.text("dtype", options_.dtype).flag("weights-only", options_.weights_only);
+  out.flag("safe", options_.safe).flag("compact-views", options_.compact);
+  out.text("from", options_.from).text("from-key", options_.from_key);
+  if (options_.merge) {
+    for (size_t i = 1; i < options_.inputs.size(); ++i) out.add("merge", options_.inputs[i]);
+  }
+  return out;
 }
 
 Status Job::write_shards(const std::optional<std::string>& yaml) {
@@ -256,7 +276,7 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
                                                     task_.output, shards, task_.reporter));
   report_.tensors = summary.tensors;
   report_.bytes = summary.bytes;
-  report_.file_size = summary.bytes;
+  report_.file_size = summary.file_bytes;
   shards_ = summary.files.size();
   return {};
 }

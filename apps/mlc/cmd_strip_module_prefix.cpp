@@ -41,8 +41,10 @@ Result<ExitCode> run(const Options& options, Context& context) {
   prefix.max_depth = static_cast<int>(options.max_depth);
   if (!prefix.add.empty() && !prefix.add.ends_with('.')) prefix.add += '.';
   return run_files(context, files, options.writing.batch, [&](FileTask& task) {
-    MetaValue::Map provenance;
-    if (!prefix.add.empty()) provenance.emplace_back("add", prefix.add);
+    ProvenanceOptions provenance;
+    provenance.text("key", options.key).list("prefix", prefix.prefixes).text("add", prefix.add);
+    provenance.flag("anywhere", prefix.anywhere).flag("partial", prefix.partial);
+    if (options.max_depth >= 0) provenance.add("max-depth", options.max_depth);
     const KeyEdit edit{
         .verb = "strip-module-prefix",
         .key = options.key,

@@ -151,7 +151,7 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
   MLC_TRY(const ShardSummary summary,
           write_sharded(checkpoint, named_tensors(*targets_[0].state_dict), task_.output, shards,
                         task_.reporter));
-  file_size_ = summary.bytes;
+  file_size_ = summary.file_bytes;
   return {};
 }
 
@@ -206,6 +206,11 @@ Status Job::write(bool names_only) {
       break;
     default:
       break;
+  }
+  if (targets_.size() > 1 && format == OutputFormat::safetensors) {
+    return usage_error("a safetensors file holds one state_dict, --key '*' chose " +
+                           std::to_string(targets_.size()),
+                       "choose one, or write a .pt");
   }
   if (names_only && format == OutputFormat::torch_zip) return write_names();
   replace_modules(input_, task_.reporter);

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "cli/batch.h"
+#include "cli/provenance_options.h"
 #include "cli/shared_options.h"
 #include "mlc/keys/plan.h"
-#include "mlc/metadata/meta_value.h"
 
 #include <functional>
 #include <span>
@@ -18,7 +18,7 @@ struct KeyEdit {
   std::string key;   // --key; "*" means every state_dict of the file
   const WritingOptions& writing;
   std::function<Result<Plan>(std::span<const KeyInfo>)> make_plan;
-  MetaValue::Map provenance;    // options for the metadata's provenance
+  ProvenanceOptions provenance;
   bool require_change = false;  // exit code 1 if nothing changes
   bool skip_unchanged = false;  // write no output if nothing changes
   unsigned threads = 1;

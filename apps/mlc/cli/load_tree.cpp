@@ -8,6 +8,7 @@
 #include "mlc/metadata/provenance.h"
 #include "mlc/pickle/render.h"
 
+#include <filesystem>
 #include <unordered_set>
 
 namespace mlc::cli {
@@ -131,21 +132,37 @@ Status parallel_hash(const Checkpoint& checkpoint, const std::vector<NamedTensor
   });
 }
 
-Result<std::vector<ExpectedTensor>> read_expected(const std::string& path, Reporter& reporter) {
+namespace {
+
+/// A JSON object that is no shard index.
+Result<bool> is_manifest(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return false;  // a DCP folder
   MLC_TRY(const auto file, InputFile::open(path));
   MLC_TRY(const std::string head, file->read_string(0, std::min<uint64_t>(file->size(), 64)));
-  const bool index = head.find("weight_map") != std::string::npos || path.ends_with(".index.json");
-  if (trim(head).starts_with('{') && !index) {
-    if (file->size() > kMaxManifestBytes)
-      return unsupported("a manifest above 256 MB").in_file(path);
-    MLC_TRY(const std::string text, file->read_string(0, file->size()));
-    auto manifest = parse_manifest(text);
-    if (!manifest.ok()) return std::move(manifest).error().in_file(path);
-    return manifest;
+  return trim(head).starts_with('{') && head.find("weight_map") == std::string::npos &&
+         !path.ends_with(".index.json");
+}
+
+}  // namespace
+
+Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
+                                                  const std::string& own_key,
+                                                  const std::string& key, Reporter& reporter) {
+  MLC_TRY(const bool manifest, is_manifest(path));
+  if (!manifest) {
+    MLC_TRY(Input input, open_input(path, reporter));
+    MLC_TRY(const StateDict* chosen, choose_other_state_dict(input, own_key, key, "--expect-key"));
+    return expected_tensors(*input.checkpoint, named_tensors(*chosen));
   }
-  MLC_TRY(Input input, open_input(path, reporter));
-  MLC_TRY(const StateDict* chosen, choose_state_dict(input, ""));
-  return expected_tensors(*input.checkpoint, named_tensors(*chosen));
+  if (!key.empty())
+    return usage_error("--expect-key needs a checkpoint, not a manifest").in_file(path);
+  MLC_TRY(const auto file, InputFile::open(path));
+  if (file->size() > kMaxManifestBytes) return unsupported("a manifest above 256 MB").in_file(path);
+  MLC_TRY(const std::string text, file->read_string(0, file->size()));
+  auto expected = parse_manifest(text);
+  if (!expected.ok()) return std::move(expected).error().in_file(path);
+  return expected;
 }
 
 uint64_t total_size(const Checkpoint& checkpoint) {

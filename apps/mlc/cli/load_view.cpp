@@ -134,7 +134,9 @@ Status View::expect() {
     return std::any_of(ignored.begin(), ignored.end(),
                        [key](const Pattern& pattern) { return pattern.matches(key); });
   };
-  MLC_TRY(const auto wanted, read_expected(options_.expect, task_.reporter));
+  const std::string own_key = state_dict_ != nullptr ? state_dict_->path : "";
+  MLC_TRY(const auto wanted,
+          read_expected(options_.expect, own_key, options_.expect_key, task_.reporter));
   expected_ = check_expected(expected_tensors(*input_.checkpoint, tensors_), wanted, options);
   return {};
 }

@@ -19,6 +19,7 @@ struct LoadOptions {
   std::vector<std::string> map_location;
   LoadCheck check = LoadCheck::none;
   std::string expect;
+  std::string expect_key;
   bool strict = false;
   bool no_strict = false;
   std::vector<std::string> ignore_missing;

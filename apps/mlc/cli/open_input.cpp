@@ -3,6 +3,8 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 
+#include <algorithm>
+
 namespace mlc::cli {
 
 Result<Input> open_input(const std::string& path, Reporter& reporter) {
@@ -18,9 +20,19 @@ Result<Input> open_input(const std::string& path, Reporter& reporter) {
 }
 
 Result<StateDict*> choose_state_dict(Input& input, const std::string& key) {
-  auto chosen = select_state_dict(input.state_dicts, key);
+  auto chosen = select_state_dict(input.state_dicts, key, "--key");
   if (!chosen.ok()) return std::move(chosen).error().in_file(input.checkpoint->path);
   return &input.state_dicts[static_cast<size_t>(*chosen - input.state_dicts.data())];
+}
+
+Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_key,
+                                           const std::string& key, std::string_view option) {
+  const bool has_own = std::any_of(other.state_dicts.begin(), other.state_dicts.end(),
+                                   [&](const StateDict& one) { return one.path == own_key; });
+  auto chosen =
+      select_state_dict(other.state_dicts, key.empty() && has_own ? own_key : key, option);
+  if (!chosen.ok()) return std::move(chosen).error().in_file(other.checkpoint->path);
+  return &other.state_dicts[static_cast<size_t>(*chosen - other.state_dicts.data())];
 }
 
 void replace_modules(Input& input, Reporter& reporter) {
@@ -35,13 +47,6 @@ Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint) {
   MLC_TRY(Metadata metadata,
           Metadata::parse(*checkpoint.metadata_yaml, checkpoint.path, ErrorKind::corrupt));
   return std::optional(std::move(metadata));
-}
-
-std::optional<std::string> with_provenance(std::optional<Metadata> metadata, std::string verb,
-                                           MetaValue::Map options, std::string input_sha256) {
-  if (!metadata) return std::nullopt;
-  metadata->append_provenance({std::move(verb), std::move(options), std::move(input_sha256)});
-  return metadata->to_yaml();
 }
 
 }  // namespace mlc::cli

@@ -26,16 +26,16 @@ Result<Input> open_input(const std::string& path, Reporter& reporter);
 /// The state_dict that KEY names, or the only one. Errors carry the file.
 Result<StateDict*> choose_state_dict(Input& input, const std::string& key);
 
+/// The same in a checkpoint that is used beside the main one, of which OWN_KEY was chosen: KEY if
+/// given, else the one at OWN_KEY too, else the only one. Hints name OPTION ("--from-key").
+Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_key,
+                                           const std::string& key, std::string_view option);
+
 /// Puts recovered state_dicts in place of pickled modules and says so: what mlc writes needs no
 /// classes.
 void replace_modules(Input& input, Reporter& reporter);
 
 /// The metadata in the checkpoint, or none. Errors: corrupt, usage.
 Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint);
-
-/// The YAML for an output made by VERB with OPTIONS from a checkpoint that carried METADATA: with
-/// one more line of provenance. Nothing where the input carried none.
-std::optional<std::string> with_provenance(std::optional<Metadata> metadata, std::string verb,
-                                           MetaValue::Map options, std::string input_sha256 = {});
 
 }  // namespace mlc::cli

@@ -42,13 +42,6 @@ void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
   state_dict = std::move(fresh);
 }
 
-/// The first state_dict of a checkpoint that is opened beside the main one.
-Result<StateDict*> other_state_dict(Input& other, const std::string& key) {
-  const bool has_key = std::any_of(other.state_dicts.begin(), other.state_dicts.end(),
-                                   [&key](const StateDict& one) { return one.path == key; });
-  return choose_state_dict(other, has_key ? key : "");
-}
-
 /// Moves the tensors ENTRIES of OTHER into CHECKPOINT; returns their nodes there, in order.
 Result<std::vector<NodeId>> adopt(Checkpoint& checkpoint, Input& other,
                                   const std::vector<StateDictEntry>& entries) {
@@ -153,7 +146,7 @@ Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
                     Reporter& reporter) {
   for (const std::string& path : paths) {
     MLC_TRY(Input other, open_input(path, reporter));
-    MLC_TRY(StateDict * from, other_state_dict(other, key));
+    MLC_TRY(StateDict * from, choose_other_state_dict(other, key, "", "--key"));
     std::unordered_set<std::string_view> known;
     for (const StateDictEntry& entry : state_dict.entries) known.insert(entry.key);
     std::vector<std::string> collisions;
@@ -179,9 +172,9 @@ Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
 }
 
 Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
-                            CastCounts& counts, Reporter& reporter) {
+                            const std::string& key, CastCounts& counts, Reporter& reporter) {
   MLC_TRY(Input other, open_input(path, reporter));
-  MLC_TRY(StateDict * from, other_state_dict(other, state_dict.path));
+  MLC_TRY(StateDict * from, choose_other_state_dict(other, state_dict.path, key, "--from-key"));
   std::unordered_map<std::string, size_t> by_name;
   for (size_t i = 0; i < from->entries.size(); ++i) by_name.emplace(from->entries[i].key, i);
 

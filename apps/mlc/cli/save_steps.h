@@ -32,10 +32,10 @@ struct Migration {
 };
 
 /// Replaces every tensor of STATE_DICT by the one of the same name and shape in the checkpoint at
-/// PATH, converted to the type it had; the others stay. COUNTS must live until the output is
-/// written.
+/// PATH (in its state_dict KEY, where given), converted to the type it had; the others stay. COUNTS
+/// must live until the output is written.
 Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
-                            CastCounts& counts, Reporter& reporter);
+                            const std::string& key, CastCounts& counts, Reporter& reporter);
 
 /// Casts the floating-point tensors of STATE_DICT; tied ones stay tied. Returns how many.
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,
