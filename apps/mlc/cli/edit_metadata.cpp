@@ -209,7 +209,8 @@ Status Job::write() {
   MLC_CHECK(zip ? rewrite_zip(checkpoint, change, out)
                 : rewrite_safetensors(checkpoint, yaml, out));
   if (!checkpoint.files[0]->unchanged()) {
-    return conflict("was changed by another program while it was read", "run the command again");
+    return Error(ErrorKind::read_failed, "was changed by another program while it was read",
+                 "run the command again");
   }
   return out.publish();
 }

@@ -70,6 +70,7 @@ Result<uint64_t> parse_size(std::string_view text) {
   if (error != std::errc() || !bytes) {
     return usage_error(quoted(text) + " is not a size", "write 4096, 512MB, 5GB or 64MiB");
   }
+  if (*bytes == 0) return usage_error("a size of 0 makes no sense");
   return *bytes;
 }
 

@@ -109,7 +109,8 @@ Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* stat
   MLC_TRY(SaveReport report, write_to(checkpoint, state_dict, out, options, reporter));
   for (const auto& file : checkpoint.files) {
     if (!file->unchanged()) {
-      return conflict("was changed by another program while it was read", "run the command again")
+      return Error(ErrorKind::read_failed, "was changed by another program while it was read",
+                   "run the command again")
           .in_file(file->path());
     }
   }

@@ -106,7 +106,7 @@ Result<std::string> sha256_file(const InputFile& file, Reporter& reporter) {
     reporter.advance(part.size());
   }
   if (!file.unchanged()) {
-    return conflict("the file changed while it was read",
+    return Error(ErrorKind::read_failed, "the file changed while it was read",
                     "wait until it is written, then try again")
         .in_file(file.path());
   }

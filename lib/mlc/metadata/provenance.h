@@ -33,8 +33,8 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-/// Of the whole file, read in blocks. Errors: read_failed, unsupported, interrupted; conflict if
-/// the file changed meanwhile. Reports progress in bytes.
+/// Of the whole file, read in blocks. Errors: read_failed (also if the file changed meanwhile),
+/// unsupported, interrupted. Reports progress in bytes.
 Result<std::string> sha256_file(const InputFile& file, Reporter& reporter);
 
 }  // namespace mlc
