@@ -111,6 +111,22 @@ def mlc(tmp_path):
     return Mlc(tmp_path)
 
 
+@pytest.fixture
+def script(tmp_path):
+    import torch  # pylint: disable=import-outside-toplevel
+    path = tmp_path / "script.pt"
+    torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+    return path
+
+
+@pytest.fixture
+def exported(tmp_path):
+    import torch  # pylint: disable=import-outside-toplevel
+    path = tmp_path / "exported.pt2"
+    torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),)), path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def root():
     """The checkout."""

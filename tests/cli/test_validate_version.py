@@ -18,20 +18,6 @@ def model(tmp_path):
     return path
 
 
-@pytest.fixture
-def script(tmp_path):
-    path = tmp_path / "script.pt"
-    torch.jit.script(torch.nn.Linear(2, 2)).save(path)
-    return path
-
-
-@pytest.fixture
-def exported(tmp_path):
-    path = tmp_path / "exported.pt2"
-    torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),)), path)
-    return path
-
-
 def say(mlc, path, *changes):
     """Puts metadata into the file."""
     mlc.ok("metadata", path, *itertools.chain(*(["--set", change] for change in changes)), "--in-place")

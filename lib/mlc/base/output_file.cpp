@@ -1,5 +1,7 @@
 #include "mlc/base/output_file.h"
 
+#include "mlc/base/write_all.h"
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -212,14 +214,7 @@ OutputFile::~OutputFile() {
 }
 
 Status OutputFile::write_at(uint64_t offset, Bytes bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return write_failed("cannot write", n < 0 ? errno : EIO).in_file(path_);
-    bytes = bytes.subspan(static_cast<size_t>(n));
-    offset += static_cast<uint64_t>(n);
-  }
-  return {};
+  return write_all_at(fd_, offset, bytes, path_);
 }
 
 Status OutputFile::flush() {

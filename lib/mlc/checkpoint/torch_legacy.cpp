@@ -93,20 +93,10 @@ Result<uint32_t> LegacyStream::find_or_add(const StorageReference& reference) {
   const auto [it, is_new] =
       roots_.try_emplace(reference.key, static_cast<uint32_t>(checkpoint_.storages.size()));
   if (is_new) {
-    Storage storage;
-    storage.key = reference.key;
-    storage.location = reference.location;
-    storage.dtype = reference.dtype;
-    storage.untyped = reference.untyped;
-    storage.elements = reference.elements;
-    checkpoint_.storages.push_back(storage);
+    checkpoint_.storages.push_back(described_storage(reference));
     return it->second;
   }
-  const Storage& known = checkpoint_.storages[it->second];
-  if (known.dtype != reference.dtype || known.elements != reference.elements ||
-      known.untyped != reference.untyped) {
-    return corrupt("storage " + quoted(reference.key) + " is described twice, differently");
-  }
+  MLC_CHECK(check_same_storage(checkpoint_.storages[it->second], reference));
   return it->second;
 }
 

@@ -372,6 +372,24 @@ Status Collector::run(NodeId first) {
 
 }  // namespace
 
+Storage described_storage(const StorageReference& reference) {
+  Storage storage;
+  storage.key = reference.key;
+  storage.location = reference.location;
+  storage.dtype = reference.dtype;
+  storage.untyped = reference.untyped;
+  storage.elements = reference.elements;
+  return storage;
+}
+
+Status check_same_storage(const Storage& known, const StorageReference& reference) {
+  if (known.dtype == reference.dtype && known.elements == reference.elements &&
+      known.untyped == reference.untyped) {
+    return {};
+  }
+  return corrupt("storage " + quoted(reference.key) + " is described twice, differently");
+}
+
 Result<StorageReference> parse_storage_reference(const Graph& graph, NodeId id, size_t fields) {
   const auto bad = [](std::string what) {
     return corrupt("a storage reference whose " + what + " is not what PyTorch writes");

@@ -32,6 +32,11 @@ struct StorageReference {
 Result<StorageReference> parse_storage_reference(const pickle::Graph& graph, NodeId id,
                                                  size_t fields);
 
+/// The Storage that REFERENCE describes, without the place of its bytes.
+Storage described_storage(const StorageReference& reference);
+/// Error: corrupt, if REFERENCE describes KNOWN, a storage of the same key, differently.
+Status check_same_storage(const Storage& known, const StorageReference& reference);
+
 /// Gives the index in Checkpoint::storages for the persistent node, registering it on first sight.
 using StorageResolver = std::function<Result<uint32_t>(NodeId persistent)>;
 

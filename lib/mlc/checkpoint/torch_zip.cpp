@@ -88,22 +88,13 @@ class ZipStorages {
       MLC_CHECK_CTX(add(reference), "storage " + quoted(reference.key));
       return it->second;
     }
-    const Storage& known = checkpoint_.storages[it->second];
-    if (known.dtype != reference.dtype || known.elements != reference.elements ||
-        known.untyped != reference.untyped) {
-      return corrupt("storage " + quoted(reference.key) + " is described twice, differently");
-    }
+    MLC_CHECK(check_same_storage(checkpoint_.storages[it->second], reference));
     return it->second;
   }
 
  private:
   Status add(const StorageReference& reference) {
-    Storage storage;
-    storage.key = reference.key;
-    storage.location = reference.location;
-    storage.dtype = reference.dtype;
-    storage.untyped = reference.untyped;
-    storage.elements = reference.elements;
+    Storage storage = described_storage(reference);
     storage.big_endian = big_endian_;
     storage.archive = archive_;
     const ZipReader& zip = checkpoint_.archives[archive_];

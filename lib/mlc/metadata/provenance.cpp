@@ -107,7 +107,7 @@ Result<std::string> sha256_file(const InputFile& file, Reporter& reporter) {
   }
   if (!file.unchanged()) {
     return Error(ErrorKind::read_failed, "the file changed while it was read",
-                    "wait until it is written, then try again")
+                 "wait until it is written, then try again")
         .in_file(file.path());
   }
   return digest.finish();
