@@ -11,7 +11,8 @@ void setup(OptionSet& set, DiffArguments& options) {
   set.positional("A", options.a, "checkpoint, shard index or DCP folder");
   set.positional("B", options.b, "what to compare it with, in any format");
   set.group("Selecting tensors");
-  set.text("--key", options.key, "PATH", "the state_dict inside the checkpoints; '.' is the root");
+  set.text("--key", options.key, "PATH",
+           "the state_dict inside the checkpoints; '.' is the root with every tensor in it");
   set.text("--key-b", options.key_b, "PATH", "the one inside B, where it differs from --key");
   set.list("--include", options.include, "GLOB", "only keys that match; repeatable");
   set.list("--exclude", options.exclude, "GLOB", "no keys that match; repeatable");

@@ -171,7 +171,8 @@ Command metadata_command() {
               "framework, requires, architecture, training, custom, provenance. It lies inside the "
               "file, where PyTorch and safetensors ignore it, or beside it in a sidecar; that "
               "inside counts if there are both.\n\n"
-              "In a zip of PyTorch --in-place appends a few hundred bytes and touches no tensor, "
+              "In a zip of PyTorch --in-place appends the metadata and a new index of the archive "
+              "(about 60 bytes a tensor) and touches no tensor, "
               "whatever the size. A safetensors file gets a new header, its data is copied by the "
               "kernel. PATH is dotted: training.metrics.top1, requires.0.",
           .needs = Needs::nothing,

@@ -265,3 +265,14 @@ def test_errors(mlc, tmp_path, pair):
 
 def test_the_example_fits_its_schema(root, valid):
     valid(json.loads((root / "schemas/examples/diff.json").read_text()), "diff")
+
+
+def test_what_stands_beside_the_state_dict_is_named_and_can_be_compared(mlc, tmp_path):
+    # Two training checkpoints with other optimizers used to be "equal" without a word.
+    for name, moment in (("a", 0.0), ("b", 1.0)):
+        torch.save({"model": {"w": torch.ones(2)}, "epoch": 3, "optimizer": {
+            "state": {0: {"exp_avg": torch.full((2,), moment)}}, "param_groups": [{"params": [0]}]}}, tmp_path / f"{name}.pt")
+    result = mlc.ok("diff", "a.pt", "b.pt")
+    assert "not compared: epoch and optimizer; `--key .` compares every tensor" in result.stderr
+    result = mlc("diff", "a.pt", "b.pt", "--key", ".")
+    assert result.rc == 1 and "optimizer.state.0.exp_avg" in result.stdout

@@ -384,3 +384,16 @@ def test_hard_links_are_spared(mlc, model):
 def test_example_fits_its_schema(root, valid):
     for name in ("metadata-show", "metadata-edit", "validate-version"):
         valid(json.loads((root / f"schemas/examples/{name}.json").read_text()), name)
+
+
+@pytest.mark.parametrize("value", ["4812e93", "0123456", "0x1F", "0o17"])
+def test_short_hashes_stay_text(mlc, model, value):
+    # YAML reads 4812e93 as a number: a git hash came back as 4.812e+96.
+    mlc.ok("metadata", model, "--set", f"custom.commit={value}", "--in-place")
+    assert shown(mlc, model)["custom"]["commit"] == value
+
+
+@pytest.mark.parametrize("value, wanted", [("1e-3", 0.001), ("1.5e3", 1500.0), ("12", 12), ("0", 0), ("0.5", 0.5)])
+def test_numbers_stay_numbers(mlc, model, value, wanted):
+    mlc.ok("metadata", model, "--set", f"custom.x={value}", "--in-place")
+    assert shown(mlc, model)["custom"]["x"] == wanted

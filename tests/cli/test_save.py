@@ -358,3 +358,22 @@ def test_no_empty_folder_stays_where_shards_failed(mlc, tmp_path):
     (tmp_path / "in.pt").write_bytes(content)
     result = mlc("save", "in.pt", "-o", "shards", "--max-shard-size", "1MB")
     assert result.rc == 3 and not (tmp_path / "shards").exists()
+
+
+def test_a_forgotten_o_is_guessed(mlc, tmp_path):
+    torch.save({"a": torch.ones(1)}, tmp_path / "in.pt")
+    assert "did you mean -o out.safetensors?" in mlc("save", "in.pt", "out.safetensors").stderr
+
+
+def test_a_pattern_that_misses_for_the_prefix_says_so(mlc, tmp_path):
+    torch.save({"module.head.weight": torch.ones(1), "module.body.weight": torch.ones(1)}, tmp_path / "in.pt")
+    for command in (["save", "in.pt", "--exclude", "head.*"], ["remap-keys", "in.pt", "--map", "head.=x."]):
+        assert "every key starts with module." in mlc.ok(*command, "-o", "out.pt", "--force").stderr
+
+
+def test_one_shard_is_no_whole_checkpoint(mlc, tmp_path):
+    torch.save({"a": torch.zeros(1000), "b": torch.zeros(1000)}, tmp_path / "in.pt")
+    mlc.ok("save", "in.pt", "-o", "shards", "--max-shard-size", "4500")
+    result = mlc.ok("load", "shards/model-00001-of-00002.safetensors")
+    assert "is shard 1 of 2; shards/model.safetensors.index.json opens the whole" in result.stderr
+    assert mlc.ok("load", "shards").stderr == ""

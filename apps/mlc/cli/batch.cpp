@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace mlc::cli {
 namespace {
@@ -114,6 +115,9 @@ Result<std::vector<FilePair>> pair_up(const std::vector<std::string>& inputs,
   if (!options.output.empty())
     return std::vector{FilePair{inputs[0], options.output, options.force}};
   if (options.dry_run) return inputs_only(inputs);
+  if (inputs.size() > 1 && access(inputs.back().c_str(), F_OK) != 0) {
+    return usage_error("no output is named", "did you mean -o " + printable(inputs.back()) + "?");
+  }
   if (inputs.size() > 1) {
     return usage_error("no output is named",
                        "--out-dir DIR keeps the names, --in-place replaces the inputs");

@@ -30,6 +30,7 @@ struct Side {
   std::string key;  // of the state_dict; "." for the root
   std::vector<NamedTensor> tensors;
   uint64_t other_values = 0;
+  std::vector<std::string> beside;  // values of the file that stand beside the state_dict
   Metadata metadata;
 };
 
@@ -104,6 +105,7 @@ class DiffView {
   bool selected(std::string_view key) const;
   DiffOptions options() const;
   void collect_notes();
+  void note_beside();
   void note_sharing(const std::vector<std::vector<std::string>>& groups, std::string_view side);
   bool equal() const { return report_.equal() && metadata_.empty(); }
   void show_text();
@@ -138,13 +140,16 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
   Side side;
   MLC_TRY(side.input, open_input(path, context_.reporter));
   const Checkpoint& checkpoint = *side.input.checkpoint;
-  if (key.empty() && side.input.state_dicts.empty()) {
+  const bool is_root = std::ranges::any_of(side.input.state_dicts,
+                                           [](const StateDict& one) { return one.path.empty(); });
+  if ((key.empty() && side.input.state_dicts.empty()) || (key == "." && !is_root)) {
     side.tensors = all_tensors(checkpoint, checkpoint.root);
   } else {
     MLC_TRY(const StateDict* chosen, choose_state_dict(side.input, key));
     side.key = chosen->path.empty() ? "." : chosen->path;
     side.tensors = named_tensors(*chosen);
     side.other_values = chosen->other_values;
+    side.beside = values_beside(checkpoint, *chosen);
   }
   std::erase_if(side.tensors, [this](const NamedTensor& named) { return !selected(named.path); });
   if (arguments_.no_metadata || arguments_.keys_only) return side;
@@ -192,6 +197,17 @@ void DiffView::note_sharing(const std::vector<std::vector<std::string>>& groups,
   }
 }
 
+void DiffView::note_beside() {
+  if (a_.beside.empty() && b_.beside.empty()) return;
+  std::string text = "not compared: " + join_list(a_.beside.empty() ? b_.beside : a_.beside);
+  if (a_.beside.empty() || b_.beside.empty()) {
+    text += a_.beside.empty() ? " in B" : " in A";
+  } else if (a_.beside != b_.beside) {
+    text += " in A, " + join_list(b_.beside) + " in B";
+  }
+  notes_.push_back(text + "; `--key .` compares every tensor, the optimizer's too");
+}
+
 void DiffView::collect_notes() {
   if (report_.value_equal > 0) {
     const bool exact = arguments_.atol == 0 && arguments_.rtol == 0;
@@ -204,6 +220,7 @@ void DiffView::collect_notes() {
     notes_.push_back(fmt::format("values that are no tensors are not compared: {} in A, {} in B",
                                  a_.other_values, b_.other_values));
   }
+  note_beside();
   if (report_.count(DiffKind::only_in_a) == 0 || report_.count(DiffKind::only_in_b) == 0) return;
   const auto fit = check_expected(expected_tensors(*a_.input.checkpoint, a_.tensors),
                                   expected_tensors(*b_.input.checkpoint, b_.tensors), {});

@@ -104,6 +104,10 @@ void Job::report_notes() {
   for (const Target& target : targets_) {
     for (const std::string& warning : target.plan.warnings) task_.reporter.warn(warning);
     for (const std::string& note : target.plan.notes) task_.reporter.detail(note);
+    if (target.plan.changes_anything()) continue;
+    for (const std::string& hint : prefix_hints(*input_.checkpoint, *target.state_dict)) {
+      task_.reporter.warn(hint);
+    }
   }
 }
 

@@ -99,7 +99,9 @@ Status View::select() {
   summary_ = summarize(*input_.checkpoint, tensors_);
   for (const auto& [location, count] : summary_.devices) show_devices_ |= location != "cpu";
   globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
-  const bool is_pickle = input_.checkpoint->format != Format::torchscript;
+  // Nobody gives these to torch.load with weights_only.
+  const Format format = input_.checkpoint->format;
+  const bool is_pickle = format != Format::torchscript && format != Format::dcp;
   for (const pickle::GlobalUse& use : globals_) {
     if (is_pickle && !pickle::weights_only_allows(use.module, use.name)) {
       refused_.push_back(use.module + "." + use.name);
@@ -224,17 +226,8 @@ std::string View::summary_line() const {
 
 /// The keys of the root that are no part of what is shown.
 std::vector<std::string> View::other_values() const {
-  std::vector<std::string> names;
-  const pickle::Graph& graph = input_.checkpoint->graph;
-  const auto* entries = graph.entries(input_.checkpoint->root);
-  if (state_dict_ == nullptr || state_dict_->path.empty() || entries == nullptr) return names;
-  const std::string first = state_dict_->path.substr(0, state_dict_->path.find('.'));
-  for (const auto& [key, value] : *entries) {
-    if (graph.is(key, pickle::NodeKind::text) && graph.text(key) != first) {
-      names.push_back(printable(graph.text(key)));
-    }
-  }
-  return names;
+  if (state_dict_ == nullptr) return {};
+  return values_beside(*input_.checkpoint, *state_dict_);
 }
 
 void View::show_lines() {
@@ -282,13 +275,7 @@ void View::show_lines() {
                        " of storage that no tensor shows; `mlc save --compact-views` drops it");
   }
   if (state_dict_ != nullptr) {
-    for (const PrefixHint& hint : detect_prefixes(key_infos(checkpoint, *state_dict_))) {
-      if (hint.count != hint.total) continue;
-      line("prefix", "every key starts with " + std::string(hint.prefix) + "; " +
-                         (hint.stripped ? "`mlc strip-module-prefix` removes it"
-                                        : "`mlc strip-module-prefix --prefix " +
-                                              std::string(hint.prefix) + "` removes it"));
-    }
+    for (const std::string& hint : prefix_hints(checkpoint, *state_dict_)) line("prefix", hint);
   }
   if (metadata_) {
     const std::string version = metadata_->version().value_or("");

@@ -2,16 +2,49 @@
 
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
+#include "mlc/keys/apply_plan.h"
+#include "mlc/keys/prefix.h"
 
 #include <algorithm>
+#include <filesystem>
+
+#include <re2/re2.h>
 
 namespace mlc::cli {
+namespace {
+
+/// "3 of 7" and the path of the index, where PATH is named as one shard of several
+/// ("model-00003-of-00007.safetensors") and their index lies beside it.
+struct ShardPlace {
+  std::string number;
+  std::string index;
+};
+std::optional<ShardPlace> shard_place(const std::string& path) {
+  static const re2::RE2 kShardName(R"((.*)-0*(\d+)-of-0*(\d+)(\.[a-z]+))");
+  std::string stem;
+  std::string number;
+  std::string count;
+  std::string extension;
+  if (!re2::RE2::FullMatch(path, kShardName, &stem, &number, &count, &extension) || count == "1") {
+    return std::nullopt;
+  }
+  ShardPlace place{number + " of " + count, stem + extension + ".index.json"};
+  std::error_code error;
+  if (!std::filesystem::exists(place.index, error)) return std::nullopt;
+  return place;
+}
+
+}  // namespace
 
 Result<Input> open_input(const std::string& path, Reporter& reporter) {
   Input input;
   MLC_TRY(input.checkpoint, open_checkpoint(path));
   for (const std::string& warning : input.checkpoint->warnings) {
     reporter.warn(printable(path) + ": " + warning);
+  }
+  if (const auto shard = shard_place(path)) {
+    reporter.warn(printable(path) + " is shard " + shard->number + "; " + printable(shard->index) +
+                  " opens the whole checkpoint");
   }
   auto found = find_state_dicts(*input.checkpoint);
   if (!found.ok()) return std::move(found).error().in_file(path);
@@ -35,10 +68,36 @@ Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_
   return &other.state_dicts[static_cast<size_t>(*chosen - other.state_dicts.data())];
 }
 
+std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict) {
+  std::vector<std::string> names;
+  const pickle::Graph& graph = checkpoint.graph;
+  const auto* entries = graph.entries(checkpoint.root);
+  if (state_dict.path.empty() || entries == nullptr) return names;
+  const std::string first = state_dict.path.substr(0, state_dict.path.find('.'));
+  for (const auto& [key, value] : *entries) {
+    if (graph.is(key, pickle::NodeKind::text) && graph.text(key) != first) {
+      names.push_back(printable(graph.text(key)));
+    }
+  }
+  return names;
+}
+
+std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict) {
+  std::vector<std::string> hints;
+  for (const PrefixHint& hint : detect_prefixes(key_infos(checkpoint, state_dict))) {
+    if (hint.count != hint.total) continue;
+    const std::string prefix(hint.prefix);
+    const std::string option = hint.stripped ? "" : " --prefix " + prefix;
+    hints.push_back("every key starts with " + prefix + "; `mlc strip-module-prefix" + option +
+                    "` removes it");
+  }
+  return hints;
+}
+
 void replace_modules(Input& input, Reporter& reporter) {
   for (const std::string& path : materialize_modules(*input.checkpoint, input.state_dicts)) {
-    reporter.warn(printable(input.checkpoint->path) + ": the pickled module at " + quoted(path) +
-                  " is written as its state_dict; its class is not kept");
+    reporter.warn(printable(input.checkpoint->path) + ": the pickled module at " +
+                  mlc::quoted(path) + " is written as its state_dict; its class is not kept");
   }
 }
 

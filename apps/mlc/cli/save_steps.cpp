@@ -98,7 +98,9 @@ Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
   const auto warn_unused = [&](std::string_view flag, const std::string& text, auto matches) {
     const bool used = std::any_of(state_dict.entries.begin(), state_dict.entries.end(),
                                   [&](const StateDictEntry& entry) { return matches(entry.key); });
-    if (!used) reporter.warn(std::string(flag) + " " + mlc::quoted(text) + " matches no key");
+    if (used) return;
+    reporter.warn(std::string(flag) + " " + mlc::quoted(text) + " matches no key");
+    for (const std::string& hint : prefix_hints(checkpoint, state_dict)) reporter.warn(hint);
   };
   for (const std::string& glob : options.include) {
     warn_unused("--include", glob, [&](std::string_view key) { return glob_match(glob, key); });

@@ -170,8 +170,10 @@ Status HeaderReader::add(std::string_view name, Described& described) {
   if (!dtype) return unsupported("its dtype " + quoted(described.dtype) + " is unknown to mlc");
   const auto [begin, end] = described.offsets;
   if (end < begin || static_cast<uint64_t>(end) > data_size_) {
-    return corrupt("its data_offsets " + std::to_string(begin) + " and " + std::to_string(end) +
-                   " are not within the " + std::to_string(data_size_) + " bytes of data");
+    return corrupt(
+        "its data_offsets " + std::to_string(begin) + " and " + std::to_string(end) +
+            " are not within the " + std::to_string(data_size_) + " bytes of data",
+        static_cast<uint64_t>(end) > data_size_ ? "the file is cut off; fetch it again" : "");
   }
   // The format counts the halves of packed types, PyTorch the packs: F4 [.., 2n] is [.., n].
   const int64_t pack = info(*dtype).per_element;
@@ -249,7 +251,8 @@ Status HeaderReader::check_tiling() const {
   }
   if (end - data_begin_ == data_size_) return {};
   return corrupt("the tensors end at " + std::to_string(end - data_begin_) + ", the data at " +
-                 std::to_string(data_size_));
+                     std::to_string(data_size_),
+                 "something was appended to the file, or its header was changed; fetch it again");
 }
 
 // Hugging Face's convention for tied weights: __metadata__[dropped] = kept.

@@ -222,6 +222,23 @@ const MetaValue* Metadata::get(std::string_view path) const {
   return here;
 }
 
+namespace {
+
+bool is_digits(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+}
+
+/// Text that YAML reads as a number and that nobody meant as one: 4812e93 and 0123456 are short git
+/// hashes, which would come back as 4.812e+96 and 123456. Numbers are written 1e-3, 1.5e3 or 10.
+bool looks_like_an_identifier(std::string_view text) {
+  if (text.size() > 1 && text[0] == '0' && is_digits(text)) return true;
+  if (text.starts_with("0x") || text.starts_with("0o")) return true;
+  const size_t e = text.find_first_of("eE");
+  return e != text.npos && is_digits(text.substr(0, e)) && is_digits(text.substr(e + 1));
+}
+
+}  // namespace
+
 Status Metadata::set(std::string_view path, std::string_view yaml) {
   MLC_TRY(const MetaPath parts, split_path(path));
   auto node = yaml::parse(std::string(yaml), "value of " + printable(path));
@@ -233,6 +250,7 @@ Status Metadata::set(std::string_view path, std::string_view yaml) {
     return set_value(path, MetaValue(unquote ? node->scalar() : std::string(yaml)));
   }
   if (!node.ok()) return std::move(node).error();
+  if (looks_like_an_identifier(yaml)) return set_value(path, MetaValue(yaml));
   MetaPath where = parts;
   MLC_TRY(MetaValue value, read_value(*node, where));
   return set_value(path, std::move(value));

@@ -56,8 +56,8 @@ class Metadata {
   /// The value at PATH, or null pointer.
   const MetaValue* get(std::string_view path) const;
   /// Sets PATH to YAML, read as YAML except where the format wants text ("version=2.10"
-  /// stays 2.10). Mappings on the way are created. Errors: usage; conflict where a part of PATH is
-  /// no mapping.
+  /// stays 2.10), and except 4812e93, 0123 and 0x1F, which stay the text they are. Mappings on the
+  /// way are created. Errors: usage; conflict where a part of PATH is no mapping.
   Status set(std::string_view path, std::string_view yaml);
   Status set_value(std::string_view path, MetaValue value);
   /// Whether there was something to remove. Error: usage for a path that mlc writes itself.
