@@ -188,7 +188,7 @@ Status Job::change() {
   Checkpoint& checkpoint = *input_.checkpoint;
   if (options_.merge) {
     const std::vector<std::string> others(options_.inputs.begin() + 1, options_.inputs.end());
-    MLC_CHECK(merge_inputs(checkpoint, *state_dict_, others, options_.select.key, task_.reporter));
+    MLC_CHECK(merge_inputs(checkpoint, *state_dict_, others, options_.select, task_.reporter));
   }
   if (state_dict_ != nullptr) {
     auto left_out = select_tensors(checkpoint, *state_dict_, options_.select, task_.reporter);

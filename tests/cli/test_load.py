@@ -330,3 +330,9 @@ def test_progress_on_a_terminal_until_ctrl_c(mlc, tmp_path):
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
     assert asked and b"of 68.7 GB" in text and b"DTYPE" not in text
+
+
+def test_json_has_what_stands_beside_and_the_tree(mlc, training, valid):
+    report = mlc.ok("load", training, "--tree", "--json").json
+    valid(report, "load")
+    assert report["also_here"] == ["epoch", "optimizer", "best"] and "epoch" in report["tree"]

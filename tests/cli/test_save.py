@@ -377,3 +377,14 @@ def test_one_shard_is_no_whole_checkpoint(mlc, tmp_path):
     result = mlc.ok("load", "shards/model-00001-of-00002.safetensors")
     assert "is shard 1 of 2; shards/model.safetensors.index.json opens the whole" in result.stderr
     assert mlc.ok("load", "shards").stderr == ""
+
+
+def test_merge_looks_only_at_what_is_selected(mlc, tmp_path):
+    torch.save({"body.w": torch.ones(1)}, tmp_path / "a.pt")
+    torch.save({"body.w": torch.zeros(1), "head.w": torch.ones(2)}, tmp_path / "b.pt")
+    result = mlc("save", "a.pt", "b.pt", "--merge", "-o", "c.pt")
+    assert result.rc == 1 and "leave them out with --exclude" in result.stderr
+    torch.save({"stem.w": torch.ones(1)}, tmp_path / "a.pt")
+    torch.save({"stem.w": torch.zeros(1), "head.w": torch.ones(2)}, tmp_path / "b.pt")
+    mlc.ok("save", "a.pt", "b.pt", "--merge", "--include", "head.*", "-o", "c.pt")
+    assert list(torch.load(tmp_path / "c.pt")) == ["head.w"]

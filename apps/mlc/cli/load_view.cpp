@@ -428,6 +428,8 @@ void View::show_json() {
   json.field("torch", checkpoint.origin.torch_exactly);
   json.field("torch_at_least", checkpoint.origin.torch_at_least);
   json.end_object();
+  json.list("also_here", other_values());
+  if (options_.tree) json.field("tree", render_tree(checkpoint));
   json.key("state_dicts");
   json.begin_array();
   for (const StateDict& one : input_.state_dicts) {

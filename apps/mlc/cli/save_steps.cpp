@@ -31,10 +31,39 @@ Result<std::vector<Pattern>> compile_all(const std::vector<std::string>& texts, 
   return patterns;
 }
 
-bool any_match(const std::vector<Pattern>& patterns, std::string_view key) {
-  return std::any_of(patterns.begin(), patterns.end(),
-                     [key](const Pattern& pattern) { return pattern.matches(key); });
-}
+/// The keys that --include, --exclude and their regex forms choose.
+class Selection {
+ public:
+  static Result<Selection> compile(const SelectOptions& options) {
+    Selection out(options);
+    MLC_TRY(out.include_regex, compile_all(options.include_regex, MatchKind::regex));
+    MLC_TRY(out.exclude_regex, compile_all(options.exclude_regex, MatchKind::regex));
+    return out;
+  }
+
+  bool contains(std::string_view key) const {
+    const bool all = options_->include.empty() && include_regex.empty();
+    const bool in = all || any_glob(options_->include, key) || any_match(include_regex, key);
+    return in && !any_glob(options_->exclude, key) && !any_match(exclude_regex, key);
+  }
+
+  std::vector<Pattern> include_regex;
+  std::vector<Pattern> exclude_regex;
+
+ private:
+  explicit Selection(const SelectOptions& options) : options_(&options) {}
+
+  static bool any_glob(const std::vector<std::string>& globs, std::string_view key) {
+    return std::any_of(globs.begin(), globs.end(),
+                       [key](const std::string& glob) { return glob_match(glob, key); });
+  }
+  static bool any_match(const std::vector<Pattern>& patterns, std::string_view key) {
+    return std::any_of(patterns.begin(), patterns.end(),
+                       [key](const Pattern& pattern) { return pattern.matches(key); });
+  }
+
+  const SelectOptions* options_;
+};
 
 void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
   StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
@@ -89,12 +118,7 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, StateDict& state_dict, 
 
 Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
                                 const SelectOptions& options, Reporter& reporter) {
-  MLC_TRY(const auto include_regex, compile_all(options.include_regex, MatchKind::regex));
-  MLC_TRY(const auto exclude_regex, compile_all(options.exclude_regex, MatchKind::regex));
-  const auto glob_any = [](const std::vector<std::string>& globs, std::string_view key) {
-    return std::any_of(globs.begin(), globs.end(),
-                       [key](const std::string& glob) { return glob_match(glob, key); });
-  };
+  MLC_TRY(const Selection selection, Selection::compile(options));
   const auto warn_unused = [&](std::string_view flag, const std::string& text, auto matches) {
     const bool used = std::any_of(state_dict.entries.begin(), state_dict.entries.end(),
                                   [&](const StateDictEntry& entry) { return matches(entry.key); });
@@ -108,24 +132,20 @@ Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
   for (const std::string& glob : options.exclude) {
     warn_unused("--exclude", glob, [&](std::string_view key) { return glob_match(glob, key); });
   }
-  for (size_t i = 0; i < include_regex.size(); ++i) {
+  for (size_t i = 0; i < selection.include_regex.size(); ++i) {
     warn_unused("--include-regex", options.include_regex[i],
-                [&](std::string_view key) { return include_regex[i].matches(key); });
+                [&](std::string_view key) { return selection.include_regex[i].matches(key); });
   }
-  for (size_t i = 0; i < exclude_regex.size(); ++i) {
+  for (size_t i = 0; i < selection.exclude_regex.size(); ++i) {
     warn_unused("--exclude-regex", options.exclude_regex[i],
-                [&](std::string_view key) { return exclude_regex[i].matches(key); });
+                [&](std::string_view key) { return selection.exclude_regex[i].matches(key); });
   }
-  const bool all = options.include.empty() && include_regex.empty();
   std::vector<bool> dropped;
   uint64_t count = 0;
   std::vector<Entry>& entries = *checkpoint.graph.entries_for_edit(state_dict.node);
   dropped.resize(entries.size(), false);
   for (const StateDictEntry& entry : state_dict.entries) {
-    const bool in =
-        all || glob_any(options.include, entry.key) || any_match(include_regex, entry.key);
-    const bool out = glob_any(options.exclude, entry.key) || any_match(exclude_regex, entry.key);
-    if (in && !out) continue;
+    if (selection.contains(entry.key)) continue;
     dropped[entry.position] = true;
     ++count;
   }
@@ -144,15 +164,19 @@ Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
 }
 
 Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
-                    const std::vector<std::string>& paths, const std::string& key,
+                    const std::vector<std::string>& paths, const SelectOptions& select,
                     Reporter& reporter) {
+  MLC_TRY(const Selection selection, Selection::compile(select));
   for (const std::string& path : paths) {
     MLC_TRY(Input other, open_input(path, reporter));
-    MLC_TRY(StateDict * from, choose_other_state_dict(other, key, "", "--key"));
+    MLC_TRY(StateDict * from, choose_other_state_dict(other, select.key, "", "--key"));
     std::unordered_set<std::string_view> known;
     for (const StateDictEntry& entry : state_dict.entries) known.insert(entry.key);
     std::vector<std::string> collisions;
     std::vector<std::string> names;
+    std::erase_if(from->entries, [&selection](const StateDictEntry& entry) {
+      return !selection.contains(entry.key);
+    });
     for (const StateDictEntry& entry : from->entries) {
       if (known.contains(entry.key)) collisions.push_back(printable(entry.key));
       names.emplace_back(entry.key);
@@ -160,7 +184,7 @@ Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
     if (!collisions.empty()) {
       return conflict(plural(collisions.size(), "key") +
                           " of it exist already: " + join_list(collisions),
-                      "rename them first with `mlc remap-keys --add-prefix`")
+                      "rename them with `mlc remap-keys`, or leave them out with --exclude")
           .in_file(path);
     }
     MLC_TRY(const auto nodes, adopt(checkpoint, other, from->entries));

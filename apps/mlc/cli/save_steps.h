@@ -17,10 +17,10 @@ namespace mlc::cli {
 Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
                                 const SelectOptions& options, Reporter& reporter);
 
-/// Adds the tensors of the checkpoints at PATHS to STATE_DICT. Errors: conflict for keys that are
-/// there already, ten of them named.
+/// Adds the tensors that SELECT chooses of the checkpoints at PATHS to STATE_DICT. Errors: conflict
+/// for keys that are there already, ten of them named.
 Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
-                    const std::vector<std::string>& paths, const std::string& key,
+                    const std::vector<std::string>& paths, const SelectOptions& select,
                     Reporter& reporter);
 
 /// What taking weights from another checkpoint did.
