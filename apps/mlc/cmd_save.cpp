@@ -277,6 +277,7 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
   report_.tensors = summary.tensors;
   report_.bytes = summary.bytes;
   report_.file_size = summary.file_bytes;
+  report_.left_out = values_left_out(*input_.checkpoint, *state_dict_);
   shards_ = summary.files.size();
   return {};
 }
@@ -326,7 +327,9 @@ void Job::plan() {
 
 void Job::warn_about_values() {
   if (!report_.left_out.empty()) {
-    task_.reporter.warn("safetensors holds tensors only; left out: " + join_list(report_.left_out));
+    task_.reporter.warn((shards_ > 0 ? "shards hold tensors only; left out: "
+                                     : "safetensors holds tensors only; left out: ") +
+                        join_list(report_.left_out));
   }
   for (const auto& [dropped, kept] : report_.aliases) {
     task_.reporter.detail("tied: " + printable(dropped) + " is kept as " + printable(kept));

@@ -388,3 +388,27 @@ def test_merge_looks_only_at_what_is_selected(mlc, tmp_path):
     torch.save({"stem.w": torch.zeros(1), "head.w": torch.ones(2)}, tmp_path / "b.pt")
     mlc.ok("save", "a.pt", "b.pt", "--merge", "--include", "head.*", "-o", "c.pt")
     assert list(torch.load(tmp_path / "c.pt")) == ["head.w"]
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_legacy_files_of_every_protocol_keep_their_tensors(mlc, tmp_path, protocol):
+    # All but protocol 2 used to be read as a pickled number: 0 tensors, exit code 0.
+    torch.save({"w": torch.arange(3.0)}, tmp_path / "in.pt", _use_new_zipfile_serialization=False, pickle_protocol=protocol)
+    mlc.ok("save", "in.pt", "-o", "out.pt")
+    assert torch.load(tmp_path / "out.pt")["w"].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_shards_name_what_they_leave_out(mlc, tmp_path):
+    torch.save({"model": {"w": torch.ones(2)}, "epoch": 3}, tmp_path / "in.pt")
+    assert "left out: epoch" in mlc.ok("save", "in.pt", "-o", "shards", "--max-shard-size", "1KB").stderr
+
+
+def test_names_that_safetensors_reserves_are_refused(mlc, tmp_path):
+    # Each used to give a file that neither safetensors nor mlc could read.
+    one = torch.ones(3)
+    for state in ({"__metadata__": one, "a": one + 1}, {"a": one, "format": one}):
+        torch.save(state, tmp_path / "in.pt")
+        result = mlc("save", "in.pt", "-o", "out.safetensors")
+        assert result.rc == 4 and not (tmp_path / "out.safetensors").exists()
+    mlc.ok("save", "in.pt", "-o", "out.safetensors", "--shared", "clone")
+    assert mlc.ok("load", "out.safetensors", "--json").json["totals"]["tensors"] == 2

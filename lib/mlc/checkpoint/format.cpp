@@ -14,8 +14,15 @@ namespace mlc {
 namespace {
 
 constexpr size_t kHeadBytes = 1024;  // enough for every signature, and for a tar header
-constexpr std::string_view kLegacyMagic(
-    "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e", 15);
+/// The first pickle of a legacy file is the magic number, in whatever protocol torch.save was told.
+bool is_legacy(std::string_view head) {
+  constexpr std::string_view kMagic("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 12);
+  constexpr size_t kFrame = 9;  // of protocols 4 and 5: a byte and a length
+  if (head.size() < 2 || head[0] != '\x80' || head[1] < 2 || head[1] > 5) return false;
+  head.remove_prefix(2);
+  if (head.starts_with('\x95')) head.remove_prefix(std::min(head.size(), kFrame));
+  return head.starts_with(kMagic);
+}
 
 /// Recognised, but nothing that mlc reads: each with its own sentence.
 struct Foreign {
@@ -134,7 +141,7 @@ Result<Recognised> recognise_zip(Checkpoint& checkpoint) {
 
 Result<Recognised> recognise(Checkpoint& checkpoint, std::string_view head) {
   if (head.starts_with("PK\x03\x04")) return recognise_zip(checkpoint);
-  if (head.starts_with(kLegacyMagic)) return Recognised{Format::torch_legacy, read_torch_legacy};
+  if (is_legacy(head)) return Recognised{Format::torch_legacy, read_torch_legacy};
   if (head.starts_with("\x93NUMPY")) return Recognised{Format::npy, read_npy};
   if (TarReader::looks_like_tar(as_bytes(head)))
     return Recognised{Format::torch_tar, read_torch_tar};

@@ -259,7 +259,8 @@ Status HeaderReader::check_tiling() const {
 void HeaderReader::restore_aliases() {
   auto& metadata = checkpoint_.string_metadata;
   const auto is_alias = [this](const std::pair<std::string, std::string>& row) {
-    return by_name_.find(row.second) != nullptr && by_name_.find(row.first) == nullptr;
+    return row.first != "format" && by_name_.find(row.second) != nullptr &&
+           by_name_.find(row.first) == nullptr;
   };
   std::vector<std::pair<std::string_view, uint32_t>> found;
   for (const auto& row : metadata) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -111,6 +112,27 @@ void append_shape(std::string& out, const Row& row, Dims sizes) {
   }
 }
 
+/// Names that would stand twice in the header, which no reader accepts.
+Status check_names(const std::vector<Row>& rows, const SafetensorsOptions& options,
+                   const SafetensorsSummary& summary) {
+  constexpr std::string_view kReserved = "__metadata__";
+  for (const Row& row : rows) {
+    if (row.named->path == kReserved) {
+      return unsupported("safetensors cannot hold a tensor called __metadata__",
+                         "rename it with `mlc remap-keys`");
+    }
+  }
+  std::set<std::string_view> taken = {"format"};
+  for (const auto& [key, value] : options.string_metadata) taken.insert(key);
+  for (const auto& [dropped, kept] : summary.aliases) {
+    if (!taken.contains(dropped)) continue;
+    return unsupported("the tied tensor " + mlc::quoted(dropped) +
+                           " is recorded in the metadata of the file, where that name is taken",
+                       "--shared clone writes each tied tensor");
+  }
+  return {};
+}
+
 std::string make_header(const Checkpoint& checkpoint, const std::vector<Row>& rows,
                         const SafetensorsOptions& options, const SafetensorsSummary& summary) {
   std::string out = R"({"__metadata__":{"format":"pt")";
@@ -189,6 +211,7 @@ Result<SafetensorsSummary> write_safetensors(const Checkpoint& checkpoint,
     row.end = summary.bytes += checkpoint.byte_size(*row.tensor);
   }
   summary.tensors = rows.size();
+  MLC_CHECK(check_names(rows, options, summary));
   const std::string header = make_header(checkpoint, rows, options, summary);
   if (header.size() > kMaxHeader) {
     return unsupported("the header would have " + format_bytes(header.size()) +
