@@ -165,7 +165,7 @@ class TreeWalk {
       if (content != nullptr && content->state != kNoNode) visit(content->state, path, depth + 1);
     }
     if (!is_shared_dag_) open_.erase(node);
-    if (out_.size() > kMaxListed || ++left_ > kMaxEntered) is_shared_dag_ = true;
+    if (out_.size() > most_visits() || ++left_ > most_visits()) is_shared_dag_ = true;
   }
 
   bool is_container(NodeId node) const {
@@ -174,10 +174,12 @@ class TreeWalk {
            kind == NodeKind::object;
   }
 
-  // A small graph can spell out an enormous tree ("billion laughs"): beyond this many tensors
-  // or collections a node is entered only once.
-  static constexpr size_t kMaxListed = 2'000'000;
-  static constexpr size_t kMaxEntered = 4'000'000;
+  // A small graph can spell out an enormous tree ("billion laughs"). Real ones share a mapping a
+  // few times at most: beyond this many visits for each node, a node is entered only once.
+  static constexpr size_t kVisitsPerNode = 8;
+  static constexpr size_t kFreeVisits = 10'000;
+
+  size_t most_visits() const { return kFreeVisits + kVisitsPerNode * checkpoint_.graph.size(); }
 
   const Checkpoint& checkpoint_;
   std::unordered_set<NodeId> open_;
