@@ -538,6 +538,22 @@ def test_in_place_of_a_locked_file(in_place):
     assert "another program has locked it" in result.stderr
 
 
+@pytest.mark.parametrize("moment", ["write:1", "sync:1"])
+def test_two_edits_at_once_lose_nothing(in_place, moment):
+    """Of two that run at the same time one is refused, wherever the first one is; its edit is not lost unnoticed."""
+    process = in_place.mlc.start(*in_place.arguments("--in-place"), env=in_place.environment(f"{moment}:stall"))
+    wait_for(in_place.mark)
+    second = in_place.mlc("save", in_place.input, "--in-place", "--set", "custom.second=1")
+    in_place.mark.unlink()
+    _, err = process.communicate(timeout=20)
+    assert sorted([process.returncode, second.rc]) == [0, 5], (err, second)
+    refusal = err.decode() if process.returncode else second.stderr
+    assert "another program" in refusal
+    assert shows(in_place, in_place.new if process.returncode == 0 else in_place.old)
+    if second.rc == 0:
+        assert in_place.mlc.ok("metadata", in_place.input, "--json").json["metadata"]["custom"]["second"] == 1
+
+
 def test_unreadable_input_writes_nothing(case):
     case.input.write_bytes(case.input.read_bytes()[:-30])
     result = case.mlc(*case.arguments("-o", case.output))

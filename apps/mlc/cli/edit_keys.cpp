@@ -172,13 +172,8 @@ Status Job::write_names() {
   }
   MLC_TRY(OutputFile out, OutputFile::create(task_.output, edit_.writing.output_options()));
   MLC_CHECK(rewrite_zip(checkpoint, change, out));
-  if (!checkpoint.files[0]->unchanged()) {
-    return Error(ErrorKind::read_failed, "was changed by another program while it was read",
-                 "run the command again")
-        .in_file(checkpoint.path);
-  }
   file_size_ = out.position();
-  return out.publish();
+  return out.publish(checkpoint.files);
 }
 
 Status Job::write(bool names_only) {

@@ -208,11 +208,7 @@ Status Job::write() {
   MLC_TRY(OutputFile out, OutputFile::create(task_.output, edit_.writing.output_options()));
   MLC_CHECK(zip ? rewrite_zip(checkpoint, change, out)
                 : rewrite_safetensors(checkpoint, yaml, out));
-  if (!checkpoint.files[0]->unchanged()) {
-    return Error(ErrorKind::read_failed, "was changed by another program while it was read",
-                 "run the command again");
-  }
-  return out.publish();
+  return out.publish(checkpoint.files);
 }
 
 std::string Job::summary() const {

@@ -32,7 +32,10 @@ Result<InPlaceFile> InPlaceFile::open(const InputFile& expected, bool allow_link
   }
   struct stat st {};
   if (fstat(fd, &st) != 0) return write_failed("cannot stat", errno).in_file(path);
-  if (FileId{st.st_dev, st.st_ino} != expected.id() || !expected.unchanged()) {
+  // Its name is looked up again: the last owner of the lock may have put another file there.
+  struct stat named {};
+  const bool is_named = stat(path.c_str(), &named) == 0 && named.st_ino == st.st_ino;
+  if (!is_named || FileId{st.st_dev, st.st_ino} != expected.id() || !expected.unchanged()) {
     return refused("another program changed it meanwhile", "run the command again").in_file(path);
   }
   if (st.st_nlink > 1 && !allow_links) {

@@ -1,5 +1,6 @@
 #include "mlc/base/output_file.h"
 
+#include "mlc/base/in_place_file.h"
 #include "mlc/base/write_all.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include <fcntl.h>
@@ -136,6 +138,7 @@ Result<OutputFile> OutputFile::create(const std::string& path, const OutputOptio
     }
     if (!options.replace) return exists_already(path);
     out.replaces_ = true;
+    out.replaced_ = {st.st_dev, st.st_ino};
     if (options.mode == 0) mode = st.st_mode & 07777U;
     if (access(out.path_.c_str(), W_OK) != 0) {
       return write_failed("cannot replace it", errno).in_file(path);
@@ -201,6 +204,7 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
       temp_path_(std::exchange(other.temp_path_, {})),
       fd_(std::exchange(other.fd_, -1)),
       replaces_(other.replaces_),
+      replaced_(other.replaced_),
       options_(other.options_),
       position_(other.position_),
       pending_(std::move(other.pending_)) {}
@@ -315,6 +319,22 @@ Status OutputFile::publish() {
   if (rc != 0) return write_failed("cannot give the output its name", errno).in_file(path_);
   if (durable) MLC_CHECK(sync_parent_folder(path_));
   return {};
+}
+
+Status OutputFile::publish(std::span<const std::shared_ptr<const InputFile>> sources) {
+  std::optional<InPlaceFile> lock;
+  for (const auto& source : sources) {
+    if (!source->unchanged()) {
+      return Error(ErrorKind::read_failed, "was changed by another program while it was read",
+                   "run the command again")
+          .in_file(source->path());
+    }
+    if (replaces_ && source->id() == replaced_ && !lock) {
+      MLC_TRY(InPlaceFile held, InPlaceFile::open(*source, true));
+      lock.emplace(std::move(held));
+    }
+  }
+  return publish();
 }
 
 }  // namespace mlc

@@ -17,6 +17,8 @@
 #include "mlc/base/result.h"
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 
 namespace mlc {
@@ -61,6 +63,10 @@ class OutputFile {
   /// unless syncing the folder failed, which comes last: then the new file is there, but a crash of
   /// the machine may bring the old one back.
   Status publish();
+  /// The same for an output that was made of SOURCES, provided that none of them has changed. One
+  /// of them may be the file that this one replaces: then nobody who edits files through mlc can
+  /// change it between the comparison and the rename. Errors also: read_failed, write_failed.
+  Status publish(std::span<const std::shared_ptr<const InputFile>> sources);
 
  private:
   OutputFile() = default;
@@ -71,6 +77,7 @@ class OutputFile {
   std::string temp_path_;  // empty while the file has no name
   int fd_ = -1;
   bool replaces_ = false;
+  FileId replaced_;
   OutputOptions options_;
   uint64_t position_ = 0;
   std::string pending_;  // the last bytes before position_, not written yet

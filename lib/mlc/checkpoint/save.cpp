@@ -107,15 +107,8 @@ Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* stat
                                    Reporter& reporter) {
   MLC_TRY(OutputFile out, OutputFile::create(path, options.output));
   MLC_TRY(SaveReport report, write_to(checkpoint, state_dict, out, options, reporter));
-  for (const auto& file : checkpoint.files) {
-    if (!file->unchanged()) {
-      return Error(ErrorKind::read_failed, "was changed by another program while it was read",
-                   "run the command again")
-          .in_file(file->path());
-    }
-  }
   report.file_size = out.position();
-  MLC_CHECK(out.publish());
+  MLC_CHECK(out.publish(checkpoint.files));
   return report;
 }
 
