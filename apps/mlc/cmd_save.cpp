@@ -5,6 +5,7 @@
 #include "cli/table.h"
 #include "command.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/write_sharded.h"
@@ -135,6 +136,7 @@ class Job {
   Status write(const std::optional<std::string>& yaml);
   Status write_shards(const std::optional<std::string>& yaml);
   void plan();
+  void warn_of_optimizers();
   void warn_of_uncast();
   void warn_about_values();
   void answer();
@@ -152,15 +154,6 @@ class Job {
   std::vector<std::string> dropped_;
   std::optional<Migration> migration_;
 };
-
-/// Whether the tree holds an optimizer's state beside the model.
-bool has_optimizer(const Checkpoint& checkpoint) {
-  const auto* entries = checkpoint.graph.entries(checkpoint.root);
-  if (entries == nullptr) return false;
-  return std::any_of(entries->begin(), entries->end(), [&](const pickle::Entry& entry) {
-    return checkpoint.graph.find(entry.second, "param_groups") != kNoNode;
-  });
-}
 
 bool Job::needs_state_dict() const {
   const SelectOptions& select = options_.select;
@@ -193,12 +186,7 @@ Status Job::change() {
   if (state_dict_ != nullptr) {
     auto left_out = select_tensors(checkpoint, *state_dict_, options_.select, task_.reporter);
     if (!left_out.ok()) return std::move(left_out).error().in_file(task_.input);
-    if (*left_out > 0 && !options_.weights_only && has_optimizer(checkpoint) &&
-        format_ == OutputFormat::torch_zip) {
-      task_.reporter.warn(
-          "the optimizer state is kept but no longer fits the tensors; "
-          "--weights-only leaves it out");
-    }
+    if (*left_out > 0) warn_of_optimizers();
   }
   if (!options_.from.empty()) {
     MLC_TRY(migration_, take_from(checkpoint, *state_dict_, options_.from, options_.from_key,
@@ -211,6 +199,7 @@ Status Job::change() {
       task_.reporter.warn("kept as they were, not in " + printable(options_.from) + ": " +
                           join_list(migration_->missing));
     }
+    warn_of_optimizers();
   }
   if (options_.compact) MLC_CHECK(compact_views(checkpoint, *state_dict_));
   if (!options_.dtype.empty()) {
@@ -293,6 +282,14 @@ Status Job::write(const std::optional<std::string>& yaml) {
   MLC_TRY(report_,
           save_checkpoint(*input_.checkpoint, state_dict_, task_.output, save, task_.reporter));
   return {};
+}
+
+/// After tensors went or got other values: what an optimizer learned of them is kept as it was.
+void Job::warn_of_optimizers() {
+  if (options_.weights_only || format_ != OutputFormat::torch_zip || options_.max_shard_size > 0) return;
+  std::vector<std::string> paths;
+  for (const OptimizerState& one : find_optimizers(*input_.checkpoint)) paths.push_back(one.path);
+  warn_of_stale_optimizers(paths, task_.reporter);
 }
 
 void Job::warn_of_uncast() {

@@ -7,6 +7,7 @@
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/write_sharded.h"
 #include "mlc/keys/apply_plan.h"
+#include "mlc/keys/follow_optimizers.h"
 #include "mlc/pickle/writer.h"
 
 #include <algorithm>
@@ -66,14 +67,10 @@ class Job {
     changed_ = any_change(targets_);
     const bool dry = edit_.writing.dry_run;
     const bool skip = !changed_ && (edit_.skip_unchanged || edit_.writing.in_place);
+    if (!skip) follow_in_optimizers();
     if (!dry && !skip) {
       const bool names_only = only_names_change(input_, targets_);
-      for (Target& target : targets_) {
-        MLC_TRY(const AppliedPlan applied,
-                apply_plan(*input_.checkpoint, *target.state_dict, target.plan));
-        task_.reporter.detail(plural(applied.module_versions, "module version") + " and " +
-                              plural(applied.optimizer_names, "optimizer name") + " followed");
-      }
+      MLC_CHECK(apply());
       MLC_CHECK(write(names_only));
     }
     answer();
@@ -82,6 +79,8 @@ class Job {
   }
 
  private:
+  Status apply();
+  void follow_in_optimizers();
   Status write(bool names_only);
   Status write_names();
   Status write_shards(const std::optional<std::string>& yaml);
@@ -109,6 +108,31 @@ void Job::report_notes() {
       task_.reporter.warn(hint);
     }
   }
+}
+
+Status Job::apply() {
+  for (Target& target : targets_) {
+    MLC_TRY(const AppliedPlan applied,
+            apply_plan(*input_.checkpoint, *target.state_dict, target.plan));
+    task_.reporter.detail(plural(applied.module_versions, "module version") + " followed");
+  }
+  return {};
+}
+
+void Job::follow_in_optimizers() {
+  std::vector<PlannedStateDict> all;
+  for (const StateDict& one : input_.state_dicts) {
+    const auto target = std::find_if(targets_.begin(), targets_.end(), [&](const Target& other) {
+      return other.state_dict == &one;
+    });
+    all.push_back({&one, target == targets_.end() ? nullptr : &target->plan});
+  }
+  const FollowedOptimizers followed = follow_optimizers(*input_.checkpoint, all);
+  task_.reporter.detail(plural(followed.renamed, "optimizer name") + " followed, " +
+                        plural(followed.removed, "optimizer parameter") + " removed");
+  const auto format = output_format_of(task_.output, "");
+  if (format.ok() && *format == OutputFormat::safetensors) return;
+  warn_of_stale_optimizers(followed.stale, task_.reporter);
 }
 
 /// The format of the output: that of an edit in place is the input's own.

@@ -101,6 +101,14 @@ void replace_modules(Input& input, Reporter& reporter) {
   }
 }
 
+void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& reporter) {
+  if (paths.empty()) return;
+  std::vector<std::string> shown;
+  for (const std::string& path : paths) shown.push_back(path.empty() ? "." : printable(path));
+  reporter.warn("the optimizer state at " + join_list(shown) +
+                " is kept but no longer fits the tensors; `mlc save --weights-only` leaves it out");
+}
+
 Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint) {
   if (!checkpoint.metadata_yaml) return std::optional<Metadata>();
   MLC_TRY(Metadata metadata,

@@ -43,6 +43,9 @@ std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateD
 /// classes.
 void replace_modules(Input& input, Reporter& reporter);
 
+/// Says that the optimizers at PATHS were made for other tensors than those beside them.
+void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& reporter);
+
 /// The metadata in the checkpoint, or none. Errors: corrupt, usage.
 Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint);
 

@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/module_pickle.h"
+#include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/readers.h"
 
 #include <algorithm>
@@ -56,11 +57,6 @@ std::string key_text(const Graph& graph, NodeId key) {
     default:
       return "?";
   }
-}
-
-/// {'state': {...}, 'param_groups': [...]}: torch.optim's state_dict.
-bool is_optimizer(const Graph& graph, NodeId node) {
-  return graph.find(node, "param_groups") != kNoNode && graph.find(node, "state") != kNoNode;
 }
 
 class Search {

@@ -3,7 +3,6 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/keys/module_prefixes.h"
-#include "mlc/pickle/traverse.h"
 
 #include <algorithm>
 #include <map>
@@ -23,7 +22,6 @@ class Application {
   Result<AppliedPlan> run() {
     MLC_CHECK(replace_entries());
     rename_modules();
-    rename_in_optimizers();
     state_dict_ = read_again();
     return result_;
   }
@@ -39,9 +37,6 @@ class Application {
   Result<Entry> make_entry(const PlanItem& item);
   Result<uint32_t> derive(const PlanItem& item);
   void rename_modules();
-  void rename_in_optimizers();
-  void rename_texts(std::vector<NodeId>& names);
-  NodeId renamed(NodeId name);
   StateDict read_again() const;
 
   Checkpoint& checkpoint_;
@@ -126,41 +121,6 @@ void Application::rename_modules() {
     kept.emplace_back(same ? (*entries)[i].first : graph_.add_text(*name), (*entries)[i].second);
   }
   *graph_.entries_for_edit(state_dict_.metadata) = std::move(kept);
-}
-
-NodeId Application::renamed(NodeId name) {
-  if (!graph_.is(name, NodeKind::text)) return name;
-  const auto fresh = plan_.new_name_of(graph_.text(name));
-  if (!fresh || *fresh == graph_.text(name)) return name;
-  ++result_.optimizer_names;
-  return graph_.add_text(*fresh);
-}
-
-void Application::rename_texts(std::vector<NodeId>& names) {
-  for (NodeId& name : names) name = renamed(name);
-}
-
-// torch.optim: {'state': {index or name: ...}, 'param_groups': [{'params': [...], 'param_names':
-// [...]}]}; names occur with named_parameters() and in distributed checkpoints.
-void Application::rename_in_optimizers() {
-  std::vector<NodeId> optimizers;
-  pickle::for_each_reachable(graph_, checkpoint_.root, [&](NodeId node) {
-    if (graph_.entries(node) == nullptr || node == state_dict_.node) return;
-    if (graph_.entries(node)->size() > 64) return;
-    if (graph_.find(node, "param_groups") != kNoNode) optimizers.push_back(node);
-  });
-  for (const NodeId optimizer : optimizers) {
-    const NodeId state = graph_.find(optimizer, "state");
-    if (state != kNoNode && graph_.entries(state) != nullptr) {
-      for (Entry& entry : *graph_.entries_for_edit(state)) entry.first = renamed(entry.first);
-    }
-    for (const NodeId group : graph_.sequence(graph_.find(optimizer, "param_groups"))) {
-      for (const std::string_view list : {"params", "param_names"}) {
-        const NodeId names = graph_.find(group, list);
-        if (names != kNoNode && graph_.is(names, NodeKind::list)) rename_texts(graph_.list(names));
-      }
-    }
-  }
 }
 
 StateDict Application::read_again() const {

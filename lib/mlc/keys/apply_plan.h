@@ -1,5 +1,5 @@
-// Carries out a Plan on a checkpoint in memory: keys, split and joined tensors, and everything that
-// names keys elsewhere in the file.
+// Carries out a Plan on a checkpoint in memory: keys, split and joined tensors, and the modules that
+// `_metadata` names after them. Optimizers follow by follow_optimizers.h.
 #pragma once
 
 #include "mlc/base/result.h"
@@ -16,12 +16,10 @@ std::vector<KeyInfo> key_infos(const Checkpoint& checkpoint, const StateDict& st
 
 struct AppliedPlan {
   uint64_t module_versions = 0;  // entries of `_metadata` that got another name
-  uint64_t optimizer_names = 0;  // names in optimizer states that followed
 };
 
-/// Renames, drops and derives the entries of STATE_DICT, which PLAN was made for, and lets follow:
-/// `_metadata`, `param_names` and names in `params` and `state` of optimizers anywhere in the tree.
-/// Values that are no tensors keep their place and key. STATE_DICT is read anew. Errors:
+/// Renames, drops and derives the entries of STATE_DICT, which PLAN was made for; its `_metadata`
+/// follows. Values that are no tensors keep their place and key. STATE_DICT is read anew. Errors:
 /// unsupported, conflict, from deriving tensors.
 Result<AppliedPlan> apply_plan(Checkpoint& checkpoint, StateDict& state_dict, const Plan& plan);
 
