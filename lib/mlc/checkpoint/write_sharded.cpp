@@ -180,7 +180,7 @@ class ShardWriter {
   Status publish() {
     std::vector<std::string> published;
     for (OutputFile& out : outputs_) {
-      Status status = out.publish();
+      Status status = out.publish(checkpoint_.files);
       if (status.ok()) {
         if (new_paths_.contains(out.path())) published.push_back(out.path());
         continue;
