@@ -1,6 +1,7 @@
 """mlc save: convert, select, merge, cast, shard."""
 
 import argparse
+import collections
 import json
 import stat
 
@@ -412,3 +413,19 @@ def test_names_that_safetensors_reserves_are_refused(mlc, tmp_path):
         assert result.rc == 4 and not (tmp_path / "out.safetensors").exists()
     mlc.ok("save", "in.pt", "-o", "out.safetensors", "--shared", "clone")
     assert mlc.ok("load", "out.safetensors", "--json").json["totals"]["tensors"] == 2
+
+
+def test_a_merge_joins_module_versions_and_names_the_rest(mlc, tmp_path):
+    first, second = torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)
+    a = write(tmp_path / "a.pt", torch.nn.Sequential(collections.OrderedDict(body=first)).state_dict())
+    b = torch.nn.Sequential(collections.OrderedDict(norm=second)).state_dict()
+    write(tmp_path / "b.pt", {"state_dict": b, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}})
+    (tmp_path / "b.yaml").write_text("mlc: metadata/1\nrequires: ['torch>=2.0']\n")
+    mlc.ok("save", "b.pt", "--meta", "b.yaml", "-o", "b2.pt")
+    result = mlc.ok("save", a, "b2.pt", "--merge", "-o", "out.pt")
+    assert "not merged from b2.pt: epoch, optimizer and its metadata" in result.stderr
+    merged = torch.load(tmp_path / "out.pt")
+    assert list(merged) == ["body.weight", "body.bias", *b]
+    assert merged._metadata["norm"] == b._metadata["norm"] == {"version": 2}
+    assert merged._metadata["body"] == {"version": 1}
+    assert "not merged" not in mlc.ok("save", a, write(tmp_path / "c.pt", b), "--merge", "-o", "o.pt").stderr

@@ -71,14 +71,36 @@ void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
   state_dict = std::move(fresh);
 }
 
-/// Moves the tensors ENTRIES of OTHER into CHECKPOINT; returns their nodes there, in order.
+/// Moves the tensors ENTRIES of OTHER, and the node MORE if there is one, into CHECKPOINT; returns
+/// their nodes there, in order.
 Result<std::vector<NodeId>> adopt(Checkpoint& checkpoint, Input& other,
-                                  const std::vector<StateDictEntry>& entries) {
+                                  const std::vector<StateDictEntry>& entries,
+                                  NodeId more = kNoNode) {
   std::vector<NodeId> nodes;
   for (const StateDictEntry& entry : entries) {
     nodes.push_back(other.checkpoint->tensors[entry.tensor].node);
   }
+  if (more != kNoNode) nodes.push_back(more);
   return absorb(checkpoint, std::move(*other.checkpoint), nodes);
+}
+
+/// The module versions in MORE that INTO does not have yet.
+void add_versions(Graph& graph, NodeId into, NodeId more) {
+  if (into == kNoNode || graph.entries(into) == nullptr || graph.entries(more) == nullptr) return;
+  const std::vector<Entry> versions = *graph.entries(more);
+  for (const Entry& version : versions) {
+    const bool text = graph.is(version.first, NodeKind::text);
+    if (!text || graph.find(into, graph.text(version.first)) != kNoNode) continue;
+    graph.entries_for_edit(into)->push_back(version);
+  }
+}
+
+/// A merge takes tensors: what else OTHER holds stays behind.
+void warn_of_unmerged(const Input& other, const StateDict& from, Reporter& reporter) {
+  std::vector<std::string> left = printable_all(values_beside(*other.checkpoint, from));
+  if (other.checkpoint->metadata_yaml) left.emplace_back("its metadata (--meta adds such)");
+  if (left.empty()) return;
+  reporter.warn("not merged from " + printable(other.checkpoint->path) + ": " + join_list(left));
 }
 
 /// Replaces the tensors of STATE_DICT that WANTED selects by what DERIVE makes of them, tied ones
@@ -187,11 +209,14 @@ Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
                       "rename them with `mlc remap-keys`, or leave them out with --exclude")
           .in_file(path);
     }
-    MLC_TRY(const auto nodes, adopt(checkpoint, other, from->entries));
-    for (size_t i = 0; i < nodes.size(); ++i) {
+    warn_of_unmerged(other, *from, reporter);
+    const NodeId versions = from->metadata;
+    MLC_TRY(const auto nodes, adopt(checkpoint, other, from->entries, versions));
+    for (size_t i = 0; i < names.size(); ++i) {
       const NodeId name = checkpoint.graph.add_text(names[i]);
       checkpoint.graph.entries_for_edit(state_dict.node)->emplace_back(name, nodes[i]);
     }
+    if (versions != kNoNode) add_versions(checkpoint.graph, state_dict.metadata, nodes.back());
     read_again(checkpoint, state_dict);
   }
   return {};
