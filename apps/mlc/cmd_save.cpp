@@ -266,7 +266,7 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
   report_.tensors = summary.tensors;
   report_.bytes = summary.bytes;
   report_.file_size = summary.file_bytes;
-  report_.left_out = values_left_out(*input_.checkpoint, *state_dict_);
+  report_.left_out = values_beside(*input_.checkpoint, *state_dict_);
   shards_ = summary.files.size();
   return {};
 }
@@ -286,7 +286,8 @@ Status Job::write(const std::optional<std::string>& yaml) {
 
 /// After tensors went or got other values: what an optimizer learned of them is kept as it was.
 void Job::warn_of_optimizers() {
-  if (options_.weights_only || format_ != OutputFormat::torch_zip || options_.max_shard_size > 0) return;
+  if (options_.weights_only || format_ != OutputFormat::torch_zip || options_.max_shard_size > 0)
+    return;
   std::vector<std::string> paths;
   for (const OptimizerState& one : find_optimizers(*input_.checkpoint)) paths.push_back(one.path);
   warn_of_stale_optimizers(paths, task_.reporter);
@@ -310,7 +311,7 @@ void Job::plan() {
       whole ? all_tensors(checkpoint, checkpoint.root) : named_tensors(*state_dict_);
   report_.tensors = tensors.size();
   report_.bytes = summarize(checkpoint, tensors).bytes;
-  if (!whole) report_.left_out = values_left_out(checkpoint, *state_dict_);
+  if (!whole) report_.left_out = values_beside(checkpoint, *state_dict_);
   warn_about_values();
   if (task_.json || !task_.alone) return;
   Table table({{"NAME", Align::left, true}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Align::right}});
@@ -326,7 +327,7 @@ void Job::warn_about_values() {
   if (!report_.left_out.empty()) {
     task_.reporter.warn((shards_ > 0 ? "shards hold tensors only; left out: "
                                      : "safetensors holds tensors only; left out: ") +
-                        join_list(report_.left_out));
+                        join_list(printable_all(report_.left_out)));
   }
   for (const auto& [dropped, kept] : report_.aliases) {
     task_.reporter.detail("tied: " + printable(dropped) + " is kept as " + printable(kept));

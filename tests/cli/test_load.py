@@ -336,3 +336,38 @@ def test_json_has_what_stands_beside_and_the_tree(mlc, training, valid):
     report = mlc.ok("load", training, "--tree", "--json").json
     valid(report, "load")
     assert report["also_here"] == ["epoch", "optimizer", "best"] and "epoch" in report["tree"]
+
+
+def test_tensors_under_other_keys_are_named(mlc, tmp_path):
+    state = {"a": torch.zeros(1), "x": [torch.ones(2)], 3: torch.zeros(4), "n": 5}
+    path = write(tmp_path / "a.pt", state)
+    assert "also here    x, 3 and n" in mlc.ok("load", path).stdout
+    assert mlc.ok("load", path, "--json").json["also_here"] == ["x", "3", "n"]
+    saved = mlc.ok("save", path, "-o", "a.safetensors", "--json")
+    assert saved.json["left_out"] == ["x", "3", "n"] and "left out: x, 3 and n" in saved.stderr
+    state["x"][0][1] = 7
+    other = write(tmp_path / "b.pt", state)
+    assert "not compared: x, 3 and n" in mlc.ok("diff", path, other).stderr
+    assert mlc("diff", path, other, "--key", ".").rc == 1
+
+
+@pytest.mark.parametrize("value", [{0: torch.zeros(2)}, [torch.zeros(2)], torch.zeros(2)], ids=["number", "list", "alone"])
+def test_tensors_without_a_state_dict_are_not_called_none(mlc, tmp_path, value):
+    path = write(tmp_path / "a.pt", value)
+    result = mlc("save", path, "-o", "a.safetensors")
+    assert result.rc == 3 and "holds 1 tensor but no state_dict" in result.stderr
+
+
+def test_a_state_dict_under_two_keys_has_both_paths(mlc, tmp_path):
+    state = {"w": torch.zeros(2)}
+    path = write(tmp_path / "a.pt", {"model": state, "best": state})
+    for key in ("model", "best"):
+        assert mlc.ok("load", path, "--key", key, "--json").json["totals"]["tensors"] == 1
+    mlc.ok("remap-keys", path, "--key", "best", "--add-prefix", "p.", "-o", "b.pt")
+    found = torch.load(tmp_path / "b.pt")
+    assert list(found["best"]) == ["p.w"] and found["best"] is found["model"]
+
+
+def test_names_that_are_left_out_cannot_write_to_the_terminal(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", {"model": {"w": torch.zeros(2)}, "\x1b[31mred": 1})
+    assert "\x1b" not in mlc.ok("save", path, "-o", "a.safetensors").stderr

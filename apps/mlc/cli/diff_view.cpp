@@ -29,7 +29,6 @@ struct Side {
   Input input;
   std::string key;  // of the state_dict; "." for the root
   std::vector<NamedTensor> tensors;
-  uint64_t other_values = 0;
   std::vector<std::string> beside;  // values of the file that stand beside the state_dict
   Metadata metadata;
 };
@@ -140,16 +139,13 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
   Side side;
   MLC_TRY(side.input, open_input(path, context_.reporter));
   const Checkpoint& checkpoint = *side.input.checkpoint;
-  const bool is_root = std::ranges::any_of(side.input.state_dicts,
-                                           [](const StateDict& one) { return one.path.empty(); });
-  if ((key.empty() && side.input.state_dicts.empty()) || (key == "." && !is_root)) {
+  if ((key.empty() && side.input.state_dicts.empty()) || key == ".") {
     side.tensors = all_tensors(checkpoint, checkpoint.root);
   } else {
     MLC_TRY(const StateDict* chosen, choose_state_dict(side.input, key));
     side.key = chosen->path.empty() ? "." : chosen->path;
     side.tensors = named_tensors(*chosen);
-    side.other_values = chosen->other_values;
-    side.beside = values_beside(checkpoint, *chosen);
+    side.beside = printable_all(values_beside(checkpoint, *chosen));
   }
   std::erase_if(side.tensors, [this](const NamedTensor& named) { return !selected(named.path); });
   if (arguments_.no_metadata || arguments_.keys_only) return side;
@@ -191,9 +187,8 @@ Result<ExitCode> DiffView::run() {
 void DiffView::note_sharing(const std::vector<std::vector<std::string>>& groups,
                             std::string_view side) {
   for (const auto& group : groups) {
-    std::vector<std::string> names;
-    for (const std::string& name : group) names.push_back(printable(name));
-    notes_.push_back(fmt::format("share a storage only in {}: {}", side, join_list(names)));
+    notes_.push_back(
+        fmt::format("share a storage only in {}: {}", side, join_list(printable_all(group))));
   }
 }
 
@@ -216,10 +211,6 @@ void DiffView::collect_notes() {
   }
   note_sharing(report_.shared_in_a, "A");
   note_sharing(report_.shared_in_b, "B");
-  if (!arguments_.keys_only && a_.other_values + b_.other_values > 0) {
-    notes_.push_back(fmt::format("values that are no tensors are not compared: {} in A, {} in B",
-                                 a_.other_values, b_.other_values));
-  }
   note_beside();
   if (report_.count(DiffKind::only_in_a) == 0 || report_.count(DiffKind::only_in_b) == 0) return;
   const auto fit = check_expected(expected_tensors(*a_.input.checkpoint, a_.tensors),

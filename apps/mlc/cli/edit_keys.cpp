@@ -122,9 +122,8 @@ Status Job::apply() {
 void Job::follow_in_optimizers() {
   std::vector<PlannedStateDict> all;
   for (const StateDict& one : input_.state_dicts) {
-    const auto target = std::find_if(targets_.begin(), targets_.end(), [&](const Target& other) {
-      return other.state_dict == &one;
-    });
+    const auto target = std::find_if(targets_.begin(), targets_.end(),
+                                     [&](const Target& other) { return other.state_dict == &one; });
     all.push_back({&one, target == targets_.end() ? nullptr : &target->plan});
   }
   const FollowedOptimizers followed = follow_optimizers(*input_.checkpoint, all);
@@ -249,7 +248,8 @@ Status Job::write(bool names_only) {
           save_checkpoint(checkpoint, targets_[0].state_dict, task_.output, save, task_.reporter));
   file_size_ = report.file_size;
   if (!report.left_out.empty()) {
-    task_.reporter.warn("safetensors holds tensors only; left out: " + join_list(report.left_out));
+    task_.reporter.warn("safetensors holds tensors only; left out: " +
+                        join_list(printable_all(report.left_out)));
   }
   return {};
 }

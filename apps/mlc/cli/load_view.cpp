@@ -260,7 +260,8 @@ void View::show_lines() {
     }
     line("devices", join_list(parts));
   }
-  if (const auto others = other_values(); !others.empty()) line("also here", join_list(others));
+  if (const auto others = other_values(); !others.empty())
+    line("also here", join_list(printable_all(others)));
   if (!summary_.shared.empty()) {
     std::vector<std::string> groups;
     for (const auto& group : summary_.shared) {

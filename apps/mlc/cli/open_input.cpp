@@ -53,6 +53,16 @@ Result<Input> open_input(const std::string& path, Reporter& reporter) {
 }
 
 Result<StateDict*> choose_state_dict(Input& input, const std::string& key) {
+  if (key.empty() && input.state_dicts.empty()) {
+    const Checkpoint& checkpoint = *input.checkpoint;
+    const auto tensors = all_tensors(checkpoint, checkpoint.root);
+    if (!tensors.empty()) {
+      return not_found("holds " + plural(tensors.size(), "tensor") +
+                           " but no state_dict: none of them stands in a mapping under a text key",
+                       "`mlc load --tree` shows where they are")
+          .in_file(checkpoint.path);
+    }
+  }
   auto chosen = select_state_dict(input.state_dicts, key, "--key");
   if (!chosen.ok()) return std::move(chosen).error().in_file(input.checkpoint->path);
   return &input.state_dicts[static_cast<size_t>(*chosen - input.state_dicts.data())];
@@ -66,20 +76,6 @@ Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_
       select_state_dict(other.state_dicts, key.empty() && has_own ? own_key : key, option);
   if (!chosen.ok()) return std::move(chosen).error().in_file(other.checkpoint->path);
   return &other.state_dicts[static_cast<size_t>(*chosen - other.state_dicts.data())];
-}
-
-std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict) {
-  std::vector<std::string> names;
-  const pickle::Graph& graph = checkpoint.graph;
-  const auto* entries = graph.entries(checkpoint.root);
-  if (state_dict.path.empty() || entries == nullptr) return names;
-  const std::string first = state_dict.path.substr(0, state_dict.path.find('.'));
-  for (const auto& [key, value] : *entries) {
-    if (graph.is(key, pickle::NodeKind::text) && graph.text(key) != first) {
-      names.push_back(printable(graph.text(key)));
-    }
-  }
-  return names;
 }
 
 std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict) {

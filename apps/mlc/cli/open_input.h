@@ -31,10 +31,6 @@ Result<StateDict*> choose_state_dict(Input& input, const std::string& key);
 Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_key,
                                            const std::string& key, std::string_view option);
 
-/// The text keys of the root that do not lead to STATE_DICT: epoch, optimizer, ... None where it is
-/// the whole file.
-std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict);
-
 /// "every key starts with module.; `mlc strip-module-prefix` removes it", for each prefix that all
 /// keys of STATE_DICT have.
 std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict);

@@ -139,6 +139,12 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
   return found;
 }
 
+std::vector<std::string> printable_all(std::span<const std::string> texts) {
+  std::vector<std::string> out;
+  for (const std::string& text : texts) out.push_back(printable(text));
+  return out;
+}
+
 std::string join_list(std::span<const std::string> items, size_t limit) {
   std::string out;
   // "and 1 more" would be longer than the item itself.

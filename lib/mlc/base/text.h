@@ -19,6 +19,8 @@ std::string format_count(uint64_t count);
 std::string quoted(std::string_view text, size_t limit = 120);
 /// TEXT without quotes but equally harmless on a terminal: for keys in tables.
 std::string printable(std::string_view text);
+/// The same of each, for join_list().
+std::vector<std::string> printable_all(std::span<const std::string> texts);
 /// Bytes of the UTF-8 sequence that TEXT begins with, 0 if it is malformed. Requires: TEXT not
 /// empty.
 size_t utf8_length(std::string_view text);

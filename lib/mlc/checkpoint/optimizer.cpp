@@ -10,8 +10,8 @@ namespace {
 using pickle::Graph;
 using pickle::NodeKind;
 
-constexpr int kMaxDepth = 8;              // mappings around an optimizer in real files
-constexpr size_t kMostEntries = 4096;     // larger mappings are state_dicts
+constexpr int kMaxDepth = 8;           // mappings around an optimizer in real files
+constexpr size_t kMostEntries = 4096;  // larger mappings are state_dicts
 
 class Search {
  public:
@@ -43,8 +43,8 @@ class Search {
 
   void add(NodeId node, const std::string& path) {
     const auto groups = graph_.sequence(graph_.find(node, "param_groups"));
-    found_.push_back(
-        {path, node, graph_.find(node, "state"), std::vector<NodeId>(groups.begin(), groups.end())});
+    found_.push_back({path, node, graph_.find(node, "state"),
+                      std::vector<NodeId>(groups.begin(), groups.end())});
   }
 
   const Checkpoint& checkpoint_;

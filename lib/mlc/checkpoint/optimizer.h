@@ -1,8 +1,8 @@
 // Finding the states of torch.optim optimizers inside a checkpoint.
 //
-// Optimizer.state_dict() is {'state': {id: {...}}, 'param_groups': [{'params': [id, ...]}]}. The ids
-// are numbers; since PyTorch 2.6 'param_names' may name them, and distributed checkpoints use the
-// names as ids.
+// Optimizer.state_dict() is {'state': {id: {...}}, 'param_groups': [{'params': [id, ...]}]}. The
+// ids are numbers; since PyTorch 2.6 'param_names' may name them, and distributed checkpoints use
+// the names as ids.
 #pragma once
 
 #include "mlc/checkpoint/checkpoint.h"

@@ -44,7 +44,7 @@ Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict,
   if (state_dict == nullptr) return internal_error("safetensors without a state_dict");
   SafetensorsOptions tensors{checkpoint.string_metadata, options.shared, options.threads};
   if (options.metadata_yaml) tensors.string_metadata.emplace_back("mlc", *options.metadata_yaml);
-  report.left_out = values_left_out(checkpoint, *state_dict);
+  report.left_out = values_beside(checkpoint, *state_dict);
   MLC_TRY(SafetensorsSummary summary,
           write_safetensors(checkpoint, named_tensors(*state_dict), out, tensors, reporter));
   report.tensors = summary.tensors;
@@ -54,25 +54,6 @@ Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict,
 }
 
 }  // namespace
-
-std::vector<std::string> values_left_out(const Checkpoint& checkpoint,
-                                         const StateDict& state_dict) {
-  std::vector<std::string> out;
-  const pickle::Graph& graph = checkpoint.graph;
-  if (state_dict.node != checkpoint.root) {
-    if (const auto* entries = graph.entries(checkpoint.root)) {
-      const std::string first = state_dict.path.substr(0, state_dict.path.find('.'));
-      for (const auto& [key, value] : *entries) {
-        const bool text = graph.is(key, pickle::NodeKind::text);
-        if (!text || graph.text(key) != first) out.emplace_back(text ? graph.text(key) : "?");
-      }
-    }
-  }
-  if (state_dict.other_values > 0) {
-    out.push_back(plural(state_dict.other_values, "value") + " of the state_dict without tensor");
-  }
-  return out;
-}
 
 Result<OutputFormat> output_format_of(const std::string& path, std::string_view format) {
   const auto extension = by_extension(path);

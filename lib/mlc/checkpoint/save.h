@@ -46,10 +46,6 @@ Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* stat
                                    const std::string& path, const SaveOptions& options,
                                    Reporter& reporter);
 
-/// What a safetensors file of STATE_DICT leaves behind: top-level values beside it, and its own
-/// values that are no tensors.
-std::vector<std::string> values_left_out(const Checkpoint& checkpoint, const StateDict& state_dict);
-
 /// Makes the mapping of STATE_DICT the root of the tree: everything around it is left behind.
 void keep_only(Checkpoint& checkpoint, const StateDict& state_dict);
 

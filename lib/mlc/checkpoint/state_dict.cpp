@@ -72,7 +72,13 @@ class Search {
  private:
   Status visit(NodeId node, const std::string& path, int depth) {
     const Graph& graph = checkpoint_.graph;
-    if (depth > kSearchDepth || !seen_.insert(node).second) return {};
+    if (depth > kSearchDepth) return {};
+    if (!seen_.insert(node).second) {
+      for (StateDict& one : found_) {
+        if (one.node == node || one.module == node) one.other_paths.push_back(path);
+      }
+      return {};
+    }
     if (is_module(graph, node)) return add_module(node, path);
     if (const auto* entries = graph.entries(node)) {
       if (is_optimizer(graph, node)) return {};
@@ -211,6 +217,12 @@ void merge_repeated_keys(std::vector<StateDictEntry>& entries) {
   entries = std::move(kept);
 }
 
+bool is_tensor_entry(const Checkpoint& checkpoint, NodeId key, NodeId value) {
+  const Graph& graph = checkpoint.graph;
+  const bool text = graph.is(key, NodeKind::text) || graph.is(key, NodeKind::old_string);
+  return text && checkpoint.tensor_at(value) != kNoIndex;
+}
+
 }  // namespace
 
 StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string path) {
@@ -222,12 +234,10 @@ StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string
   if (entries == nullptr) return out;
   for (uint32_t i = 0; i < entries->size(); ++i) {
     const auto& [key, value] = (*entries)[i];
-    const uint32_t tensor = checkpoint.tensor_at(value);
-    const bool text = graph.is(key, NodeKind::text) || graph.is(key, NodeKind::old_string);
-    if (tensor == kNoIndex || !text) {
-      ++out.other_values;
+    if (is_tensor_entry(checkpoint, key, value)) {
+      out.entries.push_back({graph.text(key), checkpoint.tensor_at(value), i});
     } else {
-      out.entries.push_back({graph.text(key), tensor, i});
+      ++out.other_values;
     }
   }
   merge_repeated_keys(out.entries);
@@ -249,7 +259,8 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, st
   if (!path.empty()) {
     const std::string_view wanted = path == "." ? "" : path;
     for (const StateDict& one : all) {
-      if (one.path == wanted) return &one;
+      const auto& others = one.other_paths;
+      if (one.path == wanted || std::ranges::find(others, wanted) != others.end()) return &one;
     }
     const std::vector<std::string> paths = paths_of(all);
     std::string message = "there is no state_dict at " + quoted(path);
@@ -283,6 +294,27 @@ std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector
     changed.push_back(one.path.empty() ? "." : one.path);
   }
   return changed;
+}
+
+std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict) {
+  const Graph& graph = checkpoint.graph;
+  std::vector<std::string> out;
+  const auto* around = graph.entries(checkpoint.root);
+  if (state_dict.node != checkpoint.root && around != nullptr) {
+    const std::string first = state_dict.path.substr(0, state_dict.path.find('.'));
+    for (const auto& [key, value] : *around) {
+      const std::string name = key_text(graph, key);
+      if (name != first) out.push_back(name);
+    }
+  }
+  const auto* own = graph.entries(state_dict.node);
+  if (own == nullptr || state_dict.other_values == 0) return out;
+  for (const auto& [key, value] : *own) {
+    if (!is_tensor_entry(checkpoint, key, value)) {
+      out.push_back(joined(state_dict.path, key_text(graph, key)));
+    }
+  }
+  return out;
 }
 
 std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node) {

@@ -22,7 +22,8 @@ struct StateDictEntry {
 };
 
 struct StateDict {
-  std::string path;           // dotted path in the tree: "model_state_dict", "" for the root
+  std::string path;  // dotted path in the tree: "model_state_dict", "" for the root
+  std::vector<std::string> other_paths;  // where the same mapping stands too
   NodeId node = kNoNode;      // the mapping; for modules the recovered one, not yet in the tree
   NodeId module = kNoNode;    // the pickled module it was recovered from
   NodeId metadata = kNoNode;  // the _metadata mapping (module prefix -> {'version': n}), if any
@@ -47,6 +48,11 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, st
 /// Puts every recovered state_dict in place of its module, so that what is written needs no
 /// classes. Returns the paths that changed.
 std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector<StateDict>& all);
+
+/// What the file holds beside the tensors of STATE_DICT: the keys of the root that do not lead to
+/// it (epoch, optimizer, ...), and the paths of its own values that are no tensors under a text
+/// key.
+std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict);
 
 struct NamedTensor {
   std::string path;  // dotted, list items by number, keys that are no text as Python shows them

@@ -1,4 +1,5 @@
-// Carries out a Plan on a checkpoint in memory: keys, split and joined tensors, and the modules that
+// Carries out a Plan on a checkpoint in memory: keys, split and joined tensors, and the modules
+// that
 // `_metadata` names after them. Optimizers follow by follow_optimizers.h.
 #pragma once
 

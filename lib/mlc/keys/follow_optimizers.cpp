@@ -105,9 +105,8 @@ std::vector<size_t> Follower::candidates(const std::vector<std::string>& names) 
 void Follower::follow(const OptimizerState& optimizer) {
   const std::vector<std::string> names = parameter_names(graph_, optimizer);
   if (names.empty()) {
-    const bool fits = std::all_of(fates_.begin(), fates_.end(), [](const auto& fates) {
-      return !fates || fates->are_plain();
-    });
+    const bool fits = std::all_of(fates_.begin(), fates_.end(),
+                                  [](const auto& fates) { return !fates || fates->are_plain(); });
     if (!fits) result_.stale.push_back(optimizer.path);
     return;
   }

@@ -34,7 +34,6 @@ struct FollowedOptimizers {
 /// of them, before apply_plan() changes the state_dicts: ALL of the file, in their order. Stale are
 /// optimizers of tensors that are split, joined or transposed, and those that only number their
 /// parameters when tensors are dropped or changed.
-FollowedOptimizers follow_optimizers(Checkpoint& checkpoint,
-                                     std::span<const PlannedStateDict> all);
+FollowedOptimizers follow_optimizers(Checkpoint& checkpoint, std::span<const PlannedStateDict> all);
 
 }  // namespace mlc
