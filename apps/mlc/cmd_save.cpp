@@ -1,5 +1,6 @@
 #include "cli/batch.h"
 #include "cli/json_writer.h"
+#include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
 #include "cli/save_steps.h"
 #include "cli/table.h"
@@ -218,8 +219,10 @@ Status Job::change() {
 }
 
 Result<std::optional<std::string>> Job::metadata() {
-  MLC_TRY(auto metadata, read_metadata(*input_.checkpoint));
+  const Checkpoint& checkpoint = *input_.checkpoint;
   const bool asked = !options_.meta.empty() || !options_.set.empty() || options_.hash_input;
+  const bool keeps_sidecar = options_.writing.in_place && !asked;
+  MLC_TRY(auto metadata, keeps_sidecar ? read_metadata(checkpoint) : metadata_to_carry(checkpoint));
   if (!metadata && asked) metadata.emplace();
   for (const std::string& path : options_.meta) {
     MLC_TRY(const Metadata more, Metadata::parse_file(path));

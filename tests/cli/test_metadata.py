@@ -10,6 +10,8 @@ import safetensors.torch
 import torch
 import yaml
 
+from checkpoints import write
+
 
 def tensors():
     return {"fc.weight": torch.arange(12.0).reshape(3, 4), "fc.bias": torch.ones(3)}
@@ -397,3 +399,16 @@ def test_short_hashes_stay_text(mlc, model, value):
 def test_numbers_stay_numbers(mlc, model, value, wanted):
     mlc.ok("metadata", model, "--set", f"custom.x={value}", "--in-place")
     assert shown(mlc, model)["custom"]["x"] == wanted
+
+
+@pytest.mark.parametrize("verb", [["save"], ["strip-module-prefix"], ["remap-keys", "--add-prefix", "p."]], ids=lambda v: v[0])
+@pytest.mark.parametrize("output", ["out.pt", "out.safetensors"])
+def test_a_sidecar_is_not_left_behind(mlc, tmp_path, verb, output):
+    write(tmp_path / "a.pt", {"module.w": torch.zeros(2)})
+    mlc.ok("metadata", "a.pt", "--sidecar", "--set", "name=digits")
+    mlc.ok(verb[0], "a.pt", *verb[1:], "-o", output)
+    assert mlc.ok("metadata", output, "--json").json["metadata"]["name"] == "digits"
+    if verb[0] != "save":
+        mlc.ok(verb[0], "a.pt", *verb[1:], "--in-place")
+        found = mlc.ok("metadata", "a.pt", "--json").json
+        assert found["source"] == "sidecar" and found["metadata"]["name"] == "digits"

@@ -1,6 +1,7 @@
 #include "cli/edit_keys.h"
 
 #include "cli/json_writer.h"
+#include "cli/metadata_sources.h"
 #include "cli/open_input.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/rewrite_zip.h"
@@ -84,6 +85,7 @@ class Job {
   Status write(bool names_only);
   Status write_names();
   Status write_shards(const std::optional<std::string>& yaml);
+  Result<std::optional<Metadata>> carried_metadata() const;
   void report_notes();
   void answer();
   void answer_json();
@@ -182,11 +184,17 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
   return {};
 }
 
+/// A file that is edited in place keeps its sidecar.
+Result<std::optional<Metadata>> Job::carried_metadata() const {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  return edit_.writing.in_place ? read_metadata(checkpoint) : metadata_to_carry(checkpoint);
+}
+
 Status Job::write_names() {
   Checkpoint& checkpoint = *input_.checkpoint;
   ZipEdit change;
   MLC_TRY(change.pickle, pickle::write(checkpoint.graph, checkpoint.root));
-  MLC_TRY(auto metadata, read_metadata(checkpoint));
+  MLC_TRY(auto metadata, carried_metadata());
   change.metadata_yaml = with_provenance(std::move(metadata), edit_.verb, edit_.provenance);
   if (edit_.writing.in_place) {
     MLC_CHECK(edit_zip_in_place(checkpoint, change, edit_.writing.force));
@@ -205,7 +213,7 @@ Status Job::write(bool names_only) {
                          !output_format_of(task_.output, "").ok();
   if (to_folder) {
     written_ = true;
-    MLC_TRY(auto metadata, read_metadata(checkpoint));
+    MLC_TRY(auto metadata, carried_metadata());
     return write_shards(with_provenance(std::move(metadata), edit_.verb, edit_.provenance));
   }
   MLC_TRY(const OutputFormat format, format_for(checkpoint, task_.output, edit_.writing.in_place));
@@ -242,7 +250,7 @@ Status Job::write(bool names_only) {
   save.format = format;
   save.threads = edit_.threads;
   save.output = edit_.writing.output_options();
-  MLC_TRY(auto metadata, read_metadata(checkpoint));
+  MLC_TRY(auto metadata, carried_metadata());
   save.metadata_yaml = with_provenance(std::move(metadata), edit_.verb, edit_.provenance);
   MLC_TRY(const SaveReport report,
           save_checkpoint(checkpoint, targets_[0].state_dict, task_.output, save, task_.reporter));

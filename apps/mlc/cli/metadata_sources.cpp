@@ -107,4 +107,11 @@ Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter&
   return sources;
 }
 
+Result<std::optional<Metadata>> metadata_to_carry(const Checkpoint& checkpoint) {
+  MetadataSources sources;
+  MLC_TRY(sources.embedded, read_metadata(checkpoint));
+  if (!sources.embedded) MLC_CHECK(find_sidecar(checkpoint.path, sources));
+  return sources.embedded ? std::move(sources.embedded) : std::move(sources.beside);
+}
+
 }  // namespace mlc::cli

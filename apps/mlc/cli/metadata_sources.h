@@ -36,6 +36,10 @@ struct MetadataSources {
 /// checkpoint noticed is a detail here. Errors: as open_checkpoint(), as Metadata::parse().
 Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter);
 
+/// What an output made of CHECKPOINT should carry: the metadata in the file, else that of its
+/// sidecar, which it would be parted from. Errors: as Metadata::parse().
+Result<std::optional<Metadata>> metadata_to_carry(const Checkpoint& checkpoint);
+
 /// The top-level keys in which the two differ, without provenance, in the order of the format.
 std::vector<std::string> differing_keys(const Metadata& a, const Metadata& b);
 
