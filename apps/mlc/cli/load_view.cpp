@@ -98,7 +98,9 @@ Status View::select() {
                                     : all_tensors(*input_.checkpoint, input_.checkpoint->root);
   summary_ = summarize(*input_.checkpoint, tensors_);
   for (const auto& [location, count] : summary_.devices) show_devices_ |= location != "cpu";
-  globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
+  if (options_.globals || !pickle::weights_only_allows_all(input_.checkpoint->graph)) {
+    globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
+  }
   // Nobody gives these to torch.load with weights_only.
   const Format format = input_.checkpoint->format;
   const bool is_pickle = format != Format::torchscript && format != Format::dcp;
@@ -324,6 +326,16 @@ void View::show_globals() {
   table.render(task_.out, task_.width);
 }
 
+/// EXAMINED: whether the elements were read at all.
+void add_stats(Table& table, const TensorStats& stats, bool examined) {
+  for (const std::optional<double>& value : {stats.min, stats.max, stats.mean, stats.std}) {
+    table.cell(value ? fmt::format("{:.6g}", *value) : "-");
+  }
+  for (const uint64_t count : {stats.zeros, stats.nans, stats.infs}) {
+    table.cell(examined ? std::to_string(count) : "-");
+  }
+}
+
 void View::show_table() {
   std::vector<Column> columns = {{"NAME", Align::left, true},
                                  {"DTYPE", Align::left},
@@ -338,27 +350,16 @@ void View::show_table() {
   }
   if (!hashes_.empty()) columns.push_back({"SHA256", Align::left});
   Table table(columns);
-  std::vector<std::string> cells;
-  const auto number = [](const std::optional<double>& value) {
-    return value ? fmt::format("{:.6g}", *value) : std::string("-");
-  };
+  table.reserve(tensors_.size());
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = input_.checkpoint->tensors[tensors_[i].tensor];
-    cells = {tensors_[i].path, kind_text(tensor), shape_text(tensor),
-             std::to_string(input_.checkpoint->byte_size(tensor))};
-    if (devices) cells.push_back(location_of(tensor));
-    if (options_.stats) {
-      const TensorStats& one = stats_[i];
-      const bool examined = tensor.kind == TensorKind::dense;
-      const auto count = [examined](uint64_t value) {
-        return examined ? std::to_string(value) : std::string("-");
-      };
-      cells.insert(cells.end(),
-                   {number(one.min), number(one.max), number(one.mean), number(one.std),
-                    count(one.zeros), count(one.nans), count(one.infs)});
-    }
-    if (!hashes_.empty()) cells.push_back(hashes_[i]);
-    table.add(cells);
+    table.cell(tensors_[i].path);
+    table.cell(kind_text(tensor));
+    table.cell(shape_text(tensor));
+    table.cell(std::to_string(input_.checkpoint->byte_size(tensor)));
+    if (devices) table.cell(location_of(tensor));
+    if (options_.stats) add_stats(table, stats_[i], tensor.kind == TensorKind::dense);
+    if (!hashes_.empty()) table.cell(hashes_[i]);
   }
   task_.out.write("\n");
   table.render(task_.out, task_.width);

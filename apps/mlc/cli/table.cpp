@@ -90,7 +90,14 @@ Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
   for (const Column& column : columns_) widths_.push_back(display_width(column.title));
 }
 
-void Table::add_cell(std::string_view text, size_t column) {
+void Table::reserve(size_t rows) {
+  constexpr size_t kUsualRow = 64;
+  cells_.reserve(rows * columns_.size());
+  text_.reserve(rows * kUsualRow);
+}
+
+void Table::cell(std::string_view text) {
+  const size_t column = cells_.size() % columns_.size();
   const size_t begin = text_.size();
   size_t width = text.size();
   if (is_plain_ascii(text)) {
@@ -105,13 +112,7 @@ void Table::add_cell(std::string_view text, size_t column) {
 
 void Table::add(std::initializer_list<std::string_view> cells) {
   assert(cells.size() == columns_.size());
-  size_t column = 0;
-  for (const std::string_view cell : cells) add_cell(cell, column++);
-}
-
-void Table::add(const std::vector<std::string>& cells) {
-  assert(cells.size() == columns_.size());
-  for (size_t i = 0; i < cells.size(); ++i) add_cell(cells[i], i);
+  for (const std::string_view text : cells) cell(text);
 }
 
 const char* Table::append_row(std::string& line, const Cell* cells, const char* text,
@@ -148,7 +149,7 @@ void Table::render(Writer& out, size_t width, bool bold) const {
     give = std::max(give > excess ? give - excess : 0, std::min(give, kNarrowest));
   }
   Table titles(columns_);
-  for (size_t i = 0; i < columns_.size(); ++i) titles.add_cell(columns_[i].title, i);
+  for (const Column& column : columns_) titles.cell(column.title);
   std::string line;
   titles.append_row(line, titles.cells_.data(), titles.text_.data(), widths);
   out.line(bold ? "\x1b[1m" + line + "\x1b[0m" : line);

@@ -32,9 +32,12 @@ class Table {
  public:
   explicit Table(std::vector<Column> columns);
 
-  /// Requires: as many CELLS as columns.
+  /// Makes room for ROWS, so that a long table is not moved as it grows.
+  void reserve(size_t rows);
+  /// A row. Requires: as many CELLS as columns.
   void add(std::initializer_list<std::string_view> cells);
-  void add(const std::vector<std::string>& cells);
+  /// The next cell of a row that is made piece by piece; after the last column comes the next row.
+  void cell(std::string_view text);
   size_t rows() const { return cells_.size() / columns_.size(); }
 
   /// Writes titles and rows. WIDTH: of the terminal, 0 where stdout is none; then nothing is cut.
@@ -46,7 +49,6 @@ class Table {
     uint32_t size;   // in bytes
     uint32_t width;  // in columns
   };
-  void add_cell(std::string_view text, size_t column);
   // Appends the row whose first cell is CELLS and begins at TEXT; returns where the next one
   // begins.
   const char* append_row(std::string& line, const Cell* cells, const char* text,

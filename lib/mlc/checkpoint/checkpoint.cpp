@@ -35,6 +35,17 @@ uint32_t Checkpoint::tensor_at(NodeId node) const {
   return look_up(tensor_nodes, node);
 }
 
+uint32_t Checkpoint::tensor_at(NodeId node, size_t& near) const {
+  if (graph.is(node, pickle::NodeKind::tensor)) return graph.tensor(node);
+  if (near >= tensor_nodes.size() || tensor_nodes[near].first != node) {
+    const auto it = std::lower_bound(tensor_nodes.begin(), tensor_nodes.end(),
+                                     std::pair<NodeId, uint32_t>(node, 0));
+    if (it == tensor_nodes.end() || it->first != node) return kNoIndex;
+    near = static_cast<size_t>(it - tensor_nodes.begin());
+  }
+  return tensor_nodes[near++].second;
+}
+
 uint32_t Checkpoint::storage_at(NodeId node) const {
   return look_up(storage_nodes, node);
 }

@@ -2,12 +2,12 @@
 
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/module_pickle.h"
+#include "mlc/checkpoint/name_table.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/readers.h"
 
 #include <algorithm>
 #include <array>
-#include <unordered_map>
 #include <unordered_set>
 
 namespace mlc {
@@ -83,7 +83,10 @@ class Search {
     if (const auto* entries = graph.entries(node)) {
       if (is_optimizer(graph, node)) return {};
       StateDict candidate = read_state_dict(checkpoint_, node, path);
+      const size_t found_tensors = candidate.entries.size();
       if (!candidate.entries.empty()) found_.push_back(std::move(candidate));
+      const bool tensors_only = entries->size() == found_tensors;
+      if (tensors_only) return {};
       const std::vector<Entry> copy = *entries;  // recovering modules adds to the graph
       for (const auto& [key, value] : copy) {
         if (graph.is(key, NodeKind::text) && may_hold_models(graph.text(key))) {
@@ -202,25 +205,22 @@ namespace {
 
 /// Python keeps the last value of a key that is set twice, at the first one's place.
 void merge_repeated_keys(std::vector<StateDictEntry>& entries) {
-  std::unordered_map<std::string_view, size_t> first;
-  first.reserve(entries.size());
-  std::vector<StateDictEntry> kept;
+  NameTable first(entries.size());
+  size_t kept = 0;
   for (const StateDictEntry& entry : entries) {
-    const auto [it, is_new] = first.try_emplace(entry.key, kept.size());
-    if (is_new) {
-      kept.push_back(entry);
-    } else {
-      kept[it->second].tensor = entry.tensor;
-      kept[it->second].position = entry.position;
+    if (first.add(entry.key, static_cast<uint32_t>(kept))) {
+      entries[kept++] = entry;
+      continue;
     }
+    StateDictEntry& earlier = entries[*first.find(entry.key)];
+    earlier.tensor = entry.tensor;
+    earlier.position = entry.position;
   }
-  entries = std::move(kept);
+  entries.resize(kept);
 }
 
-bool is_tensor_entry(const Checkpoint& checkpoint, NodeId key, NodeId value) {
-  const Graph& graph = checkpoint.graph;
-  const bool text = graph.is(key, NodeKind::text) || graph.is(key, NodeKind::old_string);
-  return text && checkpoint.tensor_at(value) != kNoIndex;
+bool is_text(const Graph& graph, NodeId node) {
+  return graph.is(node, NodeKind::text) || graph.is(node, NodeKind::old_string);
 }
 
 }  // namespace
@@ -232,10 +232,13 @@ StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string
   out.node = node;
   const auto* entries = graph.entries(node);
   if (entries == nullptr) return out;
+  out.entries.reserve(entries->size());
+  size_t near = 0;  // values mostly come in the order of their nodes
   for (uint32_t i = 0; i < entries->size(); ++i) {
     const auto& [key, value] = (*entries)[i];
-    if (is_tensor_entry(checkpoint, key, value)) {
-      out.entries.push_back({graph.text(key), checkpoint.tensor_at(value), i});
+    const uint32_t tensor = is_text(graph, key) ? checkpoint.tensor_at(value, near) : kNoIndex;
+    if (tensor != kNoIndex) {
+      out.entries.push_back({graph.text(key), tensor, i});
     } else {
       ++out.other_values;
     }
@@ -310,7 +313,7 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
   const auto* own = graph.entries(state_dict.node);
   if (own == nullptr || state_dict.other_values == 0) return out;
   for (const auto& [key, value] : *own) {
-    if (!is_tensor_entry(checkpoint, key, value)) {
+    if (!is_text(graph, key) || checkpoint.tensor_at(value) == kNoIndex) {
       out.push_back(joined(state_dict.path, key_text(graph, key)));
     }
   }

@@ -1,26 +1,36 @@
 #include "mlc/checkpoint/summary.h"
 
+#include "mlc/checkpoint/tensor_identity.h"
+
 #include <algorithm>
 #include <map>
+#include <set>
+#include <span>
 
 namespace mlc {
 namespace {
 
+/// A storage, and the index of a tensor on it.
+using Use = std::pair<uint32_t, uint32_t>;
+
+/// The bytes of its storage from the first to the last element of TENSOR: begin and end.
+std::pair<uint64_t, uint64_t> byte_span(const Checkpoint& checkpoint, const Tensor& tensor) {
+  if (checkpoint.element_count(tensor) == 0) return {0, 0};
+  const Dims sizes = checkpoint.sizes(tensor);
+  const Dims strides = checkpoint.strides(tensor);
+  int64_t last = tensor.offset;
+  for (size_t d = 0; d < sizes.size(); ++d) last += (sizes[d] - 1) * strides[d];
+  const uint64_t width = element_bytes(tensor.dtype);
+  return {static_cast<uint64_t>(tensor.offset) * width, (static_cast<uint64_t>(last) + 1) * width};
+}
+
 /// Bytes of a storage that at least one of the tensors spans (gaps between strided elements count
 /// as used: they cannot be cut out).
 uint64_t used_bytes(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
-                    const std::vector<size_t>& users) {
+                    std::span<const Use> uses) {
   std::vector<std::pair<uint64_t, uint64_t>> spans;
-  for (const size_t user : users) {
-    const Tensor& tensor = checkpoint.tensors[tensors[user].tensor];
-    if (checkpoint.element_count(tensor) == 0) continue;
-    const Dims sizes = checkpoint.sizes(tensor);
-    const Dims strides = checkpoint.strides(tensor);
-    int64_t last = tensor.offset;
-    for (size_t d = 0; d < sizes.size(); ++d) last += (sizes[d] - 1) * strides[d];
-    const uint64_t width = element_bytes(tensor.dtype);
-    spans.emplace_back(static_cast<uint64_t>(tensor.offset) * width,
-                       (static_cast<uint64_t>(last) + 1) * width);
+  for (const auto& [storage, user] : uses) {
+    spans.push_back(byte_span(checkpoint, checkpoint.tensors[tensors[user].tensor]));
   }
   std::sort(spans.begin(), spans.end());
   uint64_t used = 0;
@@ -41,13 +51,28 @@ std::vector<std::pair<Key, uint64_t>> most_first(const std::map<Key, uint64_t>& 
   return rows;
 }
 
-bool same_view(const Checkpoint& checkpoint, const Tensor& a, const Tensor& b) {
-  const auto equal = [](Dims x, Dims y) {
-    return std::equal(x.begin(), x.end(), y.begin(), y.end());
+/// Counts the storage that all of USES are of; tensors that show the same elements count once.
+void add_storage(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                 std::span<const Use> uses, Summary& out) {
+  const auto tensor_of = [&](const Use& use) -> const Tensor& {
+    return checkpoint.tensors[tensors[use.second].tensor];
   };
-  return a.offset == b.offset && a.dtype == b.dtype &&
-         equal(checkpoint.sizes(a), checkpoint.sizes(b)) &&
-         equal(checkpoint.strides(a), checkpoint.strides(b));
+  std::set<TensorIdentity> seen;
+  for (const Use& use : uses) {
+    const Tensor& tensor = tensor_of(use);
+    const bool alone = uses.size() == 1;
+    if (!alone && !seen.insert(identity_of(checkpoint, tensor)).second) continue;
+    out.parameters += static_cast<uint64_t>(checkpoint.element_count(tensor));
+    out.bytes += checkpoint.byte_size(tensor);
+  }
+  const uint64_t size = checkpoint.storages[uses[0].first].byte_size();
+  const auto [begin, end] = byte_span(checkpoint, tensor_of(uses[0]));
+  const uint64_t used = uses.size() == 1 ? end - begin : used_bytes(checkpoint, tensors, uses);
+  out.storage_bytes += size;
+  out.wasted_bytes += size - std::min(size, used);
+  if (uses.size() < 2) return;
+  std::vector<std::string>& group = out.shared.emplace_back();
+  for (const Use& use : uses) group.push_back(tensors[use.second].path);
 }
 
 }  // namespace
@@ -57,7 +82,8 @@ Summary summarize(const Checkpoint& checkpoint, const std::vector<NamedTensor>& 
   out.tensors = tensors.size();
   std::map<DType, uint64_t> dtypes;
   std::map<std::string, uint64_t> devices;
-  std::vector<std::vector<size_t>> users(checkpoint.storages.size());
+  std::vector<Use> uses;  // of storages
+  uses.reserve(tensors.size());
   for (size_t i = 0; i < tensors.size(); ++i) {
     const Tensor& tensor = checkpoint.tensors[tensors[i].tensor];
     ++dtypes[tensor.dtype];
@@ -65,26 +91,14 @@ Summary summarize(const Checkpoint& checkpoint, const std::vector<NamedTensor>& 
       out.parameters += static_cast<uint64_t>(checkpoint.element_count(tensor));
       continue;
     }
+    uses.push_back({tensor.storage, static_cast<uint32_t>(i)});
     const Storage& storage = checkpoint.storages[tensor.storage];
     if (!storage.location.empty()) ++devices[std::string(storage.location)];
-    auto& list = users[tensor.storage];
-    const bool repeated = std::any_of(list.begin(), list.end(), [&](size_t other) {
-      return same_view(checkpoint, checkpoint.tensors[tensors[other].tensor], tensor);
-    });
-    if (!repeated) {
-      out.parameters += static_cast<uint64_t>(checkpoint.element_count(tensor));
-      out.bytes += checkpoint.byte_size(tensor);
-    }
-    list.push_back(i);
   }
-  for (size_t s = 0; s < users.size(); ++s) {
-    if (users[s].empty()) continue;
-    const uint64_t size = checkpoint.storages[s].byte_size();
-    out.storage_bytes += size;
-    out.wasted_bytes += size - std::min(size, used_bytes(checkpoint, tensors, users[s]));
-    if (users[s].size() < 2) continue;
-    std::vector<std::string>& group = out.shared.emplace_back();
-    for (const size_t user : users[s]) group.push_back(tensors[user].path);
+  if (!std::is_sorted(uses.begin(), uses.end())) std::sort(uses.begin(), uses.end());
+  for (size_t begin = 0, end = 0; begin < uses.size(); begin = end) {
+    while (end < uses.size() && uses[end].first == uses[begin].first) ++end;
+    add_storage(checkpoint, tensors, std::span(uses).subspan(begin, end - begin), out);
   }
   out.dtypes = most_first(dtypes);
   out.devices = most_first(devices);

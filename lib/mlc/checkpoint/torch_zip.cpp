@@ -7,7 +7,7 @@
 #include "mlc/pickle/reader.h"
 
 #include <charconv>
-#include <unordered_map>
+#include <vector>
 
 namespace mlc {
 namespace {
@@ -76,38 +76,56 @@ Origin origin_of(const ZipReader& zip, int64_t version) {
 class ZipStorages {
  public:
   ZipStorages(Checkpoint& checkpoint, uint32_t archive, bool big_endian)
-      : checkpoint_(checkpoint), archive_(archive), big_endian_(big_endian) {}
+      : checkpoint_(checkpoint),
+        archive_(archive),
+        big_endian_(big_endian),
+        by_entry_(checkpoint.archives[archive].entries().size(), kNoIndex) {
+    // Most records are storages with one tensor each.
+    checkpoint.storages.reserve(checkpoint.storages.size() + by_entry_.size());
+    checkpoint.tensors.reserve(checkpoint.tensors.size() + by_entry_.size());
+  }
 
   Result<uint32_t> resolve(NodeId persistent) {
     const pickle::Graph& graph = checkpoint_.graph;
     MLC_TRY(const StorageReference reference,
             parse_storage_reference(graph, graph.persistent_id(persistent), 5));
-    const auto [it, is_new] =
-        by_key_.try_emplace(reference.key, static_cast<uint32_t>(checkpoint_.storages.size()));
-    if (is_new) {
-      MLC_CHECK_CTX(add(reference), "storage " + quoted(reference.key));
-      return it->second;
+    const size_t entry = entry_of(reference.key);
+    if (entry < by_entry_.size() && by_entry_[entry] != kNoIndex) {
+      MLC_CHECK(check_same_storage(checkpoint_.storages[by_entry_[entry]], reference));
+      return by_entry_[entry];
     }
-    MLC_CHECK(check_same_storage(checkpoint_.storages[it->second], reference));
-    return it->second;
+    MLC_CHECK_CTX(add(reference, entry), "storage " + quoted(reference.key));
+    return by_entry_[entry];
   }
 
  private:
-  Status add(const StorageReference& reference) {
+  /// The index of the record data/KEY among the archive's entries, or their number. Storages follow
+  /// one another in most archives as in their pickles: the next entry is tried first.
+  size_t entry_of(std::string_view key) {
+    const ZipReader& zip = checkpoint_.archives[archive_];
+    const auto entries = zip.entries();
+    name_.assign("data/").append(key);
+    const size_t next = last_ + 1;
+    if (next < entries.size() && zip.relative_name(entries[next]) == name_) return last_ = next;
+    const ZipEntry* entry = zip.record(name_);
+    if (entry == nullptr) return entries.size();
+    return last_ = static_cast<size_t>(entry - entries.data());
+  }
+
+  Status add(const StorageReference& reference, size_t index) {
     Storage storage = described_storage(reference);
     storage.big_endian = big_endian_;
     storage.archive = archive_;
-    const ZipReader& zip = checkpoint_.archives[archive_];
-    name_.assign("data/").append(reference.key);
-    const ZipEntry* entry = zip.record(name_);
-    if (entry == nullptr) return corrupt("the archive has no record " + quoted(name_));
-    if (entry->size != storage.byte_size()) {
-      return corrupt("its record has " + std::to_string(entry->size) + " bytes, its " +
+    storage.entry = static_cast<uint32_t>(index);
+    if (index == by_entry_.size()) return corrupt("the archive has no record " + quoted(name_));
+    const ZipEntry& entry = checkpoint_.archives[archive_].entries()[index];
+    if (entry.size != storage.byte_size()) {
+      return corrupt("its record has " + std::to_string(entry.size) + " bytes, its " +
                      std::to_string(storage.elements) + " elements of " +
                      std::string(info(storage.dtype).brief) + " need " +
                      std::to_string(storage.byte_size()));
     }
-    storage.entry = static_cast<uint32_t>(entry - zip.entries().data());
+    by_entry_[index] = static_cast<uint32_t>(checkpoint_.storages.size());
     checkpoint_.storages.push_back(storage);
     return {};
   }
@@ -115,7 +133,8 @@ class ZipStorages {
   Checkpoint& checkpoint_;
   uint32_t archive_;
   bool big_endian_;
-  std::unordered_map<std::string_view, uint32_t> by_key_;
+  std::vector<uint32_t> by_entry_;  // the storage of each entry of the archive
+  size_t last_ = 0;
   std::string name_;
 };
 

@@ -73,4 +73,10 @@ bool weights_only_allows(std::string_view module, std::string_view name) {
   return std::ranges::binary_search(kAllowedGlobals, std::string_view(path));
 }
 
+bool weights_only_allows_all(const Graph& graph) {
+  return std::ranges::all_of(graph.globals(), [&graph](NodeId node) {
+    return weights_only_allows(graph.global_module(node), graph.global_name(node));
+  });
+}
+
 }  // namespace mlc::pickle

@@ -29,4 +29,7 @@ std::vector<GlobalUse> list_globals(const Graph& graph, NodeId root);
 /// knows only once another package was imported (torch.distributed.tensor) are not among them.
 bool weights_only_allows(std::string_view module, std::string_view name);
 
+/// Whether that holds for every name in GRAPH. Quick: no value is looked at.
+bool weights_only_allows_all(const Graph& graph);
+
 }  // namespace mlc::pickle

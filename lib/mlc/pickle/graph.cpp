@@ -117,6 +117,12 @@ NodeId Graph::add_global(NodeId module, NodeId name) {
   return it->second;
 }
 
+std::vector<NodeId> Graph::globals() const {
+  std::vector<NodeId> nodes;
+  for (const auto& [key, node] : globals_) nodes.push_back(node);
+  return nodes;
+}
+
 NodeId Graph::find_global(std::string_view module, std::string_view name) const {
   const auto it = globals_.find({module, name});
   return it == globals_.end() ? kNoNode : it->second;

@@ -117,6 +117,8 @@ class Graph {
   NodeId add_global(std::string_view module, std::string_view name);
   /// The same from two text nodes, whose text is not copied.
   NodeId add_global(NodeId module, NodeId name);
+  /// Every global, in no particular order.
+  std::vector<NodeId> globals() const;
   /// kNoNode where the graph has no such global.
   NodeId find_global(std::string_view module, std::string_view name) const;
   NodeId add_object(ObjectForm form, NodeId callable, NodeId args, NodeId keyword_args = kNoNode);

@@ -99,7 +99,12 @@ Result<ElementRange> checked_extent(Dims sizes, Dims strides, int64_t offset,
 }
 
 std::string format_shape(Dims sizes) {
-  return fmt::format("[{}]", fmt::join(sizes, ", "));
+  std::string out = "[";
+  for (const int64_t size : sizes) {
+    if (out.size() > 1) out += ", ";
+    out += std::to_string(size);
+  }
+  return out += ']';
 }
 
 }  // namespace mlc
