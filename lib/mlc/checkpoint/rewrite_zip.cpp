@@ -12,6 +12,9 @@ namespace mlc {
 namespace {
 
 constexpr uint64_t kBlock = 4096;  // reflinks and page cache copies work in these
+// The page cache takes a long copy faster where it begins in the first page of a large folio.
+constexpr uint64_t kFolio = 64 * 1024;
+constexpr uint64_t kLongRun = 8 * 1024 * 1024;
 constexpr std::string_view kPickle = "data.pkl";
 constexpr std::string_view kMetadata = "mlc/metadata.yaml";
 constexpr std::string_view kExtraMetadata = "extra/mlc/metadata.yaml";
@@ -166,7 +169,7 @@ Status rewrite_zip(const Checkpoint& checkpoint, const ZipEdit& edit, OutputFile
   for (const Run& run : runs_of(zip, kept, edit)) {
     const uint64_t begin = kept[run.first]->header_offset;
     MLC_TRY(const uint64_t end, end_of(zip, *kept[run.last]));
-    MLC_CHECK(writer.pad(begin % kBlock, kBlock));
+    MLC_CHECK(writer.pad(begin % kBlock, end - begin < kLongRun ? kBlock : kFolio));
     const auto delta = static_cast<int64_t>(out.position()) - static_cast<int64_t>(begin);
     MLC_CHECK(out.copy_from(zip.file(), begin, end - begin));
     for (size_t i = run.first; i <= run.last; ++i) {
