@@ -8,15 +8,16 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstring>
 #include <memory>
 #include <set>
+#include <span>
 
 namespace mlc {
 namespace {
 
 constexpr uint64_t kPiece = uint64_t{4} << 20U;
 constexpr size_t kPage = 4096;
+constexpr size_t kFolio = size_t{64} << 10U;
 constexpr size_t kStep = size_t{256} << 10U;
 
 Error interrupted() {
@@ -38,7 +39,7 @@ Error damaged(const Checkpoint& checkpoint, uint32_t storage, uint32_t found, ui
 /// A storage that is copied in pieces by several threads; the last one to finish compares the CRC.
 struct PiecedCopy {
   uint32_t storage = 0;
-  Bytes bytes;
+  uint64_t size = 0;
   uint64_t destination = 0;
   std::optional<uint32_t> recorded_crc;
   const InputFile* file = nullptr;
@@ -110,39 +111,42 @@ Status Copier::plan() {
 Status Copier::add_pieces(size_t job, uint32_t storage, const Checkpoint::FileRange& range) {
   auto copy = std::make_shared<PiecedCopy>();
   copy->storage = storage;
-  MLC_TRY(copy->bytes, checkpoint_.storage_bytes(storage));
+  copy->size = range.length;
   copy->destination = jobs_[job].destination;
   copy->recorded_crc = range.crc32;
   copy->file = range.file;
   copy->file_offset = range.offset;
   copy->done = jobs_[job].done;
-  const size_t pieces = std::max<size_t>(1, (copy->bytes.size() + kPiece - 1) / kPiece);
+  const size_t pieces = std::max<size_t>(1, (copy->size + kPiece - 1) / kPiece);
   copy->crcs.resize(pieces);
   copy->left = pieces;
   for (size_t piece = 0; piece < pieces; ++piece) units_.push_back({copy, piece, job});
   return {};
 }
 
-/// Writes BYTES to DESTINATION through a buffer in which they lie at the same place within a page
-/// as in the file, and returns their CRC. The kernel's copy into the page cache is several times
-/// slower when source and target are misaligned to each other; the copy into the buffer, which
-/// stays in the processor's cache, is not.
-Result<uint32_t> write_aligned(OutputFile& out, uint64_t destination, Bytes bytes) {
+/// Copies LENGTH bytes of IN from OFFSET to DESTINATION in OUT and returns their CRC. They go
+/// through a buffer that stays in the processor's cache and in which they lie at the same place
+/// within a page as in OUT: the kernel's copy into the page cache is several times slower when
+/// source and target are misaligned to each other. Reading is cheaper here than faulting a mapping
+/// in.
+Result<uint32_t> copy_range(const InputFile& in, uint64_t offset, uint64_t length, OutputFile& out,
+                            uint64_t destination) {
   struct alignas(kPage) Buffer {
     std::array<std::byte, kStep> bytes;
   };
   thread_local const auto buffer = std::make_unique<Buffer>();
   uint32_t crc = 0;
-  while (!bytes.empty()) {
-    const size_t lead = destination % kPage;
-    const size_t count = std::min(bytes.size(), kStep - lead);
-    std::byte* target = buffer->bytes.data() + lead;
-    std::memcpy(target, bytes.data(), count);
-    const Bytes step(target, count);
+  while (length > 0) {
+    // Steps end where a large folio of the page cache does.
+    const size_t count =
+        static_cast<size_t>(std::min<uint64_t>(length, kStep - destination % kFolio));
+    const auto step = std::span(buffer->bytes).subspan(destination % kPage, count);
+    MLC_CHECK(in.read_at(offset, step));
     crc = crc32(step, crc);
     MLC_CHECK(out.write_at(destination, step));
+    offset += count;
     destination += count;
-    bytes = bytes.subspan(count);
+    length -= count;
   }
   return crc;
 }
@@ -150,16 +154,15 @@ Result<uint32_t> write_aligned(OutputFile& out, uint64_t destination, Bytes byte
 Status Copier::run_piece(const Unit& unit) {
   PiecedCopy& copy = *unit.copy;
   const uint64_t at = unit.piece * kPiece;
-  const Bytes piece = copy.bytes.subspan(at, std::min<uint64_t>(kPiece, copy.bytes.size() - at));
-  MLC_TRY(copy.crcs[unit.piece], write_aligned(out_, copy.destination + at, piece));
-  copy.file->forget(copy.file_offset + at, piece.size());
-  reporter_.advance(piece.size());
+  const uint64_t length = std::min(kPiece, copy.size - at);
+  MLC_TRY(copy.crcs[unit.piece],
+          copy_range(*copy.file, copy.file_offset + at, length, out_, copy.destination + at));
+  reporter_.advance(length);
   if (--copy.left > 0) return {};
 
   uint32_t crc = copy.crcs[0];
   for (size_t i = 1; i < copy.crcs.size(); ++i) {
-    crc = crc32_combine(crc, copy.crcs[i],
-                        std::min<uint64_t>(kPiece, copy.bytes.size() - i * kPiece));
+    crc = crc32_combine(crc, copy.crcs[i], std::min(kPiece, copy.size - i * kPiece));
   }
   if (copy.recorded_crc && *copy.recorded_crc != crc) {
     return damaged(checkpoint_, copy.storage, crc, *copy.recorded_crc).in_file(copy.file->path());
