@@ -72,6 +72,7 @@ class OutputFile {
   OutputFile() = default;
   Status create_named();
   Status give_temp_name();
+  void reserve(uint64_t count) const;
 
   std::string path_;
   std::string temp_path_;  // empty while the file has no name
