@@ -1,4 +1,5 @@
 // The process: find the verb, parse its options, run its row, show the error, leave with a code.
+#include "cli/heap.h"
 #include "cli/help.h"
 #include "cli/json_writer.h"
 #include "cli/parse.h"
@@ -148,6 +149,7 @@ ExitCode run_process(const Arguments& arguments, Console& console) {
 }  // namespace mlc::cli
 
 int main(int argc, char** argv) {
+  mlc::cli::prefer_large_pages();
   mlc::cli::install_signal_handlers();
   mlc::cli::Console console;
   const auto code = mlc::cli::run_process({argv + std::min(argc, 1), argv + argc}, console);
