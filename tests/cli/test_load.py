@@ -4,9 +4,11 @@ import argparse
 import hashlib
 import json
 import os
+import pickle
 import pty
 import struct
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -134,6 +136,63 @@ def test_globals_and_require_safe(mlc, tmp_path):
         torch.load(path, weights_only=True)
     assert "argparse.Namespace" in mlc("load", path, "--require-safe").stdout
     assert mlc.ok("load", write(tmp_path / "b.pt", small_model().state_dict()), "--require-safe").rc == 0
+
+
+def torch_accepts(path):
+    try:
+        torch.load(path, weights_only=True)
+        return True
+    except Exception:  # pylint: disable=broad-exception-caught
+        return False
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickle_protocol_that_weights_only_refuses_is_not_safe(mlc, valid, tmp_path, protocol, zipped):
+    values = {"step": 1, "done": True, "seed": 2**70, "rate": 0.5, "name": "x", "none": None}
+    if protocol > 1:
+        values["w"] = torch.ones(2)
+    torch.save(values, tmp_path / "a.pt", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    wanted = torch_accepts(tmp_path / "a.pt")
+    report = mlc("load", tmp_path / "a.pt", "--require-safe", "--json")
+    if not zipped and protocol < 2:
+        assert report.rc == 4 and not wanted  # mlc does not read these at all
+        return
+    valid(report.json, "load")
+    assert (report.rc == 0, report.json["weights_only"]) == (wanted, wanted)
+    assert bool(report.json["refused_otherwise"]) is not wanted
+    shown = mlc("load", tmp_path / "a.pt", "--require-safe").stdout
+    assert ("accepts the file" if wanted else f"opcode {report.json['refused_otherwise'][0].split()[3]}") in shown
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_files_of_other_functions_than_torch_save_are_not_called_safe(mlc, tmp_path):
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
+    with open(tmp_path / "plain.pkl", "wb") as file:
+        pickle.dump({"w": 1}, file, protocol=2)
+    for name, why in [("script.pt", "TorchScript archives"), ("plain.pkl", "files that torch.save did not write")]:
+        assert not torch_accepts(tmp_path / name)
+        report = mlc("load", tmp_path / name, "--require-safe", "--json")
+        assert (report.rc, report.json["weights_only"], report.json["refused_otherwise"]) == (1, False, [why])
+        assert f"refuses {why}" in mlc("load", tmp_path / name, "--globals").stdout
+
+
+def test_formats_that_torch_load_does_not_read_say_who_does(mlc, tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.ones(2))
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "a.safetensors")
+    for name, reader in [("a.npz", "numpy.load"), ("a.safetensors", "safetensors")]:
+        report = mlc.ok("load", tmp_path / name, "--require-safe", "--json").json
+        assert report["weights_only"] and report["read_by"] == reader
+        assert f"is not asked: {reader} reads" in mlc.ok("load", tmp_path / name, "--globals").stdout
+
+
+def test_names_beside_the_tensors_of_a_shard_are_refused(mlc, tmp_path):
+    torch.save({"w": torch.ones(2), "args": argparse.Namespace()}, tmp_path / "a.bin")
+    index = {"metadata": {"total_size": 8}, "weight_map": {"w": "a.bin"}}
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    report = mlc("load", tmp_path / "pytorch_model.bin.index.json", "--require-safe", "--json")
+    assert report.rc == 1 and report.json["refused_globals"] == ["argparse.Namespace"]
 
 
 # --- --expect

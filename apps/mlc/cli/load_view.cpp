@@ -12,6 +12,7 @@
 #include "mlc/checkpoint/integrity.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/summary.h"
+#include "mlc/checkpoint/weights_only.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/pattern.h"
 #include "mlc/keys/prefix.h"
@@ -60,6 +61,7 @@ class View {
   void show_lines();
   void show_table();
   void show_globals();
+  void show_verdict();
   void show_check();
   void show_json();
   void tensor_json(JsonWriter& json, size_t i);
@@ -77,7 +79,7 @@ class View {
   std::vector<NamedTensor> tensors_;
   Summary summary_;
   std::vector<pickle::GlobalUse> globals_;
-  std::vector<std::string> refused_;
+  WeightsOnlyVerdict verdict_;
   std::optional<Metadata> metadata_;
   std::optional<IntegrityReport> integrity_;
   std::optional<ExpectReport> expected_;
@@ -98,17 +100,10 @@ Status View::select() {
                                     : all_tensors(*input_.checkpoint, input_.checkpoint->root);
   summary_ = summarize(*input_.checkpoint, tensors_);
   for (const auto& [location, count] : summary_.devices) show_devices_ |= location != "cpu";
-  if (options_.globals || !pickle::weights_only_allows_all(input_.checkpoint->graph)) {
+  if (options_.globals) {
     globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
   }
-  // Nobody gives these to torch.load with weights_only.
-  const Format format = input_.checkpoint->format;
-  const bool is_pickle = format != Format::torchscript && format != Format::dcp;
-  for (const pickle::GlobalUse& use : globals_) {
-    if (is_pickle && !pickle::weights_only_allows(use.module, use.name)) {
-      refused_.push_back(use.module + "." + use.name);
-    }
-  }
+  verdict_ = weights_only_verdict(*input_.checkpoint);
   return {};
 }
 
@@ -175,7 +170,7 @@ Result<FileReport> View::run() {
   MLC_CHECK(compute_stats());
   FileReport report;
   if (integrity_ && !integrity_->damaged.empty()) report.code = ExitCode::input;
-  const bool refused = options_.require_safe && !refused_.empty();
+  const bool refused = options_.require_safe && !verdict_.accepts();
   if ((expected_ && !expected_->satisfied) || refused) {
     report.code = worst(report.code, ExitCode::no);
   }
@@ -285,8 +280,21 @@ void View::show_lines() {
     line("metadata", printable(metadata_->name().value_or("(no name)")) +
                          (version.empty() ? "" : " " + printable(version)));
   }
-  if (!refused_.empty()) {
-    line("unsafe", "weights_only=True refuses " + join_list(refused_, 3));
+  show_verdict();
+}
+
+void View::show_verdict() {
+  if (!verdict_.refused_globals.empty()) {
+    line("unsafe", "weights_only=True refuses " + join_list(verdict_.refused_globals, 3));
+  }
+  if (!options_.globals && !options_.require_safe) return;
+  if (!verdict_.refused.empty()) {
+    line("weights_only", "refuses " + join_list(printable_all(verdict_.refused), 3));
+  } else if (verdict_.accepts()) {
+    line("weights_only", verdict_.other_reader.empty()
+                             ? "accepts the file"
+                             : "is not asked: " + std::string(verdict_.other_reader) +
+                                   " reads this format, torch.load does not");
   }
 }
 
@@ -467,8 +475,10 @@ void View::show_json() {
     json.end_array();
   }
   json.end_array();
-  json.field("weights_only", refused_.empty());
-  json.list("refused_globals", refused_);
+  json.field("weights_only", verdict_.accepts());
+  json.list("refused_globals", verdict_.refused_globals);
+  json.list("refused_otherwise", verdict_.refused);
+  json.field("read_by", verdict_.other_reader.empty() ? "torch.load" : verdict_.other_reader);
   if (options_.globals) {
     json.key("globals");
     json.begin_array();

@@ -115,6 +115,7 @@ class Checkpoint {
   pickle::Graph graph;
   NodeId root = kNoNode;
   uint8_t pickle_protocol = 0;
+  std::string_view refused_opcode;  // the first in its pickles: see pickle::ReadResult
   std::vector<Storage> storages;
   std::vector<Tensor> tensors;
   std::vector<std::pair<NodeId, uint32_t>> tensor_nodes;  // graph node -> tensor, sorted by node

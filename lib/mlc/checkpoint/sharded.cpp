@@ -189,6 +189,11 @@ void IndexReader::take_descriptions(const Shard& shard, Checkpoint& from) {
     checkpoint_.string_metadata = std::move(from.string_metadata);
     checkpoint_.pickle_protocol = from.pickle_protocol;
   }
+  if (checkpoint_.refused_opcode.empty()) checkpoint_.refused_opcode = from.refused_opcode;
+  // Whoever loads the shard meets all its names, those beside the tensors too.
+  for (const NodeId global : from.graph.globals()) {
+    checkpoint_.graph.add_global(from.graph.global_module(global), from.graph.global_name(global));
+  }
   if (!checkpoint_.metadata_yaml) checkpoint_.metadata_yaml = std::move(from.metadata_yaml);
 }
 

@@ -4,7 +4,6 @@
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/readers.h"
-#include "mlc/pickle/reader.h"
 
 #include <algorithm>
 
@@ -17,31 +16,30 @@ using pickle::NodeKind;
 constexpr std::string_view kMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
 constexpr int64_t kProtocolVersion = 1001;
 
-/// One small pickle of the stream at POSITION, into a graph of its own.
-Result<pickle::ReadResult> read_small(Bytes bytes, uint64_t& position, Graph& graph,
-                                      std::string_view what) {
-  MLC_TRY_CTX(pickle::ReadResult read, pickle::read(bytes.subspan(position), graph),
+}  // namespace
+
+Result<pickle::ReadResult> LegacyStream::read_pickle(Graph& graph, std::string_view what) {
+  MLC_TRY_CTX(pickle::ReadResult read, pickle::read(bytes_.subspan(position_), graph),
               std::string(what));
-  position += read.size;
+  position_ += read.size;
+  if (checkpoint_.refused_opcode.empty()) checkpoint_.refused_opcode = read.refused_opcode;
   return read;
 }
 
-}  // namespace
-
 Status LegacyStream::read_header() {
   Graph graph;
-  MLC_TRY(const pickle::ReadResult magic, read_small(bytes_, position_, graph, "magic number"));
+  MLC_TRY(const pickle::ReadResult magic, read_pickle(graph, "magic number"));
   if (!graph.is(magic.root, NodeKind::big_integer) || graph.text(magic.root) != kMagic) {
     return corrupt("the stream does not start with PyTorch's magic number");
   }
-  MLC_TRY(const pickle::ReadResult version, read_small(bytes_, position_, graph, "version"));
+  MLC_TRY(const pickle::ReadResult version, read_pickle(graph, "version"));
   if (!graph.is(version.root, NodeKind::integer)) return corrupt("the version is no number");
   version_ = graph.integer(version.root);
   if (version_ != kProtocolVersion) {
     return unsupported("legacy protocol " + std::to_string(version_) + "; PyTorch knows 1001");
   }
   // Byte order and type sizes of the writer. PyTorch ignores it: data are little-endian always.
-  return read_small(bytes_, position_, graph, "system information").ok()
+  return read_pickle(graph, "system information").ok()
              ? Status()
              : corrupt("the system information is damaged");
 }
@@ -49,8 +47,7 @@ Status LegacyStream::read_header() {
 Status LegacyStream::read_pickles() {
   MLC_CHECK(read_header());
   first_ = static_cast<NodeId>(checkpoint_.graph.size());
-  MLC_TRY(pickle::ReadResult read,
-          read_small(bytes_, position_, checkpoint_.graph, "saved object"));
+  MLC_TRY(pickle::ReadResult read, read_pickle(checkpoint_.graph, "saved object"));
   root_ = read.root;
   end_ = static_cast<NodeId>(checkpoint_.graph.size());
   protocol_ = read.protocol;
@@ -80,7 +77,7 @@ Status LegacyStream::replace_modules() {
 
 Status LegacyStream::read_keys() {
   Graph graph;
-  MLC_TRY(const pickle::ReadResult read, read_small(bytes_, position_, graph, "storage keys"));
+  MLC_TRY(const pickle::ReadResult read, read_pickle(graph, "storage keys"));
   if (!graph.is(read.root, NodeKind::list)) return corrupt("the storage keys are no list");
   for (const NodeId item : graph.list(read.root)) {
     if (!is_string(graph, item)) return corrupt("a storage key that is no text");

@@ -7,6 +7,7 @@
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/torch_objects.h"
+#include "mlc/pickle/reader.h"
 
 #include <functional>
 #include <string_view>
@@ -50,6 +51,8 @@ class LegacyStream {
     uint64_t offset;  // bytes
   };
 
+  /// The next pickle of the stream, into GRAPH.
+  Result<pickle::ReadResult> read_pickle(pickle::Graph& graph, std::string_view what);
   Status read_header();
   Status read_keys();
   Status replace_modules();

@@ -156,6 +156,7 @@ Result<NodeId> read_zip_pickle(Checkpoint& checkpoint, uint32_t archive) {
   MLC_TRY_CTX(pickle::ReadResult read, pickle::read(as_bytes(pickle_bytes), checkpoint.graph),
               "data.pkl");
   checkpoint.pickle_protocol = read.protocol;
+  if (checkpoint.refused_opcode.empty()) checkpoint.refused_opcode = read.refused_opcode;
   for (std::string& warning : read.warnings) checkpoint.warnings.push_back(std::move(warning));
   if (read.size < pickle_bytes.size()) {
     checkpoint.warnings.push_back(

@@ -238,14 +238,44 @@ constexpr std::array<Handler, 256> by_byte() {
 
 constexpr auto kHandlers = by_byte();
 
+// What torch/_weights_only_unpickler.py runs; anything else stops it.
+constexpr std::array kWeightsOnly = {
+    Opcode::proto,       Opcode::stop,      Opcode::mark,
+    Opcode::none,        Opcode::newtrue,   Opcode::newfalse,
+    Opcode::binint,      Opcode::binint1,   Opcode::binint2,
+    Opcode::long1,       Opcode::binfloat,  Opcode::binunicode,
+    Opcode::binput,      Opcode::binget,    Opcode::short_binstring,
+    Opcode::long_binput, Opcode::tuple,     Opcode::long_binget,
+    Opcode::tuple1,      Opcode::tuple2,    Opcode::tuple3,
+    Opcode::empty_tuple, Opcode::append,    Opcode::empty_list,
+    Opcode::appends,     Opcode::setitem,   Opcode::empty_dict,
+    Opcode::setitems,    Opcode::empty_set, Opcode::global,
+    Opcode::reduce,      Opcode::newobj,    Opcode::build,
+    Opcode::binpersid,
+};
+
+constexpr std::array<bool, 256> refused_bytes() {
+  std::array<bool, 256> out{};
+  for (bool& refused : out) refused = true;
+  for (const Opcode opcode : kWeightsOnly) out[static_cast<uint8_t>(opcode)] = false;
+  return out;
+}
+
+constexpr auto kRefused = refused_bytes();
+
 }  // namespace
 
 Result<ReadResult> read(Bytes bytes, Graph& graph, const ReadOptions& options) {
   Machine machine(bytes, graph, options);
   uint8_t byte = 0;
-  while (machine.next(byte) && kHandlers[byte](machine)) {
+  std::string_view refused;
+  while (machine.next(byte)) {
+    if (kRefused[byte] && refused.empty()) refused = opcode_name(byte);
+    if (!kHandlers[byte](machine)) break;
   }
-  return std::move(machine).result();
+  MLC_TRY(ReadResult result, std::move(machine).result());
+  result.refused_opcode = refused;
+  return result;
 }
 
 }  // namespace mlc::pickle

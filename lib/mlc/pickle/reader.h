@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlc::pickle {
@@ -25,6 +26,9 @@ struct ReadResult {
   NodeId root = kNoNode;
   uint64_t size = 0;     // bytes up to and with STOP; what follows is not looked at
   uint8_t protocol = 0;  // of the first PROTO, 0 without one
+  /// The first opcode that torch.load(weights_only=True) of PyTorch 2.13 does not run ("FRAME"), by
+  /// its name; empty where it runs them all. It knows those of protocol 2 and a few more.
+  std::string_view refused_opcode;
   std::vector<std::string> warnings;
 };
 

@@ -10,6 +10,8 @@
 namespace mlc::pickle {
 namespace {
 
+using namespace std::string_literals;
+
 // "os.system 1 called", one a line.
 std::string listed(const std::string& bytes) {
   Graph graph;
@@ -36,6 +38,20 @@ TEST_CASE("globals come in the order of their first use") {
 TEST_CASE("globals that the pickle drops are listed too") {
   CHECK(listed("cos\nsystem\nU\x02ls\x85R0ca\nx\n.") == "a.x 0\nos.system 1 called dropped\n");
   CHECK(listed("cos\nsystem\n0N.") == "os.system 0 dropped\n");
+}
+
+TEST_CASE("the first opcode that weights_only does not run is named") {
+  const auto refused = [](const std::string& bytes) {
+    Graph graph;
+    const auto result = read(as_bytes(bytes), graph);
+    if (!result.ok()) FAIL(result.error().text());
+    return std::string(result->refused_opcode);
+  };
+  CHECK(refused("\x80\x02}q\x01X\x01\x00\x00\x00\x61K\x01s."s) == "");
+  CHECK(refused("\x80\x03N.") == "");
+  CHECK(refused("\x80\x04\x95\x02\x00\x00\x00\x00\x00\x00\x00N."s) == "FRAME");
+  CHECK(refused("I01\n.") == "INT");
+  CHECK(refused("I01\n0N.") == "INT");
 }
 
 TEST_CASE("a deep pickle is no danger") {

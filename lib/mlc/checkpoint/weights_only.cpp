@@ -1,0 +1,98 @@
+#include "mlc/checkpoint/weights_only.h"
+
+#include "mlc/pickle/globals.h"
+
+#include <algorithm>
+
+namespace mlc {
+namespace {
+
+using pickle::Graph;
+using pickle::NodeKind;
+
+struct FormatRow {
+  Format format;
+  std::string_view refused;       // torch.load is asked for these, and refuses all of them
+  std::string_view other_reader;  // or these are not for torch.load
+};
+
+constexpr FormatRow kFormats[] = {
+    {Format::torch_zip, "", ""},
+    {Format::torch_legacy, "", ""},
+    {Format::torch_tar, "tar files of PyTorch up to 0.1.9", ""},
+    {Format::torchscript, "TorchScript archives", ""},
+    {Format::plain_pickle, "files that torch.save did not write", ""},
+    {Format::pt2, "", "torch.export.load"},
+    {Format::safetensors, "", "safetensors"},
+    {Format::sharded, "", ""},
+    {Format::dcp, "", "torch.distributed.checkpoint.load"},
+    {Format::npz, "", "numpy.load"},
+    {Format::npy, "", "numpy.load"},
+};
+
+const FormatRow& row_of(Format format) {
+  return *std::ranges::find(kFormats, format, &FormatRow::format);
+}
+
+std::string callable_name(const Graph& graph, NodeId object) {
+  const NodeId callable = graph.callable(object);
+  return graph.is(callable, NodeKind::global) ? graph.global_path(callable) : "a value";
+}
+
+/// SETITEM is for dict, OrderedDict and Counter, APPEND for list, and only names are called.
+std::string refused_use(const Graph& graph, NodeId object) {
+  if (!graph.is(graph.callable(object), NodeKind::global)) return "calls of something without name";
+  const pickle::ObjectContent* content = graph.content(object);
+  if (content == nullptr) return {};
+  const bool mapping = graph.is_call_of(object, "collections", "OrderedDict") ||
+                       graph.is_call_of(object, "collections", "Counter");
+  if (!content->items.empty() && !mapping) return "items in a " + callable_name(graph, object);
+  if (!content->appended.empty()) return "items appended to a " + callable_name(graph, object);
+  return {};
+}
+
+void add_once(std::vector<std::string>& out, std::string text) {
+  if (std::ranges::find(out, text) == out.end()) out.push_back(std::move(text));
+}
+
+void add_uses(const Graph& graph, std::vector<std::string>& out) {
+  for (NodeId node = 0; node < graph.size(); ++node) {
+    if (!graph.is(node, NodeKind::object)) continue;
+    std::string refused = refused_use(graph, node);
+    if (!refused.empty()) add_once(out, std::move(refused));
+  }
+}
+
+void add_globals(const Checkpoint& checkpoint, std::vector<std::string>& out) {
+  if (pickle::weights_only_allows_all(checkpoint.graph)) return;
+  for (const auto& use : pickle::list_globals(checkpoint.graph, checkpoint.root)) {
+    if (!pickle::weights_only_allows(use.module, use.name)) {
+      out.push_back(use.module + "." + use.name);
+    }
+  }
+}
+
+}  // namespace
+
+WeightsOnlyVerdict weights_only_verdict(const Checkpoint& checkpoint) {
+  WeightsOnlyVerdict verdict;
+  const FormatRow& row = row_of(checkpoint.format);
+  verdict.other_reader = row.other_reader;
+  // Shards are read one by one, by what reads their own format.
+  if (checkpoint.format == Format::sharded && checkpoint.archives.empty()) {
+    verdict.other_reader = row_of(Format::safetensors).other_reader;
+  }
+  if (!row.refused.empty()) verdict.refused.emplace_back(row.refused);
+  // An attribute of a script is no Python name, and the classes of a DCP folder are its own.
+  if (checkpoint.format == Format::torchscript || checkpoint.format == Format::dcp) return verdict;
+  add_globals(checkpoint, verdict.refused_globals);
+  if (!verdict.other_reader.empty()) return verdict;
+  if (!checkpoint.refused_opcode.empty()) {
+    verdict.refused.push_back("the pickle opcode " + std::string(checkpoint.refused_opcode) +
+                              " (protocol " + std::to_string(checkpoint.pickle_protocol) + ")");
+  }
+  add_uses(checkpoint.graph, verdict.refused);
+  return verdict;
+}
+
+}  // namespace mlc
