@@ -2,6 +2,7 @@
 
 #include "mlc/base/checked_math.h"
 #include "mlc/base/in_place_file.h"
+#include "mlc/checkpoint/computed_offsets.h"
 #include "mlc/container/crc32.h"
 #include "mlc/container/zip_writer.h"
 
@@ -62,10 +63,11 @@ struct Run {
 
 /// Kept records form one run while no dropped record lies between them.
 std::vector<Run> runs_of(const ZipReader& zip, const std::vector<const ZipEntry*>& kept,
-                         const ZipEdit& edit) {
+                         const ZipEdit& edit, const ZipEntry* moved) {
   std::vector<uint64_t> dropped;
   for (const ZipEntry& entry : zip.entries()) {
-    if (!is_kept(zip.relative_name(entry), edit)) dropped.push_back(entry.header_offset);
+    const bool stays = is_kept(zip.relative_name(entry), edit) && &entry != moved;
+    if (!stays) dropped.push_back(entry.header_offset);
   }
   std::sort(dropped.begin(), dropped.end());
   std::vector<Run> runs;
@@ -80,12 +82,25 @@ std::vector<Run> runs_of(const ZipReader& zip, const std::vector<const ZipEntry*
   return runs;
 }
 
-/// PyTorch may compute the offsets of storages instead of looking them up where .format_version is
-/// present. Its computation depends on which headers lie beyond 4 GiB, so a record that crosses
-/// this line makes it wrong and the record has to go.
-bool crosses_4_gib(const ZipEntry& entry, int64_t delta) {
-  const uint64_t moved = entry.header_offset + static_cast<uint64_t>(delta);
-  return (entry.header_offset >= kZip64Threshold) != (moved >= kZip64Threshold);
+/// A file of PyTorch begins with a record: that is how torch.load knows it. Where EDIT writes none
+/// and drops the one at the start, the smallest of KEPT is taken out of it to be written first.
+const ZipEntry* take_leader(const ZipEdit& edit, std::vector<const ZipEntry*>& kept) {
+  if (edit.pickle || kept.empty() || kept.front()->header_offset == 0) return nullptr;
+  const auto smallest = std::ranges::min_element(kept, {}, &ZipEntry::compressed_size);
+  const ZipEntry* leader = *smallest;
+  kept.erase(smallest);
+  return leader;
+}
+
+/// The entry of .format_version where what it promises would not hold after EDIT with records moved
+/// by SHIFT: it has to go. Null where it may stay or is not there.
+template <class Shift>
+const ZipEntry* broken_promise(const Checkpoint& checkpoint, const ZipEdit& edit, Shift shift) {
+  const ZipEntry* mark = checkpoint.archives[0].record(kFormatVersion);
+  if (mark == nullptr || checkpoint.format != Format::torch_zip) return nullptr;
+  const auto pickle =
+      edit.pickle ? std::optional<Bytes>(as_bytes(*edit.pickle)) : std::optional<Bytes>();
+  return computed_offsets_hold(checkpoint, pickle, shift) ? nullptr : mark;
 }
 
 /// Where metadata goes: among the extra files in archives that have such.
@@ -124,8 +139,10 @@ Appendix make_appendix(const Checkpoint& checkpoint, const ZipEdit& edit, uint64
     append_record(out.records, out.central, root + std::string(kPickle), *edit.pickle, end);
     ++out.entries;
   }
+  const ZipEntry* broken = broken_promise(checkpoint, edit, [](size_t) { return int64_t{0}; });
   // torch takes the root folder from the first entry of the directory; any record will do.
   for (const ZipEntry* entry : kept_by_offset(zip, edit)) {
+    if (entry == broken) continue;
     append_zip_central_entry(out.central, *entry);
     ++out.entries;
   }
@@ -163,23 +180,27 @@ Status rewrite_zip(const Checkpoint& checkpoint, const ZipEdit& edit, OutputFile
   const ZipReader& zip = checkpoint.archives[0];
   ZipWriter writer(out, std::string(zip.root()));
   if (edit.pickle) MLC_CHECK(writer.add(kPickle, as_bytes(*edit.pickle)));
-  const std::vector<const ZipEntry*> kept = kept_by_offset(zip, edit);
-  std::vector<int64_t> deltas(kept.size());
-  bool computed_offsets_hold = true;
-  for (const Run& run : runs_of(zip, kept, edit)) {
+  std::vector<const ZipEntry*> kept = kept_by_offset(zip, edit);
+  const ZipEntry* leader = take_leader(edit, kept);
+  if (leader != nullptr) {
+    MLC_CHECK(writer.copy_record(zip.relative_name(*leader), zip, *leader));
+  }
+  std::vector<int64_t> deltas(zip.entries().size());  // by the number of the entry
+  const auto number = [&zip](const ZipEntry* entry) {
+    return static_cast<size_t>(entry - zip.entries().data());
+  };
+  for (const Run& run : runs_of(zip, kept, edit, leader)) {
     const uint64_t begin = kept[run.first]->header_offset;
     MLC_TRY(const uint64_t end, end_of(zip, *kept[run.last]));
     MLC_CHECK(writer.pad(begin % kBlock, end - begin < kLongRun ? kBlock : kFolio));
     const auto delta = static_cast<int64_t>(out.position()) - static_cast<int64_t>(begin);
     MLC_CHECK(out.copy_from(zip.file(), begin, end - begin));
-    for (size_t i = run.first; i <= run.last; ++i) {
-      deltas[i] = delta;
-      if (crosses_4_gib(*kept[i], delta)) computed_offsets_hold = false;
-    }
+    for (size_t i = run.first; i <= run.last; ++i) deltas[number(kept[i])] = delta;
   }
-  for (size_t i = 0; i < kept.size(); ++i) {
-    const bool lies = zip.relative_name(*kept[i]) == kFormatVersion && !computed_offsets_hold;
-    if (!lies) MLC_CHECK(writer.keep(*kept[i], deltas[i]));
+  const ZipEntry* broken =
+      broken_promise(checkpoint, edit, [&deltas](size_t entry) { return deltas[entry]; });
+  for (const ZipEntry* entry : kept) {
+    if (entry != broken) MLC_CHECK(writer.keep(*entry, deltas[number(entry)]));
   }
   if (edit.metadata_yaml) {
     const std::string_view name = metadata_record(checkpoint.format);
