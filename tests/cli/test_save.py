@@ -429,3 +429,26 @@ def test_a_merge_joins_module_versions_and_names_the_rest(mlc, tmp_path):
     assert merged._metadata["norm"] == b._metadata["norm"] == {"version": 2}
     assert merged._metadata["body"] == {"version": 1}
     assert "not merged" not in mlc.ok("save", a, write(tmp_path / "c.pt", b), "--merge", "-o", "o.pt").stderr
+
+
+def test_a_conjugate_is_no_tied_name_of_its_tensor(mlc, tmp_path):
+    value = torch.tensor([1 + 2j, 3 - 4j])
+    path = write(tmp_path / "a.pt", {"a": value, "b": value.conj()})
+    mlc.ok("save", path, "-o", "a.safetensors")
+    found = load_safetensors(tmp_path / "a.safetensors")
+    assert torch.equal(found["a"], value) and torch.equal(found["b"], value.conj().resolve_conj())
+    hashes = {t["name"]: t["sha256"] for t in mlc.ok("load", path, "--check", "sha256", "--json").json["tensors"]}
+    assert hashes["a"] != hashes["b"]
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pt"])
+def test_total_size_of_the_index_is_what_the_shards_hold(mlc, tmp_path, form):
+    big = torch.arange(10_000.0)
+    path = write(tmp_path / "a.pt", {"view": big[:10], "tied": big[:10], "half": big[5000:], "other": torch.ones(3000)})
+    mlc.ok("save", path, "-o", tmp_path / "out", "--max-shard-size", "30kB", "--format", form)
+    index = next((tmp_path / "out").glob("*.index.json"))
+    assert "total_size" not in mlc.ok("load", index).stderr
+    shards = [f for f in (tmp_path / "out").iterdir() if f != index]
+    loaded = [load_safetensors(f) if form == "safetensors" else torch.load(f) for f in shards]
+    held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for part in loaded for t in part.values()}
+    assert json.loads(index.read_text())["metadata"]["total_size"] == sum(held.values())

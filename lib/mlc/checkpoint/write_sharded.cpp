@@ -31,7 +31,6 @@ Names names_for(OutputFormat format) {
 /// went.
 struct Layout {
   std::vector<std::vector<NamedTensor>> shards;
-  uint64_t total = 0;
 };
 
 Layout lay_out(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
@@ -55,7 +54,6 @@ Layout lay_out(const Checkpoint& checkpoint, const std::vector<NamedTensor>& ten
     out.shards.back().push_back(named);
     if (tensor.storage != kNoIndex) shard_of_storage.emplace(tensor.storage, out.shards.size() - 1);
     filled += size;
-    out.total += size;
   }
   return out;
 }
@@ -118,7 +116,7 @@ class ShardWriter {
       const auto& shard = layout.shards.empty() ? tensors : layout.shards[i];
       MLC_CHECK_CTX(write(shard, summary_.files[i], outputs_[i]), summary_.files[i]);
     }
-    if (count > 1) MLC_CHECK(outputs_.back().write(index(layout.total)));
+    if (count > 1) MLC_CHECK(outputs_.back().write(index(summary_.bytes)));
     for (OutputFile& out : outputs_) {
       MLC_TRY(const uint64_t size, size_of(out));
       summary_.file_bytes += size;
@@ -131,7 +129,6 @@ class ShardWriter {
       ::unlink(other_layout_.c_str());
     }
     remove_stale_shards(names);
-    summary_.bytes = layout.total;
     return std::move(summary_);
   }
 
@@ -208,6 +205,7 @@ class ShardWriter {
     auto written = write_torch_zip(checkpoint_, out, zip, reporter_);
     checkpoint_.root = whole;
     if (!written.ok()) return std::move(written).error();
+    summary_.bytes += written->bytes;
     return {};
   }
 
@@ -218,6 +216,7 @@ class ShardWriter {
     MLC_TRY(const SafetensorsSummary written,
             write_safetensors(checkpoint_, shard, out, tensors, reporter_));
     for (const auto& [dropped, kept] : written.aliases) weight_map_.erase(dropped);
+    summary_.bytes += written.bytes;
     return {};
   }
 
