@@ -159,3 +159,51 @@ def test_a_conversion_of_an_expanded_giant_is_refused(tmp_path):
         assert done.returncode == 4, done.stderr
         assert b"1,099,511,627,776 elements" in done.stderr
         assert os.listdir(tmp_path) == ["giant.pt"]
+
+
+def expanded(path, tensors):
+    torch.save({name: torch.ones(1).expand(elements) for name, elements in tensors.items()}, path)
+
+
+def refused(path, *arguments):
+    done = subprocess.run([BINARY, *arguments], capture_output=True, timeout=SECONDS, check=False, preexec_fn=limits,
+                          cwd=path.parent)
+    return done.returncode == 4 and b"would be made in full" in done.stderr, done.stderr
+
+
+READS = {
+    "sha256": ["load", "in.pt", "--check", "sha256"],
+    "stats": ["load", "in.pt", "--stats"],
+    "safetensors": ["save", "in.pt", "-o", "out.safetensors"],
+    "shards": ["save", "in.pt", "-o", "shards", "--max-shard-size", "1GB"],
+    "cast": ["save", "in.pt", "-o", "out.pt", "--dtype", "fp16"],
+    "diff": ["diff", "in.pt", "in.pt"],
+}
+
+
+@pytest.mark.parametrize("verb", READS)
+def test_an_expanded_giant_is_never_read_in_full(tmp_path, verb):
+    expanded(tmp_path / "in.pt", {"w": 2**38})
+    good, err = refused(tmp_path / "in.pt", *READS[verb])
+    assert good and b"tensor w" in err and b"274,877,906,944 elements" in err, err
+
+
+@pytest.mark.parametrize("verb", READS)
+def test_many_expanded_tensors_have_one_budget(tmp_path, verb):
+    """Each of them is harmless: a little less than 1 GiB."""
+    expanded(tmp_path / "in.pt", {f"w{i}": 2**28 - 1 - i for i in range(40)})
+    good, err = refused(tmp_path / "in.pt", *READS[verb])
+    assert good and re.search(rb"40 tensors of 42.* in all|3 tensors", err), err
+
+
+def test_compact_views_leaves_expanded_tensors_expanded(tmp_path):
+    state = {"giant": torch.ones(1).expand(2**38), "rows": torch.arange(1000.0)[:3].reshape(3, 1).expand(3, 1_000_000),
+             "part": torch.arange(1000.0)[5:7], "windows": torch.arange(8.0).as_strided((7, 2), (1, 1))}
+    path = tmp_path / "in.pt"
+    torch.save(state, path)
+    subprocess.run([BINARY, "save", path, "-o", tmp_path / "out.pt", "--compact-views"], check=True, timeout=SECONDS)
+    assert (tmp_path / "out.pt").stat().st_size < path.stat().st_size < 20_000
+    found = torch.load(tmp_path / "out.pt")
+    assert found["giant"].shape == (2**38,) and found["giant"].stride() == (0,) and found["giant"][2**37] == 1
+    assert all(torch.equal(found[name], state[name]) for name in ("rows", "part", "windows"))
+    assert found["rows"].untyped_storage().nbytes() == 12 and found["part"].untyped_storage().nbytes() == 8

@@ -5,10 +5,12 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/metadata/provenance.h"
 #include "mlc/pickle/render.h"
 
 #include <filesystem>
+#include <map>
 #include <unordered_set>
 
 namespace mlc::cli {
@@ -121,15 +123,25 @@ std::string render_tree(const Checkpoint& checkpoint) {
 
 Status parallel_hash(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                      unsigned threads, std::vector<std::string>& out) {
-  return parallel_for(tensors.size(), threads, [&](size_t i) -> Status {
+  // Tied tensors are hashed once.
+  std::map<TensorIdentity, size_t> first;
+  std::vector<size_t> same(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
     const Tensor& tensor = checkpoint.tensors[tensors[i].tensor];
-    if (tensor.kind != TensorKind::dense) return {};
+    same[i] = first.try_emplace(identity_of(checkpoint, tensor), i).first->second;
+  }
+  const auto hash_one = [&](size_t i) -> Status {
+    const Tensor& tensor = checkpoint.tensors[tensors[i].tensor];
+    if (tensor.kind != TensorKind::dense || same[i] != i) return {};
     MLC_TRY(Sha256 hash, Sha256::create());
     MLC_CHECK(stream_tensor(checkpoint, tensors[i].tensor,
                             [&hash](Bytes block) { return hash.update(block); }));
     MLC_TRY(out[i], hash.finish());
     return {};
-  });
+  };
+  MLC_CHECK(parallel_for(tensors.size(), threads, hash_one));
+  for (size_t i = 0; i < tensors.size(); ++i) out[i] = out[same[i]];
+  return {};
 }
 
 namespace {

@@ -6,12 +6,13 @@
 #include "cli/table.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
-#include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/expect.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/integrity.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/summary.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/checkpoint/weights_only.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/pattern.h"
@@ -21,6 +22,7 @@
 #include "mlc/tensor/stats.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include <fmt/format.h>
@@ -114,6 +116,7 @@ Status View::check() {
     return {};
   }
   MLC_TRY(file_hash_, sha256_file(*input_.checkpoint->files[0], task_.reporter));
+  MLC_CHECK(check_expansion(*input_.checkpoint, tensors_));
   MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
   hashes_.resize(tensors_.size());
   return parallel_hash(*input_.checkpoint, tensors_, task_.threads, hashes_);
@@ -142,7 +145,9 @@ Status View::expect() {
 
 Status View::compute_stats() {
   if (!options_.stats) return {};
+  MLC_CHECK(check_expansion(*input_.checkpoint, tensors_));
   MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
+  std::map<TensorIdentity, size_t> known;
   const ProgressScope progress(task_.reporter, "reading " + task_.input, summary_.bytes);
   for (const NamedTensor& named : tensors_) {
     if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
@@ -151,7 +156,12 @@ Status View::compute_stats() {
       stats_.emplace_back();
       continue;
     }
-    MLC_CHECK_CTX(check_expansion(*input_.checkpoint, tensor), "tensor " + printable(named.path));
+    const auto [same, is_new] =
+        known.try_emplace(identity_of(*input_.checkpoint, tensor), stats_.size());
+    if (!is_new) {
+      stats_.push_back(stats_[same->second]);
+      continue;
+    }
     MLC_TRY_CTX(const TensorView view, input_.checkpoint->view(named.tensor),
                 "tensor " + printable(named.path));
     MLC_TRY(const TensorStats one, tensor_stats(view, task_.threads));

@@ -1,9 +1,11 @@
 #include "cli/save_steps.h"
 
+#include "mlc/base/checked_math.h"
 #include "mlc/base/glob.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
-#include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/expansion.h"
+#include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/pattern.h"
@@ -12,6 +14,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -127,7 +130,9 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, StateDict& state_dict, 
       twin.node = kNoNode;
       const std::vector<int64_t> sizes(checkpoint.sizes(made).begin(),
                                        checkpoint.sizes(made).end());
-      fresh = checkpoint.add_tensor(twin, sizes, contiguous_strides(sizes));
+      const std::vector<int64_t> strides(checkpoint.strides(made).begin(),
+                                         checkpoint.strides(made).end());
+      fresh = checkpoint.add_tensor(twin, sizes, strides);
     }
     replace_tensor(checkpoint, entry.tensor, fresh);
     ++count;
@@ -279,21 +284,35 @@ Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const
 
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,
                               CastCounts& counts) {
-  return replace_tensors(
-      checkpoint, state_dict,
-      [dtype](const Tensor& tensor) {
-        return tensor.kind == TensorKind::dense && tensor.dtype != dtype &&
-               info(tensor.dtype).kind == DTypeClass::floating;
-      },
-      [&](uint32_t tensor) { return derive_cast(checkpoint, tensor, dtype, counts); });
+  const auto is_cast = [dtype](const Tensor& tensor) {
+    return tensor.kind == TensorKind::dense && tensor.dtype != dtype &&
+           info(tensor.dtype).kind == DTypeClass::floating;
+  };
+  std::vector<NamedTensor> cast = named_tensors(state_dict);
+  std::erase_if(
+      cast, [&](const NamedTensor& named) { return !is_cast(checkpoint.tensors[named.tensor]); });
+  MLC_CHECK(check_expansion(checkpoint, cast));
+  return replace_tensors(checkpoint, state_dict, is_cast, [&](uint32_t tensor) {
+    return derive_cast(checkpoint, tensor, dtype, counts);
+  });
 }
 
 Result<uint64_t> compact_views(Checkpoint& checkpoint, StateDict& state_dict) {
+  // Views that overlap can take more room apart than together: their storage stays whole.
+  std::map<uint32_t, uint64_t> apart;  // storage -> bytes of its tensors, each on its own
+  std::set<TensorIdentity> seen;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    const Tensor& tensor = checkpoint.tensors[entry.tensor];
+    if (tensor.storage == kNoIndex) continue;
+    if (!seen.insert(identity_of(checkpoint, tensor)).second) continue;
+    uint64_t& sum = apart[tensor.storage];
+    sum = checked_add(sum, compact_size(checkpoint, tensor)).value_or(UINT64_MAX);
+  }
   return replace_tensors(
       checkpoint, state_dict,
       [&](const Tensor& tensor) {
         return tensor.kind == TensorKind::dense && tensor.storage != kNoIndex &&
-               !covers_storage(checkpoint, tensor);
+               apart[tensor.storage] < checkpoint.storages[tensor.storage].byte_size();
       },
       [&](uint32_t tensor) { return derive_compact(checkpoint, tensor); });
 }

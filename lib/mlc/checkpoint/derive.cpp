@@ -1,7 +1,7 @@
 #include "mlc/checkpoint/derive.h"
 
-#include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/expansion.h"
 #include "mlc/tensor/convert.h"
 
 #include <memory>
@@ -14,21 +14,26 @@ namespace {
 using pickle::Graph;
 using pickle::NodeKind;
 
-Status require_plain(const Checkpoint& checkpoint, uint32_t index) {
+Status require_dense(const Checkpoint& checkpoint, uint32_t index) {
   const Tensor& tensor = checkpoint.tensors[index];
-  if (tensor.kind == TensorKind::dense && tensor.storage != kNoIndex) {
-    return check_expansion(checkpoint, tensor);
-  }
+  if (tensor.kind == TensorKind::dense && tensor.storage != kNoIndex) return {};
   const std::string what = tensor.detail == kNoIndex ? "meta" : checkpoint.details[tensor.detail];
   return unsupported("a " + what + " tensor cannot be changed, only renamed or dropped");
 }
 
-/// Adds a contiguous tensor whose bytes PRODUCE makes; requires_grad is that of LIKE.
-uint32_t add_produced(Checkpoint& checkpoint, uint32_t like, DType dtype, Dims sizes,
-                      BlockProducer produce) {
+/// Also that it may be made in full.
+Status require_plain(const Checkpoint& checkpoint, uint32_t index) {
+  MLC_CHECK(require_dense(checkpoint, index));
+  return ExpansionBudget(checkpoint).add(index);
+}
+
+/// Adds a tensor of a storage of its own, whose ELEMENTS elements PRODUCE makes; requires_grad is
+/// that of LIKE.
+uint32_t add_produced(Checkpoint& checkpoint, uint32_t like, DType dtype, Dims sizes, Dims strides,
+                      int64_t elements, BlockProducer produce) {
   Storage storage;
   storage.dtype = dtype;
-  storage.elements = element_count(sizes).value_or(0);
+  storage.elements = elements;
   storage.producer = std::make_shared<const BlockProducer>(std::move(produce));
   Tensor tensor;
   tensor.dtype = dtype;
@@ -38,7 +43,13 @@ uint32_t add_produced(Checkpoint& checkpoint, uint32_t like, DType dtype, Dims s
   tensor.requires_grad = trainable && checkpoint.tensors[like].requires_grad;
   tensor.storage = static_cast<uint32_t>(checkpoint.storages.size());
   checkpoint.storages.push_back(std::move(storage));
-  return checkpoint.add_tensor(tensor, sizes, contiguous_strides(sizes));
+  return checkpoint.add_tensor(tensor, sizes, strides);
+}
+
+uint32_t add_contiguous(Checkpoint& checkpoint, uint32_t like, DType dtype, Dims sizes,
+                        BlockProducer produce) {
+  return add_produced(checkpoint, like, dtype, sizes, contiguous_strides(sizes),
+                      element_count(sizes).value_or(0), std::move(produce));
 }
 
 std::vector<int64_t> copy_of(Dims dims) {
@@ -76,27 +87,21 @@ Status stream_window(const Checkpoint& checkpoint, uint32_t index, const Window&
 uint32_t add_window(Checkpoint& checkpoint, uint32_t source, Window window) {
   const std::vector<int64_t> sizes = window.sizes;
   const DType dtype = checkpoint.tensors[source].dtype;
-  return add_produced(checkpoint, source, dtype, sizes,
-                      [&checkpoint, source, window = std::move(window)](const BlockSink& sink) {
-                        return stream_window(checkpoint, source, window, sink);
-                      });
+  return add_contiguous(checkpoint, source, dtype, sizes,
+                        [&checkpoint, source, window = std::move(window)](const BlockSink& sink) {
+                          return stream_window(checkpoint, source, window, sink);
+                        });
+}
+
+/// Every element of WINDOW once: expanded dimensions have the size 1.
+Window without_repeats(Window window) {
+  for (size_t d = 0; d < window.sizes.size(); ++d) {
+    if (window.strides[d] == 0 && window.sizes[d] > 1) window.sizes[d] = 1;
+  }
+  return window;
 }
 
 }  // namespace
-
-Status check_expansion(const Checkpoint& checkpoint, const Tensor& tensor) {
-  constexpr uint64_t kHarmless = uint64_t{1} << 30U;
-  constexpr uint64_t kFactor = 64;
-  if (tensor.storage == kNoIndex) return {};
-  // In elements: the bytes of such a tensor need not fit 64 bits.
-  const uint64_t stored =
-      checkpoint.storages[tensor.storage].byte_size() / element_bytes(tensor.dtype);
-  const auto count = static_cast<uint64_t>(checkpoint.element_count(tensor));
-  if (count <= kHarmless / element_bytes(tensor.dtype) || count / kFactor <= stored) return {};
-  return unsupported("a tensor of " + format_count(count) + " elements, of which only " +
-                         format_count(stored) + " are in the file, would be written in full",
-                     "leave it out with --exclude, or save as .pt without changing it");
-}
 
 Status stream_tensor(const Checkpoint& checkpoint, uint32_t index, const BlockSink& sink) {
   const Tensor& tensor = checkpoint.tensors[index];
@@ -134,9 +139,28 @@ Result<uint32_t> derive_permuted(Checkpoint& checkpoint, uint32_t tensor,
   return add_window(checkpoint, tensor, std::move(window));
 }
 
+uint64_t compact_size(const Checkpoint& checkpoint, const Tensor& tensor) {
+  const Dims sizes = checkpoint.sizes(tensor);
+  const Dims strides = checkpoint.strides(tensor);
+  const Window window = without_repeats({copy_of(sizes), copy_of(strides), tensor.offset});
+  return static_cast<uint64_t>(element_count(window.sizes).value_or(0)) *
+         element_bytes(tensor.dtype);
+}
+
 Result<uint32_t> derive_compact(Checkpoint& checkpoint, uint32_t tensor) {
-  MLC_CHECK(require_plain(checkpoint, tensor));
-  return add_window(checkpoint, tensor, window_of(checkpoint, tensor));
+  MLC_CHECK(require_dense(checkpoint, tensor));
+  const Window whole = window_of(checkpoint, tensor);
+  Window window = without_repeats(whole);
+  std::vector<int64_t> strides = contiguous_strides(window.sizes);
+  for (size_t d = 0; d < strides.size(); ++d) {
+    if (window.sizes[d] != whole.sizes[d]) strides[d] = 0;
+  }
+  const int64_t elements = element_count(window.sizes).value_or(0);
+  return add_produced(checkpoint, tensor, checkpoint.tensors[tensor].dtype, whole.sizes, strides,
+                      elements,
+                      [&checkpoint, tensor, window = std::move(window)](const BlockSink& sink) {
+                        return stream_window(checkpoint, tensor, window, sink);
+                      });
 }
 
 Result<uint32_t> derive_concat(Checkpoint& checkpoint, std::span<const uint32_t> sources,
@@ -173,7 +197,7 @@ Result<uint32_t> derive_concat(Checkpoint& checkpoint, std::span<const uint32_t>
     }
     return {};
   };
-  return add_produced(checkpoint, sources[0], dtype, sizes, std::move(produce));
+  return add_contiguous(checkpoint, sources[0], dtype, sizes, std::move(produce));
 }
 
 Result<uint32_t> derive_cast(Checkpoint& checkpoint, uint32_t tensor, DType dtype,
@@ -197,7 +221,7 @@ Result<uint32_t> derive_cast(Checkpoint& checkpoint, uint32_t tensor, DType dtyp
       return sink(as_bytes(out));
     });
   };
-  return add_produced(checkpoint, tensor, dtype, sizes, std::move(produce));
+  return add_contiguous(checkpoint, tensor, dtype, sizes, std::move(produce));
 }
 
 void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement) {

@@ -15,10 +15,6 @@ namespace mlc {
 /// Hands out the contiguous row-major bytes of a tensor; a derived one is computed as it goes.
 Status stream_tensor(const Checkpoint& checkpoint, uint32_t tensor, const BlockSink& sink);
 
-/// Refuses to write out an expanded tensor (stride 0) that a few bytes of a hostile file make
-/// enormous: more than 1 GiB and more than 64 times its storage. Errors: unsupported.
-Status check_expansion(const Checkpoint& checkpoint, const Tensor& tensor);
-
 /// Elements [BEGIN, BEGIN + LENGTH) of dimension DIM, contiguous. Errors: unsupported for tensors
 /// without plain elements. Requires: the range lies within the dimension.
 Result<uint32_t> derive_slice(Checkpoint& checkpoint, uint32_t tensor, int64_t dim, int64_t begin,
@@ -33,9 +29,11 @@ Result<uint32_t> derive_concat(Checkpoint& checkpoint, std::span<const uint32_t>
 Result<uint32_t> derive_permuted(Checkpoint& checkpoint, uint32_t tensor,
                                  std::span<const int64_t> permutation);
 
-/// The same elements in a storage of their own, contiguous: nothing of the rest of the storage that
-/// a view points into is kept.
+/// The same elements in a storage of their own, contiguous but for expanded dimensions, which stay
+/// expanded: nothing of the rest of the storage that a view points into is kept.
 Result<uint32_t> derive_compact(Checkpoint& checkpoint, uint32_t tensor);
+/// Bytes of the storage that derive_compact() makes for it.
+uint64_t compact_size(const Checkpoint& checkpoint, const Tensor& tensor);
 
 /// What casts did to values, over all tensors of one output.
 struct CastCounts {

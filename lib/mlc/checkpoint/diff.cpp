@@ -4,6 +4,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/pickle/render.h"
 
@@ -413,9 +414,12 @@ Result<DiffReport> diff_tensors(const Checkpoint& a, const std::vector<NamedTens
     // Damaged values say nothing about the tensors that were saved.
     MLC_CHECK(check_storages(a, tensors_a, options.threads));
     MLC_CHECK(check_storages(b, tensors_b, options.threads));
-    for (const NamedTensor& named : tensors_a) {
-      MLC_CHECK_CTX(check_expansion(a, a.tensors[named.tensor]), "tensor " + printable(named.path));
-    }
+    MLC_CHECK(check_expansion(b, tensors_b));
+    MLC_CHECK(check_expansion(a, tensors_a));
+    // Tied tensors are compared each.
+    ExpansionBudget budget(a);
+    for (const NamedTensor& named : tensors_a) MLC_CHECK(budget.add(named.tensor));
+    MLC_CHECK(budget.check());
   }
   return Differ(a, b, options, reporter).run(tensors_a, tensors_b);
 }

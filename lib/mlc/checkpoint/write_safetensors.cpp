@@ -4,6 +4,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/tensor_identity.h"
 
 #include <algorithm>
@@ -58,7 +59,6 @@ Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
     } else if (!is_utf8(named.path)) {
       refused.push_back(printable(named.path) + " (its name is not UTF-8)");
     } else {
-      MLC_CHECK_CTX(check_expansion(checkpoint, tensor), "tensor " + printable(named.path));
       rows.push_back({&named, &tensor, dtype, 0, 0});
     }
   }
@@ -201,6 +201,11 @@ Result<SafetensorsSummary> write_safetensors(const Checkpoint& checkpoint,
   SafetensorsSummary summary;
   MLC_TRY(std::vector<Row> rows, make_rows(checkpoint, tensors));
   MLC_CHECK(drop_aliases(checkpoint, options.shared, rows, summary));
+  ExpansionBudget budget(checkpoint);
+  for (const Row& row : rows) {
+    MLC_CHECK_CTX(budget.add(row.named->tensor), "tensor " + printable(row.named->path));
+  }
+  MLC_CHECK(budget.check());
   std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
     const size_t left = rank_of(a.dtype);
     const size_t right = rank_of(b.dtype);
