@@ -359,25 +359,71 @@ def item_32_expanded():
     yield weight("overflow", tensor(size=(2**40, 2**40), stride=(0, 0)), CORRUPT, "data.pkl")
 
 
+def sparse(layout, *parts, size=(3, 3)):
+    made = call(name("torch.serialization", "_get_layout"), f"torch.sparse_{layout}")
+    rebuild = call(name("torch._utils", "_rebuild_sparse_tensor"), made, (*parts, size))
+    return {"opcodes": rebuild, "storages": {"0": bytes(16), "1": bytes(32)}}
+
+
+def longs(*size):
+    """A tensor of int64 in storage 1, which has room for four."""
+    stride = tuple(1 if i + 1 == len(size) else size[-1] for i in range(len(size)))
+    return tensor(source=storage(key="1", kind="LongStorage"), size=size, stride=stride)
+
+
+def floats(*size):
+    stride = tuple(1 if i + 1 == len(size) else size[-1] for i in range(len(size)))
+    return tensor(size=size, stride=stride)
+
+
 def item_33_sparse():
     layout = name("torch._utils", "_rebuild_sparse_tensor")
-    coo = call(name("torch.serialization", "_get_layout"), "torch.sparse_coo")
-    long = storage(key="1", kind="LongStorage")
-    indices = tensor(source=long)
     two = {"0": bytes(16), "1": bytes(32)}
-    yield weight("no_arguments", call(layout), CORRUPT, "data.pkl|sparse", storages=two)
-    # Out of range indices are bytes: only verbs that read them can see it.
+
+    def case(variant, made, pattern, code=CORRUPT):
+        return weight(variant, made["opcodes"], code, pattern, storages=made["storages"])
+    yield weight("no_arguments", call(layout), CORRUPT, "data.pkl: a tensor is rebuilt from 0 arguments", storages=two)
+    yield case("good_coo", sparse("coo", longs(2, 2), floats(2)), "", FINE)
+    yield case("good_csr", sparse("csr", longs(4), longs(2), floats(2)), "", FINE)
+    yield case("good_bsr", sparse("bsr", longs(2), longs(1), tensor(size=(1, 2, 2), stride=(4, 2, 1)), size=(2, 2)), "", FINE)
+    # Indices out of range are bytes: only verbs that read them can see it.
     far = {"0": bytes(16), "1": b"\xff" * 32}
-    whole = call(layout, coo, (indices, tensor(size=(2,), stride=(1,)), (3, 3), False))
-    yield weight("indices", whole, FINE, "", storages=far)
+    yield weight("far_indices", sparse("coo", longs(2, 2), floats(2))["opcodes"], FINE, "", storages=far)
+    yield case("coo_count", sparse("coo", longs(2, 2), floats(3)), "data.pkl.*sparse tensor.*2 indices for 3 values")
+    yield case("coo_dimensions", sparse("coo", longs(2, 2), floats(2), size=(3, 3, 3)), "data.pkl.*2 dimensions and values of shape")
+    yield case("coo_dense", sparse("coo", longs(1, 2), floats(2, 2)), "data.pkl.*1 dimensions and values of shape")
+    yield case("coo_indices", sparse("coo", longs(4), floats(4)), "data.pkl.*indices of shape")
+    yield case("csr_count", sparse("csr", longs(4), longs(2), floats(3)), "data.pkl.*sparse tensor.*2 indices for 3 values")
+    yield case("csr_rows", sparse("csr", longs(3), longs(2), floats(2)), "data.pkl.*3 compressed indices")
+    yield case("csc_columns", sparse("csc", longs(4), longs(2), floats(2), size=(3, 2)), "data.pkl.*4 compressed indices")
+    yield case("bsr_blocks", sparse("bsr", longs(2), longs(1), tensor(size=(1, 2, 2), stride=(4, 2, 1))), "data.pkl.*blocks of 2")
+    yield case("layout", sparse("evil", longs(4), longs(2), floats(2)), 'data.pkl.*layout "sparse_evil"')
+    yield case("no_tensor", sparse("coo", (1, 2), floats(2)), "data.pkl.*sparse indices")
 
 
 def item_34_quantized():
     rebuild = name("torch._utils", "_rebuild_qtensor")
-    per_channel = (name("torch", "per_channel_affine"), tensor(), tensor(), 9)
-    source = storage(kind="QInt8Storage")
-    broken = call(rebuild, source, 0, (2, 2), (2, 1), per_channel, False, ORDERED_DICT)
-    yield weight("axis", broken, CORRUPT, "data.pkl", storages={"0": bytes(4)})
+    storages = {"0": bytes(4), "1": bytes(16), "2": bytes(32)}
+
+    def case(variant, how, pattern, code=CORRUPT, kind="QInt8Storage"):
+        made = call(rebuild, storage(kind=kind), 0, (2, 2), (2, 1), how, False, ORDERED_DICT)
+        return weight(variant, made, code, pattern, storages={**storages, "0": bytes(4 if kind == "QInt8Storage" else 16)})
+
+    def channels(scales, zeros, axis):
+        doubles = tensor(source=storage(key="1", kind="DoubleStorage", count=2), size=(scales,), stride=(1,))
+        points = tensor(source=storage(key="2", kind="LongStorage"), size=(zeros,), stride=(1,))
+        return name("torch", "per_channel_affine"), doubles, points, axis
+    affine = name("torch", "per_tensor_affine")
+    yield case("good", (affine, 0.5, 0), "", FINE)
+    yield case("good_channels", channels(2, 2, 1), "", FINE)
+    yield case("axis", channels(2, 2, 9), "data.pkl.*quantized along dimension 9")
+    yield case("negative_axis", channels(2, 2, -1), "data.pkl.*quantized along dimension -1")
+    yield case("scales", channels(1, 2, 0), "data.pkl.*1 scales and 2 zero points for 2 channels")
+    yield case("zero_points", channels(2, 3, 0), "data.pkl.*2 scales and 3 zero points for 2 channels")
+    yield case("text_scale", (affine, "1", 0), "data.pkl.*quantization")
+    yield case("no_scheme", (1, 0.5, 0), "data.pkl.*quantization")
+    yield case("short", (affine,), "data.pkl.*quantization")
+    yield case("plain_storage", (affine, 0.5, 0), "data.pkl.*quantized tensor on a storage of float32", kind="FloatStorage")
 
 
 def item_35_extents_of_bytes():

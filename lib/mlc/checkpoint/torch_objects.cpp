@@ -2,6 +2,7 @@
 
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/tensor_parts.h"
 
 #include <array>
 #include <unordered_map>
@@ -92,6 +93,8 @@ class Collector {
   Result<Made> make_strided(std::span<const NodeId> args, NodeId dtype, NodeId metadata);
   Result<Made> make_alias(std::span<const NodeId> args);
   Result<Made> make_sparse(std::span<const NodeId> args);
+  Result<Made> make_quantized(std::span<const NodeId> args);
+  int64_t length_of(NodeId node) const;
   Result<Made> make_shape_only(NodeId dtype, NodeId sizes, NodeId strides, TensorKind kind,
                                std::string detail);
   Result<Made> copy_of(uint32_t tensor) const;
@@ -240,8 +243,13 @@ Result<Collector::Made> Collector::make_sparse(std::span<const NodeId> args) {
   const auto parts = graph_.sequence(args[1]);
   const size_t size_at = layout == "sparse_coo" ? 2 : 3;
   if (parts.size() <= size_at) return bad_argument("sparse data", args[1]);
+  std::vector<Dims> shapes;  // of the indices, then of the values
+  for (size_t i = 0; i < size_at; ++i) {
+    const uint32_t part = checkpoint_.tensor_at(parts[i]);
+    if (part == kNoIndex) return bad_argument("sparse indices or values", args[1]);
+    shapes.push_back(checkpoint_.sizes(checkpoint_.tensors[part]));
+  }
   const uint32_t values = checkpoint_.tensor_at(parts[size_at - 1]);
-  if (values == kNoIndex) return bad_argument("sparse values", args[1]);
   Made made;
   made.tensor.kind = TensorKind::sparse;
   made.tensor.dtype = checkpoint_.tensors[values].dtype;
@@ -249,8 +257,46 @@ Result<Collector::Made> Collector::make_sparse(std::span<const NodeId> args) {
   if (made.sizes.size() > kMaxRank || !element_count(made.sizes)) {
     return bad_argument("shape", parts[size_at]);
   }
+  MLC_CHECK(shapes.size() == 2
+                ? check_coo_parts(shapes[0], shapes[1], made.sizes)
+                : check_compressed_parts(layout, shapes[0], shapes[1], shapes[2], made.sizes));
   made.strides.assign(made.sizes.size(), 0);
   made.tensor.detail = detail(std::move(layout));
+  return made;
+}
+
+/// How many elements the one-dimensional tensor or the list at NODE has, or -1.
+int64_t Collector::length_of(NodeId node) const {
+  if (graph_.is(node, NodeKind::list)) return static_cast<int64_t>(graph_.list(node).size());
+  const uint32_t tensor = checkpoint_.tensor_at(node);
+  if (tensor == kNoIndex) return -1;
+  const Dims sizes = checkpoint_.sizes(checkpoint_.tensors[tensor]);
+  return sizes.size() == 1 ? sizes[0] : -1;
+}
+
+// (per_tensor_affine, scale, zero point) or (per_channel_affine, scales, zero points, axis).
+Result<Collector::Made> Collector::make_quantized(std::span<const NodeId> args) {
+  MLC_TRY(Made made, make_strided(args.first(4), kNoNode, kNoNode));
+  const auto how = graph_.sequence(args[4]);
+  if (how.empty() || !graph_.is(how[0], NodeKind::global)) {
+    return bad_argument("quantization", args[4]);
+  }
+  if (graph_.global_name(how[0]).starts_with("per_channel")) {
+    if (how.size() != 4 || !graph_.is(how[3], NodeKind::integer)) {
+      return bad_argument("quantization", args[4]);
+    }
+    MLC_CHECK(
+        check_channels(made.sizes, graph_.integer(how[3]), length_of(how[1]), length_of(how[2])));
+  } else if (how.size() != 3 || !graph_.is(how[1], NodeKind::real) ||
+             !graph_.is(how[2], NodeKind::integer)) {
+    return bad_argument("quantization", args[4]);
+  }
+  if (info(made.tensor.dtype).kind != DTypeClass::quantized) {
+    return corrupt("a quantized tensor on a storage of " +
+                   std::string(info(made.tensor.dtype).torch));
+  }
+  made.tensor.kind = TensorKind::quantized;
+  made.tensor.detail = detail("quantized");
   return made;
 }
 
@@ -287,12 +333,8 @@ Result<Collector::Made> Collector::make(Rebuild rebuild, std::span<const NodeId>
       }
       return made;
     }
-    case Rebuild::quantized: {
-      MLC_TRY(Made made, make_strided(args.first(4), kNoNode, kNoNode));
-      made.tensor.kind = TensorKind::quantized;
-      made.tensor.detail = detail("quantized");
-      return made;
-    }
+    case Rebuild::quantized:
+      return make_quantized(args);
     case Rebuild::sparse:
       return make_sparse(args);
     case Rebuild::nested:
