@@ -452,3 +452,40 @@ def test_total_size_of_the_index_is_what_the_shards_hold(mlc, tmp_path, form):
     loaded = [load_safetensors(f) if form == "safetensors" else torch.load(f) for f in shards]
     held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for part in loaded for t in part.values()}
     assert json.loads(index.read_text())["metadata"]["total_size"] == sum(held.values())
+
+
+def test_metadata_that_names_a_tensor_is_no_tied_name(mlc, tmp_path):
+    """Only names with a dot are taken for tied ones, and those that mlc recorded."""
+    texts = {"format": "pt", "best": "w", "source": "w"}
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "a.safetensors", metadata=texts)
+    report = mlc.ok("load", tmp_path / "a.safetensors", "--json")
+    assert [t["name"] for t in report.json["tensors"]] == ["w"] and report.stderr == ""
+    mlc.ok("remap-keys", tmp_path / "a.safetensors", "--map", "w=v", "-o", "b.safetensors")
+    with safetensors.safe_open(tmp_path / "b.safetensors", "pt") as file:
+        assert file.metadata() == texts and list(file.keys()) == ["v"]
+
+
+def test_tied_names_without_a_dot_come_back(mlc, tmp_path):
+    tied = torch.arange(3.0)
+    path = write(tmp_path / "a.pt", {"b": tied, "a": tied, "head.w": tied})
+    mlc.ok("save", path, "-o", "a.safetensors")
+    with safetensors.safe_open(tmp_path / "a.safetensors", "pt") as file:
+        assert list(file.keys()) == ["a"] and file.metadata()["b"] == "a" and file.metadata()["head.w"] == "a"
+    report = mlc.ok("load", tmp_path / "a.safetensors", "--json").json
+    assert sorted(t["name"] for t in report["tensors"]) == ["a", "b", "head.w"] and len(report["shared"]) == 1
+    mlc.ok("save", tmp_path / "a.safetensors", "-o", "back.pt")
+    found = torch.load(tmp_path / "back.pt")
+    assert found["b"].data_ptr() == found["a"].data_ptr() == found["head.w"].data_ptr()
+
+
+def test_a_rewrite_keeps_the_kept_name_of_tied_tensors(mlc, tmp_path):
+    """transformers chose it, and looks for that name."""
+    tensors = {"model.embed.weight": torch.ones(2, 2), "x.bias": torch.ones(1)}
+    metadata = {"format": "pt", "lm_head.weight": "model.embed.weight"}
+    safetensors.torch.save_file(tensors, tmp_path / "a.safetensors", metadata=metadata)
+    mlc.ok("remap-keys", tmp_path / "a.safetensors", "--map", "x.bias=y.bias", "-o", "b.safetensors")
+    mlc.ok("save", tmp_path / "b.safetensors", "-o", "c.safetensors")
+    for name in ("b", "c"):
+        with safetensors.safe_open(tmp_path / f"{name}.safetensors", "pt") as file:
+            assert sorted(file.keys()) == ["model.embed.weight", "y.bias"]
+            assert file.metadata() == metadata

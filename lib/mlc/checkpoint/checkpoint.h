@@ -86,6 +86,7 @@ struct Tensor {
   bool parameter = false;
   bool conjugated = false;
   bool negated = false;
+  bool restored = false;  // a name that safetensors holds as a text only: see tied_names.h
   uint8_t rank = 0;
   uint64_t dims = 0;           // index of the sizes in Checkpoint::dims; the strides follow
   int64_t offset = 0;          // elements of dtype from the start of the storage

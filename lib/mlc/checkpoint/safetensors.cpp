@@ -5,10 +5,14 @@
 #include "mlc/checkpoint/json_scanner.h"
 #include "mlc/checkpoint/name_table.h"
 #include "mlc/checkpoint/readers.h"
+#include "mlc/checkpoint/tied_names.h"
 
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <set>
+
+#include <nlohmann/json.hpp>
 
 namespace mlc {
 namespace {
@@ -258,9 +262,19 @@ Status HeaderReader::check_tiling() const {
 // Hugging Face's convention for tied weights: __metadata__[dropped] = kept.
 void HeaderReader::restore_aliases() {
   auto& metadata = checkpoint_.string_metadata;
-  const auto is_alias = [this](const std::pair<std::string, std::string>& row) {
-    return row.first != "format" && by_name_.find(row.second) != nullptr &&
-           by_name_.find(row.first) == nullptr;
+  std::set<std::string, std::less<>> listed;
+  std::erase_if(metadata, [&listed](const std::pair<std::string, std::string>& row) {
+    if (row.first != kTiedNamesKey) return false;
+    const auto names = nlohmann::json::parse(row.second, nullptr, false);
+    if (!names.is_array()) return false;
+    for (const auto& name : names) {
+      if (name.is_string()) listed.insert(name.get<std::string>());
+    }
+    return true;
+  });
+  const auto is_alias = [&](const std::pair<std::string, std::string>& row) {
+    return row.first != "format" && (is_plainly_tied(row.first) || listed.contains(row.first)) &&
+           by_name_.find(row.second) != nullptr && by_name_.find(row.first) == nullptr;
   };
   std::vector<std::pair<std::string_view, uint32_t>> found;
   for (const auto& row : metadata) {
@@ -277,6 +291,7 @@ void HeaderReader::restore_aliases() {
     std::copy(sizes.begin(), sizes.end(), described.sizes.begin());
     described.rank = sizes.size();
     add_entry(name, kept.storage, described, kept.dtype);
+    checkpoint_.tensors.back().restored = true;
   }
   checkpoint_.warnings.push_back(plural(found.size(), "tied tensor") +
                                  " restored from __metadata__, first " + quoted(found[0].first));

@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/checkpoint/tied_names.h"
 
 #include <algorithm>
 #include <array>
@@ -70,6 +71,13 @@ Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
   return rows;
 }
 
+/// Which of two names of one tensor stays: the one that the input kept, then the first in the
+/// alphabet, as Hugging Face's tools choose.
+bool comes_before(const Row& a, const Row& b) {
+  if (a.tensor->restored != b.tensor->restored) return b.tensor->restored;
+  return a.named->path < b.named->path;
+}
+
 /// Leaves one row for each group of identical tensors and records the other names.
 Status drop_aliases(const Checkpoint& checkpoint, SharedPolicy policy, std::vector<Row>& rows,
                     SafetensorsSummary& summary) {
@@ -81,7 +89,7 @@ Status drop_aliases(const Checkpoint& checkpoint, SharedPolicy policy, std::vect
   for (const Row& row : rows) {
     if (uses[row.tensor->storage] < 2 || checkpoint.element_count(*row.tensor) == 0) continue;
     const Row*& first = kept[identity_of(checkpoint, *row.tensor)];
-    if (first == nullptr || row.named->path < first->named->path) first = &row;
+    if (first == nullptr || comes_before(row, *first)) first = &row;
   }
   std::vector<Row> result;
   for (const Row& row : rows) {
@@ -122,7 +130,7 @@ Status check_names(const std::vector<Row>& rows, const SafetensorsOptions& optio
                          "rename it with `mlc remap-keys`");
     }
   }
-  std::set<std::string_view> taken = {"format"};
+  std::set<std::string_view> taken = {"format", kTiedNamesKey};
   for (const auto& [key, value] : options.string_metadata) taken.insert(key);
   for (const auto& [dropped, kept] : summary.aliases) {
     if (!taken.contains(dropped)) continue;
@@ -142,7 +150,12 @@ std::string make_header(const Checkpoint& checkpoint, const std::vector<Row>& ro
   for (const auto& [key, value] : options.string_metadata) {
     if (key != "format") add(key, value);
   }
-  for (const auto& [dropped, name] : summary.aliases) add(dropped, name);
+  nlohmann::json listed = nlohmann::json::array();
+  for (const auto& [dropped, name] : summary.aliases) {
+    add(dropped, name);
+    if (!is_plainly_tied(dropped)) listed.push_back(dropped);
+  }
+  if (!listed.empty()) add(kTiedNamesKey, listed.dump());
   out += '}';
   for (const Row& row : rows) {
     out.append(",").append(json_string(row.named->path)).append(R"(:{"dtype":")");

@@ -1,0 +1,21 @@
+// How safetensors files record the other names of a tied tensor.
+//
+// Hugging Face's convention is a row __metadata__[dropped] = kept. Any text may stand in that map,
+// so that a row {"best": "weight"} looks the same: only names with a dot, as modules give their
+// tensors ("lm_head.weight"), are believed. Others that mlc wrote it lists under a key of its own.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlc {
+
+/// The key in __metadata__ whose value lists, as JSON, tied names without a dot.
+inline constexpr std::string_view kTiedNamesKey = "mlc.tied";
+
+inline bool is_plainly_tied(std::string_view dropped) {
+  return dropped.find('.') != std::string_view::npos;
+}
+
+}  // namespace mlc
