@@ -412,3 +412,11 @@ def test_a_sidecar_is_not_left_behind(mlc, tmp_path, verb, output):
         mlc.ok(verb[0], "a.pt", *verb[1:], "--in-place")
         found = mlc.ok("metadata", "a.pt", "--json").json
         assert found["source"] == "sidecar" and found["metadata"]["name"] == "digits"
+
+
+def test_a_number_is_no_requirement(mlc, tmp_path):
+    path = tmp_path / "a.pt"
+    torch.save(tensors(), path)
+    result = mlc("metadata", path, "--set", "requires=5", "-o", tmp_path / "b.pt")
+    assert result.rc == 2 and "a number names no package" in result.stderr
+    assert not (tmp_path / "b.pt").exists()

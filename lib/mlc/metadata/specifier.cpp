@@ -199,6 +199,9 @@ Result<Requirement> Requirement::parse(std::string_view text) {
   if (name.empty() || !is_name_char(name.back())) {
     return usage_error(subject + "it does not begin with a name", "write it like torch>=1.13,<3");
   }
+  if (std::ranges::none_of(name, [](char c) { return is_name_char(c) && (c < '0' || c > '9'); })) {
+    return usage_error(subject + "a number names no package", "write it like torch>=1.13,<3");
+  }
   if (rest.starts_with('[') || rest.starts_with('@') || rest.find(';') != std::string_view::npos) {
     return usage_error(subject + "extras, URLs and markers are not supported",
                        "write it like torch>=1.13,<3");
