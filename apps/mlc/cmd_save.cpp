@@ -312,7 +312,7 @@ void Job::plan() {
   const bool whole = format_ == OutputFormat::torch_zip && options_.max_shard_size == 0;
   const std::vector<NamedTensor> tensors =
       whole ? all_tensors(checkpoint, checkpoint.root) : named_tensors(*state_dict_);
-  report_.tensors = tensors.size();
+  report_.tensors = whole ? count_distinct(tensors) : tensors.size();
   report_.bytes = summarize(checkpoint, tensors).bytes;
   if (!whole) report_.left_out = values_beside(checkpoint, *state_dict_);
   warn_about_values();

@@ -489,3 +489,13 @@ def test_a_rewrite_keeps_the_kept_name_of_tied_tensors(mlc, tmp_path):
         with safetensors.safe_open(tmp_path / f"{name}.safetensors", "pt") as file:
             assert sorted(file.keys()) == ["model.embed.weight", "y.bias"]
             assert file.metadata() == metadata
+
+
+def test_tensors_of_shared_mappings_are_counted_once(mlc, tmp_path):
+    shared = {"w": torch.ones(2)}
+    for _ in range(12):
+        shared = {"a": shared, "b": shared}
+    path = write(tmp_path / "a.pt", shared)
+    assert mlc.ok("save", path, "-o", "b.pt").stderr.startswith("wrote b.pt: 1 tensor, ")
+    found = torch.load(tmp_path / "b.pt")
+    assert found["a"] is found["b"]

@@ -35,7 +35,7 @@ Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict,
                             const SaveOptions& options, Reporter& reporter) {
   SaveReport report;
   if (options.format == OutputFormat::torch_zip) {
-    report.tensors = all_tensors(checkpoint, checkpoint.root).size();
+    report.tensors = count_distinct(all_tensors(checkpoint, checkpoint.root));
     TorchZipOptions zip{root_folder_for(out.path()), options.metadata_yaml, options.threads};
     MLC_TRY(const WriteSummary summary, write_torch_zip(checkpoint, out, zip, reporter));
     report.bytes = summary.bytes;

@@ -324,4 +324,10 @@ std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node) 
   return TreeWalk(checkpoint).run(node);
 }
 
+uint64_t count_distinct(const std::vector<NamedTensor>& tensors) {
+  std::unordered_set<uint32_t> distinct;
+  for (const NamedTensor& named : tensors) distinct.insert(named.tensor);
+  return distinct.size();
+}
+
 }  // namespace mlc

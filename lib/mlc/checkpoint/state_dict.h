@@ -61,5 +61,7 @@ struct NamedTensor {
 /// Every tensor of the tree below NODE with its first path, in tree order. A tensor reached twice
 /// is listed twice; cycles end.
 std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node);
+/// How many tensors these are, each counted once whatever paths lead to it.
+uint64_t count_distinct(const std::vector<NamedTensor>& tensors);
 
 }  // namespace mlc
