@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import safetensors.torch
@@ -230,3 +231,26 @@ def test_every_state_dict_does_not_fit_into_safetensors(mlc, tmp_path):
     result = mlc("remap-keys", "in.pt", "--key", "*", "--add-prefix", "p.", "-o", "out.safetensors")
     assert result.rc == 2 and "holds one state_dict" in result.stderr
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_rules_that_leave_nothing_write_nothing(mlc, tmp_path, plain):
+    before = plain.read_bytes()
+    for form in (["-o", "b.pt"], ["--in-place"]):
+        result = mlc("remap-keys", plain, "--drop", "*", *form)
+        assert result.rc == 1 and "the rules leave no tensor of" in result.stderr
+    assert plain.read_bytes() == before and not (tmp_path / "b.pt").exists()
+
+
+def test_deflated_records_stay_deflated_when_names_change(mlc, tmp_path, plain):
+    """They are someone's choice; save stores them, as torch.save does."""
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(tmp_path / "d.pt", "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    mlc.ok("remap-keys", tmp_path / "d.pt", "--map", "0=stem", "-o", "e.pt")
+    mlc.ok("save", tmp_path / "e.pt", "-o", "f.pt")
+    for name, method in [("e.pt", zipfile.ZIP_DEFLATED), ("f.pt", zipfile.ZIP_STORED)]:
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            assert {r.compress_type for r in archive.infolist() if "/data/" in r.filename} == {method}
+        assert torch.equal(torch.load(tmp_path / name)["stem.weight"], torch.load(plain)["0.weight"])
+    assert "\ndeflated  " in mlc.ok("load", tmp_path / "e.pt").stdout
+    assert "\ndeflated  " not in mlc.ok("load", tmp_path / "f.pt").stdout

@@ -65,6 +65,7 @@ class Job {
     MLC_TRY(input_, open_input(task_.input, task_.reporter));
     MLC_TRY(targets_, make_targets(input_, edit_));
     report_notes();
+    MLC_CHECK(check_not_emptied());
     changed_ = any_change(targets_);
     const bool dry = edit_.writing.dry_run;
     const bool skip = !changed_ && (edit_.skip_unchanged || edit_.writing.in_place);
@@ -87,6 +88,7 @@ class Job {
   Status write_shards(const std::optional<std::string>& yaml);
   Result<std::optional<Metadata>> carried_metadata() const;
   void report_notes();
+  Status check_not_emptied() const;
   void answer();
   void answer_json();
   std::string summary(bool skipped) const;
@@ -110,6 +112,19 @@ void Job::report_notes() {
       task_.reporter.warn(hint);
     }
   }
+}
+
+/// Rules that drop everything are a mistake, as a selection of nothing is in `mlc save`.
+Status Job::check_not_emptied() const {
+  for (const Target& target : targets_) {
+    if (!target.plan.items.empty() || target.plan.dropped.empty()) continue;
+    const std::string& path = target.state_dict->path;
+    return conflict("the rules leave no tensor of " + format_count(target.plan.dropped.size()) +
+                        (path.empty() ? "" : " in " + printable(path)),
+                    "`mlc load` lists the keys, --dry-run what happens to them")
+        .in_file(task_.input);
+  }
+  return {};
 }
 
 Status Job::apply() {

@@ -290,6 +290,14 @@ void View::show_lines() {
     line("metadata", printable(metadata_->name().value_or("(no name)")) +
                          (version.empty() ? "" : " " + printable(version)));
   }
+  const auto deflated = std::ranges::count_if(checkpoint.storages, [&](const Storage& storage) {
+    return storage.archive != kNoIndex &&
+           !checkpoint.archives[storage.archive].entries()[storage.entry].is_stored();
+  });
+  if (deflated > 0 && checkpoint.format == Format::torch_zip) {
+    line("deflated", plural(static_cast<uint64_t>(deflated), "storage") +
+                         ", which torch.load(mmap=True) misreads; `mlc save` stores them");
+  }
   show_verdict();
 }
 
