@@ -80,17 +80,18 @@ TEST_CASE("packed fp4 counts packs") {
 
 TEST_CASE("tied weights come back from __metadata__") {
   const auto checkpoint = open_bytes(file_of_header(
-      R"({"__metadata__":{"format":"pt","tied":"a","a":"a","x":"y"},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})",
+      R"({"__metadata__":{"format":"pt","tied.w":"a","a":"a","x":"y","best":"a"},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})",
       2));
   const auto names = all_tensors(*checkpoint, checkpoint->root);
   REQUIRE(names.size() == 2);
-  CHECK(names[1].path == "tied");
+  CHECK(names[1].path == "tied.w");
   CHECK(checkpoint->tensors[names[0].tensor].storage ==
         checkpoint->tensors[names[1].tensor].storage);
   CHECK(checkpoint->warnings ==
-        std::vector<std::string>{"1 tied tensor restored from __metadata__, first \"tied\""});
+        std::vector<std::string>{"1 tied tensor restored from __metadata__, first \"tied.w\""});
   using Row = std::pair<std::string, std::string>;
-  CHECK(checkpoint->string_metadata == std::vector<Row>{{"format", "pt"}, {"a", "a"}, {"x", "y"}});
+  CHECK(checkpoint->string_metadata ==
+        std::vector<Row>{{"format", "pt"}, {"a", "a"}, {"x", "y"}, {"best", "a"}});
 }
 
 TEST_CASE("a field that the format lacks is a warning") {
