@@ -17,6 +17,7 @@ constexpr size_t kHeadBytes = 1024;  // enough for every signature, and for a ta
 /// The first pickle of a legacy file is the magic number, in whatever protocol torch.save was told.
 bool is_legacy(std::string_view head) {
   constexpr std::string_view kMagic("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 12);
+  if (head.starts_with("L119547037146038801333356L\n.")) return true;  // protocols 0 and 1
   constexpr size_t kFrame = 9;  // of protocols 4 and 5: a byte and a length
   if (head.size() < 2 || head[0] != '\x80' || head[1] < 2 || head[1] > 5) return false;
   head.remove_prefix(2);

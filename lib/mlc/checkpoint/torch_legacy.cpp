@@ -29,7 +29,11 @@ Result<pickle::ReadResult> LegacyStream::read_pickle(Graph& graph, std::string_v
 Status LegacyStream::read_header() {
   Graph graph;
   MLC_TRY(const pickle::ReadResult magic, read_pickle(graph, "magic number"));
-  if (!graph.is(magic.root, NodeKind::big_integer) || graph.text(magic.root) != kMagic) {
+  std::string_view number;
+  if (graph.is(magic.root, NodeKind::big_integer)) number = graph.text(magic.root);
+  // Written as text, in protocols 0 and 1, it may have become longer than it needs to be.
+  while (number.size() > kMagic.size() && number.back() == '\0') number.remove_suffix(1);
+  if (number != kMagic) {
     return corrupt("the stream does not start with PyTorch's magic number");
   }
   MLC_TRY(const pickle::ReadResult version, read_pickle(graph, "version"));
