@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from checkpoints import (EXPECTED, GOLDEN, offsets, ordered, sha256_of, small_model, training_checkpoint,
+from checkpoints import (EXPECTED, GOLDEN, assert_same, offsets, ordered, sha256_of, small_model, training_checkpoint,
                          vanishing_module, write)
 
 
@@ -23,6 +23,24 @@ def training(tmp_path):
 
 
 # --- what is in it
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_legacy_file_of_protocol_1_is_a_checkpoint(mlc, tmp_path):
+    values = {"w": torch.arange(3.0), "half": torch.ones(2).half(), "big": 2**70, "rate": 0.5}
+    torch.save(values, tmp_path / "a.pt", pickle_protocol=1, _use_new_zipfile_serialization=False)
+    assert "torch_legacy" in mlc.ok("load", "a.pt", "--json").stdout
+    mlc.ok("save", "a.pt", "-o", "b.pt")
+    assert_same(torch.load(tmp_path / "a.pt", weights_only=False), torch.load(tmp_path / "b.pt"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_legacy_file_of_protocol_0_says_that_torch_cannot_load_it_either(mlc, tmp_path):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt", pickle_protocol=0, _use_new_zipfile_serialization=False)
+    with pytest.raises(Exception):
+        torch.load(tmp_path / "a.pt", weights_only=False)
+    result = mlc("load", "a.pt")
+    assert result.rc == 4 and "protocol 0" in result.stderr
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
