@@ -43,6 +43,18 @@ def test_a_legacy_file_of_protocol_0_says_that_torch_cannot_load_it_either(mlc, 
     assert result.rc == 4 and "protocol 0" in result.stderr
 
 
+def test_records_are_found_in_any_case_as_torch_finds_them(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", {"module.w": torch.arange(3.0)})
+    for name in (b"data.pkl", b"byteorder", b"version"):
+        path.write_bytes(path.read_bytes().replace(b"/" + name, b"/" + name.upper()))
+    assert list(torch.load(path)) == ["module.w"]
+    assert mlc.ok("load", path, "--json").json["tensors"][0]["name"] == "module.w"
+    mlc.ok("strip-module-prefix", path, "-o", "b.pt")
+    mlc.ok("strip-module-prefix", path, "--in-place")
+    for edited in (tmp_path / "b.pt", path):
+        assert_same({"w": torch.arange(3.0)}, torch.load(edited))
+
+
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_golden_files_have_their_tensors(mlc, valid, name):
     wanted = EXPECTED[name]

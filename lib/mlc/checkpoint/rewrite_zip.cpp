@@ -7,6 +7,7 @@
 #include "mlc/container/zip_writer.h"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 namespace mlc {
@@ -23,18 +24,29 @@ constexpr std::string_view kFormatVersion = ".format_version";
 // A hash of names and CRCs that no reader looks at; it would be wrong after an edit.
 constexpr std::string_view kSerializationId = ".data/serialization_id";
 
-bool is_kept(std::string_view name, const ZipEdit& edit) {
-  if (name == kPickle) return !edit.pickle.has_value();
-  if (name == kMetadata || name == kExtraMetadata) {
-    return !edit.metadata_yaml.has_value() && !edit.drop_metadata;
+/// The records that do not outlive EDIT. Found as PyTorch finds them, whatever their case.
+class DroppedRecords {
+ public:
+  DroppedRecords(const ZipReader& zip, const ZipEdit& edit)
+      : records_{zip.record(kSerializationId)} {
+    if (edit.pickle) records_[1] = zip.record(kPickle);
+    if (!edit.metadata_yaml && !edit.drop_metadata) return;
+    records_[2] = zip.record(kMetadata);
+    records_[3] = zip.record(kExtraMetadata);
   }
-  return name != kSerializationId;
-}
+  bool contains(const ZipEntry& entry) const {
+    return std::ranges::find(records_, &entry) != records_.end();
+  }
+
+ private:
+  std::array<const ZipEntry*, 4> records_;
+};
 
 std::vector<const ZipEntry*> kept_by_offset(const ZipReader& zip, const ZipEdit& edit) {
+  const DroppedRecords gone(zip, edit);
   std::vector<const ZipEntry*> kept;
   for (const ZipEntry& entry : zip.entries()) {
-    if (is_kept(zip.relative_name(entry), edit)) kept.push_back(&entry);
+    if (!gone.contains(entry)) kept.push_back(&entry);
   }
   std::sort(kept.begin(), kept.end(), [](const ZipEntry* a, const ZipEntry* b) {
     return a->header_offset < b->header_offset;
@@ -64,10 +76,10 @@ struct Run {
 /// Kept records form one run while no dropped record lies between them.
 std::vector<Run> runs_of(const ZipReader& zip, const std::vector<const ZipEntry*>& kept,
                          const ZipEdit& edit, const ZipEntry* moved) {
+  const DroppedRecords gone(zip, edit);
   std::vector<uint64_t> dropped;
   for (const ZipEntry& entry : zip.entries()) {
-    const bool stays = is_kept(zip.relative_name(entry), edit) && &entry != moved;
-    if (!stays) dropped.push_back(entry.header_offset);
+    if (gone.contains(entry) || &entry == moved) dropped.push_back(entry.header_offset);
   }
   std::sort(dropped.begin(), dropped.end());
   std::vector<Run> runs;

@@ -60,6 +60,10 @@ bool equal_folded(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+bool ZipNameIndex::is_same(std::string_view a, std::string_view b) const {
+  return fold_case_ ? equal_folded(a, b) : a == b;
+}
+
 uint64_t ZipNameIndex::hash(std::string_view name) const {
   const HashKey& key = hash_key();
   uint64_t h = key.a ^ name.size();
@@ -88,9 +92,7 @@ std::optional<ZipNameIndex::Duplicate> ZipNameIndex::insert(std::span<const ZipE
   for (; slots_[slot] != 0; slot = (slot + 1) & mask) {
     if ((slots_[slot] & ~kPositionMask) != tag) continue;
     const uint32_t other = (slots_[slot] & kPositionMask) - 1;
-    if (fold_case_ ? equal_folded(entries[other].name, name) : entries[other].name == name) {
-      return Duplicate(other, position);
-    }
+    if (is_same(entries[other].name, name)) return Duplicate(other, position);
   }
   slots_[slot] = tag | (position + 1);
   return std::nullopt;
@@ -124,7 +126,7 @@ const ZipEntry* ZipNameIndex::find(std::span<const ZipEntry> entries, std::strin
   for (size_t slot = h & mask; slots_[slot] != 0; slot = (slot + 1) & mask) {
     if ((slots_[slot] & ~kPositionMask) != tag) continue;
     const ZipEntry& entry = entries[(slots_[slot] & kPositionMask) - 1];
-    if (entry.name == name) return &entry;
+    if (is_same(entry.name, name)) return &entry;
   }
   return nullptr;
 }

@@ -22,10 +22,11 @@ class ZipNameIndex {
   /// count as equal. Returns the first pair of equal names, if there is one, and is unusable then.
   std::optional<Duplicate> build(std::span<const ZipEntry> entries, bool fold_case);
 
-  /// The entry of the indexed list with exactly this name, or null.
+  /// The entry of the indexed list with this name, in any case if built so, or null.
   const ZipEntry* find(std::span<const ZipEntry> entries, std::string_view name) const;
 
  private:
+  bool is_same(std::string_view a, std::string_view b) const;
   uint64_t hash(std::string_view name) const;
   std::optional<Duplicate> insert(std::span<const ZipEntry> entries, uint32_t position,
                                   uint64_t hash);

@@ -47,7 +47,8 @@ class ZipReader {
 
   /// In the order of the central directory; offsets absolute in the file.
   std::span<const ZipEntry> entries() const { return entries_; }
-  /// The entry with exactly this NAME, or null. O(1).
+  /// The entry with this NAME, or null. In the torch dialect the case of ASCII letters does not
+  /// count, as in PyTorch's reader. O(1).
   const ZipEntry* find(std::string_view name) const;
   /// The folder that holds everything ("archive", without slash); empty for ZipDialect::any.
   std::string_view root() const { return root_; }
