@@ -86,6 +86,13 @@ def test_json_agrees_with_torch(mlc, training):
     assert report["totals"]["parameters"] == sum(t.numel() for t in model.values())
 
 
+def test_keys_that_are_no_text_can_be_told_apart(mlc, tmp_path):
+    keys = [(1, 2), b"b", 5, None, True, 1.5]
+    write(tmp_path / "a.pt", {"w": torch.ones(2), **{key: 0 for key in keys}})
+    also = mlc.ok("load", "a.pt", "--json").json["also_here"]
+    assert also == ["(1, 2)", "b'b'", "5", "None", "True", "1.5"]
+
+
 def test_stats_agree_with_torch(mlc, tmp_path):
     generator = torch.Generator().manual_seed(1)
     tensors = {"f": torch.randn(1000, generator=generator), "h": torch.randn(77, generator=generator).half(),

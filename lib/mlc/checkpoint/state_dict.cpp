@@ -5,6 +5,7 @@
 #include "mlc/checkpoint/name_table.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/readers.h"
+#include "mlc/pickle/render.h"
 
 #include <algorithm>
 #include <array>
@@ -28,35 +29,6 @@ constexpr std::array<std::string_view, 6> kNotModels = {"optim", "lr_sched", "sc
 bool is_model_key(std::string_view key) {
   return std::none_of(kNotModels.begin(), kNotModels.end(),
                       [key](std::string_view word) { return key.starts_with(word); });
-}
-
-std::string joined(const std::string& path, std::string_view key) {
-  return path.empty() ? std::string(key) : path + "." + std::string(key);
-}
-
-/// How a key that is no text is shown in a path: as Python's str() shows it.
-std::string key_text(const Graph& graph, NodeId key) {
-  switch (graph.kind(key)) {
-    case NodeKind::text:
-    case NodeKind::old_string:
-      return std::string(graph.text(key));
-    case NodeKind::integer:
-      return std::to_string(graph.integer(key));
-    case NodeKind::boolean:
-      return graph.boolean(key) ? "True" : "False";
-    case NodeKind::none:
-      return "None";
-    case NodeKind::tuple: {
-      std::string out = "(";
-      for (const NodeId item : graph.tuple(key)) {
-        if (out.size() > 1) out += ", ";
-        out += graph.is(item, NodeKind::tuple) ? "..." : key_text(graph, item);
-      }
-      return out + ")";
-    }
-    default:
-      return "?";
-  }
 }
 
 class Search {
@@ -90,7 +62,7 @@ class Search {
       const std::vector<Entry> copy = *entries;  // recovering modules adds to the graph
       for (const auto& [key, value] : copy) {
         if (graph.is(key, NodeKind::text) && may_hold_models(graph.text(key))) {
-          MLC_CHECK(visit(value, joined(path, graph.text(key)), depth + 1));
+          MLC_CHECK(visit(value, join_path(path, graph.text(key)), depth + 1));
         }
       }
       return {};
@@ -99,7 +71,7 @@ class Search {
     if (items.size() > kSearchItems) return {};
     const std::vector<NodeId> copy(items.begin(), items.end());
     for (size_t i = 0; i < copy.size(); ++i) {
-      MLC_CHECK(visit(copy[i], joined(path, std::to_string(i)), depth + 1));
+      MLC_CHECK(visit(copy[i], join_path(path, std::to_string(i)), depth + 1));
     }
     return {};
   }
@@ -158,12 +130,12 @@ class TreeWalk {
     if (depth > kMaxTreeDepth || !is_container(node) || !open_.insert(node).second) return;
     if (const auto* entries = graph.entries(node)) {
       for (const auto& [key, value] : *entries) {
-        visit(value, joined(path, key_text(graph, key)), depth + 1);
+        visit(value, join_path(path, key_text(graph, key)), depth + 1);
       }
     }
     const auto items = graph.sequence(node);
     for (size_t i = 0; i < items.size(); ++i) {
-      visit(items[i], joined(path, std::to_string(i)), depth + 1);
+      visit(items[i], join_path(path, std::to_string(i)), depth + 1);
     }
     if (graph.is(node, NodeKind::object)) {
       const pickle::ObjectContent* content = graph.content(node);
@@ -200,6 +172,34 @@ std::vector<std::string> paths_of(const std::vector<StateDict>& all) {
 }
 
 }  // namespace
+
+std::string join_path(const std::string& path, std::string_view key) {
+  return path.empty() ? std::string(key) : path + "." + std::string(key);
+}
+
+std::string key_text(const Graph& graph, NodeId key) {
+  switch (graph.kind(key)) {
+    case NodeKind::text:
+    case NodeKind::old_string:
+      return std::string(graph.text(key));
+    case NodeKind::integer:
+      return std::to_string(graph.integer(key));
+    case NodeKind::boolean:
+      return graph.boolean(key) ? "True" : "False";
+    case NodeKind::none:
+      return "None";
+    case NodeKind::tuple: {
+      std::string out = "(";
+      for (const NodeId item : graph.tuple(key)) {
+        if (out.size() > 1) out += ", ";
+        out += graph.is(item, NodeKind::tuple) ? "..." : key_text(graph, item);
+      }
+      return out + ")";
+    }
+    default:
+      return pickle::render(graph, key);
+  }
+}
 
 namespace {
 
@@ -314,7 +314,7 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
   if (own == nullptr || state_dict.other_values == 0) return out;
   for (const auto& [key, value] : *own) {
     if (!is_text(graph, key) || checkpoint.tensor_at(value) == kNoIndex) {
-      out.push_back(joined(state_dict.path, key_text(graph, key)));
+      out.push_back(join_path(state_dict.path, key_text(graph, key)));
     }
   }
   return out;

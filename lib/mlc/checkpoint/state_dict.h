@@ -54,6 +54,11 @@ std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector
 /// key.
 std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict);
 
+/// PATH and what lies below it under KEY: "model.w", or KEY alone at the root.
+std::string join_path(const std::string& path, std::string_view key);
+/// A key of a mapping as paths show it: text as it is, anything else as Python's str() does.
+std::string key_text(const pickle::Graph& graph, NodeId key);
+
 struct NamedTensor {
   std::string path;  // dotted, list items by number, keys that are no text as Python shows them
   uint32_t tensor = kNoIndex;
