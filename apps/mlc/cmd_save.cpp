@@ -172,7 +172,7 @@ Status Job::choose() {
     if (!format.ok()) return std::move(format).error();
     format_ = *format;
   }
-  if (input_.state_dicts.size() == 1 || needs_state_dict()) {
+  if (only_candidate(input_.state_dicts) != nullptr || needs_state_dict()) {
     MLC_TRY(state_dict_, choose_state_dict(input_, options_.select.key));
   }
   return {};

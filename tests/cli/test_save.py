@@ -499,3 +499,32 @@ def test_tensors_of_shared_mappings_are_counted_once(mlc, tmp_path):
     assert mlc.ok("save", path, "-o", "b.pt").stderr.startswith("wrote b.pt: 1 tensor, ")
     found = torch.load(tmp_path / "b.pt")
     assert found["a"] is found["b"]
+
+
+@pytest.mark.parametrize("extra", ["_extra_state", "fc._extra_state"])
+def test_a_dict_of_tensors_as_extra_state_is_no_second_state_dict(mlc, valid, tmp_path, extra):
+    scales = {"a": torch.ones(1), "b": torch.ones(1), "c": torch.ones(1)}
+    write(tmp_path / "a.pt", ordered(**{"fc.weight": torch.ones(2), extra: scales}))
+    result = mlc.ok("save", "a.pt", "-o", "a.safetensors")
+    assert extra in result.stderr
+    assert list(load_safetensors(tmp_path / "a.safetensors")) == ["fc.weight"]
+    mlc.ok("save", "a.pt", "-o", "b.pt", "--weights-only")
+    assert list(torch.load(tmp_path / "b.pt")) == ["fc.weight", extra]
+    mlc.ok("remap-keys", "a.pt", "--key", "*", "--add-prefix", "m.", "-o", "c.pt")
+    assert list(torch.load(tmp_path / "c.pt")) == ["m.fc.weight", extra]
+    report = mlc.ok("load", "a.pt", "--json").json
+    valid(report, "load")
+    assert (report["key"], [one["path"] for one in report["state_dicts"]]) == ("", ["", extra])
+    mlc.ok("save", "a.pt", "--key", extra, "-o", "d.safetensors")
+
+
+def test_a_mapping_in_a_state_dict_is_a_part_of_it(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"sd": {"x": torch.ones(2), "y": {"z": torch.ones(1)}}})
+    mlc.ok("save", "a.pt", "-o", "a.safetensors")
+    assert list(load_safetensors(tmp_path / "a.safetensors")) == ["x"]
+
+
+def test_a_stray_tensor_beside_a_model_of_one_is_not_taken_for_the_model(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"best": torch.tensor(0.5), "model": {"w": torch.ones(2)}})
+    result = mlc("save", "a.pt", "-o", "a.safetensors")
+    assert result.rc == 2 and "holds 2 state_dicts: . (1 tensor) and model (1 tensor)" in result.stderr

@@ -25,7 +25,9 @@ struct Target {
 Result<std::vector<Target>> make_targets(Input& input, const KeyEdit& edit) {
   std::vector<Target> targets;
   if (edit.key == "*" && !input.state_dicts.empty()) {
-    for (StateDict& one : input.state_dicts) targets.push_back({&one, {}});
+    for (StateDict& one : input.state_dicts) {
+      if (!one.is_part) targets.push_back({&one, {}});
+    }
   } else {
     MLC_TRY(StateDict * chosen, choose_state_dict(input, edit.key == "*" ? "" : edit.key));
     targets.push_back({chosen, {}});
@@ -139,6 +141,7 @@ Status Job::apply() {
 void Job::follow_in_optimizers() {
   std::vector<PlannedStateDict> all;
   for (const StateDict& one : input_.state_dicts) {
+    if (one.is_part) continue;
     const auto target = std::find_if(targets_.begin(), targets_.end(),
                                      [&](const Target& other) { return other.state_dict == &one; });
     all.push_back({&one, target == targets_.end() ? nullptr : &target->plan});

@@ -95,8 +95,8 @@ class View {
 Status View::select() {
   if (!options_.key.empty()) {
     MLC_TRY(state_dict_, choose_state_dict(input_, options_.key));
-  } else if (input_.state_dicts.size() == 1) {
-    state_dict_ = &input_.state_dicts[0];
+  } else {
+    state_dict_ = only_candidate(input_.state_dicts);
   }
   tensors_ = state_dict_ != nullptr ? named_tensors(*state_dict_)
                                     : all_tensors(*input_.checkpoint, input_.checkpoint->root);

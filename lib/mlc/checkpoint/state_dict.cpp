@@ -31,6 +31,23 @@ bool is_model_key(std::string_view key) {
                       [key](std::string_view word) { return key.starts_with(word); });
 }
 
+/// Whether INNER lies below OUTER in the tree.
+bool is_inside(const StateDict& inner, const StateDict& outer) {
+  return inner.path.size() > outer.path.size() && inner.path.starts_with(outer.path) &&
+         (outer.path.empty() || inner.path[outer.path.size()] == '.');
+}
+
+/// What torch.nn.Module.get_extra_state returned for a module: "_extra_state",
+/// "encoder._extra_state".
+bool is_extra_state(const StateDict& one) {
+  constexpr std::string_view kName = "_extra_state";
+  const std::string_view path = one.path;
+  const size_t at = path.rfind(kName);
+  if (at == std::string_view::npos || (at > 0 && path[at - 1] != '.')) return false;
+  const size_t end = at + kName.size();
+  return end == path.size() || path[end] == '.';
+}
+
 class Search {
  public:
   explicit Search(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
@@ -38,6 +55,7 @@ class Search {
   Result<std::vector<StateDict>> run() {
     MLC_CHECK(visit(checkpoint_.root, "", 0));
     drop_wrappers();
+    mark_parts();
     return std::move(found_);
   }
 
@@ -93,10 +111,8 @@ class Search {
   void drop_wrappers() {
     const auto is_wrapper = [this](const StateDict& outer) {
       return std::any_of(found_.begin(), found_.end(), [&outer](const StateDict& inner) {
-        const bool inside = inner.path.size() > outer.path.size() &&
-                            inner.path.starts_with(outer.path) &&
-                            (outer.path.empty() || inner.path[outer.path.size()] == '.');
-        return inside && inner.entries.size() > outer.entries.size();
+        return is_inside(inner, outer) && inner.entries.size() > outer.entries.size() &&
+               !is_extra_state(inner);
       });
     };
     std::vector<StateDict> kept;
@@ -104,6 +120,21 @@ class Search {
       if (!is_wrapper(candidate)) kept.push_back(candidate);
     }
     found_ = std::move(kept);
+  }
+
+  /// A mapping among the values of a state_dict is a part of it. The root is no state_dict for
+  /// sure: with a stray tensor or two beside a model as small, there is no telling which one is
+  /// meant.
+  void mark_parts() {
+    const auto holds = [](const StateDict& outer, const StateDict& inner) {
+      if (!is_inside(inner, outer)) return false;
+      return is_extra_state(inner) || !outer.path.empty() ||
+             outer.entries.size() > inner.entries.size();
+    };
+    for (StateDict& inner : found_) {
+      inner.is_part =
+          std::ranges::any_of(found_, [&](const StateDict& outer) { return holds(outer, inner); });
+    }
   }
 
   Checkpoint& checkpoint_;
@@ -257,6 +288,16 @@ Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint) {
   return Search(checkpoint).run();
 }
 
+const StateDict* only_candidate(const std::vector<StateDict>& all) {
+  const StateDict* found = nullptr;
+  for (const StateDict& one : all) {
+    if (one.is_part) continue;
+    if (found != nullptr) return nullptr;
+    found = &one;
+  }
+  return found;
+}
+
 Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, std::string_view path,
                                            std::string_view option) {
   if (!path.empty()) {
@@ -273,17 +314,18 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, st
     if (paths.empty()) return usage_error(message);
     return usage_error(message, "state_dicts here: " + join_list(paths));
   }
-  if (all.size() == 1) return &all[0];
+  if (const StateDict* only = only_candidate(all)) return only;
   if (all.empty()) {
     return not_found("holds no state_dict: no mapping with tensors was found",
                      "`mlc load --tree` shows what is in it");
   }
   std::vector<std::string> lines;
   for (const StateDict& one : all) {
+    if (one.is_part) continue;
     lines.push_back((one.path.empty() ? "." : one.path) + " (" +
                     plural(one.entries.size(), "tensor") + ")");
   }
-  return usage_error("holds " + std::to_string(all.size()) + " state_dicts: " + join_list(lines),
+  return usage_error("holds " + std::to_string(lines.size()) + " state_dicts: " + join_list(lines),
                      "choose one with " + std::string(option) + ", for example " +
                          std::string(option) + " " + paths_of(all)[0]);
 }

@@ -29,6 +29,7 @@ struct StateDict {
   NodeId metadata = kNoNode;  // the _metadata mapping (module prefix -> {'version': n}), if any
   std::vector<StateDictEntry> entries;  // in order; tensors only
   uint64_t other_values = 0;            // values that are no tensors (extra state, numbers)
+  bool is_part = false;  // a value of a larger state_dict: chosen only where its path is given
 };
 
 /// All state_dicts, outermost first, in tree order. Optimizer and scheduler states are passed over.
@@ -39,9 +40,12 @@ Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint);
 /// Reads the state_dict at NODE, which is known to be a mapping. PATH is for messages.
 StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string path);
 
-/// The one to work on: at PATH if given (dotted; list items by number; "." is the root), else the
-/// only one. Errors: not_found naming the nearest path; usage listing the candidates if there are
-/// several, with a hint naming OPTION.
+/// The only one that is no part of another; null where there are several or none.
+const StateDict* only_candidate(const std::vector<StateDict>& all);
+
+/// The one to work on: at PATH if given (dotted; list items by number; "." is the root), else
+/// only_candidate(). Errors: not_found naming the nearest path; usage listing the candidates if
+/// there are several, with a hint naming OPTION.
 Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, std::string_view path,
                                            std::string_view option = "--key");
 
