@@ -12,7 +12,7 @@ void setup(OptionSet& set, DiffArguments& options) {
   set.positional("B", options.b, "what to compare it with, in any format");
   set.group("Selecting tensors");
   set.text("--key", options.key, "PATH",
-           "the state_dict inside the checkpoints; '.' is the root with every tensor in it");
+           "the state_dict inside the checkpoints; '.' is the root with all that is in it");
   set.text("--key-b", options.key_b, "PATH", "the one inside B, where it differs from --key");
   set.list("--include", options.include, "GLOB", "only keys that match; repeatable");
   set.list("--exclude", options.exclude, "GLOB", "no keys that match; repeatable");
@@ -42,7 +42,8 @@ Command diff_command() {
           .details =
               "Compares keys, shapes, types, values and metadata across formats. Exit code 0 "
               "means equal, 1 different. Equal is by value: -0 equals 0 and a NaN a NaN. The order "
-              "of keys, strides, devices and provenance do not count.\n\n"
+              "of keys, strides, devices and provenance do not count. Values that are no tensors "
+              "(epoch, optimizer options) are compared where whole files are: with --key .\n\n"
               "Shows one line per key that differs, 50 at most without -v.",
           .needs = Needs::nothing,
           .examples = kExamples,

@@ -1,4 +1,5 @@
 """mlc diff on pairs that torch and safetensors wrote."""
+import argparse
 import json
 
 import pytest
@@ -276,3 +277,40 @@ def test_what_stands_beside_the_state_dict_is_named_and_can_be_compared(mlc, tmp
     assert "not compared: epoch and optimizer; `--key .` compares every tensor" in result.stderr
     result = mlc("diff", "a.pt", "b.pt", "--key", ".")
     assert result.rc == 1 and "optimizer.state.0.exp_avg" in result.stdout
+
+
+def test_files_whose_numbers_differ_are_not_equal(mlc, tmp_path, valid):
+    def run(name, **changes):
+        options = {"lr": 0.1, "betas": (0.9, 0.99), "params": [0]}
+        values = {"model": {"w": torch.ones(2)}, "epoch": 1, "optimizer": {"state": {}, "param_groups": [options]},
+                  "nan": float("nan"), "args": argparse.Namespace(seed=1), "raw": b"x", 7: {"a", "b"}}
+        if "lr" in changes:
+            options["lr"] = changes.pop("lr")
+        torch.save({**values, **changes}, tmp_path / name)
+
+    run("a.pt")
+    run("same.pt")
+    result = mlc.ok("diff", "a.pt", "same.pt", "--key", ".")
+    assert result.stdout == "equal: 1 tensor, 8 B, and every other value\n"
+    cases = {"epoch: 1 and 2": {"epoch": 2}, "epoch: 1 and 1.0": {"epoch": 1.0},
+             "optimizer.param_groups.0.lr: 0.1 and 0.2": {"lr": 0.2},
+             "args.seed: 1 and 2": {"args": argparse.Namespace(seed=2)}, "raw: b'x' and b'y'": {"raw": b"y"},
+             "best: nothing and 'x'": {"best": "x"}, "epoch: 1 and a tensor": {"epoch": torch.ones(1)}}
+    for line, change in cases.items():
+        run("b.pt", **change)
+        result = mlc("diff", "a.pt", "b.pt", "--key", ".")
+        assert result.rc == 1 and f"other value: {line}\n" in result.stdout
+        report = mlc("diff", "a.pt", "b.pt", "--key", ".", "--json").json
+        valid(report, "diff")
+        assert not report["equal"] and report["counts"]["other_values"] == 1
+        assert report["other_values"][0]["path"] == line.split(":")[0]
+        assert mlc("diff", "a.pt", "b.pt", "--key", ".", "--exclude", line.split(":")[0]).rc == 0
+        mlc.ok("diff", "a.pt", "b.pt", "--key", "model")
+
+
+def test_values_are_the_same_in_every_pickle_protocol(mlc, tmp_path):
+    values = {"w": torch.ones(1), "raw": b"\xffx", "set": {1, 2}, "big": 2**70, "text": "é", "none": None,
+              "nested": [(1, {"a": True})]}
+    torch.save(values, tmp_path / "a.pt")
+    torch.save(values, tmp_path / "b.pt", pickle_protocol=4, _use_new_zipfile_serialization=False)
+    mlc.ok("diff", "a.pt", "b.pt", "--key", ".")

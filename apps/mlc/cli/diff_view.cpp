@@ -5,6 +5,7 @@
 #include "mlc/base/glob.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/diff.h"
+#include "mlc/checkpoint/diff_values.h"
 #include "mlc/checkpoint/expect.h"
 #include "mlc/checkpoint/save.h"
 
@@ -29,6 +30,7 @@ struct Side {
   Input input;
   std::string key;  // of the state_dict; "." for the root
   std::vector<NamedTensor> tensors;
+  bool is_whole = false;            // not a state_dict in the file, but all of it
   std::vector<std::string> beside;  // values of the file that stand beside the state_dict
   Metadata metadata;
 };
@@ -103,10 +105,11 @@ class DiffView {
   Result<Side> open(const std::string& path, const std::string& key);
   bool selected(std::string_view key) const;
   DiffOptions options() const;
+  void compare_values();
   void collect_notes();
   void note_beside();
   void note_sharing(const std::vector<std::vector<std::string>>& groups, std::string_view side);
-  bool equal() const { return report_.equal() && metadata_.empty(); }
+  bool equal() const { return report_.equal() && metadata_.empty() && values_.empty(); }
   void show_text();
   std::string line(const Difference& difference) const;
   std::string tensor_text(const Side& side, uint32_t index) const;
@@ -124,6 +127,8 @@ class DiffView {
   Side a_;
   Side b_;
   DiffReport report_;
+  std::vector<ValueDifference> values_;  // of what is no tensor
+  bool values_compared_ = false;
   std::vector<MetadataDifference> metadata_;
   std::vector<std::string> notes_;
 };
@@ -141,6 +146,7 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
   const Checkpoint& checkpoint = *side.input.checkpoint;
   if ((key.empty() && side.input.state_dicts.empty()) || key == ".") {
     side.tensors = all_tensors(checkpoint, checkpoint.root);
+    side.is_whole = true;
   } else {
     MLC_TRY(const StateDict* chosen, choose_state_dict(side.input, key));
     side.key = chosen->path.empty() ? "." : chosen->path;
@@ -175,6 +181,7 @@ Result<ExitCode> DiffView::run() {
   }
   MLC_TRY(report_, diff_tensors(*a_.input.checkpoint, a_.tensors, *b_.input.checkpoint, b_.tensors,
                                 options(), context_.reporter));
+  compare_values();
   compare_metadata(&a_.metadata.root(), &b_.metadata.root(), "", metadata_);
   collect_notes();
   if (context_.json())
@@ -182,6 +189,13 @@ Result<ExitCode> DiffView::run() {
   else
     show_text();
   return equal() ? ExitCode::done : ExitCode::no;
+}
+
+void DiffView::compare_values() {
+  if (!a_.is_whole || !b_.is_whole || arguments_.no_values || arguments_.keys_only) return;
+  values_ = diff_values(*a_.input.checkpoint, *b_.input.checkpoint);
+  std::erase_if(values_, [this](const ValueDifference& one) { return !selected(one.path); });
+  values_compared_ = true;
 }
 
 void DiffView::note_sharing(const std::vector<std::vector<std::string>>& groups,
@@ -200,7 +214,7 @@ void DiffView::note_beside() {
   } else if (a_.beside != b_.beside) {
     text += " in A, " + join_list(b_.beside) + " in B";
   }
-  notes_.push_back(text + "; `--key .` compares every tensor, the optimizer's too");
+  notes_.push_back(text + "; `--key .` compares every tensor and value, the optimizer's too");
 }
 
 void DiffView::collect_notes() {
@@ -293,13 +307,15 @@ std::string DiffView::summary() const {
   if (equal() && arguments_.keys_only) return "equal: " + plural(report_.common, "key");
   if (equal()) {
     return "equal: " + plural(report_.common, "tensor") + ", " +
-           (arguments_.no_values ? "values not compared" : format_bytes(report_.bytes));
+           (arguments_.no_values ? "values not compared" : format_bytes(report_.bytes)) +
+           (values_compared_ ? ", and every other value" : "");
   }
   std::vector<std::string> parts;
   for (const KindText& row : kKindTexts) {
     const uint64_t count = report_.count(row.kind);
     if (count > 0) parts.push_back(plural(count, row.one, row.many));
   }
+  if (!values_.empty()) parts.push_back(plural(values_.size(), "other value"));
   if (!metadata_.empty()) parts.push_back(format_count(metadata_.size()) + " metadata");
   return fmt::format("different: {}", fmt::join(parts, ", "));
 }
@@ -307,6 +323,12 @@ std::string DiffView::summary() const {
 void DiffView::show_text() {
   std::vector<std::string> lines;
   for (const Difference& difference : report_.differences) lines.push_back(line(difference));
+  for (const ValueDifference& row : values_) {
+    const auto side = [](const std::string& value) { return value.empty() ? "nothing" : value; };
+    lines.push_back(fmt::format("other value: {}: {} and {}\n",
+                                row.path.empty() ? "." : printable(row.path), side(row.a),
+                                side(row.b)));
+  }
   for (const MetadataDifference& row : metadata_) {
     const auto side = [](const MetaValue* value) {
       return value != nullptr ? brief_value(*value) : std::string("nothing");
@@ -397,6 +419,7 @@ void DiffView::show_json() {
     json.field(diff_kind_name(row.kind), report_.count(row.kind));
   }
   json.field("metadata", metadata_.size());
+  json.field("other_values", values_.size());
   json.end_object();
   json.key("differences");
   json.begin_array();
@@ -412,6 +435,16 @@ void DiffView::show_json() {
       json.key(name);
       json.raw(value->to_json());
     }
+    json.end_object();
+  }
+  json.end_array();
+  json.key("other_values");
+  json.begin_array();
+  for (const ValueDifference& row : values_) {
+    json.begin_object();
+    json.field("path", row.path);
+    if (!row.a.empty()) json.field("a", row.a);
+    if (!row.b.empty()) json.field("b", row.b);
     json.end_object();
   }
   json.end_array();

@@ -1,0 +1,179 @@
+#include "mlc/checkpoint/diff_values.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/state_dict.h"
+#include "mlc/pickle/render.h"
+
+#include <algorithm>
+#include <set>
+#include <span>
+#include <unordered_map>
+#include <utility>
+
+namespace mlc {
+namespace {
+
+using pickle::Graph;
+using pickle::NodeKind;
+
+constexpr int kMaxDepth = 1000;
+/// Enough to tell literals apart; deeper things are walked into, not rendered.
+constexpr pickle::RenderOptions kExact{
+    .max_nodes = 100'000, .max_depth = 200, .max_text = SIZE_MAX};
+
+constexpr size_t kTextPerVisit = 64;  // bytes of rendered text that cost as much as a visit
+constexpr const char* kGivenUp = "too intertwined to be compared";
+
+/// What the walk sees of a node.
+struct Parts {
+  const std::vector<pickle::Entry>* entries = nullptr;  // of a mapping
+  std::span<const NodeId> items;
+  bool is_sequence = false;  // a list or tuple, perhaps empty
+  NodeId state = kNoNode;    // of an object with attributes
+  bool is_tensor = false;
+};
+
+class ValueWalk {
+ public:
+  ValueWalk(const Checkpoint& a, const Checkpoint& b) : a_(a), b_(b) {}
+
+  std::vector<ValueDifference> run() {
+    visit(a_.root, b_.root, "", 0);
+    return std::move(out_);
+  }
+
+ private:
+  static Parts parts_of(const Checkpoint& checkpoint, NodeId node) {
+    const Graph& graph = checkpoint.graph;
+    Parts out;
+    out.is_tensor = checkpoint.tensor_at(node) != kNoIndex;
+    if (out.is_tensor) return out;
+    out.entries = graph.entries(node);
+    out.is_sequence = graph.is(node, NodeKind::list) || graph.is(node, NodeKind::tuple);
+    out.items = graph.sequence(node);
+    if (out.entries == nullptr && graph.is(node, NodeKind::object)) {
+      const pickle::ObjectContent* content = graph.content(node);
+      if (content != nullptr) out.state = content->state;
+    }
+    return out;
+  }
+
+  void visit(NodeId a, NodeId b, const std::string& path, int depth) {
+    const Parts of_a = parts_of(a_, a);
+    const Parts of_b = parts_of(b_, b);
+    if (of_a.is_tensor && of_b.is_tensor) return;
+    if (!seen_.emplace(a, b).second) return;
+    if (depth > kMaxDepth || ++work_ > most_work()) {
+      if (!std::exchange(gave_up_, true)) out_.push_back({path, kGivenUp, kGivenUp});
+      return;
+    }
+    if (of_a.is_tensor != of_b.is_tensor) return add(a, b, path);
+    if (of_a.entries != nullptr && of_b.entries != nullptr) {
+      return visit_entries(*of_a.entries, *of_b.entries, path, depth);
+    }
+    if (of_a.is_sequence && of_b.is_sequence) {
+      return visit_items(of_a.items, of_b.items, path, depth);
+    }
+    if (of_a.state != kNoNode && of_b.state != kNoNode && same_class(a, b)) {
+      return visit(of_a.state, of_b.state, path, depth + 1);
+    }
+    if (!same_literal(a, b)) add(a, b, path);
+  }
+
+  void visit_entries(const std::vector<pickle::Entry>& a, const std::vector<pickle::Entry>& b,
+                     const std::string& path, int depth) {
+    const auto by_key_of_a = by_key(a_.graph, a);
+    const auto by_key_of_b = by_key(b_.graph, b);
+    for (size_t i = 0; i < a.size(); ++i) {
+      const std::string key = identity(a_.graph, a[i].first);
+      if (by_key_of_a.at(key) != i) continue;
+      const std::string below = join_path(path, key_text(a_.graph, a[i].first));
+      const auto it = by_key_of_b.find(key);
+      if (it == by_key_of_b.end()) {
+        add(a[i].second, kNoNode, below);
+      } else {
+        visit(a[i].second, b[it->second].second, below, depth + 1);
+      }
+    }
+    for (size_t i = 0; i < b.size(); ++i) {
+      const std::string key = identity(b_.graph, b[i].first);
+      if (by_key_of_b.at(key) != i || by_key_of_a.contains(key)) continue;
+      add(kNoNode, b[i].second, join_path(path, key_text(b_.graph, b[i].first)));
+    }
+  }
+
+  /// Tells 1 from '1'.
+  static std::string identity(const Graph& graph, NodeId key) {
+    const bool is_text = graph.is(key, NodeKind::text) || graph.is(key, NodeKind::old_string);
+    return is_text ? "'" + std::string(graph.text(key)) : pickle::render(graph, key, kExact);
+  }
+
+  /// The index of the last entry of each key, whose value Python keeps.
+  static std::unordered_map<std::string, size_t> by_key(const Graph& graph,
+                                                        const std::vector<pickle::Entry>& entries) {
+    std::unordered_map<std::string, size_t> out;
+    for (size_t i = 0; i < entries.size(); ++i) out[identity(graph, entries[i].first)] = i;
+    return out;
+  }
+
+  void visit_items(std::span<const NodeId> a, std::span<const NodeId> b, const std::string& path,
+                   int depth) {
+    const auto item_path = [&path](size_t i) { return join_path(path, std::to_string(i)); };
+    const size_t common = std::min(a.size(), b.size());
+    for (size_t i = 0; i < common; ++i) visit(a[i], b[i], item_path(i), depth + 1);
+    for (size_t i = common; i < a.size(); ++i) add(a[i], kNoNode, item_path(i));
+    for (size_t i = common; i < b.size(); ++i) add(kNoNode, b[i], item_path(i));
+  }
+
+  // Every pair of nodes could meet in graphs that are made for it. Honest ones meet once or twice.
+  size_t most_work() const { return 10'000 + 8 * (a_.graph.size() + b_.graph.size()); }
+
+  bool same_class(NodeId a, NodeId b) const {
+    return pickle::render(a_.graph, a_.graph.callable(a)) ==
+           pickle::render(b_.graph, b_.graph.callable(b));
+  }
+
+  /// Numbers, texts, bytes, sets and calls, however their protocol spells them.
+  bool same_literal(NodeId a, NodeId b) {
+    const std::string text = pickle::render(a_.graph, a, kExact);
+    work_ += text.size() / kTextPerVisit;
+    return text == pickle::render(b_.graph, b, kExact);
+  }
+
+  /// What is only tensors on one side is told by diff_tensors().
+  void add(NodeId a, NodeId b, const std::string& path) {
+    const bool told = (a == kNoNode || b == kNoNode) && only_tensors(a_, a) && only_tensors(b_, b);
+    if (!told) out_.push_back({path, shown(a_, a), shown(b_, b)});
+  }
+
+  static bool only_tensors(const Checkpoint& checkpoint, NodeId node) {
+    if (node == kNoNode || checkpoint.tensor_at(node) != kNoIndex) return true;
+    const auto* entries = checkpoint.graph.entries(node);
+    return entries != nullptr && !entries->empty() &&
+           std::ranges::all_of(*entries, [&](const pickle::Entry& entry) {
+             return checkpoint.tensor_at(entry.second) != kNoIndex;
+           });
+  }
+
+  static std::string shown(const Checkpoint& checkpoint, NodeId node) {
+    if (node == kNoNode) return {};
+    if (checkpoint.tensor_at(node) != kNoIndex) return "a tensor";
+    return pickle::render(checkpoint.graph, node,
+                          {.max_nodes = 10, .max_depth = 3, .max_text = 40});
+  }
+
+  const Checkpoint& a_;
+  const Checkpoint& b_;
+  std::set<std::pair<NodeId, NodeId>> seen_;
+  size_t work_ = 0;
+  bool gave_up_ = false;
+  std::vector<ValueDifference> out_;
+};
+
+}  // namespace
+
+std::vector<ValueDifference> diff_values(const Checkpoint& a, const Checkpoint& b) {
+  return ValueWalk(a, b).run();
+}
+
+}  // namespace mlc

@@ -1,0 +1,25 @@
+// What sets two checkpoints apart beside their tensors: epoch, lists of hyperparameters, the
+// options of an optimizer. For tensors see diff.h.
+#pragma once
+
+#include "mlc/checkpoint/checkpoint.h"
+
+#include <string>
+#include <vector>
+
+namespace mlc {
+
+/// A place where the trees hold different values. Values as Python shows them, cut where they are
+/// long, harmless on a terminal; empty where a side has nothing there.
+struct ValueDifference {
+  std::string path;  // dotted, as in NamedTensor; "" for the root
+  std::string a;
+  std::string b;
+};
+
+/// Compares what is no tensor below the roots, in the order of A, then what only B has. The order
+/// of keys, the class of a mapping and the `_metadata` of state_dicts do not count; a list equals a
+/// tuple of the same items; a float is equal only to the same one, and a NaN to a NaN.
+std::vector<ValueDifference> diff_values(const Checkpoint& a, const Checkpoint& b);
+
+}  // namespace mlc
