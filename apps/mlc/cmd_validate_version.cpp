@@ -56,6 +56,19 @@ struct Question {
   std::vector<VersionFact> facts;
 };
 
+/// "torch2.0" is a name that any version satisfies, but hardly what was meant.
+Status refuse_forgotten_operator(std::string_view text) {
+  const size_t digit = text.find_first_of("0123456789");
+  if (digit == 0 || digit == text.npos) return {};
+  const std::string_view version = text.substr(digit);
+  if (version.find('.') == version.npos || !Version::parse(version).ok()) return {};
+  std::string name(text.substr(0, digit));
+  while (name.ends_with('-') || name.ends_with('_') || name.ends_with('.')) name.pop_back();
+  return usage_error("--requires " + quoted(text, 80) + " has no operator before its version",
+                     "did you mean " + printable(name) + ">=" + printable(version) + " or " +
+                         printable(name) + "==" + printable(version) + "?");
+}
+
 /// TEXT may lack the name, which is then NAME.
 Status add_requirement(std::string_view text, std::string_view name, std::string_view option,
                        std::vector<Requirement>& out) {
@@ -63,6 +76,7 @@ Status add_requirement(std::string_view text, std::string_view name, std::string
   const bool nameless = !text.empty() && std::string_view("~=!<>").find(text[0]) != text.npos;
   const std::string whole = nameless ? std::string(name) + std::string(text) : std::string(text);
   MLC_TRY_CTX(Requirement requirement, Requirement::parse(whole), std::string(option));
+  if (requirement.versions.clauses().empty()) MLC_CHECK(refuse_forgotten_operator(text));
   out.push_back(std::move(requirement));
   return {};
 }
@@ -78,15 +92,6 @@ Status add_named(const std::optional<std::string>& text, std::string_view name,
   return {};
 }
 
-/// A version without a name belongs to the only subject that is asked about, else to torch.
-std::string default_subject(const std::vector<Requirement>& requirements) {
-  if (requirements.empty()) return "torch";
-  const std::string& first = requirements[0].name;
-  const bool alone = std::ranges::all_of(
-      requirements, [&first](const Requirement& one) { return one.name == first; });
-  return alone ? first : "torch";
-}
-
 Result<Question> read_question(const Options& options) {
   Question out;
   for (const std::string& text : options.requirements) {
@@ -97,8 +102,7 @@ Result<Question> read_question(const Options& options) {
   for (const std::string& text : options.versions) {
     const size_t equals = text.find('=');
     const bool named = equals != std::string::npos;
-    const std::string subject =
-        named ? normalized_name(trim(text.substr(0, equals))) : default_subject(out.requirements);
+    const std::string subject = named ? normalized_name(trim(text.substr(0, equals))) : "torch";
     if (subject == "mlc") {
       return usage_error("--version cannot say the version of mlc, which is this program");
     }
@@ -187,7 +191,11 @@ struct Answer {
 std::string hint_of(const RequirementVerdict& one, const Answer& answer) {
   if (!one.unrecorded) return one.hint;
   const std::string& subject = one.requirement.name;
-  if (subject == "format" || answer.file == nullptr) return "--if-unknown says what unknown means";
+  if (answer.file == nullptr) {
+    return "tell it with --version " + subject + "=VERSION, or say what unknown means with " +
+           "--if-unknown";
+  }
+  if (subject == "format") return "--if-unknown says what unknown means";
   return "`mlc metadata " + printable(*answer.file) + " --set framework." + subject + "=VERSION " +
          (answer.has_place ? "--in-place" : "--sidecar") +
          "` records it, or say what unknown means with --if-unknown";

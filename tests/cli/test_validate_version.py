@@ -178,7 +178,7 @@ def test_bare_versions_as_packaging_judges_them(mlc, version, spec):
 
 
 def test_bare_version_of_something_else(mlc, valid):
-    mlc.ok("validate-version", "--version", "3.11", "--requires", "python>=3.8")
+    mlc.ok("validate-version", "--version", "python=3.11", "--requires", "python>=3.8")
     mlc.ok("validate-version", "--version", "python=3.11", "--version", "2.1", "--requires", "python>=3.8",
            "--requires", "torch>=2")
     answer = mlc.ok("validate-version", "--version", "2.1", "--requires", "torch>=2", "--json").json
@@ -230,3 +230,16 @@ def test_unreadable_files(mlc, tmp_path):
     assert mlc("validate-version", "cut.pt", "--requires", "torch").rc == 3
     error = mlc("validate-version", "none.pt", "--requires", "torch", "--json").error
     assert error["file"] == "none.pt"
+
+
+def test_a_version_without_a_name_is_not_taken_for_that_of_python(mlc):
+    result = mlc("validate-version", "--version", "2.0", "--requires", "python>=3.8")
+    assert (result.rc, result.stdout) == (1, "the version of python is not known, needed is >=3.8\n")
+    assert "--version python=VERSION" in result.stderr
+
+
+@pytest.mark.parametrize("spec, version", [("torch2.0", "2.0"), ("torch-2.0", "2.0"), ("torch_2.0.1", "2.0.1")])
+def test_a_forgotten_operator_is_not_a_name_that_any_version_satisfies(mlc, spec, version):
+    result = mlc("validate-version", "--version", "2.0", "--requires", spec)
+    assert result.rc == 2 and f"did you mean torch>={version} or torch=={version}?" in result.stderr
+    assert mlc("validate-version", "--version", "2.0", "--requires", "python3").rc == 1
