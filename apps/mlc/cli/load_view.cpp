@@ -22,6 +22,7 @@
 #include "mlc/tensor/stats.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 
@@ -354,9 +355,13 @@ void View::show_globals() {
 
 /// EXAMINED: whether the elements were read at all.
 void add_stats(Table& table, const TensorStats& stats, bool examined) {
-  for (const std::optional<double>& value : {stats.min, stats.max, stats.mean, stats.std}) {
-    table.cell(value ? fmt::format("{:.6g}", *value) : "-");
-  }
+  const auto text = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.6g}", *value) : std::string("-");
+  };
+  table.cell(stats.integers ? stats.integers->min : text(stats.min));
+  table.cell(stats.integers ? stats.integers->max : text(stats.max));
+  table.cell(text(stats.mean));
+  table.cell(text(stats.std));
   for (const uint64_t count : {stats.zeros, stats.nans, stats.infs}) {
     table.cell(examined ? std::to_string(count) : "-");
   }
@@ -403,6 +408,33 @@ void View::show_text() {
     show_table();
 }
 
+/// JSON has no number for what is infinite: its text stands beside the null then.
+void extreme_json(JsonWriter& json, std::string_view name, const std::optional<double>& value,
+                  const std::string* exact) {
+  json.key(name);
+  if (exact != nullptr) return json.raw(*exact);
+  if (value)
+    json.value(*value);
+  else
+    json.null();
+  if (value && std::isinf(*value)) {
+    json.field(std::string(name) + "_text", *value < 0 ? "-inf" : "inf");
+  }
+}
+
+void stats_json(JsonWriter& json, const TensorStats& stats) {
+  const auto& integers = stats.integers;
+  json.begin_object();
+  extreme_json(json, "min", stats.min, integers ? &integers->min : nullptr);
+  extreme_json(json, "max", stats.max, integers ? &integers->max : nullptr);
+  extreme_json(json, "mean", stats.mean, nullptr);
+  extreme_json(json, "std", stats.std, nullptr);
+  json.field("zeros", stats.zeros);
+  json.field("nans", stats.nans);
+  json.field("infs", stats.infs);
+  json.end_object();
+}
+
 void View::tensor_json(JsonWriter& json, size_t i) {
   const Checkpoint& checkpoint = *input_.checkpoint;
   const Tensor& tensor = checkpoint.tensors[tensors_[i].tensor];
@@ -419,24 +451,8 @@ void View::tensor_json(JsonWriter& json, size_t i) {
     if (show_devices_ || !options_.map_location.empty()) json.field("device", location_of(tensor));
   }
   if (options_.stats) {
-    const TensorStats& one = stats_[i];
-    const auto optional = [&json](std::string_view name, const std::optional<double>& value) {
-      json.key(name);
-      if (value)
-        json.value(*value);
-      else
-        json.null();
-    };
     json.key("stats");
-    json.begin_object();
-    optional("min", one.min);
-    optional("max", one.max);
-    optional("mean", one.mean);
-    optional("std", one.std);
-    json.field("zeros", one.zeros);
-    json.field("nans", one.nans);
-    json.field("infs", one.infs);
-    json.end_object();
+    stats_json(json, stats_[i]);
   }
   if (!hashes_.empty()) json.field("sha256", hashes_[i]);
   json.end_object();

@@ -80,6 +80,15 @@ void to_magnitudes(double* parts, size_t count) {
   }
 }
 
+/// Turned over in i64, so that its values order as unsigned numbers do.
+constexpr uint64_t sign_bit(DType dtype) {
+  return dtype == DType::i64 ? uint64_t{1} << 63U : 0;
+}
+
+bool has_exact_range(DType dtype) {
+  return dtype == DType::i64 || dtype == DType::u64;
+}
+
 }  // namespace
 
 void StatsAccumulator::Moments::merge(const Moments& other) {
@@ -108,6 +117,7 @@ void StatsAccumulator::add(Bytes block) {
     const Bytes piece = block.subspan(at, std::min(step, block.size() - at));
     const size_t elements = piece.size() / bytes;
     load_values(dtype_, piece, values.data());
+    if (has_exact_range(dtype_)) fresh.add_integers(piece);
     if (is_complex) to_magnitudes(values.data(), elements);
     fresh.add_values(values.data(), is_complex ? elements : elements * per_element);
   }
@@ -123,6 +133,15 @@ void StatsAccumulator::add_values(const double* values, size_t count) {
   max_ = std::max(max_, summary.max);
   const double mean = summary.sum / static_cast<double>(count);
   finite_.merge({count, mean, squared_distances(values, count, mean)});
+}
+
+void StatsAccumulator::add_integers(Bytes elements) {
+  const uint64_t flip = sign_bit(dtype_);
+  for (size_t at = 0; at < elements.size(); at += sizeof(uint64_t)) {
+    const uint64_t value = load_le<uint64_t>(elements.data() + at) ^ flip;
+    least_ = std::min(least_, value);
+    most_ = std::max(most_, value);
+  }
 }
 
 // Some value is not finite, or they are too large to be summed: one by one.
@@ -153,13 +172,23 @@ void StatsAccumulator::merge(const StatsAccumulator& other) {
   infs_ += other.infs_;
   min_ = std::min(min_, other.min_);
   max_ = std::max(max_, other.max_);
+  least_ = std::min(least_, other.least_);
+  most_ = std::max(most_, other.most_);
 }
 
 TensorStats StatsAccumulator::stats() const {
-  TensorStats out{count_, zeros_, nans_, infs_, {}, {}, {}, {}};
+  TensorStats out{count_, zeros_, nans_, infs_, {}, {}, {}, {}, {}};
   if (count_ > nans_) {
     out.min = min_;
     out.max = max_;
+  }
+  if (count_ > 0 && has_exact_range(dtype_)) {
+    const auto text = [this](uint64_t value) {
+      value ^= sign_bit(dtype_);
+      return dtype_ == DType::i64 ? std::to_string(static_cast<int64_t>(value))
+                                  : std::to_string(value);
+    };
+    out.integers = IntegerRange{text(least_), text(most_)};
   }
   if (finite_.count > 0) out.mean = finite_.mean;
   if (finite_.count > 1) {

@@ -11,11 +11,19 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace mlc {
 
+/// The exact range of 64-bit integers, as text: int64_t and uint64_t do not fit one type.
+struct IntegerRange {
+  std::string min;
+  std::string max;
+};
+
 /// Of the magnitudes of complex numbers, of the raw integers of quantized types, of the single
-/// values of packed ones. Integers beyond 2^53 are rounded to doubles.
+/// values of packed ones. Integers beyond 2^53 are rounded to doubles, but for
+/// `integers`.
 struct TensorStats {
   uint64_t count = 0;  // values
   uint64_t zeros = 0;
@@ -24,6 +32,7 @@ struct TensorStats {
   std::optional<double> min, max;  // of all but NaNs; nothing where no value is left
   std::optional<double> mean;      // of the finite values; nothing where there are none
   std::optional<double> std;       // the same, with n - 1 as in torch.std; nothing below two values
+  std::optional<IntegerRange> integers;  // of i64 and u64 tensors that have a value
 };
 
 /// Multiple of every element size, and the size of for_each_block()'s pieces.
@@ -52,6 +61,7 @@ class StatsAccumulator {
 
   void add_values(const double* values, size_t count);
   void add_special(const double* values, size_t count);
+  void add_integers(Bytes elements);
 
   DType dtype_;
   Moments finite_;
@@ -61,6 +71,10 @@ class StatsAccumulator {
   uint64_t infs_ = 0;
   double min_ = __builtin_inf();
   double max_ = -__builtin_inf();
+  // Of i64 and u64: the values with the sign bit turned over where the type has one, so that both
+  // order as unsigned numbers do.
+  uint64_t least_ = UINT64_MAX;
+  uint64_t most_ = 0;
 };
 
 /// The statistics of a whole view on up to THREADS threads (strided views use one). Errors: those
