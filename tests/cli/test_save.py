@@ -528,3 +528,12 @@ def test_a_stray_tensor_beside_a_model_of_one_is_not_taken_for_the_model(mlc, tm
     write(tmp_path / "a.pt", {"best": torch.tensor(0.5), "model": {"w": torch.ones(2)}})
     result = mlc("save", "a.pt", "-o", "a.safetensors")
     assert result.rc == 2 and "holds 2 state_dicts: . (1 tensor) and model (1 tensor)" in result.stderr
+
+
+def test_safe_drops_a_tensor_subclass_that_torch_refuses_and_keeps_the_rest(mlc, tmp_path):
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)
+    path = write(tmp_path / "a.pt", {"n": nested, "a": torch.ones(2)})
+    assert mlc("load", path, "--require-safe").rc == 1
+    result = mlc.ok("save", path, "--safe", "-o", "b.pt")
+    assert "dropped what weights_only=True refuses: n\n" in result.stderr
+    assert_same({"a": torch.ones(2)}, torch.load(tmp_path / "b.pt", weights_only=True))

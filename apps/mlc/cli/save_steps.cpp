@@ -11,6 +11,7 @@
 #include "mlc/keys/pattern.h"
 #include "mlc/keys/prefix.h"
 #include "mlc/pickle/globals.h"
+#include "mlc/pickle/traverse.h"
 
 #include <algorithm>
 #include <map>
@@ -354,16 +355,28 @@ class UnsafeDropper {
   }
 
  private:
-  bool is_safe(NodeId node) const {
-    for (const auto& use : pickle::list_globals(graph_, node)) {
-      if (use.reachable && !pickle::weights_only_allows(use.module, use.name)) return false;
+  /// Whether nothing that NODE reaches is refused. What was found safe is not walked again.
+  bool is_safe(NodeId node) {
+    std::set<NodeId> seen;
+    std::vector<NodeId> stack = {node};
+    while (!stack.empty()) {
+      const NodeId next = stack.back();
+      stack.pop_back();
+      if (safe_.contains(next) || !seen.insert(next).second) continue;
+      if (graph_.is(next, pickle::NodeKind::global) &&
+          !pickle::weights_only_allows(graph_.global_module(next), graph_.global_name(next))) {
+        return false;
+      }
+      pickle::append_children(graph_, next, stack);
     }
+    safe_.insert(seen.begin(), seen.end());
     return true;
   }
 
   /// Makes NODE safe by removing entries below it; false if it is unsafe itself.
   bool visit(NodeId node, const std::string& path, int depth) {
-    if (checkpoint_.tensor_at(node) != kNoIndex || is_safe(node)) return true;
+    if (is_safe(node)) return true;
+    if (checkpoint_.tensor_at(node) != kNoIndex) return false;
     std::vector<Entry>* entries = graph_.entries_for_edit(node);
     const bool plain =
         graph_.is(node, NodeKind::dict) || graph_.is_call_of(node, "collections", "OrderedDict");
@@ -386,6 +399,7 @@ class UnsafeDropper {
   static constexpr int kMaxDepth = 16;
   Checkpoint& checkpoint_;
   Graph& graph_;
+  std::unordered_set<NodeId> safe_;
   std::vector<std::string> dropped_;
 };
 
