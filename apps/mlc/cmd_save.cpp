@@ -137,6 +137,7 @@ class Job {
   Status write(const std::optional<std::string>& yaml);
   Status write_shards(const std::optional<std::string>& yaml);
   void plan();
+  bool keeps_optimizers() const;
   void warn_of_optimizers();
   void warn_of_uncast();
   void warn_about_values();
@@ -185,9 +186,9 @@ Status Job::change() {
     MLC_CHECK(merge_inputs(checkpoint, *state_dict_, others, options_.select, task_.reporter));
   }
   if (state_dict_ != nullptr) {
-    auto left_out = select_tensors(checkpoint, *state_dict_, options_.select, task_.reporter);
-    if (!left_out.ok()) return std::move(left_out).error().in_file(task_.input);
-    if (*left_out > 0) warn_of_optimizers();
+    auto selected = select_tensors(input_, *state_dict_, options_.select, task_.reporter);
+    if (!selected.ok()) return std::move(selected).error().in_file(task_.input);
+    if (keeps_optimizers()) warn_of_stale_optimizers(selected->stale, task_.reporter);
   }
   if (!options_.from.empty()) {
     MLC_TRY(migration_, take_from(checkpoint, *state_dict_, options_.from, options_.from_key,
@@ -287,10 +288,14 @@ Status Job::write(const std::optional<std::string>& yaml) {
   return {};
 }
 
-/// After tensors went or got other values: what an optimizer learned of them is kept as it was.
+bool Job::keeps_optimizers() const {
+  return !options_.weights_only && format_ == OutputFormat::torch_zip &&
+         options_.max_shard_size == 0;
+}
+
+/// After tensors got other values: what an optimizer learned of them is kept as it was.
 void Job::warn_of_optimizers() {
-  if (options_.weights_only || format_ != OutputFormat::torch_zip || options_.max_shard_size > 0)
-    return;
+  if (!keeps_optimizers()) return;
   std::vector<std::string> paths;
   for (const OptimizerState& one : find_optimizers(*input_.checkpoint)) paths.push_back(one.path);
   warn_of_stale_optimizers(paths, task_.reporter);

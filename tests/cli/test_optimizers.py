@@ -55,11 +55,12 @@ def test_the_average_of_a_model_has_no_optimizer(mlc, tmp_path):
     assert names(torch.load(tmp_path / "out.pt")["optimizer"]) == names(optimizer.state_dict())
 
 
-def test_a_named_optimizer_loses_what_is_dropped(mlc, tmp_path):
+@pytest.mark.parametrize("verb, option", [("remap-keys", "--drop"), ("save", "--exclude")])
+def test_a_named_optimizer_loses_what_is_dropped(mlc, tmp_path, verb, option):
     model, optimizer = trained(True)
     first = next(iter(model.state_dict()))
     path = write(tmp_path / "a.pt", {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
-    result = mlc.ok("remap-keys", path, "--drop", first, "-o", "out.pt")
+    result = mlc.ok(verb, path, option, first, "-o", "out.pt")
     assert "no longer fits" not in result.stderr
     after = torch.load(tmp_path / "out.pt")
     assert first not in after["model"] and first not in names(after["optimizer"])

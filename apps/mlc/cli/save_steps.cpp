@@ -8,6 +8,7 @@
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/apply_plan.h"
+#include "mlc/keys/follow_optimizers.h"
 #include "mlc/keys/pattern.h"
 #include "mlc/keys/prefix.h"
 #include "mlc/pickle/globals.h"
@@ -142,11 +143,9 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, StateDict& state_dict, 
   return count;
 }
 
-}  // namespace
-
-Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
-                                const SelectOptions& options, Reporter& reporter) {
-  MLC_TRY(const Selection selection, Selection::compile(options));
+/// Patterns that match no key are mostly misspelt.
+void warn_of_unused(const Checkpoint& checkpoint, const StateDict& state_dict,
+                    const SelectOptions& options, const Selection& selection, Reporter& reporter) {
   const auto warn_unused = [&](std::string_view flag, const std::string& text, auto matches) {
     const bool used = std::any_of(state_dict.entries.begin(), state_dict.entries.end(),
                                   [&](const StateDictEntry& entry) { return matches(entry.key); });
@@ -168,27 +167,55 @@ Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
     warn_unused("--exclude-regex", options.exclude_regex[i],
                 [&](std::string_view key) { return selection.exclude_regex[i].matches(key); });
   }
-  std::vector<bool> dropped;
-  uint64_t count = 0;
-  std::vector<Entry>& entries = *checkpoint.graph.entries_for_edit(state_dict.node);
-  dropped.resize(entries.size(), false);
-  for (const StateDictEntry& entry : state_dict.entries) {
-    if (selection.contains(entry.key)) continue;
-    dropped[entry.position] = true;
-    ++count;
+}
+
+/// The selection as the rules of remap-keys would have it.
+Plan plan_selection(const StateDict& state_dict, const Selection& selection) {
+  Plan plan;
+  for (uint32_t i = 0; i < state_dict.entries.size(); ++i) {
+    const std::string name(state_dict.entries[i].key);
+    plan.names.push_back(name);
+    if (selection.contains(name)) {
+      PlanItem item;
+      item.name = name;
+      item.sources = {i};
+      plan.items.push_back(std::move(item));
+    } else {
+      plan.dropped.push_back({i, 0, name});
+    }
   }
-  if (count == 0) return count;
-  if (count == state_dict.entries.size()) {
-    return conflict("the selection leaves no tensor of " + format_count(count),
+  return plan;
+}
+
+}  // namespace
+
+Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
+                                Reporter& reporter) {
+  Checkpoint& checkpoint = *input.checkpoint;
+  MLC_TRY(const Selection selection, Selection::compile(options));
+  warn_of_unused(checkpoint, state_dict, options, selection, reporter);
+  const Plan plan = plan_selection(state_dict, selection);
+  Selected out{plan.dropped.size(), {}};
+  if (plan.dropped.empty()) return out;
+  if (plan.items.empty()) {
+    return conflict("the selection leaves no tensor of " + format_count(out.left_out),
                     "`mlc load` lists the keys");
   }
-  std::vector<Entry> kept;
-  for (size_t i = 0; i < entries.size(); ++i) {
-    if (!dropped[i]) kept.push_back(entries[i]);
+  std::vector<PlannedStateDict> all;
+  for (const StateDict& one : input.state_dicts) {
+    if (!one.is_part || &one == &state_dict)
+      all.push_back({&one, &one == &state_dict ? &plan : nullptr});
   }
-  entries = std::move(kept);
+  out.stale = follow_optimizers(checkpoint, all).stale;
+  std::vector<Entry>& entries = *checkpoint.graph.entries_for_edit(state_dict.node);
+  std::vector<bool> dropped(entries.size(), false);
+  for (const DroppedKey& key : plan.dropped) {
+    dropped[state_dict.entries[key.source].position] = true;
+  }
+  size_t position = 0;
+  std::erase_if(entries, [&](const Entry&) { return dropped[position++]; });
   read_again(checkpoint, state_dict);
-  return count;
+  return out;
 }
 
 Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,

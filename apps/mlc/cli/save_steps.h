@@ -11,11 +11,17 @@
 
 namespace mlc::cli {
 
-/// Leaves only the tensors of STATE_DICT that OPTIONS select. Errors: usage for a bad pattern,
-/// conflict if nothing is left. Patterns that match no key are warned of. Returns how many were
-/// left out.
-Result<uint64_t> select_tensors(Checkpoint& checkpoint, StateDict& state_dict,
-                                const SelectOptions& options, Reporter& reporter);
+/// What a selection left out.
+struct Selected {
+  uint64_t left_out = 0;
+  std::vector<std::string> stale;  // paths of optimizers that could not follow
+};
+
+/// Leaves only the tensors of STATE_DICT, which is one of INPUT, that OPTIONS select; optimizers
+/// that name their parameters follow. Errors: usage for a bad pattern, conflict if nothing is left.
+/// Patterns that match no key are warned of.
+Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
+                                Reporter& reporter);
 
 /// Adds the tensors that SELECT chooses of the checkpoints at PATHS to STATE_DICT. Errors: conflict
 /// for keys that are there already, ten of them named.
