@@ -201,6 +201,10 @@ Status Job::change() {
       task_.reporter.warn("kept as they were, not in " + printable(options_.from) + ": " +
                           join_list(migration_->missing));
     }
+    if (!migration_->unused.empty()) {
+      task_.reporter.warn("not taken from " + printable(options_.from) + ", not in " +
+                          printable(task_.input) + ": " + join_list(migration_->unused));
+    }
     warn_of_optimizers();
   }
   if (options_.compact) MLC_CHECK(compact_views(checkpoint, *state_dict_));
@@ -392,7 +396,7 @@ void Job::answer() {
     json.field("taken", migration_->taken);
     json.list("missing", migration_->missing);
     json.list("mismatched", migration_->mismatched);
-    json.field("unused", migration_->unused);
+    json.field("unused", migration_->unused.size());
     json.end_object();
   }
   json.end_object();

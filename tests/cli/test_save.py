@@ -537,3 +537,12 @@ def test_safe_drops_a_tensor_subclass_that_torch_refuses_and_keeps_the_rest(mlc,
     result = mlc.ok("save", path, "--safe", "-o", "b.pt")
     assert "dropped what weights_only=True refuses: n\n" in result.stderr
     assert_same({"a": torch.ones(2)}, torch.load(tmp_path / "b.pt", weights_only=True))
+
+
+def test_from_names_what_nothing_took(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.zeros(2)})
+    write(tmp_path / "pre.pt", {"w": torch.ones(2), **{f"head.{i}": torch.ones(1) for i in range(12)}})
+    result = mlc.ok("save", "a.pt", "--from", "pre.pt", "-o", "b.pt")
+    assert "not taken from pre.pt, not in a.pt: head.0, head.1, " in result.stderr
+    assert "head.9 and 2 more\n" in result.stderr
+    assert mlc.ok("save", "a.pt", "--from", "pre.pt", "-o", "c.pt", "--json").json["from"]["unused"] == 12

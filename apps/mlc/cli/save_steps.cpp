@@ -296,7 +296,11 @@ Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const
         .in_file(path);
   }
   out.taken = targets.size();
-  out.unused = from->entries.size() - targets.size() - out.mismatched.size();
+  std::unordered_set<std::string_view> own;
+  for (const StateDictEntry& entry : state_dict.entries) own.insert(entry.key);
+  for (const StateDictEntry& entry : from->entries) {
+    if (!own.contains(entry.key)) out.unused.push_back(printable(entry.key));
+  }
   MLC_TRY(const auto nodes, adopt(checkpoint, other, sources));
   for (size_t i = 0; i < nodes.size(); ++i) {
     uint32_t fresh = checkpoint.tensor_at(nodes[i]);

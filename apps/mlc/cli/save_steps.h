@@ -34,7 +34,7 @@ struct Migration {
   uint64_t taken = 0;
   std::vector<std::string> missing;     // not in the other checkpoint
   std::vector<std::string> mismatched;  // there with another shape
-  uint64_t unused = 0;                  // tensors of the other one that nobody asked for
+  std::vector<std::string> unused;      // of the other checkpoint, not in this one
 };
 
 /// Replaces every tensor of STATE_DICT by the one of the same name and shape in the checkpoint at
