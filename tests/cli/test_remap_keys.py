@@ -254,3 +254,12 @@ def test_deflated_records_stay_deflated_when_names_change(mlc, tmp_path, plain):
         assert torch.equal(torch.load(tmp_path / name)["stem.weight"], torch.load(plain)["0.weight"])
     assert "\ndeflated  " in mlc.ok("load", tmp_path / "e.pt").stdout
     assert "\ndeflated  " not in mlc.ok("load", tmp_path / "f.pt").stdout
+
+
+def test_many_rules_that_match_nothing_are_ten_lines_and_a_count(mlc, tmp_path):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    rules = "".join(f"  - {{exact: none.{i}, to: some.{i}}}\n" for i in range(300)) + "  - {exact: w, to: v}\n"
+    (tmp_path / "r.yaml").write_text("version: 1\nrules:\n" + rules)
+    result = mlc.ok("remap-keys", "a.pt", "--rules", "r.yaml", "-o", "b.pt")
+    assert result.stderr.count("matched nothing") == 10
+    assert "and 290 more" in result.stderr

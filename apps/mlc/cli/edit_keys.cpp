@@ -54,6 +54,14 @@ bool only_names_change(const Input& input, const std::vector<Target>& targets) {
   });
 }
 
+void warn_of_all(const std::vector<std::string>& warnings, Reporter& reporter) {
+  constexpr size_t kShown = 10;
+  for (size_t i = 0; i < std::min(warnings.size(), kShown); ++i) reporter.warn(warnings[i]);
+  if (warnings.size() > kShown) {
+    reporter.warn("and " + format_count(warnings.size() - kShown) + " more; --strict counts them");
+  }
+}
+
 bool any_change(const std::vector<Target>& targets) {
   return std::any_of(targets.begin(), targets.end(),
                      [](const Target& target) { return target.plan.changes_anything(); });
@@ -107,7 +115,7 @@ class Job {
 
 void Job::report_notes() {
   for (const Target& target : targets_) {
-    for (const std::string& warning : target.plan.warnings) task_.reporter.warn(warning);
+    warn_of_all(target.plan.warnings, task_.reporter);
     for (const std::string& note : target.plan.notes) task_.reporter.detail(note);
     if (target.plan.changes_anything()) continue;
     for (const std::string& hint : prefix_hints(*input_.checkpoint, *target.state_dict)) {

@@ -354,13 +354,13 @@ void PlanBuilder::keep_items(const ShortForm& form) {
 }
 
 void PlanBuilder::warn() {
+  if (!plan_.changes_anything()) plan_.warnings.push_back("the rules change nothing");
   for (size_t i = 0; i < plan_.uses.size(); ++i) {
     if (plan_.uses[i].count > 0) continue;
     const std::string& place = rules_.rules()[i].place;
     plan_.warnings.push_back((place.empty() ? "" : place + ": ") + plan_.uses[i].label +
                              " matched nothing");
   }
-  if (!plan_.changes_anything()) plan_.warnings.push_back("the rules change nothing");
 }
 
 Status PlanBuilder::check_options() {

@@ -243,8 +243,8 @@ TEST_CASE("what has no effect is a warning, or an error with strict") {
   CHECK(planned(keys, "  - {exact: a, to: a}\n").warnings == Lines{"the rules change nothing"});
   CHECK_FALSE(planned(keys, "  - {exact: a, to: a}\n").changes_anything());
   CHECK(complaint(keys, "  - {exact: z, to: y}\n", strict) ==
-        "2 warnings, which --strict makes errors\n  r.yaml:3: rule 1 matched nothing\n"
-        "  the rules change nothing");
+        "2 warnings, which --strict makes errors\n  the rules change nothing\n"
+        "  r.yaml:3: rule 1 matched nothing");
 }
 
 TEST_CASE("require_all wants a rule for every key") {
