@@ -101,6 +101,14 @@ def test_stats_of_large_integers_and_infinities_are_exact(mlc, valid, tmp_path):
     assert f" {2**53 + 1} " in text and f" {2**63 + 5} " in text and " inf " in text
 
 
+def test_the_bytes_of_sparse_tensors_are_in_the_sum_as_in_the_table(mlc, tmp_path):
+    dense = torch.eye(3)
+    write(tmp_path / "a.pt", {"coo": dense.to_sparse(), "csr": dense.to_sparse_csr(), "w": torch.ones(2)})
+    report = mlc.ok("load", "a.pt", "--json").json
+    assert report["totals"]["bytes"] == sum(row["bytes"] for row in report["tensors"]) == 80
+    assert "3 tensors, 20 parameters, 80 B" in mlc.ok("load", "a.pt").stdout
+
+
 def test_keys_that_are_no_text_can_be_told_apart(mlc, tmp_path):
     keys = [(1, 2), b"b", 5, None, True, 1.5]
     write(tmp_path / "a.pt", {"w": torch.ones(2), **{key: 0 for key in keys}})

@@ -89,6 +89,7 @@ Summary summarize(const Checkpoint& checkpoint, const std::vector<NamedTensor>& 
     ++dtypes[tensor.dtype];
     if (tensor.storage == kNoIndex) {
       out.parameters += static_cast<uint64_t>(checkpoint.element_count(tensor));
+      out.bytes += checkpoint.byte_size(tensor);
       continue;
     }
     uses.push_back({tensor.storage, static_cast<uint32_t>(i)});
