@@ -13,6 +13,7 @@ namespace mlc::cli {
 namespace {
 
 constexpr std::string_view kDefaultGroup = "Options";
+constexpr std::string_view kFileValue = "FILE";  // lists of such values are paths too
 
 template <class T>
 Result<T> parse_integer(std::string_view text, T min, T max) {
@@ -102,6 +103,7 @@ Option& OptionSet::add(std::string_view names, std::string_view value_name, std:
     }
   }
   option.value_name = value_name;
+  if (value_name == kFileValue) option.hint = ValueHint::file;
   option.help = help;
   option.group = group_;
   option.assign = std::move(assign);

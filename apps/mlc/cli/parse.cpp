@@ -110,6 +110,15 @@ Status refuse_empty_assignments(const OptionSet& set, std::span<const std::strin
   return {};
 }
 
+/// No verb reads or writes a stream in place of a file: formats need seeking, outputs a name that
+/// appears only when they are whole. A file that is called "-" is rarely meant.
+Status refuse_dash(ValueHint hint, std::string_view value, std::string_view what) {
+  if (hint == ValueHint::none || value != "-") return {};
+  return usage_error(
+      std::string(what) + " must be a file; `-` (standard input or output) is not supported",
+      "`./-` is the file of that name");
+}
+
 Status assign_options(const OptionSet& set, const Parsed& parsed) {
   const std::vector<std::string> flags = all_flags(set);
   std::vector<const Option*> given;
@@ -123,6 +132,7 @@ Status assign_options(const OptionSet& set, const Parsed& parsed) {
       return usage_error(name + " is given twice");
     }
     given.push_back(option);
+    MLC_CHECK(refuse_dash(option->hint, value, name));
     MLC_CHECK_CTX(option->assign(value), name);
   }
   return {};
@@ -138,8 +148,10 @@ Status assign_positionals(const OptionSet& set, const std::vector<std::string>& 
       const std::string more = positional.min > 1 ? plural(positional.min, positional.name) : "";
       return usage_error("missing " + (more.empty() ? positional.name : more), hint);
     }
-    for (size_t i = 0; i < count; ++i)
+    for (size_t i = 0; i < count; ++i) {
+      MLC_CHECK(refuse_dash(positional.hint, values[at], positional.name));
       MLC_CHECK_CTX(positional.assign(values[at++]), positional.name);
+    }
   }
   if (at == values.size()) return {};
   const std::string extra = "unexpected argument " + mlc::quoted(values[at]);
