@@ -6,6 +6,20 @@
 namespace mlc::cli {
 namespace {
 
+/// Tolerances for what is not compared would suggest that it was.
+Status check(const DiffArguments& options) {
+  const bool tolerance = options.atol > 0 || options.rtol > 0;
+  const std::string_view without = options.keys_only ? "--keys-only" : "--no-values";
+  if (tolerance && (options.keys_only || options.no_values)) {
+    return usage_error("--atol and --rtol mean nothing with " + std::string(without) +
+                       ", which compares no values");
+  }
+  if (options.keys_only && options.ignore_dtype) {
+    return usage_error("--ignore-dtype means nothing with --keys-only, which compares no types");
+  }
+  return {};
+}
+
 void setup(OptionSet& set, DiffArguments& options) {
   constexpr double kMost = std::numeric_limits<double>::max();
   set.positional("A", options.a, "checkpoint, shard index or DCP folder");
@@ -25,6 +39,7 @@ void setup(OptionSet& set, DiffArguments& options) {
   set.flag("--keys-only", options.keys_only, "compare names, nothing else");
   set.flag("--no-values", options.no_values, "compare names, shapes and types; reads no tensor");
   set.flag("--no-metadata", options.no_metadata, "leave the YAML of mlc out");
+  set.check([&options] { return check(options); });
 }
 
 constexpr Example kExamples[] = {

@@ -1,5 +1,6 @@
 #include "cli/load_view.h"
 #include "cli/open_input.h"
+#include "cli/save_steps.h"
 #include "cli/table.h"
 #include "command.h"
 #include "mlc/base/text.h"
@@ -16,6 +17,24 @@ struct Options {
   LoadOptions load;
   BatchOptions batch;
 };
+
+Status check(const LoadOptions& load) {
+  if (load.strict && load.no_strict) {
+    return usage_error("--strict and --no-strict contradict each other");
+  }
+  const std::pair<bool, std::string_view> of_expect[] = {
+      {!load.expect_key.empty(), "--expect-key"},
+      {load.strict, "--strict"},
+      {load.no_strict, "--no-strict"},
+      {!load.ignore_missing.empty(), "--ignore-missing"},
+      {load.ignore_shapes, "--ignore-mismatched-shapes"}};
+  for (const auto& [given, name] : of_expect) {
+    if (given && load.expect.empty()) {
+      return usage_error(std::string(name) + " means nothing without --expect");
+    }
+  }
+  return check_locations(load.map_location);
+}
 
 void setup(OptionSet& set, Options& options) {
   set.positionals("INPUT", options.inputs, 1, "checkpoints, shard indexes or DCP folders");
@@ -49,15 +68,7 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--require-safe", options.load.require_safe,
            "exit with 1 if weights_only=True would refuse the file");
   add_batch_options(set, options.batch);
-  set.check([&load = options.load]() -> Status {
-    if (load.strict && load.no_strict) {
-      return usage_error("--strict and --no-strict contradict each other");
-    }
-    if (!load.expect_key.empty() && load.expect.empty()) {
-      return usage_error("--expect-key means nothing without --expect");
-    }
-    return {};
-  });
+  set.check([&options] { return check(options.load); });
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {

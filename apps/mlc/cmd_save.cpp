@@ -34,27 +34,13 @@ struct Options {
   bool weights_only = false;
   bool safe = false;
   bool compact = false;
-  SharedPolicy shared = SharedPolicy::dedupe;
+  std::optional<SharedPolicy> shared;  // not given: dedupe
   uint64_t max_shard_size = 0;
   std::vector<std::string> map_location;
   std::vector<std::string> meta;
   std::vector<std::string> set;
   bool hash_input = false;
 };
-
-/// The devices that PyTorch knows by name, with an optional number.
-Status check_locations(const std::vector<std::string>& rules) {
-  static constexpr std::string_view kDevices[] = {"cpu",  "cuda", "mps",  "xpu", "hpu",
-                                                  "meta", "npu",  "mtia", "xla"};
-  for (const std::string& rule : rules) {
-    const std::string device = rule.substr(rule.find('=') + 1);  // npos + 1 is 0
-    const std::string name = device.substr(0, device.find(':'));
-    if (std::find(std::begin(kDevices), std::end(kDevices), name) == std::end(kDevices)) {
-      return usage_error("no such device: " + mlc::quoted(device), "cpu, cuda:0, mps, ...");
-    }
-  }
-  return {};
-}
 
 void setup(OptionSet& set, Options& options) {
   set.positionals("INPUT", options.inputs, 1, "checkpoints of any format");
@@ -144,6 +130,8 @@ class Job {
   void answer();
   std::string summary() const;
   bool needs_state_dict() const;
+  Status refuse_unused_options() const;
+  SharedPolicy shared_policy() const { return options_.shared.value_or(SharedPolicy::dedupe); }
 
   FileTask& task_;
   const Options& options_;
@@ -165,6 +153,20 @@ bool Job::needs_state_dict() const {
          !select.exclude.empty() || !select.include_regex.empty() || !select.exclude_regex.empty();
 }
 
+/// What the format of the output makes of no effect is a mistake of whoever asked for it.
+Status Job::refuse_unused_options() const {
+  const bool safetensors = format_ == OutputFormat::safetensors;
+  if (safetensors && !options_.map_location.empty()) {
+    return usage_error("--map-location means nothing for safetensors, which records no devices",
+                       "write a .pt, or leave it out");
+  }
+  if (!safetensors && options_.shared && !task_.output.empty()) {
+    return usage_error("--shared means nothing for a .pt, which keeps tied tensors tied",
+                       "write a .safetensors, or leave it out");
+  }
+  return {};
+}
+
 Status Job::choose() {
   if (options_.max_shard_size > 0) {
     format_ = options_.format == "pt" ? OutputFormat::torch_zip : OutputFormat::safetensors;
@@ -173,6 +175,7 @@ Status Job::choose() {
     if (!format.ok()) return std::move(format).error();
     format_ = *format;
   }
+  MLC_CHECK(refuse_unused_options());
   if (only_candidate(input_.state_dicts) != nullptr || needs_state_dict()) {
     MLC_TRY(state_dict_, choose_state_dict(input_, options_.select.key));
   }
@@ -266,7 +269,7 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
   shards.format = format_;
   shards.max_shard_bytes = options_.max_shard_size;
   shards.metadata_yaml = yaml;
-  shards.shared = options_.shared;
+  shards.shared = shared_policy();
   shards.threads = task_.threads;
   shards.output = options_.writing.output_options();
   MLC_TRY(const ShardSummary summary, write_sharded(*input_.checkpoint, named_tensors(*state_dict_),
@@ -284,7 +287,7 @@ Status Job::write(const std::optional<std::string>& yaml) {
   SaveOptions save;
   save.format = format_;
   save.metadata_yaml = yaml;
-  save.shared = options_.shared;
+  save.shared = shared_policy();
   save.threads = task_.threads;
   save.output = options_.writing.output_options();
   MLC_TRY(report_,

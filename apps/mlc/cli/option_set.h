@@ -118,6 +118,16 @@ class OptionSet {
     add_choice(names, std::move(words), help,
                [&target, choices](size_t i) { target = choices[i].second; });
   }
+  /// The same where "not given" differs from every choice.
+  template <class E>
+  void choice(std::string_view names, std::optional<E>& target,
+              std::span<const std::pair<std::string_view, std::type_identity_t<E>>> choices,
+              std::string_view help) {
+    std::vector<std::string> words;
+    for (const auto& row : choices) words.emplace_back(row.first);
+    add_choice(names, std::move(words), help,
+               [&target, choices](size_t i) { target = choices[i].second; });
+  }
 
   /// Arguments without a dash, in the order of declaration. Only the last may be a list.
   void positional(std::string_view name, std::string& target, std::string_view help,

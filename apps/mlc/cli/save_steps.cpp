@@ -349,15 +349,33 @@ Result<uint64_t> compact_views(Checkpoint& checkpoint, StateDict& state_dict) {
       [&](uint32_t tensor) { return derive_compact(checkpoint, tensor); });
 }
 
-void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules) {
-  for (Storage& storage : checkpoint.storages) {
-    for (const std::string& rule : rules) {
-      const size_t equals = rule.find('=');
-      if (equals != std::string::npos && rule.substr(0, equals) != storage.location) continue;
-      storage.location =
-          checkpoint.keep(equals == std::string::npos ? rule : rule.substr(equals + 1));
-      break;
+Status check_locations(const std::vector<std::string>& rules) {
+  static constexpr std::string_view kDevices[] = {"cpu",  "cuda", "mps",  "xpu", "hpu",
+                                                  "meta", "npu",  "mtia", "xla"};
+  for (const std::string& rule : rules) {
+    const std::string device = rule.substr(rule.find('=') + 1);  // npos + 1 is 0
+    const std::string name = device.substr(0, device.find(':'));
+    if (std::find(std::begin(kDevices), std::end(kDevices), name) == std::end(kDevices)) {
+      return usage_error("no such device: " + mlc::quoted(device), "cpu, cuda:0, mps, ...")
+          .during("--map-location");
     }
+  }
+  return {};
+}
+
+std::string mapped_location(std::string_view location, const std::vector<std::string>& rules) {
+  for (const std::string& rule : rules) {
+    const size_t equals = rule.find('=');
+    if (equals == std::string::npos) return rule;
+    if (rule.substr(0, equals) == location) return rule.substr(equals + 1);
+  }
+  return std::string(location);
+}
+
+void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules) {
+  if (rules.empty()) return;
+  for (Storage& storage : checkpoint.storages) {
+    storage.location = checkpoint.keep(mapped_location(storage.location, rules));
   }
 }
 

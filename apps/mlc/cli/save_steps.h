@@ -50,7 +50,14 @@ Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DTy
 /// Gives tensors that show only a part of their storage a storage of their own.
 Result<uint64_t> compact_views(Checkpoint& checkpoint, StateDict& state_dict);
 
-/// Sets the location of every storage by `cpu` or `cuda:0=cpu` rules.
+/// Whether each of the --map-location RULES, `cpu` or `cuda:0=cpu`, names a device that PyTorch
+/// knows. Errors: usage.
+Status check_locations(const std::vector<std::string>& rules);
+
+/// Where torch.load's map_location would place what lies on LOCATION: the first rule that fits.
+std::string mapped_location(std::string_view location, const std::vector<std::string>& rules);
+
+/// Sets the location of every storage by such rules.
 void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules);
 
 /// Python names that torch.load(weights_only=True) would refuse.
