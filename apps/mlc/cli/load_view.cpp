@@ -1,30 +1,21 @@
-#include "cli/load_view.h"
-
-#include "cli/json_writer.h"
+#include "cli/load_report.h"
 #include "cli/load_tree.h"
-#include "cli/open_input.h"
+#include "cli/save_steps.h"
 #include "cli/table.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/expansion.h"
-#include "mlc/checkpoint/expect.h"
 #include "mlc/checkpoint/format.h"
-#include "mlc/checkpoint/integrity.h"
 #include "mlc/checkpoint/save.h"
-#include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/tensor_identity.h"
-#include "mlc/checkpoint/weights_only.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/pattern.h"
 #include "mlc/keys/prefix.h"
 #include "mlc/metadata/provenance.h"
-#include "mlc/pickle/globals.h"
-#include "mlc/tensor/stats.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
-#include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -39,61 +30,33 @@ std::string join_counts(const std::vector<std::pair<DType, uint64_t>>& rows) {
   return join_list(parts);
 }
 
-/// "cpu", or "cuda:0=cpu" rules in order, as torch.load's map_location.
-std::string mapped_location(std::string_view location, const std::vector<std::string>& rules) {
-  for (const std::string& rule : rules) {
-    const size_t equals = rule.find('=');
-    if (equals == std::string::npos) return rule;
-    if (rule.substr(0, equals) == location) return rule.substr(equals + 1);
-  }
-  return std::string(location);
+/// Names within a group are joined by "and" already.
+std::string shown_groups(const std::vector<std::string>& groups) {
+  constexpr size_t kShown = 3;
+  const size_t count = std::min(groups.size(), kShown);
+  std::string text = fmt::format("{}", fmt::join(groups.begin(), groups.begin() + count, "; "));
+  if (count < groups.size()) text += "; and " + format_count(groups.size() - count) + " more";
+  return text;
 }
 
-class View {
- public:
-  View(FileTask& task, const LoadOptions& options) : task_(task), options_(options) {}
+/// EXAMINED: whether the elements were read at all.
+void add_stats(Table& table, const TensorStats& stats, bool examined) {
+  const auto text = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.6g}", *value) : std::string("-");
+  };
+  table.cell(stats.integers ? stats.integers->min : text(stats.min));
+  table.cell(stats.integers ? stats.integers->max : text(stats.max));
+  table.cell(text(stats.mean));
+  table.cell(text(stats.std));
+  for (const uint64_t count : {stats.zeros, stats.nans, stats.infs}) {
+    table.cell(examined ? std::to_string(count) : "-");
+  }
+}
 
-  Result<FileReport> run();
-
- private:
-  Status select();
-  Status check();
-  Status expect();
-  Status compute_stats();
-  void show_text();
-  void show_lines();
-  void show_table();
-  void show_globals();
-  void show_verdict();
-  void show_check();
-  void show_json();
-  void tensor_json(JsonWriter& json, size_t i);
-  void line(std::string_view label, std::string_view text);
-  std::string shape_text(const Tensor& tensor) const;
-  std::string kind_text(const Tensor& tensor) const;
-  std::string location_of(const Tensor& tensor) const;
-  std::string summary_line() const;
-  std::vector<std::string> other_values() const;
-
-  FileTask& task_;
-  const LoadOptions& options_;
-  Input input_;
-  const StateDict* state_dict_ = nullptr;  // null: the whole tree is shown
-  std::vector<NamedTensor> tensors_;
-  Summary summary_;
-  std::vector<pickle::GlobalUse> globals_;
-  WeightsOnlyVerdict verdict_;
-  std::optional<Metadata> metadata_;
-  std::optional<IntegrityReport> integrity_;
-  std::optional<ExpectReport> expected_;
-  std::string file_hash_;
-  std::vector<TensorStats> stats_;
-  std::vector<std::string> hashes_;
-  bool show_devices_ = false;
-};
+}  // namespace
 
 /// With --key the state_dict it names; else the only one; else everything.
-Status View::select() {
+Status LoadReport::select() {
   if (!options_.key.empty()) {
     MLC_TRY(state_dict_, choose_state_dict(input_, options_.key));
   } else {
@@ -102,7 +65,9 @@ Status View::select() {
   tensors_ = state_dict_ != nullptr ? named_tensors(*state_dict_)
                                     : all_tensors(*input_.checkpoint, input_.checkpoint->root);
   summary_ = summarize(*input_.checkpoint, tensors_);
-  for (const auto& [location, count] : summary_.devices) show_devices_ |= location != "cpu";
+  count_parameters();
+  void show_verdict();
+  map_devices();
   if (options_.globals) {
     globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
   }
@@ -110,7 +75,36 @@ Status View::select() {
   return {};
 }
 
-Status View::check() {
+/// Beside several state_dicts there are optimizers: their tensors are listed, but no parameters.
+void LoadReport::count_parameters() {
+  if (state_dict_ != nullptr || input_.state_dicts.empty()) return;
+  std::vector<NamedTensor> of_models;
+  for (const StateDict& one : input_.state_dicts) {
+    for (NamedTensor& named : named_tensors(one)) of_models.push_back(std::move(named));
+  }
+  std::set<uint32_t> inside;
+  for (const NamedTensor& named : of_models) inside.insert(named.tensor);
+  summary_.parameters = summarize(*input_.checkpoint, of_models).parameters;
+  outside_ = static_cast<uint64_t>(std::ranges::count_if(
+      tensors_, [&inside](const NamedTensor& named) { return !inside.contains(named.tensor); }));
+}
+
+void LoadReport::map_devices() {
+  std::vector<std::pair<std::string, uint64_t>> mapped;
+  for (const auto& [location, count] : summary_.devices) {
+    const std::string device = mapped_location(location, options_.map_location);
+    const auto at = std::ranges::find(mapped, device, &std::pair<std::string, uint64_t>::first);
+    if (at == mapped.end()) {
+      mapped.emplace_back(device, count);
+    } else {
+      at->second += count;
+    }
+    show_devices_ |= location != "cpu" || device != "cpu";
+  }
+  summary_.devices = std::move(mapped);
+}
+
+Status LoadReport::check() {
   if (options_.check == LoadCheck::none) return {};
   if (options_.check == LoadCheck::crc) {
     MLC_TRY(integrity_, check_integrity(*input_.checkpoint, task_.threads, task_.reporter));
@@ -123,7 +117,7 @@ Status View::check() {
   return parallel_hash(*input_.checkpoint, tensors_, task_.threads, hashes_);
 }
 
-Status View::expect() {
+Status LoadReport::expect() {
   if (options_.expect.empty()) return {};
   std::vector<Pattern> ignored;
   for (const std::string& text : options_.ignore_missing) {
@@ -144,7 +138,7 @@ Status View::expect() {
   return {};
 }
 
-Status View::compute_stats() {
+Status LoadReport::compute_stats() {
   if (!options_.stats) return {};
   MLC_CHECK(check_expansion(*input_.checkpoint, tensors_));
   MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
@@ -172,7 +166,7 @@ Status View::compute_stats() {
   return {};
 }
 
-Result<FileReport> View::run() {
+Result<FileReport> LoadReport::run() {
   MLC_TRY(input_, open_input(task_.input, task_.reporter));
   MLC_CHECK(select());
   MLC_TRY(metadata_, read_metadata(*input_.checkpoint));
@@ -187,7 +181,7 @@ Result<FileReport> View::run() {
   }
   if (task_.json) {
     show_json();
-  } else if (task_.alone) {
+  } else if (task_.alone || asks_for_more()) {
     show_text();
   } else {
     report.summary = summary_line();
@@ -195,15 +189,15 @@ Result<FileReport> View::run() {
   return report;
 }
 
-void View::line(std::string_view label, std::string_view text) {
+void LoadReport::line(std::string_view label, std::string_view text) {
   task_.out.write(fmt::format("{:<12} {}\n", label, text));
 }
 
-std::string View::shape_text(const Tensor& tensor) const {
+std::string LoadReport::shape_text(const Tensor& tensor) const {
   return format_shape(input_.checkpoint->sizes(tensor));
 }
 
-std::string View::kind_text(const Tensor& tensor) const {
+std::string LoadReport::kind_text(const Tensor& tensor) const {
   std::string text(info(tensor.dtype).brief);
   if (tensor.kind != TensorKind::dense && tensor.detail != kNoIndex) {
     text += " " + input_.checkpoint->details[tensor.detail];
@@ -211,16 +205,35 @@ std::string View::kind_text(const Tensor& tensor) const {
   return text;
 }
 
-std::string View::location_of(const Tensor& tensor) const {
+std::string LoadReport::location_of(const Tensor& tensor) const {
   if (tensor.storage == kNoIndex) return "-";
   return mapped_location(input_.checkpoint->storages[tensor.storage].location,
                          options_.map_location);
 }
 
-std::string View::summary_line() const {
+/// What --stats is asked for most: whether training has diverged.
+std::string LoadReport::non_finite_text() const {
+  uint64_t nans = 0;
+  uint64_t infs = 0;
+  uint64_t tensors = 0;
+  for (const TensorStats& one : stats_) {
+    nans += one.nans;
+    infs += one.infs;
+    tensors += one.nans + one.infs > 0 ? 1 : 0;
+  }
+  if (tensors == 0) return "no NaN or Inf";
+  return format_count(nans) + " NaN and " + format_count(infs) + " Inf in " +
+         plural(tensors, "tensor");
+}
+
+std::string LoadReport::summary_line() const {
   std::string text = plural(summary_.tensors, "tensor") + ", " +
                      plural(summary_.parameters, "parameter") + ", " + format_bytes(summary_.bytes);
-  if (integrity_ && integrity_->has_checksums) {
+  if (outside_ > 0) text += "; " + plural(outside_, "tensor") + " in none of the state_dicts";
+  if (options_.stats) text += "; " + non_finite_text();
+  const bool compared = integrity_ && integrity_->records > 0;
+  if (integrity_ && integrity_->has_checksums && !compared) text += "; no CRC to compare";
+  if (integrity_ && integrity_->has_checksums && compared) {
     text += integrity_->damaged.empty()
                 ? "; no damage"
                 : "; " + plural(integrity_->damaged.size(), "damaged record") + ", first " +
@@ -233,12 +246,12 @@ std::string View::summary_line() const {
 }
 
 /// The keys of the root that are no part of what is shown.
-std::vector<std::string> View::other_values() const {
+std::vector<std::string> LoadReport::other_values() const {
   if (state_dict_ == nullptr) return {};
   return values_beside(*input_.checkpoint, *state_dict_);
 }
 
-void View::show_lines() {
+void LoadReport::show_lines() {
   const Checkpoint& checkpoint = *input_.checkpoint;
   line("file", printable(checkpoint.path) + " (" + std::string(format_name(checkpoint.format)) +
                    ", " + (checkpoint.files.empty() ? "" : format_bytes(total_size(checkpoint))) +
@@ -277,7 +290,7 @@ void View::show_lines() {
       for (const std::string& name : group) names.push_back(printable(name));
       groups.push_back(join_list(names, 3));
     }
-    line("shared", plural(groups.size(), "storage") + ": " + join_list(groups, 3));
+    line("shared", plural(groups.size(), "storage") + ": " + shown_groups(groups));
   }
   if (summary_.wasted_bytes > 0) {
     line("unused", format_bytes(summary_.wasted_bytes) +
@@ -302,7 +315,7 @@ void View::show_lines() {
   show_verdict();
 }
 
-void View::show_verdict() {
+void LoadReport::show_verdict() {
   if (!verdict_.refused_globals.empty()) {
     line("unsafe", "weights_only=True refuses " + join_list(verdict_.refused_globals, 3));
   }
@@ -317,10 +330,13 @@ void View::show_verdict() {
   }
 }
 
-void View::show_check() {
+void LoadReport::show_check() {
   if (integrity_) {
     if (!integrity_->has_checksums) {
       line("check", "this format records no checksums; nothing to compare");
+    } else if (integrity_->records == 0) {
+      line("check", "none of the " + plural(integrity_->without_crc, "record") +
+                        " has a CRC; nothing was compared");
     } else {
       line("check", plural(integrity_->records, "record") + " compared, " +
                         plural(integrity_->damaged.size(), "damaged record") +
@@ -342,7 +358,7 @@ void View::show_check() {
   }
 }
 
-void View::show_globals() {
+void LoadReport::show_globals() {
   Table table({{"NAME", Align::left, true}, {"USES", Align::right}, {"weights_only", Align::left}});
   for (const pickle::GlobalUse& use : globals_) {
     const bool allowed = pickle::weights_only_allows(use.module, use.name);
@@ -353,21 +369,7 @@ void View::show_globals() {
   table.render(task_.out, task_.width);
 }
 
-/// EXAMINED: whether the elements were read at all.
-void add_stats(Table& table, const TensorStats& stats, bool examined) {
-  const auto text = [](const std::optional<double>& value) {
-    return value ? fmt::format("{:.6g}", *value) : std::string("-");
-  };
-  table.cell(stats.integers ? stats.integers->min : text(stats.min));
-  table.cell(stats.integers ? stats.integers->max : text(stats.max));
-  table.cell(text(stats.mean));
-  table.cell(text(stats.std));
-  for (const uint64_t count : {stats.zeros, stats.nans, stats.infs}) {
-    table.cell(examined ? std::to_string(count) : "-");
-  }
-}
-
-void View::show_table() {
+void LoadReport::show_table() {
   std::vector<Column> columns = {{"NAME", Align::left, true},
                                  {"DTYPE", Align::left},
                                  {"SHAPE", Align::left},
@@ -396,7 +398,7 @@ void View::show_table() {
   table.render(task_.out, task_.width);
 }
 
-void View::show_text() {
+void LoadReport::show_text() {
   show_lines();
   show_check();
   if (options_.globals) show_globals();
@@ -404,182 +406,13 @@ void View::show_text() {
     task_.out.write("\n");
     task_.out.write(render_tree(*input_.checkpoint));
   }
-  if (!options_.summary_only && !options_.tree && !options_.globals && !tensors_.empty())
-    show_table();
+  const bool other_view = options_.tree || options_.globals;
+  const bool wanted = options_.stats || !hashes_.empty() || !other_view;
+  if (!options_.summary_only && wanted && !tensors_.empty()) show_table();
 }
-
-/// JSON has no number for what is infinite: its text stands beside the null then.
-void extreme_json(JsonWriter& json, std::string_view name, const std::optional<double>& value,
-                  const std::string* exact) {
-  json.key(name);
-  if (exact != nullptr) return json.raw(*exact);
-  if (value)
-    json.value(*value);
-  else
-    json.null();
-  if (value && std::isinf(*value)) {
-    json.field(std::string(name) + "_text", *value < 0 ? "-inf" : "inf");
-  }
-}
-
-void stats_json(JsonWriter& json, const TensorStats& stats) {
-  const auto& integers = stats.integers;
-  json.begin_object();
-  extreme_json(json, "min", stats.min, integers ? &integers->min : nullptr);
-  extreme_json(json, "max", stats.max, integers ? &integers->max : nullptr);
-  extreme_json(json, "mean", stats.mean, nullptr);
-  extreme_json(json, "std", stats.std, nullptr);
-  json.field("zeros", stats.zeros);
-  json.field("nans", stats.nans);
-  json.field("infs", stats.infs);
-  json.end_object();
-}
-
-void View::tensor_json(JsonWriter& json, size_t i) {
-  const Checkpoint& checkpoint = *input_.checkpoint;
-  const Tensor& tensor = checkpoint.tensors[tensors_[i].tensor];
-  json.begin_object();
-  json.field("name", tensors_[i].path);
-  json.field("dtype", info(tensor.dtype).torch);
-  json.list("shape", checkpoint.sizes(tensor));
-  json.field("bytes", checkpoint.byte_size(tensor));
-  if (tensor.kind != TensorKind::dense && tensor.detail != kNoIndex) {
-    json.field("layout", checkpoint.details[tensor.detail]);
-  }
-  if (tensor.storage != kNoIndex) {
-    json.field("storage", tensor.storage);
-    if (show_devices_ || !options_.map_location.empty()) json.field("device", location_of(tensor));
-  }
-  if (options_.stats) {
-    json.key("stats");
-    stats_json(json, stats_[i]);
-  }
-  if (!hashes_.empty()) json.field("sha256", hashes_[i]);
-  json.end_object();
-}
-
-void View::show_json() {
-  const Checkpoint& checkpoint = *input_.checkpoint;
-  JsonWriter json(task_.out, task_.json_layout());
-  json.begin_object();
-  json.field("schema", "mlc.load/1");
-  json.field("file", checkpoint.path);
-  json.field("format", format_name(checkpoint.format));
-  json.field("file_bytes", total_size(checkpoint));
-  json.key("origin");
-  json.begin_object();
-  json.field("writer", checkpoint.origin.writer);
-  json.field("torch", checkpoint.origin.torch_exactly);
-  json.field("torch_at_least", checkpoint.origin.torch_at_least);
-  json.end_object();
-  json.list("also_here", other_values());
-  if (options_.tree) json.field("tree", render_tree(checkpoint));
-  json.key("state_dicts");
-  json.begin_array();
-  for (const StateDict& one : input_.state_dicts) {
-    json.begin_object();
-    json.field("path", one.path);
-    json.field("tensors", one.entries.size());
-    json.field("recovered", one.module != kNoNode);
-    json.end_object();
-  }
-  json.end_array();
-  json.key("key");
-  if (state_dict_ != nullptr)
-    json.value(state_dict_->path);
-  else
-    json.null();
-  json.key("totals");
-  json.begin_object();
-  json.field("tensors", summary_.tensors);
-  json.field("parameters", summary_.parameters);
-  json.field("bytes", summary_.bytes);
-  json.field("storage_bytes", summary_.storage_bytes);
-  json.field("unused_bytes", summary_.wasted_bytes);
-  json.end_object();
-  json.key("dtypes");
-  json.begin_object();
-  for (const auto& [dtype, count] : summary_.dtypes) json.field(info(dtype).torch, count);
-  json.end_object();
-  json.key("shared");
-  json.begin_array();
-  for (const auto& group : summary_.shared) {
-    json.begin_array();
-    for (const std::string& name : group) json.value(name);
-    json.end_array();
-  }
-  json.end_array();
-  json.field("weights_only", verdict_.accepts());
-  json.list("refused_globals", verdict_.refused_globals);
-  json.list("refused_otherwise", verdict_.refused);
-  json.field("read_by", verdict_.other_reader.empty() ? "torch.load" : verdict_.other_reader);
-  if (options_.globals) {
-    json.key("globals");
-    json.begin_array();
-    for (const pickle::GlobalUse& use : globals_) {
-      json.begin_object();
-      json.field("name", use.module + "." + use.name);
-      json.field("uses", use.count);
-      json.field("allowed", pickle::weights_only_allows(use.module, use.name));
-      json.end_object();
-    }
-    json.end_array();
-  }
-  if (metadata_) {
-    json.key("metadata");
-    json.raw(metadata_->to_json());
-  }
-  if (integrity_) {
-    json.key("check");
-    json.begin_object();
-    json.field("records", integrity_->records);
-    json.field("without_crc", integrity_->without_crc);
-    json.field("has_checksums", integrity_->has_checksums);
-    json.key("damaged");
-    json.begin_array();
-    for (const DamagedRecord& row : integrity_->damaged) {
-      json.begin_object();
-      json.field("record", row.record);
-      json.field("offset", row.offset);
-      json.field("problem", row.problem);
-      json.end_object();
-    }
-    json.end_array();
-    json.end_object();
-  }
-  if (!file_hash_.empty()) json.field("sha256", file_hash_);
-  if (expected_) {
-    json.key("expect");
-    json.begin_object();
-    json.field("satisfied", expected_->satisfied);
-    json.list("missing", expected_->missing);
-    json.list("ignored", expected_->ignored);
-    json.list("unexpected", expected_->unexpected);
-    json.key("mismatched");
-    json.begin_array();
-    for (const ShapeMismatch& row : expected_->mismatched) {
-      json.begin_object();
-      json.field("name", row.name);
-      json.list("found", row.found);
-      json.list("expected", row.expected);
-      json.end_object();
-    }
-    json.end_array();
-    json.end_object();
-  }
-  if (!options_.summary_only) {
-    json.key("tensors");
-    json.begin_array();
-    for (size_t i = 0; i < tensors_.size(); ++i) tensor_json(json, i);
-    json.end_array();
-  }
-  json.end_object();
-}
-
-}  // namespace
 
 Result<FileReport> load_one(FileTask& task, const LoadOptions& options) {
-  return View(task, options).run();
+  return LoadReport(task, options).run();
 }
 
 }  // namespace mlc::cli

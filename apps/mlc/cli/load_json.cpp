@@ -1,0 +1,182 @@
+#include "cli/json_writer.h"
+#include "cli/load_report.h"
+#include "cli/load_tree.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/format.h"
+
+#include <cmath>
+
+namespace mlc::cli {
+namespace {
+
+/// JSON has no number for what is infinite: its text stands beside the null then.
+void extreme_json(JsonWriter& json, std::string_view name, const std::optional<double>& value,
+                  const std::string* exact) {
+  json.key(name);
+  if (exact != nullptr) return json.raw(*exact);
+  if (value)
+    json.value(*value);
+  else
+    json.null();
+  if (value && std::isinf(*value)) {
+    json.field(std::string(name) + "_text", *value < 0 ? "-inf" : "inf");
+  }
+}
+
+void stats_json(JsonWriter& json, const TensorStats& stats) {
+  const auto& integers = stats.integers;
+  json.begin_object();
+  extreme_json(json, "min", stats.min, integers ? &integers->min : nullptr);
+  extreme_json(json, "max", stats.max, integers ? &integers->max : nullptr);
+  extreme_json(json, "mean", stats.mean, nullptr);
+  extreme_json(json, "std", stats.std, nullptr);
+  json.field("zeros", stats.zeros);
+  json.field("nans", stats.nans);
+  json.field("infs", stats.infs);
+  json.end_object();
+}
+
+}  // namespace
+
+void LoadReport::tensor_json(JsonWriter& json, size_t i) {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  const Tensor& tensor = checkpoint.tensors[tensors_[i].tensor];
+  json.begin_object();
+  json.field("name", tensors_[i].path);
+  json.field("dtype", info(tensor.dtype).torch);
+  json.list("shape", checkpoint.sizes(tensor));
+  json.field("bytes", checkpoint.byte_size(tensor));
+  if (tensor.kind != TensorKind::dense && tensor.detail != kNoIndex) {
+    json.field("layout", checkpoint.details[tensor.detail]);
+  }
+  if (tensor.storage != kNoIndex) {
+    json.field("storage", tensor.storage);
+    if (show_devices_ || !options_.map_location.empty()) json.field("device", location_of(tensor));
+  }
+  if (options_.stats) {
+    json.key("stats");
+    stats_json(json, stats_[i]);
+  }
+  if (!hashes_.empty()) json.field("sha256", hashes_[i]);
+  json.end_object();
+}
+
+void LoadReport::show_json() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  JsonWriter json(task_.out, task_.json_layout());
+  json.begin_object();
+  json.field("schema", "mlc.load/1");
+  json.field("file", checkpoint.path);
+  json.field("format", format_name(checkpoint.format));
+  json.field("file_bytes", total_size(checkpoint));
+  json.key("origin");
+  json.begin_object();
+  json.field("writer", checkpoint.origin.writer);
+  json.field("torch", checkpoint.origin.torch_exactly);
+  json.field("torch_at_least", checkpoint.origin.torch_at_least);
+  json.end_object();
+  json.list("also_here", other_values());
+  if (options_.tree) json.field("tree", render_tree(checkpoint));
+  json.key("state_dicts");
+  json.begin_array();
+  for (const StateDict& one : input_.state_dicts) {
+    json.begin_object();
+    json.field("path", one.path);
+    json.field("tensors", one.entries.size());
+    json.field("recovered", one.module != kNoNode);
+    json.end_object();
+  }
+  json.end_array();
+  json.key("key");
+  if (state_dict_ != nullptr)
+    json.value(state_dict_->path);
+  else
+    json.null();
+  json.key("totals");
+  json.begin_object();
+  json.field("tensors", summary_.tensors);
+  json.field("parameters", summary_.parameters);
+  json.field("bytes", summary_.bytes);
+  json.field("storage_bytes", summary_.storage_bytes);
+  json.field("unused_bytes", summary_.wasted_bytes);
+  json.end_object();
+  json.key("dtypes");
+  json.begin_object();
+  for (const auto& [dtype, count] : summary_.dtypes) json.field(info(dtype).torch, count);
+  json.end_object();
+  json.key("shared");
+  json.begin_array();
+  for (const auto& group : summary_.shared) {
+    json.begin_array();
+    for (const std::string& name : group) json.value(name);
+    json.end_array();
+  }
+  json.end_array();
+  json.field("weights_only", verdict_.accepts());
+  json.list("refused_globals", verdict_.refused_globals);
+  json.list("refused_otherwise", verdict_.refused);
+  json.field("read_by", verdict_.other_reader.empty() ? "torch.load" : verdict_.other_reader);
+  if (options_.globals) {
+    json.key("globals");
+    json.begin_array();
+    for (const pickle::GlobalUse& use : globals_) {
+      json.begin_object();
+      json.field("name", use.module + "." + use.name);
+      json.field("uses", use.count);
+      json.field("allowed", pickle::weights_only_allows(use.module, use.name));
+      json.end_object();
+    }
+    json.end_array();
+  }
+  if (metadata_) {
+    json.key("metadata");
+    json.raw(metadata_->to_json());
+  }
+  if (integrity_) {
+    json.key("check");
+    json.begin_object();
+    json.field("records", integrity_->records);
+    json.field("without_crc", integrity_->without_crc);
+    json.field("has_checksums", integrity_->has_checksums);
+    json.key("damaged");
+    json.begin_array();
+    for (const DamagedRecord& row : integrity_->damaged) {
+      json.begin_object();
+      json.field("record", row.record);
+      json.field("offset", row.offset);
+      json.field("problem", row.problem);
+      json.end_object();
+    }
+    json.end_array();
+    json.end_object();
+  }
+  if (!file_hash_.empty()) json.field("sha256", file_hash_);
+  if (expected_) {
+    json.key("expect");
+    json.begin_object();
+    json.field("satisfied", expected_->satisfied);
+    json.list("missing", expected_->missing);
+    json.list("ignored", expected_->ignored);
+    json.list("unexpected", expected_->unexpected);
+    json.key("mismatched");
+    json.begin_array();
+    for (const ShapeMismatch& row : expected_->mismatched) {
+      json.begin_object();
+      json.field("name", row.name);
+      json.list("found", row.found);
+      json.list("expected", row.expected);
+      json.end_object();
+    }
+    json.end_array();
+    json.end_object();
+  }
+  if (!options_.summary_only) {
+    json.key("tensors");
+    json.begin_array();
+    for (size_t i = 0; i < tensors_.size(); ++i) tensor_json(json, i);
+    json.end_array();
+  }
+  json.end_object();
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,73 @@
+// What `mlc load` found out about one file, and the two ways to show it: text (load_view.cpp) and
+// JSON (load_json.cpp).
+#pragma once
+
+#include "cli/load_view.h"
+#include "cli/open_input.h"
+#include "mlc/checkpoint/expect.h"
+#include "mlc/checkpoint/integrity.h"
+#include "mlc/checkpoint/summary.h"
+#include "mlc/checkpoint/weights_only.h"
+#include "mlc/pickle/globals.h"
+#include "mlc/tensor/stats.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlc::cli {
+
+class LoadReport {
+ public:
+  LoadReport(FileTask& task, const LoadOptions& options) : task_(task), options_(options) {}
+
+  Result<FileReport> run();
+
+ private:
+  Status select();
+  void count_parameters();
+  void map_devices();
+  Status check();
+  Status expect();
+  Status compute_stats();
+  /// Than one line can say of a file among several.
+  bool asks_for_more() const {
+    return !options_.summary_only && (options_.stats || options_.tree || options_.globals);
+  }
+  void show_text();
+  void show_lines();
+  void show_table();
+  void show_globals();
+  void show_verdict();
+  void show_check();
+  void show_json();
+  void tensor_json(JsonWriter& json, size_t i);
+  void line(std::string_view label, std::string_view text);
+  std::string shape_text(const Tensor& tensor) const;
+  std::string kind_text(const Tensor& tensor) const;
+  std::string location_of(const Tensor& tensor) const;
+  std::string non_finite_text() const;
+  std::string summary_line() const;
+  std::vector<std::string> other_values() const;
+
+  FileTask& task_;
+  const LoadOptions& options_;
+  Input input_;
+  const StateDict* state_dict_ = nullptr;  // null: the whole tree is shown
+  std::vector<NamedTensor> tensors_;
+  Summary summary_;
+  std::vector<pickle::GlobalUse> globals_;
+  WeightsOnlyVerdict verdict_;
+  std::optional<Metadata> metadata_;
+  std::optional<IntegrityReport> integrity_;
+  std::optional<ExpectReport> expected_;
+  std::string file_hash_;
+  std::vector<TensorStats> stats_;
+  std::vector<std::string> hashes_;
+  uint64_t outside_ = 0;  // tensors in none of several state_dicts
+  bool show_devices_ = false;
+};
+
+}  // namespace mlc::cli
