@@ -420,7 +420,7 @@ def test_many_files_one_line_each(mlc, valid, tmp_path):
     (tmp_path / "bad.pt").write_bytes(b"nothing")
     result = mlc("load", "a.pt", "bad.pt", "b.pt", "c.pt", "-j2", "--keep-going")
     assert result.rc == 4
-    assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["a.pt", "b.pt", "c.pt"]
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["a.pt", "bad.pt", "b.pt", "c.pt"]
     assert "bad.pt" in result.stderr
     report = mlc("load", "a.pt", "bad.pt", "b.pt", "--json").json
     valid(report, "batch")

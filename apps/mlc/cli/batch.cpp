@@ -139,11 +139,16 @@ class BatchReporter : public Reporter {
   void begin(std::string_view, uint64_t) override {}
   void advance(uint64_t) override {}
   void end() override {}
-  void warn(std::string message) override { parent_.warn(printable(input_) + ": " + message); }
-  void detail(std::string message) override { parent_.detail(printable(input_) + ": " + message); }
+  void warn(std::string message) override { parent_.warn(named(message)); }
+  void detail(std::string message) override { parent_.detail(named(message)); }
   bool interrupted() const override { return parent_.interrupted(); }
 
  private:
+  std::string named(const std::string& message) const {
+    const std::string name = printable(input_) + ": ";
+    return message.starts_with(name) ? message : name + message;
+  }
+
   Reporter& parent_;
   const std::string& input_;
 };
@@ -151,7 +156,7 @@ class BatchReporter : public Reporter {
 struct Finished {
   ExitCode code = ExitCode::done;
   std::string summary;
-  std::string json;  // empty: the function printed none
+  std::string answer;  // what the function wrote: JSON, or text that takes the line's place
   std::optional<Error> error;
 };
 
@@ -204,7 +209,9 @@ Finished Batch::work(const FilePair& file) {
   Finished finished;
   Writer text;
   BatchReporter reporter(context_.reporter, file.input);
-  FileTask task{file.input, file.output, reporter, text, context_.json(), false, 0, threads_};
+  FileTask task{
+      file.input, file.output, reporter, text, context_.json(), false, context_.console.out_width(),
+      threads_};
   Status free = refuse_existing(file);
   Result<FileReport> report = free.ok() ? guarded(function_, task) : std::move(free).error();
   if (!report.ok()) {
@@ -214,7 +221,7 @@ Finished Batch::work(const FilePair& file) {
   }
   finished.code = report->code;
   finished.summary = std::move(report->summary);
-  if (context_.json()) finished.json = text.take();
+  finished.answer = text.take();
   return finished;
 }
 
@@ -238,14 +245,24 @@ Status Batch::one(size_t index) {
 void Batch::show_ready() {
   for (; shown_ < files_.size() && finished_[shown_]; ++shown_) {
     show(files_[shown_], *finished_[shown_]);
-    finished_[shown_]->json.clear();
+    finished_[shown_]->answer.clear();
   }
 }
 
 void Batch::show(const FilePair& file, const Finished& finished) {
   if (context_.json()) return show_json(file, finished);
-  if (finished.error) return context_.console.error(*finished.error);
-  context_.out().line(printable(file.input) + ": " + finished.summary);
+  Writer& out = context_.out();
+  if (finished.error) {
+    // The list on standard output is whole, the reason follows it on a terminal.
+    out.line(printable(file.input) + ": failed");
+    static_cast<void>(out.flush());  // the end of the process looks again
+    return context_.console.error(*finished.error);
+  }
+  if (!finished.answer.empty()) {
+    out.write((shown_ > 0 ? "\n" : "") + finished.answer);
+  } else if (file.output.empty() || !context_.shared.quiet) {  // what was done is a note
+    out.line(printable(file.input) + ": " + finished.summary);
+  }
 }
 
 void Batch::show_json(const FilePair& file, const Finished& finished) {
@@ -256,9 +273,9 @@ void Batch::show_json(const FilePair& file, const Finished& finished) {
   if (finished.error) {
     json_.key("error");
     write_error(json_, *finished.error, false);
-  } else if (!finished.json.empty()) {
+  } else if (!finished.answer.empty()) {
     json_.key("result");
-    json_.raw(trim(finished.json));
+    json_.raw(trim(finished.answer));
   }
   json_.end_object();
 }
@@ -281,6 +298,7 @@ void Batch::close() {
   } else if (failed_ + skipped > 0) {
     std::string text = plural(files_.size(), "file") + ", " + format_count(failed_) + " failed";
     if (skipped > 0) text += ", " + format_count(skipped) + " not begun (--keep-going goes on)";
+    static_cast<void>(context_.out().flush());
     context_.console.note(text);
   }
 }

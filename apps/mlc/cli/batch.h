@@ -6,9 +6,10 @@
 //   Result<FileReport> {...});
 //
 // With one file the function's output is the answer. With several, text is one line per file,
-// "INPUT: SUMMARY", and --json is one mlc.batch/1 object (schemas/batch.schema.json) whose results
-// hold the object of each file, or its error; both in the order of the inputs whatever finishes
-// first.
+// "INPUT: SUMMARY" or "INPUT: failed", unless the function wrote more; --quiet leaves out those
+// that say what was written. --json is one mlc.batch/1 object (schemas/batch.schema.json) whose
+// results hold the object of each file, or its error; both in the order of the inputs whatever
+// finishes first.
 #pragma once
 
 #include "cli/json_writer.h"
@@ -50,7 +51,9 @@ struct FileTask {
   /// fail any more, so that stdout is empty after an error.
   Writer& out;
   bool json = false;
-  bool alone = true;     // the only file: full text; else FileReport::summary is shown
+  /// The only file: full text. Else FileReport::summary is shown, unless text was asked for by an
+  /// option and written to `out`.
+  bool alone = true;
   size_t width = 0;      // for Table::render
   unsigned threads = 1;  // for this file: --threads, or a fair share of the processors
 

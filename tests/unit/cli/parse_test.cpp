@@ -86,10 +86,12 @@ TEST_CASE("two dashes end the flags") {
   CHECK(all.inputs == std::vector<std::string>{"--key", "-x", "--"});
 }
 
-TEST_CASE("a single dash is a positional") {
+TEST_CASE("a single dash is no file") {
   Everything all;
-  REQUIRE(all.parse({"-"}).ok());
-  CHECK(all.inputs == std::vector<std::string>{"-"});
+  const Status status = all.parse({"-"});
+  REQUIRE_FALSE(status.ok());
+  CHECK(status.error().kind() == ErrorKind::usage);
+  CHECK(all.inputs.empty());
 }
 
 TEST_CASE("values are taken as they are") {
