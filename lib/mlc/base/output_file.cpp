@@ -123,28 +123,43 @@ Status sync_parent_folder(const std::string& path) {
   return {};
 }
 
-Result<OutputFile> OutputFile::create(const std::string& path, const OutputOptions& options) {
+Result<OutputFile> OutputFile::aim(const std::string& path, const OutputOptions& options) {
   OutputFile out;
   MLC_TRY(out.path_, resolve_link(path));
   out.options_ = options;
+  out.mode_ = options.mode != 0 ? options.mode : default_mode();
   struct stat st {};
-  unsigned mode = options.mode != 0 ? options.mode : default_mode();
-  if (stat(out.path_.c_str(), &st) == 0) {
-    if (S_ISDIR(st.st_mode)) {
-      return Error(ErrorKind::usage, "is a folder; the output must be a file").in_file(path);
-    }
-    if (!S_ISREG(st.st_mode)) {
-      return Error(ErrorKind::usage, "is not a regular file; mlc writes regular files only")
-          .in_file(path);
-    }
-    if (!options.replace) return exists_already(path);
-    out.replaces_ = true;
-    out.replaced_ = {st.st_dev, st.st_ino};
-    if (options.mode == 0) mode = st.st_mode & 07777U;
-    if (access(out.path_.c_str(), W_OK) != 0) {
-      return write_failed("cannot replace it", errno).in_file(path);
-    }
+  if (stat(out.path_.c_str(), &st) != 0) return out;
+  if (S_ISDIR(st.st_mode)) {
+    return Error(ErrorKind::usage, "is a folder; the output must be a file").in_file(path);
   }
+  if (!S_ISREG(st.st_mode)) {
+    return Error(ErrorKind::usage, "is not a regular file; mlc writes regular files only")
+        .in_file(path);
+  }
+  if (!options.replace) return exists_already(path);
+  out.replaces_ = true;
+  out.replaced_ = {st.st_dev, st.st_ino};
+  if (options.mode == 0) out.mode_ = st.st_mode & 07777U;
+  if (access(out.path_.c_str(), W_OK) != 0) {
+    return write_failed("cannot replace it", errno).in_file(path);
+  }
+  return out;
+}
+
+Status OutputFile::check(const std::string& path, const OutputOptions& options) {
+  MLC_TRY(const OutputFile out, aim(path, options));
+  const std::string folder = folder_of(out.path_);
+  struct stat st {};
+  errno = 0;
+  const bool is_folder = stat(folder.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+  if (is_folder && access(folder.c_str(), W_OK | X_OK) == 0) return {};
+  return write_failed("cannot create a file in its folder", errno != 0 ? errno : ENOTDIR)
+      .in_file(path);
+}
+
+Result<OutputFile> OutputFile::create(const std::string& path, const OutputOptions& options) {
+  MLC_TRY(OutputFile out, aim(path, options));
   remove_stale(temp_name(out.path_, 0));
   const std::string folder = folder_of(out.path_);
   // An unnamed file gets its name through /proc.
@@ -159,7 +174,9 @@ Result<OutputFile> OutputFile::create(const std::string& path, const OutputOptio
   } else {
     flock(out.fd_, LOCK_EX | LOCK_NB);  // for the moment in which it has a temporary name
   }
-  if (fchmod(out.fd_, mode) != 0) return write_failed("cannot set its mode", errno).in_file(path);
+  if (fchmod(out.fd_, out.mode_) != 0) {
+    return write_failed("cannot set its mode", errno).in_file(path);
+  }
   return out;
 }
 
@@ -207,6 +224,7 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
       replaces_(other.replaces_),
       replaced_(other.replaced_),
       options_(other.options_),
+      mode_(other.mode_),
       position_(other.position_),
       pending_(std::move(other.pending_)) {}
 

@@ -34,6 +34,8 @@ class OutputFile {
   /// Errors: exists (without replace), write_failed. PATH must not be a directory. A symbolic link
   /// at PATH is followed, so that the link stays and its target is replaced.
   static Result<OutputFile> create(const std::string& path, const OutputOptions& options);
+  /// What create() would say, as far as that can be told without writing: for dry runs.
+  static Status check(const std::string& path, const OutputOptions& options);
   ~OutputFile();
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
@@ -70,6 +72,8 @@ class OutputFile {
 
  private:
   OutputFile() = default;
+  /// Resolves PATH and looks at what lies there.
+  static Result<OutputFile> aim(const std::string& path, const OutputOptions& options);
   Status create_named();
   Status give_temp_name();
   void reserve(uint64_t count) const;
@@ -80,6 +84,7 @@ class OutputFile {
   bool replaces_ = false;
   FileId replaced_;
   OutputOptions options_;
+  unsigned mode_ = 0;
   uint64_t position_ = 0;
   std::string pending_;  // the last bytes before position_, not written yet
 };

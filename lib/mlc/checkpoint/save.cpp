@@ -1,7 +1,9 @@
 #include "mlc/checkpoint/save.h"
 
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/lower_tensors.h"
 #include "mlc/checkpoint/write_torch_zip.h"
+#include "mlc/pickle/writer.h"
 
 #include <array>
 
@@ -31,6 +33,12 @@ std::optional<OutputFormat> by_extension(const std::string& path) {
   return std::nullopt;
 }
 
+SafetensorsOptions safetensors_options(const Checkpoint& checkpoint, const SaveOptions& options) {
+  SafetensorsOptions out{checkpoint.string_metadata, options.shared, options.threads};
+  if (options.metadata_yaml) out.string_metadata.emplace_back("mlc", *options.metadata_yaml);
+  return out;
+}
+
 Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict, OutputFile& out,
                             const SaveOptions& options, Reporter& reporter) {
   SaveReport report;
@@ -42,8 +50,7 @@ Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict,
     return report;
   }
   if (state_dict == nullptr) return internal_error("safetensors without a state_dict");
-  SafetensorsOptions tensors{checkpoint.string_metadata, options.shared, options.threads};
-  if (options.metadata_yaml) tensors.string_metadata.emplace_back("mlc", *options.metadata_yaml);
+  const SafetensorsOptions tensors = safetensors_options(checkpoint, options);
   report.left_out = values_beside(checkpoint, *state_dict);
   MLC_TRY(SafetensorsSummary summary,
           write_safetensors(checkpoint, named_tensors(*state_dict), out, tensors, reporter));
@@ -81,6 +88,27 @@ std::vector<NamedTensor> named_tensors(const StateDict& state_dict) {
 
 void keep_only(Checkpoint& checkpoint, const StateDict& state_dict) {
   checkpoint.root = state_dict.node;
+}
+
+Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,
+                                   const std::string& path, const SaveOptions& options) {
+  if (!path.empty()) MLC_CHECK(OutputFile::check(path, options.output));
+  SaveReport report;
+  if (options.format == OutputFormat::torch_zip) {
+    report.tensors = all_tensors(checkpoint, checkpoint.root).size();
+    MLC_TRY(const std::vector<uint32_t> storages, lower_tensors(checkpoint));
+    MLC_CHECK(pickle::write(checkpoint.graph, checkpoint.root));
+    for (const uint32_t one : storages) report.bytes += checkpoint.storages[one].byte_size();
+    return report;
+  }
+  if (state_dict == nullptr) return internal_error("safetensors without a state_dict");
+  report.left_out = values_beside(checkpoint, *state_dict);
+  MLC_TRY(SafetensorsSummary summary, plan_safetensors(checkpoint, named_tensors(*state_dict),
+                                                       safetensors_options(checkpoint, options)));
+  report.tensors = summary.tensors;
+  report.bytes = summary.bytes;
+  report.aliases = std::move(summary.aliases);
+  return report;
 }
 
 Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,

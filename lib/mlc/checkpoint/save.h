@@ -46,6 +46,12 @@ Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* stat
                                    const std::string& path, const SaveOptions& options,
                                    Reporter& reporter);
 
+/// What save_checkpoint would write to PATH (none: to any), found without reading a tensor and
+/// without writing: for dry runs. The graph changes. Errors: those of the writers that do not come
+/// from tensor bytes or a full disk.
+Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,
+                                   const std::string& path, const SaveOptions& options);
+
 /// Makes the mapping of STATE_DICT the root of the tree: everything around it is left behind.
 void keep_only(Checkpoint& checkpoint, const StateDict& state_dict);
 

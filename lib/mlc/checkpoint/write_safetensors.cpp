@@ -205,43 +205,64 @@ class DataWriter {
   uint32_t checked_ = kNoIndex;  // neighbours often share a storage
 };
 
+/// Everything about the file but its data.
+struct Layout {
+  std::vector<Row> rows;
+  std::string header;
+  SafetensorsSummary summary;
+};
+
+Result<Layout> lay_out(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                       const SafetensorsOptions& options) {
+  Layout out;
+  SafetensorsSummary& summary = out.summary;
+  MLC_TRY(out.rows, make_rows(checkpoint, tensors));
+  MLC_CHECK(drop_aliases(checkpoint, options.shared, out.rows, summary));
+  ExpansionBudget budget(checkpoint);
+  for (const Row& row : out.rows) {
+    MLC_CHECK_CTX(budget.add(row.named->tensor), "tensor " + printable(row.named->path));
+  }
+  MLC_CHECK(budget.check());
+  std::sort(out.rows.begin(), out.rows.end(), [](const Row& a, const Row& b) {
+    const size_t left = rank_of(a.dtype);
+    const size_t right = rank_of(b.dtype);
+    return left != right ? left > right : a.named->path < b.named->path;
+  });
+  for (Row& row : out.rows) {
+    row.begin = summary.bytes;
+    row.end = summary.bytes += checkpoint.byte_size(*row.tensor);
+  }
+  summary.tensors = out.rows.size();
+  MLC_CHECK(check_names(out.rows, options, summary));
+  out.header = make_header(checkpoint, out.rows, options, summary);
+  if (out.header.size() > kMaxHeader) {
+    return unsupported("the header would have " + format_bytes(out.header.size()) +
+                       "; safetensors readers accept 100 MB");
+  }
+  return out;
+}
+
 }  // namespace
+
+Result<SafetensorsSummary> plan_safetensors(const Checkpoint& checkpoint,
+                                            const std::vector<NamedTensor>& tensors,
+                                            const SafetensorsOptions& options) {
+  MLC_TRY(Layout layout, lay_out(checkpoint, tensors, options));
+  return std::move(layout.summary);
+}
 
 Result<SafetensorsSummary> write_safetensors(const Checkpoint& checkpoint,
                                              const std::vector<NamedTensor>& tensors,
                                              OutputFile& out, const SafetensorsOptions& options,
                                              Reporter& reporter) {
-  SafetensorsSummary summary;
-  MLC_TRY(std::vector<Row> rows, make_rows(checkpoint, tensors));
-  MLC_CHECK(drop_aliases(checkpoint, options.shared, rows, summary));
-  ExpansionBudget budget(checkpoint);
-  for (const Row& row : rows) {
-    MLC_CHECK_CTX(budget.add(row.named->tensor), "tensor " + printable(row.named->path));
-  }
-  MLC_CHECK(budget.check());
-  std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
-    const size_t left = rank_of(a.dtype);
-    const size_t right = rank_of(b.dtype);
-    return left != right ? left > right : a.named->path < b.named->path;
-  });
-  for (Row& row : rows) {
-    row.begin = summary.bytes;
-    row.end = summary.bytes += checkpoint.byte_size(*row.tensor);
-  }
-  summary.tensors = rows.size();
-  MLC_CHECK(check_names(rows, options, summary));
-  const std::string header = make_header(checkpoint, rows, options, summary);
-  if (header.size() > kMaxHeader) {
-    return unsupported("the header would have " + format_bytes(header.size()) +
-                       "; safetensors readers accept 100 MB");
-  }
+  MLC_TRY(Layout layout, lay_out(checkpoint, tensors, options));
   std::string length;
-  append_le(length, uint64_t{header.size()});
+  append_le(length, uint64_t{layout.header.size()});
   MLC_CHECK(out.write(length));
-  MLC_CHECK(out.write(header));
-  const ProgressScope progress(reporter, "writing " + out.path(), summary.bytes);
-  MLC_CHECK(DataWriter(checkpoint, out, reporter).run(rows, options.threads));
-  return summary;
+  MLC_CHECK(out.write(layout.header));
+  const ProgressScope progress(reporter, "writing " + out.path(), layout.summary.bytes);
+  MLC_CHECK(DataWriter(checkpoint, out, reporter).run(layout.rows, options.threads));
+  return std::move(layout.summary);
 }
 
 }  // namespace mlc

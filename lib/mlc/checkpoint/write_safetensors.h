@@ -35,6 +35,12 @@ struct SafetensorsSummary {
   std::vector<std::pair<std::string, std::string>> aliases;  // dropped name, kept name
 };
 
+/// What write_safetensors would write, found without reading a tensor: for dry runs. Errors: its
+/// unsupported and conflict.
+Result<SafetensorsSummary> plan_safetensors(const Checkpoint& checkpoint,
+                                            const std::vector<NamedTensor>& tensors,
+                                            const SafetensorsOptions& options);
+
 /// Writes TENSORS (paths are the names) to OUT, not published. Views are made contiguous. Errors:
 /// unsupported naming all tensors whose dtype or kind the format lacks; conflict for shared tensors
 /// under SharedPolicy::error; corrupt, write_failed, interrupted.

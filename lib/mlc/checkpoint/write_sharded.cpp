@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/write_sharded.h"
 
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/lower_tensors.h"
 #include "mlc/checkpoint/write_safetensors.h"
 #include "mlc/checkpoint/write_torch_zip.h"
 
@@ -215,7 +216,10 @@ class ShardWriter {
       tensors.string_metadata.emplace_back("mlc", *options_.metadata_yaml);
     MLC_TRY(const SafetensorsSummary written,
             write_safetensors(checkpoint_, shard, out, tensors, reporter_));
-    for (const auto& [dropped, kept] : written.aliases) weight_map_.erase(dropped);
+    for (const auto& [dropped, kept] : written.aliases) {
+      weight_map_.erase(dropped);
+      summary_.aliases.emplace_back(dropped, kept);
+    }
     summary_.bytes += written.bytes;
     return {};
   }
@@ -244,6 +248,23 @@ class ShardWriter {
 };
 
 }  // namespace
+
+Result<SaveReport> plan_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                                const ShardOptions& options) {
+  SaveReport report;
+  if (options.format == OutputFormat::safetensors) {
+    // Tied tensors share a shard, so what one file cannot hold no shard can.
+    SafetensorsOptions one{checkpoint.string_metadata, options.shared, options.threads};
+    if (options.metadata_yaml) one.string_metadata.emplace_back("mlc", *options.metadata_yaml);
+    MLC_TRY(SafetensorsSummary plan, plan_safetensors(checkpoint, tensors, one));
+    report.aliases = std::move(plan.aliases);
+  } else {
+    MLC_CHECK(lower_tensors(checkpoint));
+  }
+  report.tensors = tensors.size();
+  report.bytes = lay_out(checkpoint, tensors, options.max_shard_bytes).total;
+  return report;
+}
 
 Result<ShardSummary> write_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                                    const std::string& folder, const ShardOptions& options,

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mlc {
@@ -27,9 +28,10 @@ struct ShardOptions {
 
 struct ShardSummary {
   uint64_t tensors = 0;
-  uint64_t bytes = 0;              // total_size of the index
-  uint64_t file_bytes = 0;         // of all files, the index included
-  std::vector<std::string> files;  // names in the folder, the index last
+  uint64_t bytes = 0;                                        // total_size of the index
+  uint64_t file_bytes = 0;                                   // of all files, the index included
+  std::vector<std::string> files;                            // names in the folder, the index last
+  std::vector<std::pair<std::string, std::string>> aliases;  // as in SaveReport
 };
 
 /// Writes model-00001-of-00003.safetensors ... with model.safetensors.index.json, or
@@ -41,5 +43,10 @@ struct ShardSummary {
 Result<ShardSummary> write_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                                    const std::string& folder, const ShardOptions& options,
                                    Reporter& reporter);
+
+/// What write_sharded would write, found without reading a tensor: for dry runs. Errors:
+/// unsupported and conflict.
+Result<SaveReport> plan_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                                const ShardOptions& options);
 
 }  // namespace mlc
