@@ -1,4 +1,5 @@
 #include "cli/batch.h"
+#include "cli/in_place.h"
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
@@ -8,11 +9,12 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
-#include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/write_sharded.h"
 #include "mlc/metadata/provenance.h"
 
 #include <algorithm>
+
+#include <unistd.h>
 
 namespace mlc::cli {
 namespace {
@@ -103,7 +105,7 @@ class Job {
     MLC_CHECK(change());
     MLC_TRY(const std::optional<std::string> yaml, metadata());
     if (options_.writing.dry_run) {
-      plan();
+      MLC_CHECK(plan(yaml));
       answer();
       return FileReport{ExitCode::done,
                         "dry run: would write " + plural(report_.tensors, "tensor") + ", " +
@@ -122,8 +124,11 @@ class Job {
   ProvenanceOptions provenance() const;
   Status write(const std::optional<std::string>& yaml);
   Status write_shards(const std::optional<std::string>& yaml);
-  void plan();
   bool keeps_optimizers() const;
+  SaveOptions save_options(const std::optional<std::string>& yaml) const;
+  ShardOptions shard_options(const std::optional<std::string>& yaml) const;
+  Status plan(const std::optional<std::string>& yaml);
+  void show_plan();
   void warn_of_optimizers();
   void warn_of_uncast();
   void warn_about_values();
@@ -170,6 +175,9 @@ Status Job::refuse_unused_options() const {
 Status Job::choose() {
   if (options_.max_shard_size > 0) {
     format_ = options_.format == "pt" ? OutputFormat::torch_zip : OutputFormat::safetensors;
+  } else if (options_.writing.in_place) {
+    MLC_TRY(format_, format_in_place(*input_.checkpoint, options_.format));
+    MLC_CHECK(check_replaceable(*input_.checkpoint, task_.output, options_.writing));
   } else if (!task_.output.empty()) {
     auto format = output_format_of(task_.output, options_.format);
     if (!format.ok()) return std::move(format).error();
@@ -264,7 +272,7 @@ ProvenanceOptions Job::provenance() const {
   return out;
 }
 
-Status Job::write_shards(const std::optional<std::string>& yaml) {
+ShardOptions Job::shard_options(const std::optional<std::string>& yaml) const {
   ShardOptions shards;
   shards.format = format_;
   shards.max_shard_bytes = options_.max_shard_size;
@@ -272,11 +280,27 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
   shards.shared = shared_policy();
   shards.threads = task_.threads;
   shards.output = options_.writing.output_options();
-  MLC_TRY(const ShardSummary summary, write_sharded(*input_.checkpoint, named_tensors(*state_dict_),
-                                                    task_.output, shards, task_.reporter));
+  return shards;
+}
+
+SaveOptions Job::save_options(const std::optional<std::string>& yaml) const {
+  SaveOptions save;
+  save.format = format_;
+  save.metadata_yaml = yaml;
+  save.shared = shared_policy();
+  save.threads = task_.threads;
+  save.output = options_.writing.output_options();
+  return save;
+}
+
+Status Job::write_shards(const std::optional<std::string>& yaml) {
+  MLC_TRY(const ShardSummary summary,
+          write_sharded(*input_.checkpoint, named_tensors(*state_dict_), task_.output,
+                        shard_options(yaml), task_.reporter));
   report_.tensors = summary.tensors;
   report_.bytes = summary.bytes;
   report_.file_size = summary.file_bytes;
+  report_.aliases = summary.aliases;
   report_.left_out = values_beside(*input_.checkpoint, *state_dict_);
   shards_ = summary.files.size();
   return {};
@@ -284,14 +308,8 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
 
 Status Job::write(const std::optional<std::string>& yaml) {
   if (options_.max_shard_size > 0) return write_shards(yaml);
-  SaveOptions save;
-  save.format = format_;
-  save.metadata_yaml = yaml;
-  save.shared = shared_policy();
-  save.threads = task_.threads;
-  save.output = options_.writing.output_options();
-  MLC_TRY(report_,
-          save_checkpoint(*input_.checkpoint, state_dict_, task_.output, save, task_.reporter));
+  MLC_TRY(report_, save_checkpoint(*input_.checkpoint, state_dict_, task_.output,
+                                   save_options(yaml), task_.reporter));
   return {};
 }
 
@@ -318,17 +336,30 @@ void Job::warn_of_uncast() {
   task_.reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
 }
 
-/// What a dry run can say of the output before it is written.
-void Job::plan() {
+/// What a dry run can say of the output before it is written, refusals included.
+Status Job::plan(const std::optional<std::string>& yaml) {
+  Checkpoint& checkpoint = *input_.checkpoint;
+  show_plan();
+  const std::string place = place_to_check(task_.output, options_.writing);
+  if (options_.max_shard_size > 0) {
+    // The folder may be there; without one its own folder counts.
+    const bool makes_folder = !place.empty() && access(place.c_str(), F_OK) != 0;
+    if (makes_folder) MLC_CHECK(OutputFile::check(place, {}));
+    MLC_TRY(report_, plan_sharded(checkpoint, named_tensors(*state_dict_), shard_options(yaml)));
+    report_.left_out = values_beside(checkpoint, *state_dict_);
+  } else {
+    MLC_TRY(report_, plan_checkpoint(checkpoint, state_dict_, place, save_options(yaml)));
+  }
+  warn_about_values();
+  return {};
+}
+
+void Job::show_plan() {
+  if (task_.json || !task_.alone) return;
   const Checkpoint& checkpoint = *input_.checkpoint;
   const bool whole = format_ == OutputFormat::torch_zip && options_.max_shard_size == 0;
   const std::vector<NamedTensor> tensors =
       whole ? all_tensors(checkpoint, checkpoint.root) : named_tensors(*state_dict_);
-  report_.tensors = whole ? count_distinct(tensors) : tensors.size();
-  report_.bytes = summarize(checkpoint, tensors).bytes;
-  if (!whole) report_.left_out = values_beside(checkpoint, *state_dict_);
-  warn_about_values();
-  if (task_.json || !task_.alone) return;
   Table table({{"NAME", Align::left, true}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Align::right}});
   for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
@@ -343,9 +374,6 @@ void Job::warn_about_values() {
     task_.reporter.warn((shards_ > 0 ? "shards hold tensors only; left out: "
                                      : "safetensors holds tensors only; left out: ") +
                         join_list(printable_all(report_.left_out)));
-  }
-  for (const auto& [dropped, kept] : report_.aliases) {
-    task_.reporter.detail("tied: " + printable(dropped) + " is kept as " + printable(kept));
   }
   if (format_ == OutputFormat::torch_zip && !options_.safe && shards_ == 0) {
     const auto refused = refused_globals(*input_.checkpoint);
@@ -365,9 +393,7 @@ std::string Job::summary() const {
   std::string text = "wrote " + printable(task_.output) + ": " + plural(report_.tensors, "tensor") +
                      ", " + format_bytes(report_.file_size);
   if (shards_ > 0) text += " in " + plural(shards_, "file");
-  if (!report_.aliases.empty()) {
-    text += ", " + plural(report_.aliases.size(), "tied name") + " recorded";
-  }
+  text += tied_text(report_);
   if (migration_) {
     text += ", " + format_count(migration_->taken) + " taken from " + printable(options_.from);
   }

@@ -29,7 +29,8 @@ void setup(OptionSet& set, Options& options) {
   set.integer("--max-depth", options.max_depth, "N",
               "strip at most N prefixes from a key (default: all)", 0, 1000);
   set.text("--add", options.prefix.add, "PREFIX", "put PREFIX and a dot before every key");
-  set.flag("--require", options.require, "exit with 1 if there is nothing to strip");
+  set.flag("--require", options.require,
+           "if there is nothing to strip, write nothing and exit with 1");
   set.flag("--skip-unchanged", options.skip_unchanged,
            "write no output if there is nothing to strip");
   add_writing_options(set, options.writing);

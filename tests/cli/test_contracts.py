@@ -145,3 +145,87 @@ def test_quiet_batches_still_said_what_they_wrote(mlc, tmp_path, plain, training
     result = mlc.ok("save", plain, training, "--out-dir", "out", "-q")
     assert result.stdout == "" and result.stderr == "" and len(snapshot(tmp_path / "out")) == 2
     assert len(mlc.ok("load", plain, training, "-q").stdout.splitlines()) == 2  # an answer
+
+
+# --- dry runs and --in-place
+
+
+@pytest.fixture
+def zoo(tmp_path, plain, training, script):
+    """Files that some command has to refuse."""
+    write(tmp_path / "exotic.pt", {"w": torch.ones(2, dtype=torch.complex128), "v": torch.ones(2)})
+    shared = torch.ones(3)
+    write(tmp_path / "tied.pt", ordered(a=shared, b=shared))
+    os.link(write(tmp_path / "one.pt", ordered(w=torch.ones(2))), tmp_path / "two.pt")
+    (tmp_path / "zip.safetensors").write_bytes(plain.read_bytes())
+    (tmp_path / "folder").mkdir()
+    return tmp_path
+
+
+REFUSED = [
+    (4, "save exotic.pt -o x.safetensors"), (4, "strip-module-prefix exotic.pt -o x.safetensors"),
+    (4, "save exotic.pt -o shards --max-shard-size 1GB"), (4, "remap-keys exotic.pt --map w=x -o x.safetensors"),
+    (4, "remap-keys script.pt --map weight=w --in-place"), (4, "save script.pt --in-place"),
+    (5, "save a.pt -o missing/x.pt"), (5, "remap-keys a.pt --map 0.weight=w -o missing/x.pt"),
+    (5, "metadata a.pt --set name=x -o missing/x.pt"), (5, "save a.pt -o missing/shards --max-shard-size 1GB"),
+    (5, "save a.pt --out-dir a.pt/out"), (5, "save a.pt -o a.pt/x.pt"),
+    (5, "remap-keys one.pt --map w=x --in-place"), (5, "save one.pt --in-place"),
+    (5, "metadata one.pt --set name=x --in-place"), (1, "save tied.pt -o x.safetensors --shared error"),
+    (2, "remap-keys zip.safetensors --map 0.weight=w --in-place"), (2, "save zip.safetensors --in-place"),
+    (2, "metadata zip.safetensors --set name=x --in-place"), (2, "save a.pt -o folder --format pt --force"),
+    (5, "save a.pt -o train.pt"), (1, "strip-module-prefix a.pt --require -o x.pt")]
+
+
+@pytest.mark.parametrize("code, command", REFUSED)
+def test_a_dry_run_promised_what_the_run_refused(mlc, zoo, code, command):
+    before = snapshot(zoo)
+    rehearsal = mlc(*command.split(), "-n")
+    assert snapshot(zoo) == before
+    result = mlc(*command.split())
+    assert (rehearsal.rc, result.rc) == (code, code), (rehearsal, result)
+    assert snapshot(zoo) == before and not (zoo / "x.pt").exists()
+    assert rehearsal.stderr.splitlines()[1:] == result.stderr.splitlines()[1:]
+
+
+@pytest.mark.parametrize("command", [
+    "save a.pt -o x.safetensors", "save a.pt --out-dir new/deep", "save a.pt -o shards --max-shard-size 60B",
+    "save one.pt --in-place --force", "remap-keys one.pt --map w=x --in-place --force", "save train.pt -o x.pt",
+    "save zip.safetensors --in-place --format safetensors", "strip-module-prefix script.pt -o x.pt",
+    "save a.pt -o train.pt --force", "metadata a.pt --set name=x --out-dir new"])
+def test_a_dry_run_does_not_refuse_what_runs(mlc, zoo, command):
+    before = snapshot(zoo)
+    mlc.ok(*command.split(), "-n")
+    assert snapshot(zoo) == before
+    mlc.ok(*command.split())
+
+
+@pytest.mark.parametrize("command", [
+    "remap-keys ln.pt --map 0.weight=w --in-place", "save ln.pt --in-place --dtype bf16",
+    "metadata ln.pt --set name=x --in-place", "save b.pt -o ln.pt --force"])
+def test_a_symbolic_link_stays_one(mlc, tmp_path, plain, command):
+    write(tmp_path / "b.pt", ordered(b=torch.ones(1)))
+    (tmp_path / "middle.pt").symlink_to("a.pt")
+    (tmp_path / "ln.pt").symlink_to("middle.pt")
+    before = plain.read_bytes()
+    mlc.ok(*command.split())
+    assert (tmp_path / "ln.pt").readlink() == pathlib.Path("middle.pt") and (tmp_path / "middle.pt").is_symlink()
+    assert plain.read_bytes() != before and stat.S_ISREG(plain.lstat().st_mode)
+
+
+def test_hard_links_were_parted_by_save(mlc, zoo):
+    result = mlc("save", "one.pt", "--in-place", "--dtype", "bf16")
+    assert result.rc == 5 and "has 2 names (hard links)" in result.stderr
+    assert (zoo / "one.pt").samefile(zoo / "two.pt")
+
+
+def test_save_in_place_threw_the_program_of_a_torchscript_away(mlc, script):
+    before = script.read_bytes()
+    result = mlc("save", script, "--in-place")
+    assert result.rc == 4 and "torchscript checkpoint cannot be edited in place" in result.stderr
+    assert script.read_bytes() == before
+
+
+def test_strip_require_wrote_an_output_although_it_said_no(mlc, tmp_path, plain):
+    result = mlc("strip-module-prefix", plain, "--require", "-o", "b.pt")
+    assert result.rc == 1 and result.stderr == "nothing to change; nothing was written\n"
+    assert not (tmp_path / "b.pt").exists()

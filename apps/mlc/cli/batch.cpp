@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -36,6 +37,21 @@ Status make_folder(const std::string& path) {
   std::filesystem::create_directories(path, error);
   if (error) return write_failed("cannot make the folder", error.value()).in_file(path);
   return {};
+}
+
+// What make_folder would say, by the part of the path that exists.
+Status check_folder(const std::string& path) {
+  std::string there = path;
+  struct stat st {};
+  while (stat(there.c_str(), &st) != 0 && errno == ENOENT) {
+    const std::string parent = std::filesystem::path(there).parent_path().string();
+    if (parent == there) break;
+    there = parent.empty() ? "." : parent;
+  }
+  errno = 0;
+  if (stat(there.c_str(), &st) == 0 && !S_ISDIR(st.st_mode)) errno = ENOTDIR;
+  if (errno == 0 && access(there.c_str(), W_OK | X_OK) == 0) return {};
+  return write_failed("cannot make the folder", errno).in_file(path);
 }
 
 // Every input under its own name in the folder.
@@ -337,7 +353,9 @@ Result<std::vector<FilePair>> plan_outputs(const std::vector<std::string>& input
                                            std::string_view extension) {
   MLC_TRY(std::vector<FilePair> files, pair_up(inputs, options, extension));
   MLC_CHECK(options.in_place ? refuse_same_input_twice(files) : refuse_inputs_as_outputs(files));
-  if (!options.out_dir.empty() && !options.dry_run) MLC_CHECK(make_folder(options.out_dir));
+  if (!options.out_dir.empty()) {
+    MLC_CHECK(options.dry_run ? check_folder(options.out_dir) : make_folder(options.out_dir));
+  }
   return files;
 }
 

@@ -1,5 +1,6 @@
 #include "cli/edit_keys.h"
 
+#include "cli/in_place.h"
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
@@ -12,6 +13,8 @@
 #include "mlc/pickle/writer.h"
 
 #include <algorithm>
+
+#include <unistd.h>
 
 namespace mlc::cli {
 namespace {
@@ -78,12 +81,15 @@ class Job {
     MLC_CHECK(check_not_emptied());
     changed_ = any_change(targets_);
     const bool dry = edit_.writing.dry_run;
-    const bool skip = !changed_ && (edit_.skip_unchanged || edit_.writing.in_place);
-    if (!skip) follow_in_optimizers();
-    if (!dry && !skip) {
+    const bool skip =
+        !changed_ && (edit_.skip_unchanged || edit_.require_change || edit_.writing.in_place);
+    if (!skip) {
+      MLC_CHECK(aim());
+      warn_of_format();
+      follow_in_optimizers();
       const bool names_only = only_names_change(input_, targets_);
       MLC_CHECK(apply());
-      MLC_CHECK(write(names_only));
+      MLC_CHECK(dry ? rehearse() : write(names_only));
     }
     answer();
     const bool no = edit_.require_change && !changed_;
@@ -91,10 +97,14 @@ class Job {
   }
 
  private:
+  Status aim();
+  void warn_of_format();
+  Status rehearse();
   Status apply();
   void follow_in_optimizers();
   Status write(bool names_only);
   Status write_names();
+  void warn_of_left_out();
   Status write_shards(const std::optional<std::string>& yaml);
   Result<std::optional<Metadata>> carried_metadata() const;
   void report_notes();
@@ -111,6 +121,9 @@ class Job {
   bool changed_ = false;
   uint64_t file_size_ = 0;
   bool written_ = false;
+  OutputFormat format_ = OutputFormat::torch_zip;
+  bool to_folder_ = false;  // of shards
+  SaveReport report_;
 };
 
 void Job::report_notes() {
@@ -157,35 +170,67 @@ void Job::follow_in_optimizers() {
   const FollowedOptimizers followed = follow_optimizers(*input_.checkpoint, all);
   task_.reporter.detail(plural(followed.renamed, "optimizer name") + " followed, " +
                         plural(followed.removed, "optimizer parameter") + " removed");
-  const auto format = output_format_of(task_.output, "");
-  if (format.ok() && *format == OutputFormat::safetensors) return;
+  if (format_ == OutputFormat::safetensors) return;
   warn_of_stale_optimizers(followed.stale, task_.reporter);
 }
 
-/// The format of the output: that of an edit in place is the input's own.
-Result<OutputFormat> format_for(const Checkpoint& checkpoint, const std::string& output,
-                                bool in_place) {
-  const bool safetensors = checkpoint.format == Format::safetensors;
-  if (!in_place) {
-    auto format = output_format_of(output, "");
-    if (format.ok()) return format;
-    return safetensors ? OutputFormat::safetensors : OutputFormat::torch_zip;
+/// Where the output goes and in which format, with everything that speaks against it. A name that
+/// tells no format leaves that of the input.
+Status Job::aim() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  const auto named = output_format_of(task_.output, "");
+  to_folder_ = checkpoint.format == Format::sharded && !edit_.writing.in_place && !named.ok();
+  if (edit_.writing.in_place) {
+    MLC_TRY(format_, format_in_place(checkpoint));
+    return check_replaceable(checkpoint, task_.output, edit_.writing);
   }
-  switch (checkpoint.format) {
-    case Format::safetensors:
-      return OutputFormat::safetensors;
-    case Format::torch_zip:
-    case Format::torch_legacy:
-    case Format::torch_tar:
-    case Format::plain_pickle:
-      return OutputFormat::torch_zip;
+  const bool safetensors = checkpoint.format == Format::safetensors;
+  format_ = safetensors ? OutputFormat::safetensors : OutputFormat::torch_zip;
+  if (named.ok()) format_ = *named;
+  if (targets_.size() > 1 && format_ == OutputFormat::safetensors) {
+    return usage_error("a safetensors file holds one state_dict, --key '*' chose " +
+                           std::to_string(targets_.size()),
+                       "choose one, or write a .pt");
+  }
+  if (checkpoint.format == Format::dcp && !named.ok() && !task_.output.empty()) {
+    return usage_error("the output is one file, not a DCP folder, and its name " +
+                           quoted(task_.output) + " does not say of which format",
+                       "name it .pt or .safetensors with -o")
+        .in_file(checkpoint.path);
+  }
+  return {};
+}
+
+/// Formats that hold a program or plain arrays become a state_dict.
+void Job::warn_of_format() {
+  switch (input_.checkpoint->format) {
+    case Format::torchscript:
+    case Format::pt2:
+    case Format::npz:
+    case Format::npy:
+      task_.reporter.warn((task_.output.empty() ? "the output" : printable(task_.output)) +
+                          " holds the tensors as a state_dict; it is no " +
+                          std::string(format_name(input_.checkpoint->format)) + " file any more");
+      break;
     default:
       break;
   }
-  return unsupported("a " + std::string(format_name(checkpoint.format)) +
-                         " checkpoint cannot be edited in place",
-                     "write a new file with -o")
-      .in_file(checkpoint.path);
+}
+
+/// A dry run refuses what the run would.
+Status Job::rehearse() {
+  const std::string place = place_to_check(task_.output, edit_.writing);
+  if (to_folder_) {
+    const bool makes_folder = !place.empty() && access(place.c_str(), F_OK) != 0;
+    return makes_folder ? OutputFile::check(place, {}) : Status();
+  }
+  replace_modules(input_, task_.reporter);
+  SaveOptions save;
+  save.format = format_;
+  save.output = edit_.writing.output_options();
+  MLC_TRY(report_, plan_checkpoint(*input_.checkpoint, targets_[0].state_dict, place, save));
+  warn_of_left_out();
+  return {};
 }
 
 /// Shards become shards of about the same size in the folder that the output names.
@@ -207,6 +252,7 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
           write_sharded(checkpoint, named_tensors(*targets_[0].state_dict), task_.output, shards,
                         task_.reporter));
   file_size_ = summary.file_bytes;
+  report_.aliases = summary.aliases;
   return {};
 }
 
@@ -235,57 +281,30 @@ Status Job::write_names() {
 
 Status Job::write(bool names_only) {
   Checkpoint& checkpoint = *input_.checkpoint;
-  const bool to_folder = checkpoint.format == Format::sharded && !edit_.writing.in_place &&
-                         !output_format_of(task_.output, "").ok();
-  if (to_folder) {
-    written_ = true;
+  written_ = true;
+  if (to_folder_) {
     MLC_TRY(auto metadata, carried_metadata());
     return write_shards(with_provenance(std::move(metadata), edit_.verb, edit_.provenance));
   }
-  MLC_TRY(const OutputFormat format, format_for(checkpoint, task_.output, edit_.writing.in_place));
-  const uint64_t names = checkpoint.files[0]->link_count();
-  if (edit_.writing.in_place && !edit_.writing.force && names > 1) {
-    return Error(ErrorKind::write_failed,
-                 "has " + std::to_string(names) +
-                     " names (hard links); an edit in place would change it under each or part it "
-                     "from the others",
-                 "--force edits it anyway, -o writes a new file")
-        .in_file(checkpoint.path);
-  }
-  written_ = true;
-  switch (checkpoint.format) {
-    case Format::torchscript:
-    case Format::pt2:
-    case Format::npz:
-    case Format::npy:
-      task_.reporter.warn(printable(task_.output) +
-                          " holds the tensors as a state_dict; it is no " +
-                          std::string(format_name(checkpoint.format)) + " file any more");
-      break;
-    default:
-      break;
-  }
-  if (targets_.size() > 1 && format == OutputFormat::safetensors) {
-    return usage_error("a safetensors file holds one state_dict, --key '*' chose " +
-                           std::to_string(targets_.size()),
-                       "choose one, or write a .pt");
-  }
-  if (names_only && format == OutputFormat::torch_zip) return write_names();
+  if (names_only && format_ == OutputFormat::torch_zip) return write_names();
   replace_modules(input_, task_.reporter);
   SaveOptions save;
-  save.format = format;
+  save.format = format_;
   save.threads = edit_.threads;
   save.output = edit_.writing.output_options();
   MLC_TRY(auto metadata, carried_metadata());
   save.metadata_yaml = with_provenance(std::move(metadata), edit_.verb, edit_.provenance);
-  MLC_TRY(const SaveReport report,
+  MLC_TRY(report_,
           save_checkpoint(checkpoint, targets_[0].state_dict, task_.output, save, task_.reporter));
-  file_size_ = report.file_size;
-  if (!report.left_out.empty()) {
-    task_.reporter.warn("safetensors holds tensors only; left out: " +
-                        join_list(printable_all(report.left_out)));
-  }
+  file_size_ = report_.file_size;
+  warn_of_left_out();
   return {};
+}
+
+void Job::warn_of_left_out() {
+  if (report_.left_out.empty()) return;
+  task_.reporter.warn("safetensors holds tensors only; left out: " +
+                      join_list(printable_all(report_.left_out)));
 }
 
 PlanCounts Job::counts() const {
@@ -319,7 +338,8 @@ std::string Job::summary(bool skipped) const {
   if (skipped) return "nothing to change; nothing was written";
   if (edit_.writing.in_place) return "edited " + printable(task_.input) + " in place: " + keys;
   if (!changed_) keys = "nothing to change, " + keys;
-  return "wrote " + printable(task_.output) + ": " + keys + ", " + format_bytes(file_size_);
+  return "wrote " + printable(task_.output) + ": " + keys + ", " + format_bytes(file_size_) +
+         tied_text(report_);
 }
 
 void Job::answer_json() {

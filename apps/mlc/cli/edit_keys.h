@@ -19,7 +19,7 @@ struct KeyEdit {
   const WritingOptions& writing;
   std::function<Result<Plan>(std::span<const KeyInfo>)> make_plan;
   ProvenanceOptions provenance;
-  bool require_change = false;  // exit code 1 if nothing changes
+  bool require_change = false;  // nothing changes: exit code 1, no output
   bool skip_unchanged = false;  // write no output if nothing changes
   unsigned threads = 1;
   /// Called with each plan before anything is written; may be empty (--emit-inverse).

@@ -1,5 +1,6 @@
 #include "cli/edit_metadata.h"
 
+#include "cli/in_place.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/rewrite_safetensors.h"
 #include "mlc/checkpoint/rewrite_zip.h"
@@ -148,6 +149,12 @@ Status Job::check_target() const {
                        "--sidecar writes it beside the file; `mlc save` makes a .pt file of it");
   }
   if (task_.output.empty()) return {};
+  if (edit_.writing.in_place) {
+    MLC_CHECK(check_replaceable(checkpoint, task_.output, edit_.writing));
+  } else if (const auto place = place_to_check(task_.output, edit_.writing);
+             edit_.writing.dry_run && !place.empty()) {
+    MLC_CHECK(OutputFile::check(place, edit_.writing.output_options()));
+  }
   if (is_yaml_path(task_.output)) {
     return usage_error(
         "the output would be a checkpoint under the name " + quoted(task_.output),

@@ -105,6 +105,16 @@ void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& r
                 " is kept but no longer fits the tensors; `mlc save --weights-only` leaves it out");
 }
 
+std::string tied_text(const SaveReport& report) {
+  if (report.aliases.empty()) return {};
+  constexpr size_t kShown = 3;
+  std::vector<std::string> names;
+  for (const auto& [dropped, kept] : report.aliases) {
+    names.push_back(printable(dropped) + " is " + printable(kept));
+  }
+  return ", " + plural(names.size(), "tied name") + " recorded (" + join_list(names, kShown) + ")";
+}
+
 Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint) {
   if (!checkpoint.metadata_yaml) return std::optional<Metadata>();
   MLC_TRY(Metadata metadata,

@@ -4,6 +4,7 @@
 
 #include "cli/batch.h"
 #include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/metadata/metadata.h"
 
@@ -41,6 +42,9 @@ void replace_modules(Input& input, Reporter& reporter);
 
 /// Says that the optimizers at PATHS were made for other tensors than those beside them.
 void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& reporter);
+
+/// ", 1 tied name recorded (b is a)": the names that safetensors keeps once. Empty without any.
+std::string tied_text(const SaveReport& report);
 
 /// The metadata in the checkpoint, or none. Errors: corrupt, usage.
 Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint);

@@ -95,7 +95,7 @@ Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* stat
   if (!path.empty()) MLC_CHECK(OutputFile::check(path, options.output));
   SaveReport report;
   if (options.format == OutputFormat::torch_zip) {
-    report.tensors = all_tensors(checkpoint, checkpoint.root).size();
+    report.tensors = count_distinct(all_tensors(checkpoint, checkpoint.root));
     MLC_TRY(const std::vector<uint32_t> storages, lower_tensors(checkpoint));
     MLC_CHECK(pickle::write(checkpoint.graph, checkpoint.root));
     for (const uint32_t one : storages) report.bytes += checkpoint.storages[one].byte_size();

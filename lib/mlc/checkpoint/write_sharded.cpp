@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/lower_tensors.h"
+#include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/write_safetensors.h"
 #include "mlc/checkpoint/write_torch_zip.h"
 
@@ -258,11 +259,12 @@ Result<SaveReport> plan_sharded(Checkpoint& checkpoint, const std::vector<NamedT
     if (options.metadata_yaml) one.string_metadata.emplace_back("mlc", *options.metadata_yaml);
     MLC_TRY(SafetensorsSummary plan, plan_safetensors(checkpoint, tensors, one));
     report.aliases = std::move(plan.aliases);
+    report.bytes = plan.bytes;
   } else {
     MLC_CHECK(lower_tensors(checkpoint));
+    report.bytes = summarize(checkpoint, tensors).storage_bytes;
   }
   report.tensors = tensors.size();
-  report.bytes = lay_out(checkpoint, tensors, options.max_shard_bytes).total;
   return report;
 }
 

@@ -1,0 +1,67 @@
+#include "cli/in_place.h"
+
+#include "mlc/base/output_file.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/format.h"
+
+#include <sys/stat.h>
+
+namespace mlc::cli {
+namespace {
+
+/// None: an edit in place is not possible.
+std::optional<OutputFormat> own_format(Format format) {
+  switch (format) {
+    case Format::safetensors:
+      return OutputFormat::safetensors;
+    case Format::torch_zip:
+    case Format::torch_legacy:
+    case Format::torch_tar:
+    case Format::plain_pickle:
+      return OutputFormat::torch_zip;
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_view format) {
+  const std::optional<OutputFormat> own = own_format(checkpoint.format);
+  const std::string name(format_name(checkpoint.format));
+  if (!own) {
+    return unsupported("a " + name + " checkpoint cannot be edited in place",
+                       "write a new file with -o")
+        .in_file(checkpoint.path);
+  }
+  if (!format.empty()) return output_format_of(checkpoint.path, format);
+  const auto named = output_format_of(checkpoint.path, "");
+  if (named.ok() && *named != *own) {
+    return usage_error("is a " + name + " file under the name of another format",
+                       "rename it, or write a new file with -o, which converts")
+        .in_file(checkpoint.path);
+  }
+  return *own;
+}
+
+Status check_replaceable(const Checkpoint& checkpoint, const std::string& output,
+                         const WritingOptions& options) {
+  const uint64_t names = checkpoint.files[0]->link_count();
+  if (names > 1 && !options.force) {
+    return Error(ErrorKind::write_failed,
+                 "has " + std::to_string(names) +
+                     " names (hard links); an edit in place would change it under each or part it "
+                     "from the others",
+                 "--force edits it anyway, -o writes a new file")
+        .in_file(checkpoint.path);
+  }
+  return OutputFile::check(output, options.output_options());
+}
+
+std::string place_to_check(const std::string& output, const WritingOptions& options) {
+  struct stat st {};
+  const bool to_be_made = !options.out_dir.empty() && stat(options.out_dir.c_str(), &st) != 0;
+  return to_be_made ? std::string() : output;
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,30 @@
+// What --in-place may not do, asked before anything is planned, so that a dry run refuses what the
+// run refuses.
+#pragma once
+
+#include "cli/shared_options.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/save.h"
+
+#include <string>
+#include <string_view>
+
+namespace mlc::cli {
+
+/// The format that CHECKPOINT has after an edit in place: its own, the old ones of PyTorch becoming
+/// its zip; or FORMAT ("pt", "safetensors") where a conversion is asked for. Errors: unsupported
+/// for formats that mlc does not write or that hold more than a state_dict, usage where the name of
+/// the file contradicts its content.
+Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_view format = {});
+
+/// Errors: write_failed for a file with several names (hard links) without --force, and for one
+/// that may not be written.
+Status check_replaceable(const Checkpoint& checkpoint, const std::string& output,
+                         const WritingOptions& options);
+
+/// The path for OutputFile::check in a dry run: OUTPUT, or "" while its --out-dir is still to be
+/// made (plan_outputs has looked at that).
+std::string place_to_check(const std::string& output, const WritingOptions& options);
+
+}  // namespace mlc::cli
