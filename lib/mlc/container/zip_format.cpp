@@ -70,6 +70,21 @@ uint16_t version_needed(const ZipEntry& e) {
 
 }  // namespace
 
+namespace {
+
+/// PyTorch names the root folder after the file, and files may have newlines in their names.
+bool is_odd_root_only(std::string_view name) {
+  const size_t root = std::min(name.find('/'), name.size());
+  const auto forbidden = [](char c) {
+    return (kNameBytes[static_cast<uint8_t>(c)] & kForbidden) != 0;
+  };
+  const auto never = [](char c) { return c == '\0' || c == '\\'; };
+  return std::none_of(name.begin() + root, name.end(), forbidden) &&
+         std::none_of(name.begin(), name.begin() + root, never) && root < name.size();
+}
+
+}  // namespace
+
 std::string_view zip_name_problem(std::string_view name) {
   if (name.empty()) return "is empty";
   if (name.size() > kZipMaxName) return "is longer than 4,096 bytes";
@@ -77,7 +92,7 @@ std::string_view zip_name_problem(std::string_view name) {
   unsigned seen = 0;
   for (const char c : name) seen |= kNameBytes[static_cast<uint8_t>(c)];
   if (seen == 0) return {};
-  if ((seen & kForbidden) != 0) {
+  if ((seen & kForbidden) != 0 && !is_odd_root_only(name)) {
     return name.find('\\') != std::string_view::npos ? "contains a backslash"
                                                      : "contains a control byte";
   }
