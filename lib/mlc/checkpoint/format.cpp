@@ -181,8 +181,20 @@ Status warn_if_ambiguous(Checkpoint& checkpoint) {
   return {};
 }
 
+/// A file of a DCP folder alone is a row of archives with a tensor each, or their index.
+Status refuse_part_of_dcp(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash);
+  const bool part = path.ends_with(".distcp");
+  const bool index = path.substr(slash + 1) == ".metadata";
+  if (!part && !index) return {};
+  return unsupported("is one file of a checkpoint folder of torch.distributed.checkpoint (DCP)",
+                     "open the folder: " + printable(folder));
+}
+
 Status read_file(Checkpoint& checkpoint) {
   MLC_TRY(auto file, InputFile::open(checkpoint.path));
+  MLC_CHECK(refuse_part_of_dcp(checkpoint.path));
   const auto head_size = std::min<uint64_t>(file->size(), kHeadBytes);
   MLC_TRY(const std::string head, file->read_string(0, head_size));
   checkpoint.files.push_back(std::move(file));
