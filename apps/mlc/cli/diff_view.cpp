@@ -108,6 +108,7 @@ class DiffView {
   void compare_values();
   void collect_notes();
   void note_beside();
+  void note_prefix(const ExpectReport& fit);
   void note_sharing(const std::vector<std::vector<std::string>>& groups, std::string_view side);
   bool equal() const { return report_.equal() && metadata_.empty() && values_.empty(); }
   void show_text();
@@ -229,7 +230,22 @@ void DiffView::collect_notes() {
   if (report_.count(DiffKind::only_in_a) == 0 || report_.count(DiffKind::only_in_b) == 0) return;
   const auto fit = check_expected(expected_tensors(*a_.input.checkpoint, a_.tensors),
                                   expected_tensors(*b_.input.checkpoint, b_.tensors), {});
-  if (!fit.hint.empty()) notes_.push_back(printable(arguments_.a) + ": " + fit.hint);
+  if (!fit.extra_prefix.empty() || !fit.lacking_prefix.empty()) {
+    note_prefix(fit);
+  } else if (!fit.hint.empty()) {
+    notes_.push_back(printable(arguments_.a) + ": " + fit.hint);
+  }
+}
+
+/// The one difference behind many: one side was saved by a wrapper.
+void DiffView::note_prefix(const ExpectReport& fit) {
+  const bool in_a = !fit.extra_prefix.empty();
+  const std::string prefix = printable(in_a ? fit.extra_prefix : fit.lacking_prefix);
+  const std::string longer = printable(in_a ? arguments_.a : arguments_.b);
+  notes_.push_back("the keys of " + longer + " equal those of " +
+                   printable(in_a ? arguments_.b : arguments_.a) + " after stripping " + prefix +
+                   "; to compare the values: `mlc strip-module-prefix --prefix " + prefix + " " +
+                   longer + " -o stripped.pt`, then diff that");
 }
 
 std::string DiffView::tensor_text(const Side& side, uint32_t index) const {
@@ -344,6 +360,7 @@ void DiffView::show_text() {
         fmt::format("and {} more; -v shows all\n", format_count(lines.size() - shown)));
   }
   context_.out().write(summary() + "\n");
+  static_cast<void>(context_.out().flush());  // the notes come last on a terminal
   for (const std::string& text : notes_) context_.console.note(text);
 }
 

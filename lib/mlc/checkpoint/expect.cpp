@@ -35,15 +35,19 @@ std::string common_prefix(const std::vector<std::string>& shorter,
   return {};
 }
 
-std::string hint_for(const ExpectReport& report) {
+void find_prefixes(ExpectReport& report) {
   constexpr size_t kMostCompared = 2000;  // is_permutation is quadratic at worst
-  if (report.missing.size() > kMostCompared) return {};
-  if (const std::string extra = common_prefix(report.missing, report.unexpected); !extra.empty()) {
+  if (report.missing.size() > kMostCompared) return;
+  report.extra_prefix = common_prefix(report.missing, report.unexpected);
+  report.lacking_prefix = common_prefix(report.unexpected, report.missing);
+}
+
+std::string hint_for(const ExpectReport& report) {
+  if (const std::string& extra = report.extra_prefix; !extra.empty()) {
     return "every key of the checkpoint has the prefix " + mlc::quoted(extra) +
            " more: `mlc strip-module-prefix --prefix " + extra + "`";
   }
-  if (const std::string lacking = common_prefix(report.unexpected, report.missing);
-      !lacking.empty()) {
+  if (const std::string& lacking = report.lacking_prefix; !lacking.empty()) {
     return "every key of the checkpoint lacks the prefix " + mlc::quoted(lacking) +
            ": `mlc strip-module-prefix --add " + lacking + "`";
   }
@@ -102,6 +106,7 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
   for (const ExpectedTensor& tensor : found) {
     if (!expected_index.contains(tensor.name)) report.unexpected.push_back(tensor.name);
   }
+  find_prefixes(report);
   report.hint = hint_for(report);
   const bool keys_fit = !options.strict || (report.missing.empty() && report.unexpected.empty());
   report.satisfied = keys_fit && (options.ignore_shapes || report.mismatched.empty());

@@ -37,7 +37,9 @@ struct ExpectReport {
   std::vector<std::string> ignored;     // missing, but may be
   std::vector<std::string> unexpected;  // found, not expected
   std::vector<ShapeMismatch> mismatched;
-  std::string hint;  // "every key differs only by the prefix module."; may be empty
+  std::string extra_prefix;    // all unexpected keys are missing ones behind it
+  std::string lacking_prefix;  // all missing keys are unexpected ones behind it
+  std::string hint;            // "every key differs only by the prefix module."; may be empty
   bool satisfied = false;
 
   /// In the words of PyTorch, a line for each list; empty if there is nothing to say.
