@@ -43,6 +43,33 @@ std::vector<std::string> command_names() {
   return names;
 }
 
+std::optional<std::string_view> command_meant_by(std::string_view word) {
+  struct Row {
+    std::string_view verb;
+    std::vector<std::string_view> words;
+  };
+  // Verbs of other tools for the same things, and what people call them.
+  static const Row kRows[] = {
+      {"load",
+       {"info", "inspect", "show", "list", "ls", "cat", "dump", "print", "open", "read", "view",
+        "keys", "tree", "stats", "summary", "check", "verify", "describe"}},
+      {"diff", {"compare", "cmp"}},
+      {"save",
+       {"convert", "merge", "cast", "copy", "cp", "write", "shard", "split", "extract", "select",
+        "export", "half", "to-safetensors"}},
+      {"strip-module-prefix", {"strip", "strip-prefix", "strip-module", "unwrap", "add-prefix"}},
+      {"remap-keys", {"rename", "rename-keys", "remap", "map", "mv", "drop", "edit", "rekey"}},
+      {"metadata", {"meta", "annotate", "set", "get"}},
+      {"validate-version", {"validate", "require", "requires", "versions"}},
+      {"--version", {"version"}},
+      {"completion", {"complete", "completions"}},
+  };
+  for (const Row& row : kRows) {
+    if (std::ranges::find(row.words, word) != row.words.end()) return row.verb;
+  }
+  return std::nullopt;
+}
+
 std::span<const GroupRow> groups() {
   static constexpr GroupRow kGroups[] = {
       {Group::inspect, "inspect"}, {Group::edit, "edit"}, {Group::convert, "convert"},

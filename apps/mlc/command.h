@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -75,6 +76,8 @@ std::span<const Command> commands();
 /// The verb of that name, or nothing.
 const Command* find_command(std::string_view name);
 std::vector<std::string> command_names();
+/// What someone who types WORD as a verb most likely wants ("convert": "save"), or nothing.
+std::optional<std::string_view> command_meant_by(std::string_view word);
 
 struct GroupRow {
   Group group;

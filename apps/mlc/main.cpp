@@ -59,7 +59,14 @@ void print_version(Context& context) {
 Error unknown_verb(const std::string& word) {
   Arguments names = command_names();
   names.emplace_back("help");
-  std::string hint = did_you_mean(word, names);
+  std::string hint;
+  if (const auto meant = command_meant_by(word)) {
+    hint = "did you mean `mlc " + std::string(*meant) + "`?";
+  } else if (access(word.c_str(), F_OK) == 0) {
+    hint = "did you mean `mlc load " + printable(word) + "`?";
+  } else {
+    hint = did_you_mean(word, names);
+  }
   if (hint.empty()) hint = "`mlc --help` lists the verbs";
   return usage_error("unknown verb " + quoted(word), hint);
 }
