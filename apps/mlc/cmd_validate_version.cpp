@@ -164,12 +164,27 @@ void add_origin_facts(const Checkpoint& checkpoint, std::vector<VersionFact>& fa
   }
 }
 
+/// Lightning writes its version into every checkpoint; both of its packages have that version.
+void add_lightning_facts(const Checkpoint& checkpoint, std::vector<VersionFact>& facts) {
+  constexpr std::string_view kKey = "pytorch-lightning_version";
+  const pickle::Graph& graph = checkpoint.graph;
+  const NodeId node = graph.find(checkpoint.root, kKey);
+  if (node == kNoNode || !graph.is(node, pickle::NodeKind::text)) return;
+  for (const char* package : {"pytorch-lightning", "lightning"}) {
+    facts.push_back({package, std::string(graph.text(node)),
+                     "`" + std::string(kKey) + "` in the checkpoint", false});
+  }
+}
+
 /// All facts in order of trust. What --version says about a subject replaces what the file says.
 std::vector<VersionFact> collect_facts(const MetadataSources& sources, const Question& question) {
   std::vector<VersionFact> told;
   if (sources.embedded) add_metadata_facts(*sources.embedded, "the embedded metadata", told);
   if (sources.beside) add_metadata_facts(*sources.beside, sources.sidecar, told);
-  if (sources.checkpoint) add_origin_facts(*sources.checkpoint, told);
+  if (sources.checkpoint) {
+    add_lightning_facts(*sources.checkpoint, told);
+    add_origin_facts(*sources.checkpoint, told);
+  }
   std::vector<VersionFact> facts = question.facts;
   for (VersionFact& fact : told) {
     const bool replaced = std::ranges::any_of(question.facts, [&fact](const VersionFact& given) {
@@ -334,8 +349,9 @@ Command validate_version_command() {
           "+cu118 counts only if a clause names one, pre-releases are rejected unless a clause "
           "names one. What vendors make of it (2.0.0.nv23.05) is read as far as possible, with a "
           "warning.\n\n"
-          "Facts come from the embedded metadata, a sidecar (NAME.mlc.yaml), what the format "
-          "records, and the layout of the file, which gives a lowest version only. The first "
+          "Facts come from the embedded metadata, a sidecar (NAME.mlc.yaml), what the format or "
+          "Lightning records, and the layout of the file, which gives a lowest version only. The "
+          "first "
           "exact one counts, and every answer names its source. \"mlc\" is this program.",
       .needs = Needs::nothing,
       .examples = kExamples,
