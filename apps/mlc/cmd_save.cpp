@@ -51,6 +51,7 @@ void setup(OptionSet& set, Options& options) {
              "by default the extension of the output decides");
   set.text("--dtype", options.dtype, "TYPE",
            "convert floating-point tensors to fp32, bf16, fp16, fp64 or another type");
+  set.suggest({"fp32", "bf16", "fp16", "fp64", "f8_e4m3fn", "f8_e5m2"});
   set.flag("--weights-only", options.weights_only,
            "only the state_dict, without optimizer and scalars");
   set.flag("--safe", options.safe, "drop the Python objects that weights_only=True refuses");
@@ -130,6 +131,7 @@ class Job {
   Status plan(const std::optional<std::string>& yaml);
   void show_plan();
   void warn_of_optimizers();
+  void warn_of_kept();
   void warn_of_uncast();
   void warn_about_values();
   void answer();
@@ -224,6 +226,7 @@ Status Job::change() {
     warn_of_uncast();
   }
   if (options_.weights_only) keep_only(checkpoint, *state_dict_);
+  warn_of_kept();
   map_locations(checkpoint, options_.map_location);
   if (options_.safe) {
     MLC_TRY(dropped_, drop_unsafe_values(checkpoint));
@@ -318,6 +321,16 @@ bool Job::keeps_optimizers() const {
          options_.max_shard_size == 0;
 }
 
+/// Who names one state_dict may expect a file with nothing else in it.
+void Job::warn_of_kept() {
+  if (options_.select.key.empty() || !keeps_optimizers()) return;
+  const std::vector<std::string> others = values_beside(*input_.checkpoint, *state_dict_);
+  if (others.empty()) return;
+  task_.reporter.warn("kept as they were, beside " + printable(options_.select.key) + ": " +
+                      join_list(printable_all(others)) +
+                      "; --weights-only writes the state_dict alone");
+}
+
 /// After tensors got other values: what an optimizer learned of them is kept as it was.
 void Job::warn_of_optimizers() {
   if (!keeps_optimizers()) return;
@@ -392,7 +405,9 @@ void Job::warn_about_values() {
 std::string Job::summary() const {
   std::string text = "wrote " + printable(task_.output) + ": " + plural(report_.tensors, "tensor") +
                      ", " + format_bytes(report_.file_size);
-  if (shards_ > 0) text += " in " + plural(shards_, "file");
+  if (shards_ > 0) {
+    text += " in " + plural(shards_, "file") + companions_text(*input_.checkpoint, task_.output);
+  }
   text += tied_text(report_);
   if (migration_) {
     text += ", " + format_count(migration_->taken) + " taken from " + printable(options_.from);

@@ -229,3 +229,150 @@ def test_strip_require_wrote_an_output_although_it_said_no(mlc, tmp_path, plain)
     result = mlc("strip-module-prefix", plain, "--require", "-o", "b.pt")
     assert result.rc == 1 and result.stderr == "nothing to change; nothing was written\n"
     assert not (tmp_path / "b.pt").exists()
+
+
+# --- what newcomers tripped over
+
+
+@pytest.mark.parametrize("word, hint", [
+    ("convert", "mlc save"), ("info", "mlc load"), ("inspect", "mlc load"), ("show", "mlc load"),
+    ("rename", "mlc remap-keys"), ("compare", "mlc diff"), ("strip", "mlc strip-module-prefix"),
+    ("validate", "mlc validate-version"), ("version", "mlc --version"), ("a.pt", "mlc load a.pt")])
+def test_verbs_of_other_tools_had_no_hint(mlc, plain, word, hint):
+    result = mlc(word)
+    assert result.rc == 2 and result.stderr.endswith(f"hint: did you mean `{hint}`?\n"), result
+
+
+def test_no_synonym_hides_a_verb(mlc):
+    for verb in mlc.verbs():
+        mlc.ok(verb, "--help")
+
+
+def test_diff_did_not_say_that_only_a_prefix_differs(mlc, tmp_path, plain):
+    state = torch.load(plain)
+    write(tmp_path / "ddp.pt", {"module." + key: value for key, value in state.items()})
+    for pair in (["a.pt", "ddp.pt"], ["ddp.pt", "a.pt"]):
+        result = mlc("diff", *pair)
+        assert result.rc == 1
+        assert "the keys of ddp.pt equal those of a.pt after stripping module.; to compare" in result.stderr
+        assert "`mlc strip-module-prefix --prefix module. ddp.pt -o stripped.pt`" in result.stderr
+    mlc.ok("strip-module-prefix", "--prefix", "module.", "ddp.pt", "-o", "stripped.pt")
+    mlc.ok("diff", "a.pt", "stripped.pt")
+    _, screen = mlc.tty("diff", "a.pt", "ddp.pt")
+    assert screen.splitlines()[-1].startswith("the keys of ddp.pt")  # after what it explains
+
+
+def test_equal_names_in_several_folders_have_a_hint(mlc, tmp_path, plain):
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "ckpt.pt").write_bytes(plain.read_bytes())
+    result = mlc("save", "one/ckpt.pt", "two/ckpt.pt", "--out-dir", "out")
+    assert result.rc == 2 and 'would both become "ckpt.pt"' in result.stderr
+    assert "hint: run it for each with -o, or for each folder with its own --out-dir\n" in result.stderr
+
+
+def test_config_and_tokenizer_were_left_behind_silently(mlc, tmp_path, plain):
+    mlc.ok("save", plain, "-o", "hf", "--max-shard-size", "60B")
+    for name in ("config.json", "tokenizer.json", "notes.json"):
+        (tmp_path / "hf" / name).write_text("{}")
+    note = "; not copied from beside the input: config.json and tokenizer.json\n"
+    assert mlc.ok("save", "hf", "-o", "again", "--max-shard-size", "1GB").stderr.endswith(note)
+    assert mlc.ok("remap-keys", "hf", "--map", "0.=x.", "-o", "renamed").stderr.endswith(note)
+    (tmp_path / "third").mkdir()
+    (tmp_path / "third/config.json").write_text("{}")
+    assert mlc.ok("save", "hf", "-o", "third", "--max-shard-size", "1GB", "--force").stderr.endswith(": tokenizer.json\n")
+
+
+def test_the_version_of_lightning_was_unknown(mlc, tmp_path):
+    write(tmp_path / "pl.ckpt", {"pytorch-lightning_version": "2.1.0", "state_dict": {"w": torch.ones(1)}})
+    for package in ("pytorch-lightning", "pytorch_lightning", "lightning"):
+        result = mlc.ok("validate-version", "pl.ckpt", "--requires", f"{package}>=2,<2.2")
+        assert "2.1.0 satisfies" in result.stdout and "`pytorch-lightning_version` in the checkpoint" in result.stdout
+    assert mlc("validate-version", "pl.ckpt", "--requires", "lightning>=2.2").rc == 1
+
+
+def test_shells_offered_files_for_dtype(mlc):
+    for shell in ("bash", "zsh", "fish"):
+        assert "fp32 bf16 fp16" in mlc.ok("completion", shell).stdout
+    mlc_types = mlc("save", "x.pt", "-n", "--dtype", "f16")
+    assert mlc_types.rc == 3  # what is not offered is not refused: only the file is missing
+
+
+def test_the_refused_inverse_did_not_say_how_to_go_on(mlc, tmp_path, plain):
+    result = mlc("remap-keys", plain, "--drop", "0.*", "--map", "2.weight=x", "--emit-inverse", "i.yaml", "-o", "b.pt")
+    assert result.rc == 1 and "drop in the next without it" in result.stderr
+    assert not (tmp_path / "b.pt").exists() and not (tmp_path / "i.yaml").exists()
+
+
+def test_key_kept_the_other_state_dicts_without_a_word(mlc, tmp_path, training):
+    result = mlc.ok("save", training, "--key", "model", "-o", "b.pt")
+    assert "kept as they were, beside model: epoch, optimizer and best; --weights-only" in result.stderr
+    alone = mlc.ok("save", training, "--key", "model", "--weights-only", "-o", "c.pt")
+    assert "kept as they were" not in alone.stderr
+    assert "kept as they were" not in mlc.ok("save", "c.pt", "--key", ".", "-o", "d.pt").stderr
+
+
+def test_taking_weights_kept_stale_moments_silently(mlc, training, plain):
+    assert "the optimizer state at optimizer is kept but no longer fits" in mlc.ok(
+        "save", training, "--from", plain, "-o", "b.pt").stderr
+
+
+@pytest.mark.parametrize("command", ["save tied.pt -o x.safetensors", "remap-keys tied.pt --map c=d -o x.safetensors",
+                                     "save tied.pt -o x --max-shard-size 1GB"])
+def test_tied_names_were_told_only_with_v(mlc, tmp_path, command):
+    shared = torch.ones(3)
+    write(tmp_path / "tied.pt", ordered(a=shared, b=shared, c=torch.ones(2)))
+    assert "1 tied name recorded (b is a)" in mlc.ok(*command.split()).stderr
+
+
+@pytest.fixture
+def dcp(tmp_path):
+    import torch.distributed.checkpoint  # pylint: disable=import-outside-toplevel,redefined-outer-name
+    torch.distributed.checkpoint.save({"model": {"w": torch.ones(2, 3)}}, checkpoint_id=tmp_path / "dcp", no_dist=True)
+    return tmp_path / "dcp"
+
+
+@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata"])
+def test_a_file_of_a_dcp_folder_was_called_corrupt(mlc, dcp, name):
+    result = mlc("load", f"dcp/{name}")
+    assert result.rc == 4 and "is one file of a checkpoint folder" in result.stderr
+    assert result.stderr.endswith("hint: open the folder: dcp\n")
+
+
+def test_a_dcp_folder_became_a_nameless_zip(mlc, tmp_path, dcp):
+    result = mlc("remap-keys", dcp, "--map", "w=v", "-o", "out")
+    assert result.rc == 2 and "the output is one file, not a DCP folder" in result.stderr
+    assert not (tmp_path / "out").exists()
+    mlc.ok("remap-keys", dcp, "--map", "w=v", "-o", "out.pt")
+    assert list(torch.load(tmp_path / "out.pt")["model"]) == ["v"]
+
+
+@pytest.mark.parametrize("value", [5, [1, {"a": 2}], {"epoch": 3}, None], ids=["int", "list", "dict", "none"])
+def test_healthy_files_without_a_state_dict_were_refused(mlc, tmp_path, value):
+    write(tmp_path / "a.pt", value)
+    assert "\ntensors      0 tensors" in mlc.ok("load", "a.pt").stdout
+    assert mlc.ok("load", "a.pt", "--json").json["tensors"] == []
+
+
+def test_a_newline_in_the_name_of_a_file_was_refused(mlc, tmp_path):
+    state = small_model().state_dict()
+    path = write(tmp_path / "new\nline.pt", state)
+    shown = mlc.ok("load", path, "--check", "crc").stdout
+    assert "new\\x0aline.pt" in shown and "no damage" in shown
+    mlc.ok("remap-keys", path, "--map", "0.weight=w", "-o", "b.pt")
+    mlc.ok("remap-keys", path, "--map", "0.weight=w", "--in-place")
+    for name in ("new\nline.pt", "b.pt"):
+        assert "w" in torch.load(tmp_path / name)
+
+
+def test_merging_left_values_behind_silently(mlc, tmp_path, training):
+    write(tmp_path / "more.pt", {"x": torch.ones(2)})
+    result = mlc.ok("save", "more.pt", training, "--merge", "-o", "b.pt")
+    assert "not merged from" in result.stderr and "epoch, optimizer and best" in result.stderr
+
+
+def test_dropping_left_optimizers_stale_silently(mlc, tmp_path):
+    training = write(tmp_path / "train.pt", training_checkpoint(named=False))
+    for options in (["-n"], ["-o", "b.pt"]):
+        assert "the optimizer state at optimizer is kept but no longer fits" in mlc.ok(
+            "remap-keys", training, "--drop", "0.*", *options).stderr

@@ -69,7 +69,7 @@ Result<std::vector<FilePair>> into_folder(const std::vector<std::string>& inputs
     if (!fresh) {
       return usage_error(mlc::quoted(at->second) + " and " + mlc::quoted(input) +
                              " would both become " + mlc::quoted(name) + " in --out-dir",
-                         "convert them in two runs into two folders");
+                         "run it for each with -o, or for each folder with its own --out-dir");
     }
     const std::string slash = options.out_dir.ends_with('/') ? "" : "/";
     files.push_back({input, options.out_dir + slash + name, options.force});

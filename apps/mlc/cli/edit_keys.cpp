@@ -339,7 +339,8 @@ std::string Job::summary(bool skipped) const {
   if (edit_.writing.in_place) return "edited " + printable(task_.input) + " in place: " + keys;
   if (!changed_) keys = "nothing to change, " + keys;
   return "wrote " + printable(task_.output) + ": " + keys + ", " + format_bytes(file_size_) +
-         tied_text(report_);
+         tied_text(report_) +
+         (to_folder_ ? companions_text(*input_.checkpoint, task_.output) : std::string());
 }
 
 void Job::answer_json() {

@@ -115,6 +115,24 @@ std::string tied_text(const SaveReport& report) {
   return ", " + plural(names.size(), "tied name") + " recorded (" + join_list(names, kShown) + ")";
 }
 
+std::string companions_text(const Checkpoint& checkpoint, const std::string& folder) {
+  static const re2::RE2 kCompanion(
+      R"((config|generation_config|preprocessor_config|processor_config|tokenizer.*|vocab|)"
+      R"(added_tokens|special_tokens_map|chat_template|merges|spiece|sentencepiece.*)\.(json|txt|model|jinja))");
+  const std::filesystem::path home = std::filesystem::path(checkpoint.path).parent_path();
+  std::error_code error;
+  std::vector<std::string> names;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(home.empty() ? "." : home.string(), error)) {
+    const std::string name = entry.path().filename().string();
+    if (!re2::RE2::FullMatch(name, kCompanion)) continue;
+    if (!std::filesystem::exists(folder + "/" + name, error)) names.push_back(printable(name));
+  }
+  if (names.empty()) return {};
+  std::sort(names.begin(), names.end());
+  return "; not copied from beside the input: " + join_list(names);
+}
+
 Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint) {
   if (!checkpoint.metadata_yaml) return std::optional<Metadata>();
   MLC_TRY(Metadata metadata,

@@ -46,6 +46,11 @@ void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& r
 /// ", 1 tied name recorded (b is a)": the names that safetensors keeps once. Empty without any.
 std::string tied_text(const SaveReport& report);
 
+/// "; not copied from beside the input: config.json and tokenizer.json": what transformers needs
+/// beside the weights, lies in the folder of CHECKPOINT, and not in FOLDER. Empty if there is
+/// nothing of the kind.
+std::string companions_text(const Checkpoint& checkpoint, const std::string& folder);
+
 /// The metadata in the checkpoint, or none. Errors: corrupt, usage.
 Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint);
 

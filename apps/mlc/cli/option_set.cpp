@@ -229,6 +229,10 @@ void OptionSet::choice(std::string_view names, std::string& target,
   add_choice(names, words, help, [&target, words](size_t i) { target = words[i]; });
 }
 
+void OptionSet::suggest(std::vector<std::string> values) {
+  options_.back().choices = std::move(values);
+}
+
 void OptionSet::positional(std::string_view name, std::string& target, std::string_view help,
                            ValueHint hint) {
   optional_positional(name, target, help, hint);

@@ -129,6 +129,9 @@ class OptionSet {
                [&target, choices](size_t i) { target = choices[i].second; });
   }
 
+  /// What a shell offers for the option declared last, which takes other values too.
+  void suggest(std::vector<std::string> values);
+
   /// Arguments without a dash, in the order of declaration. Only the last may be a list.
   void positional(std::string_view name, std::string& target, std::string_view help,
                   ValueHint hint = ValueHint::file);

@@ -90,7 +90,7 @@ Status check(const Plan& plan) {
     return conflict("the plan drops " + plural(plan.dropped.size(), "tensor") + ", first " +
                         printable(plan.names[plan.dropped[0].source]) +
                         ", so no rules can bring back its input",
-                    "--emit-inverse needs rules that drop nothing");
+                    "rename with --emit-inverse in one run, drop in the next without it");
   for (const PlanItem& item : plan.items) {
     if (item.op == Op::concat && item.sizes.empty())
       return conflict("the shapes of the tensors joined to " + printable(item.name) +

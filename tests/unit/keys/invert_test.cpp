@@ -133,7 +133,7 @@ TEST_CASE("what is lost cannot be inverted") {
   CHECK(dropped.error().kind() == ErrorKind::conflict);
   CHECK(message_of(dropped) ==
         "the plan drops 1 tensor, first a, so no rules can bring back its input\n"
-        "hint: --emit-inverse needs rules that drop nothing");
+        "hint: rename with --emit-inverse in one run, drop in the next without it");
   auto joined =
       invert(planned(names({"a", "b"}), rule_file("  - {match: [a, b], concat: {to: c}}\n")));
   CHECK(message_of(joined) ==
