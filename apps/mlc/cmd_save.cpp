@@ -14,8 +14,6 @@
 
 #include <algorithm>
 
-#include <unistd.h>
-
 namespace mlc::cli {
 namespace {
 
@@ -355,10 +353,8 @@ Status Job::plan(const std::optional<std::string>& yaml) {
   show_plan();
   const std::string place = place_to_check(task_.output, options_.writing);
   if (options_.max_shard_size > 0) {
-    // The folder may be there; without one its own folder counts.
-    const bool makes_folder = !place.empty() && access(place.c_str(), F_OK) != 0;
-    if (makes_folder) MLC_CHECK(OutputFile::check(place, {}));
-    MLC_TRY(report_, plan_sharded(checkpoint, named_tensors(*state_dict_), shard_options(yaml)));
+    MLC_TRY(report_,
+            plan_sharded(checkpoint, named_tensors(*state_dict_), place, shard_options(yaml)));
     report_.left_out = values_beside(checkpoint, *state_dict_);
   } else {
     MLC_TRY(report_, plan_checkpoint(checkpoint, state_dict_, place, save_options(yaml)));

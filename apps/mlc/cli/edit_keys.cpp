@@ -14,8 +14,6 @@
 
 #include <algorithm>
 
-#include <unistd.h>
-
 namespace mlc::cli {
 namespace {
 
@@ -105,6 +103,7 @@ class Job {
   Status write(bool names_only);
   Status write_names();
   void warn_of_left_out();
+  ShardOptions shard_options(const std::optional<std::string>& yaml) const;
   Status write_shards(const std::optional<std::string>& yaml);
   Result<std::optional<Metadata>> carried_metadata() const;
   void report_notes();
@@ -221,8 +220,9 @@ void Job::warn_of_format() {
 Status Job::rehearse() {
   const std::string place = place_to_check(task_.output, edit_.writing);
   if (to_folder_) {
-    const bool makes_folder = !place.empty() && access(place.c_str(), F_OK) != 0;
-    return makes_folder ? OutputFile::check(place, {}) : Status();
+    MLC_TRY(report_, plan_sharded(*input_.checkpoint, named_tensors(*targets_[0].state_dict), place,
+                                  shard_options({})));
+    return {};
   }
   replace_modules(input_, task_.reporter);
   SaveOptions save;
@@ -234,11 +234,10 @@ Status Job::rehearse() {
 }
 
 /// Shards become shards of about the same size in the folder that the output names.
-Status Job::write_shards(const std::optional<std::string>& yaml) {
-  Checkpoint& checkpoint = *input_.checkpoint;
+ShardOptions Job::shard_options(const std::optional<std::string>& yaml) const {
   ShardOptions shards;
   uint64_t largest = 1;
-  for (const auto& file : checkpoint.files) {
+  for (const auto& file : input_.checkpoint->files) {
     largest = std::max(largest, file->size());
     if (!file->path().ends_with(".safetensors") && !file->path().ends_with(".json")) {
       shards.format = OutputFormat::torch_zip;
@@ -248,9 +247,13 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
   shards.metadata_yaml = yaml;
   shards.threads = edit_.threads;
   shards.output = edit_.writing.output_options();
+  return shards;
+}
+
+Status Job::write_shards(const std::optional<std::string>& yaml) {
   MLC_TRY(const ShardSummary summary,
-          write_sharded(checkpoint, named_tensors(*targets_[0].state_dict), task_.output, shards,
-                        task_.reporter));
+          write_sharded(*input_.checkpoint, named_tensors(*targets_[0].state_dict), task_.output,
+                        shard_options(yaml), task_.reporter));
   file_size_ = summary.file_bytes;
   report_.aliases = summary.aliases;
   return {};

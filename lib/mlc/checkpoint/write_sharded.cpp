@@ -67,6 +67,34 @@ std::string shard_name(const Names& names, size_t index, size_t count) {
   return std::string(names.stem).append(numbers.data()).append(names.extension);
 }
 
+/// "model-00001-of-00003.safetensors", whatever the numbers.
+bool is_shard_name(const Names& names, std::string_view name) {
+  constexpr size_t kNumbers = 15;  // -00001-of-00003
+  return name.size() == names.stem.size() + kNumbers + names.extension.size() &&
+         name.starts_with(names.stem) && name.ends_with(names.extension) &&
+         name.substr(names.stem.size() + 6, 4) == "-of-";
+}
+
+/// Files of the input must not be replaced or removed while its tensors lie in them.
+Status refuse_own_folder(const Checkpoint& checkpoint, const std::string& folder,
+                         const Names& names) {
+  const std::string plain = std::string(names.stem).append(names.extension);
+  std::error_code error;
+  for (const auto& file : checkpoint.files) {
+    const std::filesystem::path path(file->path());
+    const std::string name = path.filename().string();
+    const auto home = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+    const bool at_risk =
+        name == plain || name == plain + ".index.json" || is_shard_name(names, name);
+    if (at_risk && std::filesystem::equivalent(home, folder, error)) {
+      return usage_error("is the folder of the input, whose files the new ones would replace",
+                         "choose another folder")
+          .in_file(folder);
+    }
+  }
+  return {};
+}
+
 /// The folder of the shards; one that was made here goes away again unless keep() is called.
 class OutputFolder {
  public:
@@ -110,6 +138,7 @@ class ShardWriter {
   Result<ShardSummary> run(const std::vector<NamedTensor>& tensors) {
     const Layout layout = lay_out(checkpoint_, tensors, options_.max_shard_bytes);
     const size_t count = std::max<size_t>(1, layout.shards.size());
+    MLC_CHECK(refuse_own_folder(checkpoint_, folder_, names_for(options_.format)));
     OutputFolder folder(folder_);
     MLC_CHECK(folder.make());
     const Names names = names_for(options_.format);
@@ -141,15 +170,14 @@ class ShardWriter {
     if (!options_.output.replace) return;
     const std::set<std::string> current(summary_.files.begin(), summary_.files.end());
     std::error_code error;
+    std::set<std::string> stale;  // sorted, so that the warnings are
     for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
       const std::string name = entry.path().filename().string();
-      const bool shard = name.starts_with(std::string(names.stem) + "-") &&
-                         name.ends_with(names.extension) &&
-                         name.size() == names.stem.size() + 15 + names.extension.size() &&
-                         name.substr(names.stem.size() + 6, 4) == "-of-";
-      if (!shard || current.contains(name)) continue;
+      if (is_shard_name(names, name) && !current.contains(name)) stale.insert(name);
+    }
+    for (const std::string& name : stale) {
       reporter_.warn("removed " + printable(name) + " of the shards that were replaced");
-      std::filesystem::remove(entry.path(), error);
+      std::filesystem::remove(folder_ + "/" + name, error);
     }
   }
 
@@ -169,7 +197,10 @@ class ShardWriter {
     for (const std::string& name : summary_.files) {
       const std::string path = folder_ + "/" + name;
       if (!is_there(path)) new_paths_.insert(path);
-      MLC_TRY(OutputFile out, OutputFile::create(path, options_.output));
+      // Others go away once these are there, so these have to be on the disk by then.
+      OutputOptions output = options_.output;
+      output.sync = output.sync || output.replace;
+      MLC_TRY(OutputFile out, OutputFile::create(path, output));
       outputs_.push_back(std::move(out));
     }
     return {};
@@ -251,8 +282,11 @@ class ShardWriter {
 }  // namespace
 
 Result<SaveReport> plan_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
-                                const ShardOptions& options) {
+                                const std::string& folder, const ShardOptions& options) {
   SaveReport report;
+  MLC_CHECK(refuse_own_folder(checkpoint, folder, names_for(options.format)));
+  // A folder that is there has been accepted; any other is made in its own.
+  if (!folder.empty() && !is_there(folder)) MLC_CHECK(OutputFile::check(folder, {}));
   if (options.format == OutputFormat::safetensors) {
     // Tied tensors share a shard, so what one file cannot hold no shard can.
     SafetensorsOptions one{checkpoint.string_metadata, options.shared, options.threads};

@@ -39,14 +39,15 @@ struct ShardSummary {
 /// file without an index. No name appears before all shards are written; the index comes last, and
 /// after an error no new name stays. A whole file beside a new index, or the reverse, is an error,
 /// or removed where files may be replaced.
-/// Errors: exists, unsupported, corrupt, write_failed, interrupted.
+/// Errors: usage where files of the input lie in the way, exists, unsupported, corrupt,
+/// write_failed, interrupted.
 Result<ShardSummary> write_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                                    const std::string& folder, const ShardOptions& options,
                                    Reporter& reporter);
 
-/// What write_sharded would write, found without reading a tensor: for dry runs. Errors:
-/// unsupported and conflict.
+/// What write_sharded would write to FOLDER (none: to any), found without reading a tensor and
+/// without writing: for dry runs. Errors: usage, unsupported, conflict, write_failed.
 Result<SaveReport> plan_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
-                                const ShardOptions& options);
+                                const std::string& folder, const ShardOptions& options);
 
 }  // namespace mlc
