@@ -1,7 +1,5 @@
 #include "cli/man.h"
-#include "cli/parse.h"
 #include "command.h"
-#include "mlc/base/text.h"
 
 namespace mlc::cli {
 namespace {
@@ -21,10 +19,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
     return ExitCode::done;
   }
   const Command* command = find_command(options.verb);
-  if (command == nullptr) {
-    return usage_error("unknown verb " + quoted(options.verb),
-                       did_you_mean(options.verb, command_names()));
-  }
+  if (command == nullptr) return unknown_verb(options.verb);
   context.out().write(verb_man_page(*command));
   return ExitCode::done;
 }

@@ -28,7 +28,8 @@ Status check(const Options& options) {
   if (options.sidecar && into_file) {
     return usage_error("only one of --sidecar, --output, --out-dir and --in-place can be given");
   }
-  if (into_file && !options.edits()) {
+  const bool writes = into_file || writing.force || writing.sync || writing.dry_run;
+  if (writes && !options.edits()) {
     return usage_error("no change is named",
                        "--set PATH=VALUE, --remove PATH, --from FILE or --clear");
   }

@@ -43,6 +43,12 @@ void setup(OptionSet& set, Options& options) {
     if (options.rules_file.empty() && options.short_forms.empty()) {
       return usage_error("no rules given", "--rules FILE, or --map, --regex, --drop, --keep");
     }
+    const WritingOptions& writing = options.writing;
+    const bool writes = writing.in_place || !writing.output.empty() || !writing.out_dir.empty();
+    if (options.only_names && (writes || !options.key.empty())) {
+      return usage_error("--only-names prints names; it does not go with --key or an output",
+                         "`mlc remap-keys ... --only-names > FILE` keeps them");
+    }
     if (!options.emit_inverse.empty() && options.inputs.size() != 1) {
       return usage_error("--emit-inverse needs exactly one input");
     }

@@ -1,10 +1,46 @@
 #include "command.h"
 
+#include "cli/parse.h"
 #include "mlc/base/parallel.h"
+#include "mlc/base/text.h"
 
 #include <algorithm>
+#include <optional>
+
+#include <unistd.h>
 
 namespace mlc::cli {
+namespace {
+
+/// What someone who types WORD as a verb most likely wants ("convert": "save"), or nothing.
+std::optional<std::string_view> command_meant_by(std::string_view word) {
+  struct Row {
+    std::string_view verb;
+    std::vector<std::string_view> words;
+  };
+  // Verbs of other tools for the same things, and what people call them.
+  static const Row kRows[] = {
+      {"load",
+       {"info", "inspect", "show", "list", "ls", "cat", "dump", "print", "open", "read", "view",
+        "keys", "tree", "stats", "summary", "check", "verify", "describe"}},
+      {"diff", {"compare", "cmp"}},
+      {"save",
+       {"convert", "merge", "cast", "copy", "cp", "write", "shard", "split", "extract", "select",
+        "export", "half", "to-safetensors"}},
+      {"strip-module-prefix", {"strip", "strip-prefix", "strip-module", "unwrap", "add-prefix"}},
+      {"remap-keys", {"rename", "rename-keys", "remap", "map", "mv", "drop", "edit", "rekey"}},
+      {"metadata", {"meta", "annotate", "set", "get"}},
+      {"validate-version", {"validate", "require", "requires", "versions"}},
+      {"--version", {"version"}},
+      {"completion", {"complete", "completions"}},
+  };
+  for (const Row& row : kRows) {
+    if (std::ranges::find(row.words, word) != row.words.end()) return row.verb;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 // In cmd_<verb>.cpp each.
 Command load_command();
@@ -43,31 +79,19 @@ std::vector<std::string> command_names() {
   return names;
 }
 
-std::optional<std::string_view> command_meant_by(std::string_view word) {
-  struct Row {
-    std::string_view verb;
-    std::vector<std::string_view> words;
-  };
-  // Verbs of other tools for the same things, and what people call them.
-  static const Row kRows[] = {
-      {"load",
-       {"info", "inspect", "show", "list", "ls", "cat", "dump", "print", "open", "read", "view",
-        "keys", "tree", "stats", "summary", "check", "verify", "describe"}},
-      {"diff", {"compare", "cmp"}},
-      {"save",
-       {"convert", "merge", "cast", "copy", "cp", "write", "shard", "split", "extract", "select",
-        "export", "half", "to-safetensors"}},
-      {"strip-module-prefix", {"strip", "strip-prefix", "strip-module", "unwrap", "add-prefix"}},
-      {"remap-keys", {"rename", "rename-keys", "remap", "map", "mv", "drop", "edit", "rekey"}},
-      {"metadata", {"meta", "annotate", "set", "get"}},
-      {"validate-version", {"validate", "require", "requires", "versions"}},
-      {"--version", {"version"}},
-      {"completion", {"complete", "completions"}},
-  };
-  for (const Row& row : kRows) {
-    if (std::ranges::find(row.words, word) != row.words.end()) return row.verb;
+Error unknown_verb(const std::string& word) {
+  std::string hint;
+  if (const auto meant = command_meant_by(word)) {
+    hint = "did you mean `mlc " + std::string(*meant) + "`?";
+  } else if (access(word.c_str(), F_OK) == 0) {
+    hint = "did you mean `mlc load " + printable(word) + "`?";
+  } else {
+    std::vector<std::string> names = command_names();
+    names.emplace_back("help");
+    hint = did_you_mean(word, names);
   }
-  return std::nullopt;
+  if (hint.empty()) hint = "`mlc --help` lists the verbs";
+  return usage_error("unknown verb " + quoted(word), hint);
 }
 
 std::span<const GroupRow> groups() {

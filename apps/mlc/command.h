@@ -12,7 +12,6 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -76,8 +75,9 @@ std::span<const Command> commands();
 /// The verb of that name, or nothing.
 const Command* find_command(std::string_view name);
 std::vector<std::string> command_names();
-/// What someone who types WORD as a verb most likely wants ("convert": "save"), or nothing.
-std::optional<std::string_view> command_meant_by(std::string_view word);
+/// The error for WORD where a verb belongs, with the verb that is most likely meant: one that is
+/// spelled alike, one that other tools call so ("convert": save), or `load` before a file.
+Error unknown_verb(const std::string& word);
 
 struct GroupRow {
   Group group;

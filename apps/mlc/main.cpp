@@ -56,21 +56,6 @@ void print_version(Context& context) {
   json.end_object();
 }
 
-Error unknown_verb(const std::string& word) {
-  Arguments names = command_names();
-  names.emplace_back("help");
-  std::string hint;
-  if (const auto meant = command_meant_by(word)) {
-    hint = "did you mean `mlc " + std::string(*meant) + "`?";
-  } else if (access(word.c_str(), F_OK) == 0) {
-    hint = "did you mean `mlc load " + printable(word) + "`?";
-  } else {
-    hint = did_you_mean(word, names);
-  }
-  if (hint.empty()) hint = "`mlc --help` lists the verbs";
-  return usage_error("unknown verb " + quoted(word), hint);
-}
-
 Result<ExitCode> print_help_of(const std::string& verb, Context& context) {
   const Command* command = find_command(verb);
   if (command == nullptr) return unknown_verb(verb);

@@ -376,3 +376,34 @@ def test_dropping_left_optimizers_stale_silently(mlc, tmp_path):
     for options in (["-n"], ["-o", "b.pt"]):
         assert "the optimizer state at optimizer is kept but no longer fits" in mlc.ok(
             "remap-keys", training, "--drop", "0.*", *options).stderr
+
+
+def test_forced_shards_replaced_the_files_they_were_read_from(mlc, tmp_path, plain):
+    mlc.ok("save", plain, "-o", "hf", "--max-shard-size", "60B")
+    before = snapshot(tmp_path)
+    for dry in ([], ["-n"]):
+        result = mlc("save", "hf/model.safetensors.index.json", "-o", "hf", "--max-shard-size", "1GB", "--force", *dry)
+        assert result.rc == 2 and "is the folder of the input" in result.stderr, result
+        assert snapshot(tmp_path) == before
+    mlc.ok("save", plain, "-o", ".", "--max-shard-size", "1GB", "--force")  # a.pt is in no danger
+    assert plain.read_bytes() == before[plain] and (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("option", [["-o", "x.txt"], ["--in-place"], ["--out-dir", "d"], ["--key", "model"]])
+def test_outputs_of_only_names_were_ignored(mlc, tmp_path, option):
+    (tmp_path / "names.txt").write_text("a.x\nb\n")
+    result = mlc("remap-keys", "names.txt", "--only-names", "--map", "a=c", *option)
+    assert result.rc == 2 and "--only-names prints names" in result.stderr
+    assert mlc.ok("remap-keys", "names.txt", "--only-names", "--map", "a=c").stdout == "c.x\nb\n"
+
+
+def test_metadata_ignored_options_for_writing(mlc, plain):
+    for option in ("--force", "--sync", "-n"):
+        result = mlc("metadata", plain, option)
+        assert result.rc == 2 and "no change is named" in result.stderr
+
+
+def test_man_had_no_hint_for_verbs_of_other_tools(mlc):
+    for words in (["man", "convert"], ["help", "convert"]):
+        result = mlc(*words)
+        assert result.rc == 2 and result.stderr.endswith("hint: did you mean `mlc save`?\n")
