@@ -123,7 +123,7 @@ class Job {
   ProvenanceOptions provenance() const;
   Status write(const std::optional<std::string>& yaml);
   Status write_shards(const std::optional<std::string>& yaml);
-  bool keeps_optimizers() const;
+  bool keeps_the_rest() const;
   SaveOptions save_options(const std::optional<std::string>& yaml) const;
   ShardOptions shard_options(const std::optional<std::string>& yaml) const;
   Status plan(const std::optional<std::string>& yaml);
@@ -199,7 +199,7 @@ Status Job::change() {
   if (state_dict_ != nullptr) {
     auto selected = select_tensors(input_, *state_dict_, options_.select, task_.reporter);
     if (!selected.ok()) return std::move(selected).error().in_file(task_.input);
-    if (keeps_optimizers()) warn_of_stale_optimizers(selected->stale, task_.reporter);
+    if (keeps_the_rest()) warn_of_stale_optimizers(selected->stale, task_.reporter);
   }
   if (!options_.from.empty()) {
     MLC_TRY(migration_, take_from(checkpoint, *state_dict_, options_.from, options_.from_key,
@@ -314,14 +314,14 @@ Status Job::write(const std::optional<std::string>& yaml) {
   return {};
 }
 
-bool Job::keeps_optimizers() const {
+bool Job::keeps_the_rest() const {
   return !options_.weights_only && format_ == OutputFormat::torch_zip &&
          options_.max_shard_size == 0;
 }
 
 /// Who names one state_dict may expect a file with nothing else in it.
 void Job::warn_of_kept() {
-  if (options_.select.key.empty() || !keeps_optimizers()) return;
+  if (options_.select.key.empty() || !keeps_the_rest()) return;
   const std::vector<std::string> others = values_beside(*input_.checkpoint, *state_dict_);
   if (others.empty()) return;
   task_.reporter.warn("kept as they were, beside " + printable(options_.select.key) + ": " +
@@ -331,7 +331,7 @@ void Job::warn_of_kept() {
 
 /// After tensors got other values: what an optimizer learned of them is kept as it was.
 void Job::warn_of_optimizers() {
-  if (!keeps_optimizers()) return;
+  if (!keeps_the_rest()) return;
   std::vector<std::string> paths;
   for (const OptimizerState& one : find_optimizers(*input_.checkpoint)) paths.push_back(one.path);
   warn_of_stale_optimizers(paths, task_.reporter);
