@@ -126,10 +126,31 @@ Result<FileReport> show(const Options& options, FileTask& task) {
   return FileReport{code, ""};
 }
 
+/// The YAML files that --from names.
+std::vector<FileUse> files_merged(const Options& options) {
+  std::vector<FileUse> files;
+  for (const OrderedValue& change : options.changes) {
+    if (change.option == "--from") files.push_back({change.value, "--from"});
+  }
+  return files;
+}
+
 /// Files that get a sidecar are themselves left alone.
+Result<std::vector<FilePair>> outputs_with_sidecars(const Options& options) {
+  FilePlan plan{files_merged(options), {}, {}, false};
+  for (const std::string& input : options.inputs) {
+    plan.reads.push_back({input, ""});
+    plan.writes.push_back({sidecar_for(input), ""});
+  }
+  MLC_CHECK(refuse_replaced_inputs(plan));
+  return inputs_only(options.inputs);
+}
+
 Result<std::vector<FilePair>> outputs_of(const Options& options) {
-  if (options.sidecar) return inputs_only(options.inputs);
-  auto files = plan_outputs(options.inputs, options.writing);
+  if (options.sidecar) return outputs_with_sidecars(options);
+  OtherFiles others;
+  others.reads = files_merged(options);
+  auto files = plan_outputs(options.inputs, options.writing, {}, std::move(others));
   if (files.ok()) return files;
   const bool unnamed = files.error().message() == "no output is named";
   if (!unnamed) return files;

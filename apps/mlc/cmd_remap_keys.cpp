@@ -1,4 +1,5 @@
 #include "cli/edit_keys.h"
+#include "cli/in_place.h"
 #include "command.h"
 #include "mlc/base/output_file.h"
 #include "mlc/base/text.h"
@@ -52,6 +53,10 @@ void setup(OptionSet& set, Options& options) {
     if (!options.emit_inverse.empty() && options.inputs.size() != 1) {
       return usage_error("--emit-inverse needs exactly one input");
     }
+    if (!options.emit_inverse.empty() && options.key == "*") {
+      return usage_error("--emit-inverse holds the rules of one state_dict",
+                         "choose it with --key");
+    }
     return {};
   });
 }
@@ -88,13 +93,15 @@ ProvenanceOptions provenance_of(const Options& options) {
   return out;
 }
 
+OutputOptions inverse_options(const Options& options) {
+  return {.replace = options.writing.force, .sync = false, .mode = 0};
+}
+
 Status emit_inverse(const Options& options, const Plan& plan) {
   if (options.emit_inverse.empty()) return {};
   MLC_TRY(const std::string yaml, invert(plan));
   if (options.writing.dry_run && !options.only_names) return {};
-  MLC_TRY(OutputFile out,
-          OutputFile::create(options.emit_inverse,
-                             {.replace = options.writing.force, .sync = false, .mode = 0}));
+  MLC_TRY(OutputFile out, OutputFile::create(options.emit_inverse, inverse_options(options)));
   MLC_CHECK(out.write(yaml));
   return out.publish();
 }
@@ -126,13 +133,41 @@ Result<FileReport> remap_names(const Options& options, const RuleSet& rules, Fil
   return FileReport{ExitCode::done, ""};
 }
 
+/// What is read and written beside the inputs and their outputs.
+OtherFiles other_files(const Options& options) {
+  OtherFiles others;
+  if (!options.rules_file.empty()) others.reads.push_back({options.rules_file, "--rules"});
+  if (!options.emit_inverse.empty()) {
+    others.writes.push_back({options.emit_inverse, "--emit-inverse"});
+  }
+  return others;
+}
+
+Status check_names_only(const Options& options) {
+  OtherFiles others = other_files(options);
+  FilePlan plan{std::move(others.reads), std::move(others.writes), {}, false};
+  for (const std::string& input : options.inputs) plan.reads.push_back({input, ""});
+  return refuse_replaced_inputs(plan);
+}
+
+/// What writing the inverse would refuse, before the output is there.
+Status check_inverse(const Options& options) {
+  if (options.emit_inverse.empty()) return {};
+  const std::string place = place_to_check(options.emit_inverse, options.writing);
+  return place.empty() ? Status() : OutputFile::check(place, inverse_options(options));
+}
+
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const RuleSet rules, read_rules(options));
   if (options.only_names) {
+    MLC_CHECK(check_names_only(options));
+    MLC_CHECK(check_inverse(options));
     return run_files(context, inputs_only(options.inputs), options.writing.batch,
                      [&](FileTask& task) { return remap_names(options, rules, task); });
   }
-  MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing));
+  MLC_TRY(const auto files,
+          plan_outputs(options.inputs, options.writing, {}, other_files(options)));
+  MLC_CHECK(check_inverse(options));
   return run_files(context, files, options.writing.batch, [&](FileTask& task) {
     const KeyEdit edit{
         .verb = "remap-keys",

@@ -446,12 +446,24 @@ Result<ExitCode> run(const Options& options, Context& context) {
   const std::vector<std::string> inputs =
       options.merge ? std::vector<std::string>{options.inputs[0]} : options.inputs;
   const std::string extension = options.format.empty() ? "" : "." + options.format;
-  MLC_TRY(const auto files, plan_outputs(inputs, options.writing, extension));
+  MLC_TRY(const auto files, plan_outputs(inputs, options.writing, extension, other_files(options)));
   return run_files(context, files, options.writing.batch,
                    [&](FileTask& task) { return Job(task, options).run(); });
 }
 
 constexpr Example kExamples[] = {
+/// What is read beside the inputs of plan_outputs.
+OtherFiles other_files(const Options& options) {
+  OtherFiles others;
+  others.shards = options.format == "pt" ? OutputFormat::torch_zip : OutputFormat::safetensors;
+  if (!options.from.empty()) others.reads.push_back({options.from, "--from"});
+  for (const std::string& path : options.meta) others.reads.push_back({path, "--meta"});
+  for (size_t i = 1; options.merge && i < options.inputs.size(); ++i) {
+    others.reads.push_back({options.inputs[i], ""});
+  }
+  return others;
+}
+
     {"mlc save model.pt -o model.safetensors", "convert"},
     {"mlc save train.ckpt -o weights.pt --weights-only --dtype bf16", "for inference"},
     {"mlc save *.pt --out-dir st --format safetensors -j 2", "convert many"},

@@ -1,5 +1,6 @@
 #include "cli/batch.h"
 
+#include "cli/metadata_sources.h"
 #include "cli/render_error.h"
 #include "mlc/base/parallel.h"
 #include "mlc/base/text.h"
@@ -99,20 +100,18 @@ Status refuse_same_input_twice(const std::vector<FilePair>& files) {
   return {};
 }
 
-Status refuse_inputs_as_outputs(const std::vector<FilePair>& files) {
-  std::map<Identity, const std::string*> inputs;
+Status refuse_conflicts(const std::vector<FilePair>& files, bool in_place, OtherFiles others) {
+  FilePlan plan{std::move(others.reads), std::move(others.writes), others.shards, in_place};
   for (const FilePair& file : files) {
-    if (const auto identity = identity_of(file.input)) inputs.emplace(*identity, &file.input);
+    plan.reads.push_back({file.input, ""});
+    if (!file.output.empty()) plan.writes.push_back({file.output, ""});
+    // A file that is edited keeps its sidecar, and both may be edited.
+    if (in_place || is_yaml_path(file.input)) continue;
+    for (std::string& sidecar : sidecars_of(file.input)) {
+      plan.reads.push_back({std::move(sidecar), "the input's metadata"});
+    }
   }
-  for (const FilePair& file : files) {
-    const auto identity = identity_of(file.output);
-    const auto at = identity ? inputs.find(*identity) : inputs.end();
-    if (at == inputs.end()) continue;
-    return usage_error("the output is the input " + mlc::quoted(*at->second),
-                       "--in-place replaces an input on purpose")
-        .in_file(file.output);
-  }
-  return {};
+  return refuse_replaced_inputs(plan);
 }
 
 Result<std::vector<FilePair>> pair_up(const std::vector<std::string>& inputs,
@@ -350,9 +349,10 @@ std::vector<FilePair> inputs_only(const std::vector<std::string>& inputs) {
 
 Result<std::vector<FilePair>> plan_outputs(const std::vector<std::string>& inputs,
                                            const WritingOptions& options,
-                                           std::string_view extension) {
+                                           std::string_view extension, OtherFiles others) {
   MLC_TRY(std::vector<FilePair> files, pair_up(inputs, options, extension));
-  MLC_CHECK(options.in_place ? refuse_same_input_twice(files) : refuse_inputs_as_outputs(files));
+  if (options.in_place) MLC_CHECK(refuse_same_input_twice(files));
+  MLC_CHECK(refuse_conflicts(files, options.in_place, std::move(others)));
   if (!options.out_dir.empty()) {
     MLC_CHECK(options.dry_run ? check_folder(options.out_dir) : make_folder(options.out_dir));
   }

@@ -12,6 +12,7 @@
 // finishes first.
 #pragma once
 
+#include "cli/input_guard.h"
 #include "cli/json_writer.h"
 #include "command.h"
 
@@ -34,13 +35,13 @@ std::vector<FilePair> inputs_only(const std::vector<std::string>& inputs);
 /// The rules of design section 6: one input goes to --output, several to --out-dir under their own
 /// names or, with --in-place, over themselves. EXTENSION (".safetensors"), where given, replaces
 /// that of the names in --out-dir. Creates --out-dir except for --dry-run. Errors: usage for a
-/// missing or ambiguous output, two inputs of one name, an output that is one of the inputs or,
-/// with --in-place, one input under two names (by device and inode); write_failed. An output that
-/// exists is found by run_files, per file. A --dry-run without any output is allowed and leaves the
-/// outputs empty.
+/// missing or ambiguous output, two inputs of one name, an output that would replace a file that
+/// is read (refuse_replaced_inputs, with OTHERS) or, with --in-place, one input under two names (by
+/// device and inode); write_failed. An output that exists is found by run_files, per file. A
+/// --dry-run without any output is allowed and leaves the outputs empty.
 Result<std::vector<FilePair>> plan_outputs(const std::vector<std::string>& inputs,
                                            const WritingOptions& options,
-                                           std::string_view extension = {});
+                                           std::string_view extension = {}, OtherFiles others = {});
 
 /// What the function gets for one file.
 struct FileTask {

@@ -176,6 +176,10 @@ void Job::follow_in_optimizers() {
 /// Where the output goes and in which format, with everything that speaks against it. A name that
 /// tells no format leaves that of the input.
 Status Job::aim() {
+  if (!edit_.writing.in_place && is_yaml_path(task_.output)) {
+    return usage_error("the output would be a checkpoint under the name " + quoted(task_.output),
+                       "name it .pt or .safetensors");
+  }
   const Checkpoint& checkpoint = *input_.checkpoint;
   const auto named = output_format_of(task_.output, "");
   to_folder_ = checkpoint.format == Format::sharded && !edit_.writing.in_place && !named.ok();

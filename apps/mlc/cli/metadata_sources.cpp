@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 
+#include <unistd.h>
+
 namespace mlc::cli {
 namespace {
 
@@ -38,6 +40,19 @@ Status find_sidecar(const std::string& path, MetadataSources& sources) {
 }
 
 }  // namespace
+
+std::vector<std::string> sidecars_of(const std::string& path) {
+  std::vector<std::string> found;
+  for (const std::string& candidate : sidecar_paths(path)) {
+    if (access(candidate.c_str(), F_OK) == 0) found.push_back(candidate);
+  }
+  return found;
+}
+
+std::string sidecar_for(const std::string& path) {
+  const std::vector<std::string> found = sidecars_of(path);
+  return found.empty() ? sidecar_paths(path)[0] : found[0];
+}
 
 const Metadata* MetadataSources::trusted() const {
   if (embedded) return &*embedded;

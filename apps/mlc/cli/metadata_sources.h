@@ -32,6 +32,11 @@ struct MetadataSources {
   std::string disagreement() const;
 };
 
+/// The sidecars that exist for the file at PATH: NAME.EXT.mlc.yaml, NAME.mlc.yaml.
+std::vector<std::string> sidecars_of(const std::string& path);
+/// The first of them, or else where one belongs.
+std::string sidecar_for(const std::string& path);
+
 /// Opens PATH and looks for NAME.EXT.mlc.yaml, then NAME.mlc.yaml beside it. What the reader of the
 /// checkpoint noticed is a detail here. Errors: as open_checkpoint(), as Metadata::parse().
 Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter);

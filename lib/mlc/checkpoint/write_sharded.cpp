@@ -6,9 +6,9 @@
 #include "mlc/checkpoint/write_safetensors.h"
 #include "mlc/checkpoint/write_torch_zip.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <filesystem>
 #include <map>
 #include <set>
 
@@ -68,31 +68,29 @@ std::string shard_name(const Names& names, size_t index, size_t count) {
 }
 
 /// "model-00001-of-00003.safetensors", whatever the numbers.
-bool is_shard_name(const Names& names, std::string_view name) {
-  constexpr size_t kNumbers = 15;  // -00001-of-00003
-  return name.size() == names.stem.size() + kNumbers + names.extension.size() &&
-         name.starts_with(names.stem) && name.ends_with(names.extension) &&
-         name.substr(names.stem.size() + 6, 4) == "-of-";
+bool is_numbered_shard(std::string_view name, const Names& names) {
+  constexpr std::string_view kNumbers = "-00000-of-00000";
+  if (name.size() != names.stem.size() + kNumbers.size() + names.extension.size()) return false;
+  if (!name.starts_with(names.stem) || !name.ends_with(names.extension)) return false;
+  const std::string_view numbers = name.substr(names.stem.size(), kNumbers.size());
+  return std::equal(numbers.begin(), numbers.end(), kNumbers.begin(), [](char c, char pattern) {
+    return pattern == '0' ? c >= '0' && c <= '9' : c == pattern;
+  });
 }
 
-/// Files of the input must not be replaced or removed while its tensors lie in them.
-Status refuse_own_folder(const Checkpoint& checkpoint, const std::string& folder,
-                         const Names& names) {
-  const std::string plain = std::string(names.stem).append(names.extension);
-  std::error_code error;
-  for (const auto& file : checkpoint.files) {
-    const std::filesystem::path path(file->path());
-    const std::string name = path.filename().string();
-    const auto home = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-    const bool at_risk =
-        name == plain || name == plain + ".index.json" || is_shard_name(names, name);
-    if (at_risk && std::filesystem::equivalent(home, folder, error)) {
-      return usage_error("is the folder of the input, whose files the new ones would replace",
-                         "choose another folder")
-          .in_file(folder);
-    }
+/// The shards that the index at PATH names; none where it cannot be read.
+std::set<std::string> shards_named_by(const std::string& path) {
+  std::set<std::string> named;
+  const auto file = InputFile::open(path);
+  if (!file.ok()) return named;
+  const auto text = (*file)->read_string(0, (*file)->size());
+  if (!text.ok()) return named;
+  const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("weight_map")) return named;
+  for (const auto& shard : json["weight_map"]) {
+    if (shard.is_string()) named.insert(shard.get<std::string>());
   }
-  return {};
+  return named;
 }
 
 /// The folder of the shards; one that was made here goes away again unless keep() is called.
@@ -138,7 +136,6 @@ class ShardWriter {
   Result<ShardSummary> run(const std::vector<NamedTensor>& tensors) {
     const Layout layout = lay_out(checkpoint_, tensors, options_.max_shard_bytes);
     const size_t count = std::max<size_t>(1, layout.shards.size());
-    MLC_CHECK(refuse_own_folder(checkpoint_, folder_, names_for(options_.format)));
     OutputFolder folder(folder_);
     MLC_CHECK(folder.make());
     const Names names = names_for(options_.format);
@@ -165,19 +162,15 @@ class ShardWriter {
 
  private:
   /// Shards of the set that was replaced, where it had another number of files: nothing names them
-  /// any more, and a reader that goes by names would mix them with the new ones.
+  /// any more, and a reader that goes by names would mix them with the new ones. What the index
+  /// before did not name is somebody else's.
   void remove_stale_shards(const Names& names) {
-    if (!options_.output.replace) return;
     const std::set<std::string> current(summary_.files.begin(), summary_.files.end());
-    std::error_code error;
-    std::set<std::string> stale;  // sorted, so that the warnings are
-    for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
-      const std::string name = entry.path().filename().string();
-      if (is_shard_name(names, name) && !current.contains(name)) stale.insert(name);
-    }
-    for (const std::string& name : stale) {
+    for (const std::string& name : replaced_) {
+      const std::string path = folder_ + "/" + name;
+      if (current.contains(name) || !is_numbered_shard(name, names) || !is_there(path)) continue;
       reporter_.warn("removed " + printable(name) + " of the shards that were replaced");
-      std::filesystem::remove(folder_ + "/" + name, error);
+      ::unlink(path.c_str());
     }
   }
 
@@ -193,6 +186,7 @@ class ShardWriter {
                    "choose an empty folder; --force removes it")
           .in_file(other_layout_);
     }
+    if (options_.output.replace) replaced_ = shards_named_by(folder_ + "/" + plain + ".index.json");
     outputs_.reserve(summary_.files.size());
     for (const std::string& name : summary_.files) {
       const std::string path = folder_ + "/" + name;
@@ -276,15 +270,21 @@ class ShardWriter {
   ShardSummary summary_;
   std::vector<OutputFile> outputs_;
   std::set<std::string> new_paths_;  // of outputs that replace nothing
+  std::set<std::string> replaced_;   // shards of the index that is replaced
   std::string other_layout_;         // the index where there is one file, and the reverse
 };
 
 }  // namespace
 
+bool belongs_to_shards(std::string_view name, OutputFormat format) {
+  const Names names = names_for(format);
+  const std::string plain = std::string(names.stem).append(names.extension);
+  return name == plain || name == plain + ".index.json" || is_numbered_shard(name, names);
+}
+
 Result<SaveReport> plan_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                                 const std::string& folder, const ShardOptions& options) {
   SaveReport report;
-  MLC_CHECK(refuse_own_folder(checkpoint, folder, names_for(options.format)));
   // A folder that is there has been accepted; any other is made in its own.
   if (!folder.empty() && !is_there(folder)) MLC_CHECK(OutputFile::check(folder, {}));
   if (options.format == OutputFormat::safetensors) {

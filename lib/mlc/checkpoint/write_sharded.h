@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,19 +35,22 @@ struct ShardSummary {
   std::vector<std::pair<std::string, std::string>> aliases;  // as in SaveReport
 };
 
+/// Whether write_sharded might write, replace or remove NAME in its folder.
+bool belongs_to_shards(std::string_view name, OutputFormat format);
+
 /// Writes model-00001-of-00003.safetensors ... with model.safetensors.index.json, or
 /// pytorch_model-... .bin with theirs, into FOLDER, which is made. What fits one shard becomes one
 /// file without an index. No name appears before all shards are written; the index comes last, and
 /// after an error no new name stays. A whole file beside a new index, or the reverse, is an error,
-/// or removed where files may be replaced.
-/// Errors: usage where files of the input lie in the way, exists, unsupported, corrupt,
-/// write_failed, interrupted.
+/// or removed where files may be replaced; then shards that the index before named go too. That no
+/// file of the input lies in the way is for the caller to see.
+/// Errors: exists, unsupported, corrupt, write_failed, interrupted.
 Result<ShardSummary> write_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                                    const std::string& folder, const ShardOptions& options,
                                    Reporter& reporter);
 
 /// What write_sharded would write to FOLDER (none: to any), found without reading a tensor and
-/// without writing: for dry runs. Errors: usage, unsupported, conflict, write_failed.
+/// without writing: for dry runs. Errors: unsupported, conflict, write_failed.
 Result<SaveReport> plan_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                                 const std::string& folder, const ShardOptions& options);
 

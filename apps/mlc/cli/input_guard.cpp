@@ -1,0 +1,152 @@
+#include "cli/input_guard.h"
+
+#include "mlc/base/file.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/write_sharded.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include <sys/stat.h>
+
+namespace mlc::cli {
+namespace {
+
+using Identity = std::pair<uint64_t, uint64_t>;  // device, inode
+
+std::optional<Identity> identity_of(const std::string& path) {
+  struct stat st {};
+  if (path.empty() || stat(path.c_str(), &st) != 0) return std::nullopt;
+  return Identity{st.st_dev, st.st_ino};
+}
+
+bool is_folder(const std::string& path) {
+  struct stat st {};
+  return stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/// A folder, or JSON that may be the index of shards.
+bool names_other_files(const std::string& path) {
+  if (is_folder(path)) return true;
+  const auto file = InputFile::open(path);
+  if (!file.ok()) return false;
+  const auto head = (*file)->read_string(0, std::min<uint64_t>((*file)->size(), 64));
+  return head.ok() && trim(*head).starts_with('{');
+}
+
+/// The files that are read where PATH is named, itself first. What cannot be opened is for the
+/// command to complain about.
+std::vector<std::string> files_read(const std::string& path) {
+  std::vector<std::string> files = {path};
+  if (!names_other_files(path)) return files;
+  const auto checkpoint = open_checkpoint(path);
+  if (!checkpoint.ok()) return files;
+  for (const auto& file : (*checkpoint)->files) {
+    files.push_back(std::filesystem::path(file->path()).lexically_normal().string());
+  }
+  return files;
+}
+
+bool is_shard_file(std::string_view name, const std::optional<OutputFormat>& format) {
+  if (format) return belongs_to_shards(name, *format);
+  return belongs_to_shards(name, OutputFormat::safetensors) ||
+         belongs_to_shards(name, OutputFormat::torch_zip);
+}
+
+/// What exists and would be replaced or removed where PATH is written.
+std::vector<std::string> files_replaced(const std::string& path,
+                                        const std::optional<OutputFormat>& shards) {
+  std::vector<std::string> files;
+  if (identity_of(path)) files.push_back(path);
+  if (!is_folder(path)) return files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    const std::string name = entry.path().filename().string();
+    if (is_shard_file(name, shards)) files.push_back(entry.path().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+struct Reading {
+  const FileUse* use;
+  std::string part;  // the file itself
+};
+
+/// "the output is the input "q/model.safetensors.index.json", of which it would replace "q/..."".
+Error conflict(const FileUse& written, const Reading& read) {
+  const FileUse& use = *read.use;
+  std::string text = written.option.empty() ? "the output" : "the file of " + written.option;
+  text += use.option.empty() ? " is the input " + mlc::quoted(use.path)
+                             : " is the file " + mlc::quoted(use.path) + " of " + use.option;
+  if (read.part != use.path) text += ", of which it would replace " + mlc::quoted(read.part);
+  const bool simple = written.option.empty() && use.option.empty() && read.part == use.path &&
+                      !is_folder(written.path);
+  return usage_error(text, simple ? "--in-place replaces an input on purpose"
+                                  : "give the output a place of its own")
+      .in_file(written.path);
+}
+
+/// Also of paths that do not exist yet.
+std::string full_path(const std::string& path) {
+  std::error_code error;
+  const auto full = std::filesystem::weakly_canonical(std::filesystem::absolute(path), error);
+  return error ? path : full.string();
+}
+
+/// A file that an option names, where the command puts something else.
+Status refuse_one_file_for_two(const FilePlan& plan) {
+  for (const FileUse& named : plan.writes) {
+    if (named.option.empty() || named.path.empty()) continue;
+    const std::filesystem::path place = full_path(named.path);
+    for (const FileUse& other : plan.writes) {
+      if (&other == &named || other.path.empty()) continue;
+      const auto id = identity_of(named.path);
+      const std::string there = full_path(other.path);
+      const bool shard =
+          place.parent_path() == there && is_shard_file(place.filename().string(), plan.shards);
+      if (place != there && !shard && !(id && id == identity_of(other.path))) continue;
+      return usage_error("the output and the file of " + named.option + " are one",
+                         "give each a name of its own")
+          .in_file(named.path);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status refuse_replaced_inputs(const FilePlan& plan) {
+  MLC_CHECK(refuse_one_file_for_two(plan));
+  std::vector<std::pair<const FileUse*, std::string>> replaced;
+  for (const FileUse& use : plan.writes) {
+    for (std::string& file : files_replaced(use.path, plan.shards)) {
+      replaced.emplace_back(&use, std::move(file));
+    }
+  }
+  if (replaced.empty()) return {};  // then the files of shards need not be looked up
+  std::multimap<Identity, Reading> readings;
+  for (const FileUse& use : plan.reads) {
+    for (std::string& file : files_read(use.path)) {
+      if (const auto id = identity_of(file)) readings.emplace(*id, Reading{&use, std::move(file)});
+    }
+  }
+  for (const auto& [written, file] : replaced) {
+    const auto id = identity_of(file);
+    if (!id) continue;
+    const auto [begin, end] = readings.equal_range(*id);
+    for (auto it = begin; it != end; ++it) {
+      const Reading& read = it->second;
+      const bool itself = read.use->option.empty() && written->option.empty() &&
+                          read.part == written->path && read.use->path == written->path;
+      if (!plan.in_place || !itself) return conflict(*written, read);
+    }
+  }
+  return {};
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,41 @@
+// Whether an output would replace a file that the command reads: one decision for every verb that
+// writes, made before anything is written, in dry runs too.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/save.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+/// A file that the command reads or writes.
+struct FileUse {
+  std::string path;
+  std::string option;  // what it is of ("--from"); empty for inputs and what is made of them
+};
+
+/// Files beside the inputs and their outputs.
+struct OtherFiles {
+  std::vector<FileUse> reads;   // --from, --rules, --meta, more inputs of a merge
+  std::vector<FileUse> writes;  // --emit-inverse
+  /// The format of shards that go into a folder; none: that of the input, whichever it is.
+  std::optional<OutputFormat> shards;
+};
+
+/// All that the command reads and writes. A path that is a folder or an index stands for all files
+/// of its checkpoint where it is read, and for the shards in it where it is written.
+struct FilePlan {
+  std::vector<FileUse> reads;
+  std::vector<FileUse> writes;
+  std::optional<OutputFormat> shards;  // as in OtherFiles
+  bool in_place = false;               // an input is its own output on purpose
+};
+
+/// Compares by device and inode, so that links are seen through. Errors: usage where a file that is
+/// read would be replaced or removed, or an option names the file that is an output already.
+Status refuse_replaced_inputs(const FilePlan& plan);
+
+}  // namespace mlc::cli

@@ -1,0 +1,119 @@
+"""No file that a command reads is replaced by what it writes: each test is named after the loss that once happened."""
+
+import json
+import os
+import shutil
+
+import pytest
+import torch
+
+from checkpoints import ordered, write
+
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture
+def home(mlc, tmp_path):
+    """Five shards, their whole, and side files of every kind."""
+    write(tmp_path / "x.pt", ordered(**{f"l{i}.w": torch.full((25,), float(i)) for i in range(5)}))
+    write(tmp_path / "p.pt", ordered(**{f"l{i}.w": torch.ones(25) for i in range(5)}))
+    write(tmp_path / "more.pt", ordered(more=torch.ones(2)))
+    mlc.ok("save", "x.pt", "-o", "q", "--max-shard-size", "100B")
+    mlc.ok("save", "x.pt", "-o", "bin", "--max-shard-size", "100B", "--format", "pt")
+    assert len(list((tmp_path / "q").iterdir())) == 6
+    (tmp_path / "rules.yaml").write_text("version: 1\nrules:\n  - exact: l0.w\n    to: first\n")
+    (tmp_path / "meta.yaml").write_text("mlc: metadata/1\nname: x\n")
+    (tmp_path / "x.pt.mlc.yaml").write_text("mlc: metadata/1\nname: beside\n")
+    (tmp_path / "ln.pt").symlink_to("x.pt")
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/x.pt").symlink_to("../p.pt")
+    return tmp_path
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+SHARD = "q/model-00003-of-00005.safetensors"
+LOSSES = [
+    # shards, by every name of their checkpoint
+    (f"remap-keys q/{INDEX} --keep l1.* -o q --force", f'the output is the input "q/{INDEX}", of which it would replace "q/model-00001-'),
+    (f"save q/{INDEX} -o q --max-shard-size 300B --force", "the output is the input"),
+    (f"save q/{INDEX} -o q --max-shard-size 1GB --force", "the output is the input"),
+    ("save q -o q --max-shard-size 300B --force", "the output is the input"),
+    (f"save {SHARD} -o q --max-shard-size 50B --force", f'the output is the input "{SHARD}"'),
+    (f"save q -o {SHARD} --force", f'the output is the input "q", of which it would replace "{SHARD}"'),
+    (f"save q/{INDEX} -o {SHARD} --force", "the output is the input"),
+    (f"save q -o q/{INDEX} --format pt --force", "the output is the input"),
+    ("strip-module-prefix bin -o bin --force", "the output is the input"),
+    ("remap-keys bin/pytorch_model.bin.index.json --keep l1.* -o bin --force", "the output is the input"),
+    (f"save more.pt --merge q -o {SHARD} --force", 'the output is the input "q"'),
+    (f"save x.pt --from q -o {SHARD} --force", 'the output is the file "q" of --from'),
+    ("save x.pt --from q/model.safetensors.index.json -o q --max-shard-size 300B --force", "the output is the file"),
+    # files that are read beside the input
+    ("save x.pt --from p.pt -o p.pt --force", 'the output is the file "p.pt" of --from'),
+    ("save x.pt --from p.pt --out-dir out --force", 'the output is the file "p.pt" of --from'),
+    ("save x.pt --from x.pt --in-place", 'the output is the file "x.pt" of --from'),
+    ("save x.pt p.pt --from p.pt --in-place", 'the output is the file "p.pt" of --from'),
+    ("save x.pt --merge more.pt -o more.pt --force", 'the output is the input "more.pt"'),
+    ("save x.pt --meta meta.yaml -o meta.yaml --format pt --force", 'the output is the file "meta.yaml" of --meta'),
+    ("save x.pt -o x.pt.mlc.yaml --format pt --force", "of the input's metadata"),
+    ("remap-keys x.pt --rules rules.yaml -o rules.yaml --force", 'the output is the file "rules.yaml" of --rules'),
+    ("remap-keys x.pt --map l0=a -o ln.pt --force", 'the output is the input "x.pt"'),
+    ("metadata x.pt --from p.yaml -o p.yaml --force", 'the output is the file "p.yaml" of --from'),
+    ("metadata meta.yaml --from p.yaml -o p.yaml --force", 'the output is the file "p.yaml" of --from'),
+    ("metadata x.pt --from x.pt.mlc.yaml --sidecar", 'the output is the file "x.pt.mlc.yaml" of --from'),
+    # the inverse
+    ("remap-keys x.pt --add-prefix m. -o r.pt --emit-inverse x.pt --force", "the file of --emit-inverse is the input"),
+    ("remap-keys x.pt --add-prefix m. -o r.pt --emit-inverse ln.pt --force", "the file of --emit-inverse is the input"),
+    ("remap-keys x.pt --add-prefix m. --in-place --emit-inverse x.pt --force", "the output and the file of"),
+    ("remap-keys x.pt --add-prefix m. -o r.pt --emit-inverse r.pt", "the output and the file of --emit-inverse are one"),
+    ("remap-keys x.pt --add-prefix m. -o r.pt --emit-inverse ./r.pt --force", "the output and the file of"),
+    ("remap-keys x.pt --rules rules.yaml -o r.pt --emit-inverse rules.yaml --force", "is the file \"rules.yaml\" of --rules"),
+    (f"remap-keys q --map l0=a -o r.pt --emit-inverse q/{INDEX} --force", "the file of --emit-inverse is the input"),
+    ("remap-keys x.pt --map l0=a -o r.pt --emit-inverse x.pt.mlc.yaml --force", "of the input's metadata"),
+    ("remap-keys names.txt --map a=c --only-names --emit-inverse names.txt --force", "the file of --emit-inverse"),
+    ("remap-keys x.pt --map l0=a --key * -o r.pt --emit-inverse i.yaml", "holds the rules of one state_dict"),
+    ("remap-keys x.pt --map l0=a -o r.yaml", "the output would be a checkpoint under the name"),
+]
+
+
+@pytest.mark.parametrize("command, sentence", LOSSES)
+def test_a_file_that_was_read_was_replaced(mlc, home, command, sentence):
+    (home / "p.yaml").write_text("mlc: metadata/1\nname: p\n")
+    before = snapshot(home)
+    for dry in ([], ["-n"]):
+        if dry and "--only-names" in command:
+            continue
+        result = mlc(*command.split(), *dry)
+        assert result.rc == 2 and sentence in result.stderr and result.stdout == "", result
+        assert snapshot(home) == before
+
+
+@pytest.mark.parametrize("command", [
+    "save bin/pytorch_model.bin.index.json -o bin --max-shard-size 300B --force",  # other names, one folder
+    "save q -o q/merged.pt --force", "remap-keys q --map l0=a -o fresh", "save x.pt --from p.pt --in-place",
+    "save q --max-shard-size 300B -o bin --force", "metadata x.pt --set name=y --sidecar",
+    "metadata x.pt x.pt.mlc.yaml --set name=y --in-place", "metadata meta.yaml -o x.mlc.yaml --set name=z",
+    "remap-keys x.pt --map l0=a --in-place --emit-inverse i.yaml",
+    "remap-keys x.pt --map l0=a -o p.pt --emit-inverse meta.yaml --force"])
+def test_what_replaces_nothing_that_is_read_still_runs(mlc, home, command):
+    mlc.ok(*command.split())
+    mlc.ok("load", "q", "--check", "crc")
+
+
+def test_an_inverse_that_exists_stopped_the_run_only_halfway(mlc, home):
+    before = snapshot(home)
+    for dry in ([], ["-n"]):
+        result = mlc("remap-keys", "x.pt", "--map", "l0=a", "-o", "r.pt", "--emit-inverse", "meta.yaml", *dry)
+        assert result.rc == 5 and "meta.yaml: exists already" in result.stderr, result
+        assert snapshot(home) == before
+
+
+def test_shards_that_the_replaced_index_does_not_name_were_removed(mlc, home):
+    stray = home / "q/model-00001-of-00009.safetensors"
+    shutil.copy(home / SHARD, stray)
+    mlc.ok("save", "p.pt", "-o", "q", "--max-shard-size", "300B", "--force")
+    names = set(json.loads((home / "q" / INDEX).read_text())["weight_map"].values())
+    assert set(os.listdir(home / "q")) == names | {INDEX, stray.name}
