@@ -136,6 +136,7 @@ class Job {
   std::string summary() const;
   bool needs_state_dict() const;
   Status refuse_unused_options() const;
+  void warn_of_program() const;
   SharedPolicy shared_policy() const { return options_.shared.value_or(SharedPolicy::dedupe); }
 
   FileTask& task_;
@@ -156,6 +157,14 @@ bool Job::needs_state_dict() const {
          options_.compact || !options_.dtype.empty() || !options_.from.empty() ||
          options_.max_shard_size > 0 || !select.key.empty() || !select.include.empty() ||
          !select.exclude.empty() || !select.include_regex.empty() || !select.exclude_regex.empty();
+}
+
+/// Who converts arrays knows what comes out; a program that runs no more is another thing.
+void Job::warn_of_program() const {
+  const Format format = input_.checkpoint->format;
+  const bool program = format == Format::torchscript || format == Format::pt2;
+  if (!program || options_.weights_only) return;
+  warn_of_format(*input_.checkpoint, task_.output, task_.reporter);
 }
 
 /// What the format of the output makes of no effect is a mistake of whoever asked for it.
@@ -184,6 +193,7 @@ Status Job::choose() {
     format_ = *format;
   }
   MLC_CHECK(refuse_unused_options());
+  warn_of_program();
   if (only_candidate(input_.state_dicts) != nullptr || needs_state_dict()) {
     MLC_TRY(state_dict_, choose_state_dict(input_, options_.select.key));
   }

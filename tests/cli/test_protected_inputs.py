@@ -117,3 +117,15 @@ def test_shards_that_the_replaced_index_does_not_name_were_removed(mlc, home):
     mlc.ok("save", "p.pt", "-o", "q", "--max-shard-size", "300B", "--force")
     names = set(json.loads((home / "q" / INDEX).read_text())["weight_map"].values())
     assert set(os.listdir(home / "q")) == names | {INDEX, stray.name}
+
+
+@pytest.mark.parametrize("kind", ["script", "exported"])
+@pytest.mark.parametrize("output", ["o.pt", "o.safetensors"])
+def test_save_dropped_a_program_without_a_word(mlc, request, kind, output):
+    path = request.getfixturevalue(kind)
+    name = {"script": "torchscript", "exported": "pt2"}[kind]
+    result = mlc.ok("save", path, "-o", output)
+    assert f"{output} holds the tensors as a state_dict; it is no {name} file any more" in result.stderr
+    assert "any more" not in mlc.ok("save", path, "-o", "w" + output, "--weights-only").stderr
+    before = path.read_bytes()
+    assert mlc("save", path, "--in-place").rc == 4 and path.read_bytes() == before

@@ -83,7 +83,7 @@ class Job {
         !changed_ && (edit_.skip_unchanged || edit_.require_change || edit_.writing.in_place);
     if (!skip) {
       MLC_CHECK(aim());
-      warn_of_format();
+      warn_of_format(*input_.checkpoint, task_.output, task_.reporter);
       follow_in_optimizers();
       const bool names_only = only_names_change(input_, targets_);
       MLC_CHECK(apply());
@@ -96,7 +96,6 @@ class Job {
 
  private:
   Status aim();
-  void warn_of_format();
   Status rehearse();
   Status apply();
   void follow_in_optimizers();
@@ -202,22 +201,6 @@ Status Job::aim() {
         .in_file(checkpoint.path);
   }
   return {};
-}
-
-/// Formats that hold a program or plain arrays become a state_dict.
-void Job::warn_of_format() {
-  switch (input_.checkpoint->format) {
-    case Format::torchscript:
-    case Format::pt2:
-    case Format::npz:
-    case Format::npy:
-      task_.reporter.warn((task_.output.empty() ? "the output" : printable(task_.output)) +
-                          " holds the tensors as a state_dict; it is no " +
-                          std::string(format_name(input_.checkpoint->format)) + " file any more");
-      break;
-    default:
-      break;
-  }
 }
 
 /// A dry run refuses what the run would.

@@ -97,6 +97,21 @@ void replace_modules(Input& input, Reporter& reporter) {
   }
 }
 
+void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Reporter& reporter) {
+  switch (checkpoint.format) {
+    case Format::torchscript:
+    case Format::pt2:
+    case Format::npz:
+    case Format::npy:
+      reporter.warn((output.empty() ? "the output" : printable(output)) +
+                    " holds the tensors as a state_dict; it is no " +
+                    std::string(format_name(checkpoint.format)) + " file any more");
+      break;
+    default:
+      break;
+  }
+}
+
 void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& reporter) {
   if (paths.empty()) return;
   std::vector<std::string> shown;

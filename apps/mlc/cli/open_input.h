@@ -40,6 +40,9 @@ std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateD
 /// classes.
 void replace_modules(Input& input, Reporter& reporter);
 
+/// Says that OUTPUT holds no program any more, or no plain arrays, where CHECKPOINT does.
+void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Reporter& reporter);
+
 /// Says that the optimizers at PATHS were made for other tensors than those beside them.
 void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& reporter);
 
