@@ -3,11 +3,14 @@
 import json
 import os
 import shutil
+import zipfile
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
-from checkpoints import ordered, write
+from checkpoints import ordered, record, write
 
 INDEX = "model.safetensors.index.json"
 
@@ -129,3 +132,53 @@ def test_save_dropped_a_program_without_a_word(mlc, request, kind, output):
     assert "any more" not in mlc.ok("save", path, "-o", "w" + output, "--weights-only").stderr
     before = path.read_bytes()
     assert mlc("save", path, "--in-place").rc == 4 and path.read_bytes() == before
+
+
+def test_the_strings_of_safetensors_were_lost_in_a_pt(mlc, valid, tmp_path):
+    strings = {"format": "pt", "author": "Zoë \"Z\"", "modelspec.title": "a title"}
+    save_file({"w": torch.ones(3)}, tmp_path / "a.safetensors", metadata=strings)
+    mlc.ok("save", "a.safetensors", "-o", "a.pt")
+    mlc.ok("remap-keys", "a.pt", "--map", "w=v", "-o", "b.pt")  # copies records
+    mlc.ok("save", "b.pt", "-o", "c.pt", "--dtype", "bf16")  # writes them again
+    mlc.ok("save", "c.pt", "-o", "d.safetensors")
+    with safe_open(tmp_path / "d.safetensors", "pt") as file:
+        assert file.metadata().items() >= strings.items()
+    assert json.loads(record(tmp_path / "c.pt", "mlc/safetensors.json")) == {k: v for k, v in strings.items() if k != "format"}
+    assert torch.load(tmp_path / "c.pt")["v"].dtype == torch.bfloat16
+    for name in ("a.safetensors", "c.pt"):
+        shown = mlc.ok("load", name, "--summary").stdout
+        line = next(line for line in shown.splitlines() if line.startswith("header       "))
+        assert 'author "Zoë \\"Z\\""' in line and 'modelspec.title "a title"' in line
+        loaded = mlc.ok("load", name, "--json").json
+        valid(loaded, "load")
+        assert loaded["string_metadata"].items() >= {"author": strings["author"]}.items()
+
+
+def with_records(path, records):
+    """A checkpoint with records of another program."""
+    write(path, ordered(w=torch.ones(3)))
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, text in records.items():
+            archive.writestr(f"{path.stem}/{name}", text)
+    return path
+
+
+def test_records_of_other_programs_were_dropped(mlc, tmp_path):
+    path = with_records(tmp_path / "a.pt", {"extra/readme": "hello", "note": "", "extra/folder/": ""})
+    mlc.ok("save", path, "-o", "b.pt")
+    assert record(tmp_path / "b.pt", "extra/readme") == b"hello" and record(tmp_path / "b.pt", "note") == b""
+    assert torch.equal(torch.load(tmp_path / "b.pt", mmap=True)["w"], torch.ones(3))
+    left = 'left out: record extra/readme and record note'
+    assert left in mlc.ok("save", path, "-o", "c.safetensors").stderr
+    assert left in mlc.ok("save", path, "-o", "c.safetensors", "-n", "--force").stderr
+    assert left in mlc.ok("save", path, "-o", "shards", "--max-shard-size", "1GB", "--format", "pt").stderr
+    assert "also here    record extra/readme and record note\n" in mlc.ok("load", path, "--summary").stdout
+    mlc.ok("save", path, "-o", "d.pt", "--weights-only")
+    assert "also here" not in mlc.ok("load", "d.pt", "--summary").stdout
+
+
+@pytest.mark.parametrize("text, sentence", [
+    ("{", "JSON at byte 1"), ('{"a": 1}', "string"), ('{"a": "b", "a": "c"}', 'the key "a" is there twice'), ("[]", "")])
+def test_broken_strings_are_named(mlc, tmp_path, text, sentence):
+    result = mlc("load", with_records(tmp_path / "a.pt", {"mlc/safetensors.json": text}))
+    assert result.rc == 3 and "mlc/safetensors.json: " in result.stderr and sentence in result.stderr, result

@@ -128,6 +128,12 @@ void LoadReport::show_json() {
     }
     json.end_array();
   }
+  if (!checkpoint.string_metadata.empty()) {
+    json.key("string_metadata");
+    json.begin_object();
+    for (const auto& [key, value] : checkpoint.string_metadata) json.field(key, value);
+    json.end_object();
+  }
   if (metadata_) {
     json.key("metadata");
     json.raw(metadata_->to_json());

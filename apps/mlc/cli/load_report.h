@@ -40,6 +40,7 @@ class LoadReport {
   void show_lines();
   void show_table();
   void show_globals();
+  void show_deflated();
   void show_verdict();
   void show_check();
   void show_json();

@@ -39,6 +39,16 @@ std::string shown_groups(const std::vector<std::string>& groups) {
   return text;
 }
 
+/// What the author of a safetensors file wrote into its header.
+std::vector<std::string> string_metadata_text(const Checkpoint& checkpoint) {
+  std::vector<std::string> parts;
+  for (const auto& [key, value] : checkpoint.string_metadata) {
+    if (key == "format") continue;  // every file has it
+    parts.push_back(printable(key) + " " + mlc::quoted(value));
+  }
+  return parts;
+}
+
 /// EXAMINED: whether the elements were read at all.
 void add_stats(Table& table, const TensorStats& stats, bool examined) {
   const auto text = [](const std::optional<double>& value) {
@@ -304,6 +314,15 @@ void LoadReport::show_lines() {
     line("metadata", printable(metadata_->name().value_or("(no name)")) +
                          (version.empty() ? "" : " " + printable(version)));
   }
+  if (const auto strings = string_metadata_text(checkpoint); !strings.empty()) {
+    line("header", join_list(strings));
+  }
+  show_deflated();
+  show_verdict();
+}
+
+void LoadReport::show_deflated() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
   const auto deflated = std::ranges::count_if(checkpoint.storages, [&](const Storage& storage) {
     return storage.archive != kNoIndex &&
            !checkpoint.archives[storage.archive].entries()[storage.entry].is_stored();
@@ -312,7 +331,6 @@ void LoadReport::show_lines() {
     line("deflated", plural(static_cast<uint64_t>(deflated), "storage") +
                          ", which torch.load(mmap=True) misreads; `mlc save` stores them");
   }
-  show_verdict();
 }
 
 void LoadReport::show_verdict() {

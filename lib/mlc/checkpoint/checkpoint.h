@@ -127,8 +127,13 @@ class Checkpoint {
 
   /// The YAML that mlc put into the file (record <root>/mlc/metadata.yaml, __metadata__["mlc"]).
   std::optional<std::string> metadata_yaml;
-  /// safetensors' own string map, without mlc's entry, in file order.
+  /// safetensors' own string map, without mlc's entry, in file order; of a torch.save zip what was
+  /// kept of it there (record <root>/mlc/safetensors.json).
   std::vector<std::pair<std::string, std::string>> string_metadata;
+
+  /// Records of archives[0], a torch.save zip, that torch.save does not write: other programs put
+  /// them there. Entries of the archive, in its order.
+  std::vector<uint32_t> extra_records;
 
   /// Index of the tensor at NODE, or kNoIndex.
   uint32_t tensor_at(NodeId node) const;

@@ -88,6 +88,7 @@ std::vector<NamedTensor> named_tensors(const StateDict& state_dict) {
 
 void keep_only(Checkpoint& checkpoint, const StateDict& state_dict) {
   checkpoint.root = state_dict.node;
+  checkpoint.extra_records.clear();
 }
 
 Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,

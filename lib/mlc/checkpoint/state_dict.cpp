@@ -353,11 +353,16 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
     }
   }
   const auto* own = graph.entries(state_dict.node);
-  if (own == nullptr || state_dict.other_values == 0) return out;
-  for (const auto& [key, value] : *own) {
-    if (!is_text(graph, key) || checkpoint.tensor_at(value) == kNoIndex) {
-      out.push_back(join_path(state_dict.path, key_text(graph, key)));
+  if (own != nullptr && state_dict.other_values > 0) {
+    for (const auto& [key, value] : *own) {
+      if (!is_text(graph, key) || checkpoint.tensor_at(value) == kNoIndex) {
+        out.push_back(join_path(state_dict.path, key_text(graph, key)));
+      }
     }
+  }
+  for (const uint32_t record : checkpoint.extra_records) {
+    const ZipReader& zip = checkpoint.archives[0];
+    out.push_back("record " + std::string(zip.relative_name(zip.entries()[record])));
   }
   return out;
 }

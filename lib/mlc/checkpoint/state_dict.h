@@ -54,8 +54,8 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, st
 std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector<StateDict>& all);
 
 /// What the file holds beside the tensors of STATE_DICT: the keys of the root that do not lead to
-/// it (epoch, optimizer, ...), and the paths of its own values that are no tensors under a text
-/// key.
+/// it (epoch, optimizer, ...), the paths of its own values that are no tensors under a text key,
+/// and "record NAME" for each record of the zip that is neither.
 std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict);
 
 /// PATH and what lies below it under KEY: "model.w", or KEY alone at the root.

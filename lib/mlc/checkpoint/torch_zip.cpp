@@ -2,10 +2,14 @@
 // caffe2/serialize/inline_container.cc.
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/json_scanner.h"
+#include "mlc/checkpoint/name_table.h"
 #include "mlc/checkpoint/readers.h"
 #include "mlc/checkpoint/torch_objects.h"
+#include "mlc/checkpoint/zip_records.h"
 #include "mlc/pickle/reader.h"
 
+#include <algorithm>
 #include <charconv>
 #include <vector>
 
@@ -138,6 +142,47 @@ class ZipStorages {
   std::string name_;
 };
 
+/// Whether torch.save or mlc writes a record of this name, or writes into this folder.
+bool is_known_record(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  static constexpr std::string_view kNames[] = {"data.pkl", "byteorder", "version",
+                                                ".format_version", ".storage_alignment"};
+  static constexpr std::string_view kFolders[] = {"data/", ".data/", "mlc/"};
+  const auto starts = [&](std::string_view folder) { return name.starts_with(folder); };
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) ||
+         std::any_of(std::begin(kFolders), std::end(kFolders), starts);
+}
+
+std::vector<uint32_t> find_extra_records(const ZipReader& zip) {
+  std::vector<uint32_t> extra;
+  const auto entries = zip.entries();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const std::string_view name = zip.relative_name(entries[i]);
+    if (name.starts_with("data/") || name.ends_with('/')) continue;
+    const bool writable = zip_name_problem(entries[i].name).empty();
+    if (writable && !is_known_record(std::string(name))) extra.push_back(static_cast<uint32_t>(i));
+  }
+  return extra;
+}
+
+/// The string map of the safetensors file that this one was made of.
+Status read_string_metadata(Checkpoint& checkpoint, const ZipEntry& entry) {
+  MLC_TRY(std::string text, checkpoint.archives[0].read(entry, kMaxMetadataBytes));
+  checkpoint.buffers.push_back(std::move(text));
+  JsonScanner json(checkpoint.buffers.back(), 1, checkpoint.buffers);
+  std::string_view key;
+  std::string_view value;
+  NameTable seen;
+  json.begin_object();
+  while (json.next_key(key) && json.string(value)) {
+    if (!seen.add(key, 0)) return corrupt("the key " + quoted(key) + " is there twice");
+    if (key != "mlc") checkpoint.string_metadata.emplace_back(key, value);  // that is metadata.yaml
+  }
+  return json.finish() ? Status() : std::move(json).error();
+}
+
 }  // namespace
 
 Result<NodeId> read_zip_pickle(Checkpoint& checkpoint, uint32_t archive) {
@@ -178,6 +223,10 @@ Status read_torch_zip(Checkpoint& checkpoint) {
   if (const ZipEntry* metadata = zip.record("mlc/metadata.yaml")) {
     MLC_TRY(checkpoint.metadata_yaml, zip.read(*metadata, kMaxMetadataBytes));
   }
+  if (const ZipEntry* strings = zip.record(kStringMetadataRecord)) {
+    MLC_CHECK_CTX(read_string_metadata(checkpoint, *strings), std::string(kStringMetadataRecord));
+  }
+  checkpoint.extra_records = find_extra_records(zip);
   return {};
 }
 

@@ -227,8 +227,8 @@ class ShardWriter {
       checkpoint_.graph.dict(root).emplace_back(key, checkpoint_.tensors[named.tensor].node);
     }
     checkpoint_.root = root;
-    const TorchZipOptions zip{root_folder_for(out.path()), options_.metadata_yaml,
-                              options_.threads};
+    const TorchZipOptions zip{root_folder_for(out.path()), options_.metadata_yaml, options_.threads,
+                              /*extra_records=*/false};
     auto written = write_torch_zip(checkpoint_, out, zip, reporter_);
     checkpoint_.root = whole;
     if (!written.ok()) return std::move(written).error();

@@ -3,12 +3,15 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/lower_tensors.h"
+#include "mlc/checkpoint/zip_records.h"
 #include "mlc/container/crc32.h"
 #include "mlc/container/zip_writer.h"
 #include "mlc/pickle/writer.h"
 
 #include <algorithm>
 #include <deque>
+
+#include <nlohmann/json.hpp>
 
 namespace mlc {
 namespace {
@@ -36,14 +39,42 @@ class TorchZipWriter {
       MLC_CHECK(add_storage("data/" + std::to_string(i), storages[i]));
     }
     MLC_CHECK(zip_.add("version", as_bytes("3\n")));
+    if (options_.extra_records) MLC_CHECK(copy_extra_records());
     if (options_.metadata_yaml) {
       MLC_CHECK(zip_.add("mlc/metadata.yaml", as_bytes(*options_.metadata_yaml)));
+    }
+    if (const std::string strings = string_metadata(); !strings.empty()) {
+      MLC_CHECK(zip_.add(kStringMetadataRecord, as_bytes(strings)));
     }
     MLC_CHECK(copy_tensors(checkpoint_, out_, std::move(jobs_), options_.threads, reporter_));
     return zip_.finish();
   }
 
  private:
+  Status copy_extra_records() {
+    if (checkpoint_.extra_records.empty()) return {};
+    const ZipReader& archive = checkpoint_.archives[0];
+    for (const uint32_t index : checkpoint_.extra_records) {
+      const ZipEntry& entry = archive.entries()[index];
+      MLC_CHECK(archive.check(entry, null_reporter()));
+      MLC_CHECK(zip_.copy_record(archive.relative_name(entry), archive, entry));
+    }
+    return {};
+  }
+
+  /// As JSON; empty where there is nothing but the "format" that every safetensors file has.
+  std::string string_metadata() const {
+    const auto text = [](const std::string& value) {
+      return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    };
+    std::string json;
+    for (const auto& [key, value] : checkpoint_.string_metadata) {
+      if (key == "format" && value == "pt") continue;
+      json.append(json.empty() ? "{" : ",").append(text(key)).append(":").append(text(value));
+    }
+    return json.empty() ? json : json + "}";
+  }
+
   Status add_storage(const std::string& name, uint32_t index) {
     const uint64_t size = checkpoint_.storages[index].byte_size();
     if (size <= kSmallStorage) return add_small(name, index);

@@ -2,7 +2,8 @@
 // with weights_only=True and mmap=True.
 //
 // Layout: data.pkl, .format_version, .storage_alignment, byteorder, data/0 .. data/N in the order
-// in which the pickle meets them, version, and mlc/metadata.yaml if there is metadata. For a plain
+// in which the pickle meets them, version, the records of other programs, and mlc/metadata.yaml and
+// mlc/safetensors.json if there is metadata of mlc or of safetensors. For a plain
 // state_dict data.pkl has the bytes torch.save writes (torch/serialization.py, _save).
 #pragma once
 
@@ -20,6 +21,7 @@ struct TorchZipOptions {
   std::string root_folder = "archive";
   std::optional<std::string> metadata_yaml;
   unsigned threads = 1;
+  bool extra_records = true;  // those of the checkpoint are copied
 };
 
 /// The folder that torch.save puts into an archive called PATH: its stem, or "archive" where the

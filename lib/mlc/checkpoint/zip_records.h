@@ -12,6 +12,9 @@
 
 namespace mlc {
 
+/// Keeps what the __metadata__ of a safetensors file said, for the day the file becomes one again.
+inline constexpr std::string_view kStringMetadataRecord = "mlc/safetensors.json";
+
 /// The content of the record below the root, nothing where it is absent. Errors: as
 /// ZipReader::read().
 inline Result<std::optional<std::string>> optional_record(const ZipReader& zip,
