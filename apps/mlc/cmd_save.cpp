@@ -409,8 +409,8 @@ void Job::warn_about_values() {
 }
 
 std::string Job::summary() const {
-  std::string text = "wrote " + printable(task_.output) + ": " + plural(report_.tensors, "tensor") +
-                     ", " + format_bytes(report_.file_size);
+  std::string text = "wrote " + output_text(task_.output) + ": " +
+                     plural(report_.tensors, "tensor") + ", " + format_bytes(report_.file_size);
   if (shards_ > 0) {
     text += " in " + plural(shards_, "file") + companions_text(*input_.checkpoint, task_.output);
   }
@@ -452,16 +452,6 @@ void Job::answer() {
   json.end_object();
 }
 
-Result<ExitCode> run(const Options& options, Context& context) {
-  const std::vector<std::string> inputs =
-      options.merge ? std::vector<std::string>{options.inputs[0]} : options.inputs;
-  const std::string extension = options.format.empty() ? "" : "." + options.format;
-  MLC_TRY(const auto files, plan_outputs(inputs, options.writing, extension, other_files(options)));
-  return run_files(context, files, options.writing.batch,
-                   [&](FileTask& task) { return Job(task, options).run(); });
-}
-
-constexpr Example kExamples[] = {
 /// What is read beside the inputs of plan_outputs.
 OtherFiles other_files(const Options& options) {
   OtherFiles others;
@@ -474,6 +464,16 @@ OtherFiles other_files(const Options& options) {
   return others;
 }
 
+Result<ExitCode> run(const Options& options, Context& context) {
+  const std::vector<std::string> inputs =
+      options.merge ? std::vector<std::string>{options.inputs[0]} : options.inputs;
+  const std::string extension = options.format.empty() ? "" : "." + options.format;
+  MLC_TRY(const auto files, plan_outputs(inputs, options.writing, extension, other_files(options)));
+  return run_files(context, files, options.writing.batch,
+                   [&](FileTask& task) { return Job(task, options).run(); });
+}
+
+constexpr Example kExamples[] = {
     {"mlc save model.pt -o model.safetensors", "convert"},
     {"mlc save train.ckpt -o weights.pt --weights-only --dtype bf16", "for inference"},
     {"mlc save *.pt --out-dir st --format safetensors -j 2", "convert many"},

@@ -182,3 +182,14 @@ def test_records_of_other_programs_were_dropped(mlc, tmp_path):
 def test_broken_strings_are_named(mlc, tmp_path, text, sentence):
     result = mlc("load", with_records(tmp_path / "a.pt", {"mlc/safetensors.json": text}))
     assert result.rc == 3 and "mlc/safetensors.json: " in result.stderr and sentence in result.stderr, result
+
+
+@pytest.mark.parametrize("command, said", [
+    ("save p.pt -o ln.pt --force", "wrote ln.pt (a link to {}/x.pt): "),
+    ("remap-keys p.pt --map l0=a -o ln.pt --force", "wrote ln.pt (a link to {}/x.pt): "),
+    ("remap-keys ln.pt --map l0=a --in-place", "edited ln.pt (a link to {}/x.pt) in place: "),
+    ("metadata p.pt --set name=a -o ln.pt --force", "wrote ln.pt (a link to {}/x.pt): "),
+    ("metadata ln.pt --set name=a --in-place", "edited ln.pt (a link to {}/x.pt) in place: ")])
+def test_a_link_hid_which_file_was_replaced(mlc, home, command, said):
+    (home / "x.pt.mlc.yaml").unlink()
+    assert mlc.ok(*command.split()).stderr.startswith(said.format(home.resolve()))

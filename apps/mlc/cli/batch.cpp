@@ -359,6 +359,13 @@ Result<std::vector<FilePair>> plan_outputs(const std::vector<std::string>& input
   return files;
 }
 
+std::string output_text(const std::string& output) {
+  std::error_code error;
+  if (!std::filesystem::is_symlink(output, error)) return printable(output);
+  const auto target = std::filesystem::canonical(output, error);
+  return printable(output) + " (a link to " + printable(target.string()) + ")";
+}
+
 Result<ExitCode> run_files(Context& context, const std::vector<FilePair>& files,
                            const BatchOptions& options, const FileFunction& function) {
   if (files.size() != 1) return Batch(context, files, options, function).run();

@@ -43,6 +43,9 @@ Result<std::vector<FilePair>> plan_outputs(const std::vector<std::string>& input
                                            const WritingOptions& options,
                                            std::string_view extension = {}, OtherFiles others = {});
 
+/// OUTPUT as a summary names it: a symbolic link with the file that it leads to.
+std::string output_text(const std::string& output);
+
 /// What the function gets for one file.
 struct FileTask {
   const std::string& input;

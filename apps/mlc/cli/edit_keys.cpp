@@ -175,11 +175,11 @@ void Job::follow_in_optimizers() {
 /// Where the output goes and in which format, with everything that speaks against it. A name that
 /// tells no format leaves that of the input.
 Status Job::aim() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
   if (!edit_.writing.in_place && is_yaml_path(task_.output)) {
     return usage_error("the output would be a checkpoint under the name " + quoted(task_.output),
                        "name it .pt or .safetensors");
   }
-  const Checkpoint& checkpoint = *input_.checkpoint;
   const auto named = output_format_of(task_.output, "");
   to_folder_ = checkpoint.format == Format::sharded && !edit_.writing.in_place && !named.ok();
   if (edit_.writing.in_place) {
@@ -326,9 +326,9 @@ std::string Job::summary(bool skipped) const {
   std::string keys = parts.empty() ? "no tensors" : join_list(parts);
   if (edit_.writing.dry_run) return "dry run: " + keys + "; nothing was written";
   if (skipped) return "nothing to change; nothing was written";
-  if (edit_.writing.in_place) return "edited " + printable(task_.input) + " in place: " + keys;
+  if (edit_.writing.in_place) return "edited " + output_text(task_.input) + " in place: " + keys;
   if (!changed_) keys = "nothing to change, " + keys;
-  return "wrote " + printable(task_.output) + ": " + keys + ", " + format_bytes(file_size_) +
+  return "wrote " + output_text(task_.output) + ": " + keys + ", " + format_bytes(file_size_) +
          tied_text(report_) +
          (to_folder_ ? companions_text(*input_.checkpoint, task_.output) : std::string());
 }

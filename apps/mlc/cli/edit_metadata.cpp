@@ -222,9 +222,9 @@ std::string Job::summary() const {
   const std::string what = keys_.empty() ? "nothing changed" : join_list(keys_) + " changed";
   if (edit_.writing.dry_run) return "dry run: " + what + "; nothing was written";
   if (!written_) return "nothing to change; nothing was written";
-  if (edit_.sidecar) return "wrote " + printable(sources_.sidecar) + ": " + what;
-  if (edit_.writing.in_place) return "edited " + printable(task_.input) + " in place: " + what;
-  return "wrote " + printable(task_.output) + ": " + what;
+  if (edit_.sidecar) return "wrote " + output_text(sources_.sidecar) + ": " + what;
+  if (edit_.writing.in_place) return "edited " + output_text(task_.input) + " in place: " + what;
+  return "wrote " + output_text(task_.output) + ": " + what;
 }
 
 /// The answer of a dry run is the metadata as it would be.
