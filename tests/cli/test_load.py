@@ -88,7 +88,8 @@ def test_json_agrees_with_torch(mlc, training):
 
 def test_stats_of_large_integers_and_infinities_are_exact(mlc, valid, tmp_path):
     values = {"i": torch.tensor([2**53 + 1, -(2**62) - 1]), "u": torch.tensor([2**63 + 5, 3], dtype=torch.uint64),
-              "inf": torch.tensor([1.0, float("inf")]), "nan": torch.tensor([float("nan")])}
+              "inf": torch.tensor([1.0, float("inf")]), "nan": torch.tensor([float("nan")]),
+              "wide": torch.tensor([1e300, -1e300], dtype=torch.float64)}
     write(tmp_path / "a.pt", values)
     report = mlc.ok("load", "a.pt", "--stats", "--json").json
     valid(report, "load")
@@ -96,6 +97,7 @@ def test_stats_of_large_integers_and_infinities_are_exact(mlc, valid, tmp_path):
     assert (found["i"]["min"], found["i"]["max"]) == (-(2**62) - 1, 2**53 + 1)
     assert (found["u"]["min"], found["u"]["max"]) == (3, 2**63 + 5)
     assert (found["inf"]["min"], found["inf"]["max"], found["inf"]["max_text"]) == (1, None, "inf")
+    assert (found["wide"]["std"], found["wide"]["std_text"]) == (None, "inf")
     assert found["nan"]["max"] is None and "max_text" not in found["nan"]
     text = mlc.ok("load", "a.pt", "--stats").stdout
     assert f" {2**53 + 1} " in text and f" {2**63 + 5} " in text and " inf " in text
