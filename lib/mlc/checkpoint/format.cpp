@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace mlc {
 namespace {
@@ -187,7 +188,8 @@ Status refuse_part_of_dcp(const std::string& path) {
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash);
   const bool part = path.ends_with(".distcp");
   const bool index = path.substr(slash + 1) == ".metadata";
-  if (!part && !index) return {};
+  // Any file may be called so; it is one of a folder where the folder's index is.
+  if (!index && (!part || access((folder + "/.metadata").c_str(), F_OK) != 0)) return {};
   return unsupported("is one file of a checkpoint folder of torch.distributed.checkpoint (DCP)",
                      "open the folder: " + printable(folder));
 }
