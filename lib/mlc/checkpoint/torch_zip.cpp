@@ -19,6 +19,8 @@ namespace {
 constexpr uint64_t kMaxPickleBytes = uint64_t{2} << 30U;
 constexpr uint64_t kMaxTextRecord = 64;
 constexpr uint64_t kMaxMetadataBytes = 16U << 20U;
+// A header of safetensors has at most 100 MB; as JSON of another writer it may take more.
+constexpr uint64_t kMaxStringsBytes = 256U << 20U;
 constexpr int kOldestVersion = 1;
 constexpr int kNewestVersion = 10;  // kMaxSupportedFileFormatVersion
 
@@ -169,7 +171,7 @@ std::vector<uint32_t> find_extra_records(const ZipReader& zip) {
 
 /// The string map of the safetensors file that this one was made of.
 Status read_string_metadata(Checkpoint& checkpoint, const ZipEntry& entry) {
-  MLC_TRY(std::string text, checkpoint.archives[0].read(entry, kMaxMetadataBytes));
+  MLC_TRY(std::string text, checkpoint.archives[0].read(entry, kMaxStringsBytes));
   checkpoint.buffers.push_back(std::move(text));
   JsonScanner json(checkpoint.buffers.back(), 1, checkpoint.buffers);
   std::string_view key;
