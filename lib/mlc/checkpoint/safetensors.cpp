@@ -101,7 +101,11 @@ Status HeaderReader::read_metadata() {
     if (!seen.add(key, 0)) {
       return corrupt("__metadata__ has the key " + quoted(key) + " twice");
     }
-    if (key == "mlc") {
+    if (key == "mlc" && !value.starts_with("mlc: metadata/")) {
+      // Another program's entry of that name; two of one name cannot be written.
+      checkpoint_.warnings.push_back("the entry \"mlc\" of __metadata__, " + quoted(value) +
+                                     ", is not mlc's metadata; outputs do not have it");
+    } else if (key == "mlc") {
       checkpoint_.metadata_yaml = std::string(value);
     } else {
       checkpoint_.string_metadata.emplace_back(key, value);
