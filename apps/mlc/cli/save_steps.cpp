@@ -104,6 +104,9 @@ void add_versions(Graph& graph, NodeId into, NodeId more) {
 void warn_of_unmerged(const Input& other, const StateDict& from, Reporter& reporter) {
   std::vector<std::string> left = printable_all(values_beside(*other.checkpoint, from));
   if (other.checkpoint->metadata_yaml) left.emplace_back("its metadata (--meta adds such)");
+  for (const auto& [key, value] : other.checkpoint->string_metadata) {
+    if (key != "format") left.push_back("the entry " + mlc::quoted(key) + " of its header");
+  }
   if (left.empty()) return;
   reporter.warn("not merged from " + printable(other.checkpoint->path) + ": " + join_list(left));
 }
