@@ -7,6 +7,7 @@
 #include "cli/table.h"
 #include "command.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/write_sharded.h"
@@ -127,6 +128,7 @@ class Job {
   SaveOptions save_options(const std::optional<std::string>& yaml) const;
   ShardOptions shard_options(const std::optional<std::string>& yaml) const;
   Status plan(const std::optional<std::string>& yaml);
+  std::vector<NamedTensor> planned_tensors() const;
   void show_plan();
   void warn_of_optimizers();
   void warn_of_kept();
@@ -361,6 +363,7 @@ void Job::warn_of_uncast() {
 Status Job::plan(const std::optional<std::string>& yaml) {
   Checkpoint& checkpoint = *input_.checkpoint;
   show_plan();
+  MLC_CHECK(check_storages(checkpoint, planned_tensors(), task_.threads));
   const std::string place = place_to_check(task_.output, options_.writing);
   if (options_.max_shard_size > 0) {
     MLC_TRY(report_,
@@ -373,12 +376,16 @@ Status Job::plan(const std::optional<std::string>& yaml) {
   return {};
 }
 
+std::vector<NamedTensor> Job::planned_tensors() const {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  const bool whole = format_ == OutputFormat::torch_zip && options_.max_shard_size == 0;
+  return whole ? all_tensors(checkpoint, checkpoint.root) : named_tensors(*state_dict_);
+}
+
 void Job::show_plan() {
   if (task_.json || !task_.alone) return;
   const Checkpoint& checkpoint = *input_.checkpoint;
-  const bool whole = format_ == OutputFormat::torch_zip && options_.max_shard_size == 0;
-  const std::vector<NamedTensor> tensors =
-      whole ? all_tensors(checkpoint, checkpoint.root) : named_tensors(*state_dict_);
+  const std::vector<NamedTensor> tensors = planned_tensors();
   Table table({{"NAME", Align::left, true}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Align::right}});
   for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
