@@ -51,6 +51,27 @@ def test_sidecar(mlc, model):
     assert mlc("validate-version", "model.mlc.yaml", "--requires", ">=1.13").rc == 1
 
 
+@pytest.mark.parametrize("source", ["legacy.pt", "plain.safetensors"])
+def test_layout_of_mlc_is_not_taken_for_that_of_a_pytorch(mlc, tmp_path, source):
+    torch.save({"w": torch.ones(2)}, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "plain.safetensors")
+    mlc.ok("save", source, "-o", "out.pt")
+    assert "written by   mlc\n" in mlc.ok("load", "out.pt").stdout
+    assert mlc.ok("load", "out.pt", "--json").json["origin"] == {"writer": "mlc", "torch": "", "torch_at_least": ""}
+    result = mlc("validate-version", "out.pt", "--requires", "torch>=2.5", "--json")
+    assert (result.rc, result.json["verdict"]) == (1, "unknown")
+    assert torch.load(tmp_path / "out.pt", weights_only=True, mmap=True)["w"].tolist() == [1, 1]
+    # Edits that copy the records leave the evidence as it is, in both directions.
+    mlc.ok("remap-keys", "out.pt", "--map", "w=v", "-o", "edited.pt")
+    assert "written by   mlc\n" in mlc.ok("load", "edited.pt").stdout
+
+
+def test_renamed_file_of_pytorch_stays_one(mlc, model):
+    mlc.ok("remap-keys", model, "--map", "w=v", "-o", "edited.pt")
+    mlc.ok("metadata", "edited.pt", "--set", "name=x", "--in-place")
+    assert "written by   PyTorch 2.7 or newer\n" in mlc.ok("load", "edited.pt").stdout
+
+
 def test_embedded_and_sidecar_disagree(mlc, model, valid):
     say(mlc, model, "framework.torch=2.13.0")
     (model.parent / "model.mlc.yaml").write_text("mlc: metadata/1\nframework: {torch: 2.12.0}\n")

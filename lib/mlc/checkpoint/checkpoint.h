@@ -95,7 +95,7 @@ struct Tensor {
 
 /// What the file says, or shows by its layout, about the program that wrote it.
 struct Origin {
-  std::string writer;           // "PyTorch 2.7 or newer (zip layout)", "safetensors"
+  std::string writer;           // "PyTorch 2.7 or newer", "safetensors", "mlc"
   std::string torch_at_least;   // lowest PyTorch that writes this layout; empty if unknown
   std::string torch_exactly;    // where the file records the version itself
   std::string torch_source;     // what the line above was read from

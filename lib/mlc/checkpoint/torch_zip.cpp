@@ -59,10 +59,14 @@ Result<bool> read_big_endian(const ZipReader& zip) {
   return corrupt("the `byteorder` record says " + quoted(*order) + " instead of little or big");
 }
 
-/// What the set of records tells about the PyTorch that wrote the archive.
+/// What the set of records tells about the program that wrote the archive.
 Origin origin_of(const ZipReader& zip, int64_t version) {
   Origin origin;
   origin.format_version = version;
+  if (zip.record(kWriterRecord) != nullptr) {
+    origin.writer = "mlc";
+    return origin;
+  }
   struct Row {
     std::string_view record;
     std::string_view at_least;

@@ -39,6 +39,7 @@ class TorchZipWriter {
       MLC_CHECK(add_storage("data/" + std::to_string(i), storages[i]));
     }
     MLC_CHECK(zip_.add("version", as_bytes("3\n")));
+    MLC_CHECK(zip_.add(kWriterRecord, as_bytes("mlc\n")));
     if (options_.extra_records) MLC_CHECK(copy_extra_records());
     if (options_.metadata_yaml) {
       MLC_CHECK(zip_.add("mlc/metadata.yaml", as_bytes(*options_.metadata_yaml)));

@@ -2,9 +2,10 @@
 // with weights_only=True and mmap=True.
 //
 // Layout: data.pkl, .format_version, .storage_alignment, byteorder, data/0 .. data/N in the order
-// in which the pickle meets them, version, the records of other programs, and mlc/metadata.yaml and
-// mlc/safetensors.json if there is metadata of mlc or of safetensors. For a plain
-// state_dict data.pkl has the bytes torch.save writes (torch/serialization.py, _save).
+// in which the pickle meets them, version, mlc/writer (so that nobody takes the layout for that of
+// a PyTorch), the records of other programs, and mlc/metadata.yaml and mlc/safetensors.json if
+// there is metadata of mlc or of safetensors. For a plain state_dict data.pkl has the bytes
+// torch.save writes (torch/serialization.py, _save).
 #pragma once
 
 #include "mlc/base/output_file.h"

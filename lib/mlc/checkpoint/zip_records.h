@@ -15,6 +15,10 @@ namespace mlc {
 /// Keeps what the __metadata__ of a safetensors file said, for the day the file becomes one again.
 inline constexpr std::string_view kStringMetadataRecord = "mlc/safetensors.json";
 
+/// Marks an archive whose records mlc laid out: what they look like says nothing then about the
+/// PyTorch that the tensors come from. Copying records, as renaming does, keeps what was there.
+inline constexpr std::string_view kWriterRecord = "mlc/writer";
+
 /// The content of the record below the root, nothing where it is absent. Errors: as
 /// ZipReader::read().
 inline Result<std::optional<std::string>> optional_record(const ZipReader& zip,
