@@ -79,7 +79,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
 constexpr Example kExamples[] = {
     {"mlc load model.pt", "what is in it, and every tensor"},
     {"mlc load ckpt.pt --key model_ema --stats", "with the values' statistics"},
-    {"mlc load *.pt --check crc --summary -j 2", "find damaged files"},
+    {"mlc load *.pt --check crc --summary --keep-going", "find damaged files"},
     {"mlc load a.pt --expect b.safetensors", "would load_state_dict accept it?"},
 };
 

@@ -237,6 +237,7 @@ Finished Batch::work(const FilePair& file) {
   finished.code = report->code;
   finished.summary = std::move(report->summary);
   finished.answer = text.take();
+  if (report->damage) finished.error = std::move(*report->damage).in_file(file.input);
   return finished;
 }
 
@@ -269,6 +270,7 @@ void Batch::show(const FilePair& file, const Finished& finished) {
   Writer& out = context_.out();
   if (finished.error) {
     // The list on standard output is whole, the reason follows it on a terminal.
+    if (!finished.answer.empty()) out.write((shown_ > 0 ? "\n" : "") + finished.answer);
     out.line(printable(file.input) + ": failed");
     static_cast<void>(out.flush());  // the end of the process looks again
     return context_.console.error(*finished.error);
@@ -285,12 +287,12 @@ void Batch::show_json(const FilePair& file, const Finished& finished) {
   json_.field("input", file.input);
   if (!file.output.empty()) json_.field("output", file.output);
   json_.field("exit_code", static_cast<int>(finished.code));
-  if (finished.error) {
-    json_.key("error");
-    write_error(json_, *finished.error, false);
-  } else if (!finished.answer.empty()) {
+  if (!finished.answer.empty()) {  // tells of damage too
     json_.key("result");
     json_.raw(trim(finished.answer));
+  } else if (finished.error) {
+    json_.key("error");
+    write_error(json_, *finished.error, false);
   }
   json_.end_object();
 }

@@ -17,6 +17,7 @@
 #include "command.h"
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -70,12 +71,14 @@ struct FileReport {
   /// "wrote out/a.pt: 291 tensors, 412 MB": the line of the file in a batch; for one file a note on
   /// standard error where not empty.
   std::string summary;
+  /// Why a file of a batch counts as failed though there is an answer about it; the code follows.
+  std::optional<Error> damage = {};
 };
 
 using FileFunction = std::function<Result<FileReport>(FileTask&)>;
 
 /// Runs FUNCTION for every file. An existing output that may not be replaced fails its file first.
-/// After an error no further file is begun, unless --keep-going. Of a single file the Error is
+/// After an error or damage no further file is begun, unless --keep-going. Of a single file the Error is
 /// returned; of several it is shown and the code of the worst returned.
 Result<ExitCode> run_files(Context& context, const std::vector<FilePair>& files,
                            const BatchOptions& options, const FileFunction& function);

@@ -49,6 +49,15 @@ std::vector<std::string> string_metadata_text(const Checkpoint& checkpoint) {
   return parts;
 }
 
+Error damage_error(const IntegrityReport& integrity) {
+  const DamagedRecord& first = integrity.damaged[0];
+  return corrupt(plural(integrity.damaged.size(), "damaged record") + ", first " +
+                     printable(first.record) + " at offset " + std::to_string(first.offset) + ": " +
+                     printable(first.problem),
+                 "fetch or save the file again; `mlc load --check crc` of it alone lists every "
+                 "damaged record");
+}
+
 /// EXAMINED: whether the elements were read at all.
 void add_stats(Table& table, const TensorStats& stats, bool examined) {
   const auto text = [](const std::optional<double>& value) {
@@ -184,7 +193,10 @@ Result<FileReport> LoadReport::run() {
   MLC_CHECK(expect());
   MLC_CHECK(compute_stats());
   FileReport report;
-  if (integrity_ && !integrity_->damaged.empty()) report.code = ExitCode::input;
+  if (integrity_ && !integrity_->damaged.empty()) {
+    report.code = ExitCode::input;
+    report.damage = damage_error(*integrity_);
+  }
   const bool refused = options_.require_safe && !verdict_.accepts();
   if ((expected_ && !expected_->satisfied) || refused) {
     report.code = worst(report.code, ExitCode::no);

@@ -1,0 +1,40 @@
+"""What runs say that fail or answer "no", each test named after what was wrong once."""
+
+import json
+
+import pytest
+import torch
+
+from checkpoints import offsets, ordered, small_model, training_checkpoint, write
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return write(tmp_path / "a.pt", small_model().state_dict())
+
+
+# --- several files
+
+
+def damage(path):
+    """Flips a byte of the first storage; the record is returned."""
+    (name, (offset, _)), *_ = offsets(path, "data/").items()
+    bad = bytearray(path.read_bytes())
+    bad[offset] ^= 0x80
+    path.write_bytes(bad)
+    return name
+
+
+def test_a_damaged_record_in_a_batch_was_no_failure(mlc, tmp_path, plain):
+    (tmp_path / "bad.pt").write_bytes(plain.read_bytes())
+    name = damage(tmp_path / "bad.pt")
+    for summary in ([], ["--summary"]):
+        result = mlc("load", "bad.pt", "a.pt", "--check", "crc", *summary, "--keep-going")
+        assert result.rc == 3 and result.stdout.startswith("bad.pt: failed\na.pt: ")
+        assert f"mlc: error: bad.pt: 1 damaged record, first {name} at offset" in result.stderr
+        assert "2 files, 1 failed" in result.stderr
+    result = mlc("load", "bad.pt", "a.pt", "--check", "crc")
+    assert result.rc == 3 and result.stdout == "bad.pt: failed\n" and "1 not begun" in result.stderr
+    result = mlc("load", "bad.pt", "a.pt", "--check", "crc", "--json", "--keep-going")
+    assert (result.rc, result.json["failed"]) == (3, 1)
+    assert len(result.json["results"][0]["result"]["check"]["damaged"]) == 1
