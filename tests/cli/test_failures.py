@@ -38,3 +38,11 @@ def test_a_damaged_record_in_a_batch_was_no_failure(mlc, tmp_path, plain):
     result = mlc("load", "bad.pt", "a.pt", "--check", "crc", "--json", "--keep-going")
     assert (result.rc, result.json["failed"]) == (3, 1)
     assert len(result.json["results"][0]["result"]["check"]["damaged"]) == 1
+
+
+def test_an_unsafe_file_in_a_batch_was_not_named(mlc, tmp_path, plain):
+    write(tmp_path / "whole.pt", torch.nn.Linear(2, 2))
+    result = mlc("load", "a.pt", "whole.pt", "--require-safe", "--summary")
+    good, bad = result.stdout.splitlines()
+    assert result.rc == 1 and good.startswith("a.pt: ") and good.endswith("; weights_only=True accepts it")
+    assert bad.startswith("whole.pt: ") and "; weights_only=True refuses torch.nn.modules.linear.Linear" in bad

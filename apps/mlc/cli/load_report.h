@@ -51,6 +51,7 @@ class LoadReport {
   std::string location_of(const Tensor& tensor) const;
   std::string non_finite_text() const;
   std::string summary_line() const;
+  std::string safety_text() const;
   std::vector<std::string> other_values() const;
 
   FileTask& task_;

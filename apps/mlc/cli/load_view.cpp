@@ -206,7 +206,7 @@ Result<FileReport> LoadReport::run() {
   } else if (task_.alone || asks_for_more()) {
     show_text();
   } else {
-    report.summary = summary_line();
+    report.summary = summary_line() + safety_text();
   }
   return report;
 }
@@ -265,6 +265,15 @@ std::string LoadReport::summary_line() const {
   if (expected_) text += expected_->satisfied ? "; as expected" : "; not as expected";
   if (!file_hash_.empty()) text += "; sha256 " + file_hash_;
   return text;
+}
+
+/// What --require-safe found, for the line of a file among several.
+std::string LoadReport::safety_text() const {
+  if (!options_.require_safe || !verdict_.other_reader.empty()) return {};
+  if (verdict_.accepts()) return "; weights_only=True accepts it";
+  std::vector<std::string> refused = printable_all(verdict_.refused_globals);
+  for (std::string& one : printable_all(verdict_.refused)) refused.push_back(std::move(one));
+  return "; weights_only=True refuses " + join_list(refused, 3);
 }
 
 /// The keys of the root that are no part of what is shown.
