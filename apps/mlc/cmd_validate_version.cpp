@@ -37,7 +37,8 @@ void setup(OptionSet& set, Options& options) {
            "judge version V of NAME (default torch), whatever a file says; needs no FILE");
   set.group("Judging");
   set.choice("--if-unknown", options.policy.if_unknown, kIfUnknown,
-             "what a version that nothing tells amounts to (default fail)");
+             "what a version that nothing tells, or a file that requires nothing, amounts to "
+             "(default fail)");
   set.flag("--pre", options.policy.allow_pre, "accept pre-releases everywhere");
   set.flag("--base-version", options.policy.base_version,
            "compare release numbers only: 2.1.0a0+git counts as 2.1.0");
@@ -243,6 +244,21 @@ void write_requirement(JsonWriter& json, const RequirementVerdict& one, const An
   json.end_object();
 }
 
+constexpr std::string_view kNothingRequired =
+    "its metadata has no `requires`, so there is nothing to judge by";
+constexpr std::string_view kNothingRequiredHint =
+    "name a requirement with --requires 'torch>=1.13,<3', or say what unknown means with "
+    "--if-unknown";
+
+/// A file that requires nothing: no fault of the command line, and in a batch one of many.
+PolicyReport judge_nothing(const PolicyOptions& options) {
+  PolicyReport report;
+  report.verdict = Verdict::unknown;
+  report.passes = options.if_unknown != IfUnknown::fail;
+  if (options.if_unknown == IfUnknown::warn) report.warnings.emplace_back(kNothingRequired);
+  return report;
+}
+
 void write_json(JsonWriter& json, const PolicyReport& report, const Answer& answer) {
   json.begin_object();
   json.field("schema", "mlc.validate-version/1");
@@ -253,13 +269,17 @@ void write_json(JsonWriter& json, const PolicyReport& report, const Answer& answ
   json.begin_array();
   for (const RequirementVerdict& one : report.requirements) write_requirement(json, one, answer);
   json.end_array();
+  if (report.requirements.empty()) {
+    json.field("reason", kNothingRequired);
+    json.field("hint", kNothingRequiredHint);
+  }
   json.list("warnings", report.warnings);
   json.end_object();
 }
 
 /// The reasons in one line; of a "no" only those that led to it.
 std::string batch_line(const PolicyReport& report) {
-  std::string reasons;
+  std::string reasons(report.requirements.empty() ? kNothingRequired : "");
   for (const RequirementVerdict& one : report.requirements) {
     if (one.verdict != report.verdict) continue;
     reasons += (reasons.empty() ? "" : "; ") + printable(one.reason);
@@ -270,6 +290,7 @@ std::string batch_line(const PolicyReport& report) {
 /// The different hints as lines for standard error.
 std::string hint_lines(const PolicyReport& report, const Answer& answer) {
   std::vector<std::string> hints;
+  if (report.requirements.empty()) hints.emplace_back(kNothingRequiredHint);
   for (const RequirementVerdict& one : report.requirements) {
     std::string hint = hint_of(one, answer);
     if (hint.empty() || std::ranges::find(hints, hint) != hints.end()) continue;
@@ -290,6 +311,7 @@ FileReport render(const PolicyReport& report, const Answer& answer, bool json, W
   }
   for (const std::string& warning : report.warnings) reporter.warn(printable(warning));
   if (!answer.alone) return {code, batch_line(report)};
+  if (report.requirements.empty()) out.line(kNothingRequired);
   for (const RequirementVerdict& one : report.requirements) out.line(printable(one.reason));
   return {code, report.passes ? "" : hint_lines(report, answer)};
 }
@@ -300,12 +322,9 @@ Result<FileReport> judge_file(const Options& options, const Question& question, 
   if (requirements.empty() && sources.trusted() != nullptr) {
     requirements = sources.trusted()->requirements();
   }
-  if (requirements.empty()) {
-    return usage_error("its metadata has no `requires`, so there is nothing to judge by",
-                       "name a requirement: --requires 'torch>=1.13,<3'");
-  }
-  PolicyReport report =
-      check_versions(collect_facts(sources, question), requirements, options.policy);
+  PolicyReport report = requirements.empty() ? judge_nothing(options.policy)
+                                             : check_versions(collect_facts(sources, question),
+                                                              requirements, options.policy);
   if (sources.differ()) report.warnings.insert(report.warnings.begin(), sources.disagreement());
   const Answer answer{&task.input, task.alone, sources.has_place()};
   return render(report, answer, task.json, task.out, task.reporter);

@@ -46,3 +46,17 @@ def test_an_unsafe_file_in_a_batch_was_not_named(mlc, tmp_path, plain):
     good, bad = result.stdout.splitlines()
     assert result.rc == 1 and good.startswith("a.pt: ") and good.endswith("; weights_only=True accepts it")
     assert bad.startswith("whole.pt: ") and "; weights_only=True refuses torch.nn.modules.linear.Linear" in bad
+
+
+def test_a_file_that_requires_nothing_stopped_the_batch(mlc, valid, tmp_path, plain):
+    mlc.ok("save", "a.pt", "-o", "b.pt", "--set", "framework.torch=2.1.0", "--set", "requires=[torch>=2]")
+    result = mlc("validate-version", "a.pt", "b.pt")
+    assert result.rc == 1 and result.stdout.splitlines() == [
+        "a.pt: unknown: its metadata has no `requires`, so there is nothing to judge by",
+        "b.pt: satisfied: torch 2.1.0 satisfies >=2 (from the embedded metadata)"]
+    assert mlc.ok("validate-version", "a.pt", "b.pt", "--if-unknown", "pass").stderr == ""
+    assert "no `requires`" in mlc.ok("validate-version", "a.pt", "--if-unknown", "warn").stderr
+    alone = mlc("validate-version", "a.pt", "--json")
+    valid(alone.json, "validate-version")
+    assert (alone.rc, alone.json["verdict"], alone.json["requirements"]) == (1, "unknown", [])
+    assert "--requires" in alone.json["hint"]
