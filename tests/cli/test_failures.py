@@ -60,3 +60,12 @@ def test_a_file_that_requires_nothing_stopped_the_batch(mlc, valid, tmp_path, pl
     valid(alone.json, "validate-version")
     assert (alone.rc, alone.json["verdict"], alone.json["requirements"]) == (1, "unknown", [])
     assert "--requires" in alone.json["hint"]
+
+
+# --- damage
+
+
+def test_a_zip_whose_start_is_overwritten_was_no_checkpoint(mlc, plain):
+    plain.write_bytes(b"0123456789abcdef" + plain.read_bytes()[16:])
+    result = mlc("load", plain)
+    assert result.rc == 3 and "is a zip archive by its end, but its start is damaged" in result.stderr

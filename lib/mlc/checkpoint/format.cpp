@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/readers.h"
 #include "mlc/container/tar_reader.h"
+#include "mlc/container/zip_end.h"
 
 #include <algorithm>
 #include <array>
@@ -141,6 +142,14 @@ Result<Recognised> recognise_zip(Checkpoint& checkpoint) {
   return Recognised{Format::torch_zip, read_torch_zip};
 }
 
+/// The directory of a zip is at its end: an archive is one even where its first bytes are lost.
+Status refuse_overwritten_zip(const InputFile& file, std::string_view head) {
+  if (!find_zip_end(file, {0, file.size()}, {}).ok()) return {};
+  return corrupt("is a zip archive by its end, but its start is damaged: it starts with " +
+                     quoted(head.substr(0, 16)),
+                 "fetch or save the file again");
+}
+
 Result<Recognised> recognise(Checkpoint& checkpoint, std::string_view head) {
   if (head.starts_with("PK\x03\x04")) return recognise_zip(checkpoint);
   if (is_legacy(head)) return Recognised{Format::torch_legacy, read_torch_legacy};
@@ -160,6 +169,7 @@ Result<Recognised> recognise(Checkpoint& checkpoint, std::string_view head) {
                    "the download was probably cut off");
   }
   if (head.starts_with("\x80")) return Recognised{Format::plain_pickle, read_plain_pickle};
+  MLC_CHECK(refuse_overwritten_zip(*checkpoint.files[0], head));
   return unsupported(
       "is no checkpoint that mlc knows: it starts with " + quoted(head.substr(0, 16)),
       "supported are torch.save files, safetensors, shard indexes, TorchScript, .pt2, "
