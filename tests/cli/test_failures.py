@@ -69,3 +69,32 @@ def test_a_zip_whose_start_is_overwritten_was_no_checkpoint(mlc, plain):
     plain.write_bytes(b"0123456789abcdef" + plain.read_bytes()[16:])
     result = mlc("load", plain)
     assert result.rc == 3 and "is a zip archive by its end, but its start is damaged" in result.stderr
+
+
+# --- standard error
+
+
+def test_warnings_before_an_error_of_json_were_plain_text(mlc, valid, root, tmp_path, plain):
+    for name in ("message", "error"):
+        valid(json.loads((root / f"schemas/examples/{name}.json").read_text()), name)
+    result = mlc("save", "a.pt", "--include", "nope.*", "-o", "b.pt", "--json")
+    *warnings, error = [json.loads(line) for line in result.stderr.splitlines()]
+    assert result.rc != 0 and result.stdout == "" and len(warnings) == 1
+    valid(warnings[0], "message")
+    assert (warnings[0]["level"], warnings[0]["message"]) == ("warning", '--include "nope.*" matches no key')
+    valid(error, "error")
+    quiet = mlc("save", "a.pt", "--include", "nope.*", "-o", "b.pt", "--json", "-q")
+    assert json.loads(quiet.stderr) == error
+    for line in mlc("remap-keys", "a.pt", "--map", "0.weight=w", "-o", "c.pt", "--json", "-v").stderr.splitlines():
+        valid(json.loads(line), "message")
+
+
+def test_json_had_a_closing_line_on_standard_error(mlc, plain):
+    assert mlc.ok("save", "a.pt", "-o", "b.pt", "--json").stderr == ""
+    mlc.ok("save", "a.pt", "-o", "c.pt", "--set", "requires=[torch>=9]", "--set", "framework.torch=2.0")
+    assert mlc("validate-version", "c.pt", "a.pt", "--json").stderr == ""
+
+
+def test_a_hint_came_before_the_verdict(mlc, plain):
+    shown = mlc.shell('"$MLC" validate-version a.pt --requires "python>=3" 2>&1').stdout
+    assert shown.splitlines()[0].startswith("the version of python is not known") and "\nhint: " in shown

@@ -315,7 +315,6 @@ void Batch::close() {
   } else if (failed_ + skipped > 0) {
     std::string text = plural(files_.size(), "file") + ", " + format_count(failed_) + " failed";
     if (skipped > 0) text += ", " + format_count(skipped) + " not begun (--keep-going goes on)";
-    static_cast<void>(context_.out().flush());
     context_.console.note(text);
   }
 }

@@ -86,15 +86,20 @@ std::string Console::paint_error(Style style, std::string_view text) const {
 }
 
 void Console::note(std::string_view text) {
-  if (!options_.quiet) say(text);
+  if (options_.quiet || options_.json) return;
+  static_cast<void>(out_.flush());  // the end of the process looks again
+  say(text);
 }
 
 void Console::warn(std::string_view text) {
-  if (!options_.quiet) say(paint_error(Style::yellow, "mlc: warning:") + " " + std::string(text));
+  if (options_.quiet) return;
+  if (options_.json) return say(message_json("warning", text));
+  say(paint_error(Style::yellow, "mlc: warning:") + " " + std::string(text));
 }
 
 void Console::detail(std::string_view text) {
-  if (options_.verbose > 0 && !options_.quiet) say(text);
+  if (options_.verbose == 0 || options_.quiet) return;
+  say(options_.json ? message_json("detail", text) : std::string(text));
 }
 
 void Console::error(const Error& error) {

@@ -36,11 +36,12 @@ class Console {
   /// TEXT in STYLE where standard output has colour.
   std::string paint(Style style, std::string_view text) const;
 
-  /// A line on standard error, unless --quiet: what was done, "wrote x.pt: 291 tensors, 412 MB".
+  /// A line on standard error behind the answer, unless --quiet or --json, whose answer tells it:
+  /// what was done, "wrote x.pt: 291 tensors, 412 MB". Belongs to the thread that out() belongs to.
   void note(std::string_view text);
-  /// "mlc: warning: TEXT", unless --quiet.
+  /// "mlc: warning: TEXT", unless --quiet; an mlc.message/1 object with --json.
   void warn(std::string_view text);
-  /// A line with -v.
+  /// A line with -v; an mlc.message/1 object with --json.
   void detail(std::string_view text);
   /// The error as text, or as an mlc.error/1 object with --json. Always shown.
   void error(const Error& error);

@@ -133,7 +133,10 @@ std::string whole_man_page() {
   out += paragraphs(
       "The answer of a verb goes to standard output, everything else to standard error. Flags may "
       "stand anywhere; what follows -- is never a flag. Outputs are named by flags only, appear "
-      "whole or not at all, and never replace an existing file without --force.");
+      "whole or not at all, and never replace an existing file without --force.\n\n"
+      "With --json standard error holds one JSON object a line: warnings (mlc.message/1) and, "
+      "last, the error (mlc.error/1). There is no closing line then; the answer tells what was "
+      "done.");
   OptionSet shared;
   SharedOptions options;
   add_shared_options(shared, options);

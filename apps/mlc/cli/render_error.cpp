@@ -55,4 +55,15 @@ std::string error_json(const Error& error) {
   return text.take();
 }
 
+std::string message_json(std::string_view level, std::string_view text) {
+  Writer line;
+  JsonWriter json(line, JsonLayout::compact);
+  json.begin_object();
+  json.field("schema", "mlc.message/1");
+  json.field("level", level);
+  json.field("message", text);
+  json.end_object();
+  return line.take();
+}
+
 }  // namespace mlc::cli

@@ -5,6 +5,7 @@
 #include "mlc/base/error.h"
 
 #include <string>
+#include <string_view>
 
 namespace mlc::cli {
 
@@ -21,5 +22,8 @@ ErrorText error_text(const Error& error);
 std::string error_json(const Error& error);
 /// The same as a value within a larger object; `schema` only where it stands alone.
 void write_error(JsonWriter& json, const Error& error, bool with_schema);
+
+/// The mlc.message/1 object (schemas/message.schema.json) of a warning or a detail on one line.
+std::string message_json(std::string_view level, std::string_view text);
 
 }  // namespace mlc::cli
