@@ -94,7 +94,8 @@ Command load_command() {
               ".pt/.pth/.bin/.ckpt, pickled modules, TorchScript, .pt2, safetensors, shard "
               "indexes, DCP folders, .npz and .npy. Nothing in a file is ever executed.\n\n"
               "Listing reads no tensor. Exit code 1 means that --expect or --require-safe "
-              "is not satisfied, 3 that --check found damage.",
+              "is not satisfied, 3 that --check found damage. Of several files -q lists those only "
+              "that did not pass.",
           .needs = Needs::nothing,
           .examples = kExamples,
           .setup = bind<Options, setup, run>};

@@ -62,6 +62,14 @@ def test_a_file_that_requires_nothing_stopped_the_batch(mlc, valid, tmp_path, pl
     assert "--requires" in alone.json["hint"]
 
 
+def test_quiet_checks_listed_the_good_files_too(mlc, tmp_path, plain):
+    (tmp_path / "bad.pt").write_bytes(plain.read_bytes())
+    damage(tmp_path / "bad.pt")
+    result = mlc("load", "a.pt", "bad.pt", "a.pt", "--check", "crc", "--keep-going", "-q")
+    assert result.rc == 3 and result.stdout == "bad.pt: failed\n"
+    assert mlc.ok("load", "a.pt", "a.pt", "-q").stdout.count("a.pt: 9 tensors") == 2  # no check, an answer
+
+
 # --- damage
 
 

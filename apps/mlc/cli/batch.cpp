@@ -170,6 +170,7 @@ class BatchReporter : public Reporter {
 
 struct Finished {
   ExitCode code = ExitCode::done;
+  bool passed = false;
   std::string summary;
   std::string answer;  // what the function wrote: JSON, or text that takes the line's place
   std::optional<Error> error;
@@ -235,6 +236,7 @@ Finished Batch::work(const FilePair& file) {
     return finished;
   }
   finished.code = report->code;
+  finished.passed = report->passed;
   finished.summary = std::move(report->summary);
   finished.answer = text.take();
   if (report->damage) finished.error = std::move(*report->damage).in_file(file.input);
@@ -277,7 +279,8 @@ void Batch::show(const FilePair& file, const Finished& finished) {
   }
   if (!finished.answer.empty()) {
     out.write((shown_ > 0 ? "\n" : "") + finished.answer);
-  } else if (file.output.empty() || !context_.shared.quiet) {  // what was done is a note
+  } else if (!context_.shared.quiet || (file.output.empty() && !finished.passed)) {
+    // What was done is a note, and so is that all is well.
     out.line(printable(file.input) + ": " + finished.summary);
   }
 }

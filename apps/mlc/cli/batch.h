@@ -7,9 +7,9 @@
 //
 // With one file the function's output is the answer. With several, text is one line per file,
 // "INPUT: SUMMARY" or "INPUT: failed", unless the function wrote more; --quiet leaves out those
-// that say what was written. --json is one mlc.batch/1 object (schemas/batch.schema.json) whose
-// results hold the object of each file, or its error; both in the order of the inputs whatever
-// finishes first.
+// that say what was written or that a check found nothing. --json is one mlc.batch/1 object
+// (schemas/batch.schema.json) whose results hold the object of each file, or its error; both in the
+// order of the inputs whatever finishes first.
 #pragma once
 
 #include "cli/input_guard.h"
@@ -71,6 +71,8 @@ struct FileReport {
   /// "wrote out/a.pt: 291 tensors, 412 MB": the line of the file in a batch; for one file a note on
   /// standard error where not empty.
   std::string summary;
+  /// A check was asked for and found nothing: --quiet leaves the line of the file out.
+  bool passed = false;
   /// Why a file of a batch counts as failed though there is an answer about it; the code follows.
   std::optional<Error> damage = {};
 };
@@ -78,8 +80,8 @@ struct FileReport {
 using FileFunction = std::function<Result<FileReport>(FileTask&)>;
 
 /// Runs FUNCTION for every file. An existing output that may not be replaced fails its file first.
-/// After an error or damage no further file is begun, unless --keep-going. Of a single file the Error is
-/// returned; of several it is shown and the code of the worst returned.
+/// After an error or damage no further file is begun, unless --keep-going. Of a single file the
+/// Error is returned; of several it is shown and the code of the worst returned.
 Result<ExitCode> run_files(Context& context, const std::vector<FilePair>& files,
                            const BatchOptions& options, const FileFunction& function);
 

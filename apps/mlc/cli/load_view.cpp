@@ -201,6 +201,9 @@ Result<FileReport> LoadReport::run() {
   if ((expected_ && !expected_->satisfied) || refused) {
     report.code = worst(report.code, ExitCode::no);
   }
+  const bool checked =
+      options_.check == LoadCheck::crc || expected_.has_value() || options_.require_safe;
+  report.passed = checked && report.code == ExitCode::done;
   if (task_.json) {
     show_json();
   } else if (task_.alone || asks_for_more()) {
