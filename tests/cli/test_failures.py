@@ -106,3 +106,17 @@ def test_json_had_a_closing_line_on_standard_error(mlc, plain):
 def test_a_hint_came_before_the_verdict(mlc, plain):
     shown = mlc.shell('"$MLC" validate-version a.pt --requires "python>=3" 2>&1').stdout
     assert shown.splitlines()[0].startswith("the version of python is not known") and "\nhint: " in shown
+
+
+# --- numbers
+
+
+def test_tied_tensors_were_counted_by_each_verb_in_its_own_way(mlc, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 4, bias=False))
+    model[1].weight = model[0].weight
+    write(tmp_path / "whole.pt", model)
+    totals = mlc.ok("load", "whole.pt", "--json").json["totals"]
+    assert (totals["tensors"], totals["bytes"]) == (2, 64)
+    assert mlc.ok("save", "whole.pt", "-o", "b.pt").stderr.count("wrote b.pt: 2 tensors, ") == 1
+    assert mlc.ok("save", "whole.pt", "-o", "c.pt", "-n", "--json").json["tensors"] == 2
+    assert mlc.ok("diff", "whole.pt", "b.pt").stdout == "equal: 2 tensors, 64 B\n"

@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/summary.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/pickle/render.h"
 
 #include <algorithm>
@@ -116,6 +117,7 @@ class Differ {
   std::vector<Piece> pieces_;
   std::vector<std::atomic<bool>> differs_;          // by row
   std::vector<std::optional<Comparer>> comparers_;  // by piece
+  std::set<TensorIdentity> counted_;                // those of A that are in report_.bytes
   DiffReport report_;
 };
 
@@ -182,7 +184,8 @@ Status Differ::classify(Row& row) {
   const Tensor& a = tensor_a(row);
   const Tensor& b = tensor_b(row);
   ++report_.common;
-  report_.bytes += a_.byte_size(a);
+  const bool tied = a.storage != kNoIndex && !counted_.insert(identity_of(a_, a)).second;
+  if (!tied) report_.bytes += a_.byte_size(a);
   if (options_.depth == DiffDepth::keys) return {};
   row.same_dtype = a.dtype == b.dtype;
   if (layout_name(a_, a) != layout_name(b_, b)) {

@@ -43,7 +43,7 @@ Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict,
                             const SaveOptions& options, Reporter& reporter) {
   SaveReport report;
   if (options.format == OutputFormat::torch_zip) {
-    report.tensors = count_distinct(all_tensors(checkpoint, checkpoint.root));
+    report.tensors = count_names(checkpoint, checkpoint.root);
     TorchZipOptions zip{root_folder_for(out.path()), options.metadata_yaml, options.threads};
     MLC_TRY(const WriteSummary summary, write_torch_zip(checkpoint, out, zip, reporter));
     report.bytes = summary.bytes;
@@ -96,7 +96,7 @@ Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* stat
   if (!path.empty()) MLC_CHECK(OutputFile::check(path, options.output));
   SaveReport report;
   if (options.format == OutputFormat::torch_zip) {
-    report.tensors = count_distinct(all_tensors(checkpoint, checkpoint.root));
+    report.tensors = count_names(checkpoint, checkpoint.root);
     MLC_TRY(const std::vector<uint32_t> storages, lower_tensors(checkpoint));
     MLC_CHECK(pickle::write(checkpoint.graph, checkpoint.root));
     for (const uint32_t one : storages) report.bytes += checkpoint.storages[one].byte_size();

@@ -142,9 +142,13 @@ class Search {
   std::vector<StateDict> found_;
 };
 
+/// Whether a collection that several paths lead to is walked for each.
+enum class Sharing : uint8_t { each, once };
+
 class TreeWalk {
  public:
-  explicit TreeWalk(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  explicit TreeWalk(const Checkpoint& checkpoint, Sharing sharing = Sharing::each)
+      : checkpoint_(checkpoint), enters_once_(sharing == Sharing::once) {}
 
   std::vector<NamedTensor> run(NodeId node) {
     visit(node, "", 0);
@@ -172,8 +176,8 @@ class TreeWalk {
       const pickle::ObjectContent* content = graph.content(node);
       if (content != nullptr && content->state != kNoNode) visit(content->state, path, depth + 1);
     }
-    if (!is_shared_dag_) open_.erase(node);
-    if (out_.size() > most_visits() || ++left_ > most_visits()) is_shared_dag_ = true;
+    if (!enters_once_) open_.erase(node);
+    if (out_.size() > most_visits() || ++left_ > most_visits()) enters_once_ = true;
   }
 
   bool is_container(NodeId node) const {
@@ -191,7 +195,7 @@ class TreeWalk {
 
   const Checkpoint& checkpoint_;
   std::unordered_set<NodeId> open_;
-  bool is_shared_dag_ = false;
+  bool enters_once_;
   size_t left_ = 0;  // collections that were walked to their end
   std::vector<NamedTensor> out_;
 };
@@ -371,10 +375,8 @@ std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node) 
   return TreeWalk(checkpoint).run(node);
 }
 
-uint64_t count_distinct(const std::vector<NamedTensor>& tensors) {
-  std::unordered_set<uint32_t> distinct;
-  for (const NamedTensor& named : tensors) distinct.insert(named.tensor);
-  return distinct.size();
+uint64_t count_names(const Checkpoint& checkpoint, NodeId node) {
+  return TreeWalk(checkpoint, Sharing::once).run(node).size();
 }
 
 }  // namespace mlc

@@ -70,7 +70,8 @@ struct NamedTensor {
 /// Every tensor of the tree below NODE with its first path, in tree order. A tensor reached twice
 /// is listed twice; cycles end.
 std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node);
-/// How many tensors these are, each counted once whatever paths lead to it.
-uint64_t count_distinct(const std::vector<NamedTensor>& tensors);
+/// How many names of tensors there are below NODE: tied ones count each, those of a mapping once
+/// whatever paths lead to it.
+uint64_t count_names(const Checkpoint& checkpoint, NodeId node);
 
 }  // namespace mlc
