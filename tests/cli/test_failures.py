@@ -120,3 +120,15 @@ def test_tied_tensors_were_counted_by_each_verb_in_its_own_way(mlc, tmp_path):
     assert mlc.ok("save", "whole.pt", "-o", "b.pt").stderr.count("wrote b.pt: 2 tensors, ") == 1
     assert mlc.ok("save", "whole.pt", "-o", "c.pt", "-n", "--json").json["tensors"] == 2
     assert mlc.ok("diff", "whole.pt", "b.pt").stdout == "equal: 2 tensors, 64 B\n"
+
+
+# --- exit codes
+
+
+def test_asking_for_what_no_input_has_had_three_codes(mlc, tmp_path, plain):
+    write(tmp_path / "none.pt", {"epoch": 3})
+    write(tmp_path / "list.pt", [torch.ones(1)])
+    for arguments in (["diff", "a.pt", "a.pt", "--include", "nope"], ["save", "a.pt", "--include", "nope", "-o", "x.pt"],
+                      ["strip-module-prefix", "none.pt", "-o", "x.pt"], ["strip-module-prefix", "list.pt", "-o", "x.pt"],
+                      ["load", "a.pt", "--key", "nope"], ["remap-keys", "a.pt", "--drop", "*", "-o", "x.pt"]):
+        assert mlc(*arguments).rc == 2, arguments

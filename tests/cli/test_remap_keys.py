@@ -237,7 +237,7 @@ def test_rules_that_leave_nothing_write_nothing(mlc, tmp_path, plain):
     before = plain.read_bytes()
     for form in (["-o", "b.pt"], ["--in-place"]):
         result = mlc("remap-keys", plain, "--drop", "*", *form)
-        assert result.rc == 1 and "the rules leave no tensor of" in result.stderr
+        assert result.rc == 2 and "the rules leave no tensor of" in result.stderr
     assert plain.read_bytes() == before and not (tmp_path / "b.pt").exists()
 
 

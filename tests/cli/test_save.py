@@ -118,7 +118,7 @@ def test_include_and_exclude(mlc, tmp_path, plain):
         found = torch.load(tmp_path / "b.pt")
         assert_same({k: state[k] for k in wanted}, dict(found))
     result = mlc("save", plain, "-o", "c.pt", "--include", "nothing.*")
-    assert result.rc == 1 and "no tensor" in result.stderr and not (tmp_path / "c.pt").exists()
+    assert result.rc == 2 and "no tensor" in result.stderr and not (tmp_path / "c.pt").exists()
 
 
 def test_ambiguous_state_dicts_need_a_key(mlc, tmp_path):

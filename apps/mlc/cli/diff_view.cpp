@@ -177,8 +177,8 @@ Result<ExitCode> DiffView::run() {
   MLC_TRY(b_, open(arguments_.b, arguments_.key_b.value_or(arguments_.key)));
   const bool filtered = !arguments_.include.empty() || !arguments_.exclude.empty();
   if (filtered && a_.tensors.empty() && b_.tensors.empty()) {
-    return not_found("no key of either file is selected",
-                     "`mlc load` lists the keys that --include and --exclude choose from");
+    return usage_error("no key of either file is selected",
+                       "`mlc load` lists the keys that --include and --exclude choose from");
   }
   MLC_TRY(report_, diff_tensors(*a_.input.checkpoint, a_.tensors, *b_.input.checkpoint, b_.tensors,
                                 options(), context_.reporter));

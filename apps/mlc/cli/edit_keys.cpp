@@ -140,9 +140,9 @@ Status Job::check_not_emptied() const {
   for (const Target& target : targets_) {
     if (!target.plan.items.empty() || target.plan.dropped.empty()) continue;
     const std::string& path = target.state_dict->path;
-    return conflict("the rules leave no tensor of " + format_count(target.plan.dropped.size()) +
-                        (path.empty() ? "" : " in " + printable(path)),
-                    "`mlc load` lists the keys, --dry-run what happens to them")
+    return usage_error("the rules leave no tensor of " + format_count(target.plan.dropped.size()) +
+                           (path.empty() ? "" : " in " + printable(path)),
+                       "`mlc load` lists the keys, --dry-run what happens to them")
         .in_file(task_.input);
   }
   return {};

@@ -14,7 +14,7 @@ namespace {
 constexpr ExitCodeRow kRows[] = {
     {ExitCode::done, "done, or the answer is yes"},
     {ExitCode::no, "the answer of a check is no, or keys conflict"},
-    {ExitCode::usage, "the command line makes no sense"},
+    {ExitCode::usage, "the command line makes no sense, or asks for what no input has"},
     {ExitCode::input, "an input is missing, unreadable or corrupt"},
     {ExitCode::unsupported, "not supported: operator, dtype or format feature"},
     {ExitCode::output, "an output exists already or could not be written"},

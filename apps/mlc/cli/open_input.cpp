@@ -57,9 +57,10 @@ Result<StateDict*> choose_state_dict(Input& input, const std::string& key) {
     const Checkpoint& checkpoint = *input.checkpoint;
     const auto tensors = all_tensors(checkpoint, checkpoint.root);
     if (!tensors.empty()) {
-      return not_found("holds " + plural(tensors.size(), "tensor") +
-                           " but no state_dict: none of them stands in a mapping under a text key",
-                       "`mlc load --tree` shows where they are")
+      return usage_error("holds " + plural(tensors.size(), "tensor") +
+                             " but no state_dict: none of them stands in a mapping under a text "
+                             "key",
+                         "`mlc load --tree` shows where they are")
           .in_file(checkpoint.path);
     }
   }

@@ -201,8 +201,8 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
   Selected out{plan.dropped.size(), {}};
   if (plan.dropped.empty()) return out;
   if (plan.items.empty()) {
-    return conflict("the selection leaves no tensor of " + format_count(out.left_out),
-                    "`mlc load` lists the keys");
+    return usage_error("the selection leaves no tensor of " + format_count(out.left_out),
+                       "`mlc load` lists the keys");
   }
   std::vector<PlannedStateDict> all;
   for (const StateDict& one : input.state_dicts) {

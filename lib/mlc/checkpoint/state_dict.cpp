@@ -320,8 +320,8 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, st
   }
   if (const StateDict* only = only_candidate(all)) return only;
   if (all.empty()) {
-    return not_found("holds no state_dict: no mapping with tensors was found",
-                     "`mlc load --tree` shows what is in it");
+    return usage_error("holds no state_dict: no mapping with tensors was found",
+                       "`mlc load --tree` shows what is in it");
   }
   std::vector<std::string> lines;
   for (const StateDict& one : all) {

@@ -44,8 +44,8 @@ StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string
 const StateDict* only_candidate(const std::vector<StateDict>& all);
 
 /// The one to work on: at PATH if given (dotted; list items by number; "." is the root), else
-/// only_candidate(). Errors: not_found naming the nearest path; usage listing the candidates if
-/// there are several, with a hint naming OPTION.
+/// only_candidate(). Errors: usage, naming the nearest path, or listing the candidates if there are
+/// several, with a hint naming OPTION; for a file without any too, which is no worse for that.
 Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, std::string_view path,
                                            std::string_view option = "--key");
 
