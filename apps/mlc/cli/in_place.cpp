@@ -26,9 +26,18 @@ std::optional<OutputFormat> own_format(Format format) {
 
 }  // namespace
 
+Error no_edit_of_several_files(const std::string& path) {
+  return unsupported("a checkpoint of several files cannot be edited in place",
+                     "write shards into another folder with -o, or one file with -o x.safetensors")
+      .in_file(path);
+}
+
 Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_view format) {
   const std::optional<OutputFormat> own = own_format(checkpoint.format);
   const std::string name(format_name(checkpoint.format));
+  if (checkpoint.format == Format::sharded || checkpoint.format == Format::dcp) {
+    return no_edit_of_several_files(checkpoint.path);
+  }
   if (!own) {
     return unsupported("a " + name + " checkpoint cannot be edited in place",
                        "write a new file with -o")

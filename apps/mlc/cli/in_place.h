@@ -18,6 +18,9 @@ namespace mlc::cli {
 /// the file contradicts its content.
 Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_view format = {});
 
+/// The error for shards and DCP folders at PATH.
+Error no_edit_of_several_files(const std::string& path);
+
 /// Errors: write_failed for a file with several names (hard links) without --force, and for one
 /// that may not be written.
 Status check_replaceable(const Checkpoint& checkpoint, const std::string& output,

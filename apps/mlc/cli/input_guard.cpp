@@ -1,5 +1,6 @@
 #include "cli/input_guard.h"
 
+#include "cli/in_place.h"
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
@@ -77,6 +78,11 @@ struct Reading {
   std::string part;  // the file itself
 };
 
+/// The input and what is made of it have one name.
+bool is_same_use(const FileUse& written, const FileUse& read) {
+  return read.option.empty() && written.option.empty() && read.path == written.path;
+}
+
 /// "the output is the input "q/model.safetensors.index.json", of which it would replace "q/..."".
 Error conflict(const FileUse& written, const Reading& read) {
   const FileUse& use = *read.use;
@@ -141,9 +147,12 @@ Status refuse_replaced_inputs(const FilePlan& plan) {
     const auto [begin, end] = readings.equal_range(*id);
     for (auto it = begin; it != end; ++it) {
       const Reading& read = it->second;
-      const bool itself = read.use->option.empty() && written->option.empty() &&
-                          read.part == written->path && read.use->path == written->path;
-      if (!plan.in_place || !itself) return conflict(*written, read);
+      const bool itself = is_same_use(*written, *read.use) && read.part == written->path;
+      if (plan.in_place && itself) continue;
+      if (plan.in_place && is_same_use(*written, *read.use)) {
+        return no_edit_of_several_files(written->path);
+      }
+      return conflict(*written, read);
     }
   }
   return {};
