@@ -43,6 +43,18 @@ struct Options {
   bool hash_input = false;
 };
 
+/// Shards go into a folder: a name like that of a file would be one's mistake.
+Status check_folder_of_shards(const Options& options) {
+  const std::string& output = options.writing.output;
+  const auto named = output_format_of(output, "");
+  if (options.max_shard_size == 0 || !named.ok()) return {};
+  const bool pt = *named == OutputFormat::torch_zip && options.format.empty();
+  return usage_error(
+      "--max-shard-size writes a folder, and " + mlc::quoted(output) + " is the name of a file",
+      "-o names a folder" +
+          std::string(pt ? "; with --format pt the shards in it are .bin files" : ""));
+}
+
 void setup(OptionSet& set, Options& options) {
   set.positionals("INPUT", options.inputs, 1, "checkpoints of any format");
   set.group("What is written");
@@ -81,6 +93,7 @@ void setup(OptionSet& set, Options& options) {
     if (options.writing.in_place && options.max_shard_size > 0) {
       return usage_error("--in-place and --max-shard-size contradict each other");
     }
+    MLC_CHECK(check_folder_of_shards(options));
     if (options.merge && (options.inputs.size() < 2 || options.writing.output.empty())) {
       return usage_error("--merge needs several inputs and one --output");
     }

@@ -132,3 +132,21 @@ def test_asking_for_what_no_input_has_had_three_codes(mlc, tmp_path, plain):
                       ["strip-module-prefix", "none.pt", "-o", "x.pt"], ["strip-module-prefix", "list.pt", "-o", "x.pt"],
                       ["load", "a.pt", "--key", "nope"], ["remap-keys", "a.pt", "--drop", "*", "-o", "x.pt"]):
         assert mlc(*arguments).rc == 2, arguments
+
+
+# --- shards
+
+
+@pytest.mark.parametrize("name, more", [("x.pt", "--format pt"), ("x.safetensors", "-o names a folder")])
+def test_max_shard_size_made_a_folder_named_like_a_file(mlc, tmp_path, plain, name, more):
+    result = mlc("save", "a.pt", "-o", name, "--max-shard-size", "60B")
+    assert result.rc == 2 and f'"{name}" is the name of a file' in result.stderr and more in result.stderr
+    assert not (tmp_path / name).exists()
+
+
+def test_shards_edited_in_place_were_refused_in_riddles(mlc, plain):
+    mlc.ok("save", "a.pt", "-o", "shards", "--max-shard-size", "60B")
+    for path in ("shards", "shards/model.safetensors.index.json"):
+        result = mlc("remap-keys", path, "--add-prefix", "p.", "--in-place")
+        assert result.rc == 4 and f"{path}: a checkpoint of several files cannot be edited in place" in result.stderr
+        assert "with -o" in result.stderr
