@@ -279,6 +279,16 @@ def test_what_stands_beside_the_state_dict_is_named_and_can_be_compared(mlc, tmp
     assert result.rc == 1 and "optimizer.state.0.exp_avg" in result.stdout
 
 
+def test_roots_of_another_build_are_not_recommended_for_comparison(mlc, tmp_path):
+    # The hint led to "only in A" and "only in B" for every tensor.
+    weights = {"w": torch.ones(2)}
+    torch.save({"model": weights, "epoch": 3}, tmp_path / "a.pt")
+    safetensors.save_file(weights, tmp_path / "b.safetensors")
+    assert mlc.ok("diff", "a.pt", "b.safetensors").stderr == "not compared: epoch in A\n"
+    torch.save({"model": weights}, tmp_path / "c.pt")
+    assert "epoch in A; `--key .` compares" in mlc.ok("diff", "a.pt", "c.pt").stderr
+
+
 def test_files_whose_numbers_differ_are_not_equal(mlc, tmp_path, valid):
     def run(name, **changes):
         options = {"lr": 0.1, "betas": (0.9, 0.99), "params": [0]}

@@ -215,7 +215,11 @@ void DiffView::note_beside() {
   } else if (a_.beside != b_.beside) {
     text += " in A, " + join_list(b_.beside) + " in B";
   }
-  notes_.push_back(text + "; `--key .` compares every tensor and value, the optimizer's too");
+  // Roots of another build share no path: all that one could say of them is that they differ.
+  if (a_.key == b_.key) {
+    text += "; `--key .` compares every tensor and value, the optimizer's too";
+  }
+  notes_.push_back(text);
 }
 
 void DiffView::collect_notes() {
