@@ -102,3 +102,22 @@ def test_a_transposed_parameter_makes_its_optimizer_stale(mlc, tmp_path):
     (tmp_path / "r.yaml").write_text("version: 1\nrules:\n  - {exact: '0.weight', transpose: [1, 0]}\n")
     result = mlc.ok("remap-keys", path, "--rules", "r.yaml", "-o", "out.pt")
     assert "the optimizer state at optimizer is kept but no longer fits" in result.stderr
+
+
+@pytest.mark.parametrize("verb, option", [("save", "--exclude"), ("remap-keys", "--drop")])
+def test_an_optimizer_by_numbers_does_not_mind_lost_buffers(mlc, tmp_path, verb, option):
+    # Buffers are no parameters: the optimizer was said to be stale though it fitted.
+    class WithMask(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.bn = torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)
+            self.register_buffer("mask", torch.ones(2, dtype=torch.bool))
+
+    model, optimizer = trained(False, WithMask())
+    write(tmp_path / "in.pt", {"model": model.state_dict(), "optim": optimizer.state_dict()})
+    buffers = [word for glob in ("bn.running_*", "*.num_batches_tracked", "mask") for word in (option, glob)]
+    done = mlc.ok(verb, "in.pt", *buffers, "-o", "out.pt")
+    assert "optimizer" not in done.stderr
+    after = torch.load(tmp_path / "out.pt")
+    assert list(after["model"]) == ["fc.weight", "fc.bias", "bn.weight", "bn.bias"]
+    assert "the optimizer state at optim" in mlc.ok(verb, "in.pt", option, "bn.weight", "-o", "o2.pt").stderr

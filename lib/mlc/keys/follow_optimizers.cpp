@@ -3,11 +3,13 @@
 #include "mlc/checkpoint/optimizer.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace mlc {
 namespace {
@@ -18,15 +20,39 @@ using pickle::NodeKind;
 
 enum class Fate : uint8_t { renamed, dropped, changed };
 
+// What torch.nn's normalizations keep beside their parameters.
+constexpr std::array<std::string_view, 3> kBuffers = {"running_mean", "running_var",
+                                                      "num_batches_tracked"};
+
+/// Whether ENTRY is known to be no parameter: PyTorch gives gradients to numbers with a fraction
+/// only, and no optimizer holds a buffer.
+bool is_buffer(const Checkpoint& checkpoint, const StateDictEntry& entry) {
+  const std::string_view leaf = entry.key.substr(entry.key.rfind('.') + 1);  // npos + 1 is 0
+  if (std::ranges::find(kBuffers, leaf) != kBuffers.end()) return true;
+  const Tensor& tensor = checkpoint.tensors[entry.tensor];
+  const DTypeClass kind = info(tensor.dtype).kind;
+  return tensor.kind == TensorKind::dense && kind != DTypeClass::floating &&
+         kind != DTypeClass::complex;
+}
+
 /// What becomes of the tensors of one state_dict, by their old names.
 class Fates {
  public:
-  explicit Fates(const Plan& plan) : plan_(plan) {
+  Fates(const Checkpoint& checkpoint, const StateDict& state_dict, const Plan& plan) : plan_(plan) {
+    const auto note = [&](uint32_t source) {
+      changes_parameters_ |= !is_buffer(checkpoint, state_dict.entries[source]);
+    };
     for (const PlanItem& item : plan.items) {
       if (item.op == PlanItem::Op::keep || item.op == PlanItem::Op::rename) continue;
-      for (const uint32_t source : item.sources) changed_.insert(plan.names[source]);
+      for (const uint32_t source : item.sources) {
+        changed_.insert(plan.names[source]);
+        note(source);
+      }
     }
-    for (const DroppedKey& key : plan.dropped) dropped_.insert(plan.names[key.source]);
+    for (const DroppedKey& key : plan.dropped) {
+      dropped_.insert(plan.names[key.source]);
+      note(key.source);
+    }
   }
 
   std::optional<Fate> of(std::string_view name) const {
@@ -37,13 +63,14 @@ class Fates {
   std::optional<std::string> new_name_of(std::string_view name) const {
     return plan_.new_name_of(name);
   }
-  /// Whether anything but names changes.
-  bool are_plain() const { return changed_.empty() && dropped_.empty(); }
+  /// Whether more than the name changes of anything that an optimizer may hold.
+  bool change_parameters() const { return changes_parameters_; }
 
  private:
   const Plan& plan_;
   std::unordered_set<std::string_view> changed_;
   std::unordered_set<std::string_view> dropped_;
+  bool changes_parameters_ = false;
 };
 
 class Follower {
@@ -54,7 +81,9 @@ class Follower {
   FollowedOptimizers run() {
     for (const PlannedStateDict& one : all_) {
       names_.push_back(names_of(*one.state_dict));
-      fates_.push_back(one.plan ? std::optional<Fates>(*one.plan) : std::nullopt);
+      fates_.push_back(
+          one.plan ? std::optional<Fates>(std::in_place, checkpoint_, *one.state_dict, *one.plan)
+                   : std::nullopt);
     }
     for (const OptimizerState& optimizer : find_optimizers(checkpoint_)) follow(optimizer);
     return std::move(result_);
@@ -105,8 +134,9 @@ std::vector<size_t> Follower::candidates(const std::vector<std::string>& names) 
 void Follower::follow(const OptimizerState& optimizer) {
   const std::vector<std::string> names = parameter_names(graph_, optimizer);
   if (names.empty()) {
-    const bool fits = std::all_of(fates_.begin(), fates_.end(),
-                                  [](const auto& fates) { return !fates || fates->are_plain(); });
+    const bool fits = std::all_of(fates_.begin(), fates_.end(), [](const auto& fates) {
+      return !fates || !fates->change_parameters();
+    });
     if (!fits) result_.stale.push_back(optimizer.path);
     return;
   }
