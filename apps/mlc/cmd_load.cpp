@@ -39,8 +39,9 @@ Status check(const LoadOptions& load) {
 void setup(OptionSet& set, Options& options) {
   set.positionals("INPUT", options.inputs, 1, "checkpoints, shard indexes or DCP folders");
   set.group("What to show");
-  set.text("--key", options.load.key, "PATH",
-           "the state_dict inside the checkpoint; '.' is the root");
+  set.key_path(
+      "--key", options.load.key,
+      "the state_dict inside the checkpoint, or whatever else holds tensors; '.' is the root");
   set.flag("--tree", options.load.tree, "the values around the tensors too, as a tree");
   set.flag("--globals", options.load.globals,
            "the Python names in the pickle, and whether weights_only=True accepts them");
@@ -57,8 +58,8 @@ void setup(OptionSet& set, Options& options) {
   set.file("--expect", options.load.expect, "FILE",
            "compare keys and shapes with another checkpoint or a manifest: what `mlc load --json` "
            "prints, or JSON {\"fc.weight\": [10, 256], ...}");
-  set.text("--expect-key", options.load.expect_key, "PATH",
-           "the state_dict inside that FILE, where it differs from --key");
+  set.key_path("--expect-key", options.load.expect_key,
+               "the state_dict inside that FILE, where it differs from --key");
   set.flag("--strict", options.load.strict, "missing and unexpected keys count (the default)");
   set.flag("--no-strict", options.load.no_strict, "only mismatched shapes count");
   set.list("--ignore-missing", options.load.ignore_missing, "RE",

@@ -33,8 +33,8 @@ void setup(OptionSet& set, Options& options) {
   set.ordered("--add-prefix", options.short_forms, "P", "put P before every key");
   set.flag("--strict", options.rules.strict, "rules that match nothing are errors");
   set.flag("--require-all", options.rules.require_all, "every key must be matched by a rule");
-  set.text("--key", options.key, "PATH",
-           "the state_dict inside the checkpoint; '*' for every one of them");
+  set.key_path("--key", options.key,
+               "the state_dict inside the checkpoint; '*' for every one of them");
   set.flag("--only-names", options.only_names,
            "INPUT is a text file with one key a line; prints what they become");
   set.file("--emit-inverse", options.emit_inverse, "FILE",

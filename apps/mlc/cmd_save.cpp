@@ -77,8 +77,8 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--merge", options.merge, "join the tensors of all inputs in one output");
   set.file("--from", options.from, "FILE",
            "take every tensor that FILE has under the same name and shape");
-  set.text("--from-key", options.from_key, "PATH",
-           "the state_dict inside that FILE, where it differs from --key");
+  set.key_path("--from-key", options.from_key,
+               "the state_dict inside that FILE, where it differs from --key");
   set.group("Metadata");
   set.list("--meta", options.meta, "FILE", "merge the metadata in this YAML file; repeatable");
   set.list("--set", options.set, "PATH=YAML", "set one value of the metadata; repeatable");

@@ -18,8 +18,8 @@ struct Options {
 void setup(OptionSet& set, Options& options) {
   set.positionals("INPUT", options.inputs, 1, "checkpoints to read");
   set.group("Prefixes");
-  set.text("--key", options.key, "PATH",
-           "the state_dict inside the checkpoint; '*' for every one of them");
+  set.key_path("--key", options.key,
+               "the state_dict inside the checkpoint; '*' for every one of them");
   set.list("--prefix", options.prefix.prefixes, "P",
            "strip P instead of module. and _orig_mod.; repeatable");
   set.flag("--anywhere", options.prefix.anywhere,

@@ -497,3 +497,34 @@ def test_a_state_dict_under_two_keys_has_both_paths(mlc, tmp_path):
 def test_names_that_are_left_out_cannot_write_to_the_terminal(mlc, tmp_path):
     path = write(tmp_path / "a.pt", {"model": {"w": torch.zeros(2)}, "\x1b[31mred": 1})
     assert "\x1b" not in mlc.ok("save", path, "-o", "a.safetensors").stderr
+
+
+def test_key_shows_the_root_and_whatever_holds_tensors(mlc, valid, tmp_path):
+    # `--key .` was an error in load, though its help calls it the root, and an optimizer held "no state_dict".
+    state = {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(2)}}
+    torch.save({"model": {"w": torch.ones(2)}, "a.b": {"c": [torch.ones(3)]}, "epoch": 3,
+                "optimizer": {"state": state, "param_groups": [{"lr": 0.1, "params": [0]}]}}, tmp_path / "a.pt")
+
+    def names(key):
+        report = mlc.ok("load", "a.pt", "--key", key, "--json").json
+        valid(report, "load")
+        return report["key"], [tensor["name"] for tensor in report["tensors"]]
+
+    assert names(".") == (None, ["model.w", "a.b.c.0", "optimizer.state.0.step", "optimizer.state.0.exp_avg"])
+    assert names("optimizer") == ("optimizer", ["state.0.step", "state.0.exp_avg"])
+    assert names("a.b") == ("a.b", ["c.0"])
+    assert names("model") == ("model", ["w"])
+    assert "the tensors below optimizer, which is no state_dict" in mlc.ok("load", "a.pt", "--key", "optimizer").stdout
+    assert '"epoch" holds no tensor' in mlc("load", "a.pt", "--key", "epoch").stderr
+    assert "is the state of an optimizer" in mlc("save", "a.pt", "--key", "optimizer", "-o", "b.pt").stderr
+    torch.save({"optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": []}}, tmp_path / "b.pt")
+    done = mlc("diff", "a.pt", "b.pt", "--key", "optimizer")
+    assert done.rc == 1 and "value: state.0.exp_avg:" in done.stdout
+    assert "not compared: what is no tensor below optimizer; `--key .`" in done.stderr
+
+
+@pytest.mark.parametrize("args", [("load", "--key"), ("diff", "m.pt", "--key-b"), ("strip-module-prefix", "--key")])
+def test_an_empty_key_is_not_taken_for_none(mlc, tmp_path, args):
+    torch.save({"w": torch.ones(1)}, tmp_path / "m.pt")
+    done = mlc(args[0], "m.pt", *args[1:], "")
+    assert done.rc == 2 and "the path is empty" in done.stderr

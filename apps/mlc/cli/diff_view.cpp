@@ -140,7 +140,7 @@ bool DiffView::selected(std::string_view key) const {
   return arguments_.include.empty() || std::ranges::any_of(arguments_.include, matches);
 }
 
-/// With a key the state_dict it names, else the only one; every tensor where there is none.
+/// With a key what it names, else the only state_dict; every tensor where there is none.
 Result<Side> DiffView::open(const std::string& path, const std::string& key) {
   Side side;
   MLC_TRY(side.input, open_input(path, context_.reporter));
@@ -149,10 +149,12 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
     side.tensors = all_tensors(checkpoint, checkpoint.root);
     side.is_whole = true;
   } else {
-    MLC_TRY(const StateDict* chosen, choose_state_dict(side.input, key));
-    side.key = chosen->path.empty() ? "." : chosen->path;
-    side.tensors = named_tensors(*chosen);
-    side.beside = printable_all(values_beside(checkpoint, *chosen));
+    MLC_TRY(Shown shown, choose_shown(side.input, key));
+    const StateDict* chosen = shown.state_dict;
+    side.key = chosen == nullptr ? key : chosen->path.empty() ? "." : chosen->path;
+    side.tensors = std::move(shown.tensors);
+    side.beside = chosen != nullptr ? printable_all(values_beside(checkpoint, *chosen))
+                                    : std::vector{"what is no tensor below " + printable(key)};
   }
   std::erase_if(side.tensors, [this](const NamedTensor& named) { return !selected(named.path); });
   if (arguments_.no_metadata || arguments_.keys_only) return side;

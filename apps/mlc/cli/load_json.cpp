@@ -90,6 +90,8 @@ void LoadReport::show_json() {
   json.key("key");
   if (state_dict_ != nullptr)
     json.value(state_dict_->path);
+  else if (!below_.empty())
+    json.value(below_);
   else
     json.null();
   json.key("totals");

@@ -58,6 +58,7 @@ class LoadReport {
   const LoadOptions& options_;
   Input input_;
   const StateDict* state_dict_ = nullptr;  // null: the whole tree is shown
+  std::string below_;                      // the place that --key names, where it is no state_dict
   std::vector<NamedTensor> tensors_;
   Summary summary_;
   std::vector<pickle::GlobalUse> globals_;

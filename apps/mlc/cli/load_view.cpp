@@ -74,15 +74,18 @@ void add_stats(Table& table, const TensorStats& stats, bool examined) {
 
 }  // namespace
 
-/// With --key the state_dict it names; else the only one; else everything.
+/// With --key what it names; else the only state_dict; else everything.
 Status LoadReport::select() {
   if (!options_.key.empty()) {
-    MLC_TRY(state_dict_, choose_state_dict(input_, options_.key));
+    MLC_TRY(Shown shown, choose_shown(input_, options_.key));
+    state_dict_ = shown.state_dict;
+    tensors_ = std::move(shown.tensors);
+    if (state_dict_ == nullptr && options_.key != ".") below_ = options_.key;
   } else {
     state_dict_ = only_candidate(input_.state_dicts);
+    tensors_ = state_dict_ != nullptr ? named_tensors(*state_dict_)
+                                      : all_tensors(*input_.checkpoint, input_.checkpoint->root);
   }
-  tensors_ = state_dict_ != nullptr ? named_tensors(*state_dict_)
-                                    : all_tensors(*input_.checkpoint, input_.checkpoint->root);
   summary_ = summarize(*input_.checkpoint, tensors_);
   count_parameters();
   void show_verdict();
@@ -96,7 +99,7 @@ Status LoadReport::select() {
 
 /// Beside several state_dicts there are optimizers: their tensors are listed, but no parameters.
 void LoadReport::count_parameters() {
-  if (state_dict_ != nullptr || input_.state_dicts.empty()) return;
+  if (state_dict_ != nullptr || !below_.empty() || input_.state_dicts.empty()) return;
   std::vector<NamedTensor> of_models;
   for (const StateDict& one : input_.state_dicts) {
     for (NamedTensor& named : named_tensors(one)) of_models.push_back(std::move(named));
@@ -298,6 +301,8 @@ void LoadReport::show_lines() {
     line("state_dict",
          (state_dict_->path.empty() ? "the whole file" : printable(state_dict_->path)) +
              (state_dict_->module != kNoNode ? " (recovered from a pickled module)" : ""));
+  } else if (!below_.empty()) {
+    line("shown", "the tensors below " + printable(below_) + ", which is no state_dict");
   } else if (input_.state_dicts.size() > 1) {
     std::vector<std::string> paths;
     for (const StateDict& one : input_.state_dicts) {

@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/optimizer.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/prefix.h"
 
@@ -32,6 +33,19 @@ std::optional<ShardPlace> shard_place(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::exists(place.index, error)) return std::nullopt;
   return place;
+}
+
+/// Why KEY names no state_dict although there is something; empty if there is nothing.
+std::string what_stands_at(const Checkpoint& checkpoint, const std::string& key) {
+  const NodeId node = key.empty() ? kNoNode : node_at(checkpoint, key);
+  if (node == kNoNode) return {};
+  const std::string place = key == "." ? "the root" : mlc::quoted(key);
+  if (is_optimizer(checkpoint.graph, node)) {
+    return place + " is the state of an optimizer, not the state_dict of a model";
+  }
+  const size_t tensors = all_tensors(checkpoint, node).size();
+  if (tensors == 0) return place + " holds no tensor";
+  return place + " is no state_dict, though " + plural(tensors, "tensor") + " can be reached there";
 }
 
 }  // namespace
@@ -65,8 +79,24 @@ Result<StateDict*> choose_state_dict(Input& input, const std::string& key) {
     }
   }
   auto chosen = select_state_dict(input.state_dicts, key, "--key");
-  if (!chosen.ok()) return std::move(chosen).error().in_file(input.checkpoint->path);
+  if (!chosen.ok()) {
+    Error error = std::move(chosen).error();
+    const std::string found = what_stands_at(*input.checkpoint, key);
+    if (!found.empty()) error = usage_error(found, error.hint());
+    return std::move(error).in_file(input.checkpoint->path);
+  }
   return &input.state_dicts[static_cast<size_t>(*chosen - input.state_dicts.data())];
+}
+
+Result<Shown> choose_shown(Input& input, const std::string& key) {
+  Shown shown;
+  shown.state_dict = state_dict_at(input.state_dicts, key);
+  const NodeId node = shown.state_dict ? kNoNode : node_at(*input.checkpoint, key);
+  if (node != kNoNode) shown.tensors = all_tensors(*input.checkpoint, node);
+  if (!shown.tensors.empty() || key == ".") return shown;
+  MLC_TRY(shown.state_dict, choose_state_dict(input, key));
+  shown.tensors = named_tensors(*shown.state_dict);
+  return shown;
 }
 
 Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_key,

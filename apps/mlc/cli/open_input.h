@@ -27,8 +27,18 @@ Result<Input> open_input(const std::string& path, Reporter& reporter);
 /// The state_dict that KEY names, or the only one. Errors carry the file.
 Result<StateDict*> choose_state_dict(Input& input, const std::string& key);
 
-/// The same in a checkpoint that is used beside the main one, of which OWN_KEY was chosen: KEY if
-/// given, else the one at OWN_KEY too, else the only one. Hints name OPTION ("--from-key").
+/// What a verb looks at that only reads: a state_dict, or all tensors below another place.
+struct Shown {
+  const StateDict* state_dict = nullptr;
+  std::vector<NamedTensor> tensors;  // named from that place on
+};
+
+/// What KEY names, "." being the whole file where its root is no state_dict. Errors carry the file.
+Result<Shown> choose_shown(Input& input, const std::string& key);
+
+/// choose_state_dict() in a checkpoint that is used beside the main one, of which OWN_KEY was
+/// chosen: KEY if given, else the one at OWN_KEY too, else the only one. Hints name OPTION
+/// ("--from-key").
 Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_key,
                                            const std::string& key, std::string_view option);
 

@@ -75,6 +75,12 @@ Result<uint64_t> parse_size(std::string_view text) {
   return *bytes;
 }
 
+Result<std::string> checked_key_path(std::string_view value) {
+  if (!value.empty()) return std::string(value);
+  return usage_error("the path is empty",
+                     "'.' is the root; without the flag mlc takes the only state_dict");
+}
+
 }  // namespace
 
 std::string Option::spelling() const {
@@ -139,6 +145,21 @@ void OptionSet::text(std::string_view names, std::optional<std::string>& target,
   add(names, value_name, help, [&target](std::string_view value) {
     target = std::string(value);
     return Status();
+  });
+}
+
+void OptionSet::key_path(std::string_view names, std::string& target, std::string_view help) {
+  add(names, "PATH", help, [&target](std::string_view value) -> Status {
+    MLC_TRY(target, checked_key_path(value));
+    return {};
+  });
+}
+
+void OptionSet::key_path(std::string_view names, std::optional<std::string>& target,
+                         std::string_view help) {
+  add(names, "PATH", help, [&target](std::string_view value) -> Status {
+    MLC_TRY(target, checked_key_path(value));
+    return {};
   });
 }
 

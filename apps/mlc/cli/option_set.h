@@ -2,7 +2,7 @@
 // that the four cannot disagree.
 //
 //   set.group("Selecting tensors");
-//   set.text("--key", options.key, "PATH", "the state_dict inside the checkpoint");
+//   set.key_path("--key", options.key, "the state_dict inside the checkpoint");
 //   set.positionals("INPUT", options.inputs, 1, "checkpoints to read");
 //
 // Declaring binds a target; parsing (parse.h) assigns to it, in the order of the command line. The
@@ -80,6 +80,9 @@ class OptionSet {
   /// The same where "not given" differs from "given empty".
   void text(std::string_view names, std::optional<std::string>& target, std::string_view value_name,
             std::string_view help);
+  /// The dotted PATH of a value inside a checkpoint. Empty is refused: it would mean "not given".
+  void key_path(std::string_view names, std::string& target, std::string_view help);
+  void key_path(std::string_view names, std::optional<std::string>& target, std::string_view help);
   /// A path; shells complete it.
   void file(std::string_view names, std::string& target, std::string_view value_name,
             std::string_view help);

@@ -55,7 +55,7 @@ void add_writing_options(OptionSet& set, WritingOptions& options) {
 
 void add_select_options(OptionSet& set, SelectOptions& options) {
   set.group("Selecting tensors");
-  set.text("--key", options.key, "PATH", "the state_dict inside the checkpoint, as in model.ema");
+  set.key_path("--key", options.key, "the state_dict inside the checkpoint, as in model.ema");
   set.list("--include", options.include, "GLOB", "only keys that match; repeatable");
   set.list("--exclude", options.exclude, "GLOB", "no keys that match; repeatable");
   set.list("--include-regex", options.include_regex, "RE", "only keys that match, RE2 syntax");

@@ -292,6 +292,15 @@ Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint) {
   return Search(checkpoint).run();
 }
 
+const StateDict* state_dict_at(const std::vector<StateDict>& all, std::string_view path) {
+  const std::string_view wanted = path == "." ? "" : path;
+  for (const StateDict& one : all) {
+    const auto& others = one.other_paths;
+    if (one.path == wanted || std::ranges::find(others, wanted) != others.end()) return &one;
+  }
+  return nullptr;
+}
+
 const StateDict* only_candidate(const std::vector<StateDict>& all) {
   const StateDict* found = nullptr;
   for (const StateDict& one : all) {
@@ -305,11 +314,7 @@ const StateDict* only_candidate(const std::vector<StateDict>& all) {
 Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, std::string_view path,
                                            std::string_view option) {
   if (!path.empty()) {
-    const std::string_view wanted = path == "." ? "" : path;
-    for (const StateDict& one : all) {
-      const auto& others = one.other_paths;
-      if (one.path == wanted || std::ranges::find(others, wanted) != others.end()) return &one;
-    }
+    if (const StateDict* found = state_dict_at(all, path)) return found;
     const std::vector<std::string> paths = paths_of(all);
     std::string message = "there is no state_dict at " + quoted(path);
     if (const auto near = nearest(path, paths)) {
@@ -332,6 +337,43 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, st
   return usage_error("holds " + std::to_string(lines.size()) + " state_dicts: " + join_list(lines),
                      "choose one with " + std::string(option) + ", for example " +
                          std::string(option) + " " + paths_of(all)[0]);
+}
+
+namespace {
+
+/// Below NODE, where keys may have dots of their own. DEPTH ends cycles of objects, which take
+/// nothing of PATH away.
+NodeId node_below(const Checkpoint& checkpoint, NodeId node, std::string_view path, int depth) {
+  if (path.empty()) return node;
+  if (depth > kMaxTreeDepth) return kNoNode;
+  const Graph& graph = checkpoint.graph;
+  const auto enter = [&](std::string_view key, NodeId value) {
+    if (path == key) return value;
+    if (path.size() <= key.size() || path[key.size()] != '.' || !path.starts_with(key)) {
+      return kNoNode;
+    }
+    return node_below(checkpoint, value, path.substr(key.size() + 1), depth + 1);
+  };
+  if (const auto* entries = graph.entries(node)) {
+    for (const auto& [key, value] : *entries) {
+      const NodeId found = enter(key_text(graph, key), value);
+      if (found != kNoNode) return found;
+    }
+  }
+  const auto items = graph.sequence(node);
+  for (size_t i = 0; i < items.size(); ++i) {
+    const NodeId found = enter(std::to_string(i), items[i]);
+    if (found != kNoNode) return found;
+  }
+  const auto* content = graph.is(node, NodeKind::object) ? graph.content(node) : nullptr;
+  if (content == nullptr || content->state == kNoNode) return kNoNode;
+  return node_below(checkpoint, content->state, path, depth + 1);
+}
+
+}  // namespace
+
+NodeId node_at(const Checkpoint& checkpoint, std::string_view path) {
+  return node_below(checkpoint, checkpoint.root, path == "." ? "" : path, 0);
 }
 
 std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector<StateDict>& all) {

@@ -40,6 +40,9 @@ Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint);
 /// Reads the state_dict at NODE, which is known to be a mapping. PATH is for messages.
 StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string path);
 
+/// The one at PATH ("." is the root); null where there is none.
+const StateDict* state_dict_at(const std::vector<StateDict>& all, std::string_view path);
+
 /// The only one that is no part of another; null where there are several or none.
 const StateDict* only_candidate(const std::vector<StateDict>& all);
 
@@ -48,6 +51,9 @@ const StateDict* only_candidate(const std::vector<StateDict>& all);
 /// several, with a hint naming OPTION; for a file without any too, which is no worse for that.
 Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, std::string_view path,
                                            std::string_view option = "--key");
+
+/// What stands at the dotted PATH of the tree, "." being the root; kNoNode for nothing.
+NodeId node_at(const Checkpoint& checkpoint, std::string_view path);
 
 /// Puts every recovered state_dict in place of its module, so that what is written needs no
 /// classes. Returns the paths that changed.
