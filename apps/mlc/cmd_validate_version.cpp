@@ -1,6 +1,7 @@
 #include "cli/batch.h"
 #include "cli/metadata_sources.h"
 #include "command.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/metadata/version_policy.h"
 
@@ -212,7 +213,7 @@ std::string hint_of(const RequirementVerdict& one, const Answer& answer) {
            "--if-unknown";
   }
   if (subject == "format") return "--if-unknown says what unknown means";
-  return "`mlc metadata " + printable(*answer.file) + " --set framework." + subject + "=VERSION " +
+  return "`mlc metadata " + shell_word(*answer.file) + " --set framework." + subject + "=VERSION " +
          (answer.has_place ? "--in-place" : "--sidecar") +
          "` records it, or say what unknown means with --if-unknown";
 }

@@ -2,6 +2,7 @@
 
 #include "cli/parse.h"
 #include "mlc/base/parallel.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -84,7 +85,7 @@ Error unknown_verb(const std::string& word) {
   if (const auto meant = command_meant_by(word)) {
     hint = "did you mean `mlc " + std::string(*meant) + "`?";
   } else if (access(word.c_str(), F_OK) == 0) {
-    hint = "did you mean `mlc load " + printable(word) + "`?";
+    hint = "did you mean `mlc load " + shell_word(word) + "`?";
   } else {
     std::vector<std::string> names = command_names();
     names.emplace_back("help");

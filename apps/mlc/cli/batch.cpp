@@ -3,6 +3,7 @@
 #include "cli/metadata_sources.h"
 #include "cli/render_error.h"
 #include "mlc/base/parallel.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -131,7 +132,7 @@ Result<std::vector<FilePair>> pair_up(const std::vector<std::string>& inputs,
     return std::vector{FilePair{inputs[0], options.output, options.force}};
   if (options.dry_run) return inputs_only(inputs);
   if (inputs.size() > 1 && access(inputs.back().c_str(), F_OK) != 0) {
-    return usage_error("no output is named", "did you mean -o " + printable(inputs.back()) + "?");
+    return usage_error("no output is named", "did you mean -o " + shell_word(inputs.back()) + "?");
   }
   if (inputs.size() > 1) {
     return usage_error("no output is named",

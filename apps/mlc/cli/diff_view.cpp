@@ -3,6 +3,7 @@
 #include "cli/json_writer.h"
 #include "cli/open_input.h"
 #include "mlc/base/glob.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/diff.h"
 #include "mlc/checkpoint/diff_values.h"
@@ -246,12 +247,13 @@ void DiffView::collect_notes() {
 /// The one difference behind many: one side was saved by a wrapper.
 void DiffView::note_prefix(const ExpectReport& fit) {
   const bool in_a = !fit.extra_prefix.empty();
-  const std::string prefix = printable(in_a ? fit.extra_prefix : fit.lacking_prefix);
-  const std::string longer = printable(in_a ? arguments_.a : arguments_.b);
-  notes_.push_back("the keys of " + longer + " equal those of " +
-                   printable(in_a ? arguments_.b : arguments_.a) + " after stripping " + prefix +
-                   "; to compare the values: `mlc strip-module-prefix --prefix " + prefix + " " +
-                   longer + " -o stripped.pt`, then diff that");
+  const std::string& prefix = in_a ? fit.extra_prefix : fit.lacking_prefix;
+  const std::string& longer = in_a ? arguments_.a : arguments_.b;
+  notes_.push_back(
+      "the keys of " + printable(longer) + " equal those of " +
+      printable(in_a ? arguments_.b : arguments_.a) + " after stripping " + printable(prefix) +
+      "; to compare the values: `mlc strip-module-prefix --prefix " + shell_word(prefix) + " " +
+      shell_word(longer) + " -o stripped.pt`, then diff that");
 }
 
 std::string DiffView::tensor_text(const Side& side, uint32_t index) const {

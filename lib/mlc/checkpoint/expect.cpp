@@ -1,5 +1,6 @@
 #include "mlc/checkpoint/expect.h"
 
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -45,11 +46,11 @@ void find_prefixes(ExpectReport& report) {
 std::string hint_for(const ExpectReport& report) {
   if (const std::string& extra = report.extra_prefix; !extra.empty()) {
     return "every key of the checkpoint has the prefix " + mlc::quoted(extra) +
-           " more: `mlc strip-module-prefix --prefix " + extra + "`";
+           " more: `mlc strip-module-prefix --prefix " + shell_word(extra) + "`";
   }
   if (const std::string& lacking = report.lacking_prefix; !lacking.empty()) {
     return "every key of the checkpoint lacks the prefix " + mlc::quoted(lacking) +
-           ": `mlc strip-module-prefix --add " + lacking + "`";
+           ": `mlc strip-module-prefix --add " + shell_word(lacking) + "`";
   }
   if (report.missing.empty() || report.unexpected.empty()) return {};
   if (const auto near = nearest(report.missing[0], report.unexpected)) {
