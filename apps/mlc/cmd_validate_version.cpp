@@ -71,6 +71,13 @@ Status refuse_forgotten_operator(std::string_view text) {
                          printable(name) + "==" + printable(version) + "?");
 }
 
+/// The package of PyTorch is called torch; one that is called pytorch is in no file.
+Status refuse_misnamed_torch(const Requirement& requirement) {
+  if (requirement.name != "pytorch") return {};
+  return usage_error("--requires: no file records a version of pytorch",
+                     "did you mean torch" + requirement.versions.to_string() + "?");
+}
+
 /// TEXT may lack the name, which is then NAME.
 Status add_requirement(std::string_view text, std::string_view name, std::string_view option,
                        std::vector<Requirement>& out) {
@@ -79,6 +86,7 @@ Status add_requirement(std::string_view text, std::string_view name, std::string
   const std::string whole = nameless ? std::string(name) + std::string(text) : std::string(text);
   MLC_TRY_CTX(Requirement requirement, Requirement::parse(whole), std::string(option));
   if (requirement.versions.clauses().empty()) MLC_CHECK(refuse_forgotten_operator(text));
+  MLC_CHECK(refuse_misnamed_torch(requirement));
   out.push_back(std::move(requirement));
   return {};
 }

@@ -25,3 +25,9 @@ def test_commands_in_hints_survive_spaces_in_file_names(mlc, tmp_path):
     write(tmp_path / "ddp run.pt", {"module.w": torch.ones(1)})
     mlc.ok(*command_in(mlc("diff", "ddp run.pt", "it's mine.pt").stderr))
     mlc.ok("diff", "stripped.pt", "it's mine.pt")
+
+
+def test_pytorch_is_taken_for_a_slip_of_torch(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.ones(1)})
+    done = mlc("validate-version", "a.pt", "--requires", "pytorch>=2.0")
+    assert done.rc == 2 and "did you mean torch>=2.0?" in done.stderr
