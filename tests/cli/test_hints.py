@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import pytest
 import torch
 
 from checkpoints import write
@@ -31,3 +32,26 @@ def test_pytorch_is_taken_for_a_slip_of_torch(mlc, tmp_path):
     write(tmp_path / "a.pt", {"w": torch.ones(1)})
     done = mlc("validate-version", "a.pt", "--requires", "pytorch>=2.0")
     assert done.rc == 2 and "did you mean torch>=2.0?" in done.stderr
+
+
+@pytest.mark.parametrize("second", [tensors(w=2, x=2), tensors(w=2)], ids=["some keys", "all keys"])
+@pytest.mark.parametrize("name", ["b.pt", "it's b.pt"])
+def test_the_way_out_of_a_merge_conflict_loses_no_other_tensor(mlc, tmp_path, second, name):
+    # The advice was --exclude, which holds for every input: the tensor was in none of the outputs.
+    write(tmp_path / "a.pt", tensors(w=1))
+    write(tmp_path / name, second)
+    refused = mlc("save", "--merge", "a.pt", name, "-o", "out.pt")
+    assert refused.rc != 0 and "exist already: w" in refused.stderr
+    mlc.ok(*command_in(refused.stderr))
+    mlc.ok("save", "--merge", "a.pt", "other.pt", "-o", "out.pt")
+    merged = torch.load(tmp_path / "out.pt")
+    assert merged["w"][0] == 1 and len(merged) == 2
+
+
+def test_from_says_which_shapes_keep_everything_from_being_taken(mlc, tmp_path):
+    # "both must use the same keys", though they did.
+    write(tmp_path / "a.pt", {"w": torch.ones(5, 2)})
+    write(tmp_path / "b.pt", {"w": torch.ones(10, 2)})
+    done = mlc("save", "a.pt", "--from", "b.pt", "-o", "out.pt")
+    assert "of the same name: w [10, 2] instead of [5, 2]" in done.stderr
+    assert "same keys" not in done.stderr

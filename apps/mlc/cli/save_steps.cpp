@@ -2,6 +2,7 @@
 
 #include "mlc/base/checked_math.h"
 #include "mlc/base/glob.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
 #include "mlc/checkpoint/expansion.h"
@@ -172,6 +173,56 @@ void warn_of_unused(const Checkpoint& checkpoint, const StateDict& state_dict,
   }
 }
 
+bool has_no_wildcard(const std::string& key) {
+  return key.find_first_of("*?[\\") == std::string::npos;
+}
+
+/// OTHER has COLLISIONS with what it shall be merged into. A selection is no way out, for it holds
+/// for every input.
+Error collision_error(const Input& other, const StateDict& from,
+                      const std::vector<std::string>& collisions) {
+  constexpr size_t kMostDropped = 3;
+  const std::string& path = other.checkpoint->path;
+  std::string command = "mlc remap-keys " + shell_word(path);
+  if (other.state_dicts.size() > 1) {
+    command += " --key " + shell_word(from.path.empty() ? "." : from.path);
+  }
+  const bool some_stay = collisions.size() < from.entries.size();
+  if (some_stay && collisions.size() <= kMostDropped &&
+      std::ranges::all_of(collisions, has_no_wildcard)) {
+    for (const std::string& key : collisions) command += " --drop " + shell_word(key);
+  } else {
+    command += " --add-prefix other.";
+  }
+  return conflict(plural(collisions.size(), "key") +
+                      " of it exist already: " + join_list(printable_all(collisions)),
+                  "`" + command + " -o other.pt`, then merge other.pt")
+      .in_file(path);
+}
+
+/// What keeps every tensor of FROM in OTHER from being taken: MISMATCHED has the shapes of those
+/// with a name of the input's.
+Error nothing_taken_error(const Input& other, const StateDict& from,
+                          const std::vector<std::string>& mismatched) {
+  const std::string& path = other.checkpoint->path;
+  if (!mismatched.empty()) {
+    return conflict("none of its tensors has the shape of the input's of the same name: " +
+                        join_list(mismatched, 3),
+                    "--from takes whole tensors; `mlc load --expect` lists what differs")
+        .in_file(path);
+  }
+  std::string hint = "both must use the same keys";
+  for (const PrefixHint& prefix : detect_prefixes(key_infos(*other.checkpoint, from))) {
+    if (prefix.count == prefix.total) {
+      hint = "its keys start with " + std::string(prefix.prefix) +
+             "; strip that first with `mlc strip-module-prefix`";
+      break;
+    }
+  }
+  return conflict("none of its tensors has the name and shape of one of the input's", hint)
+      .in_file(path);
+}
+
 /// The selection as the rules of remap-keys would have it.
 Plan plan_selection(const StateDict& state_dict, const Selection& selection) {
   Plan plan;
@@ -236,15 +287,10 @@ Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
       return !selection.contains(entry.key);
     });
     for (const StateDictEntry& entry : from->entries) {
-      if (known.contains(entry.key)) collisions.push_back(printable(entry.key));
+      if (known.contains(entry.key)) collisions.emplace_back(entry.key);
       names.emplace_back(entry.key);
     }
-    if (!collisions.empty()) {
-      return conflict(plural(collisions.size(), "key") +
-                          " of it exist already: " + join_list(collisions),
-                      "rename them with `mlc remap-keys`, or leave them out with --exclude")
-          .in_file(path);
-    }
+    if (!collisions.empty()) return collision_error(other, *from, collisions);
     warn_of_unmerged(other, *from, reporter);
     const NodeId versions = from->metadata;
     MLC_TRY(const auto nodes, adopt(checkpoint, other, from->entries, versions));
@@ -286,18 +332,7 @@ Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const
     targets.push_back(entry.tensor);
     sources.push_back(source);
   }
-  if (targets.empty()) {
-    std::string hint = "both must use the same keys";
-    for (const PrefixHint& prefix : detect_prefixes(key_infos(*other.checkpoint, *from))) {
-      if (prefix.count == prefix.total) {
-        hint = "its keys start with " + std::string(prefix.prefix) +
-               "; strip that first with `mlc strip-module-prefix`";
-        break;
-      }
-    }
-    return conflict("none of its tensors has the name and shape of one of the input's", hint)
-        .in_file(path);
-  }
+  if (targets.empty()) return nothing_taken_error(other, *from, out.mismatched);
   out.taken = targets.size();
   std::unordered_set<std::string_view> own;
   for (const StateDictEntry& entry : state_dict.entries) own.insert(entry.key);
