@@ -14,6 +14,7 @@
 #include "mlc/metadata/provenance.h"
 
 #include <algorithm>
+#include <set>
 
 namespace mlc::cli {
 namespace {
@@ -152,6 +153,7 @@ class Job {
   bool needs_state_dict() const;
   Status refuse_unused_options() const;
   void warn_of_program() const;
+  void warn_of_unused(const std::set<std::string>& left_out) const;
   SharedPolicy shared_policy() const { return options_.shared.value_or(SharedPolicy::dedupe); }
 
   FileTask& task_;
@@ -217,6 +219,7 @@ Status Job::choose() {
 
 Status Job::change() {
   Checkpoint& checkpoint = *input_.checkpoint;
+  std::set<std::string> left_out;
   if (options_.merge) {
     const std::vector<std::string> others(options_.inputs.begin() + 1, options_.inputs.end());
     MLC_CHECK(merge_inputs(checkpoint, *state_dict_, others, options_.select, task_.reporter));
@@ -224,6 +227,7 @@ Status Job::change() {
   if (state_dict_ != nullptr) {
     auto selected = select_tensors(input_, *state_dict_, options_.select, task_.reporter);
     if (!selected.ok()) return std::move(selected).error().in_file(task_.input);
+    left_out = std::move(selected->names);
     if (keeps_the_rest()) warn_of_stale_optimizers(selected->stale, task_.reporter);
   }
   if (!options_.from.empty()) {
@@ -237,10 +241,7 @@ Status Job::change() {
       task_.reporter.warn("kept as they were, not in " + printable(options_.from) + ": " +
                           join_list(migration_->missing));
     }
-    if (!migration_->unused.empty()) {
-      task_.reporter.warn("not taken from " + printable(options_.from) + ", not in " +
-                          printable(task_.input) + ": " + join_list(migration_->unused));
-    }
+    warn_of_unused(left_out);
     warn_of_optimizers();
   }
   if (options_.compact) MLC_CHECK(compact_views(checkpoint, *state_dict_));
@@ -258,6 +259,24 @@ Status Job::change() {
     }
   }
   return {};
+}
+
+/// LEFT_OUT has the keys that the selection took out of the input, and so out of the output.
+void Job::warn_of_unused(const std::set<std::string>& left_out) const {
+  std::vector<std::string> absent;
+  std::vector<std::string> deselected;
+  for (const std::string& key : migration_->unused) {
+    (left_out.contains(key) ? deselected : absent).push_back(key);
+  }
+  const std::string from = printable(options_.from);
+  if (!absent.empty()) {
+    task_.reporter.warn("not taken from " + from + ", not in " + printable(task_.input) + ": " +
+                        join_list(absent));
+  }
+  if (!deselected.empty()) {
+    task_.reporter.warn("the selection keeps out of the output, not only of what is taken from " +
+                        from + ": " + join_list(deselected));
+  }
 }
 
 Result<std::optional<std::string>> Job::metadata() {

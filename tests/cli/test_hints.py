@@ -55,3 +55,13 @@ def test_from_says_which_shapes_keep_everything_from_being_taken(mlc, tmp_path):
     done = mlc("save", "a.pt", "--from", "b.pt", "-o", "out.pt")
     assert "of the same name: w [10, 2] instead of [5, 2]" in done.stderr
     assert "same keys" not in done.stderr
+
+
+def test_what_the_selection_leaves_out_of_both_files_is_not_called_absent(mlc, valid, tmp_path):
+    # "not in new.pt: head.w" was untrue: --exclude had taken it out of new.pt as well.
+    write(tmp_path / "new.pt", tensors(body_w=1, head_w=1))
+    write(tmp_path / "old.pt", tensors(body_w=2, head_w=2, extra=2))
+    done = mlc.ok("save", "new.pt", "--from", "old.pt", "--exclude", "head.*", "-o", "x.pt")
+    assert "not taken from old.pt, not in new.pt: extra\n" in done.stderr
+    assert "the selection keeps out of the output, not only of what is taken from old.pt: head.w\n" in done.stderr
+    assert list(torch.load(tmp_path / "x.pt")) == ["body.w"]

@@ -249,7 +249,7 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
   MLC_TRY(const Selection selection, Selection::compile(options));
   warn_of_unused(checkpoint, state_dict, options, selection, reporter);
   const Plan plan = plan_selection(state_dict, selection);
-  Selected out{plan.dropped.size(), {}};
+  Selected out{plan.dropped.size(), {}, {}};
   if (plan.dropped.empty()) return out;
   if (plan.items.empty()) {
     return usage_error("the selection leaves no tensor of " + format_count(out.left_out),
@@ -265,6 +265,7 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
   std::vector<bool> dropped(entries.size(), false);
   for (const DroppedKey& key : plan.dropped) {
     dropped[state_dict.entries[key.source].position] = true;
+    out.names.insert(printable(state_dict.entries[key.source].key));
   }
   size_t position = 0;
   std::erase_if(entries, [&](const Entry&) { return dropped[position++]; });

@@ -5,6 +5,7 @@
 #include "cli/shared_options.h"
 #include "mlc/checkpoint/derive.h"
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@ namespace mlc::cli {
 /// What a selection left out.
 struct Selected {
   uint64_t left_out = 0;
+  std::set<std::string> names;     // of what is left out, printable
   std::vector<std::string> stale;  // paths of optimizers that could not follow
 };
 

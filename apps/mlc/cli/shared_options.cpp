@@ -57,7 +57,8 @@ void add_select_options(OptionSet& set, SelectOptions& options) {
   set.group("Selecting tensors");
   set.key_path("--key", options.key, "the state_dict inside the checkpoint, as in model.ema");
   set.list("--include", options.include, "GLOB", "only keys that match; repeatable");
-  set.list("--exclude", options.exclude, "GLOB", "no keys that match; repeatable");
+  set.list("--exclude", options.exclude, "GLOB",
+           "no keys that match, in any of the inputs: they are not written; repeatable");
   set.list("--include-regex", options.include_regex, "RE", "only keys that match, RE2 syntax");
   set.list("--exclude-regex", options.exclude_regex, "RE", "no keys that match, RE2 syntax");
 }
