@@ -65,3 +65,17 @@ def test_what_the_selection_leaves_out_of_both_files_is_not_called_absent(mlc, v
     assert "not taken from old.pt, not in new.pt: extra\n" in done.stderr
     assert "the selection keeps out of the output, not only of what is taken from old.pt: head.w\n" in done.stderr
     assert list(torch.load(tmp_path / "x.pt")) == ["body.w"]
+
+
+def test_strip_names_only_prefixes_that_are_there_and_no_partial_that_fails(mlc, tmp_path):
+    # "begin with module. and _orig_mod.", and --partial then failed with names given twice.
+    write(tmp_path / "both.pt", tensors(module_w=1, w=2))
+    done = mlc("strip-module-prefix", "both.pt", "-o", "out.pt")
+    assert "1 key begins with module. (first module.w)" in done.stderr and "_orig_mod" not in done.stderr
+    assert "--partial" not in done.stderr and "1 name would be there twice" in done.stderr
+    option = command_in(done.stderr)[1:]
+    mlc.ok("save", "both.pt", *option, "-o", "one.pt")
+    mlc.ok("strip-module-prefix", "one.pt", "-o", "out.pt")
+    assert torch.load(tmp_path / "out.pt")["w"][0] == 1
+    write(tmp_path / "some.pt", tensors(module_w=1, v=2))
+    assert "--partial strips" in mlc("strip-module-prefix", "some.pt", "-o", "out2.pt").stderr

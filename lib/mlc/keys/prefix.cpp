@@ -1,9 +1,12 @@
 #include "mlc/keys/prefix.h"
 
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <unordered_set>
 
 namespace mlc {
 namespace {
@@ -73,6 +76,8 @@ class Stripper {
   Status strip_front();
   std::string_view front_prefix(std::string_view key) const;
   Status check_mixed(std::span<const size_t> lengths, size_t with) const;
+  std::string partial_hint(std::span<const size_t> lengths,
+                           std::span<const std::string> names) const;
   bool contains_prefix(std::string_view key) const;
   void note_wrapper_buffers(Plan& plan) const;
   Result<Plan> plan();
@@ -181,12 +186,34 @@ Status Stripper::check_mixed(std::span<const size_t> lengths, size_t with) const
     }
   }
   if (without == 0) return {};
-  std::vector<std::string> names = front_;
+  std::vector<std::string> names;
+  std::ranges::copy_if(front_, std::back_inserter(names), [&](const std::string& prefix) {
+    return std::ranges::any_of(
+        keys_, [&](const KeyInfo& key) { return starts_with_prefix(key.name, prefix); });
+  });
   return conflict(plural(with, "key begins", "keys begin") + " with " + join_list(names) +
                       " (first " + printable(first_with) + "), but " +
                       plural(without, "key does", "keys do") + " not (first " +
                       printable(first_without) + ")",
-                  "--partial strips where there is something to strip and keeps the rest");
+                  partial_hint(lengths, names));
+}
+
+// --partial, unless that would only fail in another way: two models may have been merged.
+std::string Stripper::partial_hint(std::span<const size_t> lengths,
+                                   std::span<const std::string> names) const {
+  std::unordered_set<std::string_view> kept;
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    if (lengths[i] == 0) kept.insert(rest(i));
+  }
+  uint64_t twice = 0;
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    if (lengths[i] > 0 && kept.contains(rest(i).substr(lengths[i]))) ++twice;
+  }
+  if (twice == 0 || names.empty()) {
+    return "--partial strips where there is something to strip and keeps the rest";
+  }
+  return plural(twice, "name") + " would be there twice, as of two models; `mlc save --include " +
+         shell_word(names[0] + "*") + "` takes one of them out";
 }
 
 Status Stripper::strip_front() {
