@@ -79,3 +79,13 @@ def test_strip_names_only_prefixes_that_are_there_and_no_partial_that_fails(mlc,
     assert torch.load(tmp_path / "out.pt")["w"][0] == 1
     write(tmp_path / "some.pt", tensors(module_w=1, v=2))
     assert "--partial strips" in mlc("strip-module-prefix", "some.pt", "-o", "out2.pt").stderr
+
+
+def test_load_says_what_a_file_without_a_state_dict_holds(mlc, tmp_path):
+    # "0 tensors" and nothing else; a lone tensor had an empty name.
+    write(tmp_path / "none.pt", {"a": 1, "b": {"c": 2}})
+    shown = mlc.ok("load", "none.pt").stdout
+    assert "also here    a and b\n" in shown and "none; `mlc load --tree` shows" in shown
+    assert mlc.ok("load", "none.pt", "--json").json["also_here"] == ["a", "b"]
+    write(tmp_path / "lone.pt", torch.ones(3))
+    assert mlc.ok("load", "lone.pt").stdout.splitlines()[-1].split()[0] == "."

@@ -284,7 +284,11 @@ std::string LoadReport::safety_text() const {
 
 /// The keys of the root that are no part of what is shown.
 std::vector<std::string> LoadReport::other_values() const {
-  if (state_dict_ == nullptr) return {};
+  if (state_dict_ == nullptr && !tensors_.empty()) return {};
+  if (state_dict_ == nullptr) {
+    const Checkpoint& checkpoint = *input_.checkpoint;
+    return values_beside(checkpoint, read_state_dict(checkpoint, checkpoint.root, ""));
+  }
   return values_beside(*input_.checkpoint, *state_dict_);
 }
 
@@ -310,6 +314,8 @@ void LoadReport::show_lines() {
                       plural(one.entries.size(), "tensor") + ")");
     }
     line("state_dicts", join_list(paths) + "; choose one with --key");
+  } else if (input_.state_dicts.empty()) {
+    line("state_dict", "none; `mlc load --tree` shows what is in the file");
   }
   line("tensors", summary_line());
   if (!summary_.dtypes.empty()) line("dtypes", join_counts(summary_.dtypes));
@@ -433,7 +439,7 @@ void LoadReport::show_table() {
   table.reserve(tensors_.size());
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = input_.checkpoint->tensors[tensors_[i].tensor];
-    table.cell(tensors_[i].path);
+    table.cell(tensors_[i].path.empty() ? "." : tensors_[i].path);
     table.cell(kind_text(tensor));
     table.cell(shape_text(tensor));
     table.cell(std::to_string(input_.checkpoint->byte_size(tensor)));
