@@ -89,3 +89,17 @@ def test_load_says_what_a_file_without_a_state_dict_holds(mlc, tmp_path):
     assert mlc.ok("load", "none.pt", "--json").json["also_here"] == ["a", "b"]
     write(tmp_path / "lone.pt", torch.ones(3))
     assert mlc.ok("load", "lone.pt").stdout.splitlines()[-1].split()[0] == "."
+
+
+def test_the_prefix_line_names_all_that_strip_removes(mlc, tmp_path):
+    # Only _orig_mod. was named; with several state_dicts there was no line at all.
+    write(tmp_path / "a.pt", {"_orig_mod.module.w": torch.ones(1), "_orig_mod.module.v": torch.ones(1)})
+    assert "every key starts with _orig_mod.module.; `mlc strip-module-prefix` removes" in mlc.ok("load", "a.pt").stdout
+    two = {"model": tensors(module_w=1), "ema": tensors(module_w=2), "epoch": 1}
+    write(tmp_path / "two.pt", two)
+    shown = mlc.ok("load", "two.pt").stdout
+    assert "every state_dict starts with module.; `mlc strip-module-prefix --key '*'` removes it" in shown
+    refused = mlc("strip-module-prefix", "two.pt", "-o", "out.pt")
+    assert refused.rc == 2 and "or all of them with --key '*'" in refused.stderr
+    mlc.ok("strip-module-prefix", "two.pt", "--key", "*", "-o", "out.pt")
+    assert list(torch.load(tmp_path / "out.pt")["ema"]) == ["w"]

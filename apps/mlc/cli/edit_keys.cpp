@@ -30,8 +30,14 @@ Result<std::vector<Target>> make_targets(Input& input, const KeyEdit& edit) {
       if (!one.is_part) targets.push_back({&one, {}});
     }
   } else {
-    MLC_TRY(StateDict * chosen, choose_state_dict(input, edit.key == "*" ? "" : edit.key));
-    targets.push_back({chosen, {}});
+    auto chosen = choose_state_dict(input, edit.key == "*" ? "" : edit.key);
+    if (!chosen.ok() && edit.key.empty() && input.state_dicts.size() > 1) {
+      const Error& error = chosen.error();
+      return usage_error(error.message(), error.hint() + ", or all of them with --key '*'")
+          .in_file(error.file());
+    }
+    if (!chosen.ok()) return std::move(chosen).error();
+    targets.push_back({*chosen, {}});
   }
   for (Target& target : targets) {
     auto plan = edit.make_plan(key_infos(*input.checkpoint, *target.state_dict));

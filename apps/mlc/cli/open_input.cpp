@@ -48,6 +48,28 @@ std::string what_stands_at(const Checkpoint& checkpoint, const std::string& key)
   return place + " is no state_dict, though " + plural(tensors, "tensor") + " can be reached there";
 }
 
+constexpr const char* kStripHint = "; `mlc strip-module-prefix";
+
+/// What strip-module-prefix takes off the front of every key: "_orig_mod.module.".
+std::string wrappers_around(std::vector<KeyInfo> keys) {
+  std::string chain;
+  for (bool found = true; found;) {
+    found = false;
+    for (const PrefixHint& hint : detect_prefixes(keys)) {
+      const auto leads = [&hint](const KeyInfo& key) { return key.name.starts_with(hint.prefix); };
+      const auto leading = static_cast<uint64_t>(std::ranges::count_if(keys, leads));
+      if (!hint.stripped || hint.total == 0 || leading != hint.total) continue;
+      for (KeyInfo& key : keys) {
+        if (leads(key)) key.name.remove_prefix(hint.prefix.size());
+      }
+      chain += hint.prefix;
+      found = true;
+      break;
+    }
+  }
+  return chain;
+}
+
 }  // namespace
 
 Result<Input> open_input(const std::string& path, Reporter& reporter) {
@@ -111,14 +133,35 @@ Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_
 
 std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict) {
   std::vector<std::string> hints;
-  for (const PrefixHint& hint : detect_prefixes(key_infos(checkpoint, state_dict))) {
-    if (hint.count != hint.total) continue;
+  const std::vector<KeyInfo> keys = key_infos(checkpoint, state_dict);
+  const std::string wrappers = wrappers_around(keys);
+  if (!wrappers.empty()) {
+    hints.push_back("every key starts with " + wrappers + kStripHint + "` removes it");
+  }
+  for (const PrefixHint& hint : detect_prefixes(keys)) {
     const std::string prefix(hint.prefix);
+    if (hint.count != hint.total || (hint.stripped && wrappers.find(prefix) != wrappers.npos))
+      continue;
     const std::string option = hint.stripped ? "" : " --prefix " + prefix;
-    hints.push_back("every key starts with " + prefix + "; `mlc strip-module-prefix" + option +
-                    "` removes it");
+    hints.push_back(
+        (hint.stripped ? "every key has " + prefix + " in it" : "every key starts with " + prefix) +
+        kStripHint + option + "` removes it");
   }
   return hints;
+}
+
+std::string common_prefix_hint(const Input& input) {
+  std::string common;
+  size_t count = 0;
+  for (const StateDict& one : input.state_dicts) {
+    if (one.is_part) continue;
+    const std::string wrappers = wrappers_around(key_infos(*input.checkpoint, one));
+    if (wrappers.empty() || (count++ > 0 && wrappers != common)) return {};
+    common = wrappers;
+  }
+  if (count < 2) return {};
+  return "every key of every state_dict starts with " + common + kStripHint +
+         " --key '*'` removes it";
 }
 
 void replace_modules(Input& input, Reporter& reporter) {

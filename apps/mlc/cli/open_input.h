@@ -46,6 +46,9 @@ Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_
 /// keys of STATE_DICT have.
 std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict);
 
+/// The same of the wrappers around several state_dicts, where all have the same; else empty.
+std::string common_prefix_hint(const Input& input);
+
 /// Puts recovered state_dicts in place of pickled modules and says so: what mlc writes needs no
 /// classes.
 void replace_modules(Input& input, Reporter& reporter);
