@@ -103,3 +103,14 @@ def test_the_prefix_line_names_all_that_strip_removes(mlc, tmp_path):
     assert refused.rc == 2 and "or all of them with --key '*'" in refused.stderr
     mlc.ok("strip-module-prefix", "two.pt", "--key", "*", "-o", "out.pt")
     assert list(torch.load(tmp_path / "out.pt")["ema"]) == ["w"]
+
+
+def test_a_missing_shard_is_named_once_and_with_its_index(mlc, tmp_path):
+    # "shm//model-00001...: shard "model-00001..."": the index was not named.
+    write(tmp_path / "a.pt", tensors(v=1, w=2))
+    mlc.ok("save", "a.pt", "-o", "sh", "--max-shard-size", "8")
+    next((tmp_path / "sh").glob("model-00001*")).unlink()
+    for path in ("sh", "sh/model.safetensors.index.json"):
+        error = mlc("load", path).stderr
+        assert error.startswith('mlc: error: sh/model-00001-of-00002.safetensors: shard of "model.safetensors.index.json"')
+        assert error.count("model-00001") == 1

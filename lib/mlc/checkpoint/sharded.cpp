@@ -27,13 +27,16 @@ struct Shard {
 
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/." : path.substr(0, slash);
 }
 
 class IndexReader {
  public:
-  IndexReader(Checkpoint& checkpoint, std::string folder)
-      : checkpoint_(checkpoint), folder_(std::move(folder)) {}
+  IndexReader(Checkpoint& checkpoint, const std::string& path)
+      : checkpoint_(checkpoint),
+        folder_(folder_of(path)),
+        index_name_(path.substr(path.rfind('/') + 1)) {}  // npos + 1 is 0
 
   Status run(std::string_view text);
 
@@ -49,6 +52,7 @@ class IndexReader {
 
   Checkpoint& checkpoint_;
   std::string folder_;
+  std::string index_name_;
   std::vector<std::pair<std::string_view, NodeId>> rows_;  // in the order of the map
   std::vector<Shard> shards_;                              // in the order of their first key
   std::unordered_map<std::string_view, size_t> shard_by_name_;
@@ -216,7 +220,11 @@ Status IndexReader::run(std::string_view text) {
   }
   for (const Shard& shard : shards_) {
     if (Status read = read_shard(shard); !read.ok()) {
-      return std::move(read).error().during("shard " + quoted(shard.name));
+      Error error = std::move(read).error();
+      // Where the shard is named as the file, it is the index that one would look for.
+      const std::string& whose = error.file().empty() ? shard.name : index_name_;
+      const std::string_view what = error.file().empty() ? "shard " : "shard of ";
+      return std::move(error).during(std::string(what) + quoted(whose));
     }
   }
   checkpoint_.root = checkpoint_.graph.add_dict();
@@ -240,7 +248,7 @@ Status read_sharded(Checkpoint& checkpoint, const std::string& index_path) {
   MLC_TRY(std::string text, file.read_string(0, file.size()));
   checkpoint.buffers.push_back(std::move(text));
   const std::string& kept = checkpoint.buffers.back();
-  return IndexReader(checkpoint, folder_of(index_path)).run(kept);
+  return IndexReader(checkpoint, index_path).run(kept);
 }
 
 }  // namespace mlc

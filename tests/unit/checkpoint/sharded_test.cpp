@@ -71,7 +71,7 @@ TEST_CASE("damaged indexes are named") {
       {R"({"weight_map":{"a":"one\u0000"}})", "not the name of a file"},
       {R"({"weight_map":{"a":""}})", "not the name of a file"},
       {R"({"weight_map":{"b":"one"}})", "it has no key \"b\""},
-      {R"({"weight_map":{"a":"three"}})", "not_found: shard \"three\""},
+      {R"({"weight_map":{"a":"three"}})", "not_found: shard of \"index.json\""},
       {R"({"weight_map":{"a":"index.json"}})", "it is JSON, not a checkpoint"},
       {R"({"weight_map":{"a":1}})", "expected a text"},
   };
