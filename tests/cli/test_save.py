@@ -530,6 +530,35 @@ def test_a_stray_tensor_beside_a_model_of_one_is_not_taken_for_the_model(mlc, tm
     assert result.rc == 2 and "holds 2 state_dicts: . (1 tensor) and model (1 tensor)" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["model", "state_dict", "net", "model_state_dict", "netG", "generator", "ema", "unet"])
+@pytest.mark.parametrize("around", [(), ("checkpoint",)])
+def test_a_model_with_fewer_tensors_than_lie_beside_it_is_no_part(mlc, tmp_path, name, around):
+    loose = {"torch_rng": torch.get_rng_state(), "mean": torch.ones(3), "std": torch.ones(3)}
+    values = {name: {"w": torch.ones(2), "b": torch.ones(1), "x._extra_state": {"a": torch.ones(1)}}, "epoch": 3, **loose}
+    for key in around:
+        values = {key: values, "lr": 0.1}
+    write(tmp_path / "a.pt", values)
+    outer = ".".join(around) or "."
+    inner = ".".join((*around, name))
+    for verb in (("save", "a.pt", "-o", "a.safetensors"), ("save", "a.pt", "--weights-only", "-o", "b.pt"),
+                 ("load", "a.pt", "--expect", "a.pt"), ("strip-module-prefix", "a.pt", "-o", "c.pt")):
+        result = mlc(*verb)
+        assert result.rc == 2 and f"holds 2 state_dicts: {outer} (3 tensors) and {inner} (2 tensors)" in result.stderr
+    mlc.ok("save", "a.pt", "--key", inner, "-o", "d.safetensors")
+    assert sorted(load_safetensors(tmp_path / "d.safetensors")) == ["b", "w"]
+    mlc.ok("remap-keys", "a.pt", "--key", "*", "--add-prefix", "m.", "-o", "e.pt")
+    found = torch.load(tmp_path / "e.pt")
+    for key in around:
+        found = found[key]
+    assert list(found[name]) == ["m.w", "m.b", "x._extra_state"]
+
+
+def test_a_module_beside_more_loose_tensors_is_no_part(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"x": torch.nn.Linear(1, 1, bias=False), "a": torch.ones(1), "b": torch.ones(1)})
+    result = mlc("save", "a.pt", "-o", "a.safetensors")
+    assert result.rc == 2 and "holds 2 state_dicts: . (2 tensors) and x (1 tensor)" in result.stderr
+
+
 def test_safe_drops_a_tensor_subclass_that_torch_refuses_and_keeps_the_rest(mlc, tmp_path):
     nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)
     path = write(tmp_path / "a.pt", {"n": nested, "a": torch.ones(2)})

@@ -31,10 +31,40 @@ bool is_model_key(std::string_view key) {
                       [key](std::string_view word) { return key.starts_with(word); });
 }
 
+/// Whether the words of PATH name a model, as training code does: "model", "state_dict", "netG",
+/// "ema.weights", "my_unet".
+bool names_model(std::string_view path) {
+  constexpr std::array<std::string_view, 19> kWords = {
+      "module",  "modules",   "state",         "sd",  "weights", "params", "parameters",
+      "teacher", "generator", "discriminator", "ema", "student", "actor",  "critic",
+      "policy",  "encoder",   "decoder",       "g",   "d"};
+  const auto is_model_word = [&](std::string_view word) {
+    const auto has = [word](std::string_view part) {
+      return word.starts_with(part) || word.ends_with(part);
+    };
+    return has("model") || has("net") || std::ranges::find(kWords, word) != kWords.end();
+  };
+  std::string word;
+  for (const char c : path) {
+    const bool upper = c >= 'A' && c <= 'Z';
+    if (c != '.' && c != '_' && c != '-') {
+      word += upper ? static_cast<char>(c - 'A' + 'a') : c;
+      continue;
+    }
+    if (is_model_word(word)) return true;
+    word.clear();
+  }
+  return is_model_word(word);
+}
+
 /// Whether INNER lies below OUTER in the tree.
 bool is_inside(const StateDict& inner, const StateDict& outer) {
   return inner.path.size() > outer.path.size() && inner.path.starts_with(outer.path) &&
          (outer.path.empty() || inner.path[outer.path.size()] == '.');
+}
+
+std::string_view last_key(std::string_view path) {
+  return path.substr(path.rfind('.') + 1);
 }
 
 /// What torch.nn.Module.get_extra_state returned for a module: "_extra_state",
@@ -122,14 +152,17 @@ class Search {
     found_ = std::move(kept);
   }
 
-  /// A mapping among the values of a state_dict is a part of it. The root is no state_dict for
-  /// sure: with a stray tensor or two beside a model as small, there is no telling which one is
-  /// meant.
+  /// A mapping among the values of a state_dict is a part of it. What is around it may be no
+  /// state_dict, but a checkpoint with loose tensors beside the model, however many: a name of a
+  /// model tells, and where none does, the root is sure only if it has more tensors.
   void mark_parts() {
     const auto holds = [](const StateDict& outer, const StateDict& inner) {
       if (!is_inside(inner, outer)) return false;
-      return is_extra_state(inner) || !outer.path.empty() ||
-             outer.entries.size() > inner.entries.size();
+      if (is_extra_state(inner)) return true;
+      if (inner.module != kNoNode) return false;
+      if (names_model(last_key(outer.path))) return true;
+      if (names_model(std::string_view(inner.path).substr(outer.path.size()))) return false;
+      return !outer.path.empty() || outer.entries.size() > inner.entries.size();
     };
     for (StateDict& inner : found_) {
       inner.is_part =
