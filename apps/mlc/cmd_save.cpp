@@ -134,6 +134,8 @@ class Job {
  private:
   Status choose();
   Status change();
+  void keep_weights();
+  Status drop_unsafe();
   Result<std::optional<std::string>> metadata();
   ProvenanceOptions provenance() const;
   Status write(const std::optional<std::string>& yaml);
@@ -249,15 +251,25 @@ Status Job::change() {
     MLC_CHECK(cast_tensors(checkpoint, *state_dict_, *dtype_from_name(options_.dtype), casts_));
     warn_of_uncast();
   }
-  if (options_.weights_only) keep_only(checkpoint, *state_dict_);
+  keep_weights();
   warn_of_kept();
   map_locations(checkpoint, options_.map_location);
-  if (options_.safe) {
-    MLC_TRY(dropped_, drop_unsafe_values(checkpoint));
-    if (!dropped_.empty()) {
-      task_.reporter.warn("dropped what weights_only=True refuses: " + join_list(dropped_));
-    }
-  }
+  return drop_unsafe();
+}
+
+void Job::keep_weights() {
+  if (!options_.weights_only) return;
+  dropped_ = printable_all(keep_only(*input_.checkpoint, *state_dict_));
+  if (dropped_.empty()) return;
+  task_.reporter.warn("dropped from the state_dict, being no tensors: " + join_list(dropped_));
+}
+
+Status Job::drop_unsafe() {
+  if (!options_.safe) return {};
+  MLC_TRY(const auto dropped, drop_unsafe_values(*input_.checkpoint));
+  if (dropped.empty()) return {};
+  task_.reporter.warn("dropped what weights_only=True refuses: " + join_list(dropped));
+  dropped_.insert(dropped_.end(), dropped.begin(), dropped.end());
   return {};
 }
 

@@ -86,9 +86,34 @@ std::vector<NamedTensor> named_tensors(const StateDict& state_dict) {
   return out;
 }
 
-void keep_only(Checkpoint& checkpoint, const StateDict& state_dict) {
+namespace {
+
+/// Whether load_state_dict of a module takes the value under KEY, which is no tensor.
+bool is_for_modules(const pickle::Graph& graph, NodeId key) {
+  if (!graph.is(key, pickle::NodeKind::text)) return false;
+  const std::string_view name = graph.text(key);
+  return name == "_metadata" || name == "_extra_state" || name.ends_with("._extra_state");
+}
+
+}  // namespace
+
+std::vector<std::string> keep_only(Checkpoint& checkpoint, StateDict& state_dict) {
+  pickle::Graph& graph = checkpoint.graph;
   checkpoint.root = state_dict.node;
   checkpoint.extra_records.clear();
+  std::vector<std::string> dropped;
+  std::vector<pickle::Entry>* entries = graph.entries_for_edit(state_dict.node);
+  if (entries == nullptr || state_dict.other_values == 0) return dropped;
+  std::erase_if(*entries, [&](const pickle::Entry& entry) {
+    const bool kept =
+        checkpoint.tensor_at(entry.second) != kNoIndex || is_for_modules(graph, entry.first);
+    if (!kept) dropped.push_back(key_text(graph, entry.first));
+    return !kept;
+  });
+  StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
+  fresh.module = state_dict.module;
+  state_dict = std::move(fresh);
+  return dropped;
 }
 
 Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,

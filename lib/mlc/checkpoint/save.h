@@ -52,8 +52,10 @@ Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* stat
 Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,
                                    const std::string& path, const SaveOptions& options);
 
-/// Makes the mapping of STATE_DICT the root of the tree: everything around it is left behind.
-void keep_only(Checkpoint& checkpoint, const StateDict& state_dict);
+/// Makes the mapping of STATE_DICT the root of the tree: everything around it is left behind, and
+/// what in it is no tensor, but for what modules need (`_extra_state`, `_metadata`). Returns the
+/// keys that were taken out of it; STATE_DICT is read again.
+std::vector<std::string> keep_only(Checkpoint& checkpoint, StateDict& state_dict);
 
 /// The tensors of a state_dict with their keys as paths.
 std::vector<NamedTensor> named_tensors(const StateDict& state_dict);
