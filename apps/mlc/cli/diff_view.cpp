@@ -11,6 +11,8 @@
 #include "mlc/checkpoint/save.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -106,9 +108,10 @@ class DiffView {
   Result<Side> open(const std::string& path, const std::string& key);
   bool selected(std::string_view key) const;
   DiffOptions options() const;
-  void compare_values();
+  Status compare_values();
   void collect_notes();
   void note_beside();
+  void note_strings();
   void note_prefix(const ExpectReport& fit);
   void note_sharing(const std::vector<std::vector<std::string>>& groups, std::string_view side);
   bool equal() const { return report_.equal() && metadata_.empty() && values_.empty(); }
@@ -185,7 +188,7 @@ Result<ExitCode> DiffView::run() {
   }
   MLC_TRY(report_, diff_tensors(*a_.input.checkpoint, a_.tensors, *b_.input.checkpoint, b_.tensors,
                                 options(), context_.reporter));
-  compare_values();
+  MLC_CHECK(compare_values());
   compare_metadata(&a_.metadata.root(), &b_.metadata.root(), "", metadata_);
   collect_notes();
   if (context_.json())
@@ -195,11 +198,14 @@ Result<ExitCode> DiffView::run() {
   return equal() ? ExitCode::done : ExitCode::no;
 }
 
-void DiffView::compare_values() {
-  if (!a_.is_whole || !b_.is_whole || arguments_.no_values || arguments_.keys_only) return;
+Status DiffView::compare_values() {
+  if (!a_.is_whole || !b_.is_whole || arguments_.no_values || arguments_.keys_only) return {};
   values_ = diff_values(*a_.input.checkpoint, *b_.input.checkpoint);
+  MLC_TRY(const auto records, diff_records(*a_.input.checkpoint, *b_.input.checkpoint));
+  values_.insert(values_.end(), records.begin(), records.end());
   std::erase_if(values_, [this](const ValueDifference& one) { return !selected(one.path); });
   values_compared_ = true;
+  return {};
 }
 
 void DiffView::note_sharing(const std::vector<std::vector<std::string>>& groups,
@@ -225,6 +231,30 @@ void DiffView::note_beside() {
   notes_.push_back(text);
 }
 
+/// Strings of safetensors that differ. Other formats hold none, which says nothing.
+void DiffView::note_strings() {
+  const Checkpoint& a = *a_.input.checkpoint;
+  const Checkpoint& b = *b_.input.checkpoint;
+  const auto has_none = [](const Checkpoint& one) {
+    return one.string_metadata.empty() && one.format != Format::safetensors;
+  };
+  if (arguments_.no_metadata || arguments_.keys_only || has_none(a) || has_none(b)) return;
+  const std::map<std::string, std::string> in_a(a.string_metadata.begin(), a.string_metadata.end());
+  const std::map<std::string, std::string> in_b(b.string_metadata.begin(), b.string_metadata.end());
+  std::set<std::string> keys;
+  for (const auto* side : {&in_a, &in_b}) {
+    const auto& other = side == &in_a ? in_b : in_a;
+    for (const auto& [key, value] : *side) {
+      const auto at = other.find(key);
+      const bool same = at != other.end() ? at->second == value : key == "format";
+      if (!same) keys.insert(printable(key));
+    }
+  }
+  if (keys.empty()) return;
+  notes_.push_back("other strings in __metadata__, which do not count: " +
+                   join_list(std::vector<std::string>(keys.begin(), keys.end())));
+}
+
 void DiffView::collect_notes() {
   if (report_.value_equal > 0) {
     const bool exact = arguments_.atol == 0 && arguments_.rtol == 0;
@@ -234,6 +264,7 @@ void DiffView::collect_notes() {
   note_sharing(report_.shared_in_a, "A");
   note_sharing(report_.shared_in_b, "B");
   note_beside();
+  note_strings();
   if (report_.count(DiffKind::only_in_a) == 0 || report_.count(DiffKind::only_in_b) == 0) return;
   const auto fit = check_expected(expected_tensors(*a_.input.checkpoint, a_.tensors),
                                   expected_tensors(*b_.input.checkpoint, b_.tensors), {});

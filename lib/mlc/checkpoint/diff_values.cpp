@@ -17,12 +17,10 @@ using pickle::Graph;
 using pickle::NodeKind;
 
 constexpr int kMaxDepth = 1000;
-/// Enough to tell literals apart; deeper things are walked into, not rendered.
-constexpr pickle::RenderOptions kExact{
-    .max_nodes = 100'000, .max_depth = 200, .max_text = SIZE_MAX};
 
 constexpr size_t kTextPerVisit = 64;  // bytes of rendered text that cost as much as a visit
 constexpr const char* kGivenUp = "too intertwined to be compared";
+constexpr const char* kTooLarge = "too large to be compared";
 
 /// What the walk sees of a node.
 struct Parts {
@@ -75,9 +73,18 @@ class ValueWalk {
       return visit_items(of_a.items, of_b.items, path, depth);
     }
     if (of_a.state != kNoNode && of_b.state != kNoNode && same_class(a, b)) {
-      return visit(of_a.state, of_b.state, path, depth + 1);
+      return visit_objects(a, b, path, depth + 1);
     }
-    if (!same_literal(a, b)) add(a, b, path);
+    compare_literals(a, b, path);
+  }
+
+  /// Two objects of a class, with attributes.
+  void visit_objects(NodeId a, NodeId b, const std::string& path, int depth) {
+    const pickle::ObjectContent& of_a = *a_.graph.content(a);
+    const pickle::ObjectContent& of_b = *b_.graph.content(b);
+    visit(a_.graph.args(a), b_.graph.args(b), path, depth);
+    visit_items(of_a.appended, of_b.appended, path, depth);
+    visit(of_a.state, of_b.state, path, depth);
   }
 
   void visit_entries(const std::vector<pickle::Entry>& a, const std::vector<pickle::Entry>& b,
@@ -102,15 +109,17 @@ class ValueWalk {
     }
   }
 
-  /// Tells 1 from '1'.
-  static std::string identity(const Graph& graph, NodeId key) {
+  /// Tells 1 from '1'. A key that is too large equals none of the other side.
+  std::string identity(const Graph& graph, NodeId key) const {
     const bool is_text = graph.is(key, NodeKind::text) || graph.is(key, NodeKind::old_string);
-    return is_text ? "'" + std::string(graph.text(key)) : pickle::render(graph, key, kExact);
+    if (is_text) return "'" + std::string(graph.text(key));
+    const auto text = pickle::canonical_text(graph, key, most_work());
+    return text ? *text : (&graph == &a_.graph ? "<a " : "<b ") + std::to_string(key);
   }
 
   /// The index of the last entry of each key, whose value Python keeps.
-  static std::unordered_map<std::string, size_t> by_key(const Graph& graph,
-                                                        const std::vector<pickle::Entry>& entries) {
+  std::unordered_map<std::string, size_t> by_key(const Graph& graph,
+                                                 const std::vector<pickle::Entry>& entries) const {
     std::unordered_map<std::string, size_t> out;
     for (size_t i = 0; i < entries.size(); ++i) out[identity(graph, entries[i].first)] = i;
     return out;
@@ -129,15 +138,21 @@ class ValueWalk {
   size_t most_work() const { return 10'000 + 8 * (a_.graph.size() + b_.graph.size()); }
 
   bool same_class(NodeId a, NodeId b) const {
-    return pickle::render(a_.graph, a_.graph.callable(a)) ==
-           pickle::render(b_.graph, b_.graph.callable(b));
+    const auto text_a = pickle::canonical_text(a_.graph, a_.graph.callable(a), most_work());
+    return text_a && text_a == pickle::canonical_text(b_.graph, b_.graph.callable(b), most_work());
   }
 
   /// Numbers, texts, bytes, sets and calls, however their protocol spells them.
-  bool same_literal(NodeId a, NodeId b) {
-    const std::string text = pickle::render(a_.graph, a, kExact);
-    work_ += text.size() / kTextPerVisit;
-    return text == pickle::render(b_.graph, b, kExact);
+  void compare_literals(NodeId a, NodeId b, const std::string& path) {
+    const auto text_a = pickle::canonical_text(a_.graph, a, most_work());
+    const auto text_b = pickle::canonical_text(b_.graph, b, most_work());
+    if (!text_a || !text_b) {
+      out_.push_back({path, kTooLarge, kTooLarge});
+      work_ += most_work() / 8;
+      return;
+    }
+    work_ += text_a->size() / kTextPerVisit;
+    if (*text_a != *text_b) add(a, b, path);
   }
 
   /// What is only tensors on one side is told by diff_tensors().
@@ -170,7 +185,57 @@ class ValueWalk {
   std::vector<ValueDifference> out_;
 };
 
+const ZipEntry* find_record(const Checkpoint& checkpoint, std::string_view name) {
+  for (const uint32_t index : checkpoint.extra_records) {
+    const ZipReader& zip = checkpoint.archives[0];
+    const ZipEntry& entry = zip.entries()[index];
+    if (zip.relative_name(entry) == name) return &entry;
+  }
+  return nullptr;
+}
+
+Result<bool> same_content(const Checkpoint& a, const ZipEntry& in_a, const Checkpoint& b,
+                          const ZipEntry& in_b) {
+  if (in_a.size != in_b.size) return false;
+  const bool differ = in_a.crc32 != in_b.crc32 && in_a.has_crc() && in_b.has_crc();
+  if (differ) return false;
+  if (in_a.is_stored() && in_b.is_stored()) {
+    MLC_TRY(const Bytes view_a, a.archives[0].view(in_a));
+    MLC_TRY(const Bytes view_b, b.archives[0].view(in_b));
+    return std::ranges::equal(view_a, view_b);
+  }
+  MLC_TRY(const std::string text_a, a.archives[0].read(in_a, in_a.size));
+  MLC_TRY(const std::string text_b, b.archives[0].read(in_b, in_b.size));
+  return text_a == text_b;
+}
+
 }  // namespace
+
+Result<std::vector<ValueDifference>> diff_records(const Checkpoint& a, const Checkpoint& b) {
+  std::vector<ValueDifference> out;
+  for (const uint32_t index : a.extra_records) {
+    const ZipEntry& in_a = a.archives[0].entries()[index];
+    const std::string name(a.archives[0].relative_name(in_a));
+    const ZipEntry* in_b = find_record(b, name);
+    if (in_b == nullptr) {
+      out.push_back({"record " + name, format_bytes(in_a.size), ""});
+      continue;
+    }
+    auto same = same_content(a, in_a, b, *in_b);
+    if (!same.ok()) return std::move(same).error().during("record " + printable(name));
+    if (*same) continue;
+    const std::string other = in_a.size == in_b->size ? " of other content" : "";
+    out.push_back({"record " + name, format_bytes(in_a.size), format_bytes(in_b->size) + other});
+  }
+  for (const uint32_t index : b.extra_records) {
+    const ZipEntry& in_b = b.archives[0].entries()[index];
+    const std::string name(b.archives[0].relative_name(in_b));
+    if (find_record(a, name) == nullptr) {
+      out.push_back({"record " + name, "", format_bytes(in_b.size)});
+    }
+  }
+  return out;
+}
 
 std::vector<ValueDifference> diff_values(const Checkpoint& a, const Checkpoint& b) {
   return ValueWalk(a, b).run();

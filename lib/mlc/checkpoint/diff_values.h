@@ -2,6 +2,7 @@
 // options of an optimizer. For tensors see diff.h.
 #pragma once
 
+#include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
 
 #include <string>
@@ -18,8 +19,13 @@ struct ValueDifference {
 };
 
 /// Compares what is no tensor below the roots, in the order of A, then what only B has. The order
-/// of keys, the class of a mapping and the `_metadata` of state_dicts do not count; a list equals a
-/// tuple of the same items; a float is equal only to the same one, and a NaN to a NaN.
+/// of keys and of a set, the class of a mapping and the `_metadata` of state_dicts do not count; a
+/// list equals a tuple of the same items; a float is equal only to the same one, -0.0 to 0.0 and a
+/// NaN to a NaN. What is too large to be compared counts as different.
 std::vector<ValueDifference> diff_values(const Checkpoint& a, const Checkpoint& b);
+
+/// Compares the records that other programs put into the zips. Their path is "record NAME", their
+/// value the size. Errors: corrupt, read_failed.
+Result<std::vector<ValueDifference>> diff_records(const Checkpoint& a, const Checkpoint& b);
 
 }  // namespace mlc

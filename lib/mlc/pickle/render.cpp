@@ -5,6 +5,7 @@
 #include "mlc/pickle/text_values.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mlc::pickle {
 namespace {
@@ -19,6 +20,13 @@ class Renderer {
 
   std::string run(NodeId root) {
     value(root);
+    return std::move(out_);
+  }
+
+  std::optional<std::string> run_canonical(NodeId root) {
+    canonical_ = true;
+    value(root);
+    if (is_cut_) return std::nullopt;
     return std::move(out_);
   }
 
@@ -43,9 +51,17 @@ class Renderer {
   }
   void pairs(std::span<const Entry> entries);
   void separate();
+  void set(std::span<const NodeId> items, bool frozen);
+  void sorted(std::span<const NodeId> items);
+  void cut() {
+    out_ += kMore;
+    is_cut_ = true;
+  }
 
   const Graph& graph_;
   const RenderOptions& options_;
+  bool canonical_ = false;
+  bool is_cut_ = false;  // something is not shown
   size_t shown_ = 0;
   std::vector<NodeId> path_;
   std::string out_;
@@ -60,10 +76,7 @@ template <class Items, class Show>
 void Renderer::list(const Items& items, Show show) {
   for (const auto& item : items) {
     separate();
-    if (shown_ >= options_.max_nodes) {
-      out_ += kMore;
-      return;
-    }
+    if (shown_ >= options_.max_nodes) return cut();
     show(item);
   }
 }
@@ -93,7 +106,7 @@ void Renderer::bytes(std::string_view bytes) {
     out_ += "0123456789abcdef"[code >> 4U];
     out_ += "0123456789abcdef"[code & 0xFU];
   }
-  if (shown.size() < bytes.size()) out_ += kMore;
+  if (shown.size() < bytes.size()) cut();
 }
 
 void Renderer::big_integer(std::string_view bytes) {
@@ -101,6 +114,7 @@ void Renderer::big_integer(std::string_view bytes) {
     out_ += big_integer_to_decimal(bytes);
   } else {
     out_ += "<integer of " + plural(bytes.size(), "byte") + ">";
+    if (canonical_) out_ += latin1_to_utf8(bytes);  // decimals of long ones take too long
   }
 }
 
@@ -111,10 +125,7 @@ void Renderer::name(NodeId global) {
 }
 
 void Renderer::value(NodeId id) {
-  if (shown_ >= options_.max_nodes) {
-    out_ += kMore;
-    return;
-  }
+  if (shown_ >= options_.max_nodes) return cut();
   ++shown_;
   switch (graph_.kind(id)) {
     case NodeKind::none:
@@ -129,7 +140,7 @@ void Renderer::value(NodeId id) {
     case NodeKind::big_integer:
       return big_integer(graph_.text(id));
     case NodeKind::real:
-      out_ += python_float(graph_.real(id));
+      out_ += python_float(canonical_ ? graph_.real(id) + 0.0 : graph_.real(id));  // no -0.0
       return;
     case NodeKind::text:
       out_ += python_text(graph_.text(id), options_.max_text);
@@ -154,10 +165,7 @@ void Renderer::value(NodeId id) {
       break;
   }
   const bool inside_itself = std::ranges::find(path_, id) != path_.end();
-  if (inside_itself || path_.size() >= std::min(options_.max_depth, kMaxDepth)) {
-    out_ += kMore;
-    return;
-  }
+  if (inside_itself || path_.size() >= std::min(options_.max_depth, kMaxDepth)) return cut();
   path_.push_back(id);
   container(id);
   path_.pop_back();
@@ -176,20 +184,43 @@ void Renderer::container(NodeId id) {
       out_ += ']';
       return;
     case NodeKind::set:
-    case NodeKind::frozenset: {
-      const bool frozen = graph_.is(id, NodeKind::frozenset);
-      const bool empty = graph_.list(id).empty();
-      out_ += empty ? (frozen ? "frozenset(" : "set(") : (frozen ? "frozenset({" : "{");
-      values(graph_.list(id));
-      out_ += empty ? ")" : (frozen ? "})" : "}");
-      return;
-    }
+    case NodeKind::frozenset:
+      return set(graph_.list(id), graph_.is(id, NodeKind::frozenset));
     case NodeKind::dict:
       return pairs(graph_.dict(id));
     case NodeKind::persistent:
       return persistent(id);
     default:
       return object(id);
+  }
+}
+
+void Renderer::set(std::span<const NodeId> items, bool frozen) {
+  const bool empty = items.empty();
+  out_ += empty ? (frozen ? "frozenset(" : "set(") : (frozen ? "frozenset({" : "{");
+  if (canonical_)
+    sorted(items);
+  else
+    values(items);
+  out_ += empty ? ")" : (frozen ? "})" : "}");
+}
+
+// A set has no order, only the one in which its hashes were met, and holds an item once.
+void Renderer::sorted(std::span<const NodeId> items) {
+  std::vector<std::string> texts;
+  std::string around = std::exchange(out_, {});
+  for (const NodeId item : items) {
+    value(item);
+    texts.push_back(std::exchange(out_, {}));
+    if (is_cut_) break;
+  }
+  out_ = std::move(around);
+  std::ranges::sort(texts);
+  const auto repeated = std::ranges::unique(texts);
+  texts.erase(repeated.begin(), repeated.end());
+  for (const std::string& text : texts) {
+    separate();
+    out_ += text;
   }
 }
 
@@ -219,13 +250,12 @@ bool Renderer::known_call(NodeId id) {
     if (raw) bytes(*raw);
     return raw.has_value();
   }
-  const bool set =
-      graph_.is_call_of(id, "__builtin__", "set") || graph_.is_call_of(id, "builtins", "set");
-  if (set && args.size() == 1 && graph_.is(args[0], NodeKind::list) &&
-      !graph_.list(args[0]).empty()) {
-    out_ += '{';
-    values(graph_.list(args[0]));
-    out_ += '}';
+  const auto is_call_of = [&](std::string_view name) {
+    return graph_.is_call_of(id, "__builtin__", name) || graph_.is_call_of(id, "builtins", name);
+  };
+  const bool frozen = is_call_of("frozenset");
+  if ((frozen || is_call_of("set")) && args.size() == 1 && graph_.is(args[0], NodeKind::list)) {
+    set(graph_.list(args[0]), frozen);
     return true;
   }
   return false;
@@ -294,6 +324,11 @@ void Renderer::plain_call(NodeId id) {
 
 std::string render(const Graph& graph, NodeId root, const RenderOptions& options) {
   return Renderer(graph, options).run(root);
+}
+
+std::optional<std::string> canonical_text(const Graph& graph, NodeId root, size_t max_nodes) {
+  const RenderOptions all{.max_nodes = max_nodes, .max_depth = SIZE_MAX, .max_text = SIZE_MAX};
+  return Renderer(graph, all).run_canonical(root);
 }
 
 }  // namespace mlc::pickle

@@ -5,6 +5,7 @@
 #include "mlc/pickle/graph.h"
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 namespace mlc::pickle {
@@ -18,5 +19,11 @@ struct RenderOptions {
 /// One line, harmless on a terminal whatever the pickle holds. What goes beyond the options, and a
 /// container inside itself, is shown as "...".
 std::string render(const Graph& graph, NodeId root, const RenderOptions& options = {});
+
+/// The text of a whole value for comparing: equal where Python calls the values equal, however
+/// their protocol spells them, the items of a set sorted, -0.0 as 0.0, every NaN the same. Nothing
+/// where it would show more than MAX_NODES values or is nested too deeply: such values are not
+/// known to be equal to anything.
+std::optional<std::string> canonical_text(const Graph& graph, NodeId root, size_t max_nodes);
 
 }  // namespace mlc::pickle
