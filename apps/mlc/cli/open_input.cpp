@@ -112,10 +112,10 @@ Result<StateDict*> choose_state_dict(Input& input, const std::string& key) {
 
 Result<Shown> choose_shown(Input& input, const std::string& key) {
   Shown shown;
-  shown.state_dict = state_dict_at(input.state_dicts, key);
-  const NodeId node = shown.state_dict ? kNoNode : node_at(*input.checkpoint, key);
+  const bool elsewhere = !key.empty() && state_dict_at(input.state_dicts, key) == nullptr;
+  const NodeId node = elsewhere ? node_at(*input.checkpoint, key) : kNoNode;
   if (node != kNoNode) shown.tensors = all_tensors(*input.checkpoint, node);
-  if (!shown.tensors.empty() || key == ".") return shown;
+  if (!shown.tensors.empty() || (elsewhere && key == ".")) return shown;
   MLC_TRY(shown.state_dict, choose_state_dict(input, key));
   shown.tensors = named_tensors(*shown.state_dict);
   return shown;

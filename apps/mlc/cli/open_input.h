@@ -33,7 +33,8 @@ struct Shown {
   std::vector<NamedTensor> tensors;  // named from that place on
 };
 
-/// What KEY names, "." being the whole file where its root is no state_dict. Errors carry the file.
+/// What KEY names, "." being the whole file where its root is no state_dict; without a KEY the only
+/// state_dict. Errors carry the file.
 Result<Shown> choose_shown(Input& input, const std::string& key);
 
 /// choose_state_dict() in a checkpoint that is used beside the main one, of which OWN_KEY was
