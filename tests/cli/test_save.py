@@ -384,7 +384,7 @@ def test_merge_looks_only_at_what_is_selected(mlc, tmp_path):
     torch.save({"body.w": torch.ones(1)}, tmp_path / "a.pt")
     torch.save({"body.w": torch.zeros(1), "head.w": torch.ones(2)}, tmp_path / "b.pt")
     result = mlc("save", "a.pt", "b.pt", "--merge", "-o", "c.pt")
-    assert result.rc == 1 and "leave them out with --exclude" in result.stderr
+    assert result.rc == 1 and "`mlc remap-keys b.pt --drop body.w -o other.pt`" in result.stderr
     torch.save({"stem.w": torch.ones(1)}, tmp_path / "a.pt")
     torch.save({"stem.w": torch.zeros(1), "head.w": torch.ones(2)}, tmp_path / "b.pt")
     mlc.ok("save", "a.pt", "b.pt", "--merge", "--include", "head.*", "-o", "c.pt")
