@@ -51,7 +51,7 @@ TEST_CASE("known wrappers go from the middle too") {
 
 TEST_CASE("a mixed file is refused, unless partial") {
   CHECK(stripped({"module.a", "module.b", "c"}) ==
-        Lines{"2 keys begin with module. and _orig_mod. (first module.a), but 1 key does not "
+        Lines{"2 keys begin with module. (first module.a), but 1 key does not "
               "(first c)\n"
               "hint: --partial strips where there is something to strip and keeps the rest"});
   auto plan = plan_strip_prefix(names({"module.a", "c"}).info(), {});
