@@ -265,7 +265,8 @@ void Job::keep_weights() {
 }
 
 Status Job::drop_unsafe() {
-  if (!options_.safe) return {};
+  const bool tensors_only = format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
+  if (!options_.safe || tensors_only) return {};  // without an object to be refused
   MLC_TRY(const auto dropped, drop_unsafe_values(*input_.checkpoint));
   if (dropped.empty()) return {};
   task_.reporter.warn("dropped what weights_only=True refuses: " + join_list(dropped));

@@ -28,3 +28,44 @@ def test_weights_only_takes_scalars_out_of_the_state_dict_too(mlc, valid, tmp_pa
     assert report["dropped"] == ["e", "n", "l", "optimizer", "my_extra_state"]
     mlc.ok("save", "a.pt", "--weights-only", "-o", "c.safetensors")
     assert list(safetensors.torch.load_file(tmp_path / "c.safetensors")) == ["a"]
+
+
+def test_safe_drops_metadata_of_a_state_dict_that_torch_refuses(mlc, tmp_path):
+    for around in (None, "sd"):
+        values = ordered(w=torch.ones(2))
+        values._metadata = {"": argparse.Namespace(version=1)}
+        values.other = 3
+        write(tmp_path / "a.pt", {around: values} if around else values)
+        name = "sd._metadata" if around else "_metadata"
+        result = mlc.ok("save", "a.pt", "--safe", "-o", f"{name}.pt")
+        assert f"dropped what weights_only=True refuses: {name}\n" in result.stderr
+        found = torch.load(tmp_path / f"{name}.pt", weights_only=True)
+        found = found[around] if around else found
+        assert_same({"w": torch.ones(2)}, dict(found))
+        assert found.other == 3 and not hasattr(found, "_metadata")
+
+
+def test_safe_names_the_item_of_a_list_that_torch_refuses(mlc, tmp_path):
+    write(tmp_path / "a.pt", [{"w": torch.ones(2)}, argparse.Namespace(a=1)])
+    result = mlc("save", "a.pt", "--safe", "-o", "b.pt")
+    assert result.rc == 4 and "1 item of the list that is the whole file cannot be dropped" in result.stderr
+    assert "refuses what is in it: 1\n" in result.stderr and "the whole file is a Python object" not in result.stderr
+    mlc.ok("save", "a.pt", "--key", "0", "--weights-only", "-o", "c.pt")
+    assert_same({"w": torch.ones(2)}, torch.load(tmp_path / "c.pt", weights_only=True))
+
+
+def test_safe_drops_what_is_refused_in_items_of_a_list(mlc, tmp_path):
+    write(tmp_path / "a.pt", [{"w": torch.ones(2), "args": argparse.Namespace(a=1)}])
+    assert "refuses: 0.args\n" in mlc.ok("save", "a.pt", "--safe", "-o", "b.pt").stderr
+    assert_same([{"w": torch.ones(2)}], torch.load(tmp_path / "b.pt", weights_only=True))
+
+
+@pytest.mark.parametrize("form", ["", "--dry-run"])
+def test_safe_does_not_write_a_file_without_any_of_the_tensors(mlc, tmp_path, form):
+    write(tmp_path / "a.pt", {"sd": collections.defaultdict(dict, {"w": torch.ones(2)}), "epoch": 1})
+    result = mlc("save", "a.pt", "--safe", "-o", "b.pt", *filter(None, [form]))
+    assert result.rc == 4 and "every tensor lies in what weights_only=True refuses: sd\n" in result.stderr
+    assert not (tmp_path / "b.pt").exists()
+    result = mlc.ok("save", "a.pt", "--safe", "-o", "b.safetensors")
+    assert result.stderr.startswith("mlc: warning: safetensors holds tensors only; left out: epoch\n")
+    assert list(safetensors.torch.load_file(tmp_path / "b.safetensors")) == ["w"]

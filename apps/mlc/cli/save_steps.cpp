@@ -436,13 +436,36 @@ class UnsafeDropper {
       : checkpoint_(checkpoint), graph_(checkpoint.graph) {}
 
   Result<std::vector<std::string>> run() {
-    if (!visit(checkpoint_.root, "", 0)) {
-      return unsupported("the whole file is a Python object that weights_only=True refuses");
+    const bool had_tensors = !all_tensors(checkpoint_, checkpoint_.root).empty();
+    if (!visit(checkpoint_.root, "", 0)) return refusal(checkpoint_.root);
+    if (had_tensors && all_tensors(checkpoint_, checkpoint_.root).empty()) {
+      return unsupported(
+          "every tensor lies in what weights_only=True refuses: " + join_list(dropped_),
+          "leave --safe out, or write a .safetensors");
     }
     return std::move(dropped_);
   }
 
  private:
+  /// Says which part of the root, which is refused, is the reason.
+  Error refusal(NodeId root) {
+    const auto items = graph_.sequence(root);
+    std::vector<std::string> refused;
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (!is_safe(items[i])) refused.push_back(std::to_string(i));
+    }
+    const bool plain = graph_.is(root, NodeKind::list) || graph_.is(root, NodeKind::tuple);
+    if (!plain) {
+      return unsupported("the whole file is a Python object that weights_only=True refuses");
+    }
+    return unsupported(plural(refused.size(), "item") + " of the " +
+                           (graph_.is(root, NodeKind::list) ? "list" : "tuple") +
+                           " that is the whole file cannot be dropped, though weights_only=True "
+                           "refuses what is in it: " +
+                           join_list(refused),
+                       "--key with the number of an item and --weights-only write its tensors");
+  }
+
   /// Whether nothing that NODE reaches is refused. What was found safe is not walked again.
   bool is_safe(NodeId node) {
     std::set<NodeId> seen;
@@ -451,7 +474,7 @@ class UnsafeDropper {
       const NodeId next = stack.back();
       stack.pop_back();
       if (safe_.contains(next) || !seen.insert(next).second) continue;
-      if (graph_.is(next, pickle::NodeKind::global) &&
+      if (graph_.is(next, NodeKind::global) &&
           !pickle::weights_only_allows(graph_.global_module(next), graph_.global_name(next))) {
         return false;
       }
@@ -464,24 +487,43 @@ class UnsafeDropper {
   /// Makes NODE safe by removing entries below it; false if it is unsafe itself.
   bool visit(NodeId node, const std::string& path, int depth) {
     if (is_safe(node)) return true;
-    if (checkpoint_.tensor_at(node) != kNoIndex) return false;
-    std::vector<Entry>* entries = graph_.entries_for_edit(node);
-    const bool plain =
-        graph_.is(node, NodeKind::dict) || graph_.is_call_of(node, "collections", "OrderedDict");
-    if (entries == nullptr || !plain || depth > kMaxDepth) return false;
+    if (checkpoint_.tensor_at(node) != kNoIndex || depth > kMaxDepth) return false;
+    if (graph_.is(node, NodeKind::list) || graph_.is(node, NodeKind::tuple)) {
+      const auto items = graph_.sequence(node);
+      for (size_t i = 0; i < items.size(); ++i) {
+        if (!visit(items[i], join_path(path, std::to_string(i)), depth + 1)) return false;
+      }
+      return is_safe(node);
+    }
+    const bool ordered = graph_.is_call_of(node, "collections", "OrderedDict");
+    if (graph_.entries(node) == nullptr) return false;
+    if (!ordered && !graph_.is(node, NodeKind::dict)) return false;
+    drop_entries(*graph_.entries_for_edit(node), path, depth);
+    if (ordered) drop_attributes(node, path);
+    return is_safe(node);
+  }
+
+  void drop_entries(std::vector<Entry>& entries, const std::string& path, int depth) {
+    const std::vector<Entry> old = entries;  // a mapping may lie in itself
     std::vector<Entry> kept;
-    const std::vector<Entry> old = *entries;
     for (const Entry& entry : old) {
-      std::string name = path.empty() ? "" : path + ".";
-      name += graph_.is(entry.first, NodeKind::text) ? graph_.text(entry.first) : "?";
+      const std::string name = join_path(path, key_text(graph_, entry.first));
       if (is_safe(entry.first) && visit(entry.second, name, depth + 1)) {
         kept.push_back(entry);
       } else {
         dropped_.push_back(printable(name));
       }
     }
-    *graph_.entries_for_edit(node) = std::move(kept);
-    return is_safe(node);
+    entries = std::move(kept);
+  }
+
+  /// The attributes of an OrderedDict: the `_metadata` of a state_dict. Whole ones go, since it
+  /// means little in parts.
+  void drop_attributes(NodeId node, const std::string& path) {
+    const pickle::ObjectContent* content = graph_.content(node);
+    if (content == nullptr || content->state == kNoNode) return;
+    if (!graph_.is(content->state, NodeKind::dict)) return;
+    drop_entries(graph_.dict(content->state), path, kMaxDepth);
   }
 
   static constexpr int kMaxDepth = 16;

@@ -65,8 +65,9 @@ void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules
 /// Python names that torch.load(weights_only=True) would refuse.
 std::vector<std::string> refused_globals(const Checkpoint& checkpoint);
 
-/// Removes the values that need such names: entries of mappings, as deep as possible. Returns their
-/// paths. Errors: unsupported if the root itself is one.
+/// Removes the values that need such names: entries of mappings, as deep as possible, and
+/// attributes of an OrderedDict. Returns their paths. Errors: unsupported if the root itself is
+/// one, or if no tensor is left of some.
 Result<std::vector<std::string>> drop_unsafe_values(Checkpoint& checkpoint);
 
 }  // namespace mlc::cli
