@@ -21,7 +21,12 @@ ALLOWED = {
     "metadata": {"base", "yaml"},
     "checkpoint": {"base", "yaml", "tensor", "container", "pickle", "metadata"},
     "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
+    "engine": {"base", "tensor", "container", "pickle", "checkpoint"},
+    "torch": {"base", "tensor", "engine"},
 }
+# Libraries that only one folder may include: everything else opens them at run time.
+OWNERS = {"torch": re.compile(r"(torch|ATen|c10|caffe2)/")}
+ANY_INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[>"]')
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 
 
@@ -33,6 +38,30 @@ def complaint(room, target):
     if parts[1] != room and parts[1] not in ALLOWED[room]:
         return f'{room} must not include {parts[1]} ("{target}")'
     return None
+
+
+def foreign(room, target):
+    """Why ROOM, a folder of lib/mlc or "" for apps/, must not include TARGET, or None."""
+    for owner, names in OWNERS.items():
+        if room != owner and names.match(target):
+            return f'only lib/mlc/{owner} may include <{target}>'
+    return None
+
+
+def check_apps(source_dir):
+    """apps/ includes all of lib/ but the modules and what they wrap."""
+    problems = []
+    for path in sorted((source_dir / "apps").rglob("*")):
+        if path.suffix not in {".h", ".cpp"}:
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            match = ANY_INCLUDE.match(line)
+            why = foreign("", match[1]) if match else None
+            if match and match[1].split("/")[:1] == ["mlc"] and match[1].split("/")[1] in OWNERS:
+                why = f'"{match[1]}" belongs to a module that is opened at run time'
+            if why:
+                problems.append(f"{path.relative_to(source_dir)}:{number}: {why}")
+    return problems
 
 
 def check(source_dir):
@@ -49,6 +78,8 @@ def check(source_dir):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             match = INCLUDE.match(line)
             why = complaint(room, match[1]) if match else None
+            match = ANY_INCLUDE.match(line)
+            why = why or (foreign(room, match[1]) if match else None)
             if why:
                 problems.append(f"{name}:{number}: {why}")
     return problems
@@ -65,12 +96,16 @@ def self_test():
     assert complaint("checkpoint", "mlc/keys/plan.h")
     assert complaint("base", "error.h")
     assert complaint("keys", "apps/mlc/command.h")
+    assert complaint("engine", "mlc/torch/torch_engine.h")
+    assert foreign("engine", "torch/script.h")
+    assert foreign("", "ATen/ATen.h")
+    assert foreign("torch", "c10/util/Exception.h") is None
 
 
 def main():
     self_test()
     source_dir = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2])
-    problems = check(source_dir)
+    problems = check(source_dir) + check_apps(source_dir)
     for problem in problems:
         print(problem)
     if problems:

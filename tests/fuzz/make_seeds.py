@@ -28,6 +28,11 @@ RULES = {
     "prefixes": b"\0module._orig_mod.a.weight\nmodule._orig_mod.a.bias",
 }
 
+INPUT_SPECS = (
+    "image:f32[batch=2,3,h=224,w=224]", "ids:i64[batch=2,seq=8..512]=0..30521", "x:bf16[2]=-1.5..1e-7", "mask:bool[]=1",
+    "image=@sample.npy", "x:f33[2]", "x:f32[1,,2]", "x:i8[2]=0..128",
+)
+
 
 def files():
     """(name, content) of whole checkpoints, good and broken."""
@@ -73,6 +78,7 @@ def seeds():
             yield "safetensors", name, content[8:8 + struct.unpack_from("<Q", content)[0] % LARGEST]
     yield from (("npy", name, content) for name, content in npy_files())
     yield from (("rules", name, content) for name, content in RULES.items())
+    yield from (("input_spec", str(number), text.encode()) for number, text in enumerate(INPUT_SPECS))
     for path in sorted((*ROOT.glob("schemas/examples/*.yaml"), *ROOT.glob("examples/*/*.yaml"))):
         yield "yaml", path.name, path.read_bytes()
         yield "rules", path.name, path.read_bytes()

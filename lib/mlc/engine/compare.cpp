@@ -1,0 +1,87 @@
+#include "mlc/engine/compare.h"
+
+#include "mlc/base/text.h"
+#include "mlc/tensor/element_values.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mlc {
+namespace {
+
+bool is_real(DType dtype) {
+  const DTypeClass kind = info(dtype).kind;
+  return info(dtype).per_element == 1 && kind != DTypeClass::complex && kind != DTypeClass::opaque;
+}
+
+/// Where the largest value is; a NaN is larger than all, as in torch.argmax.
+size_t largest(const std::vector<double>& row) {
+  size_t best = 0;
+  for (size_t i = 1; i < row.size(); ++i) {
+    if (std::isnan(row[best])) break;
+    if (row[i] > row[best] || std::isnan(row[i])) best = i;
+  }
+  return best;
+}
+
+std::vector<double> row_values(const HostTensor& tensor, size_t row, size_t length) {
+  std::vector<double> values(length);
+  const size_t bytes = length * static_cast<size_t>(element_bytes(tensor.dtype));
+  load_values(tensor.dtype, as_bytes(*tensor.bytes).subspan(row * bytes, bytes), values.data());
+  return values;
+}
+
+std::optional<double> top1_agreement(const HostTensor& a, const HostTensor& b) {
+  if (!is_real(a.dtype) || !is_real(b.dtype) || a.sizes.empty() || a.sizes.back() < 2) {
+    return std::nullopt;
+  }
+  const auto length = static_cast<size_t>(a.sizes.back());
+  const auto rows = static_cast<size_t>(*element_count(a.sizes)) / length;
+  if (rows == 0) return std::nullopt;
+  size_t agree = 0;
+  for (size_t row = 0; row < rows; ++row) {
+    agree += largest(row_values(a, row, length)) == largest(row_values(b, row, length)) ? 1U : 0U;
+  }
+  return static_cast<double>(agree) / static_cast<double>(rows);
+}
+
+OutputDifference compare_one(const NamedValue& a, const NamedValue& b, const Tolerance& tolerance) {
+  OutputDifference out;
+  out.name = a.name;
+  if (b.name != a.name) out.name_b = b.name;
+  auto values = compare_tensors(a.tensor.view(), b.tensor.view(), tolerance);
+  if (!values.ok()) {
+    out.problem = describe(a.tensor.dtype, a.tensor.sizes) + " against " +
+                  describe(b.tensor.dtype, b.tensor.sizes);
+    return out;
+  }
+  out.values = std::move(*values);
+  out.top1 = top1_agreement(a.tensor, b.tensor);
+  return out;
+}
+
+const NamedValue* find(std::span<const NamedValue> values, const std::string& name) {
+  const auto at = std::ranges::find(values, name, &NamedValue::name);
+  return at == values.end() ? nullptr : &*at;
+}
+
+}  // namespace
+
+Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
+                                          std::span<const NamedValue> b,
+                                          const Tolerance& tolerance) {
+  if (a.size() != b.size()) {
+    return conflict(plural(a.size(), "output") + " against " + plural(b.size(), "output"));
+  }
+  const bool same_names =
+      std::ranges::all_of(a, [&](const NamedValue& value) { return find(b, value.name); });
+  OutputsComparison out;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const NamedValue& other = same_names ? *find(b, a[i].name) : b[i];
+    out.outputs.push_back(compare_one(a[i], other, tolerance));
+    if (!out.first_diverging && !out.outputs.back().within_tolerance()) out.first_diverging = i;
+  }
+  return out;
+}
+
+}  // namespace mlc

@@ -1,0 +1,40 @@
+// How far the outputs of two artefacts of one model are apart.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/engine/host_tensor.h"
+#include "mlc/tensor/compare.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mlc {
+
+struct OutputDifference {
+  std::string name;     // of A
+  std::string name_b;   // of B, where it has another one
+  std::string problem;  // why the values cannot be compared: shapes or types; else empty
+  CompareResult values;
+  /// Rows along the last dimension whose largest value is in the same place, of all; nothing where
+  /// there are no rows of at least two real numbers.
+  std::optional<double> top1;
+
+  bool within_tolerance() const { return problem.empty() && values.mismatches == 0; }
+};
+
+struct OutputsComparison {
+  std::vector<OutputDifference> outputs;  // in the order of A
+  std::optional<size_t> first_diverging;  // the first that is not within the tolerance
+};
+
+/// Pairs outputs by name where both sides have the same names, else by position. Types may differ
+/// as long as their values can be compared (bf16 with f32). Errors: conflict for different numbers
+/// of outputs.
+Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
+                                          std::span<const NamedValue> b,
+                                          const Tolerance& tolerance);
+
+}  // namespace mlc

@@ -1,0 +1,119 @@
+#include "mlc/engine/exception_text.h"
+
+#include "mlc/base/text.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <vector>
+
+namespace mlc {
+namespace {
+
+constexpr size_t kLongest = 300;
+
+/// Whether LINE belongs to the machinery around the message.
+bool is_noise(std::string_view line) {
+  constexpr std::array<std::string_view, 10> kBeginnings = {"Exception raised from",
+                                                            "frame #",
+                                                            "Traceback of TorchScript",
+                                                            "File \"",
+                                                            "CPU:",
+                                                            "<omitting ",
+                                                            "C++ CapturedTraceback",
+                                                            "Debug info for",
+                                                            "The following operation failed",
+                                                            "This error might"};
+  return line.empty() || line.find_first_not_of("~^-. ") == line.npos ||
+         std::ranges::any_of(kBeginnings, [&](auto start) { return line.starts_with(start); });
+}
+
+/// What follows "RuntimeError: " or "torch.foo.BarError: ", or nothing.
+std::string_view after_exception_name(std::string_view line) {
+  const size_t colon = line.find(": ");
+  if (colon == line.npos) return {};
+  const std::string_view name = line.substr(0, colon);
+  const bool word = std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_';
+  });
+  const bool exception = name.ends_with("Error") || name.ends_with("Exception");
+  return word && exception ? line.substr(colon + 2) : std::string_view();
+}
+
+/// Without "[enforce fail at alloc_cpu.cpp:119] err == 0. " and "... INTERNAL ASSERT FAILED at
+/// "a.cpp":12, please report a bug to PyTorch. ".
+std::string_view without_check(std::string_view line) {
+  if (line.starts_with("[enforce fail at")) {
+    const size_t bracket = line.find("] ");
+    const size_t end = bracket == line.npos ? line.npos : line.find(". ", bracket);
+    if (end != line.npos && end + 2 < line.size()) return line.substr(end + 2);
+  }
+  constexpr std::string_view kReport = "please report a bug to PyTorch.";
+  if (const size_t report = line.find(kReport); report != line.npos) {
+    const std::string_view rest = trim(line.substr(report + kReport.size()));
+    return rest.empty() ? "an internal check of LibTorch failed" : rest;
+  }
+  return line;
+}
+
+/// Cut before C++ names and source positions.
+std::string_view without_symbols(std::string_view line) {
+  for (const std::string_view mark : {" (function ", " at /", " at ../", " at aten/", " at \""}) {
+    line = line.substr(0, line.find(mark));
+  }
+  return line;
+}
+
+std::string_view chosen_line(std::string_view what) {
+  std::string_view first;
+  std::string_view raised;
+  for (const std::string_view raw : split(what, '\n')) {
+    const std::string_view line = trim(raw);
+    if (is_noise(line)) {
+      if (line.starts_with("Exception raised from")) break;
+      continue;
+    }
+    if (const std::string_view message = after_exception_name(line); !message.empty()) {
+      raised = message;
+    }
+    if (first.empty()) first = line;
+  }
+  return raised.empty() ? first : raised;
+}
+
+bool starts_plain_word(std::string_view text) {
+  return text.size() > 1 && text[0] >= 'A' && text[0] <= 'Z' &&
+         ((text[1] >= 'a' && text[1] <= 'z') || text[1] == ' ') &&
+         text.substr(0, text.find(' ')).find_first_of("._:0123456789()") == text.npos;
+}
+
+bool mentions(std::string_view text, std::initializer_list<std::string_view> words) {
+  return std::ranges::any_of(words, [&](auto word) { return text.find(word) != text.npos; });
+}
+
+}  // namespace
+
+std::string exception_sentence(std::string_view what) {
+  std::string_view line = trim(without_symbols(without_check(chosen_line(what))));
+  line = line.substr(0, kLongest);
+  while (line.ends_with('.') || line.ends_with(':') || line.ends_with(' ')) line.remove_suffix(1);
+  if (line.empty()) return "unknown reason";
+  std::string out = printable(line);
+  if (starts_plain_word(out)) out[0] = static_cast<char>(out[0] - 'A' + 'a');
+  return out;
+}
+
+Error error_of_exception_text(std::string_view what, ErrorKind fallback) {
+  const std::string sentence = exception_sentence(what);
+  if (mentions(what, {"can't allocate memory", "out of memory", "std::bad_alloc"})) {
+    return Error(ErrorKind::read_failed, "not enough memory: " + sentence,
+                 "smaller inputs or a smaller type (--dtype bf16) need less");
+  }
+  if (mentions(what, {"not implemented for '", "Could not run '", "is not currently implemented",
+                      "is not implemented", "Unknown builtin op"})) {
+    return unsupported(sentence);
+  }
+  return Error(fallback, sentence);
+}
+
+}  // namespace mlc

@@ -1,0 +1,271 @@
+#include "mlc/engine/input_spec.h"
+
+#include "mlc/base/source_text.h"
+#include "mlc/base/text.h"
+#include "mlc/tensor/shape.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace mlc {
+namespace {
+
+constexpr std::string_view kGrammar =
+    "inputs look like 'image:f32[batch=2,3,224,224]', 'ids:i64[2,seq=8..512]=0..999' or "
+    "image=@cat.npy";
+
+bool is_name_start(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+bool is_name_char(char c) {
+  return is_name_start(c) || (c >= '0' && c <= '9');
+}
+
+/// Brief names of all types, for "did you mean".
+std::vector<std::string> dtype_names() {
+  std::vector<std::string> names;
+  for (const DTypeInfo& row : dtype_table()) {
+    if (row.kind == DTypeClass::quantized || row.kind == DTypeClass::opaque) continue;
+    names.emplace_back(row.brief);
+    names.emplace_back(row.torch);
+  }
+  return names;
+}
+
+class SpecParser {
+ public:
+  SpecParser(std::string_view text, std::string_view source) : text_(text), source_(source) {}
+
+  Result<InputSpec> run() {
+    InputSpec spec;
+    const size_t end = std::min(text_.find_first_of(":="), text_.size());
+    spec.name = text_.substr(0, end);
+    if (trim(spec.name).empty()) return fail(0, "the name of the input is missing");
+    if (const size_t odd = spec.name.find_first_of(" \t\r\n[],@"); odd != std::string::npos) {
+      return fail(odd, "a name has no " + quoted(text_.substr(odd, 1)));
+    }
+    if (end == text_.size()) return fail(end, "expected : and a type, or =@ and a file");
+    at_ = end + 1;
+    if (text_[end] == '=') {
+      MLC_CHECK(read_file(spec));
+      return spec;
+    }
+    MLC_CHECK(read_dtype(spec));
+    MLC_CHECK(read_dims(spec));
+    MLC_CHECK(read_values(spec));
+    return spec;
+  }
+
+ private:
+  Error fail(size_t at, std::string message, std::string hint = std::string(kGrammar)) const {
+    return error_at(ErrorKind::usage, std::string(source_), text_, 1, at + 1, std::move(message),
+                    std::move(hint));
+  }
+
+  bool at_char(char c) const { return at_ < text_.size() && text_[at_] == c; }
+  bool take(char c) {
+    if (!at_char(c)) return false;
+    ++at_;
+    return true;
+  }
+
+  Status read_file(InputSpec& spec) {
+    if (!take('@')) {
+      return fail(at_, "expected @ and a file, or : and a type after the name");
+    }
+    spec.file = text_.substr(at_);
+    if (spec.file.empty()) return fail(at_, "expected a file after @");
+    return {};
+  }
+
+  Status read_dtype(InputSpec& spec) {
+    const size_t begin = at_;
+    at_ = std::min(text_.find_first_of("[=", begin), text_.size());
+    const std::string word(text_.substr(begin, at_ - begin));
+    const auto dtype = dtype_from_name(word);
+    if (!dtype) {
+      const auto near = nearest(word, dtype_names());
+      return fail(begin, word.empty() ? "expected a type" : "unknown type " + quoted(word),
+                  near ? "did you mean " + *near + "?"
+                       : "types are f32, f16, bf16, f64, i64, i32, i16, i8, u8, bool, ...");
+    }
+    const DTypeClass kind = info(*dtype).kind;
+    if (kind == DTypeClass::quantized || kind == DTypeClass::opaque ||
+        info(*dtype).per_element > 1) {
+      return fail(begin, "an input cannot be " + word);
+    }
+    spec.dtype = *dtype;
+    return {};
+  }
+
+  Status read_dims(InputSpec& spec) {
+    if (!take('[')) {
+      return fail(at_, "expected [ and the sizes",
+                  "a number alone has no sizes: " + quoted(text_.substr(0, at_)) + " + []");
+    }
+    if (take(']')) return {};
+    for (;;) {
+      MLC_TRY(InputDim dim, read_dim());
+      if (spec.dims.size() == kMaxRank) return fail(at_, "a tensor has at most 64 dimensions");
+      spec.dims.push_back(std::move(dim));
+      if (take(']')) break;
+      if (!take(',')) return fail(at_, "expected , or ]");
+    }
+    if (!element_count(spec.sizes())) return fail(text_.find('['), "the sizes are too large");
+    return {};
+  }
+
+  Result<InputDim> read_dim() {
+    InputDim dim;
+    const size_t begin = at_;
+    while (at_ < text_.size() && is_name_char(text_[at_])) ++at_;
+    if (at_ > begin && is_name_start(text_[begin])) {
+      dim.symbol = text_.substr(begin, at_ - begin);
+      if (!take('=')) {
+        return fail(at_, "dimension " + dim.symbol + " needs a size",
+                    "as in " + dim.symbol + "=2, or " + dim.symbol + "=1..16 where it may vary");
+      }
+    } else {
+      at_ = begin;
+    }
+    MLC_TRY(dim.example, read_size());
+    if (text_.substr(at_).starts_with("..")) {
+      const size_t dots = at_;
+      at_ += 2;
+      if (dim.symbol.empty()) return fail(begin, "a dimension that varies needs a name");
+      MLC_TRY(const int64_t highest, read_size());
+      if (highest < dim.example) return fail(dots, "the bounds are the wrong way round");
+      dim.bounds = {dim.example, highest};
+    }
+    return dim;
+  }
+
+  Result<int64_t> read_size() {
+    int64_t value = 0;
+    const char* const begin = text_.data() + at_;
+    const auto [end, error] = std::from_chars(begin, text_.data() + text_.size(), value);
+    if (error == std::errc::result_out_of_range) return fail(at_, "the size is too large");
+    if (error != std::errc()) return fail(at_, "expected a size");
+    if (value < 0) return fail(at_, "a size is not negative");
+    at_ += static_cast<size_t>(end - begin);
+    return value;
+  }
+
+  Status read_values(InputSpec& spec) {
+    if (at_ == text_.size()) return {};
+    if (!take('=')) return fail(at_, "expected the end, or = and the values");
+    const DTypeClass kind = info(spec.dtype).kind;
+    if (kind == DTypeClass::complex) return fail(at_, "complex inputs have no range of values");
+    const std::string_view rest = text_.substr(at_);
+    const size_t dots = rest.find("..");
+    const std::string_view low = rest.substr(0, dots);
+    const std::string_view high = dots == rest.npos ? low : rest.substr(dots + 2);
+    const size_t high_at = dots == rest.npos ? at_ : at_ + dots + 2;
+    ValueRange range;
+    if (kind == DTypeClass::floating) {
+      MLC_TRY(range.low, number<double>(low, at_));
+      MLC_TRY(range.high, number<double>(high, high_at));
+      if (range.high < range.low) return fail(at_, "the values are the wrong way round");
+    } else {
+      MLC_TRY(range.int_low, number<int64_t>(low, at_));
+      MLC_TRY(range.int_high, number<int64_t>(high, high_at));
+      if (range.int_high < range.int_low) return fail(at_, "the values are the wrong way round");
+      MLC_CHECK(fits(spec.dtype, range));
+    }
+    spec.values = range;
+    return {};
+  }
+
+  Status fits(DType dtype, const ValueRange& range) const {
+    const bool is_signed =
+        dtype == DType::i8 || dtype == DType::i16 || dtype == DType::i32 || dtype == DType::i64;
+    const int bits = dtype == DType::boolean ? 1 : static_cast<int>(8 * element_bytes(dtype));
+    const int64_t highest =
+        bits >= 63 ? INT64_MAX : (int64_t{1} << (bits - (is_signed ? 1 : 0))) - 1;
+    const int64_t lowest = is_signed ? -highest - 1 : 0;
+    if (range.int_low >= lowest && range.int_high <= highest) return {};
+    return fail(at_, fmt::format("{} holds {} to {}", info(dtype).brief, lowest, highest));
+  }
+
+  template <class T>
+  Result<T> number(std::string_view word, size_t at) const {
+    T value{};
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc() || end != word.data() + word.size() || word.empty()) {
+      return fail(at, std::is_integral_v<T> ? "expected a whole number" : "expected a number");
+    }
+    if constexpr (!std::is_integral_v<T>) {
+      if (!std::isfinite(value)) return fail(at, "expected a finite number");
+    }
+    return value;
+  }
+
+  std::string_view text_;
+  std::string_view source_;
+  size_t at_ = 0;
+};
+
+std::string text_of(const InputDim& dim) {
+  const std::string name = dim.symbol.empty() ? "" : dim.symbol + "=";
+  if (!dim.bounds) return name + std::to_string(dim.example);
+  return fmt::format("{}{}..{}", name, dim.bounds->first, dim.bounds->second);
+}
+
+}  // namespace
+
+std::vector<int64_t> InputSpec::sizes() const {
+  std::vector<int64_t> out;
+  for (const InputDim& dim : dims) out.push_back(dim.example);
+  return out;
+}
+
+Result<InputSpec> parse_input_spec(std::string_view text, std::string_view source) {
+  return SpecParser(text, source).run();
+}
+
+Result<std::vector<InputSpec>> parse_input_specs(std::span<const std::string> texts,
+                                                 std::string_view source) {
+  std::vector<InputSpec> specs;
+  std::map<std::string, std::pair<int64_t, std::string>> symbols;  // size, input
+  for (const std::string& text : texts) {
+    MLC_TRY(InputSpec spec, parse_input_spec(text, source));
+    if (std::ranges::find(specs, spec.name, &InputSpec::name) != specs.end()) {
+      return usage_error("input " + quoted(spec.name) + " is given twice", "leave one of them out");
+    }
+    for (const InputDim& dim : spec.dims) {
+      if (dim.symbol.empty()) continue;
+      const auto [known, added] = symbols.try_emplace(dim.symbol, dim.example, spec.name);
+      if (added || known->second.first == dim.example) continue;
+      return usage_error(
+          fmt::format("dimension {} is {} in {} and {} in {}", dim.symbol, known->second.first,
+                      quoted(known->second.second), dim.example, quoted(spec.name)),
+          "a name stands for one size; give the dimensions different names");
+    }
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+std::string to_text(const InputSpec& spec) {
+  if (!spec.file.empty()) return spec.name + "=@" + spec.file;
+  std::string out = spec.name + ":" + std::string(info(spec.dtype).brief) + "[";
+  for (size_t i = 0; i < spec.dims.size(); ++i) {
+    out += (i == 0 ? "" : ",") + text_of(spec.dims[i]);
+  }
+  out += "]";
+  if (!spec.values) return out;
+  const ValueRange& values = *spec.values;
+  if (info(spec.dtype).kind == DTypeClass::floating) {
+    out += fmt::format("={}", values.low);
+    return values.low == values.high ? out : out + fmt::format("..{}", values.high);
+  }
+  out += fmt::format("={}", values.int_low);
+  return values.int_low == values.int_high ? out : out + fmt::format("..{}", values.int_high);
+}
+
+}  // namespace mlc

@@ -1,0 +1,66 @@
+// The one grammar for inputs of a model on the command line, in YAML and in messages:
+//
+//   NAME:DTYPE[DIM,...]           seeded random values: image:f32[2,3,224,224], flag:bool[]
+//   NAME:DTYPE[DIM,...]=LOW..HIGH random values between both: ids:i64[2,16]=0..30521
+//   NAME:DTYPE[DIM,...]=VALUE     that value everywhere: mask:i64[2,16]=1
+//   NAME=@FILE                    read from .npy, .npz, .pt or .safetensors: image=@cat.npy
+//
+// A DIM is a size, or a dimension that may vary, under a name: `batch=2` with an example, or
+// `seq=8..512` with bounds, whose example is the lower one. A name stands for one size in all
+// inputs.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/tensor/dtype.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace mlc {
+
+struct InputDim {
+  std::string symbol;  // empty: the size is fixed
+  int64_t example = 0;
+  std::optional<std::pair<int64_t, int64_t>> bounds;  // both included
+  bool operator==(const InputDim&) const = default;
+};
+
+/// Low and high are one value where the input is constant. Of integer and boolean inputs the
+/// integers count, of floating ones the doubles.
+struct ValueRange {
+  int64_t int_low = 0;
+  int64_t int_high = 0;
+  double low = 0;
+  double high = 0;
+  bool operator==(const ValueRange&) const = default;
+};
+
+struct InputSpec {
+  std::string name;
+  std::string file;  // not empty: from there, and nothing below is set
+  DType dtype = DType::f32;
+  std::vector<InputDim> dims;
+  std::optional<ValueRange> values;
+  bool operator==(const InputSpec&) const = default;
+
+  /// The example of every dimension.
+  std::vector<int64_t> sizes() const;
+};
+
+/// Errors: usage, pointing into TEXT with a caret. SOURCE is what the error names: "--input".
+Result<InputSpec> parse_input_spec(std::string_view text, std::string_view source = "--input");
+
+/// All inputs of one call. Errors: also usage for a name given twice and for a dimension that has
+/// two sizes.
+Result<std::vector<InputSpec>> parse_input_specs(std::span<const std::string> texts,
+                                                 std::string_view source = "--input");
+
+/// What parse_input_spec() reads as the same.
+std::string to_text(const InputSpec& spec);
+
+}  // namespace mlc

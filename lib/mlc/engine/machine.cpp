@@ -1,0 +1,99 @@
+#include "mlc/engine/machine.h"
+
+#include "mlc/base/parallel.h"
+#include "mlc/base/text.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+namespace mlc {
+namespace {
+
+// In the kernel's spelling, x86 first, then arm64.
+constexpr std::array<std::string_view, 15> kFeatures = {
+    "avx",      "avx2",        "fma",         "avx_vnni",    "avx512f",
+    "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16",
+    "amx_int8", "asimd",       "asimddp",     "bf16",        "sve"};
+
+std::string_view value_of(std::string_view line) {
+  const size_t colon = line.find(':');
+  return colon == line.npos ? std::string_view() : trim(line.substr(colon + 1));
+}
+
+// The first member of OrtGetApiBase()'s result gives the interface, the second the version
+// (onnxruntime_c_api.h, OrtApiBase): unchanged since 1.0.
+struct OrtApiBase {
+  const void* (*get_api)(uint32_t);
+  const char* (*get_version)();
+};
+
+std::optional<OnnxRuntimeLibrary> probe(const std::string& path) {
+  void* const handle = ::dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
+  if (handle == nullptr) return std::nullopt;
+  void* const symbol = ::dlsym(handle, "OrtGetApiBase");
+  if (symbol == nullptr) return std::nullopt;
+  const auto* const base = reinterpret_cast<const OrtApiBase* (*)()>(symbol)();
+  Dl_info where{};
+  ::dladdr(symbol, &where);
+  return OnnxRuntimeLibrary{where.dli_fname == nullptr ? path : where.dli_fname,
+                            base->get_version()};
+}
+
+}  // namespace
+
+CpuInfo parse_cpuinfo(std::string_view text) {
+  CpuInfo cpu;
+  cpu.model = "unknown";
+  for (const std::string_view line : split(text, '\n')) {
+    if (line.starts_with("model name") && cpu.model == "unknown") cpu.model = value_of(line);
+    if (!cpu.features.empty() || !(line.starts_with("flags") || line.starts_with("Features"))) {
+      continue;
+    }
+    const std::vector<std::string_view> flags = split(value_of(line), ' ');
+    for (const std::string_view feature : kFeatures) {
+      if (std::ranges::find(flags, feature) != flags.end()) cpu.features.emplace_back(feature);
+    }
+  }
+  return cpu;
+}
+
+CpuInfo this_cpu() {
+  std::ifstream file("/proc/cpuinfo");
+  CpuInfo cpu = parse_cpuinfo(std::string(std::istreambuf_iterator<char>(file), {}));
+  cpu.processors = default_threads();
+  return cpu;
+}
+
+uint64_t memory_bytes() {
+  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+         static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
+}
+
+Result<OnnxRuntimeLibrary> find_onnxruntime() {
+  constexpr const char* kHint =
+      "install libonnxruntime, or set MLC_ONNXRUNTIME to a libonnxruntime.so; the onnxruntime "
+      "wheel "
+      "has one in onnxruntime/capi";
+  if (const char* named = ::getenv("MLC_ONNXRUNTIME"); named != nullptr && *named != '\0') {
+    if (auto found = probe(std::filesystem::absolute(named))) return *found;
+    return unsupported(quoted(named) + ", which MLC_ONNXRUNTIME names, is no ONNX Runtime", kHint);
+  }
+  std::error_code error;
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  const std::array<std::string, 4> candidates = {folder / "libonnxruntime.so",
+                                                 folder / ".." / "lib" / "libonnxruntime.so",
+                                                 "libonnxruntime.so", "libonnxruntime.so.1"};
+  for (const std::string& candidate : candidates) {
+    if (auto found = probe(candidate)) return *found;
+  }
+  return unsupported("ONNX Runtime was not found", kHint);
+}
+
+}  // namespace mlc

@@ -1,0 +1,34 @@
+// What the machine offers to engines: processors, their instruction sets, ONNX Runtime.
+#pragma once
+
+#include "mlc/base/result.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlc {
+
+struct CpuInfo {
+  std::string model;                  // "AMD EPYC 9V74"; "unknown" where the kernel does not tell
+  unsigned processors = 1;            // that this process may use
+  std::vector<std::string> features;  // those that matter for inference: "avx2", "avx512_vnni"
+};
+
+/// Reads the text of /proc/cpuinfo.
+CpuInfo parse_cpuinfo(std::string_view text);
+CpuInfo this_cpu();
+uint64_t memory_bytes();
+
+struct OnnxRuntimeLibrary {
+  std::string path;
+  std::string version;
+};
+
+/// Looks for libonnxruntime.so as the engine for ONNX will: MLC_ONNXRUNTIME, beside the mlc binary,
+/// ../lib, the system's folders. Errors: unsupported, saying how to get it.
+Result<OnnxRuntimeLibrary> find_onnxruntime();
+
+}  // namespace mlc

@@ -1,0 +1,106 @@
+#include "mlc/engine/match_inputs.h"
+
+#include "mlc/base/text.h"
+
+#include <algorithm>
+
+namespace mlc {
+namespace {
+
+const InputInfo* find(const Signature& signature, const std::string& name) {
+  const auto at = std::ranges::find(signature.inputs, name, &InputInfo::name);
+  return at == signature.inputs.end() ? nullptr : &*at;
+}
+
+std::string known_type(const InputInfo& input) {
+  if (!input.dtype || !input.sizes) return "";
+  return describe(*input.dtype, *input.sizes);
+}
+
+/// "ids is i32[1, 4], the model was traced with i64[1, 8]" for each that differs.
+std::vector<std::string> deviations(const Signature& signature,
+                                    std::span<const NamedValue> inputs) {
+  std::vector<std::string> out;
+  for (const NamedValue& value : inputs) {
+    const InputInfo* known = find(signature, value.name);
+    if (known == nullptr || known_type(*known).empty()) continue;
+    const std::string given = describe(value.tensor.dtype, value.tensor.sizes);
+    if (given == known_type(*known)) continue;
+    out.push_back(printable(value.name) + " is " + given + ", the model was traced with " +
+                  known_type(*known));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string describe_inputs(const Signature& signature) {
+  std::string out;
+  for (const InputInfo& input : signature.inputs) {
+    out += (out.empty() ? "" : "\n") + printable(input.name) + ": " + printable(input.type);
+    if (const std::string type = known_type(input); !type.empty()) out += ", traced with " + type;
+    if (!input.required) out += ", may be left out";
+  }
+  return out;
+}
+
+std::string example_options(const Signature& signature) {
+  const bool any_required = std::ranges::any_of(signature.inputs, &InputInfo::required);
+  std::string out;
+  for (const InputInfo& input : signature.inputs) {
+    if (!input.required && any_required) continue;
+    const std::string type = input.dtype && input.sizes ? spelled(*input.dtype, *input.sizes)
+                             : input.type == "int"      ? "i64[]"
+                             : input.type == "float"    ? "f64[]"
+                             : input.type == "bool"     ? "bool[]"
+                                                        : "f32[1,3,224,224]";
+    out += (out.empty() ? "" : " ") + std::string("--input '") + printable(input.name) + ":" +
+           type + "'";
+  }
+  return out;
+}
+
+Status match_inputs(const Signature& signature, std::span<const InputSpec> specs) {
+  std::vector<std::string> names;
+  for (const InputInfo& input : signature.inputs) names.push_back(input.name);
+  std::string problems;
+  std::string near_hint;
+  for (const InputSpec& spec : specs) {
+    if (find(signature, spec.name) != nullptr) continue;
+    problems +=
+        (problems.empty() ? "" : "; ") + std::string("the model has no input ") + quoted(spec.name);
+    const auto near = nearest(spec.name, names);
+    if (near && near_hint.empty()) near_hint = "did you mean " + printable(*near) + "? ";
+  }
+  for (const InputInfo& input : signature.inputs) {
+    const bool given = std::ranges::find(specs, input.name, &InputSpec::name) != specs.end();
+    if (given || !input.required) continue;
+    problems +=
+        (problems.empty() ? "" : "; ") + std::string("input ") + quoted(input.name) + " is missing";
+  }
+  if (problems.empty()) return {};
+  std::string message = problems + ". The model takes";
+  if (signature.inputs.empty()) message += " no inputs";
+  const std::string inputs = describe_inputs(signature);
+  for (const std::string_view line : split(inputs, '\n')) {
+    if (!line.empty()) message += "\n  " + std::string(line);
+  }
+  const std::string example = example_options(signature);
+  return usage_error(std::move(message), near_hint + (example.empty() ? "" : "as in " + example));
+}
+
+Error explain_run_error(Error error, const Signature& signature,
+                        std::span<const NamedValue> inputs) {
+  if (error.kind() != ErrorKind::usage && error.kind() != ErrorKind::unsupported) return error;
+  const std::vector<std::string> different = deviations(signature, inputs);
+  std::string hint;
+  if (!different.empty()) {
+    hint = join_list(different) + "; try " + example_options(signature);
+  } else if (error.kind() == ErrorKind::usage) {
+    hint = "the model takes " + describe_inputs(signature);
+    std::ranges::replace(hint, '\n', ';');
+  }
+  return std::move(error).with_hint(std::move(hint));
+}
+
+}  // namespace mlc

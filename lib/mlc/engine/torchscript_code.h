@@ -1,0 +1,15 @@
+// What the text of a TorchScript archive (its code/**.py records) asks of the library that runs it.
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace mlc {
+
+/// "torchvision::nms" for every `ops.torchvision.nms(` in CODE, added to NAMES.
+void collect_operators(std::string_view code, std::set<std::string>& names);
+/// "__torch__.torch.classes.my.Tokenizer" for every class of C++ that CODE names.
+void collect_custom_classes(std::string_view code, std::set<std::string>& names);
+
+}  // namespace mlc

@@ -1,0 +1,19 @@
+// Any text: parse_input_spec() returns a spec or an error with a caret, and what it returns has a
+// text that means the same.
+#include "mlc/engine/input_spec.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string text(reinterpret_cast<const char*>(data), size);
+  const auto spec = mlc::parse_input_spec(text);
+  if (!spec.ok()) {
+    if (!spec.error().message().ends_with("^")) __builtin_trap();
+    return 0;
+  }
+  const auto again = mlc::parse_input_spec(mlc::to_text(*spec));
+  if (!again.ok() || !(*again == *spec)) __builtin_trap();
+  return 0;
+}

@@ -1,0 +1,62 @@
+#include "mlc/engine/compare.h"
+
+#include "catch.h"
+
+#include <cstring>
+
+using namespace mlc;
+
+namespace {
+
+NamedValue floats(const std::string& name, std::vector<int64_t> sizes,
+                  const std::vector<float>& values) {
+  std::string bytes(values.size() * sizeof(float), '\0');
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return {name, *make_host_tensor(DType::f32, std::move(sizes), std::move(bytes))};
+}
+
+}  // namespace
+
+TEST_CASE("equal outputs") {
+  const std::vector<NamedValue> a = {floats("x", {2, 2}, {1, 2, 4, 3})};
+  const auto result = compare_outputs(a, a, {});
+  REQUIRE(result.ok());
+  CHECK(!result->first_diverging);
+  CHECK(result->outputs[0].values.bit_equal);
+  CHECK(result->outputs[0].top1 == 1.0);
+}
+
+TEST_CASE("the first diverging output, its distance and its top-1 agreement") {
+  const std::vector<NamedValue> a = {floats("x", {1}, {1}), floats("y", {2, 2}, {1, 2, 4, 3})};
+  const std::vector<NamedValue> b = {floats("x", {1}, {1}), floats("y", {2, 2}, {1, 2, 2, 3})};
+  const auto result = compare_outputs(a, b, {});
+  REQUIRE(result.ok());
+  CHECK(result->first_diverging == 1U);
+  CHECK(result->outputs[1].values.max_abs == 2);
+  CHECK(result->outputs[1].top1 == 0.5);
+  CHECK(!result->outputs[0].top1);
+}
+
+TEST_CASE("names pair outputs in any order, positions where names differ") {
+  const std::vector<NamedValue> a = {floats("x", {1}, {1}), floats("y", {1}, {2})};
+  const std::vector<NamedValue> swapped = {floats("y", {1}, {2}), floats("x", {1}, {1})};
+  CHECK(!compare_outputs(a, swapped, {})->first_diverging);
+  const std::vector<NamedValue> renamed = {floats("p", {1}, {1}), floats("q", {1}, {2})};
+  CHECK(!compare_outputs(a, renamed, {})->first_diverging);
+  CHECK(compare_outputs(a, renamed, {})->outputs[0].name_b == "p");
+}
+
+TEST_CASE("different shapes diverge, different counts cannot be compared") {
+  const std::vector<NamedValue> a = {floats("x", {2}, {1, 2})};
+  const std::vector<NamedValue> b = {floats("x", {1, 2}, {1, 2})};
+  const auto result = compare_outputs(a, b, {});
+  CHECK(result->first_diverging == 0U);
+  CHECK(result->outputs[0].problem == "f32[2] against f32[1, 2]");
+  CHECK(compare_outputs(a, std::vector<NamedValue>{}, {}).error().kind() == ErrorKind::conflict);
+}
+
+TEST_CASE("a NaN is the largest value of its row, as in torch.argmax") {
+  const std::vector<NamedValue> a = {floats("x", {3}, {5, __builtin_nanf(""), 9})};
+  const std::vector<NamedValue> b = {floats("x", {3}, {5, 10, 9})};
+  CHECK(compare_outputs(a, b, {})->outputs[0].top1 == 1.0);
+}

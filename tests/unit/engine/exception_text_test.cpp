@@ -1,0 +1,53 @@
+#include "mlc/engine/exception_text.h"
+
+#include "catch.h"
+
+using namespace mlc;
+
+TEST_CASE("the end of a TorchScript traceback is what counts") {
+  CHECK(exception_sentence(
+            "The following operation failed in the TorchScript interpreter.\n"
+            "Traceback of TorchScript, serialized code (most recent call last):\n"
+            "  File \"code/__torch__/torch/nn/modules/linear.py\", line 12, in forward\n"
+            "    weight = self.weight\n"
+            "    _0 = torch.linear(input, weight, bias)\n"
+            "         ~~~~~~~~~~~~ <--- HERE\n"
+            "    return _0\n\n"
+            "Traceback of TorchScript, original code (most recent call last):\n"
+            "/somewhere/linear.py(134): forward\n"
+            "RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)\n") ==
+        "mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)");
+}
+
+TEST_CASE("stack frames and C++ symbols are left out") {
+  CHECK(exception_sentence("Expected 4D input\nException raised from f at /a/b.cpp:3 (most recent "
+                           "call first):\nframe #0: c10::Error::Error(c10::SourceLocation)\n") ==
+        "expected 4D input");
+  CHECK(exception_sentence("no such thing (function operator())") == "no such thing");
+  CHECK(exception_sentence("size mismatch at ../aten/src/ATen/x.cpp:12") == "size mismatch");
+}
+
+TEST_CASE("checks inside the library become sentences") {
+  CHECK(exception_sentence("[enforce fail at alloc_cpu.cpp:119] err == 0. DefaultCPUAllocator: "
+                           "can't allocate memory: you tried to allocate 4000 bytes.") ==
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000 bytes");
+  CHECK(exception_sentence("x INTERNAL ASSERT FAILED at \"/b.cpp\":12, please report a bug to "
+                           "PyTorch. Unknown type bool") == "unknown type bool");
+  CHECK(exception_sentence("x INTERNAL ASSERT FAILED at \"/b.cpp\":12, please report a bug to "
+                           "PyTorch.") == "an internal check of LibTorch failed");
+}
+
+TEST_CASE("empty and hostile texts") {
+  CHECK(exception_sentence("") == "unknown reason");
+  CHECK(exception_sentence("\n~~~\n  \n") == "unknown reason");
+  CHECK(exception_sentence("a\x1b[31mb") == "a\\x1b[31mb");
+  CHECK(exception_sentence(std::string(5000, 'x')).size() <= 300);
+}
+
+TEST_CASE("the kind follows from the text") {
+  CHECK(error_of_exception_text("can't allocate memory: 1", ErrorKind::usage).kind() ==
+        ErrorKind::read_failed);
+  CHECK(error_of_exception_text("\"conv\" not implemented for 'Half'", ErrorKind::usage).kind() ==
+        ErrorKind::unsupported);
+  CHECK(error_of_exception_text("shapes", ErrorKind::usage).kind() == ErrorKind::usage);
+}

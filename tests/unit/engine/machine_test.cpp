@@ -1,0 +1,33 @@
+#include "mlc/engine/machine.h"
+
+#include "catch.h"
+
+#include <cstdlib>
+
+using namespace mlc;
+
+TEST_CASE("processors of x86 and arm64") {
+  const CpuInfo x86 = parse_cpuinfo(
+      "processor\t: 0\nmodel name\t: AMD EPYC 9V74\nflags\t\t: fpu sse avx2 avx512f avx512_vnni\n"
+      "processor\t: 1\nmodel name\t: Other\nflags\t\t: fma\n");
+  CHECK(x86.model == "AMD EPYC 9V74");
+  CHECK(x86.features == std::vector<std::string>{"avx2", "avx512f", "avx512_vnni"});
+  const CpuInfo arm = parse_cpuinfo("processor\t: 0\nFeatures\t: fp asimd asimddp bf16\n");
+  CHECK(arm.model == "unknown");
+  CHECK(arm.features == std::vector<std::string>{"asimd", "asimddp", "bf16"});
+  CHECK(parse_cpuinfo("").features.empty());
+}
+
+TEST_CASE("this machine") {
+  CHECK(this_cpu().processors >= 1);
+  CHECK(memory_bytes() > 1'000'000);
+}
+
+TEST_CASE("a file that is no ONNX Runtime is told as one") {
+  ::setenv("MLC_ONNXRUNTIME", "/dev/null", 1);
+  const auto found = find_onnxruntime();
+  ::unsetenv("MLC_ONNXRUNTIME");
+  REQUIRE(!found.ok());
+  CHECK(found.error().kind() == ErrorKind::unsupported);
+  CHECK(found.error().hint().find("MLC_ONNXRUNTIME") != std::string::npos);
+}

@@ -1,0 +1,52 @@
+#include "mlc/engine/match_inputs.h"
+
+#include "catch.h"
+
+using namespace mlc;
+
+namespace {
+
+Signature two_inputs() {
+  Signature signature;
+  signature.inputs.push_back(
+      {"image", "Tensor", true, DType::f32, std::vector<int64_t>{1, 3, 8, 8}});
+  signature.inputs.push_back({"scale", "float", false, std::nullopt, std::nullopt});
+  return signature;
+}
+
+Status match(const std::vector<std::string>& texts) {
+  return match_inputs(two_inputs(), *parse_input_specs(texts));
+}
+
+}  // namespace
+
+TEST_CASE("inputs that fit") {
+  CHECK(match({"image:f32[1,3,8,8]"}).ok());
+  CHECK(match({"scale:f64[]", "image:f32[1,3,8,8]"}).ok());
+}
+
+TEST_CASE("a missing input is explained with a line that works") {
+  const Status status = match({});
+  REQUIRE(!status.ok());
+  CHECK(status.error().kind() == ErrorKind::usage);
+  CHECK(status.error().message() ==
+        "input \"image\" is missing. The model takes\n"
+        "  image: Tensor, traced with f32[1, 3, 8, 8]\n"
+        "  scale: float, may be left out");
+  CHECK(status.error().hint() == "as in --input 'image:f32[1,3,8,8]'");
+}
+
+TEST_CASE("an unknown input is told together with the missing one") {
+  const Status status = match({"imgae:f32[1]"});
+  CHECK(status.error().message().starts_with(
+      "the model has no input \"imgae\"; input \"image\" is missing."));
+  CHECK(status.error().hint().starts_with("did you mean image? as in --input"));
+}
+
+TEST_CASE("an error of the run says what the model was traced with") {
+  const std::vector<NamedValue> inputs = {{"image", *make_host_tensor(DType::u8, {1, 2}, "ab")}};
+  const Error error = explain_run_error(usage_error("sizes differ"), two_inputs(), inputs);
+  CHECK(error.hint() ==
+        "image is u8[1, 2], the model was traced with f32[1, 3, 8, 8]; try --input "
+        "'image:f32[1,3,8,8]'");
+}
