@@ -1,0 +1,27 @@
+// Where exceptions of LibTorch end: every call into it runs inside guarded().
+#pragma once
+
+#include "mlc/base/error.h"
+#include "mlc/engine/exception_text.h"
+
+#include <exception>
+
+#include <c10/util/Exception.h>
+
+namespace mlc::torch_module {
+
+/// The value of BODY(), or the Error that what it throws amounts to; FALLBACK is its kind where the
+/// text does not tell.
+template <class Body>
+auto guarded(ErrorKind fallback, Body&& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const c10::Error& error) {
+    // what() carries some 40 stack frames.
+    return error_of_exception_text(error.what_without_backtrace(), fallback);
+  } catch (const std::exception& error) {
+    return error_of_exception_text(error.what(), fallback);
+  }
+}
+
+}  // namespace mlc::torch_module

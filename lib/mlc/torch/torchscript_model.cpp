@@ -1,0 +1,247 @@
+#include "mlc/torch/torchscript_model.h"
+
+#include "mlc/base/text.h"
+#include "mlc/torch/guarded.h"
+#include "mlc/torch/torch_library.h"
+#include "mlc/torch/torch_values.h"
+#include "mlc/torch/torchscript_file.h"
+
+#include <algorithm>
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+namespace mlc::torch_module {
+namespace {
+
+using torch::jit::IValue;
+
+/// Gives every tensor of a result a name: "output", "output.0", "logits", "hidden.1".
+class OutputCollector {
+ public:
+  Result<std::vector<NamedValue>> run(const IValue& result) {
+    MLC_CHECK(add("", result));
+    return std::move(values_);
+  }
+
+ private:
+  static std::string joined(const std::string& prefix, const std::string& name) {
+    return prefix.empty() ? name : prefix + "." + name;
+  }
+
+  Status add(const std::string& path, const IValue& value) {
+    if (value.isTensor()) return add_tensor(path, value.toTensor());
+    if (value.isTuple()) return add_tuple(path, value);
+    if (value.isList()) return add_sequence(path, value.toListRef());
+    if (value.isGenericDict()) return add_dict(path, value);
+    if (value.isNone()) return {};
+    if (value.isInt()) return add_tensor(path, at::scalar_tensor(value.toInt(), at::kLong));
+    if (value.isDouble()) return add_tensor(path, at::scalar_tensor(value.toDouble(), at::kDouble));
+    if (value.isBool()) return add_tensor(path, at::scalar_tensor(value.toBool(), at::kBool));
+    return unsupported("output " + mlc::quoted(path) + " is a " + value.type()->annotation_str() +
+                       ", which is no tensor");
+  }
+
+  Status add_tensor(const std::string& path, const at::Tensor& tensor) {
+    const std::string name = path.empty() ? "output" : path;
+    MLC_TRY_CTX(HostTensor host, to_host(tensor), "output " + mlc::quoted(name));
+    values_.push_back({name, std::move(host)});
+    return {};
+  }
+
+  Status add_tuple(const std::string& path, const IValue& value) {
+    const auto& tuple = value.toTupleRef();
+    const auto& schema = tuple.type()->schema();
+    if (schema == nullptr) return add_sequence(path, tuple.elements().vec());
+    for (size_t i = 0; i < tuple.elements().size(); ++i) {
+      MLC_CHECK(add(joined(path, schema->arguments()[i].name()), tuple.elements()[i]));
+    }
+    return {};
+  }
+
+  Status add_sequence(const std::string& path, c10::ArrayRef<IValue> items) {
+    const std::string prefix = path.empty() ? "output" : path;
+    for (size_t i = 0; i < items.size(); ++i) {
+      MLC_CHECK(add(joined(prefix, std::to_string(i)), items[i]));
+    }
+    return {};
+  }
+
+  Status add_dict(const std::string& path, const IValue& value) {
+    for (const auto& entry : value.toGenericDict()) {
+      const IValue& key = entry.key();
+      const std::string name = key.isString() ? key.toStringRef()
+                               : key.isInt()  ? std::to_string(key.toInt())
+                                              : "?";
+      MLC_CHECK(add(joined(path, name), entry.value()));
+    }
+    return {};
+  }
+
+  std::vector<NamedValue> values_;
+};
+
+/// What `forward` takes, self aside.
+std::vector<c10::Argument> arguments_of(const torch::jit::Module& module) {
+  std::vector<c10::Argument> arguments =
+      module.get_method("forward").function().getSchema().arguments();
+  arguments.erase(arguments.begin());
+  return arguments;
+}
+
+Signature signature_of(const std::vector<c10::Argument>& arguments,
+                       const std::vector<TracedInput>& traced) {
+  Signature signature;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    InputInfo input;
+    input.name = arguments[i].name();
+    input.type = arguments[i].type()->annotation_str();
+    input.required = !arguments[i].default_value().has_value();
+    if (traced.size() == arguments.size()) {
+      input.dtype = traced[i].dtype;
+      input.sizes = traced[i].sizes;
+    }
+    signature.inputs.push_back(std::move(input));
+  }
+  return signature;
+}
+
+/// Module::to(dtype) would cast integer buffers, positions among them, too.
+void cast_floating(const torch::jit::Module& module, c10::ScalarType type) {
+  for (at::Tensor tensor : module.parameters()) {
+    if (tensor.is_floating_point()) tensor.set_data(tensor.to(type));
+  }
+  for (at::Tensor tensor : module.buffers()) {
+    if (tensor.is_floating_point()) tensor.set_data(tensor.to(type));
+  }
+}
+
+class TorchScriptModel : public Model {
+ public:
+  TorchScriptModel(torch::jit::Module module, Signature signature, std::string device,
+                   const LoadOptions& options, std::optional<c10::ScalarType> floating)
+      : module_(std::move(module)),
+        arguments_(arguments_of(module_)),
+        signature_(std::move(signature)),
+        device_(std::move(device)),
+        optimize_(options.purpose == Purpose::repeated),
+        seed_(options.seed),
+        floating_(floating) {}
+
+  const Signature& signature() const override { return signature_; }
+  const std::string& device() const override { return device_; }
+
+  Status set_inputs(std::span<const NamedValue> inputs) override {
+    return guarded(ErrorKind::usage, [&]() -> Status {
+      stack_.clear();
+      for (const NamedValue& input : inputs) {
+        if (std::ranges::none_of(arguments_, [&](const c10::Argument& argument) {
+              return argument.name() == input.name;
+            })) {
+          return usage_error("the model has no input " + mlc::quoted(input.name));
+        }
+      }
+      for (const c10::Argument& argument : arguments_) {
+        const auto given = std::ranges::find(inputs, argument.name(), &NamedValue::name);
+        if (given == inputs.end() && !argument.default_value()) {
+          return usage_error("input " + mlc::quoted(argument.name()) + " is missing");
+        }
+        if (given == inputs.end()) {
+          stack_.push_back(*argument.default_value());
+          continue;
+        }
+        MLC_TRY_CTX(IValue value, to_argument(argument, given->tensor),
+                    "input " + mlc::quoted(argument.name()));
+        stack_.push_back(std::move(value));
+      }
+      return {};
+    });
+  }
+
+  Status run() override {
+    return guarded(ErrorKind::usage, [&]() -> Status {
+      const c10::InferenceMode inference;
+      const torch::jit::GraphOptimizerEnabledGuard optimizer(optimize_);
+      at::manual_seed(seed_);
+      result_ = module_.get_method("forward")(stack_);
+      synchronize(device_);
+      return {};
+    });
+  }
+
+  Result<std::vector<NamedValue>> outputs() override {
+    return guarded(ErrorKind::internal, [&]() -> Result<std::vector<NamedValue>> {
+      const c10::InferenceMode inference;
+      return OutputCollector().run(result_);
+    });
+  }
+
+ private:
+  Result<IValue> to_argument(const c10::Argument& argument, const HostTensor& tensor) const {
+    c10::TypePtr type = argument.type();
+    if (const auto optional = type->cast<c10::OptionalType>()) type = optional->getElementType();
+    // As the inputs of a model under InferenceMode are made.
+    const c10::InferenceMode inference;
+    MLC_TRY(at::Tensor value, to_torch(tensor, c10::Device(device_), floating_));
+    if (type->kind() == c10::TypeKind::TensorType) return IValue(std::move(value));
+    const bool scalar = value.numel() == 1;
+    if (scalar && type->kind() == c10::TypeKind::IntType) return IValue(value.item().toLong());
+    if (scalar && type->kind() == c10::TypeKind::FloatType) return IValue(value.item().toDouble());
+    if (scalar && type->kind() == c10::TypeKind::BoolType) return IValue(value.item().toBool());
+    return unsupported("the model takes a " + argument.type()->annotation_str() +
+                           " there, which cannot be made from " +
+                           describe(tensor.dtype, tensor.sizes),
+                       "inputs are tensors, or one number each for int, float and bool");
+  }
+
+  torch::jit::Module module_;
+  std::vector<c10::Argument> arguments_;
+  Signature signature_;
+  std::string device_;
+  bool optimize_;
+  uint64_t seed_;
+  std::optional<c10::ScalarType> floating_;
+  torch::jit::Stack stack_;
+  IValue result_;
+};
+
+Result<torch::jit::Module> load_module(const std::string& path, const std::string& device,
+                                       Reporter& reporter) {
+  torch::jit::Module module = torch::jit::load(path, c10::Device(device));
+  if (!module.find_method("forward")) {
+    std::vector<std::string> methods;
+    for (const auto& method : module.get_methods()) methods.push_back(method.name());
+    return unsupported("the model has no method forward" +
+                       (methods.empty() ? std::string() : "; it has " + join_list(methods)));
+  }
+  if (module.hasattr("training") && module.is_training()) {
+    reporter.warn("the model was saved in training mode; it runs in evaluation mode");
+  }
+  module.eval();
+  return module;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const std::string& device,
+                                                const LoadOptions& options, Reporter& reporter) {
+  MLC_CHECK(check_operators(path));
+  MLC_TRY(const std::vector<TracedInput> traced, traced_inputs(path));
+  return guarded(ErrorKind::corrupt, [&]() -> Result<std::unique_ptr<Model>> {
+    MLC_TRY(torch::jit::Module module, load_module(path, device, reporter));
+    std::optional<c10::ScalarType> floating;
+    if (options.dtype) {
+      MLC_TRY(floating, scalar_type(*options.dtype));
+      cast_floating(module, *floating);
+    }
+    Signature signature = signature_of(arguments_of(module), traced);
+    if (options.purpose == Purpose::repeated) module = torch::jit::freeze(module);
+    return std::unique_ptr<Model>(std::make_unique<TorchScriptModel>(
+        std::move(module), std::move(signature), device, options, floating));
+  });
+}
+
+}  // namespace mlc::torch_module
