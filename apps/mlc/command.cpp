@@ -51,6 +51,8 @@ Command strip_module_prefix_command();
 Command remap_keys_command();
 Command metadata_command();
 Command validate_version_command();
+Command run_command();
+Command doctor_command();
 Command completion_command();
 Command man_command();
 
@@ -63,6 +65,8 @@ std::span<const Command> commands() {
       remap_keys_command(),
       metadata_command(),
       validate_version_command(),
+      run_command(),
+      doctor_command(),
       completion_command(),
       man_command(),
   };
@@ -98,7 +102,7 @@ Error unknown_verb(const std::string& word) {
 std::span<const GroupRow> groups() {
   static constexpr GroupRow kGroups[] = {
       {Group::inspect, "inspect"}, {Group::edit, "edit"}, {Group::convert, "convert"},
-      {Group::check, "check"},     {Group::more, "more"},
+      {Group::check, "check"},     {Group::run, "run"},   {Group::more, "more"},
   };
   return kGroups;
 }

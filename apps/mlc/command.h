@@ -20,7 +20,7 @@
 namespace mlc::cli {
 
 /// Where a verb stands in the overview.
-enum class Group { inspect, edit, convert, check, more };
+enum class Group { inspect, edit, convert, check, run, more };
 
 /// What has to be there for a verb to work, beyond the executable.
 enum class Needs { nothing, torch, onnxruntime };

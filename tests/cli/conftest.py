@@ -111,6 +111,18 @@ def mlc(tmp_path):
     return Mlc(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def engine():
+    """What `mlc doctor` says of LibTorch; tests that need it are skipped only where a build lacks it on purpose."""
+    done = subprocess.run([BINARY, "doctor", "--json"], capture_output=True, check=True)
+    found = json.loads(done.stdout)["libtorch"]
+    if not found["found"]:
+        if os.environ.get("MLC_SANITIZED") or os.environ.get("MLC_WITHOUT_TORCH"):
+            pytest.skip(f"this build has no LibTorch: {found['problem']}")
+        pytest.fail(f"{found['problem']}; MLC_WITHOUT_TORCH=1 skips these tests")
+    return found
+
+
 @pytest.fixture
 def script(tmp_path):
     import torch  # pylint: disable=import-outside-toplevel

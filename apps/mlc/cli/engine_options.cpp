@@ -1,0 +1,36 @@
+#include "cli/engine_options.h"
+
+#include <array>
+
+namespace mlc::cli {
+namespace {
+
+constexpr std::array<std::string_view, 3> kTypes = {"fp32", "bf16", "fp16"};
+
+}  // namespace
+
+void add_engine_options(OptionSet& set, EngineOptions& options) {
+  set.group("Inputs");
+  set.list(
+      "--input", options.inputs, "SPEC",
+      "'NAME:DTYPE[DIM,...]' for random values, '...]=LOW..HIGH' within bounds, '...]=VALUE' for "
+      "one value, NAME=@FILE from .npy, .npz, .pt or .safetensors; a DIM is a size, NAME=SIZE "
+      "or NAME=LOW..HIGH; repeatable");
+  set.integer("--seed", options.seed, "N", "of the random values and of the model (default 0)", 0);
+  set.group("Engine");
+  set.text("--device", options.device, "DEVICE", "cpu (the default), cuda, cuda:N or auto");
+  set.choice("--dtype", options.dtype, kTypes,
+             "cast floating parameters and inputs (default: as they are)");
+}
+
+LoadOptions EngineOptions::load_options(const Context& context, Purpose purpose) const {
+  LoadOptions options;
+  options.device = device;
+  if (!dtype.empty()) options.dtype = dtype_from_name(dtype);
+  options.threads = context.threads();
+  options.seed = static_cast<uint64_t>(seed);
+  options.purpose = purpose;
+  return options;
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,168 @@
+#include "cli/run_view.h"
+
+#include "cli/json_writer.h"
+#include "cli/table.h"
+#include "mlc/base/text.h"
+#include "mlc/tensor/element_values.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+constexpr size_t kFirstValues = 4;
+
+/// Up to four values from the start; complex numbers give two each.
+std::vector<double> first_values(const HostTensor& tensor) {
+  const size_t count = std::min<size_t>(kFirstValues, tensor.view().count());
+  std::vector<double> values(count * values_per_element(tensor.dtype));
+  load_values(tensor.dtype,
+              as_bytes(*tensor.bytes).first(count * static_cast<size_t>(info(tensor.dtype).bytes)),
+              values.data());
+  return values;
+}
+
+std::string value_text(DType dtype, double value) {
+  const DTypeClass kind = info(dtype).kind;
+  if (kind == DTypeClass::boolean) return value != 0 ? "true" : "false";
+  if (kind == DTypeClass::integer) return fmt::format("{:.0f}", value);
+  return fmt::format("{:.4g}", value);
+}
+
+std::string preview(const HostTensor& tensor) {
+  std::string out;
+  for (const double value : first_values(tensor)) {
+    out += (out.empty() ? "" : " ") + value_text(tensor.dtype, value);
+  }
+  return tensor.view().count() > kFirstValues ? out + " ..." : out;
+}
+
+std::string optional_text(DType dtype, const std::optional<double>& value) {
+  return value ? value_text(dtype, *value) : "-";
+}
+
+void show_text(const RunAnswer& answer, Context& context) {
+  const auto line = [&](std::string_view label, std::string_view text) {
+    context.out().line(fmt::format("{:<8}{}", label, text));
+  };
+  line("model", printable(answer.model));
+  line("engine",
+       fmt::format("{} on {}, {}{}", answer.engine, answer.device, plural(answer.threads, "thread"),
+                   answer.dtype.empty() ? "" : ", " + answer.dtype));
+  for (const RunInput& input : answer.inputs) {
+    const bool random = input.source == "random";
+    line("input", fmt::format("{} {}, {}", printable(input.name),
+                              describe(input.tensor.dtype, input.tensor.sizes),
+                              random ? fmt::format("random, seed {}", answer.seed)
+                                     : "from " + printable(input.source)));
+  }
+  context.out().line("");
+  Table table({{"OUTPUT", Align::left, true},
+               {"DTYPE"},
+               {"SHAPE"},
+               {"MIN", Align::right},
+               {"MAX", Align::right},
+               {"MEAN", Align::right},
+               {"FIRST VALUES"}});
+  for (const RunOutput& output : answer.outputs) {
+    const HostTensor& tensor = output.value.tensor;
+    const bool real = info(tensor.dtype).kind != DTypeClass::boolean;
+    table.add({output.value.name, info(tensor.dtype).brief, format_shape(tensor.sizes),
+               optional_text(tensor.dtype, output.stats.min),
+               optional_text(tensor.dtype, output.stats.max),
+               real && output.stats.mean ? fmt::format("{:.4g}", *output.stats.mean) : "-",
+               preview(tensor)});
+  }
+  table.render(context.out(), context.console.out_width());
+}
+
+void field_or_null(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
+  json.key(name);
+  if (value) {
+    json.value(*value);
+  } else {
+    json.null();
+  }
+}
+
+void show_json(const RunAnswer& answer, Context& context) {
+  JsonWriter json(context.out());
+  json.begin_object();
+  json.field("schema", "mlc.run/1");
+  json.field("model", answer.model);
+  json.field("engine", answer.engine);
+  json.field("device", answer.device);
+  json.field("threads", answer.threads);
+  if (!answer.dtype.empty()) json.field("dtype", answer.dtype);
+  json.field("seed", answer.seed);
+  json.key("inputs");
+  json.begin_array();
+  for (const RunInput& input : answer.inputs) {
+    json.begin_object();
+    json.field("name", input.name);
+    json.field("dtype", info(input.tensor.dtype).torch);
+    json.list("shape", input.tensor.sizes);
+    json.field("source", input.source);
+    json.end_object();
+  }
+  json.end_array();
+  json.key("outputs");
+  json.begin_array();
+  for (const RunOutput& output : answer.outputs) {
+    const HostTensor& tensor = output.value.tensor;
+    json.begin_object();
+    json.field("name", output.value.name);
+    json.field("dtype", info(tensor.dtype).torch);
+    json.list("shape", tensor.sizes);
+    field_or_null(json, "min", output.stats.min);
+    field_or_null(json, "max", output.stats.max);
+    field_or_null(json, "mean", output.stats.mean);
+    json.field("nans", output.stats.nans);
+    json.field("infs", output.stats.infs);
+    json.list("first", first_values(tensor));
+    json.end_object();
+  }
+  json.end_array();
+  if (!answer.file.empty()) {
+    json.key("written");
+    json.begin_object();
+    json.field("file", answer.file);
+    json.field("bytes", answer.file_size);
+    json.end_object();
+  }
+  json.end_object();
+}
+
+}  // namespace
+
+Result<std::vector<RunOutput>> examine(std::vector<NamedValue> values, unsigned threads) {
+  std::vector<RunOutput> out;
+  for (NamedValue& value : values) {
+    MLC_TRY(const TensorStats stats, tensor_stats(value.tensor.view(), threads));
+    out.push_back({std::move(value), stats});
+  }
+  return out;
+}
+
+void warn_of_odd_values(std::span<const RunOutput> outputs, Reporter& reporter) {
+  for (const RunOutput& output : outputs) {
+    std::vector<std::string> odd;
+    if (output.stats.nans > 0) odd.push_back(plural(output.stats.nans, "NaN"));
+    if (output.stats.infs > 0) odd.push_back(plural(output.stats.infs, "infinite value"));
+    if (odd.empty()) continue;
+    reporter.warn("output " + quoted(output.value.name) + " holds " + join_list(odd) + " among " +
+                  plural(output.stats.count, "value"));
+  }
+}
+
+void show_run(const RunAnswer& answer, Context& context) {
+  if (context.json()) {
+    show_json(answer, context);
+  } else {
+    show_text(answer, context);
+  }
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,151 @@
+#include "cli/engine_options.h"
+#include "cli/run_view.h"
+#include "command.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/artefact.h"
+#include "mlc/engine/match_inputs.h"
+#include "mlc/engine/module_loader.h"
+#include "mlc/engine/sample_inputs.h"
+#include "mlc/engine/save_outputs.h"
+
+#include <chrono>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  EngineOptions engine;
+  std::string output;
+  bool force = false;
+  bool sync = false;
+};
+
+void setup(OptionSet& set, Options& options) {
+  set.positional("MODEL", options.model, "TorchScript file (torch.jit.save)");
+  add_engine_options(set, options.engine);
+  set.group("Output");
+  set.file("-o, --output", options.output, "FILE",
+           "write the outputs, whole: .npz, .safetensors or .pt");
+  set.flag("--force", options.force, "replace an output that exists");
+  set.flag("--sync", options.sync, "wait until a new file is on the disk");
+}
+
+/// What can be known to fail before anything is read.
+Status check_output(const Options& options) {
+  if (options.output.empty()) return {};
+  MLC_CHECK(outputs_format_of(options.output));
+  std::error_code error;
+  if (!std::filesystem::exists(options.output, error)) return {};
+  if (std::filesystem::equivalent(options.output, options.model, error)) {
+    return usage_error("the output is the model itself").in_file(options.output);
+  }
+  if (options.force) return {};
+  return Error(ErrorKind::exists, "exists already", "--force replaces it").in_file(options.output);
+}
+
+/// Says with -v how long STEP took.
+class Stopwatch {
+ public:
+  Stopwatch(Console& console, std::string step) : console_(console), step_(std::move(step)) {}
+  ~Stopwatch() {
+    const std::chrono::duration<double, std::milli> past = Clock::now() - started_;
+    console_.detail(fmt::format("{}: {:.1f} ms", step_, past.count()));
+  }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Console& console_;
+  std::string step_;
+  Clock::time_point started_ = Clock::now();
+};
+
+template <class Work>
+auto timed(Context& context, std::string step, Work&& work) {
+  const Stopwatch watch(context.console, std::move(step));
+  return work();
+}
+
+Result<std::vector<NamedValue>> compute(const Options& options, const std::vector<InputSpec>& specs,
+                                        Model& model, RunAnswer& answer, Context& context) {
+  MLC_CHECK(match_inputs(model.signature(), specs));
+  MLC_TRY(const std::vector<NamedValue> inputs,
+          sample_inputs(specs, answer.seed, context.reporter));
+  for (size_t i = 0; i < specs.size(); ++i) {
+    answer.inputs.push_back(
+        {inputs[i].name, specs[i].file.empty() ? "random" : specs[i].file, inputs[i].tensor});
+  }
+  Status status = model.set_inputs(inputs);
+  if (status.ok()) status = timed(context, "ran", [&] { return model.run(); });
+  if (!status.ok()) {
+    return explain_run_error(std::move(status).error(), model.signature(), inputs)
+        .in_file(options.model);
+  }
+  return model.outputs();
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  MLC_TRY(const std::vector<InputSpec> specs, parse_input_specs(options.engine.inputs));
+  MLC_CHECK(check_output(options));
+  MLC_CHECK(check_runnable(options.model, context.threads(), context.reporter));
+  MLC_TRY(const auto engine,
+          timed(context, "opened LibTorch", [] { return open_engine(EngineKind::torch); }));
+  const LoadOptions load = options.engine.load_options(context, Purpose::once);
+  auto loaded = timed(context, "loaded the model",
+                      [&] { return engine->load(options.model, load, context.reporter); });
+  if (!loaded.ok()) return std::move(loaded).error().in_file(options.model);
+  RunAnswer answer;
+  answer.model = options.model;
+  answer.device = (*loaded)->device();
+  answer.dtype = options.engine.dtype;
+  answer.threads = load.threads;
+  answer.seed = load.seed;
+  MLC_TRY(std::vector<NamedValue> values, compute(options, specs, **loaded, answer, context));
+  if (!options.output.empty()) {
+    const OutputOptions output{.replace = options.force, .sync = options.sync, .mode = 0};
+    answer.file = options.output;
+    MLC_TRY(answer.file_size, save_outputs(values, options.output, output, context.reporter));
+  }
+  MLC_TRY(answer.outputs, examine(std::move(values), load.threads));
+  answer.engine = engine->title();
+  warn_of_odd_values(answer.outputs, context.reporter);
+  show_run(answer, context);
+  if (!answer.file.empty()) {
+    context.console.note("wrote " + printable(answer.file) + ": " +
+                         plural(answer.outputs.size(), "tensor") + ", " +
+                         format_bytes(answer.file_size));
+  }
+  return ExitCode::done;
+}
+
+constexpr Example kExamples[] = {
+    {"mlc run model.pt --input 'image:f32[1,3,224,224]'", "on random values"},
+    {"mlc run model.pt --input ids=@ids.npy -o logits.npz", "from and to NumPy"},
+    {"mlc run bert.pt --input 'ids:i64[2,16]=0..30521' --json", "token numbers, for a program"},
+    {"mlc run model.pt --input 'x:f32[8,3]' --device cuda --dtype fp16", "on a GPU"},
+};
+
+}  // namespace
+
+Command run_command() {
+  return {.name = "run",
+          .group = Group::run,
+          .summary = "run a model on inputs and show its outputs",
+          .details =
+              "Runs `forward` of a TorchScript file in evaluation mode, without gradients, and "
+              "shows shape, range and first values of each output. The same seed gives the same "
+              "inputs on every machine: floats are near to normal (mean 0, deviation 1), bool is "
+              "either, u8 and i8 anything, other integers 0 to 9.\n\n"
+              "NaN and infinite outputs are reported and do not change the exit code. Prints and "
+              "warnings of the model itself appear with -v.",
+          .needs = Needs::torch,
+          .examples = kExamples,
+          .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli
