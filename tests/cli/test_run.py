@@ -1,8 +1,8 @@
 """mlc run on TorchScript files that Python made, against what Python computes from the same inputs."""
 
 import os
+import resource
 import subprocess
-import time
 import zipfile
 
 import numpy as np
@@ -331,11 +331,12 @@ def test_no_checkpoint_verb_loads_libtorch(mlc, models, tmp_path):
             assert name not in libraries, command
 
 
-def test_a_tiny_model_takes_less_than_import_torch(mlc, models):
+def test_a_tiny_model_takes_little_time(mlc, models):
+    """The target is 0.6 s for the process; its processor time does not depend on what runs beside it."""
     times = []
-    for _ in range(5):
-        started = time.monotonic()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         mlc.ok("run", models / "traced.pt", "--input", IMAGE)
-        times.append(time.monotonic() - started)
-    # The target is 0.6 s on an idle machine; tests run beside others, so the fastest of five counts.
-    assert min(times) < 1.2, times
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times) < 0.6, times
