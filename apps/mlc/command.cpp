@@ -52,6 +52,7 @@ Command remap_keys_command();
 Command metadata_command();
 Command validate_version_command();
 Command run_command();
+Command bench_command();
 Command doctor_command();
 Command completion_command();
 Command man_command();
@@ -66,6 +67,7 @@ std::span<const Command> commands() {
       metadata_command(),
       validate_version_command(),
       run_command(),
+      bench_command(),
       doctor_command(),
       completion_command(),
       man_command(),

@@ -5,6 +5,7 @@ bert.pt            438 MB: BERT-base, 199 tensors named module.* inside {epoch, 
 bert.safetensors   the same tensors
 many.pt            100,000 tensors of 64 floats in a plain state_dict
 many.safetensors   the same tensors
+tiny.pt            TorchScript: a small convolutional classifier of 8x8 images
 big.pt             6 GiB in six tensors of zeros, a sparse file: names cost the same whatever the size
 
 A file that exists is kept, so delete DIR to make them anew.
@@ -77,6 +78,13 @@ def write_big(path):
     patch_crcs(path, crc_of_zeros(GIB))
 
 
+def write_tiny(path):
+    torch.manual_seed(0)
+    nn = torch.nn
+    model = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10))
+    torch.jit.trace(model.eval(), torch.zeros(1, 1, 8, 8)).save(path)
+
+
 def crc_of_zeros(count):
     crc, chunk = 0, bytes(1 << 24)
     for _ in range(count // len(chunk)):
@@ -114,6 +122,7 @@ FILES = {
     "bert.safetensors": lambda path: safetensors.torch.save_file(tensors(bert_shapes()), path),
     "many.pt": lambda path: torch.save(tensors(many_shapes()), path),
     "many.safetensors": lambda path: safetensors.torch.save_file(tensors(many_shapes()), path),
+    "tiny.pt": write_tiny,
     "big.pt": write_big,
 }
 

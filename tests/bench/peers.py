@@ -50,6 +50,13 @@ def testzip(path):
         sys.exit(archive.testzip())
 
 
+def run_torchscript(path):
+    import torch
+
+    with torch.inference_mode():
+        print(torch.jit.load(path).eval()(torch.randn(1, 1, 8, 8)))
+
+
 if __name__ == "__main__":
-    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip]
+    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, run_torchscript]
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])

@@ -59,7 +59,7 @@ struct LoadOptions {
   std::string device = "cpu";  // "cpu", "cuda", "cuda:1", "auto": CUDA if there is a device
   std::optional<DType> dtype;  // floating parameters, buffers and inputs are cast to it
   unsigned threads = 0;        // 0: the engine's own choice
-  uint64_t seed = 0;           // of the random numbers that the model itself draws
+  uint64_t seed = 0;           // of the random numbers that the model draws after set_inputs()
   Purpose purpose = Purpose::once;
 };
 

@@ -124,6 +124,7 @@ class TorchScriptModel : public Model {
   TorchScriptModel(torch::jit::Module module, Signature signature, std::string device,
                    const LoadOptions& options, std::optional<c10::ScalarType> floating)
       : module_(std::move(module)),
+        forward_(module_.get_method("forward")),
         arguments_(arguments_of(module_)),
         signature_(std::move(signature)),
         device_(std::move(device)),
@@ -136,6 +137,7 @@ class TorchScriptModel : public Model {
 
   Status set_inputs(std::span<const NamedValue> inputs) override {
     return guarded(ErrorKind::usage, [&]() -> Status {
+      at::manual_seed(seed_);
       stack_.clear();
       for (const NamedValue& input : inputs) {
         if (std::ranges::none_of(arguments_, [&](const c10::Argument& argument) {
@@ -165,8 +167,7 @@ class TorchScriptModel : public Model {
     return guarded(ErrorKind::usage, [&]() -> Status {
       const c10::InferenceMode inference;
       const torch::jit::GraphOptimizerEnabledGuard optimizer(optimize_);
-      at::manual_seed(seed_);
-      result_ = module_.get_method("forward")(stack_);
+      result_ = forward_(stack_);
       synchronize(device_);
       return {};
     });
@@ -198,6 +199,7 @@ class TorchScriptModel : public Model {
   }
 
   torch::jit::Module module_;
+  torch::jit::Method forward_;  // looking it up takes longer than calling it
   std::vector<c10::Argument> arguments_;
   Signature signature_;
   std::string device_;
@@ -224,6 +226,16 @@ Result<torch::jit::Module> load_module(const std::string& path, const std::strin
   return module;
 }
 
+/// Constants folded in where LibTorch can; a model that changes itself cannot be frozen and runs as
+/// it is.
+torch::jit::Module frozen(const torch::jit::Module& module, Reporter& reporter) {
+  auto result = guarded(ErrorKind::unsupported,
+                        [&]() -> Result<torch::jit::Module> { return torch::jit::freeze(module); });
+  if (result.ok()) return std::move(*result);
+  reporter.detail("not frozen: " + result.error().message());
+  return module;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const std::string& device,
@@ -238,7 +250,7 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
       cast_floating(module, *floating);
     }
     Signature signature = signature_of(arguments_of(module), traced);
-    if (options.purpose == Purpose::repeated) module = torch::jit::freeze(module);
+    if (options.purpose == Purpose::repeated) module = frozen(module, reporter);
     return std::unique_ptr<Model>(std::make_unique<TorchScriptModel>(
         std::move(module), std::move(signature), device, options, floating));
   });

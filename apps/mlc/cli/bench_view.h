@@ -1,0 +1,45 @@
+// What `mlc bench` measured, as a table and as JSON.
+#pragma once
+
+#include "command.h"
+#include "mlc/base/result.h"
+#include "mlc/engine/measure.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+/// One artefact at one batch size; seconds and bytes.
+struct BenchRow {
+  std::string file;
+  std::string engine;  // "LibTorch 2.13.0"
+  std::string device;
+  std::optional<uint64_t> batch;  // size of the dimension of that name
+  uint64_t file_bytes = 0;
+  uint64_t peak_rss = 0;
+  double open = 0;  // the library of the engine
+  double load = 0;
+  Latencies latencies;
+
+  double calls_per_second() const { return 1 / mean(latencies.samples); }
+  double items_per_second() const;  // calls, where there is no batch
+};
+
+struct BenchAnswer {
+  unsigned threads = 1;
+  std::string dtype;
+  uint64_t seed = 0;
+  uint64_t warmup = 0;
+  std::vector<std::string> inputs;  // as typed
+  std::vector<BenchRow> rows;
+};
+
+/// For the way from the process that measures.
+std::string encode(const BenchRow& row);
+Result<BenchRow> decode_row(std::string_view bytes);
+
+void show_bench(const BenchAnswer& answer, Context& context);
+
+}  // namespace mlc::cli

@@ -1,0 +1,173 @@
+#include "cli/bench_view.h"
+#include "cli/child_process.h"
+#include "cli/engine_options.h"
+#include "command.h"
+#include "mlc/base/file.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/artefact.h"
+#include "mlc/engine/match_inputs.h"
+#include "mlc/engine/module_loader.h"
+#include "mlc/engine/sample_inputs.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include <sys/resource.h>
+
+namespace mlc::cli {
+namespace {
+
+constexpr int64_t kMostRuns = 10'000'000;
+
+struct Options {
+  std::vector<std::string> artefacts;
+  EngineOptions engine;
+  int64_t warmup = 10;
+  int64_t runs = 0;
+  double seconds = 1;
+  std::vector<std::string> batches;
+};
+
+void setup(OptionSet& set, Options& options) {
+  set.positionals("ARTEFACT", options.artefacts, 1, "TorchScript files of one model");
+  add_engine_options(set, options.engine);
+  set.group("Measuring");
+  set.integer("--warmup", options.warmup, "N",
+              "calls after the first that do not count (default 10)", 0, kMostRuns);
+  set.integer("--runs", options.runs, "N", "calls that count (default: those of --seconds)", 1,
+              kMostRuns);
+  set.real("--seconds", options.seconds, "S", "time for the calls, 10 at least (default 1)", 0.001,
+           86400);
+  set.list(
+      "--batch", options.batches, "N",
+      "size of the dimension `batch`; given several times, each is measured and the best named");
+}
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::optional<uint64_t> batch_of(const std::vector<InputSpec>& specs) {
+  for (const InputSpec& spec : specs) {
+    const auto dim = std::ranges::find(spec.dims, "batch", &InputDim::symbol);
+    if (dim != spec.dims.end()) return static_cast<uint64_t>(dim->example);
+  }
+  return std::nullopt;
+}
+
+/// SPECS at every size of --batch.
+Result<std::vector<std::vector<InputSpec>>> variants(const Options& options) {
+  MLC_TRY(const std::vector<InputSpec> specs, parse_input_specs(options.engine.inputs));
+  if (options.batches.empty()) return std::vector<std::vector<InputSpec>>(1, specs);
+  if (!batch_of(specs)) {
+    return usage_error("--batch needs a dimension of that name",
+                       "as in --input 'image:f32[batch=1,3,224,224]'");
+  }
+  std::vector<std::vector<InputSpec>> out;
+  for (const std::string& text : options.batches) {
+    MLC_TRY(const InputSpec size, parse_input_spec("batch:u8[" + text + "]", "--batch"));
+    if (size.dims.size() != 1 || size.dims[0].example < 1 || size.values) {
+      return usage_error("--batch: " + quoted(text) + " is no size");
+    }
+    std::vector<InputSpec> sized = specs;
+    for (InputSpec& spec : sized) {
+      for (InputDim& dim : spec.dims) {
+        if (dim.symbol == "batch") dim.example = size.dims[0].example;
+      }
+    }
+    out.push_back(std::move(sized));
+  }
+  return out;
+}
+
+Result<BenchRow> measure_one(const Options& options, const std::string& path,
+                             const std::vector<InputSpec>& specs, Context& context) {
+  MLC_CHECK(check_runnable(path, context.threads(), context.reporter));
+  BenchRow row;
+  row.file = path;
+  row.batch = batch_of(specs);
+  MLC_TRY(const auto file, InputFile::open(path));
+  row.file_bytes = file->size();
+  const LoadOptions load = options.engine.load_options(context, Purpose::repeated);
+  Clock::time_point start = Clock::now();
+  MLC_TRY(const auto engine, open_engine(EngineKind::torch));
+  row.open = seconds_since(start);
+  row.engine = engine->title();
+  start = Clock::now();
+  MLC_TRY(const auto model, engine->load(path, load, context.reporter));
+  row.load = seconds_since(start);
+  row.device = model->device();
+  MLC_CHECK(match_inputs(model->signature(), specs));
+  MLC_TRY(const auto inputs, sample_inputs(specs, load.seed, context.reporter));
+  MLC_CHECK(model->set_inputs(inputs));
+  const MeasureOptions how{.warmup = static_cast<uint64_t>(options.warmup),
+                           .runs = static_cast<uint64_t>(options.runs),
+                           .seconds = options.seconds};
+  auto latencies = measure(*model, how, context.reporter);
+  if (!latencies.ok()) {
+    return explain_run_error(std::move(latencies).error(), model->signature(), inputs);
+  }
+  row.latencies = std::move(*latencies);
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  row.peak_rss = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+  return row;
+}
+
+/// In a process of its own, so that nothing an artefact leaves behind counts for the next.
+Result<BenchRow> measure_apart(const Options& options, const std::string& path,
+                               const std::vector<InputSpec>& specs, Context& context) {
+  MLC_TRY(const std::string bytes, in_child_process([&]() -> Result<std::string> {
+            auto row = measure_one(options, path, specs, context);
+            if (!row.ok()) return std::move(row).error().in_file(path);
+            return encode(*row);
+          }));
+  return decode_row(bytes);
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  MLC_TRY(const auto sizes, variants(options));
+  BenchAnswer answer;
+  answer.threads = context.threads();
+  answer.dtype = options.engine.dtype;
+  answer.seed = static_cast<uint64_t>(options.engine.seed);
+  answer.warmup = static_cast<uint64_t>(options.warmup);
+  answer.inputs = options.engine.inputs;
+  for (const std::string& path : options.artefacts) {
+    for (const std::vector<InputSpec>& specs : sizes) {
+      context.console.detail("measuring " + printable(path));
+      MLC_TRY(BenchRow row, measure_apart(options, path, specs, context));
+      answer.rows.push_back(std::move(row));
+    }
+  }
+  show_bench(answer, context);
+  return ExitCode::done;
+}
+
+constexpr Example kExamples[] = {
+    {"mlc bench model.pt --input 'x:f32[batch=8,3,224,224]'", "how fast is it?"},
+    {"mlc bench a.pt b.pt --input 'x:f32[1,64]' --threads 1", "two artefacts, side by side"},
+    {"mlc bench m.pt --input 'x:f32[batch=1,9]' --batch 1 --batch 8", "which batch size?"},
+};
+
+}  // namespace
+
+Command bench_command() {
+  return {
+      .name = "bench",
+      .group = Group::run,
+      .summary = "measure how fast artefacts of a model run",
+      .details =
+          "Each artefact is loaded and run in a process of its own, one after the other: time to "
+          "load, first call, percentiles (nearest rank), calls or items per second (by the mean), "
+          "peak memory of the process. Items are calls times the dimension called `batch`. Models "
+          "are frozen where LibTorch can; copying inputs and outputs is not counted. SPEED "
+          "compares medians with the first artefact.",
+      .needs = Needs::torch,
+      .examples = kExamples,
+      .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,99 @@
+"""mlc bench: every number is there, makes sense, and belongs to its artefact alone."""
+
+import json
+import os
+
+import pytest
+import torch
+
+import torchscript_models
+
+pytestmark = pytest.mark.usefixtures("engine")
+IMAGE = "image:f32[batch=2,1,8,8]"
+FAST = ("--warmup", "2", "--runs", "20")
+
+
+class Heavy(torch.nn.Module):
+    """Larger and slower than the others, so that rows can be told apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(64, 160_000))
+
+    def forward(self, image: torch.Tensor):
+        return torch.mm(image.flatten(1), self.table)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    torch.jit.trace(torchscript_models.net(), torch.randn(1, 1, 8, 8)).save(folder / "small.pt")
+    torch.jit.script(Heavy()).save(folder / "heavy.pt")
+    return folder
+
+
+def test_numbers_of_each_artefact(mlc, models, valid):
+    answer = mlc.ok("bench", models / "small.pt", models / "heavy.pt", "--input", IMAGE, *FAST, "--json").json
+    valid(answer, "bench")
+    small, heavy = answer["artefacts"]
+    for row in (small, heavy):
+        times = row["latency_ms"]
+        assert row["runs"] == 20
+        assert times["min"] <= times["p50"] <= times["p90"] <= times["p99"] <= times["max"]
+        assert row["calls_per_s"] == pytest.approx(1e3 / times["mean"])
+        assert row["items_per_s"] == pytest.approx(2 * row["calls_per_s"])
+        assert row["file_bytes"] == os.path.getsize(row["file"])
+    assert heavy["latency_ms"]["p50"] > small["latency_ms"]["p50"]
+    assert heavy["speedup"] == pytest.approx(small["latency_ms"]["p50"] / heavy["latency_ms"]["p50"])
+    assert heavy["peak_rss_bytes"] > small["peak_rss_bytes"] + 20e6
+    assert "speedup" not in small
+
+
+def test_an_artefact_leaves_nothing_to_the_next(mlc, models):
+    """In one process the small model would have the memory peak of the heavy one before it."""
+    answer = mlc.ok("bench", models / "heavy.pt", models / "small.pt", "--input", IMAGE, *FAST, "--json").json
+    heavy, small = answer["artefacts"]
+    assert small["peak_rss_bytes"] < heavy["peak_rss_bytes"] - 20e6
+
+
+def test_table(mlc, models):
+    text = mlc.ok("bench", models / "small.pt", models / "heavy.pt", "--input", IMAGE, *FAST, "--threads", "1").stdout
+    lines = text.splitlines()
+    assert lines[0].startswith("LibTorch 2.13.0") and lines[0].endswith("on cpu, 1 thread; 2 warm-up calls, then 20 calls")
+    assert lines[1] == f"input {IMAGE}"
+    assert lines[3].split() == [
+        "ARTEFACT", "BATCH", "SIZE", "LOAD", "FIRST", "P50", "P90", "P99", "ITEMS/S", "PEAK", "RSS", "SPEED"]
+    assert len(lines) == 6
+
+
+def test_batch_sizes_and_the_best_of_them(mlc, models, valid):
+    sweep = ("--batch", "1", "--batch", "4", *FAST)
+    answer = mlc.ok("bench", models / "small.pt", "--input", IMAGE, *sweep, "--json").json
+    valid(answer, "bench")
+    assert [row["batch"] for row in answer["artefacts"]] == [1, 4]
+    text = mlc.ok("bench", models / "small.pt", "--input", IMAGE, *sweep).stdout
+    assert text.splitlines()[-1].startswith(f"best batch size of {models / 'small.pt'}: ")
+    for batch in ("0", "x", "1,2"):
+        assert mlc("bench", models / "small.pt", "--input", IMAGE, "--batch", batch).rc == 2
+    assert "batch=1" in mlc("bench", models / "small.pt", "--input", "image:f32[2,1,8,8]", "--batch", "1").stderr
+
+
+def test_time_decides_without_runs(mlc, models):
+    answer = mlc.ok("bench", models / "small.pt", "--input", IMAGE, "--seconds", "0.001", "--json").json
+    assert answer["artefacts"][0]["runs"] >= 10
+
+
+def test_errors_are_those_of_run(mlc, models, tmp_path):
+    """They come from another process, and still with file, code and hint."""
+    result = mlc("bench", models / "small.pt", "--input", "imgae:f32[1]", *FAST)
+    assert (result.rc, result.stdout) == (2, "")
+    assert f"{models / 'small.pt'}: the model has no input" in result.stderr and "did you mean image?" in result.stderr
+    torch.save({"a": torch.ones(1)}, tmp_path / "weights.pt")
+    result = mlc("bench", "weights.pt", "--input", IMAGE, *FAST, "--json")
+    assert result.rc == 4
+    assert result.error["kind"] == "unsupported" and result.error["file"] == "weights.pt"
+    assert mlc("bench", "nope.pt", "--input", IMAGE).rc == 3
+
+
+def test_shipped_example_fits_its_schema(root, valid):
+    valid(json.loads((root / "schemas/examples/bench.json").read_text()), "bench")
