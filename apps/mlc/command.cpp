@@ -51,6 +51,7 @@ Command strip_module_prefix_command();
 Command remap_keys_command();
 Command metadata_command();
 Command validate_version_command();
+Command verify_command();
 Command run_command();
 Command bench_command();
 Command doctor_command();
@@ -66,6 +67,7 @@ std::span<const Command> commands() {
       remap_keys_command(),
       metadata_command(),
       validate_version_command(),
+      verify_command(),
       run_command(),
       bench_command(),
       doctor_command(),

@@ -1,0 +1,170 @@
+#include "cli/verify_view.h"
+
+#include "cli/json_writer.h"
+#include "cli/table.h"
+#include "mlc/base/text.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+std::string number_text(const std::optional<double>& value, std::string_view format) {
+  return value ? fmt::format(fmt::runtime(format), *value) : "-";
+}
+
+std::string gates_text(const VerifyGates& gates) {
+  if (!gates.cosine && !gates.top1) {
+    return fmt::format("|a - b| <= {:g} + {:g} * |b|", gates.tolerance.atol, gates.tolerance.rtol);
+  }
+  std::vector<std::string> parts;
+  if (gates.cosine) parts.push_back(fmt::format("cosine at least {:g}", *gates.cosine));
+  if (gates.top1) parts.push_back(fmt::format("top-1 agreement at least {:g}", *gates.top1));
+  return join_list(parts);
+}
+
+std::string both_names(const OutputDifference& output) {
+  return output.name_b.empty() ? output.name : output.name + " / " + output.name_b;
+}
+
+void add_case(Table& table, const CaseResult& one) {
+  if (!one.failure.empty()) {
+    table.add({one.label, "-", "-", "-", "-", "-", "B fails"});
+    return;
+  }
+  for (size_t i = 0; i < one.comparison.outputs.size(); ++i) {
+    const OutputDifference& output = one.comparison.outputs[i];
+    const bool compared = output.problem.empty();
+    const bool first = one.first_failing == i;
+    const std::string verdict = !compared                   ? output.problem
+                                : output.values.bit_equal   ? "equal"
+                                : first                     ? "differs"
+                                : output.within_tolerance() ? "close"
+                                                            : "beyond the tolerance";
+    table.add({one.label, both_names(output),
+               compared ? fmt::format("{:.3g}", output.values.max_abs) : "-",
+               compared ? fmt::format("{:.3g}", output.values.max_rel) : "-",
+               compared ? number_text(output.values.cosine, "{:.8g}") : "-",
+               number_text(output.top1, "{:.4g}"), verdict});
+  }
+}
+
+/// The sentence that names the first problem.
+std::string first_problem(const VerifyAnswer& answer) {
+  const auto failed = std::ranges::find(answer.cases, false, &CaseResult::passed);
+  if (failed == answer.cases.end()) return "";
+  if (!failed->failure.empty()) {
+    return "B refuses inputs that A takes (" + failed->label + "): " + printable(failed->failure);
+  }
+  const OutputDifference& output = failed->comparison.outputs[*failed->first_failing];
+  return "first diverging output: " + printable(both_names(output)) + " (" + failed->label + ")";
+}
+
+void show_text(const VerifyAnswer& answer, Context& context) {
+  const auto line = [&](std::string_view label, std::string_view text) {
+    context.out().line(fmt::format("{:<8}{}", label, text));
+  };
+  line("A", printable(answer.a));
+  line("B", printable(answer.b));
+  line("engine", answer.engine + " on " + answer.device);
+  line("same if", gates_text(answer.gates));
+  context.out().line("");
+  Table table({{"CASE"},
+               {"OUTPUT", Align::left, true},
+               {"MAX ABS", Align::right},
+               {"MAX REL", Align::right},
+               {"COSINE", Align::right},
+               {"TOP-1", Align::right},
+               {"VERDICT"}});
+  for (const CaseResult& one : answer.cases) add_case(table, one);
+  table.render(context.out(), context.console.out_width());
+  context.out().line("");
+  context.out().line(answer.passed() ? "the same in " + plural(answer.cases.size(), "case")
+                                     : "not the same: " + first_problem(answer));
+}
+
+void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
+  json.key(name);
+  if (value) {
+    json.value(*value);
+  } else {
+    json.null();
+  }
+}
+
+void output_json(JsonWriter& json, const OutputDifference& output) {
+  json.begin_object();
+  json.field("name", output.name);
+  if (!output.name_b.empty()) json.field("name_b", output.name_b);
+  if (!output.problem.empty()) {
+    json.field("problem", output.problem);
+    json.end_object();
+    return;
+  }
+  json.field("equal", output.values.bit_equal);
+  json.field("within_tolerance", output.within_tolerance());
+  json.field("count", output.values.count);
+  json.field("mismatches", output.values.mismatches);
+  json.field("max_abs", output.values.max_abs);
+  json.field("max_rel", output.values.max_rel);
+  json.field("nan_pairs", output.values.nan_pairs);
+  optional_field(json, "cosine", output.values.cosine);
+  optional_field(json, "top1", output.top1);
+  json.end_object();
+}
+
+void case_json(JsonWriter& json, const CaseResult& one) {
+  json.begin_object();
+  json.field("case", one.label);
+  json.field("passed", one.passed());
+  if (!one.failure.empty()) json.field("failure", one.failure);
+  if (one.first_failing) {
+    json.field("first_diverging", one.comparison.outputs[*one.first_failing].name);
+  }
+  json.key("outputs");
+  json.begin_array();
+  for (const OutputDifference& output : one.comparison.outputs) output_json(json, output);
+  json.end_array();
+  json.end_object();
+}
+
+void show_json(const VerifyAnswer& answer, Context& context) {
+  JsonWriter json(context.out());
+  json.begin_object();
+  json.field("schema", "mlc.verify/1");
+  json.field("same", answer.passed());
+  json.field("a", answer.a);
+  json.field("b", answer.b);
+  json.field("engine", answer.engine);
+  json.field("device", answer.device);
+  json.key("gates");
+  json.begin_object();
+  json.field("atol", answer.gates.tolerance.atol);
+  json.field("rtol", answer.gates.tolerance.rtol);
+  if (answer.gates.cosine) json.field("min_cosine", *answer.gates.cosine);
+  if (answer.gates.top1) json.field("min_agreement", *answer.gates.top1);
+  json.end_object();
+  json.key("cases");
+  json.begin_array();
+  for (const CaseResult& one : answer.cases) case_json(json, one);
+  json.end_array();
+  json.end_object();
+}
+
+}  // namespace
+
+bool VerifyAnswer::passed() const {
+  return std::ranges::all_of(cases, &CaseResult::passed);
+}
+
+void show_verify(const VerifyAnswer& answer, Context& context) {
+  if (context.json()) {
+    show_json(answer, context);
+  } else {
+    show_text(answer, context);
+  }
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,121 @@
+#include "cli/engine_options.h"
+#include "cli/verify_view.h"
+#include "command.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/artefact.h"
+#include "mlc/engine/match_inputs.h"
+#include "mlc/engine/module_loader.h"
+
+#include <limits>
+
+namespace mlc::cli {
+namespace {
+
+constexpr double kUnset = -2;  // below every cosine and agreement
+
+struct Options {
+  std::string a;
+  std::string b;
+  EngineOptions engine;
+  int64_t samples = 3;
+  double atol = 1e-5;
+  double rtol = 1e-4;
+  double min_cosine = kUnset;
+  double min_agreement = kUnset;
+
+  VerifyGates gates() const {
+    VerifyGates gates;
+    gates.tolerance.atol = atol;
+    gates.tolerance.rtol = rtol;
+    if (min_cosine > kUnset) gates.cosine = min_cosine;
+    if (min_agreement > kUnset) gates.top1 = min_agreement;
+    return gates;
+  }
+};
+
+void setup(OptionSet& set, Options& options) {
+  constexpr double kMost = std::numeric_limits<double>::max();
+  set.positional("A", options.a, "the artefact to trust: TorchScript");
+  set.positional("B", options.b, "the one to compare with it");
+  add_engine_options(set, options.engine);
+  set.integer("--samples", options.samples, "N",
+              "random inputs at the given sizes (default 3), from --seed on", 1, 10'000);
+  set.group("What counts");
+  set.real("--atol", options.atol, "X", "values may differ by X + rtol * |b| (default 1e-5)", 0,
+           kMost);
+  set.real("--rtol", options.rtol, "X", "... and by this part of the value in B (default 1e-4)", 0,
+           kMost);
+  set.real("--min-cosine", options.min_cosine, "X",
+           "cosine of A and B at least X, instead of the tolerance", -1, 1);
+  set.real("--min-agreement", options.min_agreement, "X",
+           "this part of the rows has its largest value in one place, instead of the tolerance", 0,
+           1);
+}
+
+Result<std::unique_ptr<Model>> load(Engine& engine, const std::string& path, const Options& options,
+                                    const std::vector<InputSpec>& specs, Context& context) {
+  const auto loaded = [&]() -> Result<std::unique_ptr<Model>> {
+    const LoadOptions how = options.engine.load_options(context, Purpose::once);
+    MLC_TRY(auto model, engine.load(path, how, context.reporter));
+    MLC_CHECK(match_inputs(model->signature(), specs));
+    return model;
+  };
+  auto model = loaded();
+  if (!model.ok()) return std::move(model).error().in_file(path);
+  return model;
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  MLC_TRY(const std::vector<InputSpec> specs, parse_input_specs(options.engine.inputs));
+  for (const std::string& path : {options.a, options.b}) {
+    MLC_CHECK(check_runnable(path, context.threads(), context.reporter));
+  }
+  MLC_TRY(const auto engine, open_engine(EngineKind::torch));
+  MLC_TRY(const auto a, load(*engine, options.a, options, specs, context));
+  MLC_TRY(const auto b, load(*engine, options.b, options, specs, context));
+  MLC_TRY(const std::vector<VerifyCase> cases,
+          verify_cases(specs, static_cast<uint64_t>(options.engine.seed),
+                       static_cast<uint64_t>(options.samples), context.reporter));
+  VerifyAnswer answer;
+  answer.a = options.a;
+  answer.b = options.b;
+  answer.engine = engine->title();
+  answer.device = a->device();
+  answer.gates = options.gates();
+  for (const VerifyCase& one : cases) {
+    if (context.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    auto result = verify_case(*a, *b, one, answer.gates);
+    if (!result.ok())
+      return explain_run_error(std::move(result).error(), a->signature(), one.inputs);
+    answer.cases.push_back(std::move(*result));
+  }
+  show_verify(answer, context);
+  return answer.passed() ? ExitCode::done : ExitCode::no;
+}
+
+constexpr Example kExamples[] = {
+    {"mlc verify model.pt traced.pt --input 'x:f32[batch=2,3,224,224]'",
+     "do both compute the same?"},
+    {"mlc verify a.pt b.pt --input ids=@ids.npy --min-cosine 0.999", "on real inputs, by angle"},
+};
+
+}  // namespace
+
+Command verify_command() {
+  return {
+      .name = "verify",
+      .group = Group::check,
+      .summary = "check that two artefacts compute the same",
+      .details =
+          "Runs both on the same inputs: several random ones at the given sizes, then once with "
+          "another size of each named dimension (batch=2 is tried with 3, seq=8..512 with 16), "
+          "because a size that a trace has baked in shows only there. Inputs from files stay as "
+          "they are.\n\n"
+          "Exit code 1 means that outputs differ beyond the gates or that B refuses inputs that "
+          "A takes.",
+      .needs = Needs::torch,
+      .examples = kExamples,
+      .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli

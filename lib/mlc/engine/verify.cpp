@@ -1,0 +1,104 @@
+#include "mlc/engine/verify.h"
+
+#include "mlc/engine/sample_inputs.h"
+
+#include <algorithm>
+#include <map>
+
+namespace mlc {
+namespace {
+
+/// Another size for a dimension: the next one if nothing is known, else one that its bounds allow,
+/// up to twice the example; nothing where they allow no other.
+std::optional<int64_t> other_size(const InputDim& dim) {
+  if (!dim.bounds) return dim.example + 1;
+  const int64_t wanted = dim.example < 2 ? dim.example + 1 : dim.example * 2;
+  const int64_t size = std::min(wanted, dim.bounds->second);
+  if (size == dim.example) return std::nullopt;
+  return size;
+}
+
+/// Every symbol with its other size, by name.
+std::map<std::string, int64_t> other_sizes(std::span<const InputSpec> specs) {
+  std::map<std::string, int64_t> out;
+  for (const InputSpec& spec : specs) {
+    for (const InputDim& dim : spec.dims) {
+      const auto size = other_size(dim);
+      if (!dim.symbol.empty() && size) out.try_emplace(dim.symbol, *size);
+    }
+  }
+  return out;
+}
+
+std::vector<InputSpec> resized(std::span<const InputSpec> specs, const std::string& symbol,
+                               int64_t size) {
+  std::vector<InputSpec> out(specs.begin(), specs.end());
+  for (InputSpec& spec : out) {
+    for (InputDim& dim : spec.dims) {
+      if (dim.symbol == symbol) dim.example = size;
+    }
+  }
+  return out;
+}
+
+bool passes(const OutputDifference& output, const VerifyGates& gates) {
+  if (!output.problem.empty()) return false;
+  if (!gates.cosine && !gates.top1) return output.within_tolerance();
+  const bool near =
+      !gates.cosine || output.values.bit_equal ||
+      (output.values.nan_pairs == 0 && output.values.cosine.value_or(0) >= *gates.cosine);
+  const bool same_choice = !gates.top1 || output.top1.value_or(1) >= *gates.top1;
+  return near && same_choice;
+}
+
+Result<std::vector<NamedValue>> outputs_of(Model& model, std::span<const NamedValue> inputs) {
+  MLC_CHECK(model.set_inputs(inputs));
+  MLC_CHECK(model.run());
+  return model.outputs();
+}
+
+}  // namespace
+
+Result<std::vector<VerifyCase>> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
+                                             uint64_t samples, Reporter& reporter) {
+  const bool random = std::ranges::any_of(specs, &std::string::empty, &InputSpec::file);
+  std::vector<VerifyCase> out;
+  for (uint64_t i = 0; i < (random ? samples : 1); ++i) {
+    MLC_TRY(auto inputs, sample_inputs(specs, seed + i, reporter));
+    out.push_back({"seed " + std::to_string(seed + i), std::move(inputs)});
+  }
+  for (const auto& [symbol, size] : other_sizes(specs)) {
+    MLC_TRY(auto inputs, sample_inputs(resized(specs, symbol, size), seed, reporter));
+    out.push_back({"seed " + std::to_string(seed) + ", " + symbol + "=" + std::to_string(size),
+                   std::move(inputs)});
+  }
+  return out;
+}
+
+Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& inputs,
+                               const VerifyGates& gates) {
+  CaseResult out;
+  out.label = inputs.label;
+  auto expected = outputs_of(a, inputs.inputs);
+  if (!expected.ok()) return std::move(expected).error().during("A at " + inputs.label);
+  auto got = outputs_of(b, inputs.inputs);
+  if (!got.ok()) {
+    if (got.error().kind() != ErrorKind::usage) {
+      return std::move(got).error().during("B at " + inputs.label);
+    }
+    out.failure = got.error().text();
+    return out;
+  }
+  auto comparison = compare_outputs(*expected, *got, gates.tolerance);
+  if (!comparison.ok()) {
+    out.failure = comparison.error().text();
+    return out;
+  }
+  out.comparison = std::move(*comparison);
+  for (size_t i = 0; i < out.comparison.outputs.size() && !out.first_failing; ++i) {
+    if (!passes(out.comparison.outputs[i], gates)) out.first_failing = i;
+  }
+  return out;
+}
+
+}  // namespace mlc

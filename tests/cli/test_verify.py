@@ -1,0 +1,116 @@
+"""mlc verify: artefacts that are one model, and those that only look like it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import torchscript_models
+
+pytestmark = pytest.mark.usefixtures("engine")
+IMAGE = "image:f32[batch=2,1,8,8]"
+
+
+class Reshaper(torch.nn.Module):
+    """A trace bakes the batch size into the view; a script keeps it."""
+
+    def forward(self, x: torch.Tensor):
+        rows = int(x.shape[0])
+        return x.reshape(rows, -1) * 2
+
+
+class Counter(torch.nn.Module):
+    """The number of steps depends on a size: a trace records those of its example, and never fails."""
+
+    def forward(self, x: torch.Tensor):
+        y = x.sum(0)
+        for i in range(x.size(0)):
+            y = y + float(i)
+        return y, x * 1
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verify")
+    net = torchscript_models.net()
+    torch.jit.trace(net, torch.randn(1, 1, 8, 8)).save(folder / "traced.pt")
+    torch.jit.script(net).save(folder / "scripted.pt")
+    with torch.no_grad():
+        net.fc.bias[3] += 0.01
+    torch.jit.script(net).save(folder / "shifted.pt")
+    x = torch.randn(2, 6)
+    for name, module in (("reshaper", Reshaper()), ("counter", Counter())):
+        torch.jit.script(module).save(folder / f"{name}_script.pt")
+        torch.jit.trace(module, x, check_trace=False).save(folder / f"{name}_trace.pt")
+    return folder
+
+
+def test_one_model(mlc, models, valid):
+    result = mlc.ok("verify", models / "traced.pt", models / "scripted.pt", "--input", IMAGE, "--json")
+    valid(result.json, "verify")
+    assert result.json["same"]
+    assert [case["case"] for case in result.json["cases"]] == ["seed 0", "seed 1", "seed 2", "seed 0, batch=3"]
+    text = mlc.ok("verify", models / "traced.pt", models / "scripted.pt", "--input", IMAGE).stdout
+    assert text.splitlines()[-1] == "the same in 4 cases"
+
+
+def test_another_weight_is_found_and_measured(mlc, models, valid):
+    result = mlc("verify", models / "traced.pt", models / "shifted.pt", "--input", IMAGE, "--json")
+    assert result.rc == 1
+    valid(result.json, "verify")
+    case = result.json["cases"][0]
+    assert (result.json["same"], case["first_diverging"]) == (False, "output")
+    assert case["outputs"][0]["max_abs"] == pytest.approx(0.01, rel=1e-3)
+    text = mlc("verify", models / "traced.pt", models / "shifted.pt", "--input", IMAGE).stdout
+    assert text.splitlines()[-1] == "not the same: first diverging output: output (seed 0)"
+
+
+def test_gates(mlc, models):
+    pair = ("verify", models / "traced.pt", models / "shifted.pt", "--input", IMAGE)
+    assert mlc(*pair, "--atol", "0.02").rc == 0
+    assert mlc(*pair, "--min-cosine", "0.99").rc == 0
+    assert mlc(*pair, "--min-cosine", "0.9999999").rc == 1
+    assert mlc(*pair, "--min-agreement", "0").rc == 0
+    assert mlc(*pair, "--min-cosine", "1.5").rc == 2
+
+
+def test_a_size_that_a_trace_baked_in_shows_at_another_size(mlc, models, valid):
+    pair = ("verify", models / "reshaper_script.pt", models / "reshaper_trace.pt")
+    assert mlc(*pair, "--input", "x:f32[2,6]").rc == 0
+    result = mlc(*pair, "--input", "x:f32[batch=2,6]", "--json")
+    valid(result.json, "verify")
+    case = result.json["cases"][-1]
+    assert result.rc == 1 and case["case"] == "seed 0, batch=3" and not case["passed"]
+    assert "failure" in case or "problem" in case["outputs"][0]
+
+
+def test_steps_that_a_trace_baked_in_show_at_another_size(mlc, models):
+    pair = ("verify", models / "counter_script.pt", models / "counter_trace.pt")
+    assert mlc(*pair, "--input", "x:f32[2,6]").rc == 0
+    result = mlc(*pair, "--input", "x:f32[n=2..8,6]", "--json")
+    assert result.rc == 1
+    failed = [case for case in result.json["cases"] if not case["passed"]]
+    assert [(case["case"], case["first_diverging"]) for case in failed] == [("seed 0, n=4", "output.0")]
+
+
+def test_inputs_from_files_are_one_case(mlc, models, tmp_path):
+    np.save(tmp_path / "image.npy", np.ones((2, 1, 8, 8), np.float32))
+    answer = mlc.ok("verify", models / "traced.pt", models / "scripted.pt", "--input", "image=@image.npy", "--json").json
+    assert len(answer["cases"]) == 1
+
+
+def test_errors(mlc, models, tmp_path):
+    result = mlc("verify", models / "traced.pt", models / "scripted.pt")
+    assert result.rc == 2 and 'input "image" is missing' in result.stderr
+    result = mlc("verify", models / "traced.pt", models / "scripted.pt", "--input", "image:f32[1,1,8,w=8]")
+    assert result.rc == 2 and "A at seed 0, w=9" in result.stderr
+    torch.save({"a": torch.ones(1)}, tmp_path / "weights.pt")
+    result = mlc("verify", models / "traced.pt", "weights.pt", "--input", IMAGE)
+    assert result.rc == 4 and "weights.pt: " in result.stderr
+    result = mlc("verify", models / "traced.pt", models / "counter_script.pt", "--input", IMAGE)
+    assert result.rc == 2 and 'counter_script.pt: the model has no input "image"' in result.stderr
+
+
+def test_shipped_example_fits_its_schema(root, valid):
+    valid(json.loads((root / "schemas/examples/verify.json").read_text()), "verify")

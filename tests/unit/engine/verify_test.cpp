@@ -1,0 +1,106 @@
+#include "mlc/engine/verify.h"
+
+#include "catch.h"
+
+#include <cstring>
+#include <functional>
+
+using namespace mlc;
+
+namespace {
+
+using Function = std::function<Result<std::vector<NamedValue>>(std::span<const NamedValue>)>;
+
+/// A model that a test writes down.
+class WrittenModel : public Model {
+ public:
+  explicit WrittenModel(Function function) : function_(std::move(function)) {}
+  const Signature& signature() const override { return signature_; }
+  const std::string& device() const override { return device_; }
+  Status set_inputs(std::span<const NamedValue> inputs) override {
+    inputs_.assign(inputs.begin(), inputs.end());
+    return {};
+  }
+  Status run() override {
+    auto result = function_(inputs_);
+    if (!result.ok()) return std::move(result).error();
+    outputs_ = std::move(*result);
+    return {};
+  }
+  Result<std::vector<NamedValue>> outputs() override { return outputs_; }
+
+ private:
+  Function function_;
+  Signature signature_;
+  std::string device_ = "cpu";
+  std::vector<NamedValue> inputs_;
+  std::vector<NamedValue> outputs_;
+};
+
+Result<std::vector<NamedValue>> identity(std::span<const NamedValue> inputs) {
+  return std::vector<NamedValue>(inputs.begin(), inputs.end());
+}
+
+/// One value larger than it should be.
+Result<std::vector<NamedValue>> off_by_one(std::span<const NamedValue> inputs) {
+  std::string bytes = *inputs[0].tensor.bytes;
+  float first = 0;
+  std::memcpy(&first, bytes.data(), sizeof first);
+  first += 1;
+  std::memcpy(bytes.data(), &first, sizeof first);
+  MLC_TRY(HostTensor changed, make_host_tensor(DType::f32, inputs[0].tensor.sizes, bytes));
+  return std::vector<NamedValue>{{inputs[0].name, std::move(changed)}};
+}
+
+std::vector<VerifyCase> cases(const std::vector<std::string>& texts, uint64_t samples) {
+  return *verify_cases(*parse_input_specs(texts), 5, samples, null_reporter());
+}
+
+}  // namespace
+
+TEST_CASE("several values, and another size of each named dimension") {
+  const auto all = cases({"x:f32[batch=2,seq=8..512,3]", "y:i64[batch=2,one=1..1]"}, 2);
+  REQUIRE(all.size() == 4);
+  CHECK(all[0].label == "seed 5");
+  CHECK(all[1].label == "seed 6");
+  CHECK(all[2].label == "seed 5, batch=3");
+  CHECK(all[2].inputs[0].tensor.sizes == std::vector<int64_t>{3, 8, 3});
+  CHECK(all[2].inputs[1].tensor.sizes == std::vector<int64_t>{3, 1});
+  CHECK(all[3].label == "seed 5, seq=16");
+  CHECK(*all[0].inputs[0].tensor.bytes != *all[1].inputs[0].tensor.bytes);
+}
+
+TEST_CASE("equal models pass, a wrong value is found") {
+  const auto all = cases({"x:f32[4]"}, 1);
+  WrittenModel a(identity);
+  WrittenModel same(identity);
+  WrittenModel wrong(off_by_one);
+  CHECK(verify_case(a, same, all[0], {})->passed());
+  const auto result = verify_case(a, wrong, all[0], {});
+  CHECK(!result->passed());
+  CHECK(result->first_failing == 0U);
+  CHECK(result->comparison.outputs[0].values.max_abs == 1);
+}
+
+TEST_CASE("gates replace the tolerance") {
+  const auto all = cases({"x:f32[1000]"}, 1);
+  WrittenModel a(identity);
+  WrittenModel wrong(off_by_one);
+  VerifyGates gates;
+  gates.cosine = 0.99;
+  CHECK(verify_case(a, wrong, all[0], gates)->passed());
+  gates.cosine = 0.9999999;
+  CHECK(!verify_case(a, wrong, all[0], gates)->passed());
+}
+
+TEST_CASE("inputs that only B refuses are an answer, those that A refuses an error") {
+  const auto all = cases({"x:f32[4]"}, 1);
+  const auto refuse = [](std::span<const NamedValue>) -> Result<std::vector<NamedValue>> {
+    return usage_error("size 4 was baked in");
+  };
+  WrittenModel a(identity);
+  WrittenModel b(refuse);
+  CHECK(verify_case(a, b, all[0], {})->failure == "size 4 was baked in");
+  CHECK(!verify_case(a, b, all[0], {})->passed());
+  CHECK(verify_case(b, a, all[0], {}).error().text() == "A at seed 5: size 4 was baked in");
+}
