@@ -26,6 +26,19 @@ std::string_view name_of(PlainType type) {
   return "a string";
 }
 
+std::string_view without_return(std::string_view line) {
+  return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
+}
+
+std::string_view nth_line(std::string_view text, size_t index) {
+  for (; index > 0; --index) {
+    const size_t end = text.find('\n');
+    if (end == std::string_view::npos) return {};
+    text.remove_prefix(end + 1);
+  }
+  return text.substr(0, text.find('\n'));
+}
+
 // "expected an integer, found "abc" (a string)".
 Error mismatch(const Node& node, std::string_view expected, std::string hint = {}) {
   std::string message = "expected " + std::string(expected) + ", found ";
@@ -188,6 +201,23 @@ Error Node::key_error(std::string_view key, std::string message, std::string hin
 
 Error Node::error(std::string message, std::string hint) const {
   return source_->error(data_->line, data_->column, std::move(message), std::move(hint));
+}
+
+Error Node::error_at(size_t line, size_t column, std::string message, std::string hint) const {
+  return source_->error(line, column, std::move(message), std::move(hint));
+}
+
+std::pair<size_t, size_t> Node::text_position(size_t index) const {
+  const std::string_view first = nth_line(source_->text, line() - 1);
+  const std::string_view here = first.substr(std::min(column() - 1, first.size()));
+  if (!here.starts_with('|')) {
+    const bool quote = here.starts_with('"') || here.starts_with('\'');
+    return {line(), column() + (quote && index == 0 ? 1 : 0)};
+  }
+  const std::string_view text = without_return(nth_line(scalar(), index));
+  const std::string_view written = without_return(nth_line(source_->text, line() + index));
+  if (!written.ends_with(text)) return {line(), column()};
+  return {line() + 1 + index, written.size() - text.size() + 1};
 }
 
 Status Node::only_keys(std::initializer_list<std::string_view> allowed) const {

@@ -253,3 +253,27 @@ TEST_CASE("a file is read by its path") {
   CHECK(missing.error().kind() == ErrorKind::not_found);
   CHECK(missing.error().file() == "/nonexistent/rules.yaml");
 }
+
+TEST_CASE("lines of text know where they stand in the file") {
+  auto node = mlc::yaml::parse(
+      "a: |\n"
+      "    one\n"
+      "      two\n"
+      "\n"
+      "    three\n"
+      "b: 'quoted'\n"
+      "c: >\n"
+      "  folded\n"
+      "  text\n",
+      "f.yaml");
+  REQUIRE(node.ok());
+  using Place = std::pair<size_t, size_t>;
+  const auto& literal = *node->find("a");
+  CHECK(literal.text_position(0) == Place(2, 5));
+  CHECK(literal.text_position(1) == Place(3, 5));  // its own indentation is text
+  CHECK(literal.text_position(2) == Place(4, 1));
+  CHECK(literal.text_position(3) == Place(5, 5));
+  CHECK(node->find("b")->text_position(0) == Place(6, 5));
+  CHECK(node->find("c")->text_position(1) == Place(7, 4));
+  CHECK(node->error_at(5, 7, "m").text() == "5:7: m\n      three\n        ^");
+}
