@@ -1,0 +1,26 @@
+// `$name` in an architecture YAML: names of parameters and the arithmetic on them.
+//
+// A plain scalar with a `$` in it is an expression: `$channels`, `$channels * 2`, `($a + 1) // 2`.
+// A lone name gives its value whatever its type; everything else is arithmetic on integers and
+// numbers: + - * // % and parentheses. Quoted text is taken as it is.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/frontend/value.h"
+#include "mlc/yaml/document.h"
+
+#include <string_view>
+#include <vector>
+
+namespace mlc::arch {
+
+/// The names that are known where a node stands.
+using Scope = std::vector<Constant>;
+
+/// The value of a scalar, a null or a list of scalars. The errors point at the node: an unknown
+/// name (with "did you mean"), bad arithmetic, an integer beyond 64 bits, a mapping.
+Result<Value> evaluate(const yaml::Node& node, const Scope& scope);
+/// The same, where only an integer will do.
+Result<int64_t> evaluate_int(const yaml::Node& node, const Scope& scope);
+
+}  // namespace mlc::arch

@@ -1,0 +1,82 @@
+// Embedding and EmbeddingBag. With max_norm PyTorch rescales the rows it uses within the weight;
+// here the weight stays and a rescaled copy is used, which gives the same outputs.
+#include "mlc/frontend/module_types.h"
+
+namespace mlc::arch {
+namespace {
+
+/// Adds the weight; the statements that give `weight`, and the check of padding_idx.
+Result<std::string> add_weight(LeafBuilder& leaf) {
+  const int64_t rows = leaf.integer("num_embeddings");
+  leaf.parameter("weight", {rows, leaf.integer("embedding_dim")}, normal(1));
+  if (!leaf.is_none("padding_idx")) {
+    const int64_t index = leaf.integer("padding_idx");
+    if (index < -rows || index >= rows) {
+      return leaf.error("padding_idx", leaf.filled("padding_idx {padding_idx} is outside of "
+                                                   "num_embeddings {num_embeddings}"));
+    }
+  }
+  if (leaf.is_none("max_norm")) return std::string("weight = self.weight\n");
+  return leaf.filled(
+      "weight = self.weight\n"
+      "norms = torch.linalg_vector_norm(weight, {norm_type}, [1], True)\n"
+      "weight = torch.where(norms > {max_norm}, weight * ({max_norm} / (norms + 1e-07)), "
+      "weight)\n");
+}
+
+/// The row of padding_idx from 0 on, or OTHERWISE.
+std::string padding_row(const LeafBuilder& leaf, std::string_view otherwise) {
+  if (leaf.is_none("padding_idx")) return std::string(otherwise);
+  const int64_t index = leaf.integer("padding_idx");
+  return std::to_string(index < 0 ? index + leaf.integer("num_embeddings") : index);
+}
+
+Status build_embedding(LeafBuilder& leaf) {
+  MLC_TRY(const std::string weight, add_weight(leaf));
+  leaf.forward("input: Tensor", "Tensor",
+               weight + "return torch.embedding(weight, input, " + padding_row(leaf, "-1") + ")");
+  return {};
+}
+
+// Rows of a matrix are bags of one size; otherwise offsets say where each bag begins.
+Status build_embedding_bag(LeafBuilder& leaf) {
+  MLC_TRY(std::string body, add_weight(leaf));
+  const std::string& mode = leaf.text("mode");
+  const std::string number = mode == "sum" ? "0" : mode == "mean" ? "1" : "2";
+  body += "last = " + leaf.literal("include_last_offset") + "\n";
+  body +=
+      "if offsets is None:\n"
+      "    offsets = torch.arange(0, input.numel(), input.size(1), dtype=input.dtype, "
+      "device=input.device)\n"
+      "    input = torch.reshape(input, [-1])\n"
+      "    last = False\n"
+      "    if per_sample_weights is not None:\n"
+      "        per_sample_weights = torch.reshape(per_sample_weights, [-1])\n";
+  body += "bags, a, b, c = torch.embedding_bag(weight, input, offsets, False, " + number +
+          ", False, per_sample_weights, last, " + padding_row(leaf, "None") + ")\nreturn bags";
+  leaf.forward(
+      "input: Tensor, offsets: Optional[Tensor]=None, per_sample_weights: Optional[Tensor]=None",
+      "Tensor", body);
+  return {};
+}
+
+constexpr ModuleType kRows[] = {
+    {"Embedding",
+     "num_embeddings: pos, embedding_dim: nat, padding_idx: int? = None, max_norm: float? = None, "
+     "norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False, "
+     "dtype: dtype? = None",
+     "", build_embedding},
+    {"EmbeddingBag",
+     "num_embeddings: pos, embedding_dim: nat, max_norm: float? = None, norm_type: float = 2.0, "
+     "scale_grad_by_freq: bool = False, mode: {sum mean max} = mean, sparse: bool = False, "
+     "include_last_offset: bool = False, padding_idx: int? = None, dtype: dtype? = None",
+     "", build_embedding_bag},
+};
+
+}  // namespace
+
+std::span<const ModuleType> embedding_types() {
+  return kRows;
+}
+
+}  // namespace mlc::arch
