@@ -21,7 +21,7 @@ ALLOWED = {
     "metadata": {"base", "yaml"},
     "checkpoint": {"base", "yaml", "tensor", "container", "pickle", "metadata"},
     "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
-    "frontend": {"base", "yaml", "tensor", "checkpoint"},
+    "frontend": {"base", "yaml", "tensor"},
     "engine": {"base", "tensor", "container", "pickle", "checkpoint"},
     "torch": {"base", "tensor", "engine"},
 }

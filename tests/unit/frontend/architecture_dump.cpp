@@ -6,6 +6,7 @@
 #include "mlc/frontend/architecture.h"
 #include "mlc/frontend/module_types.h"
 
+#include <cmath>
 #include <iostream>
 #include <string>
 
@@ -16,7 +17,10 @@ namespace {
 using json = nlohmann::ordered_json;
 using namespace mlc::arch;
 
+// JSON has no infinity: such a number becomes text.
 json value_json(const Value& value) {
+  const auto* number = std::get_if<double>(&value);
+  if (number != nullptr && std::isinf(*number)) return *number > 0 ? "inf" : "-inf";
   return std::visit(
       [](const auto& held) -> json {
         if constexpr (std::is_same_v<std::decay_t<decltype(held)>, std::monostate>)
