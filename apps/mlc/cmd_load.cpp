@@ -55,11 +55,12 @@ void setup(OptionSet& set, Options& options) {
   set.group("Checks");
   set.choice("--check", options.load.check, kChecks,
              "crc compares every record with its CRC-32; sha256 hashes file and tensors");
-  set.file("--expect", options.load.expect, "FILE",
-           "compare keys and shapes with another checkpoint or a manifest: what `mlc load --json` "
-           "prints, or JSON {\"fc.weight\": [10, 256], ...}");
-  set.key_path("--expect-key", options.load.expect_key,
-               "the state_dict inside that FILE, where it differs from --key");
+  set.file(
+      "--expect", options.load.expect, "FILE",
+      "compare keys and shapes with another checkpoint, an architecture YAML or a manifest: what "
+      "`mlc load --json` prints, or JSON {\"fc.weight\": [10, 256], ...}");
+  set.text("--expect-key", options.load.expect_key, "PATH",
+           "the state_dict inside that FILE, where it differs from --key");
   set.flag("--strict", options.load.strict, "missing and unexpected keys count (the default)");
   set.flag("--no-strict", options.load.no_strict, "only mismatched shapes count");
   set.list("--ignore-missing", options.load.ignore_missing, "RE",
@@ -82,6 +83,7 @@ constexpr Example kExamples[] = {
     {"mlc load ckpt.pt --key model_ema --stats", "with the values' statistics"},
     {"mlc load *.pt --check crc --summary --keep-going", "find damaged files"},
     {"mlc load a.pt --expect b.safetensors", "would load_state_dict accept it?"},
+    {"mlc load a.pt --expect arch.yaml", "does it fit this architecture?"},
 };
 
 }  // namespace

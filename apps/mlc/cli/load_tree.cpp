@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/frontend/architecture.h"
 #include "mlc/metadata/provenance.h"
 #include "mlc/pickle/render.h"
 
@@ -146,14 +147,31 @@ Status parallel_hash(const Checkpoint& checkpoint, const std::vector<NamedTensor
 
 namespace {
 
-/// A JSON object that is no shard index.
-Result<bool> is_manifest(const std::string& path) {
+enum class Expectation { checkpoint, manifest, architecture };
+
+/// By content: a manifest is a JSON object that is no shard index, an architecture YAML that says
+/// so.
+Result<Expectation> expectation_in(const std::string& path) {
+  constexpr uint64_t kHead = 64U << 10U;
   std::error_code error;
-  if (std::filesystem::is_directory(path, error)) return false;  // a DCP folder
+  if (std::filesystem::is_directory(path, error)) return Expectation::checkpoint;  // a DCP folder
   MLC_TRY(const auto file, InputFile::open(path));
-  MLC_TRY(const std::string head, file->read_string(0, std::min<uint64_t>(file->size(), 64)));
-  return trim(head).starts_with('{') && head.find("weight_map") == std::string::npos &&
-         !path.ends_with(".index.json");
+  MLC_TRY(const std::string head, file->read_string(0, std::min<uint64_t>(file->size(), kHead)));
+  if (arch::looks_like_architecture(head)) return Expectation::architecture;
+  const std::string_view first = std::string_view(head).substr(0, 64);
+  const bool manifest = trim(first).starts_with('{') &&
+                        first.find("weight_map") == std::string::npos &&
+                        !path.ends_with(".index.json");
+  return manifest ? Expectation::manifest : Expectation::checkpoint;
+}
+
+Result<std::vector<ExpectedTensor>> read_architecture(const std::string& path) {
+  MLC_TRY(const auto architecture, arch::Architecture::parse_file(path));
+  std::vector<ExpectedTensor> out;
+  for (arch::StateDictTensor& row : arch::state_dict_of(architecture)) {
+    out.push_back({std::move(row.name), std::move(row.shape), true});
+  }
+  return out;
 }
 
 }  // namespace
@@ -161,14 +179,19 @@ Result<bool> is_manifest(const std::string& path) {
 Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
                                                   const std::string& own_key,
                                                   const std::string& key, Reporter& reporter) {
-  MLC_TRY(const bool manifest, is_manifest(path));
-  if (!manifest) {
+  MLC_TRY(const Expectation kind, expectation_in(path));
+  if (kind == Expectation::checkpoint) {
     MLC_TRY(Input input, open_input(path, reporter));
     MLC_TRY(const StateDict* chosen, choose_other_state_dict(input, own_key, key, "--expect-key"));
     return expected_tensors(*input.checkpoint, named_tensors(*chosen));
   }
-  if (!key.empty())
-    return usage_error("--expect-key needs a checkpoint, not a manifest").in_file(path);
+  const bool is_manifest = kind == Expectation::manifest;
+  if (!key.empty()) {
+    return usage_error(std::string("--expect-key needs a checkpoint, not ") +
+                       (is_manifest ? "a manifest" : "an architecture"))
+        .in_file(path);
+  }
+  if (!is_manifest) return read_architecture(path);
   MLC_TRY(const auto file, InputFile::open(path));
   if (file->size() > kMaxManifestBytes) return unsupported("a manifest above 256 MB").in_file(path);
   MLC_TRY(const std::string text, file->read_string(0, file->size()));

@@ -20,8 +20,8 @@ std::string render_tree(const Checkpoint& checkpoint);
 Status parallel_hash(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                      unsigned threads, std::vector<std::string>& out);
 
-/// The tensors that the manifest or checkpoint at PATH describes; of a checkpoint those of the
-/// state_dict KEY, or, without, of that at OWN_KEY or the only one.
+/// The tensors that the manifest, architecture or checkpoint at PATH describes; of a checkpoint
+/// those of the state_dict KEY, or, without, of that at OWN_KEY or the only one.
 Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
                                                   const std::string& own_key,
                                                   const std::string& key, Reporter& reporter);
