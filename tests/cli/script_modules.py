@@ -103,6 +103,13 @@ def build(description, state):
     return concrete, made
 
 
+def flat(value):
+    """The tensors in nested tuples and lists; None stays."""
+    if isinstance(value, (tuple, list)):
+        return [one for part in value for one in flat(part)]
+    return [value]
+
+
 def run(description, state, *inputs):
     """The outputs of the root's forward."""
     made = build(description, state)[1]

@@ -16,7 +16,7 @@ using yaml::Node;
 
 constexpr std::string_view kTypes[] = {"int", "float", "bool", "str", "list"};
 // What every module has already, in TorchScript or in torch.nn.Module.
-constexpr std::string_view kTaken[] = {"training", "forward", "__call__", "self"};
+constexpr std::string_view kTaken[] = {"training", "forward", "__call__"};
 
 Status need_mapping(const Node& node, std::string_view key, std::string_view example) {
   if (node.kind() == yaml::Kind::mapping) return {};
