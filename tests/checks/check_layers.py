@@ -95,6 +95,7 @@ def self_test():
     assert complaint("pickle", "mlc/container/zip_reader.h")
     assert complaint("tensor", "mlc/yaml/document.h")
     assert complaint("checkpoint", "mlc/keys/plan.h")
+    assert complaint("frontend", "mlc/keys/plan.h")
     assert complaint("base", "error.h")
     assert complaint("keys", "apps/mlc/command.h")
     assert complaint("engine", "mlc/torch/torch_engine.h")

@@ -118,6 +118,17 @@ def test_arguments_and_defaults_are_those_of_torch_nn(tmp_path, kind):
         assert value == default, name
 
 
+def takes_dtype(kind):
+    return kind in ("RNN", "LSTM", "GRU") or "dtype" in inspect.signature(getattr(nn, kind).__init__).parameters
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TYPES if takes_dtype(kind)])
+def test_dtype_reaches_every_tensor(tmp_path, kind):
+    spec = {"type": kind, **CASES[kind][0][0], "dtype": "float16"}
+    state = {f"m.{name}": tensor for name, tensor in from_nn(spec).state_dict().items()}
+    assert script_modules.dump(write_module(tmp_path, spec))["state_dict"] == rows(state)
+
+
 # --- mlc load --expect
 
 

@@ -256,8 +256,7 @@ Status add_own_tensors(ScriptModule& module, const Node& body, const Scope& scop
 Status check_name(const ScriptModule& module, const std::string& name, const Node& node) {
   const bool number = !name.empty() && std::all_of(name.begin(), name.end(),
                                                    [](char c) { return c >= '0' && c <= '9'; });
-  const bool identifier = !name.empty() && is_name_start(name[0]) &&
-                          std::all_of(name.begin(), name.end(), is_name_char);
+  const bool identifier = is_identifier(name);
   if (!number && !identifier) {
     return node.key_error(name, quoted(name, 60) + " cannot be the name of a part of a module",
                           "names are made of letters, digits and _");

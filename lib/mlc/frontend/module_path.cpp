@@ -68,6 +68,11 @@ bool is_name_char(char c) {
   return is_name_start(c) || (c >= '0' && c <= '9');
 }
 
+bool is_identifier(std::string_view text) {
+  return !text.empty() && is_name_start(text[0]) &&
+         std::all_of(text.begin(), text.end(), is_name_char);
+}
+
 bool is_container(const ScriptModule& module) {
   return module.type == "ModuleList" || module.type == "Sequential" || module.type == "ModuleDict";
 }

@@ -29,6 +29,7 @@ struct ModulePath {
 
 bool is_name_start(char c);
 bool is_name_char(char c);
+bool is_identifier(std::string_view text);
 /// Whether a module can be iterated over and indexed.
 bool is_container(const ScriptModule& module);
 /// "BASE.NAME", or getattr(BASE, "NAME") for names that are no identifiers.

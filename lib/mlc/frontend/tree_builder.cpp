@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/frontend/architecture.h"
 #include "mlc/frontend/class_parts.h"
+#include "mlc/frontend/module_path.h"
 #include "mlc/frontend/module_types.h"
 
 #include <algorithm>
@@ -70,6 +71,10 @@ Status TreeBuilder::declare(const Node* classes) {
     if (find_module_type(name) != nullptr || is_container_name(name)) {
       return classes->key_error(name, name + " is a module of torch.nn",
                                 "give the class another name");
+    }
+    if (!is_identifier(name)) {
+      return classes->key_error(name, quoted(name, 60) + " cannot be the name of a class",
+                                "names are made of letters, digits and _");
     }
     if (body.kind() != Kind::mapping) {
       return body.error("the class " + quoted(name) + " must be a mapping, found " +

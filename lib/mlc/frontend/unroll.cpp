@@ -44,26 +44,57 @@ std::string_view without_comment(std::string_view text) {
   return text;
 }
 
-/// Which lines begin a statement: not blank, not within brackets that an earlier line opened.
-std::vector<bool> statement_starts(const std::vector<TextLine>& lines) {
-  std::vector<bool> out;
-  int depth = 0;
-  bool continued = false;
-  for (const TextLine& line : lines) {
-    const std::string_view code = trim(without_comment(line.text));
-    out.push_back(depth <= 0 && !continued && !code.empty());
-    char quote = '\0';
-    for (const char c : code) {
-      if (quote != '\0') {
-        if (c == quote) quote = '\0';
-        continue;
-      }
-      if (c == '"' || c == '\'') quote = c;
-      if (c == '(' || c == '[' || c == '{') ++depth;
-      if (c == ')' || c == ']' || c == '}') --depth;
-    }
-    continued = code.ends_with('\\');
+enum class LineKind {
+  statement,     // begins one
+  continuation,  // blank, or within brackets that an earlier line opened
+  text           // within a string of several lines
+};
+
+/// Reads line after line and knows what each begins in.
+class LineScanner {
+ public:
+  LineKind next(std::string_view line) {
+    const bool in_text = !triple_.empty();
+    const std::string_view code = in_text ? line : trim(without_comment(line));
+    const bool starts = !in_text && depth_ <= 0 && !continued_ && !code.empty();
+    scan(code);
+    continued_ = code.ends_with('\\');
+    return in_text ? LineKind::text : starts ? LineKind::statement : LineKind::continuation;
   }
+
+ private:
+  void scan(std::string_view code) {
+    char quote = '\0';
+    for (size_t i = 0; i < code.size(); ++i) {
+      const char c = code[i];
+      const std::string_view three = code.substr(i, 3);
+      if (!triple_.empty()) {
+        if (three == triple_) triple_ = {}, i += 2;
+      } else if (quote != '\0') {
+        if (c == quote) quote = '\0';
+      } else if (three == kDouble || three == kSingle) {
+        triple_ = three == kDouble ? kDouble : kSingle;
+        i += 2;
+      } else if (c == '"' || c == '\'') {
+        quote = c;
+      } else {
+        depth_ += c == '(' || c == '[' || c == '{' ? 1 : 0;
+        depth_ -= c == ')' || c == ']' || c == '}' ? 1 : 0;
+      }
+    }
+  }
+
+  static constexpr std::string_view kDouble = "\"\"\"";
+  static constexpr std::string_view kSingle = "\'\'\'";
+  std::string_view triple_;  // what ends the string of several lines that is open
+  int depth_ = 0;
+  bool continued_ = false;
+};
+
+std::vector<LineKind> line_kinds(const std::vector<TextLine>& lines) {
+  std::vector<LineKind> out;
+  LineScanner scanner;
+  for (const TextLine& line : lines) out.push_back(scanner.next(line.text));
   return out;
 }
 
@@ -197,7 +228,7 @@ std::optional<Loop> read_loop(std::string_view code, const std::vector<Alias>& a
 class Unroller {
  public:
   Unroller(const std::vector<TextLine>& lines, const yaml::Node& node)
-      : lines_(lines), starts_(statement_starts(lines)), node_(node) {}
+      : lines_(lines), kinds_(line_kinds(lines)), node_(node) {}
 
   /// Lines [BEGIN, END). LEAVES: whether break and continue would leave a loop that is gone.
   Status block(size_t begin, size_t end, const std::vector<Alias>& aliases, bool leaves) {
@@ -214,7 +245,11 @@ class Unroller {
     for (size_t i = begin; i < end;) {
       const std::string_view code = without_comment(lines_[i].text);
       const std::string_view word = trim(code);
-      if (!starts_[i]) {
+      if (kinds_[i] == LineKind::text) {
+        MLC_CHECK(emit(lines_[i++]));
+        continue;
+      }
+      if (kinds_[i] == LineKind::continuation) {
         MLC_CHECK(rewrite(lines_[i++], aliases));
         continue;
       }
@@ -241,7 +276,7 @@ class Unroller {
   size_t end_of_body(size_t header, size_t end) const {
     const size_t indent = indent_of(lines_[header].text);
     size_t i = header + 1;
-    while (i < end && (!starts_[i] || indent_of(lines_[i].text) > indent)) ++i;
+    while (i < end && (kinds_[i] != LineKind::statement || indent_of(lines_[i].text) > indent)) ++i;
     return i;
   }
 
@@ -350,7 +385,7 @@ class Unroller {
   }
 
   const std::vector<TextLine>& lines_;
-  std::vector<bool> starts_;
+  std::vector<LineKind> kinds_;
   const yaml::Node& node_;
   std::vector<TextLine> out_;
   int depth_ = 0;

@@ -176,6 +176,7 @@ TEST_CASE("mistakes of names and types are pointed at") {
   CHECK(message("parameters: {a: {shape: [1]}}\nmodules: {a: {type: ReLU}}\n") ==
         "3:11: this module has another part named \"a\"");
   CHECK(message("classes: {Linear: {}}\n") == "2:11: Linear is a module of torch.nn");
+  CHECK(message("classes: {My Block: {}}\n") == "2:11: \"My Block\" cannot be the name of a class");
   CHECK(complaint("moduls: {}\n") == "2:1: unknown key \"moduls\" | did you mean \"modules\"?");
 }
 

@@ -119,6 +119,35 @@ TEST_CASE("loops over modules may contain each other and other loops") {
         "13:9: break cannot leave a loop over modules, which is written out");
 }
 
+TEST_CASE("strings of several lines are left alone") {
+  CHECK(written("\"\"\"A loop (\n"
+                "for b in self.blocks:\n"
+                "  don't\"\"\"\n"
+                "for b in self.blocks[:1]:\n  x = b(x)\n"
+                "return x\n") ==
+        "\"\"\"A loop (\n"
+        "for b in self.blocks:\n"
+        "  don't\"\"\"\n"
+        "if True:\n  x = getattr(self.blocks, \"0\")(x)\n"
+        "return x\n");
+}
+
+TEST_CASE("loops that would become endless text are refused") {
+  const std::string many =
+      "modules: {m: {repeat: 1000, type: ReLU}}\nforward: |\n"
+      "  def forward(self, x):\n"
+      "    for a in self.m:\n"
+      "      for b in self.m:\n"
+      "        x = a(b(x))\n"
+      "    return x\n";
+  CHECK(message(many) ==
+        "3:10: the loops over modules in this text become more than 100,000 lines");
+  std::string deep = "modules: {m: [{type: ReLU}]}\nforward: |\n  def forward(self, x):\n";
+  for (size_t i = 0; i < 150; ++i) deep += std::string(i + 3, ' ') + "for a in self.m:\n";
+  CHECK(message(deep + std::string(153, ' ') + "x = a(x)\n").find("100 loops") !=
+        std::string::npos);
+}
+
 TEST_CASE("indices into lists of modules become attributes") {
   CHECK(written("return self.blocks[-1].layers[0](x) + len(self.blocks)\n") ==
         "return getattr(getattr(self.blocks, \"1\").layers, \"0\")(x) + 2\n");
