@@ -238,6 +238,19 @@ def test_code_that_does_not_compile_is_corrupt(mlc, models, tmp_path):
     assert "c10" not in mlc("run", "broken.pt", "--input", "x:f32[1]").stderr
 
 
+def test_lstm_with_a_baked_in_batch_is_refused_and_does_not_corrupt_memory(mlc, models, tmp_path):
+    """As a trace in C++ records it. On oneDNN's path the process died of a corrupted heap, or worse, lived."""
+    rewritten(models / "lstm.pt", tmp_path / "fixed.pt", b"int(max_batch_size), 8]", b"2, 8]")
+    rewritten(tmp_path / "fixed.pt", tmp_path / "baked.pt", b"[1, _0, 8]", b"[1, 2, 8]")
+    mlc.ok("run", "baked.pt", "--input", "x:f32[3,2,4]")
+    assert "must match the size" in fails(mlc, 2, "baked.pt", "--input", "x:f32[3,64,4]")
+    mlc.ok("run", models / "lstm.pt", "--input", "x:f32[3,64,4]")
+
+
+def test_memory_that_does_not_suffice(mlc, models):
+    assert "not enough memory" in fails(mlc, 3, models / "huge.pt", "--input", "x:f32[1]")
+
+
 def test_an_error_that_the_model_raises(mlc, tmp_path):
     class Raiser(torch.nn.Module):
         def forward(self, x: torch.Tensor):

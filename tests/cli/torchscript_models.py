@@ -48,6 +48,20 @@ class Bad(nn.Module):
         return x / 0, x.sqrt()
 
 
+class Lstm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 8)
+
+    def forward(self, x):
+        return self.lstm(x)[0]
+
+
+class Huge(nn.Module):
+    def forward(self, x: torch.Tensor):
+        return x.expand(10_000_000_000_000).contiguous()
+
+
 class Talker(nn.Module):
     def forward(self, x: torch.Tensor):
         print("hello from the model")
@@ -64,6 +78,7 @@ def write_all(folder):
     torch.jit.trace(net(), torch.randn(1, 1, 8, 8)).save(folder / "traced.pt")
     torch.jit.script(net()).save(folder / "scripted.pt")
     torch.manual_seed(1)
-    for name, module in (("embedder", Embedder()), ("odd", Odd()), ("bad", Bad()), ("talker", Talker())):
+    for name, module in (("embedder", Embedder()), ("odd", Odd()), ("bad", Bad()), ("talker", Talker()), ("huge", Huge())):
         torch.jit.script(module.eval()).save(folder / f"{name}.pt")
+    torch.jit.trace(Lstm().eval(), torch.randn(3, 2, 4)).save(folder / "lstm.pt")
     torch.jit.script(nn.Dropout(0.5)).save(folder / "training.pt")

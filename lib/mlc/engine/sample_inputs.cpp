@@ -17,15 +17,16 @@ namespace {
 
 constexpr size_t kBlock = 4096;  // elements that are made before they are converted
 
-/// Bytes of the tensor. Errors: usage where the machine has less memory than that.
+/// Bytes of the tensor. Errors: usage where the machine has less than twice that: the engine gets a
+/// copy.
 Result<uint64_t> affordable(const std::string& name, DType dtype, Dims sizes) {
   const auto count = element_count(sizes);
   const auto bytes =
       count ? checked_mul(static_cast<uint64_t>(*count), element_bytes(dtype)) : std::nullopt;
-  if (bytes && *bytes <= memory_bytes()) return *bytes;
+  if (bytes && *bytes <= memory_bytes() / 2) return *bytes;
   return usage_error("input " + quoted(name) + ", " + describe(dtype, sizes) + ", needs " +
                          (bytes ? format_bytes(*bytes) : "more than 2^64 bytes") +
-                         " and this machine has " + format_bytes(memory_bytes()),
+                         " twice, and this machine has " + format_bytes(memory_bytes()),
                      "give smaller sizes");
 }
 

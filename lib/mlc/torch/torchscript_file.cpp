@@ -18,6 +18,7 @@ using caffe2::serialize::PyTorchStreamReader;
 struct Names {
   std::set<std::string> operators;
   std::set<std::string> classes;
+  CodeFacts facts;
 };
 
 Names names_in(PyTorchStreamReader& reader) {
@@ -28,6 +29,7 @@ Names names_in(PyTorchStreamReader& reader) {
     const std::string_view code(static_cast<const char*>(data.get()), size);
     collect_operators(code, names.operators);
     collect_custom_classes(code, names.classes);
+    if (has_lstm_of_fixed_batch(code)) names.facts.lstm_of_fixed_batch = true;
   }
   return names;
 }
@@ -67,8 +69,8 @@ Result<std::vector<TracedInput>> traced_inputs(const std::string& path) {
   });
 }
 
-Status check_operators(const std::string& path) {
-  return guarded(ErrorKind::corrupt, [&]() -> Status {
+Result<CodeFacts> check_code(const std::string& path) {
+  return guarded(ErrorKind::corrupt, [&]() -> Result<CodeFacts> {
     PyTorchStreamReader reader(path);
     const Names names = names_in(reader);
     std::vector<std::string> missing;
@@ -78,7 +80,7 @@ Status check_operators(const std::string& path) {
     for (const std::string& name : names.classes) {
       if (torch::getCustomClass(name) == nullptr) missing.push_back("class " + name);
     }
-    if (missing.empty()) return {};
+    if (missing.empty()) return names.facts;
     return unsupported("the model uses " + plural(missing.size(), "custom operator") +
                            " that LibTorch does not have: " + join_list(missing),
                        "they come from a library that extends PyTorch, which mlc does not load; "

@@ -19,7 +19,12 @@ struct TracedInput {
 /// one of them is no tensor.
 Result<std::vector<TracedInput>> traced_inputs(const std::string& path);
 
-/// Error: unsupported, naming all operators and classes that the code uses and this LibTorch lacks.
-Status check_operators(const std::string& path);
+struct CodeFacts {
+  bool lstm_of_fixed_batch = false;  // see engine/torchscript_code.h
+};
+
+/// Reads the code of the archive. Error: unsupported, naming all operators and classes that it uses
+/// and this LibTorch lacks.
+Result<CodeFacts> check_code(const std::string& path);
 
 }  // namespace mlc::torch_module

@@ -240,7 +240,8 @@ torch::jit::Module frozen(const torch::jit::Module& module, Reporter& reporter) 
 
 Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const std::string& device,
                                                 const LoadOptions& options, Reporter& reporter) {
-  MLC_CHECK(check_operators(path));
+  MLC_TRY(const CodeFacts code, check_code(path));
+  if (code.lstm_of_fixed_batch) at::globalContext().setUserEnabledMkldnn(false);
   MLC_TRY(const std::vector<TracedInput> traced, traced_inputs(path));
   return guarded(ErrorKind::corrupt, [&]() -> Result<std::unique_ptr<Model>> {
     MLC_TRY(torch::jit::Module module, load_module(path, device, reporter));

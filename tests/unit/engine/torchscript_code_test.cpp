@@ -24,3 +24,11 @@ TEST_CASE("classes of C++") {
   collect_custom_classes("x : __torch__.torch.classes.my.Tokenizer\ny", names);
   CHECK(names == Names{"__torch__.torch.classes.my.Tokenizer"});
 }
+
+TEST_CASE("states of constant sizes are seen, where there is an LSTM") {
+  CHECK(has_lstm_of_fixed_batch("h = torch.zeros([1, 2, 8], dtype=6)\n_ = torch.lstm(x, [h, h])"));
+  CHECK(!has_lstm_of_fixed_batch(
+      "h = torch.zeros([1, int(n), 8], dtype=6)\n_ = torch.lstm(x, [h, h])"));
+  CHECK(!has_lstm_of_fixed_batch("h = torch.zeros([1, 2, 8], dtype=6)"));
+  CHECK(!has_lstm_of_fixed_batch("_ = torch.lstm(x, torch.zeros(["));
+}
