@@ -2,6 +2,9 @@
 
 import json
 import os
+import pathlib
+import signal
+import time
 
 import pytest
 import torch
@@ -93,6 +96,34 @@ def test_errors_are_those_of_run(mlc, models, tmp_path):
     assert result.rc == 4
     assert result.error["kind"] == "unsupported" and result.error["file"] == "weights.pt"
     assert mlc("bench", "nope.pt", "--input", IMAGE).rc == 3
+
+
+def test_the_measuring_process_ends_with_its_parent(mlc, models):
+    """A signal to mlc alone, as from `timeout` or CI, left the other process running for hours."""
+    torchscript_models.write_slow(models / "slow.pt")
+    process = mlc.start("bench", models / "slow.pt", "--input", "x:f32[64,64]")
+    time.sleep(1)
+    (child,) = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    deadline = time.monotonic() + 10
+    while pathlib.Path(f"/proc/{child}/stat").exists() and time.monotonic() < deadline:
+        if pathlib.Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
+            break
+        time.sleep(0.05)
+    else:
+        assert not pathlib.Path(f"/proc/{child}").exists()
+
+
+def test_a_model_that_ends_its_process_is_told(mlc, models):
+    torchscript_models.write_slow(models / "slow.pt")
+    process = mlc.start("bench", models / "slow.pt", "--input", "x:f32[64,64]")
+    time.sleep(1)
+    (child,) = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    assert process.wait(10) == 3
+    error = process.stderr.read().decode()
+    assert "ended by signal 9 (Killed)" in error and "memory may not suffice" in error
 
 
 def test_shipped_example_fits_its_schema(root, valid):

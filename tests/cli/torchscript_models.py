@@ -62,6 +62,13 @@ class Huge(nn.Module):
         return x.expand(10_000_000_000_000).contiguous()
 
 
+class Slow(nn.Module):
+    def forward(self, x: torch.Tensor):
+        for _ in range(1_000_000_000):
+            x = torch.mm(x, x).clamp(-1.0, 1.0)
+        return x
+
+
 class Talker(nn.Module):
     def forward(self, x: torch.Tensor):
         print("hello from the model")
@@ -73,6 +80,10 @@ def net(seed=0):
     return Net().eval()
 
 
+def write_slow(path):
+    torch.jit.script(Slow().eval()).save(path)
+
+
 def write_all(folder):
     """Every model of this file, under its name."""
     torch.jit.trace(net(), torch.randn(1, 1, 8, 8)).save(folder / "traced.pt")
@@ -80,5 +91,6 @@ def write_all(folder):
     torch.manual_seed(1)
     for name, module in (("embedder", Embedder()), ("odd", Odd()), ("bad", Bad()), ("talker", Talker()), ("huge", Huge())):
         torch.jit.script(module.eval()).save(folder / f"{name}.pt")
+    write_slow(folder / "slow.pt")
     torch.jit.trace(Lstm().eval(), torch.randn(3, 2, 4)).save(folder / "lstm.pt")
     torch.jit.script(nn.Dropout(0.5)).save(folder / "training.pt")

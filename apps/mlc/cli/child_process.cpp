@@ -4,9 +4,11 @@
 #include "mlc/base/bytes.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <optional>
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,9 +98,13 @@ Error without_answer(int status) {
 Result<std::string> in_child_process(const std::function<Result<std::string>()>& work) {
   int ends[2];
   if (::pipe(ends) != 0) return read_failed("cannot make a pipe", errno);
+  const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) return read_failed("cannot start a process", errno);
   if (child == 0) {
+    // Whoever ends this process, and it alone, does not want the work to go on.
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (::getppid() != parent) ::_exit(0);
     ::close(ends[0]);
     run_child(ends[1], work);
   }
