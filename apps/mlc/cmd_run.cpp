@@ -71,14 +71,27 @@ auto timed(Context& context, std::string step, Work&& work) {
   return work();
 }
 
+/// How the values of an input came to be.
+std::string made(const InputSpec& spec, uint64_t seed) {
+  if (!spec.file.empty()) return "from " + printable(spec.file);
+  const std::string random = fmt::format("random, seed {}", seed);
+  if (!spec.values) return random;
+  const bool real = info(spec.dtype).kind == DTypeClass::floating;
+  const ValueRange& range = *spec.values;
+  const std::string low = real ? fmt::format("{}", range.low) : fmt::format("{}", range.int_low);
+  const std::string high = real ? fmt::format("{}", range.high) : fmt::format("{}", range.int_high);
+  if (low == high) return low + " everywhere";
+  return fmt::format("random from {} to {}, seed {}", low, high, seed);
+}
+
 Result<std::vector<NamedValue>> compute(const Options& options, const std::vector<InputSpec>& specs,
                                         Model& model, RunAnswer& answer, Context& context) {
   MLC_CHECK(match_inputs(model.signature(), specs));
   MLC_TRY(const std::vector<NamedValue> inputs,
           sample_inputs(specs, answer.seed, context.reporter));
   for (size_t i = 0; i < specs.size(); ++i) {
-    answer.inputs.push_back(
-        {inputs[i].name, specs[i].file.empty() ? "random" : specs[i].file, inputs[i].tensor});
+    answer.inputs.push_back({inputs[i].name, specs[i].file.empty() ? "random" : specs[i].file,
+                             made(specs[i], answer.seed), inputs[i].tensor});
   }
   Status status = model.set_inputs(inputs);
   if (status.ok()) status = timed(context, "ran", [&] { return model.run(); });

@@ -2,7 +2,9 @@
 
 import os
 import resource
+import signal
 import subprocess
+import time
 import zipfile
 
 import numpy as np
@@ -47,6 +49,16 @@ def test_outputs_are_those_of_python(mlc, models, tmp_path, name, extension):
     got = torch.as_tensor(read[extension](tmp_path / f"out.{extension}")["output"])
     assert got.dtype == torch.float32
     torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ts_1.7.pt", "tt_1.7.pt"])
+def test_files_of_pytorch_1_7_run_too(mlc, root, tmp_path, name):
+    x = torch.randn(4, 3)
+    save_input(tmp_path / "x.npy", x)
+    model = root / "tests/golden" / name
+    mlc.ok("run", model, "--input", "input=@x.npy", "-o", "out.pt")
+    torch.testing.assert_close(
+        torch.load(tmp_path / "out.pt")["output"], python_outputs(model, input=x), rtol=1e-6, atol=1e-6)
 
 
 def test_integers_defaults_and_dicts(mlc, models, tmp_path):
@@ -124,6 +136,14 @@ def test_preview(mlc, models):
     assert lines[5].startswith("output  f32    [2, 10]")
     assert result.stderr == ""
     assert mlc.ok("run", models / "traced.pt", "--input", IMAGE, "--threads", "1").stdout == result.stdout
+
+
+def test_how_inputs_came_to_be(mlc, models, tmp_path):
+    np.save(tmp_path / "x.npy", np.ones(2, np.float32))
+    for spec, text in (("x:f32[2]=1", "x f32[2], 1 everywhere"), ("x=@x.npy", "x f32[2], from x.npy"),
+                       ("x:i64[2]=-1..5", "x i64[2], random from -1 to 5, seed 3"),
+                       ("x:f32[2]=0.5..1", "x f32[2], random from 0.5 to 1, seed 3")):
+        assert f"input   {text}\n" in mlc.ok("run", models / "talker.pt", "--input", spec, "--seed", "3").stdout
 
 
 def test_json_fits_its_schema(mlc, models, valid):
@@ -280,6 +300,15 @@ def test_numpy_has_no_bfloat16(mlc, models, tmp_path):
 
 def test_unknown_devices(mlc, models):
     assert "devices are cpu, cuda" in fails(mlc, 2, models / "traced.pt", "--input", IMAGE, "--device", "gpu")
+
+
+def test_ctrl_c_ends_a_run(mlc, models, tmp_path):
+    process = mlc.start("run", models / "slow.pt", "--input", "x:f32[64,64]", "-o", "out.npz")
+    time.sleep(1.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    assert process.stdout.read() == b"" and list(tmp_path.iterdir()) == []
 
 
 # --- the module

@@ -52,11 +52,8 @@ void show_text(const RunAnswer& answer, Context& context) {
        fmt::format("{} on {}, {}{}", answer.engine, answer.device, plural(answer.threads, "thread"),
                    answer.dtype.empty() ? "" : ", " + answer.dtype));
   for (const RunInput& input : answer.inputs) {
-    const bool random = input.source == "random";
-    line("input", fmt::format("{} {}, {}", printable(input.name),
-                              describe(input.tensor.dtype, input.tensor.sizes),
-                              random ? fmt::format("random, seed {}", answer.seed)
-                                     : "from " + printable(input.source)));
+    line("input", printable(input.name) + " " + describe(input.tensor.dtype, input.tensor.sizes) +
+                      ", " + input.made);
   }
   context.out().line("");
   Table table({{"OUTPUT", Align::left, true},

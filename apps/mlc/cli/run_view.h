@@ -15,6 +15,7 @@ namespace mlc::cli {
 struct RunInput {
   std::string name;
   std::string source;  // "random", or the file
+  std::string made;    // for people: "random from 0 to 9, seed 0", "1 everywhere", "from x.npy"
   HostTensor tensor;
 };
 
