@@ -1,8 +1,10 @@
+#include "cli/bench_report.h"
 #include "cli/bench_view.h"
 #include "cli/child_process.h"
 #include "cli/engine_options.h"
 #include "command.h"
 #include "mlc/base/file.h"
+#include "mlc/base/output_file.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/match_inputs.h"
@@ -26,6 +28,8 @@ struct Options {
   int64_t runs = 0;
   double seconds = 1;
   std::vector<std::string> batches;
+  std::string report;
+  bool force = false;
 };
 
 void setup(OptionSet& set, Options& options) {
@@ -41,6 +45,18 @@ void setup(OptionSet& set, Options& options) {
   set.list(
       "--batch", options.batches, "N",
       "size of the dimension `batch`; given several times, each is measured and the best named");
+  set.group("Output");
+  set.file("--report", options.report, "FILE",
+           "write an HTML page with plots, which needs nothing else, to FILE");
+  set.flag("--force", options.force, "replace a report that exists");
+}
+
+/// Created before anything is measured, so that a path that cannot be written costs no time.
+Result<std::optional<OutputFile>> create_report(const Options& options) {
+  if (options.report.empty()) return std::optional<OutputFile>();
+  MLC_TRY(OutputFile file,
+          OutputFile::create(options.report, {.replace = options.force, .sync = false, .mode = 0}));
+  return std::optional<OutputFile>(std::move(file));
 }
 
 using Clock = std::chrono::steady_clock;
@@ -129,6 +145,7 @@ Result<BenchRow> measure_apart(const Options& options, const std::string& path,
 
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const auto sizes, variants(options));
+  MLC_TRY(std::optional<OutputFile> report, create_report(options));
   BenchAnswer answer;
   answer.threads = context.threads();
   answer.dtype = options.engine.dtype;
@@ -142,6 +159,11 @@ Result<ExitCode> run(const Options& options, Context& context) {
       answer.rows.push_back(std::move(row));
     }
   }
+  if (report) {
+    MLC_CHECK(report->write(bench_html(answer)));
+    MLC_CHECK(report->publish());
+    context.console.note("wrote " + printable(options.report));
+  }
   show_bench(answer, context);
   return ExitCode::done;
 }
@@ -150,6 +172,7 @@ constexpr Example kExamples[] = {
     {"mlc bench model.pt --input 'x:f32[batch=8,3,224,224]'", "how fast is it?"},
     {"mlc bench a.pt b.pt --input 'x:f32[1,64]' --threads 1", "two artefacts, side by side"},
     {"mlc bench m.pt --input 'x:f32[batch=1,9]' --batch 1 --batch 8", "which batch size?"},
+    {"mlc bench a.pt b.pt --input 'x:f32[1,64]' --report out.html", "plots to share"},
 };
 
 }  // namespace

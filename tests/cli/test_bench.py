@@ -1,5 +1,6 @@
 """mlc bench: every number is there, makes sense, and belongs to its artefact alone."""
 
+import html.parser
 import json
 import os
 import pathlib
@@ -124,6 +125,56 @@ def test_a_model_that_ends_its_process_is_told(mlc, models):
     assert process.wait(10) == 3
     error = process.stderr.read().decode()
     assert "ended by signal 9 (Killed)" in error and "memory may not suffice" in error
+
+
+class Page(html.parser.HTMLParser):
+    """Every tag with its attributes; unbalanced tags fail."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.words = [], [], ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words += data
+
+
+def test_report_is_one_page_that_needs_nothing_else(mlc, models, tmp_path):
+    odd = tmp_path / "a<b&c.pt"
+    odd.write_bytes((models / "small.pt").read_bytes())
+    result = mlc.ok("bench", odd, models / "heavy.pt", "--input", IMAGE, *FAST, "--batch", "1", "--batch", "2",
+                    "--report", "out.html")
+    assert "wrote out.html" in result.stderr
+    text = (tmp_path / "out.html").read_text()
+    page = Page(text)
+    names = [tag for tag, _ in page.tags]
+    assert names.count("svg") == 3 and names.count("rect") == 12 and names.count("tr") == 5
+    assert "script" not in names and "link" not in names and "img" not in names
+    assert "http" not in text and "url(" not in text and "@import" not in text
+    assert "a<b&c.pt" in page.words and "heavy.pt" in page.words and IMAGE in page.words
+    widths = [float(attrs["width"]) for tag, attrs in page.tags if tag == "rect"]
+    assert max(widths) <= 640 and min(widths) >= 0
+
+
+def test_report_is_not_overwritten(mlc, models, tmp_path):
+    (tmp_path / "out.html").write_text("mine")
+    command = ("bench", models / "small.pt", "--input", IMAGE, *FAST, "--report", "out.html")
+    assert mlc(*command).rc == 5
+    assert (tmp_path / "out.html").read_text() == "mine"
+    mlc.ok(*command, "--force")
+    assert (tmp_path / "out.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_shipped_example_fits_its_schema(root, valid):

@@ -45,18 +45,6 @@ class RowReader {
   ByteReader reader_;
 };
 
-std::string milliseconds(double seconds) {
-  const double ms = seconds * 1e3;
-  return ms >= 100 ? fmt::format("{:.0f} ms", ms)
-         : ms >= 1 ? fmt::format("{:.2f} ms", ms)
-                   : fmt::format("{:.1f} us", ms * 1e3);
-}
-
-std::string rate(double per_second) {
-  return per_second >= 100 ? format_count(static_cast<uint64_t>(per_second + 0.5))
-                           : fmt::format("{:.1f}", per_second);
-}
-
 double median(const BenchRow& row) {
   return percentile(row.latencies.samples, 50);
 }
@@ -87,12 +75,12 @@ void add_row(Table& table, const BenchAnswer& answer, const BenchRow& row, bool 
   table.cell(row.file);
   if (batches) table.cell(row.batch ? std::to_string(*row.batch) : "-");
   table.cell(format_bytes(row.file_bytes));
-  table.cell(milliseconds(row.load));
-  table.cell(milliseconds(row.latencies.first));
+  table.cell(duration_text(row.load));
+  table.cell(duration_text(row.latencies.first));
   for (const double percent : {50.0, 90.0, 99.0}) {
-    table.cell(milliseconds(percentile(row.latencies.samples, percent)));
+    table.cell(duration_text(percentile(row.latencies.samples, percent)));
   }
-  table.cell(rate(row.items_per_second()));
+  table.cell(rate_text(row.items_per_second()));
   table.cell(format_bytes(row.peak_rss));
   if (several) {
     const auto factor = speedup(answer, row);
@@ -140,7 +128,7 @@ void show_text(const BenchAnswer& answer, Context& context) {
   show_table(answer, context);
   for (const BenchRow* row : best_batches(answer)) {
     context.out().line(fmt::format("best batch size of {}: {}, {} items/s", printable(row->file),
-                                   row->batch.value_or(1), rate(row->items_per_second())));
+                                   row->batch.value_or(1), rate_text(row->items_per_second())));
   }
 }
 
@@ -193,6 +181,18 @@ void show_json(const BenchAnswer& answer, Context& context) {
 }
 
 }  // namespace
+
+std::string duration_text(double seconds) {
+  const double ms = seconds * 1e3;
+  return ms >= 100 ? fmt::format("{:.0f} ms", ms)
+         : ms >= 1 ? fmt::format("{:.2f} ms", ms)
+                   : fmt::format("{:.1f} us", ms * 1e3);
+}
+
+std::string rate_text(double per_second) {
+  return per_second >= 100 ? format_count(static_cast<uint64_t>(per_second + 0.5))
+                           : fmt::format("{:.1f}", per_second);
+}
 
 double BenchRow::items_per_second() const {
   return calls_per_second() * static_cast<double>(batch.value_or(1));

@@ -40,6 +40,11 @@ struct BenchAnswer {
 std::string encode(const BenchRow& row);
 Result<BenchRow> decode_row(std::string_view bytes);
 
+/// "1.25 ms", "83.6 us".
+std::string duration_text(double seconds);
+/// "12,345", "7.3": a number per second.
+std::string rate_text(double per_second);
+
 void show_bench(const BenchAnswer& answer, Context& context);
 
 }  // namespace mlc::cli
