@@ -41,6 +41,9 @@ namespace mlc::arch {
 
 inline constexpr std::string_view kArchitectureFormat = "architecture/1";
 inline constexpr size_t kMaxModules = 100'000;
+/// What the tree may take in memory, about: names, texts, values. A file of some lines can repeat a
+/// long text or list without end.
+inline constexpr uint64_t kMaxTreeBytes = 256U << 20U;
 inline constexpr uint64_t kMaxArchitectureBytes = 16U << 20U;
 
 /// A piece of text that another part parses, and where it stands.

@@ -14,6 +14,7 @@ namespace {
 
 using yaml::Node;
 
+constexpr size_t kMaxRank = 64;  // PyTorch's own limit
 constexpr std::string_view kTypes[] = {"int", "float", "bool", "str", "list"};
 // What every module has already, in TorchScript or in torch.nn.Module.
 constexpr std::string_view kTaken[] = {"training", "forward", "__call__"};
@@ -68,6 +69,7 @@ Result<Ints> read_shape(const Node& node, const Scope& scope) {
     return node.error("a shape is a list of integers, found " + describe(value),
                       "for example [1, 197, $width]");
   }
+  if (shape->size() > kMaxRank) return node.error("a tensor has at most 64 dimensions");
   for (const int64_t size : *shape) {
     if (size < 0) return node.error("a shape has no negative sizes");
   }
@@ -164,11 +166,12 @@ Result<ScriptTensor> read_tensor(const std::string& path, const std::string& nam
   return out;
 }
 
-Status add_parameters(ScriptModule& module, const Node& node, const Scope& scope) {
+Status add_parameters(ScriptModule& module, const Node& node, const Scope& scope,
+                      PartNames& names) {
   for (const auto& [name, entry] : node.entries()) {
-    const bool argument = entry.kind() != yaml::Kind::mapping || entry.find("type") != nullptr;
-    MLC_CHECK(check_name(module, name, node));
-    if (argument) continue;
+    // A module may have the name of an argument: `norm: str` and the module `norm`.
+    if (entry.kind() != yaml::Kind::mapping || entry.find("type") != nullptr) continue;
+    MLC_CHECK(names.add(name, node));
     MLC_CHECK(entry.only_keys({"shape", "dtype", "init"}));
     MLC_TRY(ScriptTensor tensor, read_tensor(module.path, name, entry, scope));
     module.parameters.push_back(std::move(tensor));
@@ -176,9 +179,9 @@ Status add_parameters(ScriptModule& module, const Node& node, const Scope& scope
   return {};
 }
 
-Status add_buffers(ScriptModule& module, const Node& node, const Scope& scope) {
+Status add_buffers(ScriptModule& module, const Node& node, const Scope& scope, PartNames& names) {
   for (const auto& [name, entry] : node.entries()) {
-    MLC_CHECK(check_name(module, name, node));
+    MLC_CHECK(names.add(name, node));
     MLC_CHECK(need_mapping(entry, "a buffer", "{shape: [1, 512], dtype: int64, init: arange}"));
     MLC_CHECK(entry.only_keys({"shape", "dtype", "init", "persistent"}));
     MLC_TRY(ScriptTensor tensor, read_tensor(module.path, name, entry, scope));
@@ -236,39 +239,41 @@ Result<Signature> read_signature(const Node& body) {
   MLC_CHECK(need_mapping(*node, "parameters", "{channels: int}"));
   for (const auto& [name, entry] : node->entries()) {
     if (entry.kind() == yaml::Kind::mapping && entry.find("shape") != nullptr) continue;
+    if (!is_identifier(name)) {
+      return node->key_error(name, quoted(name, 60) + " cannot be the name of an argument",
+                             "names are made of letters, digits and _");
+    }
     MLC_TRY(SignatureArgument argument, read_argument(name, entry));
     out.push_back(std::move(argument));
   }
   return out;
 }
 
-Status add_own_tensors(ScriptModule& module, const Node& body, const Scope& scope) {
+Status add_own_tensors(ScriptModule& module, const Node& body, const Scope& scope,
+                       PartNames& names) {
   if (const Node* node = body.find("parameters")) {
-    MLC_CHECK(add_parameters(module, *node, scope));
+    MLC_CHECK(add_parameters(module, *node, scope, names));
   }
   if (const Node* node = body.find("buffers")) {
     MLC_CHECK(need_mapping(*node, "buffers", "{ids: {shape: [1, 512], dtype: int64}}"));
-    MLC_CHECK(add_buffers(module, *node, scope));
+    MLC_CHECK(add_buffers(module, *node, scope, names));
   }
   return {};
 }
 
-Status check_name(const ScriptModule& module, const std::string& name, const Node& node) {
+Status PartNames::add(const std::string& name, const Node& node) {
   const bool number = !name.empty() && std::all_of(name.begin(), name.end(),
                                                    [](char c) { return c >= '0' && c <= '9'; });
-  const bool identifier = is_identifier(name);
-  if (!number && !identifier) {
+  if (!number && !is_identifier(name)) {
     return node.key_error(name, quoted(name, 60) + " cannot be the name of a part of a module",
                           "names are made of letters, digits and _");
   }
   if (std::find(std::begin(kTaken), std::end(kTaken), name) != std::end(kTaken)) {
     return node.key_error(name, "every module has " + quoted(name) + " already");
   }
-  const auto same = [&name](const auto& one) { return one.name == name; };
-  const bool taken = std::any_of(module.parameters.begin(), module.parameters.end(), same) ||
-                     std::any_of(module.buffers.begin(), module.buffers.end(), same) ||
-                     std::any_of(module.children.begin(), module.children.end(), same);
-  if (taken) return node.key_error(name, "this module has another part named " + quoted(name));
+  if (!taken_.insert(name).second) {
+    return node.key_error(name, "this module has another part named " + quoted(name));
+  }
   return {};
 }
 
@@ -365,6 +370,37 @@ void add_argument_constants(ScriptModule& module) {
     if (!partial && !taken.contains(one.name)) arguments.push_back(one);
   }
   module.constants.insert(module.constants.begin(), arguments.begin(), arguments.end());
+}
+
+uint64_t memory_of(const ScriptModule& module) {
+  const auto of_constants = [](const std::vector<Constant>& constants) {
+    uint64_t bytes = 0;
+    for (const Constant& one : constants) {
+      bytes += sizeof one + one.name.size() +
+               std::visit(
+                   [](const auto& held) -> uint64_t {
+                     using Held = std::decay_t<decltype(held)>;
+                     if constexpr (std::is_same_v<Held, std::string>)
+                       return held.size();
+                     else if constexpr (std::is_same_v<Held, std::vector<std::string>>)
+                       return held.size() * sizeof(std::string);
+                     else if constexpr (std::is_class_v<Held> && !std::is_empty_v<Held>)
+                       return held.size() * sizeof(held[0]);
+                     else
+                       return 0;
+                   },
+                   one.value);
+    }
+    return bytes;
+  };
+  uint64_t bytes = sizeof module + module.source.size() + module.lines.size() * sizeof(SourceLine) +
+                   of_constants(module.arguments) + of_constants(module.constants);
+  for (const auto* list : {&module.parameters, &module.buffers}) {
+    for (const ScriptTensor& one : *list) {
+      bytes += sizeof one + one.path.size() + (one.shape.size() + one.init.values.size()) * 8;
+    }
+  }
+  return bytes;
 }
 
 Status check_tensor_sizes(const ScriptModule& module, const Node& node) {

@@ -2,7 +2,6 @@
 
 #include "mlc/base/text.h"
 #include "mlc/frontend/architecture.h"
-#include "mlc/frontend/class_parts.h"
 #include "mlc/frontend/module_path.h"
 #include "mlc/frontend/module_types.h"
 
@@ -28,7 +27,20 @@ std::string joined(const std::string& parent, const std::string& name) {
   return parent.empty() ? name : parent + "." + name;
 }
 
-/// Names for the time of a scope.
+/// Takes the names that are added from now on away again.
+class ScopeMark {
+ public:
+  explicit ScopeMark(Scope& scope) : scope_(scope), size_(scope.size()) {}
+  ~ScopeMark() { scope_.resize(size_); }
+  ScopeMark(const ScopeMark&) = delete;
+  ScopeMark& operator=(const ScopeMark&) = delete;
+
+ private:
+  Scope& scope_;
+  size_t size_;
+};
+
+/// Other names for the time of a class, which sees none of those around.
 class ScopeGuard {
  public:
   ScopeGuard(Scope& scope, Scope inner) : scope_(scope), outer_(std::move(scope)) {
@@ -53,11 +65,6 @@ class DepthGuard {
  private:
   int& depth_;
 };
-
-Scope with(Scope scope, std::string name, Value value) {
-  scope.push_back({std::move(name), std::move(value)});
-  return scope;
-}
 
 }  // namespace
 
@@ -202,6 +209,7 @@ Result<ScriptModule> TreeBuilder::leaf(ScriptModule module, const ModuleType& ro
   }
   MLC_CHECK(check_tensor_sizes(module, node));
   add_argument_constants(module);
+  MLC_CHECK(account_for(module, node));
   return module;
 }
 
@@ -231,29 +239,37 @@ Result<ScriptModule> TreeBuilder::instance(ScriptModule module, const Class& dec
 /// A class without a name: its arguments are named values with defaults, and it sees those around.
 Result<ScriptModule> TreeBuilder::anonymous(ScriptModule module, const Node& body) {
   MLC_TRY(const Signature signature, read_signature(body));
-  Scope inner = scope_;
+  const ScopeMark mark(scope_);
   for (const SignatureArgument& one : signature) {
     if (one.required) {
       return body.find("parameters")
           ->key_error(one.name, "nothing gives " + quoted(one.name) + " a value here",
                       "give it a default: {type: " + one.type + ", default: ...}");
     }
-    inner.push_back({one.name, one.default_value});
+    scope_.push_back({one.name, one.default_value});
     module.arguments.push_back({one.name, one.default_value});
   }
-  const ScopeGuard guard(scope_, std::move(inner));
   MLC_CHECK(fill(module, body));
   return module;
 }
 
 Status TreeBuilder::fill(ScriptModule& module, const Node& body) {
-  MLC_CHECK(add_own_tensors(module, body, scope_));
+  PartNames names;
+  MLC_CHECK(add_own_tensors(module, body, scope_, names));
   if (const Node* modules = body.find("modules")) {
-    MLC_CHECK(add_named(module, *modules));
+    MLC_CHECK(add_named(module, *modules, names));
   }
   MLC_CHECK(apply_ties(module, body));
   add_argument_constants(module);
-  return set_forward(module, body);
+  MLC_CHECK(set_forward(module, body));
+  return account_for(module, body);
+}
+
+Status TreeBuilder::account_for(const ScriptModule& module, const Node& node) {
+  memory_ += memory_of(module);
+  if (memory_ <= kMaxTreeBytes) return {};
+  return node.error("the modules up to here take more than " + format_bytes(kMaxTreeBytes) +
+                    " to describe");
 }
 
 /// `when`: whether the module is there.
@@ -265,13 +281,13 @@ Result<bool> TreeBuilder::is_wanted(const Node& node) const {
   return when->error("when must be true or false, found " + describe(value));
 }
 
-Status TreeBuilder::add_named(ScriptModule& module, const Node& modules) {
+Status TreeBuilder::add_named(ScriptModule& module, const Node& modules, PartNames& names) {
   if (modules.kind() != Kind::mapping) {
     return modules.error("modules must be a mapping from names to modules, found " +
                          modules.describe());
   }
   for (const auto& [name, node] : modules.entries()) {
-    MLC_CHECK(check_name(module, name, modules));
+    MLC_CHECK(names.add(name, modules));
     MLC_TRY(const bool wanted, is_wanted(node));
     if (!wanted) {
       module.constants.push_back({name, Value()});
@@ -289,7 +305,8 @@ Result<ScriptModule> TreeBuilder::repeated(const std::string& name, const std::s
   MLC_TRY(const int64_t count, evaluate_int(*node.find(kRepeat), scope_));
   if (count < 0) return node.find(kRepeat)->error("repeat must be 0 or more");
   for (int64_t i = 0; i < count; ++i) {
-    const ScopeGuard guard(scope_, with(scope_, "index", i));
+    const ScopeMark mark(scope_);
+    scope_.push_back({"index", i});
     MLC_TRY(ScriptModule child, from_mapping(std::to_string(i), list.path, node));
     list.children.push_back(std::move(child));
   }
@@ -310,7 +327,8 @@ Status TreeBuilder::add_items(ScriptModule& list, const Node& items) {
     MLC_TRY(const int64_t count, evaluate_int(*repeat, scope_));
     if (count < 0) return repeat->error("repeat must be 0 or more");
     for (int64_t i = 0; i < count; ++i) {
-      const ScopeGuard guard(scope_, with(scope_, "index", i));
+      const ScopeMark mark(scope_);
+      scope_.push_back({"index", i});
       MLC_TRY(ScriptModule child,
               from_mapping(std::to_string(list.children.size()), list.path, item));
       list.children.push_back(std::move(child));
@@ -332,10 +350,12 @@ Result<ScriptModule> TreeBuilder::container(ScriptModule module, const Node& nod
   if (!is_list && module.type == "ModuleList") {
     return modules->error("ModuleList needs a list of modules, found " + modules->describe());
   }
-  MLC_CHECK(is_list ? add_items(module, *modules) : add_named(module, *modules));
+  PartNames names;
+  MLC_CHECK(is_list ? add_items(module, *modules) : add_named(module, *modules, names));
   // A module that is left out is not part of a container at all.
   module.constants.clear();
   if (module.type == "Sequential") set_sequential_forward(module);
+  MLC_CHECK(account_for(module, node));
   return module;
 }
 

@@ -1,6 +1,7 @@
 // From the YAML of modules and classes to the tree of script modules.
 #pragma once
 
+#include "mlc/frontend/class_parts.h"
 #include "mlc/frontend/expression.h"
 #include "mlc/frontend/leaf_builder.h"
 #include "mlc/frontend/script_module.h"
@@ -44,7 +45,7 @@ class TreeBuilder : public ChildFactory {
   Result<ScriptModule> repeated(const std::string& name, const std::string& parent_path,
                                 const yaml::Node& node);
   Status add_items(ScriptModule& list, const yaml::Node& items);
-  Status add_named(ScriptModule& module, const yaml::Node& modules);
+  Status add_named(ScriptModule& module, const yaml::Node& modules, PartNames& names);
   Result<ScriptModule> leaf(ScriptModule module, const ModuleType& row,
                             const std::vector<GivenArgument>& arguments, const yaml::Node& node);
   Result<ScriptModule> instance(ScriptModule module, const Class& declared,
@@ -54,12 +55,14 @@ class TreeBuilder : public ChildFactory {
   Status fill(ScriptModule& module, const yaml::Node& body);
   Result<std::vector<GivenArgument>> given_arguments(const yaml::Node& node) const;
   Error unknown_type(const yaml::Node& node, const std::string& type) const;
+  Status account_for(const ScriptModule& module, const yaml::Node& node);
   Result<bool> is_wanted(const yaml::Node& node) const;
 
   std::vector<std::pair<std::string, Class>> classes_;
   std::vector<std::string> building_;  // names of the classes around, outermost first
   Scope scope_;
   size_t modules_ = 0;
+  uint64_t memory_ = 0;
   int depth_ = 0;
 };
 

@@ -11,6 +11,7 @@ namespace mlc::arch {
 namespace {
 
 constexpr size_t kMaxLines = 100'000;
+constexpr size_t kMaxBytes = 16U << 20U;
 constexpr int kMaxDepth = 100;  // of loops within loops
 
 /// What a loop over modules binds in one turn: a module, or a literal (the number of enumerate()).
@@ -305,8 +306,11 @@ class Unroller {
   }
 
   Status emit(TextLine line) {
-    if (out_.size() >= kMaxLines) {
-      return node_.error("the loops over modules in this text become more than 100,000 lines");
+    bytes_ += line.text.size();
+    if (out_.size() >= kMaxLines || bytes_ > kMaxBytes) {
+      return node_.error(
+          "the loops over modules in this text become more than 100,000 lines or "
+          "16 MB");
     }
     out_.push_back(std::move(line));
     return {};
@@ -388,6 +392,7 @@ class Unroller {
   std::vector<LineKind> kinds_;
   const yaml::Node& node_;
   std::vector<TextLine> out_;
+  size_t bytes_ = 0;
   int depth_ = 0;
 };
 

@@ -219,6 +219,32 @@ TEST_CASE("sizes that do not fit are refused, not wrapped") {
         "5:20: the model has more than 100,000 modules");
 }
 
+TEST_CASE("a few lines cannot describe more than memory holds") {
+  const std::string layers =
+      "modules: {a: {repeat: 99000, type: LSTM, input_size: 1, hidden_size: "
+      "1, num_layers: 10000}}\n";
+  CHECK(message(layers) == "2:14: the modules up to here take more than 268.4 MB to describe");
+  const std::string text =
+      "modules: {a: {repeat: 99000, type: A}}\nclasses:\n  A:\n    forward: |\n"
+      "      def forward(self, x):\n        return x  # " +
+      std::string(1 << 20, '.') + "\n";
+  CHECK(message(text) == "5:5: the modules up to here take more than 268.4 MB to describe");
+  std::string list =
+      "modules: {a: {repeat: 99000, type: A}}\nclasses:\n  A: {parameters: {p: {shape: "
+      "[100000], init: [0";
+  for (int i = 1; i < 100'000; ++i) list += ",0";
+  CHECK(message(list + "]}}}\n") ==
+        "4:6: the modules up to here take more than 268.4 MB to describe");
+  CHECK(message("buffers: {a: {shape: [" + list.substr(list.size() - 140) + "]}}\n") ==
+        "2:22: a tensor has at most 64 dimensions");
+}
+
+TEST_CASE("an argument and a module may share a name") {
+  CHECK(
+      keys("modules: {a: {type: A, norm: PReLU}}\nclasses: {A: {parameters: {norm: str}, modules: "
+           "{norm: {type: $norm}}}}\n") == "a.norm.weight [1]\n");
+}
+
 TEST_CASE("classes that contain themselves are refused") {
   CHECK(message("modules: {a: {type: A}}\nclasses: {A: {modules: {a: {type: A}}}}\n") ==
         "3:28: the class A contains itself: A > A");

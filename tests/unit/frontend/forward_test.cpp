@@ -141,7 +141,7 @@ TEST_CASE("loops that would become endless text are refused") {
       "        x = a(b(x))\n"
       "    return x\n";
   CHECK(message(many) ==
-        "3:10: the loops over modules in this text become more than 100,000 lines");
+        "3:10: the loops over modules in this text become more than 100,000 lines or 16 MB");
   std::string deep = "modules: {m: [{type: ReLU}]}\nforward: |\n  def forward(self, x):\n";
   for (size_t i = 0; i < 150; ++i) deep += std::string(i + 3, ' ') + "for a in self.m:\n";
   CHECK(message(deep + std::string(153, ' ') + "x = a(x)\n").find("100 loops") !=
