@@ -210,3 +210,90 @@ def test_a_bad_architecture_is_pointed_at(mlc, tmp_path, text, rc, complaint):
 def test_a_newer_architecture_is_not_supported(mlc, tmp_path):
     write_text(tmp_path, LINEAR).write_text("mlc: architecture/2\n" + LINEAR)
     assert mlc("load", "state.pt", "--expect", "arch.yaml").rc == 4
+
+
+# --- forward: the same text runs in Python and, written out, in TorchScript
+
+MODULES = """
+modules:
+  first: {type: Linear, in_features: 4, out_features: 4}
+  blocks: {repeat: 3, type: Block}
+  acts: [{type: Tanh}, {type: Sigmoid}, {type: ReLU}]
+  named: {type: ModuleDict, modules: {a: {type: Tanh}, b: {type: Linear, in_features: 4, out_features: 4}}}
+  empty: {type: Sequential, modules: []}
+  pair: {type: Sequential, modules: {one: {type: Linear, in_features: 4, out_features: 4}, two: {type: GELU}}}
+classes:
+  Block:
+    modules:
+      layers: [{type: Linear, in_features: 4, out_features: 4}, {type: Tanh}]
+      scale: {when: false, type: Identity}
+    forward: |
+      def forward(self, x: Tensor) -> Tensor:
+          for layer in self.layers:
+              x = layer(x)
+          if self.scale is not None:
+              x = self.scale(x)
+          return x
+"""
+
+BODIES = {
+    "loop": "for block in self.blocks:\n    x = block(x)\nreturn x",
+    "enumerate": "for i, block in enumerate(self.blocks):\n    if i > 0:\n        x = block(x) * i\nreturn x",
+    "zip": "for block, act in zip(self.blocks[1:], self.acts):\n    x = act(block(x))\nreturn x",
+    "enumerate of zip": "for i, (block, act) in enumerate(zip(self.blocks, self.acts)):\n    x = act(block(x)) + i\nreturn x",
+    "items": "for name, part in self.named.items():\n    if name == 'b':\n        x = part(x)\nreturn x",
+    "values": "for part in self.named.values():\n    x = part(x)\nreturn x",
+    "indices": "x = self.blocks[-1](x) + self.acts[0](x)\nreturn self.named['b'](x) * len(self.blocks)",
+    "slices": "for block in self.blocks[:-1]:\n    x = block(x)\nfor act in self.acts[1:2]:\n    x = act(x)\nreturn x",
+    "nested": "for block in self.blocks:\n    for layer in block.layers:\n        x = layer(x)\n    for i in range(3):\n        if i == 2:\n"
+              "            break\n        x = block.layers[1](x)\nreturn x",
+    "collected": "seen = []\nfor block in self.blocks:\n    x = block(x)\n    seen.append(x)\nreturn torch.cat(seen, 1)",
+    "early return": "for i, block in enumerate(self.blocks):\n    x = block(x)\n    if i == 1:\n        return x\nreturn x * 2",
+    "dependent on data": "n = 0\nwhile bool(x.abs().max() > 0.5) and n < 5:\n    x = self.blocks[0](x) * 0.7\n    n += 1\nreturn x + n",
+    "within branches": "if x.size(0) > 1:\n    for block in self.blocks:\n        x = block(x)\nelse:\n    for block in self.acts:\n        x = block(x)\nreturn x",
+    "sequential": "x = self.empty(self.pair(x))\nfor part in self.pair:\n    x = part(x)\nreturn x + self.pair[1](x)",
+    "of nothing": "for block in self.blocks[3:]:\n    x = block(x)\nreturn self.first(x)",
+    "over lines": "for block in self.blocks:\n    x = block(\n  x)\n    # back\n\n    y = (x +\n  1)\n    x = y\nreturn x",
+}
+
+
+class PythonModel(nn.Module):
+    """The modules of MODULES in Python."""
+
+    def __init__(self):
+        super().__init__()
+        linear = lambda: nn.Linear(4, 4)
+        self.first = linear()
+        self.blocks = nn.ModuleList(PythonBlock() for _ in range(3))
+        self.acts = nn.ModuleList([nn.Tanh(), nn.Sigmoid(), nn.ReLU()])
+        self.named = nn.ModuleDict({"a": nn.Tanh(), "b": linear()})
+        self.empty = nn.Sequential()
+        self.pair = nn.Sequential()
+        self.pair.add_module("one", linear())
+        self.pair.add_module("two", nn.GELU())
+
+
+class PythonBlock(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Tanh()])
+
+    def forward(self, x):
+        return self.layers[1](self.layers[0](x))
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_forward_means_what_it_means_in_python(tmp_path, name):
+    text = "def forward(self, x: Tensor) -> Tensor:\n" + "".join(f"    {line}\n" for line in BODIES[name].split("\n"))
+    path = tmp_path / "arch.yaml"
+    path.write_text("mlc: architecture/1" + MODULES + "forward: |\n" + "".join(f"  {line}\n" for line in text.split("\n")))
+    names = {"torch": torch, "Tensor": torch.Tensor}
+    exec(text, names)  # pylint: disable=exec-used
+    model = PythonModel().eval()
+    described = script_modules.dump(path)
+    assert described["state_dict"] == rows(model.state_dict())
+    for batch in (1, 3):
+        x = torch.randn(batch, 4, generator=torch.Generator().manual_seed(batch))
+        with torch.no_grad():
+            wanted = names["forward"](model, x)
+        check_same_outputs(script_modules.run(described["root"], model.state_dict(), x), wanted)

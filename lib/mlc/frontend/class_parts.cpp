@@ -353,8 +353,7 @@ void set_sequential_forward(ScriptModule& module) {
   }
   source += "    return " + last + "\n";
   source += call_method(source);
-  module.lines.assign(static_cast<size_t>(std::count(source.begin(), source.end(), '\n')), {});
-  module.source = std::move(source);
+  set_generated_source(module, std::move(source));
 }
 
 void add_argument_constants(ScriptModule& module) {

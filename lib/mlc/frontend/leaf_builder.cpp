@@ -30,12 +30,6 @@ Init uniform_for(int64_t fan_in) {
   return {Init::Kind::uniform, bound, {}};
 }
 
-void set_generated_source(ScriptModule& module, std::string source) {
-  const auto lines = std::count(source.begin(), source.end(), '\n');
-  module.lines.assign(static_cast<size_t>(lines), SourceLine{});
-  module.source = std::move(source);
-}
-
 const BoundArgument& LeafBuilder::bound(std::string_view name) const {
   const auto it = std::find_if(arguments_.begin(), arguments_.end(),
                                [&](const BoundArgument& one) { return one.name == name; });

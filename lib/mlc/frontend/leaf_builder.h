@@ -86,7 +86,6 @@ class LeafBuilder {
   /// "Conv2d: MESSAGE" at the argument, or at the module where the argument is a default.
   Error error(std::string_view argument, std::string_view message, std::string hint = {}) const;
   const std::string& type() const { return module_.type; }
-  const ScriptModule& module() const { return module_; }
 
  private:
   const BoundArgument& bound(std::string_view name) const;
@@ -111,8 +110,6 @@ inline Init full(double value) {
   return {Init::Kind::full, value, {}};
 }
 
-/// Sets `source` and `lines` of a generated text.
-void set_generated_source(ScriptModule& module, std::string source);
 /// An argument that mlc itself gives.
 inline GivenArgument given(std::string name, Value value) {
   return {std::move(name), std::move(value), std::nullopt};

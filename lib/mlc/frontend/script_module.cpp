@@ -1,6 +1,7 @@
 #include "mlc/frontend/script_module.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mlc::arch {
 
@@ -8,6 +9,12 @@ const ScriptModule* ScriptModule::child(std::string_view child_name) const {
   const auto it = std::find_if(children.begin(), children.end(),
                                [&](const ScriptModule& one) { return one.name == child_name; });
   return it == children.end() ? nullptr : &*it;
+}
+
+void set_generated_source(ScriptModule& module, std::string source) {
+  const auto lines = std::count(source.begin(), source.end(), '\n');
+  module.lines.assign(static_cast<size_t>(lines), SourceLine{});
+  module.source = std::move(source);
 }
 
 Position position_in_yaml(const ScriptModule& module, size_t line, size_t column) {

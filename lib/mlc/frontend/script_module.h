@@ -92,6 +92,9 @@ struct ScriptModule {
   const ScriptModule* child(std::string_view child_name) const;
 };
 
+/// Sets `source`, and `lines` that belong to no place of the YAML.
+void set_generated_source(ScriptModule& module, std::string source);
+
 /// The place in the YAML of LINE and COLUMN (from 1) of module.source; for generated text that of
 /// the module.
 Position position_in_yaml(const ScriptModule& module, size_t line, size_t column);
