@@ -50,6 +50,7 @@ def norms():
                     {**base, "dtype": "float32"}]
         out[f"BatchNorm{n}d"] = same([shape], *variants, {**base, "momentum": None})
         out[f"InstanceNorm{n}d"] = same([shape], *variants)
+    out["SyncBatchNorm"] = same([(4, 6, 5)], {"num_features": 6}, {"num_features": 6, "affine": False}, {"num_features": 6, "eps": 0.1})
     out["BatchNorm1d"].append(({"num_features": 6}, (4, 6)))
     out["LayerNorm"] = same([(2, 3, 4)], {"normalized_shape": 4}, {"normalized_shape": [3, 4], "eps": 0.01},
                             {"normalized_shape": 4, "elementwise_affine": False}, {"normalized_shape": 4, "bias": False})

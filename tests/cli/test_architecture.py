@@ -74,12 +74,14 @@ def test_every_type_has_cases():
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_type_equals_torch_nn(tmp_path, kind):
+def test_type_equals_torch_nn(tmp_path, valid, kind):
     for case, (arguments, *inputs) in enumerate(CASES[kind]):
         spec = {"type": kind, **arguments}
         theirs = scrambled(from_nn(spec))
         state = {f"m.{name}": tensor for name, tensor in theirs.state_dict().items()}
-        described = script_modules.dump(write_module(tmp_path, spec))
+        path = write_module(tmp_path, spec)
+        valid(yaml.safe_load(path.read_text()), "architecture")
+        described = script_modules.dump(path)
         assert described["state_dict"] == rows(state), (case, arguments)
         generator = torch.Generator().manual_seed(case)
         given = [made_input(one, generator) for one in inputs]
@@ -95,7 +97,7 @@ def test_type_equals_torch_nn(tmp_path, kind):
 @pytest.mark.parametrize("kind", TYPES)
 def test_arguments_and_defaults_are_those_of_torch_nn(tmp_path, kind):
     """Every argument of the constructor is known here, with the same default, or is left out on purpose."""
-    left_out = {"device", "args", "kwargs", "_weight", "_freeze", "min_value", "max_value", "custom_encoder", "custom_decoder"}
+    left_out = {"device", "args", "kwargs", "_weight", "_freeze", "min_value", "max_value", "custom_encoder", "custom_decoder", "process_group"}
     parameters = dict(inspect.signature(getattr(nn, kind).__init__).parameters)
     if "kwargs" in parameters and kind in ("RNN", "LSTM", "GRU"):
         parameters = dict(inspect.signature(nn.RNNBase.__init__).parameters)

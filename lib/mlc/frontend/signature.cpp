@@ -110,6 +110,7 @@ std::optional<Value> as_word(const Value& value, std::string_view word) {
   if (word == "nat") return as_int_from(value, 0);
   if (word == "float") return as_number(value);
   if (word == "floats") return as_numbers(value);
+  if (word == "module") return std::nullopt;  // only a mapping is one
   if (word == "list") return value.index() >= 5 ? std::optional(value) : std::nullopt;
   if (word == "bool") {
     return std::holds_alternative<bool>(value) ? std::optional(value) : std::nullopt;
@@ -175,10 +176,16 @@ std::string choice_hint(const Value& value, std::string_view type) {
   return guess ? "did you mean " + quoted(*guess) + "?" : "";
 }
 
+/// A mapping: what it holds is no value.
+bool describes_module(const GivenArgument& given) {
+  return given.node && given.node->kind() == yaml::Kind::mapping;
+}
+
 Error wrong_type(const SignatureArgument& argument, const GivenArgument& given,
                  std::string_view owner, const yaml::Node& module) {
   std::string message = std::string(owner) + ": " + argument.name + " must be " +
-                        type_in_words(argument.type) + ", found " + shown(given.value);
+                        type_in_words(argument.type) + ", found " +
+                        (describes_module(given) ? "a mapping" : shown(given.value));
   return (given.node ? *given.node : module)
       .error(std::move(message), choice_hint(given.value, argument.type));
 }
@@ -241,8 +248,11 @@ Result<BoundArguments> bind_arguments(const Signature& signature,
                           argument.name + " is " + type_in_words(argument.type));
     }
     const Value& value = it == given.end() ? argument.default_value : it->value;
-    const bool is_node = argument.type.starts_with("module");
-    auto converted = is_node ? std::optional(value) : as_type(value, argument.type);
+    const bool is_module = it != given.end() && describes_module(*it);
+    const bool wants_module = argument.type.starts_with("module");
+    auto converted = !is_module     ? as_type(value, argument.type)
+                     : wants_module ? std::optional(value)
+                                    : std::nullopt;
     if (!converted) {
       if (it == given.end()) return internal_error("the default of " + argument.name);
       return wrong_type(argument, *it, owner, module);

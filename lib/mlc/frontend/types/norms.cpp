@@ -103,6 +103,7 @@ constexpr ModuleType kRows[] = {
     {"BatchNorm1d", kBatchNorm, "", build_batch_norm},
     {"BatchNorm2d", kBatchNorm, "", build_batch_norm},
     {"BatchNorm3d", kBatchNorm, "", build_batch_norm},
+    {"SyncBatchNorm", kBatchNorm, "", build_batch_norm},  // one process: a batch norm
     {"InstanceNorm1d", kInstanceNorm, "", build_instance_norm},
     {"InstanceNorm2d", kInstanceNorm, "", build_instance_norm},
     {"InstanceNorm3d", kInstanceNorm, "", build_instance_norm},

@@ -207,10 +207,10 @@ constexpr ModuleType kRows[] = {
     {"TransformerEncoderLayer", kLayer, "", build_encoder_layer},
     {"TransformerDecoderLayer", kLayer, "", build_decoder_layer},
     {"TransformerEncoder",
-     "encoder_layer: module, num_layers: nat, norm: module = None, "
+     "encoder_layer: module, num_layers: nat, norm: module? = None, "
      "enable_nested_tensor: bool = True, mask_check: bool = True",
      "", build_encoder},
-    {"TransformerDecoder", "decoder_layer: module, num_layers: nat, norm: module = None", "",
+    {"TransformerDecoder", "decoder_layer: module, num_layers: nat, norm: module? = None", "",
      build_decoder},
     {"Transformer",
      "d_model: pos = 512, nhead: pos = 8, num_encoder_layers: nat = 6, "
