@@ -22,8 +22,8 @@ ALLOWED = {
     "checkpoint": {"base", "yaml", "tensor", "container", "pickle", "metadata"},
     "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
     "frontend": {"base", "yaml", "tensor"},
-    "engine": {"base", "tensor", "container", "pickle", "checkpoint"},
-    "torch": {"base", "tensor", "engine"},
+    "engine": {"base", "tensor", "container", "pickle", "checkpoint", "metadata", "frontend"},
+    "torch": {"base", "tensor", "engine", "frontend"},
 }
 # Libraries that only one folder may include: everything else opens them at run time.
 OWNERS = {"torch": re.compile(r"(torch|ATen|c10|caffe2)/")}

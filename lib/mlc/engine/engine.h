@@ -13,6 +13,7 @@
 
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
+#include "mlc/engine/architecture_source.h"
 #include "mlc/engine/host_tensor.h"
 #include "mlc/tensor/dtype.h"
 
@@ -46,6 +47,8 @@ struct InputInfo {
   /// With which the model was traced or exported, where the file tells.
   std::optional<DType> dtype;
   std::optional<std::vector<int64_t>> sizes;
+  /// As an architecture declares it: "f32[batch=1..1024,1,8,8]"; empty where no one does.
+  std::string declared;
 };
 
 struct Signature {
@@ -93,6 +96,11 @@ class Engine {
   /// and the engine lacks: operators, devices, a format.
   virtual Result<std::unique_ptr<Model>> load(const std::string& path, const LoadOptions& options,
                                               Reporter& reporter) = 0;
+  /// Builds a model from an architecture and its weights, which SOURCE must give until this
+  /// returns. Errors: usage pointing into the YAML for a `forward` that does not compile and for
+  /// declared inputs that it does not take; those of the weights; unsupported.
+  virtual Result<std::unique_ptr<Model>> build(const ArchitectureSource& source,
+                                               const LoadOptions& options, Reporter& reporter) = 0;
 };
 
 }  // namespace mlc

@@ -19,11 +19,23 @@ class TorchEngine : public Engine {
 
   Result<std::unique_ptr<Model>> load(const std::string& path, const LoadOptions& options,
                                       Reporter& reporter) override {
+    MLC_TRY(const std::string device, prepare(options, reporter));
+    return load_torchscript(path, device, options, reporter);
+  }
+
+  Result<std::unique_ptr<Model>> build(const ArchitectureSource& source, const LoadOptions& options,
+                                       Reporter& reporter) override {
+    MLC_TRY(const std::string device, prepare(options, reporter));
+    return build_torchscript(source, device, options, reporter);
+  }
+
+ private:
+  static Result<std::string> prepare(const LoadOptions& options, Reporter& reporter) {
     hear(reporter);
-    MLC_TRY(const std::string device,
+    MLC_TRY(std::string device,
             guarded(ErrorKind::unsupported, [&] { return resolve_device(options.device); }));
     set_threads(options.threads);
-    return load_torchscript(path, device, options, reporter);
+    return device;
   }
 };
 

@@ -1,6 +1,7 @@
 #include "mlc/torch/torchscript_model.h"
 
 #include "mlc/base/text.h"
+#include "mlc/torch/build_module.h"
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/torch_library.h"
 #include "mlc/torch/torch_values.h"
@@ -236,6 +237,24 @@ torch::jit::Module frozen(const torch::jit::Module& module, Reporter& reporter) 
   return module;
 }
 
+/// Adds what the architecture declares to the inputs of SIGNATURE. Error: usage for an input that
+/// forward does not have.
+Status declare_inputs(const ArchitectureSource& source, Signature& signature) {
+  for (const DeclaredInput& one : source.inputs) {
+    const auto input = std::ranges::find(signature.inputs, one.name, &InputInfo::name);
+    if (input == signature.inputs.end()) {
+      std::vector<std::string> names;
+      for (const InputInfo& known : signature.inputs) names.push_back(known.name);
+      return source.error_at(one.position, "forward has no argument " + mlc::quoted(one.name),
+                             names.empty() ? "it takes none" : "it takes " + join_list(names));
+    }
+    input->dtype = one.dtype;
+    input->sizes = one.sizes;
+    input->declared = one.text;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const std::string& device,
@@ -251,6 +270,23 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
       cast_floating(module, *floating);
     }
     Signature signature = signature_of(arguments_of(module), traced);
+    if (options.purpose == Purpose::repeated) module = frozen(module, reporter);
+    return std::unique_ptr<Model>(std::make_unique<TorchScriptModel>(
+        std::move(module), std::move(signature), device, options, floating));
+  });
+}
+
+Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& source,
+                                                 const std::string& device,
+                                                 const LoadOptions& options, Reporter& reporter) {
+  return guarded(ErrorKind::internal, [&]() -> Result<std::unique_ptr<Model>> {
+    std::optional<c10::ScalarType> floating;
+    if (options.dtype) {
+      MLC_TRY(floating, scalar_type(*options.dtype));
+    }
+    MLC_TRY(torch::jit::Module module, build_module(source, c10::Device(device), floating));
+    Signature signature = signature_of(arguments_of(module), {});
+    MLC_CHECK(declare_inputs(source, signature));
     if (options.purpose == Purpose::repeated) module = frozen(module, reporter);
     return std::unique_ptr<Model>(std::make_unique<TorchScriptModel>(
         std::move(module), std::move(signature), device, options, floating));

@@ -20,6 +20,11 @@ class FakeEngine : public mlc::Engine {
                                                 mlc::Reporter& /*reporter*/) override {
     return mlc::unsupported("a fake loads nothing");
   }
+  mlc::Result<std::unique_ptr<mlc::Model>> build(const mlc::ArchitectureSource& /*source*/,
+                                                 const mlc::LoadOptions& /*options*/,
+                                                 mlc::Reporter& /*reporter*/) override {
+    return mlc::unsupported("a fake builds nothing");
+  }
 };
 
 std::unique_ptr<mlc::Engine> create() {

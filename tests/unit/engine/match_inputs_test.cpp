@@ -9,8 +9,8 @@ namespace {
 Signature two_inputs() {
   Signature signature;
   signature.inputs.push_back(
-      {"image", "Tensor", true, DType::f32, std::vector<int64_t>{1, 3, 8, 8}});
-  signature.inputs.push_back({"scale", "float", false, std::nullopt, std::nullopt});
+      {"image", "Tensor", true, DType::f32, std::vector<int64_t>{1, 3, 8, 8}, ""});
+  signature.inputs.push_back({"scale", "float", false, std::nullopt, std::nullopt, ""});
   return signature;
 }
 

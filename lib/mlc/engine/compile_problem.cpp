@@ -1,0 +1,122 @@
+#include "mlc/engine/compile_problem.h"
+
+#include "mlc/base/text.h"
+#include "mlc/engine/exception_text.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+#include <vector>
+
+namespace mlc {
+namespace {
+
+constexpr std::string_view kPlace = "  File \"<string>\", line ";
+
+/// Where the first place that WHAT names lies: the number of its line, and the column under which
+/// the compiler puts its marks.
+void read_place(std::string_view what, CompileProblem& problem) {
+  const size_t at = what.find(kPlace);
+  if (at == what.npos) return;
+  const std::string_view rest = what.substr(at + kPlace.size());
+  std::from_chars(rest.data(), rest.data() + rest.size(), problem.line);
+  for (const std::string_view line : split(rest, '\n')) {
+    if (line.starts_with(kPlace)) return;
+    const size_t first = line.find_first_not_of(' ');
+    if (first == line.npos || line[first] != '~') continue;
+    problem.column = first + 1;
+    return;
+  }
+}
+
+/// "relu(Tensor self) -> Tensor" of the line "aten::relu(Tensor self) -> Tensor:".
+std::string_view schema_in(std::string_view line) {
+  line = trim(line);
+  if (line.find("->") == line.npos) return {};
+  if (line.ends_with(':')) line.remove_suffix(1);
+  const size_t space = line.substr(0, line.find('(')).rfind("::");
+  return space == line.npos ? line : line.substr(space + 2);
+}
+
+/// Of a call that fits no variant: what is wrong with the first, and how the variants read.
+void read_variants(std::string_view what, CompileProblem& problem) {
+  constexpr size_t kShown = 3;
+  std::vector<std::string> schemas;
+  std::string reason;
+  for (const std::string_view line : split(what, '\n')) {
+    if (line.find("original call is") != line.npos || line.starts_with(kPlace)) break;
+    if (const std::string_view schema = schema_in(line); !schema.empty()) {
+      if (line.find("Tensor(a!) out)") == line.npos) schemas.push_back(printable(schema));
+    } else if (reason.empty() && !schemas.empty() && !trim(line).empty()) {
+      reason = exception_sentence(line);
+    }
+  }
+  if (!reason.empty()) problem.message = "the arguments do not fit: " + reason;
+  if (schemas.empty()) return;
+  problem.hint = "it is called as ";
+  for (size_t i = 0; i < std::min(schemas.size(), kShown); ++i) {
+    problem.hint += (i == 0 ? "" : " or ") + schemas[i];
+  }
+}
+
+/// Without "__torch__.mlc.", "___torch_mangle_3." and " (of Python compilation unit at: 0x5649)".
+std::string without_class_paths(std::string text) {
+  constexpr std::string_view kMangle = "___torch_mangle_";
+  constexpr std::string_view kUnit = " (of Python compilation unit";
+  for (size_t at = text.find(kUnit); at != text.npos; at = text.find(kUnit)) {
+    const size_t end = text.find(')', at);
+    text.erase(at, end == text.npos ? end : end + 1 - at);
+  }
+  for (const std::string_view one :
+       {kMangle, std::string_view("__torch__."), std::string_view("mlc.")}) {
+    for (size_t at = text.find(one); at != text.npos; at = text.find(one, at)) {
+      const size_t end = one == kMangle ? text.find('.', at) : at + one.size() - 1;
+      text.erase(at, end == text.npos ? end : end + 1 - at);
+    }
+  }
+  return text;
+}
+
+/// "'Block' object has no attribute or method 'convv'": fills in `attribute`.
+void read_attribute(CompileProblem& problem) {
+  constexpr std::string_view kLacks = "has no attribute or method '";
+  const size_t at = problem.message.find(kLacks);
+  if (at == std::string::npos) return;
+  const size_t begin = at + kLacks.size();
+  const size_t end = problem.message.find('\'', begin);
+  if (end == std::string::npos) return;
+  problem.attribute = problem.message.substr(begin, end - begin);
+  problem.message.resize(end + 1);  // what follows speaks of __init__(), which nobody wrote here
+}
+
+/// Sentences that send people to places where they cannot be helped.
+std::string in_our_words(std::string message) {
+  constexpr auto kBefore = std::to_array<std::pair<std::string_view, std::string_view>>({
+      {"undefined value ", "no such name: "},
+      {"unexpected starred expansion", "this is no Python expression"},
+  });
+  for (const auto& [theirs, ours] : kBefore) {
+    if (!message.starts_with(theirs)) continue;
+    const bool whole = ours.back() != ' ';
+    return std::string(ours) + (whole ? "" : message.substr(theirs.size()));
+  }
+  for (const std::string_view end : {" here", ". File a bug report"}) {
+    if (message.ends_with(end)) message.resize(message.size() - end.size());
+  }
+  return message;
+}
+
+}  // namespace
+
+CompileProblem read_compile_problem(std::string_view what) {
+  CompileProblem problem;
+  read_place(what, problem);
+  const std::string said = without_class_paths(std::string(what.substr(0, what.find(kPlace))));
+  problem.message = in_our_words(exception_sentence(said));
+  read_attribute(problem);
+  read_variants(said, problem);
+  return problem;
+}
+
+}  // namespace mlc

@@ -1,0 +1,21 @@
+// What the compiler of TorchScript says when it refuses a text, taken apart: where and what.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace mlc {
+
+struct CompileProblem {
+  std::string message;    // one sentence in mlc's words, without a full stop
+  std::string hint;       // what the function takes instead; may be empty
+  std::string attribute;  // that an object does not have; empty for all other problems
+  size_t line = 0;        // in the text that was compiled, from 1; 0: it does not say
+  size_t column = 1;
+};
+
+/// Reads WHAT, the text of the exception.
+CompileProblem read_compile_problem(std::string_view what);
+
+}  // namespace mlc

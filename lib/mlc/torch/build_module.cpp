@@ -1,0 +1,200 @@
+#include "mlc/torch/build_module.h"
+
+#include "mlc/base/text.h"
+#include "mlc/engine/compile_problem.h"
+#include "mlc/torch/functional.h"
+#include "mlc/torch/names.h"
+#include "mlc/torch/torch_values.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <ATen/ATen.h>
+
+namespace mlc::torch_module {
+namespace {
+
+using arch::ScriptModule;
+using arch::ScriptTensor;
+using torch::jit::IValue;
+
+/// A constant attribute and its type in TorchScript.
+std::pair<c10::TypePtr, IValue> attribute(const arch::Value& value) {
+  const auto visitor = [](const auto& held) -> std::pair<c10::TypePtr, IValue> {
+    using T = std::decay_t<decltype(held)>;
+    if constexpr (std::is_same_v<T, std::monostate>) return {c10::NoneType::get(), IValue()};
+    if constexpr (std::is_same_v<T, bool>) return {c10::BoolType::get(), IValue(held)};
+    if constexpr (std::is_same_v<T, int64_t>) return {c10::IntType::get(), IValue(held)};
+    if constexpr (std::is_same_v<T, double>) return {c10::FloatType::get(), IValue(held)};
+    if constexpr (std::is_same_v<T, std::string>) return {c10::StringType::get(), IValue(held)};
+    if constexpr (std::is_same_v<T, arch::Ints>) {
+      return {c10::ListType::ofInts(), IValue(c10::List<int64_t>(c10::ArrayRef<int64_t>(held)))};
+    }
+    if constexpr (std::is_same_v<T, std::vector<double>>) {
+      return {c10::ListType::ofFloats(), IValue(c10::List<double>(c10::ArrayRef<double>(held)))};
+    }
+    if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      c10::List<std::string> list;
+      for (const std::string& one : held) list.push_back(one);
+      return {c10::ListType::ofStrings(), IValue(std::move(list))};
+    }
+  };
+  return std::visit(visitor, value);
+}
+
+at::Tensor initial_value(const ScriptTensor& tensor, c10::ScalarType type) {
+  const arch::Init& init = tensor.init;
+  const at::TensorOptions options(type);
+  switch (init.kind) {
+    case arch::Init::Kind::uniform:
+      return at::empty(tensor.shape, options).uniform_(-init.a, init.a);
+    case arch::Init::Kind::normal:
+      return at::empty(tensor.shape, options).normal_(0, init.a);
+    case arch::Init::Kind::full:
+      return at::full(tensor.shape, init.a, options);
+    case arch::Init::Kind::arange: {
+      const int64_t count = tensor.shape.empty() ? 1 : tensor.shape.back();
+      return at::arange(count, options).expand(tensor.shape).clone();
+    }
+    case arch::Init::Kind::tril:
+      return at::ones(tensor.shape, options).tril();
+    case arch::Init::Kind::values:
+      return at::tensor(init.values, at::kDouble).reshape(tensor.shape).to(type);
+  }
+  return at::zeros(tensor.shape, options);
+}
+
+/// What a text may find behind `self.`.
+std::vector<std::string> names_in(const ScriptModule& module) {
+  std::vector<std::string> names;
+  for (const ScriptModule& one : module.children) names.push_back(one.name);
+  for (const ScriptTensor& one : module.parameters) names.push_back(one.name);
+  for (const ScriptTensor& one : module.buffers) names.push_back(one.name);
+  for (const arch::Constant& one : module.constants) names.push_back(one.name);
+  return names;
+}
+
+class Builder {
+ public:
+  Builder(const ArchitectureSource& source, c10::Device device,
+          std::optional<c10::ScalarType> floating)
+      : source_(source), device_(device), floating_(floating) {}
+
+  Result<torch::jit::Module> run() {
+    index(*source_.root);
+    return build(*source_.root);
+  }
+
+ private:
+  void index(const ScriptModule& module) {
+    for (const ScriptTensor& one : module.parameters) by_path_.emplace(one.path, &one);
+    for (const ScriptTensor& one : module.buffers) by_path_.emplace(one.path, &one);
+    for (const ScriptModule& child : module.children) index(child);
+  }
+
+  Result<torch::jit::Module> build(const ScriptModule& from) {
+    torch::jit::Module made(c10::QualifiedName("__torch__.mlc." + from.type), unit_, true);
+    for (const ScriptModule& child : from.children) {
+      MLC_TRY(const torch::jit::Module part, build(child));
+      made.register_module(child.name, part);
+    }
+    made.register_attribute("training", c10::BoolType::get(), false);
+    for (const ScriptTensor& one : from.parameters) {
+      MLC_TRY_CTX(at::Tensor value, shared(one), "parameter " + one.path);
+      made.register_parameter(one.name, std::move(value), false);
+    }
+    for (const ScriptTensor& one : from.buffers) {
+      MLC_TRY_CTX(at::Tensor value, shared(one), "buffer " + one.path);
+      made.register_buffer(one.name, std::move(value));
+    }
+    for (const arch::Constant& one : from.constants) {
+      auto [type, value] = attribute(one.value);
+      made.register_attribute(one.name, type, std::move(value));
+    }
+    MLC_CHECK(define(from, made));
+    return made;
+  }
+
+  /// The tensor of ONE, or that to which it is tied, made once.
+  Result<at::Tensor> shared(const ScriptTensor& one) {
+    const std::string& path = one.tied_to.empty() ? one.path : one.tied_to;
+    if (const auto known = made_.find(path); known != made_.end()) return known->second;
+    const auto origin = by_path_.find(path);
+    MLC_TRY(at::Tensor value, placed(origin == by_path_.end() ? one : *origin->second));
+    made_.emplace(path, value);
+    return value;
+  }
+
+  Result<at::Tensor> placed(const ScriptTensor& one) const {
+    MLC_TRY(const c10::ScalarType type, scalar_type(one.dtype));
+    at::Tensor value;
+    if (one.persistent) {
+      MLC_TRY(const Weight weight, source_.weight(one));
+      value = from_weight(weight, type);
+    } else {
+      value = initial_value(one, type);
+    }
+    const bool cast = floating_ && at::isFloatingType(type);
+    return value.to(device_, cast ? *floating_ : type);
+  }
+
+  static at::Tensor from_weight(const Weight& weight, c10::ScalarType type) {
+    void* const bytes = const_cast<std::byte*>(weight.bytes.data());
+    if (weight.bytes.empty()) return at::empty(weight.sizes, at::TensorOptions(type));
+    const auto address = reinterpret_cast<uintptr_t>(bytes);
+    const bool aligned = address % c10::elementSize(type) == 0;
+    at::Tensor view = at::from_blob(
+        bytes, weight.sizes, [owner = weight.owner](void*) {}, at::TensorOptions(type));
+    return aligned ? view : view.clone();
+  }
+
+  Status define(const ScriptModule& from, torch::jit::Module& made) {
+    if (from.source.empty()) return {};
+    try {
+      define_functions(*unit_, from.source);
+      made.define(from.source, resolver_);
+      return {};
+    } catch (const UnknownName& problem) {
+      return source_.source_error(from, problem.line, problem.column, problem.message,
+                                  problem.hint);
+    } catch (const c10::Error& error) {
+      return refused(from, error.what_without_backtrace());
+    } catch (const std::exception& error) {
+      return refused(from, error.what());
+    }
+  }
+
+  Error refused(const ScriptModule& from, std::string_view what) const {
+    CompileProblem problem = read_compile_problem(what);
+    if (!problem.attribute.empty()) {
+      const auto near = nearest(problem.attribute, names_in(from));
+      if (near) problem.hint = "did you mean " + printable(*near) + "?";
+    }
+    return source_.source_error(from, problem.line, problem.column, std::move(problem.message),
+                                std::move(problem.hint));
+  }
+
+  const ArchitectureSource& source_;
+  c10::Device device_;
+  std::optional<c10::ScalarType> floating_;
+  std::shared_ptr<torch::jit::CompilationUnit> unit_ =
+      std::make_shared<torch::jit::CompilationUnit>();
+  std::shared_ptr<torch::jit::Resolver> resolver_ = make_resolver(unit_);
+  std::map<std::string, const ScriptTensor*> by_path_;
+  std::map<std::string, at::Tensor> made_;
+};
+
+}  // namespace
+
+Result<torch::jit::Module> build_module(const ArchitectureSource& source, c10::Device device,
+                                        std::optional<c10::ScalarType> floating) {
+  MLC_TRY(torch::jit::Module module, Builder(source, device, floating).run());
+  if (module.find_method("forward")) return module;
+  return source.error_at(source.root->position, "the architecture has no forward, so it cannot run",
+                         "add `forward: |` with the method's text");
+}
+
+}  // namespace mlc::torch_module

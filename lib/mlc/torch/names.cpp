@@ -1,0 +1,209 @@
+#include "mlc/torch/names.h"
+
+#include "mlc/base/text.h"
+#include "mlc/torch/functional.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <c10/core/MemoryFormat.h>
+#include <c10/core/ScalarType.h>
+#include <torch/csrc/jit/frontend/builtin_functions.h>
+#include <torch/csrc/jit/frontend/sugared_value.h>
+#include <torch/csrc/jit/runtime/operator.h>
+
+namespace mlc::torch_module {
+namespace {
+
+using torch::jit::GraphFunction;
+using torch::jit::SourceRange;
+using torch::jit::SugaredValuePtr;
+
+constexpr auto kTypeNames = std::to_array<std::pair<std::string_view, c10::ScalarType>>({
+    {"float32", c10::kFloat},
+    {"float", c10::kFloat},
+    {"float64", c10::kDouble},
+    {"double", c10::kDouble},
+    {"float16", c10::kHalf},
+    {"half", c10::kHalf},
+    {"bfloat16", c10::kBFloat16},
+    {"int64", c10::kLong},
+    {"long", c10::kLong},
+    {"int32", c10::kInt},
+    {"int", c10::kInt},
+    {"int16", c10::kShort},
+    {"short", c10::kShort},
+    {"int8", c10::kChar},
+    {"uint8", c10::kByte},
+    {"bool", c10::kBool},
+    {"complex64", c10::kComplexFloat},
+    {"complex128", c10::kComplexDouble},
+});
+constexpr auto kFormatNames = std::to_array<std::pair<std::string_view, c10::MemoryFormat>>({
+    {"contiguous_format", c10::MemoryFormat::Contiguous},
+    {"preserve_format", c10::MemoryFormat::Preserve},
+    {"channels_last", c10::MemoryFormat::ChannelsLast},
+    {"channels_last_3d", c10::MemoryFormat::ChannelsLast3d},
+});
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr auto kNumbers = std::to_array<std::pair<std::string_view, double>>({
+    {"pi", std::numbers::pi},
+    {"e", std::numbers::e},
+    {"inf", kInfinity},
+    {"nan", std::numeric_limits<double>::quiet_NaN()},
+    {"tau", 2 * std::numbers::pi},
+});
+
+/// Parts of torch whose functions are operators under another name: torch.fft.rfft is fft_rfft.
+constexpr auto kPrefixed = std::to_array<std::string_view>({"linalg", "fft", "special"});
+
+template <class Table>
+auto find_in(const Table& table, const std::string& name) {
+  const auto row = std::ranges::find(table, name, &Table::value_type::first);
+  return row == table.end() ? nullptr : &row->second;
+}
+
+bool is_operator(const std::string& space, const std::string& name) {
+  const auto symbol = c10::Symbol::fromQualString(space + "::" + name);
+  // Some are TorchScript texts of the library rather than operators: math.degrees, torch.rot90.
+  return !torch::jit::getAllOperatorsFor(symbol).empty() ||
+         !torch::jit::getAllBuiltinFunctionsFor(symbol).empty();
+}
+
+/// All that may follow "torch." or "F.", for suggestions.
+std::vector<std::string> names_after(const std::string& path) {
+  std::set<std::string> names;
+  if (path == "F") {
+    for (const std::string& name : functional_names()) names.insert(name);
+  }
+  if (path == "torch") {
+    for (const auto& row : kTypeNames) names.emplace(row.first);
+  }
+  for (const auto& one : torch::jit::getAllOperators()) {
+    const std::string& full = one->schema().name();
+    if (full.starts_with("aten::") && !full.starts_with("aten::_")) names.insert(full.substr(6));
+  }
+  return {names.begin(), names.end()};
+}
+
+/// A dotted name on its way to an operator, a function or a constant.
+class DottedName : public torch::jit::SugaredValue {
+ public:
+  DottedName(std::string path, std::shared_ptr<torch::jit::CompilationUnit> functions)
+      : path_(std::move(path)), functions_(std::move(functions)) {}
+
+  std::string kind() const override { return "module " + path_; }
+
+  SugaredValuePtr attr(const SourceRange& place, GraphFunction& method,
+                       const std::string& name) override {
+    if (auto value = constant(place, method, name)) return value;
+    if (auto value = part(name)) return value;
+    if (auto value = function(name)) return value;
+    throw unknown(place, name);
+  }
+
+ private:
+  SugaredValuePtr constant(const SourceRange& place, GraphFunction& method,
+                           const std::string& name) const {
+    const auto made = [&](const c10::IValue& value) {
+      return std::make_shared<torch::jit::SimpleValue>(
+          method.graph()->insertConstant(value, place));
+    };
+    if (path_ != "torch" && path_ != "math") return nullptr;
+    const bool is_torch = path_ == "torch";
+    if (const double* value = find_in(kNumbers, name)) return made(*value);
+    if (const auto* type = is_torch ? find_in(kTypeNames, name) : nullptr) return made(*type);
+    if (const auto* format = is_torch ? find_in(kFormatNames, name) : nullptr) return made(*format);
+    return nullptr;
+  }
+
+  /// torch.nn, torch.nn.functional, torch.ops.aten, torch.fft, ...
+  SugaredValuePtr part(const std::string& name) const {
+    const auto deeper = [&](std::string path) {
+      return std::make_shared<DottedName>(std::move(path), functions_);
+    };
+    if (path_ == "torch.nn" && name == "functional") return deeper("F");
+    if (path_ == "torch.ops" || (path_ == "torch._C" && name == "_nn")) {
+      return deeper("torch.ops." + (path_ == "torch.ops" ? name : "aten"));
+    }
+    const bool prefixed = std::ranges::find(kPrefixed, name) != kPrefixed.end();
+    if (path_ == "torch" && (name == "nn" || name == "ops" || name == "_C" || prefixed)) {
+      return deeper("torch." + name);
+    }
+    return nullptr;
+  }
+
+  SugaredValuePtr function(const std::string& name) const {
+    if (path_ == "F") {
+      const c10::QualifiedName full(std::string(kFunctionalPrefix) + "." + name);
+      if (auto* own = functions_->find_function(full)) {
+        return std::make_shared<torch::jit::FunctionValue>(own);
+      }
+      if (!advice_against(name).empty()) return nullptr;
+    }
+    const auto [space, operator_name] = as_operator(name);
+    if (space.empty() || !is_operator(space, operator_name)) return nullptr;
+    return std::make_shared<torch::jit::BuiltinFunction>(
+        c10::Symbol::fromQualString(space + "::" + operator_name), std::nullopt);
+  }
+
+  std::pair<std::string, std::string> as_operator(const std::string& name) const {
+    constexpr std::string_view kOps = "torch.ops.";
+    if (path_.starts_with(kOps)) return {path_.substr(kOps.size()), name};
+    if (path_ == "torch" || path_ == "F" || path_ == "math") return {"aten", name};
+    for (const std::string_view one : kPrefixed) {
+      if (path_ == "torch." + std::string(one)) return {"aten", std::string(one) + "_" + name};
+    }
+    return {};
+  }
+
+  UnknownName unknown(const SourceRange& place, const std::string& name) const {
+    UnknownName problem;
+    if (const auto where = place.file_line_col()) {
+      problem.line = std::get<1>(*where);
+      problem.column = std::get<2>(*where) + 1;
+    }
+    problem.message = path_ + " has no " + mlc::quoted(name) + " that TorchScript can call";
+    problem.hint = path_ == "F" ? advice_against(name) : std::string();
+    if (problem.hint.empty()) {
+      if (const auto near = nearest(name, names_after(path_))) {
+        problem.hint = "did you mean " + path_ + "." + printable(*near) + "?";
+      }
+    }
+    return problem;
+  }
+
+  std::string path_;
+  std::shared_ptr<torch::jit::CompilationUnit> functions_;
+};
+
+class NameResolver : public torch::jit::Resolver {
+ public:
+  explicit NameResolver(std::shared_ptr<torch::jit::CompilationUnit> functions)
+      : functions_(std::move(functions)) {}
+
+  SugaredValuePtr resolveValue(const std::string& name, GraphFunction& /*method*/,
+                               const SourceRange& /*place*/) override {
+    if (name != "torch" && name != "F" && name != "math") return nullptr;
+    return std::make_shared<DottedName>(name, functions_);
+  }
+
+ private:
+  std::shared_ptr<torch::jit::CompilationUnit> functions_;
+};
+
+}  // namespace
+
+std::shared_ptr<torch::jit::Resolver> make_resolver(
+    std::shared_ptr<torch::jit::CompilationUnit> functions) {
+  return std::make_shared<NameResolver>(std::move(functions));
+}
+
+}  // namespace mlc::torch_module

@@ -1,0 +1,27 @@
+// The names that `forward` texts may use: torch, F, torch.nn.functional, torch.ops, math.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <string>
+
+#include <torch/csrc/jit/api/compilation_unit.h>
+#include <torch/csrc/jit/frontend/resolver.h>
+
+namespace mlc::torch_module {
+
+/// Thrown by the resolver at a name behind one of its own that does not exist. Not one of
+/// LibTorch's exceptions, so that nothing in its compiler takes it for its own.
+struct UnknownName : std::exception {
+  size_t line = 0;  // in the text that is compiled, from 1
+  size_t column = 0;
+  std::string message;
+  std::string hint;
+  const char* what() const noexcept override { return message.c_str(); }
+};
+
+/// FUNCTIONS holds those of functional.h under kFunctionalPrefix.
+std::shared_ptr<torch::jit::Resolver> make_resolver(
+    std::shared_ptr<torch::jit::CompilationUnit> functions);
+
+}  // namespace mlc::torch_module

@@ -1,0 +1,59 @@
+#include "mlc/engine/compile_problem.h"
+
+#include "catch.h"
+
+using mlc::read_compile_problem;
+
+TEST_CASE("a compile problem has line and column of the mark") {
+  const auto problem = read_compile_problem(
+      "\nundefined value foo:\n  File \"<string>\", line 3\ndef forward(x):\n    y = x\n    return "
+      "foo(y) + 1\n           ~~~ <--- HERE\n");
+  CHECK(problem.message == "no such name: foo");
+  CHECK(problem.line == 3);
+  CHECK(problem.column == 12);
+  CHECK(problem.hint.empty());
+}
+
+TEST_CASE("a call that fits no variant says why and how it is called") {
+  const auto problem = read_compile_problem(
+      "\nArguments for call are not valid.\nThe following variants are available:\n  \n  "
+      "aten::relu(Tensor self) -> Tensor:\n  Expected at most 1 arguments but found 3 positional "
+      "arguments.\n  \n  aten::relu.out(Tensor self, *, Tensor(a!) out) -> Tensor(a!):\n  Argument "
+      "out not provided.\n\nThe original call is:\n  File \"<string>\", line 2\ndef forward(x):\n  "
+      " "
+      " return torch.relu(x, 1, 2)\n           ~~~~~~~~~~ <--- HERE\n");
+  CHECK(problem.message ==
+        "the arguments do not fit: expected at most 1 arguments but found 3 positional arguments");
+  CHECK(problem.hint == "it is called as relu(Tensor self) -> Tensor");
+  CHECK(problem.line == 2);
+  CHECK(problem.column == 12);
+}
+
+TEST_CASE("a missing attribute is named without class paths") {
+  const auto problem = read_compile_problem(
+      "\n'__torch__.mlc.___torch_mangle_3.Block (of Python compilation unit at: 0x5649)' object "
+      "has "
+      "no attribute or method 'convv'. Did you forget to initialize an attribute in __init__()?:\n "
+      " "
+      "File \"<string>\", line 2\n  return self.convv(x)\n         ~~~~~~~~~~ <--- HERE\n");
+  CHECK(problem.message == "'Block' object has no attribute or method 'convv'");
+  CHECK(problem.attribute == "convv");
+  CHECK(problem.column == 10);
+}
+
+TEST_CASE("a mark over several lines counts from the first") {
+  const auto problem = read_compile_problem(
+      "\n\nz is not defined in the false branch:\n  File \"<string>\", line 2\ndef forward(x):\n  "
+      "if "
+      "bool(x.sum()):\n  ~~~~~~~~~~~~~~~~~\n    z = x\n    ~~~~~\n  return z\n  ~~~~~~ <--- "
+      "HERE\nand was used here:\n  File \"<string>\", line 4\n  return z\n         ~ <--- HERE\n");
+  CHECK(problem.message == "z is not defined in the false branch");
+  CHECK(problem.line == 2);
+  CHECK(problem.column == 3);
+}
+
+TEST_CASE("a text without a place is a problem of the whole") {
+  const auto problem = read_compile_problem("something else");
+  CHECK(problem.message == "something else");
+  CHECK(problem.line == 0);
+}
