@@ -7,6 +7,7 @@
 #include "mlc/base/output_file.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
+#include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/sample_inputs.h"
@@ -33,7 +34,8 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  set.positionals("ARTEFACT", options.artefacts, 1, "TorchScript files of one model");
+  set.positionals("ARTEFACT", options.artefacts, 1,
+                  "TorchScript files of one model, or checkpoints with an architecture");
   add_engine_options(set, options.engine);
   set.group("Measuring");
   set.integer("--warmup", options.warmup, "N",
@@ -74,8 +76,8 @@ std::optional<uint64_t> batch_of(const std::vector<InputSpec>& specs) {
 }
 
 /// SPECS at every size of --batch.
-Result<std::vector<std::vector<InputSpec>>> variants(const Options& options) {
-  MLC_TRY(const std::vector<InputSpec> specs, parse_input_specs(options.engine.inputs));
+Result<std::vector<std::vector<InputSpec>>> variants(const Options& options,
+                                                     const std::vector<InputSpec>& specs) {
   if (options.batches.empty()) return std::vector<std::vector<InputSpec>>(1, specs);
   if (!batch_of(specs)) {
     return usage_error("--batch needs a dimension of that name",
@@ -100,7 +102,9 @@ Result<std::vector<std::vector<InputSpec>>> variants(const Options& options) {
 
 Result<BenchRow> measure_one(const Options& options, const std::string& path,
                              const std::vector<InputSpec>& specs, Context& context) {
-  MLC_CHECK(check_runnable(path, context.threads(), context.reporter));
+  MLC_TRY(const Artefact artefact,
+          Artefact::open(path, options.engine.artefact_options(), context.reporter));
+  MLC_CHECK(artefact.check_whole(context.threads(), context.reporter));
   BenchRow row;
   row.file = path;
   row.batch = batch_of(specs);
@@ -112,11 +116,12 @@ Result<BenchRow> measure_one(const Options& options, const std::string& path,
   row.open = seconds_since(start);
   row.engine = engine->title();
   start = Clock::now();
-  MLC_TRY(const auto model, engine->load(path, load, context.reporter));
+  MLC_TRY(const auto model, artefact.load(*engine, load, context.reporter));
   row.load = seconds_since(start);
   row.device = model->device();
   MLC_CHECK(match_inputs(model->signature(), specs));
   MLC_TRY(const auto inputs, sample_inputs(specs, load.seed, context.reporter));
+  MLC_CHECK(check_declared(artefact.inputs(), inputs, !options.engine.dtype.empty()));
   MLC_CHECK(model->set_inputs(inputs));
   const MeasureOptions how{.warmup = static_cast<uint64_t>(options.warmup),
                            .runs = static_cast<uint64_t>(options.runs),
@@ -143,8 +148,20 @@ Result<BenchRow> measure_apart(const Options& options, const std::string& path,
   return decode_row(bytes);
 }
 
+/// --input, or what the first artefact declares that declares anything.
+Result<std::vector<InputSpec>> inputs_of(const Options& options, Context& context) {
+  if (!options.engine.inputs.empty()) return parse_input_specs(options.engine.inputs);
+  for (const std::string& path : options.artefacts) {
+    MLC_TRY(const Artefact artefact,
+            Artefact::open(path, options.engine.artefact_options(), context.reporter));
+    if (!artefact.inputs().empty()) return artefact.inputs();
+  }
+  return std::vector<InputSpec>();
+}
+
 Result<ExitCode> run(const Options& options, Context& context) {
-  MLC_TRY(const auto sizes, variants(options));
+  MLC_TRY(const std::vector<InputSpec> wanted, inputs_of(options, context));
+  MLC_TRY(const auto sizes, variants(options, wanted));
   MLC_TRY(std::optional<OutputFile> report, create_report(options));
   BenchAnswer answer;
   answer.threads = context.threads();
@@ -152,6 +169,9 @@ Result<ExitCode> run(const Options& options, Context& context) {
   answer.seed = static_cast<uint64_t>(options.engine.seed);
   answer.warmup = static_cast<uint64_t>(options.warmup);
   answer.inputs = options.engine.inputs;
+  if (answer.inputs.empty()) {
+    for (const InputSpec& spec : wanted) answer.inputs.push_back(to_text(spec));
+  }
   for (const std::string& path : options.artefacts) {
     for (const std::vector<InputSpec>& specs : sizes) {
       context.console.detail("measuring " + printable(path));
@@ -171,6 +191,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
 constexpr Example kExamples[] = {
     {"mlc bench model.pt --input 'x:f32[batch=8,3,224,224]'", "how fast is it?"},
     {"mlc bench a.pt b.pt --input 'x:f32[1,64]' --threads 1", "two artefacts, side by side"},
+    {"mlc bench weights.safetensors --arch arch.yaml --batch 1 --batch 8", "a checkpoint"},
     {"mlc bench m.pt --input 'x:f32[batch=1,9]' --batch 1 --batch 8", "which batch size?"},
     {"mlc bench a.pt b.pt --input 'x:f32[1,64]' --report out.html", "plots to share"},
 };

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
+#include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/sample_inputs.h"
@@ -25,7 +26,7 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  set.positional("MODEL", options.model, "TorchScript file (torch.jit.save)");
+  set.positional("MODEL", options.model, "TorchScript file, or a checkpoint with an architecture");
   add_engine_options(set, options.engine);
   set.group("Output");
   set.file("-o, --output", options.output, "FILE",
@@ -84,8 +85,9 @@ std::string made(const InputSpec& spec, uint64_t seed) {
   return fmt::format("random from {} to {}, seed {}", low, high, seed);
 }
 
-Result<std::vector<NamedValue>> compute(const Options& options, const std::vector<InputSpec>& specs,
-                                        Model& model, RunAnswer& answer, Context& context) {
+Result<std::vector<NamedValue>> compute(const Options& options, const Artefact& artefact,
+                                        const std::vector<InputSpec>& specs, Model& model,
+                                        RunAnswer& answer, Context& context) {
   MLC_CHECK(match_inputs(model.signature(), specs));
   MLC_TRY(const std::vector<NamedValue> inputs,
           sample_inputs(specs, answer.seed, context.reporter));
@@ -93,6 +95,7 @@ Result<std::vector<NamedValue>> compute(const Options& options, const std::vecto
     answer.inputs.push_back({inputs[i].name, specs[i].file.empty() ? "random" : specs[i].file,
                              made(specs[i], answer.seed), inputs[i].tensor});
   }
+  MLC_CHECK(check_declared(artefact.inputs(), inputs, !options.engine.dtype.empty()));
   Status status = model.set_inputs(inputs);
   if (status.ok()) status = timed(context, "ran", [&] { return model.run(); });
   if (!status.ok()) {
@@ -102,23 +105,36 @@ Result<std::vector<NamedValue>> compute(const Options& options, const std::vecto
   return model.outputs();
 }
 
+Result<Artefact> open_artefact(const Options& options, Context& context) {
+  MLC_TRY(Artefact artefact,
+          Artefact::open(options.model, options.engine.artefact_options(), context.reporter));
+  if (!artefact.has_architecture() && !options.engine.architecture.empty()) {
+    return usage_error("TorchScript has a program of its own, which --arch cannot replace")
+        .in_file(options.model);
+  }
+  MLC_CHECK(artefact.check_whole(context.threads(), context.reporter));
+  return artefact;
+}
+
 Result<ExitCode> run(const Options& options, Context& context) {
-  MLC_TRY(const std::vector<InputSpec> specs, parse_input_specs(options.engine.inputs));
+  MLC_CHECK(parse_input_specs(options.engine.inputs));
   MLC_CHECK(check_output(options));
-  MLC_CHECK(check_runnable(options.model, context.threads(), context.reporter));
+  MLC_TRY(const Artefact artefact,
+          timed(context, "read the file", [&] { return open_artefact(options, context); }));
+  MLC_TRY(const std::vector<InputSpec> specs, choose_inputs(options.engine, artefact));
   MLC_TRY(const auto engine,
           timed(context, "opened LibTorch", [] { return open_engine(EngineKind::torch); }));
   const LoadOptions load = options.engine.load_options(context, Purpose::once);
-  auto loaded = timed(context, "loaded the model",
-                      [&] { return engine->load(options.model, load, context.reporter); });
-  if (!loaded.ok()) return std::move(loaded).error().in_file(options.model);
+  MLC_TRY(const auto model, timed(context, "loaded the model",
+                                  [&] { return artefact.load(*engine, load, context.reporter); }));
   RunAnswer answer;
   answer.model = options.model;
-  answer.device = (*loaded)->device();
+  answer.device = model->device();
   answer.dtype = options.engine.dtype;
   answer.threads = load.threads;
   answer.seed = load.seed;
-  MLC_TRY(std::vector<NamedValue> values, compute(options, specs, **loaded, answer, context));
+  MLC_TRY(std::vector<NamedValue> values,
+          compute(options, artefact, specs, *model, answer, context));
   if (!options.output.empty()) {
     const OutputOptions output{.replace = options.force, .sync = options.sync, .mode = 0};
     answer.file = options.output;
@@ -138,6 +154,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
 
 constexpr Example kExamples[] = {
     {"mlc run model.pt --input 'image:f32[1,3,224,224]'", "on random values"},
+    {"mlc run weights.safetensors --arch arch.yaml", "a checkpoint with an architecture"},
     {"mlc run model.pt --input ids=@ids.npy -o logits.npz", "from and to NumPy"},
     {"mlc run bert.pt --input 'ids:i64[2,16]=0..30521' --json", "token numbers, for a program"},
     {"mlc run model.pt --input 'x:f32[8,3]' --device cuda --dtype fp16", "on a GPU"},
@@ -150,8 +167,9 @@ Command run_command() {
           .group = Group::run,
           .summary = "run a model on inputs and show its outputs",
           .details =
-              "Runs `forward` of a TorchScript file in evaluation mode, without gradients, and "
-              "shows shape, range and first values of each output. The same seed gives the same "
+              "Runs `forward` of a TorchScript file, or of a checkpoint with an architecture, in "
+              "evaluation mode, without gradients, and shows shape, range and first values of each "
+              "output. The same seed gives the same "
               "inputs on every machine: floats are near to normal (mean 0, deviation 1), bool is "
               "either, u8 and i8 anything, other integers 0 to 9.\n\n"
               "NaN and infinite outputs are reported and do not change the exit code. Prints and "

@@ -35,7 +35,8 @@ struct Options {
 
 void setup(OptionSet& set, Options& options) {
   constexpr double kMost = std::numeric_limits<double>::max();
-  set.positional("A", options.a, "the artefact to trust: TorchScript");
+  set.positional("A", options.a,
+                 "the artefact to trust: TorchScript, or a checkpoint with an architecture");
   set.positional("B", options.b, "the one to compare with it");
   add_engine_options(set, options.engine);
   set.integer("--samples", options.samples, "N",
@@ -52,27 +53,37 @@ void setup(OptionSet& set, Options& options) {
            1);
 }
 
-Result<std::unique_ptr<Model>> load(Engine& engine, const std::string& path, const Options& options,
-                                    const std::vector<InputSpec>& specs, Context& context) {
-  const auto loaded = [&]() -> Result<std::unique_ptr<Model>> {
-    const LoadOptions how = options.engine.load_options(context, Purpose::once);
-    MLC_TRY(auto model, engine.load(path, how, context.reporter));
-    MLC_CHECK(match_inputs(model->signature(), specs));
-    return model;
-  };
-  auto model = loaded();
-  if (!model.ok()) return std::move(model).error().in_file(path);
+Result<Artefact> open(const std::string& path, const Options& options, Context& context) {
+  MLC_TRY(Artefact artefact,
+          Artefact::open(path, options.engine.artefact_options(), context.reporter));
+  MLC_CHECK(artefact.check_whole(context.threads(), context.reporter));
+  return artefact;
+}
+
+/// --input, or what the first of both declares that declares anything.
+Result<std::vector<InputSpec>> inputs_of(const Options& options, const Artefact& a,
+                                         const Artefact& b) {
+  return choose_inputs(options.engine, a.inputs().empty() ? b : a);
+}
+
+Result<std::unique_ptr<Model>> load(Engine& engine, const Artefact& artefact,
+                                    const Options& options, const std::vector<InputSpec>& specs,
+                                    Context& context) {
+  const LoadOptions how = options.engine.load_options(context, Purpose::once);
+  MLC_TRY(auto model, artefact.load(engine, how, context.reporter));
+  Status status = match_inputs(model->signature(), specs);
+  if (!status.ok()) return std::move(status).error().in_file(artefact.path());
   return model;
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
-  MLC_TRY(const std::vector<InputSpec> specs, parse_input_specs(options.engine.inputs));
-  for (const std::string& path : {options.a, options.b}) {
-    MLC_CHECK(check_runnable(path, context.threads(), context.reporter));
-  }
+  MLC_CHECK(parse_input_specs(options.engine.inputs));
+  MLC_TRY(const Artefact first, open(options.a, options, context));
+  MLC_TRY(const Artefact second, open(options.b, options, context));
+  MLC_TRY(const std::vector<InputSpec> specs, inputs_of(options, first, second));
   MLC_TRY(const auto engine, open_engine(EngineKind::torch));
-  MLC_TRY(const auto a, load(*engine, options.a, options, specs, context));
-  MLC_TRY(const auto b, load(*engine, options.b, options, specs, context));
+  MLC_TRY(const auto a, load(*engine, first, options, specs, context));
+  MLC_TRY(const auto b, load(*engine, second, options, specs, context));
   MLC_TRY(const std::vector<VerifyCase> cases,
           verify_cases(specs, static_cast<uint64_t>(options.engine.seed),
                        static_cast<uint64_t>(options.samples), context.reporter));
@@ -96,6 +107,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
 constexpr Example kExamples[] = {
     {"mlc verify model.pt traced.pt --input 'x:f32[batch=2,3,224,224]'",
      "do both compute the same?"},
+    {"mlc verify weights.pt traced.pt --arch arch.yaml", "a checkpoint and its trace"},
     {"mlc verify a.pt b.pt --input ids=@ids.npy --min-cosine 0.999", "on real inputs, by angle"},
 };
 

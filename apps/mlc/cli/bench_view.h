@@ -32,7 +32,7 @@ struct BenchAnswer {
   std::string dtype;
   uint64_t seed = 0;
   uint64_t warmup = 0;
-  std::vector<std::string> inputs;  // as typed
+  std::vector<std::string> inputs;  // as typed or declared
   std::vector<BenchRow> rows;
 };
 

@@ -10,12 +10,16 @@ constexpr std::array<std::string_view, 3> kTypes = {"fp32", "bf16", "fp16"};
 }  // namespace
 
 void add_engine_options(OptionSet& set, EngineOptions& options) {
+  set.group("Architecture");
+  set.file("--arch", options.architecture, "FILE",
+           "architecture YAML of a checkpoint (default: the one in its metadata)");
+  set.text("--key", options.key, "PATH", "of the state_dict in a checkpoint that has several");
   set.group("Inputs");
   set.list(
       "--input", options.inputs, "SPEC",
       "'NAME:DTYPE[DIM,...]' for random values, '...]=LOW..HIGH' within bounds, '...]=VALUE' for "
       "one value, NAME=@FILE from .npy, .npz, .pt or .safetensors; a DIM is a size, NAME=SIZE "
-      "or NAME=LOW..HIGH; repeatable");
+      "or NAME=LOW..HIGH; repeatable (default: the inputs that the architecture declares)");
   set.integer("--seed", options.seed, "N", "of the random values and of the model (default 0)", 0);
   set.group("Engine");
   set.text("--device", options.device, "DEVICE", "cpu (the default), cuda, cuda:N or auto");
@@ -31,6 +35,12 @@ LoadOptions EngineOptions::load_options(const Context& context, Purpose purpose)
   options.seed = static_cast<uint64_t>(seed);
   options.purpose = purpose;
   return options;
+}
+
+Result<std::vector<InputSpec>> choose_inputs(const EngineOptions& options,
+                                             const Artefact& artefact) {
+  if (options.inputs.empty()) return artefact.inputs();
+  return parse_input_specs(options.inputs);
 }
 
 }  // namespace mlc::cli

@@ -3,7 +3,9 @@
 
 #include "cli/option_set.h"
 #include "command.h"
+#include "mlc/engine/artefact.h"
 #include "mlc/engine/engine.h"
+#include "mlc/engine/input_spec.h"
 
 #include <cstdint>
 #include <string>
@@ -12,6 +14,8 @@
 namespace mlc::cli {
 
 struct EngineOptions {
+  std::string architecture;
+  std::string key;
   std::vector<std::string> inputs;  // as typed, see mlc/engine/input_spec.h
   int64_t seed = 0;
   std::string device = "cpu";
@@ -19,7 +23,13 @@ struct EngineOptions {
 
   /// For Engine::load.
   LoadOptions load_options(const Context& context, Purpose purpose) const;
+  ArtefactOptions artefact_options() const { return {architecture, key}; }
 };
+
+/// Those of --input, or, without any, what the architecture of ARTEFACT declares. Error: usage
+/// where --input makes no sense.
+Result<std::vector<InputSpec>> choose_inputs(const EngineOptions& options,
+                                             const Artefact& artefact);
 void add_engine_options(OptionSet& set, EngineOptions& options);
 
 }  // namespace mlc::cli

@@ -10,37 +10,60 @@ namespace {
 constexpr const char* kSaveProgram =
     "save it from Python with torch.jit.trace(model, inputs).save(FILE) or torch.jit.script";
 
-Status has_program(const Checkpoint& checkpoint) {
-  switch (checkpoint.format) {
-    case Format::torchscript:
-      return {};
-    case Format::pt2:
-      return unsupported("running exported programs (.pt2) is not supported yet", kSaveProgram);
-    default:
-      return unsupported("it holds tensors without a program, so there is nothing to run",
-                         kSaveProgram);
+Error nothing_to_run(const Checkpoint& checkpoint) {
+  if (checkpoint.format == Format::pt2) {
+    return unsupported("running exported programs (.pt2) is not supported yet", kSaveProgram);
   }
-}
-
-Status is_whole(const Checkpoint& checkpoint, unsigned threads, Reporter& reporter) {
-  MLC_TRY(const IntegrityReport report, check_integrity(checkpoint, threads, reporter));
-  if (report.damaged.empty()) return {};
-  const DamagedRecord& first = report.damaged.front();
-  return corrupt("record " + quoted(first.record) + ": " + first.problem +
-                     (report.damaged.size() > 1
-                          ? ", and " + plural(report.damaged.size() - 1, "more damaged record")
-                          : std::string()),
-                 "fetch the file again; `mlc load FILE --check crc` lists all damage");
+  return unsupported("it holds tensors without a program, so there is nothing to run",
+                     "--arch FILE.yaml gives it an architecture; or " + std::string(kSaveProgram));
 }
 
 }  // namespace
 
-Status check_runnable(const std::string& path, unsigned threads, Reporter& reporter) {
-  MLC_TRY(const auto checkpoint, open_checkpoint(path));
-  Status status = has_program(*checkpoint);
-  if (status.ok()) status = is_whole(*checkpoint, threads, reporter);
-  if (!status.ok()) return std::move(status).error().in_file(path);
-  return {};
+Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& options,
+                                Reporter& reporter) {
+  Artefact out(path);
+  MLC_TRY(out.checkpoint_, open_checkpoint(path));
+  if (out.checkpoint_->format == Format::torchscript) return out;
+  if (out.checkpoint_->format == Format::pt2) {
+    return nothing_to_run(*out.checkpoint_).in_file(path);
+  }
+  MLC_TRY(auto architecture, find_architecture(*out.checkpoint_, options.architecture));
+  if (!architecture) return nothing_to_run(*out.checkpoint_).in_file(path);
+  for (const std::string& warning : out.checkpoint_->warnings) {
+    reporter.warn(printable(path) + ": " + warning);
+  }
+  MLC_TRY(out.model_, ArchitectureModel::open(std::move(out.checkpoint_), std::move(*architecture),
+                                              options.key));
+  return out;
+}
+
+const std::vector<InputSpec>& Artefact::inputs() const {
+  static const std::vector<InputSpec> kNone;
+  return model_ ? model_->inputs() : kNone;
+}
+
+Status Artefact::check_whole(unsigned threads, Reporter& reporter) const {
+  auto report = check_integrity(checkpoint(), threads, reporter);
+  // What was read for the comparison must not count twice beside the engine's own mapping.
+  for (const auto& file : checkpoint().files) file->forget(0, file->size());
+  if (!report.ok()) return std::move(report).error().in_file(path_);
+  if (report->damaged.empty()) return {};
+  const DamagedRecord& first = report->damaged.front();
+  return corrupt("record " + quoted(first.record) + ": " + first.problem +
+                     (report->damaged.size() > 1
+                          ? ", and " + plural(report->damaged.size() - 1, "more damaged record")
+                          : std::string()),
+                 "fetch the file again; `mlc load FILE --check crc` lists all damage")
+      .in_file(path_);
+}
+
+Result<std::unique_ptr<Model>> Artefact::load(Engine& engine, const LoadOptions& options,
+                                              Reporter& reporter) const {
+  auto model =
+      model_ ? model_->build(engine, options, reporter) : engine.load(path_, options, reporter);
+  if (!model.ok()) return std::move(model).error().in_file(path_);
+  return model;
 }
 
 }  // namespace mlc

@@ -1,16 +1,50 @@
-// Whether a file is something that an engine can run, found out without loading the engine.
+// What an engine can run: a TorchScript file, or a checkpoint with an architecture.
 #pragma once
 
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
+#include "mlc/engine/architecture_model.h"
+#include "mlc/engine/engine.h"
+#include "mlc/engine/input_spec.h"
 
+#include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace mlc {
 
-/// Opens PATH as `mlc load` does, so that damage is told in the same words, and compares the CRC of
-/// every record: engines do not. Errors: those of open_checkpoint(), corrupt; unsupported for what
-/// holds weights without a program, saying what would run.
-Status check_runnable(const std::string& path, unsigned threads, Reporter& reporter);
+struct ArtefactOptions {
+  std::string architecture;  // a YAML file for artefacts that are checkpoints; may be empty
+  std::string key;           // of the state_dict in them; empty: the only one
+};
+
+class Artefact {
+ public:
+  /// Opens PATH as `mlc load` does, without an engine, so that damage is told in the same words and
+  /// before LibTorch costs time. Errors: those of open_checkpoint(), find_architecture() and
+  /// ArchitectureModel::open(); unsupported for what has no program and no architecture.
+  static Result<Artefact> open(const std::string& path, const ArtefactOptions& options,
+                               Reporter& reporter);
+
+  const std::string& path() const { return path_; }
+  bool has_architecture() const { return model_.has_value(); }
+  /// What the architecture declares; empty for TorchScript.
+  const std::vector<InputSpec>& inputs() const;
+
+  /// Compares the CRC of every record, which engines do not. Error: corrupt.
+  Status check_whole(unsigned threads, Reporter& reporter) const;
+  /// Errors carry the file.
+  Result<std::unique_ptr<Model>> load(Engine& engine, const LoadOptions& options,
+                                      Reporter& reporter) const;
+
+ private:
+  explicit Artefact(std::string path) : path_(std::move(path)) {}
+  const Checkpoint& checkpoint() const { return model_ ? model_->checkpoint() : *checkpoint_; }
+
+  std::string path_;
+  std::unique_ptr<Checkpoint> checkpoint_;  // of TorchScript
+  std::optional<ArchitectureModel> model_;  // of all others
+};
 
 }  // namespace mlc

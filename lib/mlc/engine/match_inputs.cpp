@@ -13,6 +13,7 @@ const InputInfo* find(const Signature& signature, const std::string& name) {
 }
 
 std::string known_type(const InputInfo& input) {
+  if (!input.declared.empty()) return input.declared;
   if (!input.dtype || !input.sizes) return "";
   return describe(*input.dtype, *input.sizes);
 }
@@ -23,7 +24,8 @@ std::vector<std::string> deviations(const Signature& signature,
   std::vector<std::string> out;
   for (const NamedValue& value : inputs) {
     const InputInfo* known = find(signature, value.name);
-    if (known == nullptr || known_type(*known).empty()) continue;
+    // What is declared has been compared before the run.
+    if (known == nullptr || !known->declared.empty() || known_type(*known).empty()) continue;
     const std::string given = describe(value.tensor.dtype, value.tensor.sizes);
     if (given == known_type(*known)) continue;
     out.push_back(printable(value.name) + " is " + given + ", the model was traced with " +
@@ -38,7 +40,9 @@ std::string describe_inputs(const Signature& signature) {
   std::string out;
   for (const InputInfo& input : signature.inputs) {
     out += (out.empty() ? "" : "\n") + printable(input.name) + ": " + printable(input.type);
-    if (const std::string type = known_type(input); !type.empty()) out += ", traced with " + type;
+    if (const std::string type = known_type(input); !type.empty()) {
+      out += (input.declared.empty() ? ", traced with " : ", declared as ") + type;
+    }
     if (!input.required) out += ", may be left out";
   }
   return out;
@@ -49,11 +53,12 @@ std::string example_options(const Signature& signature) {
   std::string out;
   for (const InputInfo& input : signature.inputs) {
     if (!input.required && any_required) continue;
-    const std::string type = input.dtype && input.sizes ? spelled(*input.dtype, *input.sizes)
-                             : input.type == "int"      ? "i64[]"
-                             : input.type == "float"    ? "f64[]"
-                             : input.type == "bool"     ? "bool[]"
-                                                        : "f32[1,3,224,224]";
+    const std::string type = !input.declared.empty()      ? input.declared
+                             : input.dtype && input.sizes ? spelled(*input.dtype, *input.sizes)
+                             : input.type == "int"        ? "i64[]"
+                             : input.type == "float"      ? "f64[]"
+                             : input.type == "bool"       ? "bool[]"
+                                                          : "f32[1,3,224,224]";
     out += (out.empty() ? "" : " ") + std::string("--input '") + printable(input.name) + ":" +
            type + "'";
   }

@@ -1,0 +1,104 @@
+#include "mlc/engine/architecture_model.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/expect.h"
+#include "mlc/checkpoint/sibling_files.h"
+#include "mlc/engine/weights.h"
+#include "mlc/metadata/metadata.h"
+
+#include <filesystem>
+
+namespace mlc {
+namespace {
+
+Result<arch::Architecture> beside(const Checkpoint& checkpoint, const std::string& name) {
+  const std::string folder = std::filesystem::path(checkpoint.path).parent_path().string();
+  const auto read = [&]() -> Result<arch::Architecture> {
+    MLC_TRY(const auto file, open_sibling(folder.empty() ? "." : folder, name));
+    if (file->size() > arch::kMaxArchitectureBytes) {
+      return unsupported("an architecture above 16 MB").in_file(file->path());
+    }
+    MLC_TRY(std::string text, file->read_string(0, file->size()));
+    return arch::Architecture::parse(std::move(text), file->path());
+  };
+  auto found = read();
+  if (found.ok()) return found;
+  return std::move(found)
+      .error()
+      .during("the architecture " + mlc::quoted(name) + " that the metadata of the checkpoint name")
+      .with_hint("--arch FILE.yaml gives it another");
+}
+
+}  // namespace
+
+Result<std::optional<arch::Architecture>> find_architecture(const Checkpoint& checkpoint,
+                                                            const std::string& path) {
+  using Found = std::optional<arch::Architecture>;
+  if (!path.empty()) {
+    MLC_TRY(arch::Architecture given, arch::Architecture::parse_file(path));
+    return Found(std::move(given));
+  }
+  if (!checkpoint.metadata_yaml) return Found();
+  MLC_TRY(const Metadata metadata,
+          Metadata::parse(*checkpoint.metadata_yaml, checkpoint.path, ErrorKind::corrupt));
+  const MetaValue* value = metadata.get("architecture");
+  if (value == nullptr) return Found();
+  if (const std::string* name = value->as_text()) {
+    MLC_TRY(arch::Architecture named, beside(checkpoint, *name));
+    return Found(std::move(named));
+  }
+  MLC_TRY(arch::Architecture held,
+          arch::Architecture::parse(value->to_yaml(), checkpoint.path + " (its architecture)"));
+  return Found(std::move(held));
+}
+
+Status check_fit(const Checkpoint& checkpoint, const StateDict& state_dict,
+                 const arch::Architecture& architecture) {
+  std::vector<NamedTensor> tensors;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    tensors.push_back({std::string(entry.key), entry.tensor});
+  }
+  std::vector<ExpectedTensor> wanted;
+  for (arch::StateDictTensor& row : arch::state_dict_of(architecture)) {
+    wanted.push_back({std::move(row.name), std::move(row.shape), true});
+  }
+  const ExpectReport report = check_expected(expected_tensors(checkpoint, tensors), wanted, {});
+  if (report.satisfied) return {};
+  return conflict("does not fit the architecture. " + std::string(trim(report.text())), report.hint)
+      .in_file(checkpoint.path);
+}
+
+Result<ArchitectureModel> ArchitectureModel::open(std::unique_ptr<Checkpoint> checkpoint,
+                                                  arch::Architecture architecture,
+                                                  const std::string& key) {
+  ArchitectureModel out(std::move(checkpoint), std::move(architecture));
+  const std::string& path = out.checkpoint_->path;
+  auto all = find_state_dicts(*out.checkpoint_);
+  if (!all.ok()) return std::move(all).error().in_file(path);
+  auto chosen = select_state_dict(*all, key, "--key");
+  if (!chosen.ok()) return std::move(chosen).error().in_file(path);
+  out.state_dict_ = **chosen;
+  MLC_CHECK(check_fit(*out.checkpoint_, out.state_dict_, out.architecture_));
+  MLC_TRY(out.inputs_, read_declared_inputs(out.architecture_));
+  return out;
+}
+
+Result<std::unique_ptr<Model>> ArchitectureModel::build(Engine& engine, const LoadOptions& options,
+                                                        Reporter& reporter) const {
+  Weights weights(*checkpoint_, state_dict_);
+  ArchitectureSource source;
+  source.root = &architecture_.root();
+  source.inputs = inputs_.for_engine;
+  source.weight = [&](const arch::ScriptTensor& tensor) { return weights.get(tensor); };
+  source.error_at = [&](arch::Position position, std::string message, std::string hint) {
+    return architecture_.error_at(position, std::move(message), std::move(hint));
+  };
+  source.source_error = [&](const arch::ScriptModule& module, size_t line, size_t column,
+                            std::string message, std::string hint) {
+    return architecture_.error_at(arch::position_in_yaml(module, line, column), std::move(message),
+                                  std::move(hint));
+  };
+  return engine.build(source, options, reporter);
+}
+
+}  // namespace mlc

@@ -1,0 +1,53 @@
+// A checkpoint with an architecture: together something that runs.
+#pragma once
+
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
+#include "mlc/engine/declared_inputs.h"
+#include "mlc/engine/engine.h"
+#include "mlc/frontend/architecture.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlc {
+
+/// The architecture of CHECKPOINT: that in the file at PATH, or, where PATH is empty, what the
+/// metadata hold under `architecture`: the YAML itself, or the name of a file in the same folder.
+/// Nothing where there is none. Errors: those of reading both.
+Result<std::optional<arch::Architecture>> find_architecture(const Checkpoint& checkpoint,
+                                                            const std::string& path);
+
+/// Whether load_state_dict would take STATE_DICT into ARCHITECTURE. Error: conflict in PyTorch's
+/// words with the hints of check_expected().
+Status check_fit(const Checkpoint& checkpoint, const StateDict& state_dict,
+                 const arch::Architecture& architecture);
+
+class ArchitectureModel {
+ public:
+  /// Chooses the state_dict at KEY, or the only one, and checks that it fits. Errors: those of
+  /// find_state_dicts(), select_state_dict(), check_fit() and read_declared_inputs().
+  static Result<ArchitectureModel> open(std::unique_ptr<Checkpoint> checkpoint,
+                                        arch::Architecture architecture, const std::string& key);
+
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+  const std::vector<InputSpec>& inputs() const { return inputs_.specs; }
+  /// The weights stay in the mapped file, which the model keeps alive.
+  Result<std::unique_ptr<Model>> build(Engine& engine, const LoadOptions& options,
+                                       Reporter& reporter) const;
+
+ private:
+  ArchitectureModel(std::unique_ptr<Checkpoint> checkpoint, arch::Architecture architecture)
+      : checkpoint_(std::move(checkpoint)), architecture_(std::move(architecture)) {}
+
+  std::unique_ptr<Checkpoint> checkpoint_;
+  arch::Architecture architecture_;
+  StateDict state_dict_;
+  DeclaredInputs inputs_;
+};
+
+}  // namespace mlc

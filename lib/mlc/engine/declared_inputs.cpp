@@ -1,0 +1,103 @@
+#include "mlc/engine/declared_inputs.h"
+
+#include "mlc/base/text.h"
+
+#include <algorithm>
+#include <map>
+
+namespace mlc {
+namespace {
+
+struct SymbolSize {
+  std::string input;
+  int64_t size = 0;
+};
+using SymbolSizes = std::map<std::string, SymbolSize>;
+
+/// "f32[batch=1..1024,1,8,8]" of "image:f32[batch=1..1024,1,8,8]".
+std::string declared_type(const InputSpec& spec) {
+  const std::string text = to_text(spec);
+  return text.substr(spec.name.size() + 1);
+}
+
+bool same_type(DType declared, DType given, bool cast) {
+  if (declared == given) return true;
+  return cast && info(declared).kind == DTypeClass::floating &&
+         info(given).kind == DTypeClass::floating;
+}
+
+/// What is wrong with SIZE for DIM, or an empty text.
+std::string wrong_size(const InputDim& dim, const std::string& input, int64_t size,
+                       SymbolSizes& symbols) {
+  if (dim.symbol.empty()) {
+    return size == dim.example ? "" : "must be " + std::to_string(dim.example);
+  }
+  const auto [known, is_new] = symbols.try_emplace(dim.symbol, SymbolSize{input, size});
+  if (!is_new && known->second.size != size) {
+    return dim.symbol + " is " + std::to_string(known->second.size) + " in " +
+           printable(known->second.input);
+  }
+  if (!dim.bounds || (size >= dim.bounds->first && size <= dim.bounds->second)) return "";
+  return dim.symbol + " must be " + std::to_string(dim.bounds->first) + " to " +
+         std::to_string(dim.bounds->second);
+}
+
+std::string wrong(const InputSpec& spec, const HostTensor& value, bool cast, SymbolSizes& symbols) {
+  if (!same_type(spec.dtype, value.dtype, cast)) {
+    return "must be of type " + std::string(info(spec.dtype).brief);
+  }
+  if (spec.dims.size() != value.sizes.size()) {
+    return "must have " + plural(spec.dims.size(), "dimension");
+  }
+  for (size_t i = 0; i < spec.dims.size(); ++i) {
+    const std::string problem = wrong_size(spec.dims[i], spec.name, value.sizes[i], symbols);
+    if (!problem.empty()) return "dimension " + std::to_string(i) + ": " + problem;
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<DeclaredInputs> read_declared_inputs(const arch::Architecture& architecture) {
+  DeclaredInputs out;
+  std::vector<std::string> texts;
+  for (const arch::PositionedText& one : architecture.inputs()) {
+    texts.push_back(one.text);
+    auto spec = parse_input_spec(one.text, "inputs");
+    if (!spec.ok()) {
+      return architecture.error_at(one.position, spec.error().message(), spec.error().hint());
+    }
+    if (!spec->file.empty()) {
+      return architecture.error_at(one.position, "an architecture declares types, not files",
+                                   "as in 'image:f32[batch=1..64,3,224,224]'");
+    }
+    out.for_engine.push_back(
+        {spec->name, spec->dtype, spec->sizes(), declared_type(*spec), one.position});
+    out.specs.push_back(std::move(*spec));
+  }
+  if (auto all = parse_input_specs(texts, "inputs"); !all.ok()) {
+    return architecture.error_at(architecture.inputs().front().position, all.error().message(),
+                                 all.error().hint());
+  }
+  return out;
+}
+
+Status check_declared(std::span<const InputSpec> specs, std::span<const NamedValue> values,
+                      bool cast) {
+  std::string problems;
+  std::string expected;
+  SymbolSizes symbols;
+  for (const NamedValue& value : values) {
+    const auto spec = std::ranges::find(specs, value.name, &InputSpec::name);
+    if (spec == specs.end()) continue;
+    const std::string problem = wrong(*spec, value.tensor, cast, symbols);
+    if (problem.empty()) continue;
+    problems += (problems.empty() ? "" : "; ") + ("input " + quoted(value.name)) + " is " +
+                describe(value.tensor.dtype, value.tensor.sizes) + ", " + problem;
+    expected += (expected.empty() ? "" : " ") + ("--input '" + printable(to_text(*spec))) + "'";
+  }
+  if (problems.empty()) return {};
+  return usage_error(problems, "the architecture declares " + expected);
+}
+
+}  // namespace mlc

@@ -1,0 +1,39 @@
+// The tensors of a state_dict for an engine: in place where they lie plain in a file, so that a
+// large checkpoint is neither copied nor read before it is used.
+#pragma once
+
+#include "mlc/base/file.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
+#include "mlc/engine/architecture_source.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace mlc {
+
+/// Files are mapped privately: what a model writes into its tensors changes the pages of this
+/// process, never the file. Mappings live as long as a Weight that lies in them. CHECKPOINT must
+/// outlive this.
+class Weights {
+ public:
+  Weights(const Checkpoint& checkpoint, const StateDict& state_dict);
+
+  /// The value under the path of TENSOR, converted to its type where the file has another. Errors:
+  /// not_found, unsupported for sparse and quantised tensors, those of reading.
+  Result<Weight> get(const arch::ScriptTensor& tensor);
+
+ private:
+  class Mapping;
+  Result<std::shared_ptr<Mapping>> mapping_of(const InputFile& file);
+
+  const Checkpoint& checkpoint_;
+  std::unordered_map<std::string_view, uint32_t> tensors_;
+  std::map<const InputFile*, std::shared_ptr<Mapping>> mappings_;
+};
+
+}  // namespace mlc

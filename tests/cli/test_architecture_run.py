@@ -1,0 +1,342 @@
+"""mlc run, verify and bench on a checkpoint with an architecture, against PyTorch's original."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import script_modules
+from module_cases import CASES
+from original_models import ORIGINALS
+from test_architecture import from_nn, made_input, scrambled
+from test_example_architectures import original
+
+pytestmark = [pytest.mark.usefixtures("engine"), pytest.mark.filterwarnings("ignore::UserWarning"),
+              pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+FOLDER = script_modules.ROOT / "examples/architectures"
+DIGITS = FOLDER / "digits_cnn.yaml"
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """(path, model): the network of examples/digits with random values."""
+    model = original("digits_cnn")
+    path = tmp_path_factory.mktemp("digits") / "digits.pt"
+    torch.save(model.state_dict(), path)
+    return path, model
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def small(text, **more):
+    """An architecture with one Linear called fc, and TEXT as forward."""
+    document = {"mlc": "architecture/1", "modules": {"fc": {"type": "Linear", "in_features": 3, "out_features": 2}}, **more}
+    return yaml.safe_dump(document, sort_keys=False, default_flow_style=None) + "forward: |\n" + text
+
+
+def save_small(tmp_path, **more):
+    torch.manual_seed(1)
+    fc = torch.nn.Linear(3, 2)
+    torch.save({"fc.weight": fc.weight.detach(), "fc.bias": fc.bias.detach(), **more}, tmp_path / "m.pt")
+    return fc
+
+
+def outputs(path):
+    archive = np.load(path)
+    return [torch.as_tensor(archive[name]) for name in archive.files]
+
+
+# --- the shipped architectures
+
+
+@pytest.mark.parametrize("name", sorted(ORIGINALS))
+def test_outputs_of_example_are_those_of_its_original(mlc, tmp_path, name):
+    model = original(name)
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    declared = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())["inputs"]
+    names = [text.split(":")[0] for text in declared]
+    for inputs in ORIGINALS[name][1]:
+        options = []
+        for input_name, tensor in zip(names, inputs):
+            np.save(tmp_path / f"{input_name}.npy", tensor.numpy())
+            options += ["--input", f"{input_name}=@{input_name}.npy"]
+        mlc.ok("run", "model.pt", "--arch", FOLDER / f"{name}.yaml", *options, "-o", "out.npz", "--force")
+        with torch.no_grad():
+            wanted = script_modules.flat(model(*inputs))
+        for ours, theirs in zip(outputs(tmp_path / "out.npz"), wanted, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5 * theirs.abs().max().item())
+    (tmp_path / "model.pt").unlink()
+
+
+# --- inputs
+
+
+def test_declared_inputs_are_the_default(mlc, digits):
+    path, _ = digits
+    answer = mlc.ok("run", path, "--arch", DIGITS, "--json").json
+    assert [(one["name"], one["shape"]) for one in answer["inputs"]] == [("image", [1, 1, 8, 8])]
+
+
+@pytest.mark.parametrize(("spec", "said"), [
+    ("image:f32[2,1,8,9]", "dimension 3: must be 8"),
+    ("image:f32[2000,1,8,8]", "batch must be 1 to 1024"),
+    ("image:f32[1,8,8]", "must have 4 dimensions"),
+    ("image:i64[1,1,8,8]", "must be of type f32"),
+])
+def test_inputs_other_than_declared_are_refused(mlc, digits, spec, said):
+    error = mlc("run", digits[0], "--arch", DIGITS, "--input", spec, "--json").error
+    assert error["kind"] == "usage" and said in error["message"]
+    assert "image:f32[batch=1..1024,1,8,8]" in error["hint"]
+
+
+def test_unknown_input_names_what_is_declared(mlc, digits):
+    result = mlc("run", digits[0], "--arch", DIGITS, "--input", "imag:f32[1,1,8,8]")
+    assert result.rc == 2 and "did you mean image?" in result.stderr
+    assert "declared as f32[batch=1..1024,1,8,8]" in result.stderr
+
+
+def test_declared_input_that_forward_lacks_points_at_its_line(mlc, tmp_path):
+    save_small(tmp_path)
+    write(tmp_path / "a.yaml", small("  def forward(self, x):\n    return self.fc(x)\n", inputs=["y:f32[1,3]"]))
+    result = mlc("run", "m.pt", "--arch", "a.yaml")
+    assert result.rc == 2
+    assert "a.yaml:4:11: forward has no argument \"y\"" in result.stderr and "it takes x" in result.stderr
+
+
+# --- keys
+
+
+def test_checkpoint_that_does_not_fit_is_told_in_words_of_pytorch(mlc, tmp_path):
+    save_small(tmp_path, extra=torch.zeros(1))
+    text = small("  def forward(self, x):\n    return self.fc(x)\n").replace("out_features: 2", "out_features: 4")
+    write(tmp_path / "a.yaml", text)
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1,3]")
+    assert result.rc == 1
+    assert "Unexpected key(s) in state_dict: \"extra\"" in result.stderr
+    assert "size mismatch for fc.weight" in result.stderr
+
+
+def test_prefix_that_all_keys_have_is_hinted_at(mlc, tmp_path, digits):
+    torch.save({f"module.{key}": value for key, value in digits[1].state_dict().items()}, tmp_path / "ddp.pt")
+    result = mlc("run", "ddp.pt", "--arch", DIGITS)
+    assert result.rc == 1 and "mlc strip-module-prefix" in result.stderr
+
+
+def test_checkpoint_without_architecture_says_how_to_give_one(mlc, digits):
+    result = mlc("run", digits[0])
+    assert result.rc == 4 and "--arch FILE.yaml" in result.stderr
+
+
+# --- forward texts that do not compile
+
+
+@pytest.mark.parametrize(("body", "line", "mark", "said"), [
+    ("    y = self.fc(x)\n    return torch.rellu(y)\n", 8, "torch.rellu", "did you mean torch.relu?"),
+    ("    return F.geluu(self.fc(x))\n", 7, "F.geluu", "did you mean F.gelu?"),
+    ("    return F.interpolate(x)\n", 7, "F.interpolate", "Upsample"),
+    ("    return foo(x)\n", 7, "foo", "no such name: foo"),
+    ("    return torch.relu(x, 1, 2)\n", 7, "torch.relu", "the arguments do not fit"),
+    ("    return x +* 2\n", 7, "* 2", "no Python expression"),
+    ("    return self.fd(x)\n", 7, "self.fd", "did you mean fc?"),
+    ("    return f'{x}'\n", 7, "'{x}'", "expected newline"),
+])
+def test_forward_that_does_not_compile_points_into_the_yaml(mlc, tmp_path, body, line, mark, said):
+    save_small(tmp_path)
+    text = small("  def forward(self, x):\n" + body)
+    write(tmp_path / "a.yaml", text)
+    assert text.splitlines()[3] == "forward: |"
+    line -= 1
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1,3]")
+    column = text.splitlines()[line - 1].index(mark) + 1
+    assert result.rc == 2
+    assert f"a.yaml:{line}:{column}: " in result.stderr
+    assert said in result.stderr and "^" in result.stderr
+    for raw in ("__torch__", "HERE", "Exception raised", "aten::", "<string>"):
+        assert raw not in result.stderr
+
+
+def test_error_in_a_class_points_at_the_class(mlc, tmp_path, digits):
+    text = DIGITS.read_text().replace("self.conv(x) + x", "self.convv(x) + x")
+    write(tmp_path / "a.yaml", text)
+    result = mlc("run", digits[0], "--arch", "a.yaml")
+    row = next(i for i, line in enumerate(text.splitlines(), 1) if "convv" in line)
+    assert result.rc == 2 and f"a.yaml:{row}:" in result.stderr and "did you mean conv?" in result.stderr
+
+
+# --- what forward may say
+
+
+def run_body(mlc, tmp_path, body, x, head="x"):
+    write(tmp_path / "a.yaml", small(f"  def forward(self, {head}):\n{body}"))
+    np.save(tmp_path / "x.npy", x.numpy())
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz", "--force")
+    return outputs(tmp_path / "o.npz")
+
+
+def test_names_that_python_code_uses(mlc, tmp_path):
+    fc = save_small(tmp_path)
+    body = ("    y = F.dropout(torch.nn.functional.relu(self.fc(x), inplace=True), 0.5, training=self.training)\n"
+            "    z = F.normalize(x.to(torch.float64), dim=-1) * math.pi\n"
+            "    n = F.embedding(torch.arange(2), self.fc.weight)\n"
+            "    b = F.batch_norm(x, torch.ones(3), torch.full([3], 4.0))\n"
+            "    return y, z, n, b, torch.linalg.norm(x), torch.ops.aten.sigmoid(x), math.sqrt(4.0) * x\n")
+    x = torch.randn(4, 3)
+    y, z, n, b, norm, sigmoid, scaled = run_body(mlc, tmp_path, body, x)
+    f = torch.nn.functional
+    with torch.no_grad():
+        torch.testing.assert_close(y, f.relu(fc(x)))
+        torch.testing.assert_close(z, f.normalize(x.double(), dim=-1) * torch.pi)
+        torch.testing.assert_close(n, fc.weight.detach())
+        torch.testing.assert_close(b, f.batch_norm(x, torch.ones(3), torch.full([3], 4.0)))
+        torch.testing.assert_close(norm, torch.linalg.norm(x))
+        torch.testing.assert_close(sigmoid, torch.sigmoid(x))
+        torch.testing.assert_close(scaled, 2 * x)
+
+
+def test_model_that_writes_into_its_weights_leaves_the_file_alone(mlc, tmp_path):
+    fc = save_small(tmp_path)
+    before = (tmp_path / "m.pt").read_bytes()
+    x = torch.randn(1, 3)
+    (got,) = run_body(mlc, tmp_path, "    self.fc.weight.zero_()\n    return self.fc(x)\n", x)
+    torch.testing.assert_close(got, fc.bias.detach()[None])
+    assert (tmp_path / "m.pt").read_bytes() == before
+
+
+def test_tied_tensors_are_one(mlc, tmp_path):
+    text = ("mlc: architecture/1\nmodules:\n  a: {type: Linear, in_features: 3, out_features: 3}\n"
+            "  b: {type: Linear, in_features: 3, out_features: 3, bias: false}\ntie: {b.weight: a.weight}\n"
+            "forward: |\n  def forward(self, x):\n    self.a.weight.mul_(2)\n    return self.b(x)\n")
+    write(tmp_path / "a.yaml", text)
+    a = torch.nn.Linear(3, 3)
+    torch.save({"a.weight": a.weight.detach(), "a.bias": a.bias.detach(), "b.weight": a.weight.detach()}, tmp_path / "m.pt")
+    x = torch.randn(2, 3)
+    np.save(tmp_path / "x.npy", x.numpy())
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
+    torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], x @ (2 * a.weight.detach()).T)
+
+
+# --- how the tensors lie in the file
+
+
+@pytest.mark.parametrize("how", ["bf16", "transposed", "slice"])
+def test_tensors_that_are_not_plain_are_converted(mlc, tmp_path, how):
+    fc = save_small(tmp_path)
+    weight = fc.weight.detach()
+    kept = {"bf16": weight.bfloat16(), "transposed": weight.T.contiguous().T, "slice": torch.stack([weight, weight], 1)[:, 1]}[how]
+    torch.save({"fc.weight": kept, "fc.bias": fc.bias.detach()}, tmp_path / "m.pt")
+    x = torch.randn(2, 3)
+    (got,) = run_body(mlc, tmp_path, "    return self.fc(x)\n", x)
+    torch.testing.assert_close(got, torch.nn.functional.linear(x, kept.float(), fc.bias.detach()))
+
+
+def test_safetensors_with_odd_offsets(mlc, tmp_path):
+    fc = save_small(tmp_path)
+    import json
+    import struct
+
+    # A header whose length leaves the data on an odd address.
+    weight, bias = fc.weight.detach().numpy().tobytes(), fc.bias.detach().numpy().tobytes()
+    header = json.dumps({"fc.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+                         "fc.bias": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]}})
+    header += " " * (1 - len(header) % 2)
+    (tmp_path / "m.pt").write_bytes(struct.pack("<Q", len(header)) + header.encode() + weight + bias)
+    x = torch.randn(2, 3)
+    (got,) = run_body(mlc, tmp_path, "    return self.fc(x)\n", x)
+    torch.testing.assert_close(got, fc(x).detach())
+
+
+# --- bench and verify
+
+
+def test_verify_a_checkpoint_and_its_trace(mlc, tmp_path, digits):
+    path, model = digits
+    torch.jit.trace(model, torch.zeros(2, 1, 8, 8)).save(tmp_path / "traced.pt")
+    mlc.ok("verify", path, "traced.pt", "--arch", DIGITS)
+    torch.save({key: value * 1.1 for key, value in model.state_dict().items()}, tmp_path / "other.pt")
+    assert mlc("verify", path, "other.pt", "--arch", DIGITS).rc == 1
+
+
+def test_bench_a_checkpoint_at_batch_sizes(mlc, digits):
+    answer = mlc.ok("bench", digits[0], "--arch", DIGITS, "--runs", 3, "--warmup", 0, "--batch", 1, "--batch", 4, "--json").json
+    assert [row["batch"] for row in answer["artefacts"]] == [1, 4]
+    assert answer["inputs"] == ["image:f32[batch=1..1024,1,8,8]"]
+
+
+# --- where the architecture comes from
+
+
+def test_architecture_named_in_the_metadata(mlc, tmp_path, digits):
+    mlc.ok("metadata", digits[0], "--set", "architecture=arch.yaml", "-o", "named.pt")
+    result = mlc("run", "named.pt")
+    assert result.rc == 3 and "arch.yaml" in result.stderr and "--arch" in result.stderr
+    write(tmp_path / "arch.yaml", DIGITS.read_text())
+    assert mlc.ok("run", "named.pt", "--json").json["inputs"][0]["name"] == "image"
+
+
+def test_torchscript_does_not_take_an_architecture(mlc, tmp_path, digits):
+    torch.jit.trace(digits[1], torch.zeros(2, 1, 8, 8)).save(tmp_path / "traced.pt")
+    assert mlc("run", "traced.pt", "--arch", DIGITS).rc == 2
+
+
+# --- every module type
+
+
+class Collection:
+    """One architecture that holds many modules and calls each on inputs of its own."""
+
+    def __init__(self):
+        self.modules, self.state, self.inputs, self.calls, self.wanted = {}, {}, {}, [], []
+
+    def argument(self, value):
+        """VALUE as forward writes it; tensors become inputs."""
+        if isinstance(value, tuple):
+            return "(" + ", ".join(self.argument(one) for one in value) + ")"
+        if not torch.is_tensor(value):
+            return repr(value)
+        name = f"t{len(self.inputs)}"
+        self.inputs[name] = value.clone()
+        return name
+
+    def add(self, kind, case):
+        arguments, *inputs = CASES[kind][case]
+        spec = {"type": kind, **arguments}
+        theirs = scrambled(from_nn(spec))
+        name = f"m{len(self.modules)}"
+        self.modules[name] = spec
+        self.state |= {f"{name}.{key}": value.clone() for key, value in theirs.state_dict().items()}
+        generator = torch.Generator().manual_seed(case)
+        given = [made_input(one, generator) for one in inputs]
+        self.calls.append(f"    {name} = self.{name}({', '.join(self.argument(one) for one in given)})\n")
+        with torch.no_grad():
+            self.wanted.append((f"{kind} {case}", [one for one in script_modules.flat(theirs(*given)) if one is not None]))
+
+    def write(self, folder):
+        document = {"mlc": "architecture/1", "modules": self.modules}
+        head = f"  def forward(self, {', '.join(self.inputs)}):\n"
+        text = yaml.safe_dump(document, sort_keys=False) + "forward: |\n" + head + "".join(self.calls)
+        write(folder / "a.yaml", text + f"    return ({', '.join(self.modules)},)\n")
+        torch.save(self.state, folder / "m.pt")
+        torch.save(self.inputs, folder / "inputs.pt")
+
+
+ALL_CASES = [(kind, case) for kind in sorted(CASES) for case in range(len(CASES[kind]))]
+GROUPS = 8
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_module_types_compute_what_torch_nn_does(mlc, tmp_path, group):
+    collection = Collection()
+    for kind, case in ALL_CASES[group::GROUPS]:
+        collection.add(kind, case)
+    collection.write(tmp_path)
+    options = [text for name in collection.inputs for text in ("--input", f"{name}=@inputs.pt")]
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", *options, "-o", "o.pt")
+    found = torch.load(tmp_path / "o.pt")
+    for i, (label, wanted) in enumerate(collection.wanted):
+        ours = [tensor for name, tensor in found.items() if name == f"output.{i}" or name.startswith(f"output.{i}.")]
+        assert len(ours) == len(wanted), label
+        for one, other in zip(ours, wanted):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, msg=lambda text, label=label: f"{label}: {text}")
