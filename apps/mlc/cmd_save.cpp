@@ -11,7 +11,9 @@
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/write_sharded.h"
+#include "mlc/engine/architecture_model.h"
 #include "mlc/metadata/provenance.h"
+#include "mlc/yaml/document.h"
 
 #include <algorithm>
 #include <set>
@@ -41,6 +43,7 @@ struct Options {
   std::vector<std::string> map_location;
   std::vector<std::string> meta;
   std::vector<std::string> set;
+  std::string architecture;
   bool hash_input = false;
 };
 
@@ -83,6 +86,8 @@ void setup(OptionSet& set, Options& options) {
   set.group("Metadata");
   set.list("--meta", options.meta, "FILE", "merge the metadata in this YAML file; repeatable");
   set.list("--set", options.set, "PATH=YAML", "set one value of the metadata; repeatable");
+  set.file("--arch", options.architecture, "FILE",
+           "put this architecture YAML into the metadata if it fits, so that `mlc run` needs none");
   set.flag("--hash-input", options.hash_input,
            "record the SHA-256 of the input in the metadata's provenance");
   add_select_options(set, options.select);
@@ -137,6 +142,7 @@ class Job {
   void keep_weights();
   Status drop_unsafe();
   Result<std::optional<std::string>> metadata();
+  Status embed_architecture(Metadata& metadata) const;
   ProvenanceOptions provenance() const;
   Status write(const std::optional<std::string>& yaml);
   Status write_shards(const std::optional<std::string>& yaml);
@@ -173,9 +179,10 @@ class Job {
 bool Job::needs_state_dict() const {
   const SelectOptions& select = options_.select;
   return format_ == OutputFormat::safetensors || options_.weights_only || options_.merge ||
-         options_.compact || !options_.dtype.empty() || !options_.from.empty() ||
-         options_.max_shard_size > 0 || !select.key.empty() || !select.include.empty() ||
-         !select.exclude.empty() || !select.include_regex.empty() || !select.exclude_regex.empty();
+         options_.compact || !options_.architecture.empty() || !options_.dtype.empty() ||
+         !options_.from.empty() || options_.max_shard_size > 0 || !select.key.empty() ||
+         !select.include.empty() || !select.exclude.empty() || !select.include_regex.empty() ||
+         !select.exclude_regex.empty();
 }
 
 /// Who converts arrays knows what comes out; a program that runs no more is another thing.
@@ -294,7 +301,8 @@ void Job::warn_of_unused(const std::set<std::string>& left_out) const {
 
 Result<std::optional<std::string>> Job::metadata() {
   const Checkpoint& checkpoint = *input_.checkpoint;
-  const bool asked = !options_.meta.empty() || !options_.set.empty() || options_.hash_input;
+  const bool asked = !options_.meta.empty() || !options_.set.empty() || options_.hash_input ||
+                     !options_.architecture.empty();
   const bool keeps_sidecar = options_.writing.in_place && !asked;
   MLC_TRY(auto metadata, keeps_sidecar ? read_metadata(checkpoint) : metadata_to_carry(checkpoint));
   if (!metadata && asked) metadata.emplace();
@@ -309,11 +317,21 @@ Result<std::optional<std::string>> Job::metadata() {
     }
     MLC_CHECK_CTX(metadata->set(text.substr(0, equals), text.substr(equals + 1)), "--set");
   }
+  if (!options_.architecture.empty()) MLC_CHECK(embed_architecture(*metadata));
   std::string hash;
   if (options_.hash_input) {
     MLC_TRY(hash, sha256_file(*input_.checkpoint->files[0], task_.reporter));
   }
   return with_provenance(std::move(metadata), "save", provenance(), std::move(hash));
+}
+
+/// After everything that changes tensors: what is written has to fit.
+Status Job::embed_architecture(Metadata& metadata) const {
+  MLC_TRY(const auto architecture, arch::Architecture::parse_file(options_.architecture));
+  MLC_CHECK(check_fit(*input_.checkpoint, *state_dict_, architecture));
+  MLC_TRY(const yaml::Node document, yaml::parse_file(options_.architecture));
+  MLC_TRY(MetaValue value, MetaValue::from_yaml(document));
+  return metadata.set_value("architecture", std::move(value));
 }
 
 ProvenanceOptions Job::provenance() const {
@@ -323,6 +341,7 @@ ProvenanceOptions Job::provenance() const {
   out.list("include-regex", select.include_regex).list("exclude-regex", select.exclude_regex);
   out.text("dtype", options_.dtype).flag("weights-only", options_.weights_only);
   out.flag("safe", options_.safe).flag("compact-views", options_.compact);
+  out.text("arch", options_.architecture);
   out.text("from", options_.from).text("from-key", options_.from_key);
   if (options_.merge) {
     for (size_t i = 1; i < options_.inputs.size(); ++i) out.add("merge", options_.inputs[i]);

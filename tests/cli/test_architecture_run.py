@@ -276,6 +276,24 @@ def test_architecture_named_in_the_metadata(mlc, tmp_path, digits):
     assert mlc.ok("run", "named.pt", "--json").json["inputs"][0]["name"] == "image"
 
 
+@pytest.mark.parametrize("name", ["out.pt", "out.safetensors"])
+@pytest.mark.parametrize("example", ["digits_cnn", "unet"])
+def test_embedded_architecture_runs_as_its_file(mlc, tmp_path, name, example):
+    torch.save(original(example).state_dict(), tmp_path / "m.pt")
+    yaml_file = FOLDER / f"{example}.yaml"
+    mlc.ok("save", "m.pt", "--arch", yaml_file, "-o", name)
+    mlc.ok("run", "m.pt", "--arch", yaml_file, "-o", "a.npz")
+    mlc.ok("run", name, "-o", "b.npz")
+    # Where in the file a tensor lies decides how kernels add it up, in the last bits.
+    torch.testing.assert_close(outputs(tmp_path / "a.npz"), outputs(tmp_path / "b.npz"))
+
+
+def test_architecture_that_does_not_fit_is_not_embedded(mlc, tmp_path, digits):
+    result = mlc("save", digits[0], "--arch", FOLDER / "lenet.yaml", "-o", "out.pt")
+    assert result.rc == 1 and "Missing key(s) in state_dict" in result.stderr
+    assert not (tmp_path / "out.pt").exists()
+
+
 def test_torchscript_does_not_take_an_architecture(mlc, tmp_path, digits):
     torch.jit.trace(digits[1], torch.zeros(2, 1, 8, 8)).save(tmp_path / "traced.pt")
     assert mlc("run", "traced.pt", "--arch", DIGITS).rc == 2
