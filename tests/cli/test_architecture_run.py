@@ -341,7 +341,7 @@ class Collection:
 
 
 ALL_CASES = [(kind, case) for kind in sorted(CASES) for case in range(len(CASES[kind]))]
-GROUPS = 8
+GROUPS = 4
 
 
 @pytest.mark.parametrize("group", range(GROUPS))

@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 
 namespace mlc {
@@ -42,6 +43,26 @@ std::string wrong_size(const InputDim& dim, const std::string& input, int64_t si
          std::to_string(dim.bounds->second);
 }
 
+/// ERROR, which points into the text of ONE ("1:8: expected ]", two lines and a caret), pointing
+/// into the YAML instead.
+Error in_yaml(const arch::Architecture& architecture, const arch::PositionedText& one,
+              const Error& error) {
+  std::string_view message = error.message();
+  message = message.substr(0, message.find('\n'));
+  arch::Position position = one.position;
+  constexpr std::string_view kFirstLine = "1:";
+  const size_t colon = message.find(": ");
+  size_t column = 0;
+  if (message.starts_with(kFirstLine) && colon != message.npos) {
+    std::from_chars(message.data() + kFirstLine.size(), message.data() + colon, column);
+  }
+  if (column > 0) {
+    position.column += column - 1;
+    message.remove_prefix(colon + 2);
+  }
+  return architecture.error_at(position, std::string(message), error.hint());
+}
+
 std::string wrong(const InputSpec& spec, const HostTensor& value, bool cast, SymbolSizes& symbols) {
   if (!same_type(spec.dtype, value.dtype, cast)) {
     return "must be of type " + std::string(info(spec.dtype).brief);
@@ -64,9 +85,7 @@ Result<DeclaredInputs> read_declared_inputs(const arch::Architecture& architectu
   for (const arch::PositionedText& one : architecture.inputs()) {
     texts.push_back(one.text);
     auto spec = parse_input_spec(one.text, "inputs");
-    if (!spec.ok()) {
-      return architecture.error_at(one.position, spec.error().message(), spec.error().hint());
-    }
+    if (!spec.ok()) return in_yaml(architecture, one, spec.error());
     if (!spec->file.empty()) {
       return architecture.error_at(one.position, "an architecture declares types, not files",
                                    "as in 'image:f32[batch=1..64,3,224,224]'");

@@ -46,7 +46,7 @@ TEST_CASE("declared inputs are read in their order") {
 TEST_CASE("a declared input that cannot be read points at its place") {
   const auto declared = read_declared_inputs(with_inputs(R"(["x:f32[2", "y:f32[2]"])"));
   REQUIRE(!declared.ok());
-  CHECK(declared.error().message().starts_with("2:11: "));
+  CHECK(declared.error().message().starts_with("2:18: expected , or ]\n  inputs: "));
 }
 
 TEST_CASE("a declared input is no file") {
