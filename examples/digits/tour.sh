@@ -7,7 +7,7 @@ set -euo pipefail
 out=${1:?usage: examples/digits/tour.sh OUTPUT_DIR}
 cd "$(dirname "${BASH_SOURCE[0]}")"
 rm -rf "$out" && mkdir -p "$out"
-cp digits.pt digits.yaml "$out/"
+cp digits.pt digits.yaml evaluate.yaml test.safetensors "$out/"
 cd "$out"
 
 step() {
@@ -25,3 +25,6 @@ step "The same weights as safetensors" \
   mlc save shipped.pt --weights-only -o digits.safetensors
 step "Nothing was lost on the way: compare every value" \
   mlc diff shipped.pt digits.safetensors
+step "How many of the 360 images that it was not trained on does it read?" \
+  mlc run shipped.pt --arch evaluate.yaml --threads 1 \
+  --input image=@test.safetensors --input label=@test.safetensors

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains the small CNN of this folder on scikit-learn's digits and writes digits.pt and digits.yaml.
+"""Trains the small CNN of this folder on scikit-learn's digits and writes digits.pt, digits.yaml and test.safetensors.
 
 The checkpoint is saved the way people save them: a dictionary with the epoch, the model's
 state_dict (from inside nn.DataParallel, so every key starts with "module."), Adam's state, the
@@ -15,6 +15,7 @@ import sys
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -128,6 +129,7 @@ def main():
         "metrics": metrics,
     }
     torch.save(checkpoint, folder / "digits.pt")
+    save_file({"image": test[0], "label": test[1]}, folder / "test.safetensors")
     (folder / "digits.yaml").write_text(
         METADATA.format(
             torch=torch.__version__,

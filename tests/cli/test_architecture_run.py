@@ -299,6 +299,17 @@ def test_torchscript_does_not_take_an_architecture(mlc, tmp_path, digits):
     assert mlc("run", "traced.pt", "--arch", DIGITS).rc == 2
 
 
+def test_digits_model_has_the_accuracy_that_its_training_measured(mlc, root, valid):
+    folder = root / "examples/digits"
+    valid(yaml.safe_load((folder / "evaluate.yaml").read_text()), "architecture")
+    mlc.ok("strip-module-prefix", folder / "digits.pt", "-o", "plain.pt")
+    options = [text for name in ("image", "label") for text in ("--input", f"{name}=@{folder}/test.safetensors")]
+    answer = mlc.ok("run", "plain.pt", "--arch", folder / "evaluate.yaml", *options, "--json").json
+    accuracy, correct = [one["first"][0] for one in answer["outputs"]]
+    measured = yaml.safe_load((folder / "digits.yaml").read_text())["training"]["metrics"]["test_accuracy"]
+    assert round(accuracy, 4) == measured and correct == round(measured * 360)
+
+
 # --- every module type
 
 
