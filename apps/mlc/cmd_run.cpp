@@ -36,15 +36,12 @@ void setup(OptionSet& set, Options& options) {
 }
 
 /// What can be known to fail before anything is read.
-Status check_output(const Options& options) {
+Status check_output(const Options& options, const std::vector<InputSpec>& specs) {
   if (options.output.empty()) return {};
   MLC_CHECK(outputs_format_of(options.output));
+  MLC_CHECK(refuse_output_over_inputs(options.output, {&options.model, 1}, specs));
   std::error_code error;
-  if (!std::filesystem::exists(options.output, error)) return {};
-  if (std::filesystem::equivalent(options.output, options.model, error)) {
-    return usage_error("the output is the model itself").in_file(options.output);
-  }
-  if (options.force) return {};
+  if (options.force || !std::filesystem::exists(options.output, error)) return {};
   return Error(ErrorKind::exists, "exists already", "--force replaces it").in_file(options.output);
 }
 
@@ -117,8 +114,8 @@ Result<Artefact> open_artefact(const Options& options, Context& context) {
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
-  MLC_CHECK(parse_input_specs(options.engine.inputs));
-  MLC_CHECK(check_output(options));
+  MLC_TRY(const std::vector<InputSpec> given, parse_input_specs(options.engine.inputs));
+  MLC_CHECK(check_output(options, given));
   MLC_TRY(const Artefact artefact,
           timed(context, "read the file", [&] { return open_artefact(options, context); }));
   MLC_TRY(const std::vector<InputSpec> specs, choose_inputs(options.engine, artefact));

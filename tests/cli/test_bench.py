@@ -7,6 +7,7 @@ import pathlib
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -175,6 +176,18 @@ def test_report_is_not_overwritten(mlc, models, tmp_path):
     assert (tmp_path / "out.html").read_text() == "mine"
     mlc.ok(*command, "--force")
     assert (tmp_path / "out.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_report_never_replaces_an_artefact_or_an_input(mlc, models, tmp_path):
+    """--force wrote the page over the model, or over the input that the model had just read."""
+    model, image = tmp_path / "keep.pt", tmp_path / "image.npy"
+    model.write_bytes((models / "small.pt").read_bytes())
+    np.save(image, np.ones((2, 1, 8, 8), np.float32))
+    (tmp_path / "link.html").symlink_to(model)
+    before = [model.read_bytes(), image.read_bytes()]
+    for report in ("keep.pt", "image.npy", "link.html"):
+        assert mlc("bench", "keep.pt", "--input", "image=@image.npy", *FAST, "--report", report, "--force").rc == 2
+    assert [model.read_bytes(), image.read_bytes()] == before
 
 
 def test_shipped_example_fits_its_schema(root, valid):

@@ -293,6 +293,15 @@ def test_outputs_are_not_overwritten(mlc, models, tmp_path):
     assert mlc("run", copy, "--input", IMAGE, "-o", copy, "--force").rc == 2
 
 
+def test_outputs_never_replace_the_file_of_an_input(mlc, models, tmp_path):
+    image = np.ones((2, 1, 8, 8), np.float32)
+    np.savez(tmp_path / "image.npz", image=image)
+    (tmp_path / "link.npz").symlink_to("image.npz")
+    for output in ("image.npz", "link.npz"):
+        fails(mlc, 2, models / "traced.pt", "--input", "image=@image.npz", "-o", output, "--force")
+    assert np.load(tmp_path / "image.npz")["image"].tobytes() == image.tobytes()
+
+
 def test_numpy_has_no_bfloat16(mlc, models, tmp_path):
     assert ".safetensors" in fails(mlc, 4, models / "traced.pt", "--input", IMAGE, "--dtype", "bf16", "-o", "a.npz")
     assert not (tmp_path / "a.npz").exists()

@@ -1,5 +1,7 @@
 #include "cli/engine_options.h"
 
+#include "cli/input_guard.h"
+
 #include <array>
 
 namespace mlc::cli {
@@ -41,6 +43,18 @@ Result<std::vector<InputSpec>> choose_inputs(const EngineOptions& options,
                                              const Artefact& artefact) {
   if (options.inputs.empty()) return artefact.inputs();
   return parse_input_specs(options.inputs);
+}
+
+Status refuse_output_over_inputs(const std::string& output, std::span<const std::string> artefacts,
+                                 std::span<const InputSpec> specs) {
+  if (output.empty()) return {};
+  FilePlan plan;
+  plan.writes.push_back({output, ""});
+  for (const std::string& artefact : artefacts) plan.reads.push_back({artefact, "the model"});
+  for (const InputSpec& spec : specs) {
+    if (!spec.file.empty()) plan.reads.push_back({spec.file, "--input"});
+  }
+  return refuse_replaced_inputs(plan);
 }
 
 }  // namespace mlc::cli

@@ -8,6 +8,7 @@
 #include "mlc/engine/input_spec.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,5 +32,9 @@ struct EngineOptions {
 Result<std::vector<InputSpec>> choose_inputs(const EngineOptions& options,
                                              const Artefact& artefact);
 void add_engine_options(OptionSet& set, EngineOptions& options);
+
+/// Errors: usage where OUTPUT, links seen through, is an artefact or the file of an input.
+Status refuse_output_over_inputs(const std::string& output, std::span<const std::string> artefacts,
+                                 std::span<const InputSpec> specs);
 
 }  // namespace mlc::cli
