@@ -122,7 +122,9 @@ Result<BenchRow> measure_one(const Options& options, const std::string& path,
   MLC_CHECK(match_inputs(model->signature(), specs));
   MLC_TRY(const auto inputs, sample_inputs(specs, load.seed, context.reporter));
   MLC_CHECK(check_declared(artefact.inputs(), inputs, !options.engine.dtype.empty()));
-  MLC_CHECK(model->set_inputs(inputs));
+  if (Status set = model->set_inputs(inputs); !set.ok()) {
+    return explain_run_error(std::move(set).error(), model->signature(), inputs);
+  }
   const MeasureOptions how{.warmup = static_cast<uint64_t>(options.warmup),
                            .runs = static_cast<uint64_t>(options.runs),
                            .seconds = options.seconds};

@@ -267,6 +267,19 @@ def test_lstm_with_a_baked_in_batch_is_refused_and_does_not_corrupt_memory(mlc, 
     mlc.ok("run", models / "lstm.pt", "--input", "x:f32[3,64,4]")
 
 
+@pytest.mark.parametrize("inputs", [
+    ["x:f32[3,64,4]"], ["x:f32[3,64,4]", "h:f32[1,2,8]"], ["x:f32[3,2,4]", "h:f32[1,2,16]"], ["x:f32[3,2,4]", "h:f32[1,64,8]"],
+    ["x:f32[3,2,16]"]])
+def test_lstm_states_that_do_not_fit_are_refused_wherever_they_come_from(mlc, models, inputs):
+    """Only a state of constant sizes beside the call was seen; others corrupted the heap."""
+    specs = [word for text in inputs for word in ("--input", text)]
+    fails(mlc, 2, models / "lstm_state.pt", *specs)
+    bench = mlc("bench", models / "lstm_state.pt", *specs, "--warmup", "0", "--runs", "3")
+    assert bench.rc == 2 and "lstm_state.pt: " in bench.stderr, bench
+    mlc.ok("run", models / "lstm_state.pt", "--input", "x:f32[3,2,4]")
+    mlc.ok("bench", models / "lstm_state.pt", "--input", "x:f32[3,2,4]", "--warmup", "0", "--runs", "3")
+
+
 def test_memory_that_does_not_suffice(mlc, models):
     assert "not enough memory" in fails(mlc, 3, models / "huge.pt", "--input", "x:f32[1]")
 

@@ -57,6 +57,22 @@ class Lstm(nn.Module):
         return self.lstm(x)[0]
 
 
+class StatefulLstm(nn.Module):
+    """Its state is an argument, or a buffer for a batch of two."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 8)
+        self.register_buffer("h", torch.zeros(1, 2, 8))
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor | None = None):
+        state = self.h if h is None else h
+        return torch.lstm(x, [state, state], [p for p in self.weights()], True, 1, 0.0, False, False, False)[0]
+
+    def weights(self):
+        return [self.lstm.weight_ih_l0, self.lstm.weight_hh_l0, self.lstm.bias_ih_l0, self.lstm.bias_hh_l0]
+
+
 class Huge(nn.Module):
     def forward(self, x: torch.Tensor):
         return x.expand(10_000_000_000_000).contiguous()
@@ -93,4 +109,5 @@ def write_all(folder):
         torch.jit.script(module.eval()).save(folder / f"{name}.pt")
     write_slow(folder / "slow.pt")
     torch.jit.trace(Lstm().eval(), torch.randn(3, 2, 4)).save(folder / "lstm.pt")
+    torch.jit.script(StatefulLstm().eval()).save(folder / "lstm_state.pt")
     torch.jit.script(nn.Dropout(0.5)).save(folder / "training.pt")

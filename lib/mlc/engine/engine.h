@@ -74,7 +74,8 @@ class Model {
   /// Where it runs: "cpu", "cuda:0".
   virtual const std::string& device() const = 0;
   /// Copies the inputs to the device, in any order. Required arguments must be there. Errors: usage
-  /// for names and types that the model does not have.
+  /// for names and types that the model does not have; those of run() where the engine has to try
+  /// the inputs before it can run them fast.
   virtual Status set_inputs(std::span<const NamedValue> inputs) = 0;
   /// Runs on the inputs and waits for the device. Errors: usage where the model refuses the inputs,
   /// unsupported, read_failed where memory does not suffice.

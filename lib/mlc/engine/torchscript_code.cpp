@@ -1,5 +1,8 @@
 #include "mlc/engine/torchscript_code.h"
 
+#include <algorithm>
+#include <array>
+
 namespace mlc {
 namespace {
 
@@ -43,15 +46,10 @@ void collect_custom_classes(std::string_view code, std::set<std::string>& names)
   }
 }
 
-bool has_lstm_of_fixed_batch(std::string_view code) {
-  if (code.find("torch.lstm(") == code.npos) return false;
-  constexpr std::string_view kZeros = "torch.zeros([";
-  for (size_t at = code.find(kZeros); at != code.npos; at = code.find(kZeros, at + 1)) {
-    const size_t begin = at + kZeros.size();
-    const size_t end = code.find_first_not_of("0123456789, ", begin);
-    if (end != code.npos && code[end] == ']') return true;
-  }
-  return false;
+bool has_recurrence(std::string_view code) {
+  constexpr std::array<std::string_view, 5> kCalls = {
+      "torch.lstm(", "torch.gru(", "torch.rnn_tanh(", "torch.rnn_relu(", "torch.mkldnn_rnn_layer("};
+  return std::ranges::any_of(kCalls, [&](auto call) { return code.find(call) != code.npos; });
 }
 
 }  // namespace mlc

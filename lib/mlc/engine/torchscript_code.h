@@ -12,9 +12,9 @@ void collect_operators(std::string_view code, std::set<std::string>& names);
 /// "__torch__.torch.classes.my.Tokenizer" for every class of C++ that CODE names.
 void collect_custom_classes(std::string_view code, std::set<std::string>& names);
 
-/// Whether CODE calls torch.lstm and makes a state of constant sizes, as a trace of nn.LSTM in C++
-/// does. With such a state and a larger batch the LSTM of oneDNN (LibTorch 2.13) writes beyond its
-/// memory; the other one refuses it.
-bool has_lstm_of_fixed_batch(std::string_view code);
+/// Whether CODE calls an LSTM, a GRU or an RNN. The ones of oneDNN (LibTorch 2.13) do not compare
+/// the sizes of states and weights with those of the input, and write beyond their memory where
+/// these do not fit, however the state came to be; the others refuse it.
+bool has_recurrence(std::string_view code);
 
 }  // namespace mlc

@@ -29,7 +29,7 @@ Names names_in(PyTorchStreamReader& reader) {
     const std::string_view code(static_cast<const char*>(data.get()), size);
     collect_operators(code, names.operators);
     collect_custom_classes(code, names.classes);
-    if (has_lstm_of_fixed_batch(code)) names.facts.lstm_of_fixed_batch = true;
+    if (has_recurrence(code)) names.facts.recurrence = true;
   }
   return names;
 }

@@ -20,7 +20,7 @@ struct TracedInput {
 Result<std::vector<TracedInput>> traced_inputs(const std::string& path);
 
 struct CodeFacts {
-  bool lstm_of_fixed_batch = false;  // see engine/torchscript_code.h
+  bool recurrence = false;  // see engine/torchscript_code.h
 };
 
 /// Reads the code of the archive. Error: unsupported, naming all operators and classes that it uses

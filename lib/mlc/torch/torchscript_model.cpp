@@ -120,10 +120,23 @@ void cast_floating(const torch::jit::Module& module, c10::ScalarType type) {
   }
 }
 
+/// As long as it lives.
+class WithoutOneDnn {
+ public:
+  WithoutOneDnn() { at::globalContext().setUserEnabledMkldnn(false); }
+  ~WithoutOneDnn() { at::globalContext().setUserEnabledMkldnn(before_); }
+  WithoutOneDnn(const WithoutOneDnn&) = delete;
+  WithoutOneDnn& operator=(const WithoutOneDnn&) = delete;
+
+ private:
+  bool before_ = at::globalContext().userEnabledMkldnn();
+};
+
 class TorchScriptModel : public Model {
  public:
   TorchScriptModel(torch::jit::Module module, Signature signature, std::string device,
-                   const LoadOptions& options, std::optional<c10::ScalarType> floating)
+                   const LoadOptions& options, std::optional<c10::ScalarType> floating,
+                   bool try_first)
       : module_(std::move(module)),
         forward_(module_.get_method("forward")),
         arguments_(arguments_of(module_)),
@@ -131,7 +144,8 @@ class TorchScriptModel : public Model {
         device_(std::move(device)),
         optimize_(options.purpose == Purpose::repeated),
         seed_(options.seed),
-        floating_(floating) {}
+        floating_(floating),
+        try_first_(try_first) {}
 
   const Signature& signature() const override { return signature_; }
   const std::string& device() const override { return device_; }
@@ -160,6 +174,10 @@ class TorchScriptModel : public Model {
                     "input " + mlc::quoted(argument.name()));
         stack_.push_back(std::move(value));
       }
+      if (!try_first_) return {};
+      const WithoutOneDnn plain;
+      MLC_CHECK(run());
+      at::manual_seed(seed_);
       return {};
     });
   }
@@ -207,6 +225,7 @@ class TorchScriptModel : public Model {
   bool optimize_;
   uint64_t seed_;
   std::optional<c10::ScalarType> floating_;
+  bool try_first_;  // new inputs, without oneDNN: see has_recurrence()
   torch::jit::Stack stack_;
   IValue result_;
 };
@@ -260,7 +279,8 @@ Status declare_inputs(const ArchitectureSource& source, Signature& signature) {
 Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const std::string& device,
                                                 const LoadOptions& options, Reporter& reporter) {
   MLC_TRY(const CodeFacts code, check_code(path));
-  if (code.lstm_of_fixed_batch) at::globalContext().setUserEnabledMkldnn(false);
+  const bool once = options.purpose == Purpose::once;
+  if (code.recurrence && once) at::globalContext().setUserEnabledMkldnn(false);
   MLC_TRY(const std::vector<TracedInput> traced, traced_inputs(path));
   return guarded(ErrorKind::corrupt, [&]() -> Result<std::unique_ptr<Model>> {
     MLC_TRY(torch::jit::Module module, load_module(path, device, reporter));
@@ -272,7 +292,8 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
     Signature signature = signature_of(arguments_of(module), traced);
     if (options.purpose == Purpose::repeated) module = frozen(module, reporter);
     return std::unique_ptr<Model>(std::make_unique<TorchScriptModel>(
-        std::move(module), std::move(signature), device, options, floating));
+        std::move(module), std::move(signature), device, options, floating,
+        code.recurrence && !once));
   });
 }
 

@@ -25,10 +25,9 @@ TEST_CASE("classes of C++") {
   CHECK(names == Names{"__torch__.torch.classes.my.Tokenizer"});
 }
 
-TEST_CASE("states of constant sizes are seen, where there is an LSTM") {
-  CHECK(has_lstm_of_fixed_batch("h = torch.zeros([1, 2, 8], dtype=6)\n_ = torch.lstm(x, [h, h])"));
-  CHECK(!has_lstm_of_fixed_batch(
-      "h = torch.zeros([1, int(n), 8], dtype=6)\n_ = torch.lstm(x, [h, h])"));
-  CHECK(!has_lstm_of_fixed_batch("h = torch.zeros([1, 2, 8], dtype=6)"));
-  CHECK(!has_lstm_of_fixed_batch("_ = torch.lstm(x, torch.zeros(["));
+TEST_CASE("recurrent layers are seen, wherever their state comes from") {
+  for (const char* name : {"lstm", "gru", "rnn_tanh", "rnn_relu"}) {
+    CHECK(has_recurrence("_0 = torch." + std::string(name) + "(x, [h, c], weights)"));
+  }
+  CHECK(!has_recurrence("_0 = torch.linear(x, lstm.weight)"));
 }
