@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace mlc {
 namespace {
@@ -60,6 +61,12 @@ OutputDifference compare_one(const NamedValue& a, const NamedValue& b, const Tol
   return out;
 }
 
+std::set<std::string> names_of(std::span<const NamedValue> values) {
+  std::set<std::string> names;
+  for (const NamedValue& value : values) names.insert(value.name);
+  return names;
+}
+
 const NamedValue* find(std::span<const NamedValue> values, const std::string& name) {
   const auto at = std::ranges::find(values, name, &NamedValue::name);
   return at == values.end() ? nullptr : &*at;
@@ -73,8 +80,7 @@ Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
   if (a.size() != b.size()) {
     return conflict(plural(a.size(), "output") + " against " + plural(b.size(), "output"));
   }
-  const bool same_names =
-      std::ranges::all_of(a, [&](const NamedValue& value) { return find(b, value.name); });
+  const bool same_names = names_of(a) == names_of(b) && names_of(a).size() == a.size();
   OutputsComparison out;
   for (size_t i = 0; i < a.size(); ++i) {
     const NamedValue& other = same_names ? *find(b, a[i].name) : b[i];

@@ -8,6 +8,9 @@
 #include "mlc/torch/torchscript_file.h"
 
 #include <algorithm>
+#include <charconv>
+#include <set>
+#include <sstream>
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
@@ -48,6 +51,11 @@ class OutputCollector {
 
   Status add_tensor(const std::string& path, const at::Tensor& tensor) {
     const std::string name = path.empty() ? "output" : path;
+    // {"a": {"b.0": x}, "a.b": {"0": y}} has one path for both.
+    if (!names_.insert(name).second) {
+      return unsupported("two outputs of the model are called " + mlc::quoted(name),
+                         "give the keys of its dictionaries other names");
+    }
     MLC_TRY_CTX(HostTensor host, to_host(tensor), "output " + mlc::quoted(name));
     values_.push_back({name, std::move(host)});
     return {};
@@ -73,16 +81,24 @@ class OutputCollector {
 
   Status add_dict(const std::string& path, const IValue& value) {
     for (const auto& entry : value.toGenericDict()) {
-      const IValue& key = entry.key();
-      const std::string name = key.isString() ? key.toStringRef()
-                               : key.isInt()  ? std::to_string(key.toInt())
-                                              : "?";
-      MLC_CHECK(add(joined(path, name), entry.value()));
+      MLC_CHECK(add(joined(path, key_text(entry.key())), entry.value()));
     }
     return {};
   }
 
+  static std::string key_text(const IValue& key) {
+    if (key.isString()) return key.toStringRef();
+    if (key.isDouble()) {
+      char text[32];
+      return std::string(text, std::to_chars(text, text + sizeof text, key.toDouble()).ptr);
+    }
+    std::ostringstream text;
+    text << key;
+    return text.str();
+  }
+
   std::vector<NamedValue> values_;
+  std::set<std::string> names_;
 };
 
 /// What `forward` takes, self aside.

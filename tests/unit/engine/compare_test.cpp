@@ -46,6 +46,12 @@ TEST_CASE("names pair outputs in any order, positions where names differ") {
   CHECK(compare_outputs(a, renamed, {})->outputs[0].name_b == "p");
 }
 
+TEST_CASE("outputs of one name are compared by position, and none is left out") {
+  const std::vector<NamedValue> a = {floats("x", {1}, {1}), floats("x", {1}, {2})};
+  const std::vector<NamedValue> b = {floats("x", {1}, {1}), floats("x", {1}, {9})};
+  CHECK(compare_outputs(a, b, {})->first_diverging == 1U);
+}
+
 TEST_CASE("different shapes diverge, different counts cannot be compared") {
   const std::vector<NamedValue> a = {floats("x", {2}, {1, 2})};
   const std::vector<NamedValue> b = {floats("x", {1, 2}, {1, 2})};
