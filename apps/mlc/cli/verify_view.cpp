@@ -31,7 +31,8 @@ std::string both_names(const OutputDifference& output) {
 
 void add_case(Table& table, const CaseResult& one) {
   if (!one.failure.empty()) {
-    table.add({one.label, "-", "-", "-", "-", "-", "B fails"});
+    table.add({one.label, "-", "-", "-", "-", "-",
+               one.refused ? "B fails" : "number of outputs differs"});
     return;
   }
   for (size_t i = 0; i < one.comparison.outputs.size(); ++i) {
@@ -55,7 +56,10 @@ void add_case(Table& table, const CaseResult& one) {
 std::string first_problem(const VerifyAnswer& answer) {
   const auto failed = std::ranges::find(answer.cases, false, &CaseResult::passed);
   if (failed == answer.cases.end()) return "";
-  if (!failed->failure.empty()) {
+  if (!failed->failure.empty() && !failed->refused) {
+    return "the number of outputs differs (" + failed->label + "): " + failed->failure;
+  }
+  if (failed->refused) {
     return "B refuses inputs that A takes (" + failed->label + "): " + printable(failed->failure);
   }
   const OutputDifference& output = failed->comparison.outputs[*failed->first_failing];
@@ -81,6 +85,9 @@ void show_text(const VerifyAnswer& answer, Context& context) {
   for (const CaseResult& one : answer.cases) add_case(table, one);
   table.render(context.out(), context.console.out_width());
   context.out().line("");
+  for (const CaseResult& one : answer.not_checked) {
+    context.out().line("not checked: " + printable(one.not_checked));
+  }
   context.out().line(answer.passed() ? "the same in " + plural(answer.cases.size(), "case")
                                      : "not the same: " + first_problem(answer));
 }
@@ -150,6 +157,17 @@ void show_json(const VerifyAnswer& answer, Context& context) {
   json.begin_array();
   for (const CaseResult& one : answer.cases) case_json(json, one);
   json.end_array();
+  if (!answer.not_checked.empty()) {
+    json.key("not_checked");
+    json.begin_array();
+    for (const CaseResult& one : answer.not_checked) {
+      json.begin_object();
+      json.field("case", one.label);
+      json.field("reason", one.not_checked);
+      json.end_object();
+    }
+    json.end_array();
+  }
   json.end_object();
 }
 

@@ -16,6 +16,7 @@ struct VerifyAnswer {
   std::string device;
   VerifyGates gates;
   std::vector<CaseResult> cases;
+  std::vector<CaseResult> not_checked;  // sizes that A itself refuses; they decide nothing
 
   bool passed() const;
 };

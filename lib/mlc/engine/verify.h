@@ -15,28 +15,33 @@
 
 namespace mlc {
 
-/// What still counts as the same. A gate that is not set is always passed.
+/// What still counts as the same. A gate that is not set is always passed. An output without rows
+/// for top1 has to pass the other gate, or the tolerance.
 struct VerifyGates {
   Tolerance tolerance{.atol = 1e-5, .rtol = 1e-4, .equal_nan = true};
   std::optional<double> cosine;  // at least, instead of the tolerance
   std::optional<double> top1;    // at least, instead of the tolerance
 };
 
-/// One set of inputs.
+/// One set of inputs, which are made when it is their turn: all together may fill the memory.
 struct VerifyCase {
   std::string label;  // "seed 0", "seed 0, batch=3"
-  std::vector<NamedValue> inputs;
+  std::vector<InputSpec> specs;
+  uint64_t seed = 0;
+  std::string other_size;  // "batch=3", where nobody asked for this size
 };
 
 /// SAMPLES seeds from SEED on at the example sizes; then, for every named dimension, one case where
 /// it has another size within its bounds. Inputs from files have their values and sizes in every
 /// case.
-Result<std::vector<VerifyCase>> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
-                                             uint64_t samples, Reporter& reporter);
+std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
+                                     uint64_t samples);
 
 struct CaseResult {
   std::string label;
-  std::string failure;  // what B said where it refused the inputs that A took; else empty
+  std::string not_checked;  // "A refuses batch=3: ..."; then nothing below is set
+  std::string failure;      // why nothing could be compared; else empty
+  bool refused = false;     // B refused the inputs that A took, and the failure is what it said
   OutputsComparison comparison;
   /// The first output that does not pass the gates.
   std::optional<size_t> first_failing;
@@ -44,8 +49,9 @@ struct CaseResult {
   bool passed() const { return failure.empty() && !first_failing; }
 };
 
-/// Errors: those of A, and of B that are none of its inputs (unsupported, memory, ...).
-Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& inputs,
-                               const VerifyGates& gates);
+/// Errors: those of making the inputs; of A, unless the case has another size, and of B that are
+/// none of its inputs (memory, ...); unsupported where A gives no outputs.
+Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const VerifyGates& gates,
+                               Reporter& reporter);
 
 }  // namespace mlc

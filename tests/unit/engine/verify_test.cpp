@@ -53,7 +53,11 @@ Result<std::vector<NamedValue>> off_by_one(std::span<const NamedValue> inputs) {
 }
 
 std::vector<VerifyCase> cases(const std::vector<std::string>& texts, uint64_t samples) {
-  return *verify_cases(*parse_input_specs(texts), 5, samples, null_reporter());
+  return verify_cases(*parse_input_specs(texts), 5, samples);
+}
+
+Result<CaseResult> check(Model& a, Model& b, const VerifyCase& one, const VerifyGates& gates = {}) {
+  return verify_case(a, b, one, gates, null_reporter());
 }
 
 }  // namespace
@@ -64,10 +68,10 @@ TEST_CASE("several values, and another size of each named dimension") {
   CHECK(all[0].label == "seed 5");
   CHECK(all[1].label == "seed 6");
   CHECK(all[2].label == "seed 5, batch=3");
-  CHECK(all[2].inputs[0].tensor.sizes == std::vector<int64_t>{3, 8, 3});
-  CHECK(all[2].inputs[1].tensor.sizes == std::vector<int64_t>{3, 1});
+  CHECK(all[2].specs[0].sizes() == std::vector<int64_t>{3, 8, 3});
+  CHECK(all[2].specs[1].sizes() == std::vector<int64_t>{3, 1});
   CHECK(all[3].label == "seed 5, seq=16");
-  CHECK(*all[0].inputs[0].tensor.bytes != *all[1].inputs[0].tensor.bytes);
+  CHECK(all[0].seed != all[1].seed);
 }
 
 TEST_CASE("equal models pass, a wrong value is found") {
@@ -75,8 +79,8 @@ TEST_CASE("equal models pass, a wrong value is found") {
   WrittenModel a(identity);
   WrittenModel same(identity);
   WrittenModel wrong(off_by_one);
-  CHECK(verify_case(a, same, all[0], {})->passed());
-  const auto result = verify_case(a, wrong, all[0], {});
+  CHECK(check(a, same, all[0])->passed());
+  const auto result = check(a, wrong, all[0]);
   CHECK(!result->passed());
   CHECK(result->first_failing == 0U);
   CHECK(result->comparison.outputs[0].values.max_abs == 1);
@@ -88,9 +92,9 @@ TEST_CASE("gates replace the tolerance") {
   WrittenModel wrong(off_by_one);
   VerifyGates gates;
   gates.cosine = 0.99;
-  CHECK(verify_case(a, wrong, all[0], gates)->passed());
+  CHECK(check(a, wrong, all[0], gates)->passed());
   gates.cosine = 0.9999999;
-  CHECK(!verify_case(a, wrong, all[0], gates)->passed());
+  CHECK(!check(a, wrong, all[0], gates)->passed());
 }
 
 TEST_CASE("inputs that only B refuses are an answer, those that A refuses an error") {
@@ -100,7 +104,45 @@ TEST_CASE("inputs that only B refuses are an answer, those that A refuses an err
   };
   WrittenModel a(identity);
   WrittenModel b(refuse);
-  CHECK(verify_case(a, b, all[0], {})->failure == "size 4 was baked in");
-  CHECK(!verify_case(a, b, all[0], {})->passed());
-  CHECK(verify_case(b, a, all[0], {}).error().text() == "A at seed 5: size 4 was baked in");
+  CHECK(check(a, b, all[0])->failure == "size 4 was baked in");
+  CHECK(!check(a, b, all[0])->passed());
+  CHECK(check(b, a, all[0]).error().text() == "A at seed 5: size 4 was baked in");
+}
+
+TEST_CASE("a gate of top-1 agreement checks outputs without rows too") {
+  const auto all = cases({"x:f32[4,1]"}, 1);
+  WrittenModel a(identity);
+  WrittenModel wrong(off_by_one);
+  VerifyGates gates;
+  gates.top1 = 0.9;
+  CHECK(!check(a, wrong, all[0], gates)->passed());
+  CHECK(check(a, a, all[0], gates)->passed());
+}
+
+TEST_CASE("models without outputs are not the same, there is nothing to compare") {
+  const auto all = cases({"x:f32[4]"}, 1);
+  WrittenModel empty([](auto) { return std::vector<NamedValue>(); });
+  CHECK(check(empty, empty, all[0]).error().kind() == ErrorKind::unsupported);
+}
+
+TEST_CASE("another number of outputs is no refusal") {
+  const auto all = cases({"x:f32[4]"}, 1);
+  WrittenModel a(identity);
+  WrittenModel two([](std::span<const NamedValue> inputs) -> Result<std::vector<NamedValue>> {
+    return std::vector<NamedValue>{inputs[0], inputs[0]};
+  });
+  const auto result = check(a, two, all[0]);
+  CHECK(result->failure == "1 output against 2 outputs");
+  CHECK(!result->refused);
+  CHECK(!result->passed());
+}
+
+TEST_CASE("a size that A refuses is not checked, one that was asked for is an error") {
+  const auto all = cases({"x:f32[n=4]"}, 1);
+  WrittenModel a([](std::span<const NamedValue> inputs) -> Result<std::vector<NamedValue>> {
+    if (inputs[0].tensor.sizes[0] != 4) return usage_error("size 4 was baked in");
+    return identity(inputs);
+  });
+  CHECK(check(a, a, all[0])->not_checked.empty());
+  CHECK(check(a, a, all[1])->not_checked == "A refuses n=5: size 4 was baked in");
 }
