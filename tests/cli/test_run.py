@@ -100,6 +100,19 @@ def test_dtype_casts_floats_and_leaves_integers(mlc, models, tmp_path, flag, dty
         rtol=0.01, atol=0.05)
 
 
+def test_dtype_leaves_numbers_alone(mlc, tmp_path):
+    """--dtype rounded the floats of Python too, and an int took the floor of a float."""
+    class Numbers(torch.nn.Module):
+        def forward(self, x: torch.Tensor, scale: float, n: int):
+            return x, scale, n
+
+    torch.jit.script(Numbers()).save(tmp_path / "numbers.pt")
+    given = ("numbers.pt", "--input", "x:f32[1]=1", "--input", "scale:f64[]=0.1")
+    answer = mlc.ok("run", *given, "--input", "n:i64[]=5", "--dtype", "fp16", "--json").json
+    assert [output["first"] for output in answer["outputs"]] == [[1], [0.1], [5]]
+    assert "takes an int there, not f32[]" in fails(mlc, 2, *given, "--input", "n:f32[]=5.7")
+
+
 def test_a_model_in_training_mode_runs_in_evaluation_mode(mlc, models):
     result = mlc.ok("run", models / "training.pt", "--input", "input:f32[4]=1", "--json")
     assert "saved in training mode" in result.stderr

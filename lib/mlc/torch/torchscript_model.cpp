@@ -221,10 +221,18 @@ class TorchScriptModel : public Model {
     if (const auto optional = type->cast<c10::OptionalType>()) type = optional->getElementType();
     // As the inputs of a model under InferenceMode are made.
     const c10::InferenceMode inference;
-    MLC_TRY(at::Tensor value, to_torch(tensor, c10::Device(device_), floating_));
-    if (type->kind() == c10::TypeKind::TensorType) return IValue(std::move(value));
+    const bool is_tensor = type->kind() == c10::TypeKind::TensorType;
+    MLC_TRY(at::Tensor value,
+            to_torch(tensor, c10::Device(device_), is_tensor ? floating_ : std::nullopt));
+    if (is_tensor) return IValue(std::move(value));
     const bool scalar = value.numel() == 1;
-    if (scalar && type->kind() == c10::TypeKind::IntType) return IValue(value.item().toLong());
+    if (scalar && type->kind() == c10::TypeKind::IntType) {
+      if (!at::isIntegralType(value.scalar_type(), /*includeBool=*/true)) {
+        return usage_error("the model takes an int there, not " + spelled(tensor.dtype, {}),
+                           "as in '" + printable(argument.name()) + ":i64[]=5'");
+      }
+      return IValue(value.item().toLong());
+    }
     if (scalar && type->kind() == c10::TypeKind::FloatType) return IValue(value.item().toDouble());
     if (scalar && type->kind() == c10::TypeKind::BoolType) return IValue(value.item().toBool());
     return unsupported("the model takes a " + argument.type()->annotation_str() +
