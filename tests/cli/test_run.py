@@ -308,6 +308,12 @@ def test_an_error_that_the_model_raises(mlc, tmp_path):
     assert "one row at a time" in fails(mlc, 2, "raiser.pt", "--input", "x:f32[2]")
 
 
+def test_weights_that_are_constants_cannot_be_cast(mlc, tmp_path):
+    torch.jit.freeze(torch.jit.script(torch.nn.Linear(3, 2).eval())).save(tmp_path / "frozen.pt")
+    mlc.ok("run", "frozen.pt", "--input", "input:f32[1,3]")
+    assert "constants" in fails(mlc, 4, "frozen.pt", "--input", "input:f32[1,3]", "--dtype", "bf16")
+
+
 def test_outputs_are_not_overwritten(mlc, models, tmp_path):
     (tmp_path / "out.npz").write_text("mine")
     assert "--force replaces it" in fails(mlc, 5, models / "traced.pt", "--input", IMAGE, "-o", "out.npz")

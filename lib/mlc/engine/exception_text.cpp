@@ -64,9 +64,14 @@ std::string_view without_symbols(std::string_view line) {
   return line;
 }
 
-std::string_view chosen_line(std::string_view what) {
+struct Chosen {
+  std::string_view line;
+  bool by_model = false;  // the model raised it, and its words say nothing about the library
+};
+
+Chosen chosen_line(std::string_view what) {
   std::string_view first;
-  std::string_view raised;
+  Chosen raised;
   for (const std::string_view raw : split(what, '\n')) {
     const std::string_view line = trim(raw);
     if (is_noise(line)) {
@@ -74,11 +79,43 @@ std::string_view chosen_line(std::string_view what) {
       continue;
     }
     if (const std::string_view message = after_exception_name(line); !message.empty()) {
-      raised = message;
+      // "builtins.ValueError: ", where the library's own are plain RuntimeErrors.
+      raised = {message, line.substr(0, line.find(": ")).find('.') != line.npos};
     }
     if (first.empty()) first = line;
   }
-  return raised.empty() ? first : raised;
+  return raised.line.empty() ? Chosen{first} : raised;
+}
+
+/// "CUDA" of "Could not run 'aten::empty.memory_format' with arguments from the 'CUDA' backend".
+std::string_view missing_backend(std::string_view line) {
+  constexpr std::string_view kMark = "with arguments from the '";
+  const size_t at = line.find(kMark);
+  if (!line.starts_with("Could not run '") || at == line.npos) return {};
+  const std::string_view rest = line.substr(at + kMark.size());
+  return rest.substr(0, rest.find('\''));
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+/// An operator that the library has, but not for these tensors.
+Error without_kernel(std::string_view line, std::string_view backend) {
+  for (const std::string_view device : {"CUDA", "MPS", "XPU", "HPU", "XLA"}) {
+    if (!backend.ends_with(device)) continue;
+    return unsupported("the model creates tensors on " + lower(device) +
+                           ", where this LibTorch cannot run it",
+                       "the device is written into its code: save the model on the device where "
+                       "it is to run");
+  }
+  const std::string_view rest = line.substr(line.find('\'') + 1);
+  return unsupported("LibTorch has no " + printable(rest.substr(0, rest.find('\''))) + " for " +
+                     printable(backend) + " tensors");
 }
 
 bool starts_plain_word(std::string_view text) {
@@ -94,7 +131,7 @@ bool mentions(std::string_view text, std::initializer_list<std::string_view> wor
 }  // namespace
 
 std::string exception_sentence(std::string_view what) {
-  std::string_view line = trim(without_symbols(without_check(chosen_line(what))));
+  std::string_view line = trim(without_symbols(without_check(chosen_line(what).line)));
   line = line.substr(0, kLongest);
   while (line.ends_with('.') || line.ends_with(':') || line.ends_with(' ')) line.remove_suffix(1);
   if (line.empty()) return "unknown reason";
@@ -103,17 +140,26 @@ std::string exception_sentence(std::string_view what) {
   return out;
 }
 
+Error not_enough_memory(std::string_view what) {
+  return Error(ErrorKind::read_failed, "not enough memory: " + exception_sentence(what),
+               "smaller inputs or a smaller type (--dtype bf16) need less");
+}
+
 Error error_of_exception_text(std::string_view what, ErrorKind fallback) {
-  const std::string sentence = exception_sentence(what);
-  if (mentions(what, {"can't allocate memory", "out of memory", "std::bad_alloc"})) {
-    return Error(ErrorKind::read_failed, "not enough memory: " + sentence,
-                 "smaller inputs or a smaller type (--dtype bf16) need less");
+  const Chosen chosen = chosen_line(what);
+  if (chosen.by_model) return Error(fallback, exception_sentence(what));
+  if (mentions(chosen.line, {"can't allocate memory", "out of memory", "std::bad_alloc"})) {
+    return not_enough_memory(what);
   }
-  if (mentions(what, {"not implemented for '", "Could not run '", "is not currently implemented",
-                      "is not implemented", "Unknown builtin op"})) {
-    return unsupported(sentence);
+  if (const auto backend = missing_backend(chosen.line); !backend.empty()) {
+    return without_kernel(chosen.line, backend);
   }
-  return Error(fallback, sentence);
+  if (mentions(chosen.line, {"not implemented for '", "Could not run '",
+                             "is not currently implemented", "is not implemented",
+                             "Unknown builtin op"})) {
+    return unsupported(exception_sentence(what));
+  }
+  return Error(fallback, exception_sentence(what));
 }
 
 }  // namespace mlc

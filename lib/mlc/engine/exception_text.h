@@ -14,8 +14,12 @@ namespace mlc {
 /// first letter small where it begins a sentence. "unknown reason" where nothing is left.
 std::string exception_sentence(std::string_view what);
 
-/// An Error of the kind that the text tells: memory that does not suffice (read_failed), operators
-/// and types that do not exist (unsupported), else FALLBACK.
+/// read_failed, for exceptions that say so by their type.
+Error not_enough_memory(std::string_view what);
+
+/// An Error of the kind that the sentence tells: memory that does not suffice (read_failed),
+/// operators and types that do not exist (unsupported), else FALLBACK. Always FALLBACK for what the
+/// model itself raises.
 Error error_of_exception_text(std::string_view what, ErrorKind fallback);
 
 }  // namespace mlc

@@ -5,6 +5,7 @@
 #include "mlc/engine/exception_text.h"
 
 #include <exception>
+#include <new>
 
 #include <c10/util/Exception.h>
 
@@ -16,6 +17,10 @@ template <class Body>
 auto guarded(ErrorKind fallback, Body&& body) -> decltype(body()) {
   try {
     return body();
+  } catch (const c10::OutOfMemoryError& error) {
+    return not_enough_memory(error.what_without_backtrace());
+  } catch (const std::bad_alloc& error) {
+    return not_enough_memory(error.what());
   } catch (const c10::Error& error) {
     // what() carries some 40 stack frames.
     return error_of_exception_text(error.what_without_backtrace(), fallback);

@@ -15,6 +15,8 @@
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/ir/constants.h>
+#include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
 
@@ -147,6 +149,36 @@ class WithoutOneDnn {
  private:
   bool before_ = at::globalContext().userEnabledMkldnn();
 };
+
+/// Whether BLOCK holds tensors of floating numbers, as torch.jit.freeze writes weights.
+bool has_constant_weights(const torch::jit::Block* block) {
+  for (const torch::jit::Node* node : block->nodes()) {
+    if (node->kind() == c10::prim::Constant && node->outputs().size() == 1) {
+      const auto value = torch::jit::toIValue(node->output());
+      const bool tensor = value && value->isTensor() && value->toTensor().defined();
+      if (tensor && value->toTensor().is_floating_point() && value->toTensor().dim() > 0) {
+        return true;
+      }
+    }
+    if (std::ranges::any_of(node->blocks(), has_constant_weights)) return true;
+  }
+  return false;
+}
+
+/// Errors: unsupported where all weights are constants of the code, which nothing can cast.
+Status check_castable(const torch::jit::Module& module) {
+  const auto floating = [](const at::Tensor& tensor) { return tensor.is_floating_point(); };
+  for (const at::Tensor& tensor : module.parameters()) {
+    if (floating(tensor)) return {};
+  }
+  for (const at::Tensor& tensor : module.buffers()) {
+    if (floating(tensor)) return {};
+  }
+  if (!has_constant_weights(module.get_method("forward").graph()->block())) return {};
+  return unsupported("the weights of the model are constants of its code, as torch.jit.freeze "
+                     "makes them, and --dtype cannot cast them",
+                     "leave --dtype out, or save the model again without freezing it");
+}
 
 class TorchScriptModel : public Model {
  public:
@@ -311,6 +343,7 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
     std::optional<c10::ScalarType> floating;
     if (options.dtype) {
       MLC_TRY(floating, scalar_type(*options.dtype));
+      MLC_CHECK(check_castable(module));
       cast_floating(module, *floating);
     }
     Signature signature = signature_of(arguments_of(module), traced);

@@ -51,3 +51,31 @@ TEST_CASE("the kind follows from the text") {
         ErrorKind::unsupported);
   CHECK(error_of_exception_text("shapes", ErrorKind::usage).kind() == ErrorKind::usage);
 }
+
+TEST_CASE("what a model raises is told in its words, whatever they mention") {
+  const Error error = error_of_exception_text(
+      "Traceback of TorchScript, serialized code (most recent call last):\n"
+      "    _0 = \"Could not run 'x', std::bad_alloc\"\n"
+      "builtins.ValueError: not implemented for 'you', out of memory\n",
+      ErrorKind::usage);
+  CHECK(error.kind() == ErrorKind::usage);
+  CHECK(error.text() == "not implemented for 'you', out of memory");
+  CHECK(error_of_exception_text("    _0 = \"out of memory\"\nRuntimeError: shapes\n",
+                                ErrorKind::usage)
+            .kind() == ErrorKind::usage);
+}
+
+TEST_CASE("a device that the code names is told without advice for others") {
+  const Error error = error_of_exception_text(
+      "RuntimeError: Could not run 'aten::empty.memory_format' with arguments from the 'CUDA' "
+      "backend. This could be because the operator doesn't exist for this backend. If you are a "
+      "Facebook employee",
+      ErrorKind::usage);
+  CHECK(error.kind() == ErrorKind::unsupported);
+  CHECK(error.text() ==
+        "the model creates tensors on cuda, where this LibTorch cannot run it");
+  CHECK(error_of_exception_text("Could not run 'aten::nms' with arguments from the 'SparseCPU' "
+                                "backend. This could be",
+                                ErrorKind::usage)
+            .text() == "LibTorch has no aten::nms for SparseCPU tensors");
+}
