@@ -11,8 +11,10 @@
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/sample_inputs.h"
+#include "mlc/tensor/shape.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 
 #include <sys/resource.h>
@@ -75,6 +77,34 @@ std::optional<uint64_t> batch_of(const std::vector<InputSpec>& specs) {
   return std::nullopt;
 }
 
+Result<int64_t> batch_size(const std::string& text) {
+  int64_t size = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
+  if (error != std::errc() || end != text.data() + text.size() || size < 1) {
+    return usage_error("--batch: " + quoted(text) + " is no size", "as in --batch 8");
+  }
+  return size;
+}
+
+/// SPECS with SIZE for the dimension `batch`.
+Result<std::vector<InputSpec>> with_batch(std::vector<InputSpec> specs, int64_t size) {
+  for (InputSpec& spec : specs) {
+    for (InputDim& dim : spec.dims) {
+      if (dim.symbol != "batch") continue;
+      if (dim.bounds && (size < dim.bounds->first || size > dim.bounds->second)) {
+        return usage_error("--batch " + std::to_string(size) + " is outside of batch=" +
+                           std::to_string(dim.bounds->first) + ".." +
+                           std::to_string(dim.bounds->second));
+      }
+      dim.example = size;
+    }
+    if (!element_count(spec.sizes())) {
+      return usage_error("--batch " + std::to_string(size) + " is too large");
+    }
+  }
+  return specs;
+}
+
 /// SPECS at every size of --batch.
 Result<std::vector<std::vector<InputSpec>>> variants(const Options& options,
                                                      const std::vector<InputSpec>& specs) {
@@ -83,18 +113,15 @@ Result<std::vector<std::vector<InputSpec>>> variants(const Options& options,
     return usage_error("--batch needs a dimension of that name",
                        "as in --input 'image:f32[batch=1,3,224,224]'");
   }
+  std::vector<int64_t> sizes;
   std::vector<std::vector<InputSpec>> out;
   for (const std::string& text : options.batches) {
-    MLC_TRY(const InputSpec size, parse_input_spec("batch:u8[" + text + "]", "--batch"));
-    if (size.dims.size() != 1 || size.dims[0].example < 1 || size.values) {
-      return usage_error("--batch: " + quoted(text) + " is no size");
+    MLC_TRY(const int64_t size, batch_size(text));
+    if (std::ranges::find(sizes, size) != sizes.end()) {
+      return usage_error("--batch " + text + " is given twice", "leave one of them out");
     }
-    std::vector<InputSpec> sized = specs;
-    for (InputSpec& spec : sized) {
-      for (InputDim& dim : spec.dims) {
-        if (dim.symbol == "batch") dim.example = size.dims[0].example;
-      }
-    }
+    sizes.push_back(size);
+    MLC_TRY(auto sized, with_batch(specs, size));
     out.push_back(std::move(sized));
   }
   return out;

@@ -78,9 +78,19 @@ def test_batch_sizes_and_the_best_of_them(mlc, models, valid):
     assert [row["batch"] for row in answer["artefacts"]] == [1, 4]
     text = mlc.ok("bench", models / "small.pt", "--input", IMAGE, *sweep).stdout
     assert text.splitlines()[-1].startswith(f"best batch size of {models / 'small.pt'}: ")
-    for batch in ("0", "x", "1,2"):
+    for batch in ("0", "x", "1,2", "n=3..9", "4]"):
         assert mlc("bench", models / "small.pt", "--input", IMAGE, "--batch", batch).rc == 2
     assert "batch=1" in mlc("bench", models / "small.pt", "--input", "image:f32[2,1,8,8]", "--batch", "1").stderr
+
+
+def test_batch_sizes_are_measured_once_and_within_their_bounds(mlc, models):
+    bounded = ("bench", models / "small.pt", "--input", "image:f32[batch=2..8,1,8,8]", *FAST)
+    assert "is given twice" in mlc(*bounded, "--batch", "8", "--batch", "8").stderr
+    for batch in ("1", "9"):
+        result = mlc(*bounded, "--batch", batch)
+        assert result.rc == 2 and "outside of batch=2..8" in result.stderr
+    twice = mlc.ok("bench", models / "small.pt", models / "small.pt", "--input", "image:f32[2,1,8,8]", *FAST)
+    assert "best batch size" not in twice.stdout
 
 
 def test_time_decides_without_runs(mlc, models):

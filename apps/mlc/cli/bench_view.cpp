@@ -58,7 +58,10 @@ std::optional<double> speedup(const BenchAnswer& answer, const BenchRow& row) {
 
 /// The row of each file that gets most items through, for files with several batch sizes.
 std::vector<const BenchRow*> best_batches(const BenchAnswer& answer) {
+  const bool several = std::ranges::any_of(
+      answer.rows, [&](const BenchRow& row) { return row.batch != answer.rows[0].batch; });
   std::vector<const BenchRow*> out;
+  if (!several) return out;
   for (const BenchRow& row : answer.rows) {
     const auto known = std::ranges::find(out, row.file, [](const BenchRow* r) { return r->file; });
     if (known == out.end()) {
@@ -67,7 +70,7 @@ std::vector<const BenchRow*> best_batches(const BenchAnswer& answer) {
       *known = &row;
     }
   }
-  return out.size() == answer.rows.size() ? std::vector<const BenchRow*>() : out;
+  return out;
 }
 
 void add_row(Table& table, const BenchAnswer& answer, const BenchRow& row, bool batches,
