@@ -92,8 +92,8 @@ Result<std::vector<InputSpec>> with_batch(std::vector<InputSpec> specs, int64_t 
     for (InputDim& dim : spec.dims) {
       if (dim.symbol != "batch") continue;
       if (dim.bounds && (size < dim.bounds->first || size > dim.bounds->second)) {
-        return usage_error("--batch " + std::to_string(size) + " is outside of batch=" +
-                           std::to_string(dim.bounds->first) + ".." +
+        return usage_error("--batch " + std::to_string(size) +
+                           " is outside of batch=" + std::to_string(dim.bounds->first) + ".." +
                            std::to_string(dim.bounds->second));
       }
       dim.example = size;

@@ -30,9 +30,9 @@ struct OutputsComparison {
   std::optional<size_t> first_diverging;  // the first that is not within the tolerance
 };
 
-/// Pairs outputs by name where both sides have the same names, each once, else by position. Types may differ
-/// as long as their values can be compared (bf16 with f32). Errors: conflict for different numbers
-/// of outputs.
+/// Pairs outputs by name where both sides have the same names, each once, else by position. Types
+/// may differ as long as their values can be compared (bf16 with f32). Errors: conflict for
+/// different numbers of outputs.
 Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
                                           std::span<const NamedValue> b,
                                           const Tolerance& tolerance);

@@ -108,10 +108,10 @@ std::string lower(std::string_view text) {
 Error without_kernel(std::string_view line, std::string_view backend) {
   for (const std::string_view device : {"CUDA", "MPS", "XPU", "HPU", "XLA"}) {
     if (!backend.ends_with(device)) continue;
-    return unsupported("the model creates tensors on " + lower(device) +
-                           ", where this LibTorch cannot run it",
-                       "the device is written into its code: save the model on the device where "
-                       "it is to run");
+    return unsupported(
+        "the model creates tensors on " + lower(device) + ", where this LibTorch cannot run it",
+        "the device is written into its code: save the model on the device where "
+        "it is to run");
   }
   const std::string_view rest = line.substr(line.find('\'') + 1);
   return unsupported("LibTorch has no " + printable(rest.substr(0, rest.find('\''))) + " for " +
@@ -154,9 +154,9 @@ Error error_of_exception_text(std::string_view what, ErrorKind fallback) {
   if (const auto backend = missing_backend(chosen.line); !backend.empty()) {
     return without_kernel(chosen.line, backend);
   }
-  if (mentions(chosen.line, {"not implemented for '", "Could not run '",
-                             "is not currently implemented", "is not implemented",
-                             "Unknown builtin op"})) {
+  if (mentions(chosen.line,
+               {"not implemented for '", "Could not run '", "is not currently implemented",
+                "is not implemented", "Unknown builtin op"})) {
     return unsupported(exception_sentence(what));
   }
   return Error(fallback, exception_sentence(what));

@@ -67,13 +67,12 @@ std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t 
   const bool random = std::ranges::any_of(specs, &std::string::empty, &InputSpec::file);
   std::vector<VerifyCase> out;
   for (uint64_t i = 0; i < (random ? samples : 1); ++i) {
-    out.push_back(
-        {"seed " + std::to_string(seed + i), {specs.begin(), specs.end()}, seed + i, ""});
+    out.push_back({"seed " + std::to_string(seed + i), {specs.begin(), specs.end()}, seed + i, ""});
   }
   for (const auto& [symbol, size] : other_sizes(specs)) {
     const std::string other = symbol + "=" + std::to_string(size);
-    out.push_back({"seed " + std::to_string(seed) + ", " + other, resized(specs, symbol, size),
-                   seed, other});
+    out.push_back(
+        {"seed " + std::to_string(seed) + ", " + other, resized(specs, symbol, size), seed, other});
   }
   return out;
 }

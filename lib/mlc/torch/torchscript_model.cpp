@@ -150,23 +150,27 @@ class WithoutOneDnn {
   bool before_ = at::globalContext().userEnabledMkldnn();
 };
 
-/// Whether BLOCK holds tensors of floating numbers, as torch.jit.freeze writes weights.
-bool has_constant_weights(const torch::jit::Block* block) {
+/// Whether BLOCK holds tensors of floating numbers, as torch.jit.freeze writes weights, in another
+/// type than WANTED.
+bool has_other_weights(const torch::jit::Block* block, c10::ScalarType wanted) {
   for (const torch::jit::Node* node : block->nodes()) {
     if (node->kind() == c10::prim::Constant && node->outputs().size() == 1) {
       const auto value = torch::jit::toIValue(node->output());
-      const bool tensor = value && value->isTensor() && value->toTensor().defined();
-      if (tensor && value->toTensor().is_floating_point() && value->toTensor().dim() > 0) {
-        return true;
+      if (value && value->isTensor() && value->toTensor().defined()) {
+        const at::Tensor& tensor = value->toTensor();
+        const bool weights = tensor.is_floating_point() && tensor.dim() > 0;
+        if (weights && tensor.scalar_type() != wanted) return true;
       }
     }
-    if (std::ranges::any_of(node->blocks(), has_constant_weights)) return true;
+    for (const torch::jit::Block* inner : node->blocks()) {
+      if (has_other_weights(inner, wanted)) return true;
+    }
   }
   return false;
 }
 
 /// Errors: unsupported where all weights are constants of the code, which nothing can cast.
-Status check_castable(const torch::jit::Module& module) {
+Status check_castable(const torch::jit::Module& module, c10::ScalarType wanted) {
   const auto floating = [](const at::Tensor& tensor) { return tensor.is_floating_point(); };
   for (const at::Tensor& tensor : module.parameters()) {
     if (floating(tensor)) return {};
@@ -174,10 +178,11 @@ Status check_castable(const torch::jit::Module& module) {
   for (const at::Tensor& tensor : module.buffers()) {
     if (floating(tensor)) return {};
   }
-  if (!has_constant_weights(module.get_method("forward").graph()->block())) return {};
-  return unsupported("the weights of the model are constants of its code, as torch.jit.freeze "
-                     "makes them, and --dtype cannot cast them",
-                     "leave --dtype out, or save the model again without freezing it");
+  if (!has_other_weights(module.get_method("forward").graph()->block(), wanted)) return {};
+  return unsupported(
+      "the weights of the model are constants of its code, as torch.jit.freeze "
+      "makes them, and --dtype cannot cast them",
+      "leave --dtype out, or save the model again without freezing it");
 }
 
 class TorchScriptModel : public Model {
@@ -343,14 +348,14 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
     std::optional<c10::ScalarType> floating;
     if (options.dtype) {
       MLC_TRY(floating, scalar_type(*options.dtype));
-      MLC_CHECK(check_castable(module));
+      MLC_CHECK(check_castable(module, *floating));
       cast_floating(module, *floating);
     }
     Signature signature = signature_of(arguments_of(module), traced);
     if (options.purpose == Purpose::repeated) module = frozen(module, reporter);
-    return std::unique_ptr<Model>(std::make_unique<TorchScriptModel>(
-        std::move(module), std::move(signature), device, options, floating,
-        code.recurrence && !once));
+    return std::unique_ptr<Model>(
+        std::make_unique<TorchScriptModel>(std::move(module), std::move(signature), device, options,
+                                           floating, code.recurrence && !once));
   });
 }
 

@@ -72,8 +72,7 @@ TEST_CASE("a device that the code names is told without advice for others") {
       "Facebook employee",
       ErrorKind::usage);
   CHECK(error.kind() == ErrorKind::unsupported);
-  CHECK(error.text() ==
-        "the model creates tensors on cuda, where this LibTorch cannot run it");
+  CHECK(error.text() == "the model creates tensors on cuda, where this LibTorch cannot run it");
   CHECK(error_of_exception_text("Could not run 'aten::nms' with arguments from the 'SparseCPU' "
                                 "backend. This could be",
                                 ErrorKind::usage)
