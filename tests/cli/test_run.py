@@ -166,6 +166,17 @@ def test_json_fits_its_schema(mlc, models, valid):
     valid(mlc.ok("run", models / "odd.pt", "--input", "x:f32[0]", "--json", "--dtype", "fp32").json, "run")
 
 
+def test_large_integers_are_exact(mlc, models, valid):
+    """Doubles made 9223372036854775807 of it one more, which no int64 holds."""
+    large = 2**63 - 1
+    answer = mlc.ok("run", models / "talker.pt", "--input", f"x:i64[2]={large}", "--json")
+    valid(answer.json, "run")
+    (output,) = answer.json["outputs"]
+    assert (output["first"], output["min"], output["max"]) == ([large, large], large, large)
+    assert isinstance(output["first"][0], int) and isinstance(output["min"], int)
+    assert str(large) in mlc.ok("run", models / "talker.pt", "--input", f"x:i64[2]={large}").stdout
+
+
 def test_nan_and_infinity_are_reported(mlc, models, valid):
     result = mlc.ok("run", models / "bad.pt", "--input", "x:f32[3]=-1", "--json")
     valid(result.json, "run")

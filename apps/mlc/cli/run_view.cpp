@@ -6,6 +6,7 @@
 #include "mlc/tensor/element_values.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -31,11 +32,34 @@ std::string value_text(DType dtype, double value) {
   return fmt::format("{:.4g}", value);
 }
 
-std::string preview(const HostTensor& tensor) {
-  std::string out;
-  for (const double value : first_values(tensor)) {
-    out += (out.empty() ? "" : " ") + value_text(tensor.dtype, value);
+/// The same, of i64 and u64 tensors, which doubles round beyond 2^53.
+std::vector<std::string> first_integers(const HostTensor& tensor) {
+  std::vector<std::string> out;
+  const size_t count = std::min<size_t>(kFirstValues, tensor.view().count());
+  for (size_t i = 0; i < count; ++i) {
+    uint64_t bits = 0;
+    std::memcpy(&bits, tensor.bytes->data() + i * sizeof bits, sizeof bits);
+    out.push_back(tensor.dtype == DType::u64 ? std::to_string(bits)
+                                             : std::to_string(static_cast<int64_t>(bits)));
   }
+  return out;
+}
+
+bool is_long(DType dtype) {
+  return dtype == DType::i64 || dtype == DType::u64;
+}
+
+std::string preview(const HostTensor& tensor) {
+  std::vector<std::string> texts;
+  if (is_long(tensor.dtype)) {
+    texts = first_integers(tensor);
+  } else {
+    for (const double value : first_values(tensor)) {
+      texts.push_back(value_text(tensor.dtype, value));
+    }
+  }
+  std::string out;
+  for (const std::string& text : texts) out += (out.empty() ? "" : " ") + text;
   return tensor.view().count() > kFirstValues ? out + " ..." : out;
 }
 
@@ -66,9 +90,10 @@ void show_text(const RunAnswer& answer, Context& context) {
   for (const RunOutput& output : answer.outputs) {
     const HostTensor& tensor = output.value.tensor;
     const bool real = info(tensor.dtype).kind != DTypeClass::boolean;
+    const std::optional<IntegerRange>& exact = output.stats.integers;
     table.add({output.value.name, info(tensor.dtype).brief, format_shape(tensor.sizes),
-               optional_text(tensor.dtype, output.stats.min),
-               optional_text(tensor.dtype, output.stats.max),
+               exact ? exact->min : optional_text(tensor.dtype, output.stats.min),
+               exact ? exact->max : optional_text(tensor.dtype, output.stats.max),
                real && output.stats.mean ? fmt::format("{:.4g}", *output.stats.mean) : "-",
                preview(tensor)});
   }
@@ -82,6 +107,29 @@ void field_or_null(JsonWriter& json, std::string_view name, const std::optional<
   } else {
     json.null();
   }
+}
+
+void range_json(JsonWriter& json, const TensorStats& stats) {
+  if (!stats.integers) {
+    field_or_null(json, "min", stats.min);
+    field_or_null(json, "max", stats.max);
+    return;
+  }
+  json.key("min");
+  json.raw(stats.integers->min);
+  json.key("max");
+  json.raw(stats.integers->max);
+}
+
+void first_json(JsonWriter& json, const HostTensor& tensor) {
+  if (!is_long(tensor.dtype)) {
+    json.list("first", first_values(tensor));
+    return;
+  }
+  json.key("first");
+  json.begin_array();
+  for (const std::string& value : first_integers(tensor)) json.raw(value);
+  json.end_array();
 }
 
 void show_json(const RunAnswer& answer, Context& context) {
@@ -113,12 +161,11 @@ void show_json(const RunAnswer& answer, Context& context) {
     json.field("name", output.value.name);
     json.field("dtype", info(tensor.dtype).torch);
     json.list("shape", tensor.sizes);
-    field_or_null(json, "min", output.stats.min);
-    field_or_null(json, "max", output.stats.max);
+    range_json(json, output.stats);
     field_or_null(json, "mean", output.stats.mean);
     json.field("nans", output.stats.nans);
     json.field("infs", output.stats.infs);
-    json.list("first", first_values(tensor));
+    first_json(json, tensor);
     json.end_object();
   }
   json.end_array();
