@@ -96,8 +96,7 @@ Result<std::vector<NamedValue>> compute(const Options& options, const Artefact& 
   Status status = model.set_inputs(inputs);
   if (status.ok()) status = timed(context, "ran", [&] { return model.run(); });
   if (!status.ok()) {
-    return explain_run_error(std::move(status).error(), model.signature(), inputs)
-        .in_file(options.model);
+    return explain_run_error(std::move(status).error(), model.signature(), inputs);
   }
   return model.outputs();
 }
@@ -130,8 +129,9 @@ Result<ExitCode> run(const Options& options, Context& context) {
   answer.dtype = options.engine.dtype;
   answer.threads = load.threads;
   answer.seed = load.seed;
-  MLC_TRY(std::vector<NamedValue> values,
-          compute(options, artefact, specs, *model, answer, context));
+  auto computed = compute(options, artefact, specs, *model, answer, context);
+  if (!computed.ok()) return std::move(computed).error().in_file(options.model);
+  std::vector<NamedValue> values = std::move(*computed);
   if (!options.output.empty()) {
     const OutputOptions output{.replace = options.force, .sync = options.sync, .mode = 0};
     answer.file = options.output;

@@ -138,6 +138,16 @@ def test_a_model_that_ends_its_process_is_told(mlc, models):
     assert "ended by signal 9 (Killed)" in error and "memory may not suffice" in error
 
 
+def test_a_crash_is_no_fault_of_the_input(mlc, models):
+    torchscript_models.write_slow(models / "slow.pt")
+    process = mlc.start("bench", models / "slow.pt", "--input", "x:f32[64,64]")
+    time.sleep(1)
+    (child,) = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGSEGV)
+    assert process.wait(10) == 70
+    assert "the library that runs the model crashed: signal 11" in process.stderr.read().decode()
+
+
 class Page(html.parser.HTMLParser):
     """Every tag with its attributes; unbalanced tags fail."""
 

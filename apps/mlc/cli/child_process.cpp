@@ -87,6 +87,11 @@ std::string read_all(int in) {
 Error without_answer(int status) {
   if (!WIFSIGNALED(status)) return internal_error("a process ended without an answer");
   const int signal = WTERMSIG(status);
+  if (signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGILL ||
+      signal == SIGFPE) {
+    return internal_error("the library that runs the model crashed: signal " +
+                          std::to_string(signal) + " (" + ::strsignal(signal) + ")");
+  }
   return Error(ErrorKind::read_failed,
                "the process that ran it was ended by signal " + std::to_string(signal) + " (" +
                    ::strsignal(signal) + ")",
@@ -102,8 +107,9 @@ Result<std::string> in_child_process(const std::function<Result<std::string>()>&
   const pid_t child = ::fork();
   if (child < 0) return read_failed("cannot start a process", errno);
   if (child == 0) {
-    // Whoever ends this process, and it alone, does not want the work to go on.
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    // Whoever ends this process, and it alone, does not want the work to go on. The child has
+    // nothing to clean up, and a model in a long call would not hear a gentler signal.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(0);
     ::close(ends[0]);
     run_child(ends[1], work);

@@ -53,6 +53,8 @@ struct InputInfo {
 
 struct Signature {
   std::vector<InputInfo> inputs;
+  /// The type of all floating parameters, where they have one, after LoadOptions::dtype.
+  std::optional<DType> parameters;
 };
 
 /// Whether a model runs once, where preparing costs more than it gains, or again and again.

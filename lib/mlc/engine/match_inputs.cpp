@@ -34,12 +34,26 @@ std::vector<std::string> deviations(const Signature& signature,
   return out;
 }
 
+/// Options for the inputs in the type of the parameters, where f32 meets another one and the file
+/// does not tell what it was traced with.
+std::string half_inputs(const Signature& signature, std::span<const NamedValue> inputs) {
+  std::string out;
+  if (!signature.parameters || *signature.parameters == DType::f32) return out;
+  for (const NamedValue& value : inputs) {
+    const InputInfo* known = find(signature, value.name);
+    if (value.tensor.dtype != DType::f32 || known == nullptr || known->dtype) continue;
+    out += (out.empty() ? "" : " ") + std::string("--input '") + printable(value.name) + ":" +
+           spelled(*signature.parameters, value.tensor.sizes) + "'";
+  }
+  return out;
+}
+
 }  // namespace
 
-std::string describe_inputs(const Signature& signature) {
+std::string describe_inputs(const Signature& signature, const std::string& between) {
   std::string out;
   for (const InputInfo& input : signature.inputs) {
-    out += (out.empty() ? "" : "\n") + printable(input.name) + ": " + printable(input.type);
+    out += (out.empty() ? "" : between) + printable(input.name) + ": " + printable(input.type);
     if (const std::string type = known_type(input); !type.empty()) {
       out += (input.declared.empty() ? ", traced with " : ", declared as ") + type;
     }
@@ -99,11 +113,13 @@ Error explain_run_error(Error error, const Signature& signature,
   if (error.kind() != ErrorKind::usage && error.kind() != ErrorKind::unsupported) return error;
   const std::vector<std::string> different = deviations(signature, inputs);
   std::string hint;
-  if (!different.empty()) {
+  if (const std::string half = half_inputs(signature, inputs); !half.empty()) {
+    hint = "the model's parameters are " + std::string(info(*signature.parameters).brief) + ": " +
+           half + " or --dtype fp32";
+  } else if (!different.empty()) {
     hint = join_list(different) + "; try " + example_options(signature);
   } else if (error.kind() == ErrorKind::usage) {
-    hint = "the model takes " + describe_inputs(signature);
-    std::ranges::replace(hint, '\n', ';');
+    hint = "the model takes " + describe_inputs(signature, "; ");
   }
   return std::move(error).with_hint(std::move(hint));
 }

@@ -13,8 +13,8 @@ namespace mlc {
 /// Errors: usage, all unknown and missing names at once, with what the model takes.
 Status match_inputs(const Signature& signature, std::span<const InputSpec> specs);
 
-/// "image: Tensor, traced with f32[1, 3, 224, 224]", one line for each argument.
-std::string describe_inputs(const Signature& signature);
+/// "image: Tensor, traced with f32[1, 3, 224, 224]" for each argument.
+std::string describe_inputs(const Signature& signature, const std::string& between = "\n");
 
 /// "--input 'image:f32[1,3,224,224]'": options to start from. Sizes that the file does not tell
 /// are an example.

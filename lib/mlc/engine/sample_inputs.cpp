@@ -19,12 +19,12 @@ constexpr size_t kBlock = 4096;  // elements that are made before they are conve
 
 /// Bytes of the tensor. Errors: usage where the machine has less than twice that: the engine gets a
 /// copy.
-Result<uint64_t> affordable(const std::string& name, DType dtype, Dims sizes) {
+Result<uint64_t> affordable(DType dtype, Dims sizes) {
   const auto count = element_count(sizes);
   const auto bytes =
       count ? checked_mul(static_cast<uint64_t>(*count), element_bytes(dtype)) : std::nullopt;
   if (bytes && *bytes <= memory_bytes() / 2) return *bytes;
-  return usage_error("input " + quoted(name) + ", " + describe(dtype, sizes) + ", needs " +
+  return usage_error(describe(dtype, sizes) + " needs " +
                          (bytes ? format_bytes(*bytes) : "more than 2^64 bytes") +
                          " twice, and this machine has " + format_bytes(memory_bytes()),
                      "give smaller sizes");
@@ -96,7 +96,7 @@ Result<HostTensor> read_file(const InputSpec& spec, Reporter& reporter) {
   auto read = [&]() -> Result<HostTensor> {
     MLC_TRY(const uint32_t index, choose_tensor(*checkpoint, spec.name));
     const Tensor& tensor = checkpoint->tensors[index];
-    MLC_TRY(const uint64_t size, affordable(spec.name, tensor.dtype, checkpoint->sizes(tensor)));
+    MLC_TRY(const uint64_t size, affordable(tensor.dtype, checkpoint->sizes(tensor)));
     if (tensor.storage != kNoIndex) MLC_CHECK(check_storage(*checkpoint, tensor.storage));
     MLC_TRY(const TensorView view, checkpoint->view(index));
     MLC_TRY(std::string bytes, contiguous_bytes(view, size));
@@ -110,7 +110,7 @@ Result<HostTensor> read_file(const InputSpec& spec, Reporter& reporter) {
 }  // namespace
 
 Result<HostTensor> random_tensor(const InputSpec& spec, std::vector<int64_t> sizes, uint64_t seed) {
-  MLC_TRY(const uint64_t size, affordable(spec.name, spec.dtype, sizes));
+  MLC_TRY(const uint64_t size, affordable(spec.dtype, sizes));
   std::string bytes(static_cast<size_t>(size), '\0');
   const RandomSource source(seed, spec.name);
   const DTypeClass kind = info(spec.dtype).kind;

@@ -1,6 +1,7 @@
 #include "mlc/torch/torchscript_model.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/build_module.h"
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/torch_library.h"
@@ -128,6 +129,19 @@ Signature signature_of(const std::vector<c10::Argument>& arguments,
   return signature;
 }
 
+/// Of all floating parameters, if it is one.
+std::optional<DType> parameter_type(const torch::jit::Module& module) {
+  std::optional<c10::ScalarType> type;
+  for (const at::Tensor& tensor : module.parameters()) {
+    if (!tensor.is_floating_point()) continue;
+    if (type && *type != tensor.scalar_type()) return std::nullopt;
+    type = tensor.scalar_type();
+  }
+  if (!type) return std::nullopt;
+  const auto known = dtype_of(*type);
+  return known.ok() ? std::optional(*known) : std::nullopt;
+}
+
 /// Module::to(dtype) would cast integer buffers, positions among them, too.
 void cast_floating(const torch::jit::Module& module, c10::ScalarType type) {
   for (at::Tensor tensor : module.parameters()) {
@@ -150,8 +164,8 @@ class WithoutOneDnn {
   bool before_ = at::globalContext().userEnabledMkldnn();
 };
 
-/// Whether BLOCK holds tensors of floating numbers, as torch.jit.freeze writes weights, in another
-/// type than WANTED.
+/// Whether BLOCK holds tensors of floating numbers, as torch.jit.freeze writes weights, in
+/// another type than WANTED.
 bool has_other_weights(const torch::jit::Block* block, c10::ScalarType wanted) {
   for (const torch::jit::Node* node : block->nodes()) {
     if (node->kind() == c10::prim::Constant && node->outputs().size() == 1) {
@@ -307,14 +321,18 @@ Result<torch::jit::Module> load_module(const std::string& path, const std::strin
   return module;
 }
 
-/// Constants folded in where LibTorch can; a model that changes itself cannot be frozen and runs as
-/// it is.
+/// Constants folded in where LibTorch can; a model that changes itself cannot be frozen and runs
+/// as it is.
 torch::jit::Module frozen(const torch::jit::Module& module, Reporter& reporter) {
   auto result = guarded(ErrorKind::unsupported,
                         [&]() -> Result<torch::jit::Module> { return torch::jit::freeze(module); });
   if (result.ok()) return std::move(*result);
   reporter.detail("not frozen: " + result.error().message());
   return module;
+}
+
+bool is_recurrent(const arch::ScriptModule& module) {
+  return has_recurrence(module.source) || std::ranges::any_of(module.children, is_recurrent);
 }
 
 /// Adds what the architecture declares to the inputs of SIGNATURE. Error: usage for an input that
@@ -352,6 +370,7 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
       cast_floating(module, *floating);
     }
     Signature signature = signature_of(arguments_of(module), traced);
+    signature.parameters = parameter_type(module);
     if (options.purpose == Purpose::repeated) module = frozen(module, reporter);
     return std::unique_ptr<Model>(
         std::make_unique<TorchScriptModel>(std::move(module), std::move(signature), device, options,
@@ -362,6 +381,9 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
 Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& source,
                                                  const std::string& device,
                                                  const LoadOptions& options, Reporter& reporter) {
+  const bool recurrence = is_recurrent(*source.root);
+  const bool once = options.purpose == Purpose::once;
+  if (recurrence && once) at::globalContext().setUserEnabledMkldnn(false);
   return guarded(ErrorKind::internal, [&]() -> Result<std::unique_ptr<Model>> {
     std::optional<c10::ScalarType> floating;
     if (options.dtype) {
@@ -370,9 +392,10 @@ Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& sourc
     MLC_TRY(torch::jit::Module module, build_module(source, c10::Device(device), floating));
     Signature signature = signature_of(arguments_of(module), {});
     MLC_CHECK(declare_inputs(source, signature));
-    if (options.purpose == Purpose::repeated) module = frozen(module, reporter);
+    signature.parameters = parameter_type(module);
+    if (!once) module = frozen(module, reporter);
     return std::unique_ptr<Model>(std::make_unique<TorchScriptModel>(
-        std::move(module), std::move(signature), device, options, floating));
+        std::move(module), std::move(signature), device, options, floating, recurrence && !once));
   });
 }
 
