@@ -8,6 +8,8 @@ import shutil
 import pytest
 import torch
 from safetensors import safe_open
+
+from checkpoints import ordered, write
 from test_fault_injection import library  # pylint: disable=unused-import
 
 KINDS = {"safetensors": ("model", ".safetensors"), "pt": ("pytorch_model", ".bin")}
@@ -125,3 +127,11 @@ def test_an_error_leaves_nothing(mlc, source, tmp_path, kind, call, library):  #
         assert result.rc == 5 and "No space left" in result.stderr, result
         assert not folder.exists() or os.listdir(folder) == []
     pytest.fail("never got through")
+
+
+@pytest.mark.parametrize(("first", "second"), [("pt", "safetensors"), ("safetensors", "pt")])
+def test_old_shards_of_the_other_format_were_opened_without_a_word(mlc, tmp_path, first, second):
+    write(tmp_path / "in.pt", ordered(a=torch.ones(8), b=torch.ones(8)))
+    mlc.ok("save", "in.pt", "-o", "folder", "--format", first, "--max-shard-size", "32B")
+    result = mlc.ok("save", "in.pt", "-o", "folder", "--format", second, "--max-shard-size", "32B", "--force")
+    assert "was there before and stays: who opens the folder may get it" in result.stderr

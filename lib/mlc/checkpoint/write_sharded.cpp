@@ -157,10 +157,26 @@ class ShardWriter {
       ::unlink(other_layout_.c_str());
     }
     remove_stale_shards(names);
+    warn_of_other_format();
     return std::move(summary_);
   }
 
  private:
+  /// Weights of the other format may be there on purpose, so they stay; but who opens the folder
+  /// may get them.
+  void warn_of_other_format() {
+    const Names names =
+        names_for(options_.format == OutputFormat::safetensors ? OutputFormat::torch_zip
+                                                               : OutputFormat::safetensors);
+    const std::string plain = folder_ + "/" + std::string(names.stem).append(names.extension);
+    for (const std::string& path : {plain, plain + ".index.json"}) {
+      if (!is_there(path)) continue;
+      reporter_.warn(printable(path) +
+                     " was there before and stays: who opens the folder may get it instead of the "
+                     "new files");
+    }
+  }
+
   /// Shards of the set that was replaced, where it had another number of files: nothing names them
   /// any more, and a reader that goes by names would mix them with the new ones. What the index
   /// before did not name is somebody else's.
