@@ -511,7 +511,7 @@ def test_a_dict_of_tensors_as_extra_state_is_no_second_state_dict(mlc, valid, tm
     mlc.ok("save", "a.pt", "-o", "b.pt", "--weights-only")
     assert list(torch.load(tmp_path / "b.pt")) == ["fc.weight", extra]
     mlc.ok("remap-keys", "a.pt", "--key", "*", "--add-prefix", "m.", "-o", "c.pt")
-    assert list(torch.load(tmp_path / "c.pt")) == ["m.fc.weight", extra]
+    assert list(torch.load(tmp_path / "c.pt")) == ["m.fc.weight", f"m.{extra}"]
     report = mlc.ok("load", "a.pt", "--json").json
     valid(report, "load")
     assert (report["key"], [one["path"] for one in report["state_dicts"]]) == ("", ["", extra])
@@ -550,7 +550,7 @@ def test_a_model_with_fewer_tensors_than_lie_beside_it_is_no_part(mlc, tmp_path,
     found = torch.load(tmp_path / "e.pt")
     for key in around:
         found = found[key]
-    assert list(found[name]) == ["m.w", "m.b", "x._extra_state"]
+    assert list(found[name]) == ["m.w", "m.b", "m.x._extra_state"]
 
 
 def test_a_module_beside_more_loose_tensors_is_no_part(mlc, tmp_path):

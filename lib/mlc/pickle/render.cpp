@@ -216,8 +216,7 @@ void Renderer::sorted(std::span<const NodeId> items) {
   }
   out_ = std::move(around);
   std::ranges::sort(texts);
-  const auto repeated = std::ranges::unique(texts);
-  texts.erase(repeated.begin(), repeated.end());
+  texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
   for (const std::string& text : texts) {
     separate();
     out_ += text;
