@@ -21,6 +21,7 @@ ALLOWED = {
     "metadata": {"base", "yaml"},
     "checkpoint": {"base", "yaml", "tensor", "container", "pickle", "metadata"},
     "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
+    "ir": {"base", "tensor"},
     "frontend": {"base", "yaml", "tensor"},
     "engine": {"base", "tensor", "container", "pickle", "checkpoint", "metadata", "frontend"},
     "torch": {"base", "tensor", "engine", "frontend"},
