@@ -36,3 +36,78 @@ def test_tensor_was_lost_to_a_value_of_its_new_name(mlc, tmp_path, other, output
     assert result.rc == 1
     assert "epoch is there already, and no tensor" in result.stderr
     assert path.read_bytes() == before and not (tmp_path / "out.pt").exists()
+
+
+@pytest.mark.parametrize("other", [3, [1], {"x": torch.ones(1)}], ids=["number", "list", "dict"])
+def test_tensor_of_a_later_file_replaced_a_value_of_the_first(mlc, tmp_path, other):
+    write(tmp_path / "a.pt", {"w": torch.ones(2), "scale": other})
+    write(tmp_path / "b.pt", {"scale": torch.zeros(2), "v": torch.ones(1)})
+    result = mlc("save", "--merge", "a.pt", "b.pt", "--key", ".", "-o", "out.pt")
+    assert result.rc == 1 and "1 key of it exists already: scale" in result.stderr
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_merge_left_the_extra_state_of_later_files_behind(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"a.weight": torch.ones(2), "a._extra_state": {"n": 1}})
+    write(tmp_path / "b.pt", {"b.weight": torch.ones(2), "b._extra_state": {"n": torch.ones(2)}, "epoch": 3})
+    done = mlc.ok("save", "--merge", "a.pt", "b.pt", "-o", "out.pt")
+    assert "not merged from b.pt: epoch\n" in done.stderr
+    merged = read(tmp_path / "out.pt")
+    assert list(merged) == ["a.weight", "a._extra_state", "b.weight", "b._extra_state"]
+    assert torch.equal(merged["b._extra_state"]["n"], torch.ones(2))
+    write(tmp_path / "c.pt", {"c.weight": torch.ones(2), "a._extra_state": {"n": 1}})
+    assert "exists already: a._extra_state" in mlc("save", "--merge", "a.pt", "c.pt", "-o", "out2.pt").stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--weights-only"]], ids=["whole", "weights only"])
+def test_selection_did_not_see_what_is_no_tensor(mlc, tmp_path, more):
+    values = {"a.weight": torch.ones(2), "a._extra_state": {"n": 1}, "b.weight": torch.ones(2), "b._extra_state": b"x"}
+    write(tmp_path / "in.pt", values)
+    kept = ["a.weight", "a._extra_state"]
+    mlc.ok("save", "in.pt", "--exclude", "b.*", "-o", "excluded.pt", *more)
+    assert list(read(tmp_path / "excluded.pt")) == kept
+    mlc.ok("save", "in.pt", "--include", "a.*", "-o", "included.pt", *more)
+    assert list(read(tmp_path / "included.pt")) == kept
+    done = mlc.ok("save", "in.pt", "--exclude", "*._extra_state", "-o", "tensors.pt", *more)
+    assert "matches no key" not in done.stderr
+    assert list(read(tmp_path / "tensors.pt")) == ["a.weight", "b.weight"]
+
+
+def test_include_keeps_what_stands_beside_the_modules(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"a.weight": torch.ones(2), "b.weight": torch.ones(2), "epoch": 3, "config": {"x": 1}})
+    mlc.ok("save", "in.pt", "--include", "a.*", "-o", "a.pt")
+    assert list(read(tmp_path / "a.pt")) == ["a.weight", "epoch", "config"]
+    mlc.ok("save", "in.pt", "--exclude", "ep*", "-o", "b.pt")
+    assert list(read(tmp_path / "b.pt")) == ["a.weight", "b.weight", "config"]
+    mlc.ok("remap-keys", "in.pt", "--keep", "a.*", "-o", "c.pt")
+    assert list(read(tmp_path / "c.pt")) == ["a.weight", "epoch", "config"]
+
+
+def test_values_kept_their_old_prefix(mlc, tmp_path):
+    # As quantized layers save them; `mlc load` then still said that every key starts with module.
+    values = {"module.fc.scale": torch.ones(1), "module.fc.dtype": torch.qint8, "epoch": 3, "module.fc.bits": 8}
+    write(tmp_path / "in.pt", values)
+    mlc.ok("strip-module-prefix", "in.pt", "-o", "out.pt")
+    assert list(read(tmp_path / "out.pt")) == ["fc.scale", "fc.dtype", "epoch", "fc.bits"]
+    mlc.ok("strip-module-prefix", "out.pt", "--add", "module.", "-o", "back.pt")
+    assert list(read(tmp_path / "back.pt")) == list(values)
+    mlc.ok("remap-keys", "in.pt", "--map", "module.fc=head", "--drop", "epoch", "-o", "mapped.pt")
+    assert list(read(tmp_path / "mapped.pt")) == ["head.scale", "head.dtype", "head.bits"]
+    plan = mlc.ok("remap-keys", "in.pt", "--regex", "s/^module.//", "-n", "--json").json
+    assert [key["to"] for key in plan["keys"]] == ["fc.scale", "fc.dtype", "fc.bits"]
+
+
+def test_rules_with_an_inverse_bring_values_back(mlc, tmp_path):
+    values = {"a.weight": torch.ones(2), "a._extra_state": {"n": 1}, "epoch": 3}
+    write(tmp_path / "in.pt", values)
+    mlc.ok("remap-keys", "in.pt", "--regex", "s/^a.weight/z.weight/", "--emit-inverse", "back.yaml", "-o", "out.pt")
+    assert list(read(tmp_path / "out.pt")) == ["z.weight", "z._extra_state", "epoch"]
+    mlc.ok("remap-keys", "out.pt", "--rules", "back.yaml", "-o", "back.pt")
+    assert list(read(tmp_path / "back.pt")) == list(values)
+
+
+def test_what_is_no_tensor_is_not_split(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"a.w": torch.ones(4), "a.bits": 8})
+    (tmp_path / "rules.yaml").write_text("version: 1\nrules:\n  - regex: 'a.(.*)'\n    split: {dim: 0, to: ['x.$1', 'y.$1']}\n")
+    refused = mlc("remap-keys", "in.pt", "--rules", "rules.yaml", "-o", "out.pt")
+    assert refused.rc == 1 and "a.bits is no tensor, which nothing can split" in refused.stderr

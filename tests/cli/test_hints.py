@@ -41,7 +41,7 @@ def test_the_way_out_of_a_merge_conflict_loses_no_other_tensor(mlc, tmp_path, se
     write(tmp_path / "a.pt", tensors(w=1))
     write(tmp_path / name, second)
     refused = mlc("save", "--merge", "a.pt", name, "-o", "out.pt")
-    assert refused.rc != 0 and "exist already: w" in refused.stderr
+    assert refused.rc != 0 and "1 key of it exists already: w" in refused.stderr
     mlc.ok(*command_in(refused.stderr))
     mlc.ok("save", "--merge", "a.pt", "other.pt", "-o", "out.pt")
     merged = torch.load(tmp_path / "out.pt")

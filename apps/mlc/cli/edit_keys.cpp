@@ -10,6 +10,7 @@
 #include "mlc/checkpoint/write_sharded.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/follow_optimizers.h"
+#include "mlc/keys/module_prefixes.h"
 #include "mlc/pickle/writer.h"
 
 #include <algorithm>
@@ -22,6 +23,12 @@ struct Target {
   StateDict* state_dict = nullptr;
   Plan plan;
 };
+
+Result<Plan> make_whole_plan(const KeyEdit& edit, const std::vector<KeyInfo>& keys) {
+  MLC_TRY(Plan plan, edit.make_plan(keys));
+  MLC_CHECK(follow_modules(plan));
+  return plan;
+}
 
 Result<std::vector<Target>> make_targets(Input& input, const KeyEdit& edit) {
   std::vector<Target> targets;
@@ -40,7 +47,7 @@ Result<std::vector<Target>> make_targets(Input& input, const KeyEdit& edit) {
     targets.push_back({*chosen, {}});
   }
   for (Target& target : targets) {
-    auto plan = edit.make_plan(key_infos(*input.checkpoint, *target.state_dict));
+    auto plan = make_whole_plan(edit, plan_keys(*input.checkpoint, *target.state_dict));
     if (!plan.ok()) {
       Error error = std::move(plan).error();
       if (targets.size() > 1) error = std::move(error).during(quoted(target.state_dict->path));
@@ -144,9 +151,10 @@ void Job::report_notes() {
 /// Rules that drop everything are a mistake, as a selection of nothing is in `mlc save`.
 Status Job::check_not_emptied() const {
   for (const Target& target : targets_) {
-    if (!target.plan.items.empty() || target.plan.dropped.empty()) continue;
+    if (!target.plan.is_emptied()) continue;
     const std::string& path = target.state_dict->path;
-    return usage_error("the rules leave no tensor of " + format_count(target.plan.dropped.size()) +
+    const size_t tensors = target.state_dict->entries.size();
+    return usage_error("the rules leave no tensor of " + format_count(tensors) +
                            (path.empty() ? "" : " in " + printable(path)),
                        "`mlc load` lists the keys, --dry-run what happens to them")
         .in_file(task_.input);

@@ -47,8 +47,9 @@ class Selection {
     return out;
   }
 
-  bool contains(std::string_view key) const {
-    const bool all = options_->include.empty() && include_regex.empty();
+  bool contains(const KeyInfo& info) const {
+    const std::string_view key = info.name;
+    const bool all = (options_->include.empty() && include_regex.empty()) || info.is_beside();
     const bool in = all || any_glob(options_->include, key) || any_match(include_regex, key);
     return in && !any_glob(options_->exclude, key) && !any_match(exclude_regex, key);
   }
@@ -77,16 +78,13 @@ void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
   state_dict = std::move(fresh);
 }
 
-/// Moves the tensors ENTRIES of OTHER, and the node MORE if there is one, into CHECKPOINT; returns
-/// their nodes there, in order.
+/// Moves the tensors ENTRIES of OTHER into CHECKPOINT; returns their nodes there, in order.
 Result<std::vector<NodeId>> adopt(Checkpoint& checkpoint, Input& other,
-                                  const std::vector<StateDictEntry>& entries,
-                                  NodeId more = kNoNode) {
+                                  const std::vector<StateDictEntry>& entries) {
   std::vector<NodeId> nodes;
   for (const StateDictEntry& entry : entries) {
     nodes.push_back(other.checkpoint->tensors[entry.tensor].node);
   }
-  if (more != kNoNode) nodes.push_back(more);
   return absorb(checkpoint, std::move(*other.checkpoint), nodes);
 }
 
@@ -101,9 +99,14 @@ void add_versions(Graph& graph, NodeId into, NodeId more) {
   }
 }
 
-/// A merge takes tensors: what else OTHER holds stays behind.
-void warn_of_unmerged(const Input& other, const StateDict& from, Reporter& reporter) {
+/// A merge takes tensors and what modules keep beside them, which is MERGED: what else OTHER holds
+/// stays behind.
+void warn_of_unmerged(const Input& other, const StateDict& from,
+                      const std::vector<std::string>& merged, Reporter& reporter) {
   std::vector<std::string> left = printable_all(values_beside(*other.checkpoint, from));
+  std::unordered_set<std::string> taken;
+  for (const std::string& key : merged) taken.insert(printable(join_path(from.path, key)));
+  std::erase_if(left, [&taken](const std::string& path) { return taken.contains(path); });
   if (other.checkpoint->metadata_yaml) left.emplace_back("its metadata (--meta adds such)");
   for (const auto& [key, value] : other.checkpoint->string_metadata) {
     if (key != "format") left.push_back("the entry " + mlc::quoted(key) + " of its header");
@@ -151,8 +154,9 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, StateDict& state_dict, 
 void warn_of_unused(const Checkpoint& checkpoint, const StateDict& state_dict,
                     const SelectOptions& options, const Selection& selection, Reporter& reporter) {
   const auto warn_unused = [&](std::string_view flag, const std::string& text, auto matches) {
-    const bool used = std::any_of(state_dict.entries.begin(), state_dict.entries.end(),
-                                  [&](const StateDictEntry& entry) { return matches(entry.key); });
+    const auto matches_key = [&](const StateDictEntry& entry) { return matches(entry.key); };
+    const bool used = std::ranges::any_of(state_dict.entries, matches_key) ||
+                      std::ranges::any_of(state_dict.others, matches_key);
     if (used) return;
     reporter.warn(std::string(flag) + " " + mlc::quoted(text) + " matches no key");
     for (const std::string& hint : prefix_hints(checkpoint, state_dict)) reporter.warn(hint);
@@ -177,9 +181,9 @@ bool has_no_wildcard(const std::string& key) {
   return key.find_first_of("*?[\\") == std::string::npos;
 }
 
-/// OTHER has COLLISIONS with what it shall be merged into. A selection is no way out, for it holds
-/// for every input.
-Error collision_error(const Input& other, const StateDict& from,
+/// OTHER, of which MERGED keys are taken, has COLLISIONS with what it shall be merged into. A
+/// selection is no way out, for it holds for every input.
+Error collision_error(const Input& other, const StateDict& from, size_t merged,
                       const std::vector<std::string>& collisions) {
   constexpr size_t kMostDropped = 3;
   const std::string& path = other.checkpoint->path;
@@ -187,15 +191,15 @@ Error collision_error(const Input& other, const StateDict& from,
   if (other.state_dicts.size() > 1) {
     command += " --key " + shell_word(from.path.empty() ? "." : from.path);
   }
-  const bool some_stay = collisions.size() < from.entries.size();
+  const bool some_stay = collisions.size() < merged;
   if (some_stay && collisions.size() <= kMostDropped &&
       std::ranges::all_of(collisions, has_no_wildcard)) {
     for (const std::string& key : collisions) command += " --drop " + shell_word(key);
   } else {
     command += " --add-prefix other.";
   }
-  return conflict(plural(collisions.size(), "key") +
-                      " of it exist already: " + join_list(printable_all(collisions)),
+  return conflict(plural(collisions.size(), "key of it exists", "keys of it exist") +
+                      " already: " + join_list(printable_all(collisions)),
                   "`" + command + " -o other.pt`, then merge other.pt")
       .in_file(path);
 }
@@ -224,18 +228,17 @@ Error nothing_taken_error(const Input& other, const StateDict& from,
 }
 
 /// The selection as the rules of remap-keys would have it.
-Plan plan_selection(const StateDict& state_dict, const Selection& selection) {
+Plan plan_selection(const std::vector<KeyInfo>& keys, const Selection& selection) {
   Plan plan;
-  for (uint32_t i = 0; i < state_dict.entries.size(); ++i) {
-    const std::string name(state_dict.entries[i].key);
-    plan.names.push_back(name);
-    if (selection.contains(name)) {
+  for (uint32_t i = 0; i < keys.size(); ++i) {
+    plan.add_name(keys[i]);
+    if (selection.contains(keys[i])) {
       PlanItem item;
-      item.name = name;
+      item.name = keys[i].name;
       item.sources = {i};
       plan.items.push_back(std::move(item));
     } else {
-      plan.dropped.push_back({i, 0, name});
+      plan.dropped.push_back({i, 0, plan.names[i]});
     }
   }
   return plan;
@@ -248,12 +251,13 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
   Checkpoint& checkpoint = *input.checkpoint;
   MLC_TRY(const Selection selection, Selection::compile(options));
   warn_of_unused(checkpoint, state_dict, options, selection, reporter);
-  const Plan plan = plan_selection(state_dict, selection);
-  Selected out{plan.dropped.size(), {}, {}};
+  const Plan plan = plan_selection(plan_keys(checkpoint, state_dict), selection);
+  Selected out;
   if (plan.dropped.empty()) return out;
-  if (plan.items.empty()) {
-    return usage_error("the selection leaves no tensor of " + format_count(out.left_out),
-                       "`mlc load` lists the keys");
+  if (plan.is_emptied()) {
+    return usage_error(
+        "the selection leaves no tensor of " + format_count(state_dict.entries.size()),
+        "`mlc load` lists the keys");
   }
   std::vector<PlannedStateDict> all;
   for (const StateDict& one : input.state_dicts) {
@@ -264,14 +268,43 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
   std::vector<Entry>& entries = *checkpoint.graph.entries_for_edit(state_dict.node);
   std::vector<bool> dropped(entries.size(), false);
   for (const DroppedKey& key : plan.dropped) {
-    dropped[state_dict.entries[key.source].position] = true;
-    out.names.insert(printable(state_dict.entries[key.source].key));
+    dropped[state_dict.named(key.source).position] = true;
+    out.names.insert(printable(key.name));
   }
   size_t position = 0;
   std::erase_if(entries, [&](const Entry&) { return dropped[position++]; });
   read_again(checkpoint, state_dict);
   return out;
 }
+
+namespace {
+
+/// What a merge takes of FROM.
+std::vector<StateDictEntry> merged_entries(const Checkpoint& checkpoint, const StateDict& from,
+                                           const Selection& selection) {
+  const std::vector<KeyInfo> keys = plan_keys(checkpoint, from);
+  std::vector<StateDictEntry> merged;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (!keys[i].is_beside() && selection.contains(keys[i])) merged.push_back(from.named(i));
+  }
+  std::ranges::sort(merged, {}, &StateDictEntry::position);
+  return merged;
+}
+
+/// The keys of MERGED that STATE_DICT has too, whatever it has under them.
+std::vector<std::string> collisions_of(const std::vector<StateDictEntry>& merged,
+                                       const StateDict& state_dict) {
+  std::unordered_set<std::string_view> known;
+  for (const StateDictEntry& entry : state_dict.entries) known.insert(entry.key);
+  for (const StateDictEntry& entry : state_dict.others) known.insert(entry.key);
+  std::vector<std::string> collisions;
+  for (const StateDictEntry& entry : merged) {
+    if (known.contains(entry.key)) collisions.emplace_back(entry.key);
+  }
+  return collisions;
+}
+
+}  // namespace
 
 Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
                     const std::vector<std::string>& paths, const SelectOptions& select,
@@ -280,21 +313,19 @@ Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
   for (const std::string& path : paths) {
     MLC_TRY(Input other, open_input(path, reporter));
     MLC_TRY(StateDict * from, choose_other_state_dict(other, select.key, "", "--key"));
-    std::unordered_set<std::string_view> known;
-    for (const StateDictEntry& entry : state_dict.entries) known.insert(entry.key);
-    std::vector<std::string> collisions;
-    std::vector<std::string> names;
-    std::erase_if(from->entries, [&selection](const StateDictEntry& entry) {
-      return !selection.contains(entry.key);
-    });
-    for (const StateDictEntry& entry : from->entries) {
-      if (known.contains(entry.key)) collisions.emplace_back(entry.key);
-      names.emplace_back(entry.key);
-    }
-    if (!collisions.empty()) return collision_error(other, *from, collisions);
-    warn_of_unmerged(other, *from, reporter);
     const NodeId versions = from->metadata;
-    MLC_TRY(const auto nodes, adopt(checkpoint, other, from->entries, versions));
+    const std::vector<StateDictEntry> merged = merged_entries(*other.checkpoint, *from, selection);
+    const std::vector<std::string> collisions = collisions_of(merged, state_dict);
+    if (!collisions.empty()) return collision_error(other, *from, merged.size(), collisions);
+    std::vector<std::string> names;
+    std::vector<NodeId> sources;
+    for (const StateDictEntry& entry : merged) {
+      names.emplace_back(entry.key);
+      sources.push_back((*other.checkpoint->graph.entries(from->node))[entry.position].second);
+    }
+    warn_of_unmerged(other, *from, names, reporter);
+    if (versions != kNoNode) sources.push_back(versions);
+    MLC_TRY(const auto nodes, absorb(checkpoint, std::move(*other.checkpoint), sources));
     for (size_t i = 0; i < names.size(); ++i) {
       const NodeId name = checkpoint.graph.add_text(names[i]);
       checkpoint.graph.entries_for_edit(state_dict.node)->emplace_back(name, nodes[i]);

@@ -14,13 +14,13 @@ namespace mlc::cli {
 
 /// What a selection left out.
 struct Selected {
-  uint64_t left_out = 0;
   std::set<std::string> names;     // of what is left out, printable
   std::vector<std::string> stale;  // paths of optimizers that could not follow
 };
 
-/// Leaves only the tensors of STATE_DICT, which is one of INPUT, that OPTIONS select; optimizers
-/// that name their parameters follow. Errors: usage for a bad pattern, conflict if nothing is left.
+/// Leaves only what OPTIONS select of STATE_DICT, which is one of INPUT; what stands beside its
+/// modules (epoch) goes only where an --exclude names it. Optimizers that name their parameters
+/// follow. Errors: usage for a bad pattern, conflict if nothing is left.
 /// Patterns that match no key are warned of.
 Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
                                 Reporter& reporter);

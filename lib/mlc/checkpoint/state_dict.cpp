@@ -304,14 +304,17 @@ StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string
   size_t near = 0;  // values mostly come in the order of their nodes
   for (uint32_t i = 0; i < entries->size(); ++i) {
     const auto& [key, value] = (*entries)[i];
-    const uint32_t tensor = is_text(graph, key) ? checkpoint.tensor_at(value, near) : kNoIndex;
+    const bool text = is_text(graph, key);
+    const uint32_t tensor = text ? checkpoint.tensor_at(value, near) : kNoIndex;
     if (tensor != kNoIndex) {
       out.entries.push_back({graph.text(key), tensor, i});
-    } else {
-      ++out.other_values;
+      continue;
     }
+    ++out.other_values;
+    if (text) out.others.push_back({graph.text(key), kNoIndex, i});
   }
   merge_repeated_keys(out.entries);
+  if (out.others.size() > 1) merge_repeated_keys(out.others);
   if (graph.is(node, NodeKind::object)) {
     const pickle::ObjectContent* content = graph.content(node);
     if (content != nullptr && content->state != kNoNode) {

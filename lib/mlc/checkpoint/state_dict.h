@@ -28,8 +28,14 @@ struct StateDict {
   NodeId module = kNoNode;    // the pickled module it was recovered from
   NodeId metadata = kNoNode;  // the _metadata mapping (module prefix -> {'version': n}), if any
   std::vector<StateDictEntry> entries;  // in order; tensors only
-  uint64_t other_values = 0;            // values that are no tensors (extra state, numbers)
+  std::vector<StateDictEntry> others;   // what else has a text as key (extra state, numbers)
+  uint64_t other_values = 0;            // others, and everything under keys that are no text
   bool is_part = false;  // a value of a larger state_dict: chosen only where its path is given
+
+  /// What has a text as key, by number: `entries`, then `others`.
+  const StateDictEntry& named(size_t i) const {
+    return i < entries.size() ? entries[i] : others[i - entries.size()];
+  }
 };
 
 /// All state_dicts, outermost first, in tree order. Optimizer and scheduler states are passed over.

@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
-#include <set>
 
 namespace mlc {
 namespace {
@@ -36,7 +34,7 @@ class Application {
   };
 
   Status replace_entries();
-  Status place_others(std::vector<Placed>& placed);
+  void place_others(std::vector<Placed>& placed) const;
   Result<Entry> make_entry(const PlanItem& item);
   Result<uint32_t> derive(const PlanItem& item);
   void rename_modules();
@@ -68,7 +66,7 @@ Result<uint32_t> Application::derive(const PlanItem& item) {
 }
 
 Result<Entry> Application::make_entry(const PlanItem& item) {
-  const StateDictEntry& source = state_dict_.entries[item.sources[0]];
+  const StateDictEntry& source = state_dict_.named(item.sources[0]);
   const Entry old = (*graph_.entries(state_dict_.node))[source.position];
   if (item.op == PlanItem::Op::keep) return old;
   if (item.op == PlanItem::Op::rename) return Entry{graph_.add_text(item.name), old.second};
@@ -80,9 +78,9 @@ Status Application::replace_entries() {
   std::vector<Placed> placed;
   for (const PlanItem& item : plan_.items) {
     MLC_TRY(const Entry entry, make_entry(item));
-    placed.push_back({state_dict_.entries[item.sources[0]].position, entry});
+    placed.push_back({state_dict_.named(item.sources[0]).position, entry});
   }
-  MLC_CHECK(place_others(placed));
+  place_others(placed);
   std::vector<Entry>& entries = *graph_.entries_for_edit(state_dict_.node);
   std::stable_sort(placed.begin(), placed.end(),
                    [](const Placed& a, const Placed& b) { return a.position < b.position; });
@@ -91,69 +89,15 @@ Status Application::replace_entries() {
   return {};
 }
 
-/// KEY without its last component, if that is what Module.get_extra_state is saved under.
-std::optional<std::string> module_of_extra_state(std::string_view key) {
-  constexpr std::string_view kName = "_extra_state";
-  if (key == kName) return "";
-  if (key.size() <= kName.size() || !key.ends_with(kName)) return std::nullopt;
-  key.remove_suffix(kName.size());
-  if (key.back() != '.') return std::nullopt;
-  return std::string(key.substr(0, key.size() - 1));
-}
-
-/// The new name of each of KEYS that is a module's extra state, or nothing where the module goes.
-std::map<std::string, std::optional<std::string>> map_extra_states(
-    const std::vector<std::string>& keys, const Plan& plan) {
-  std::vector<std::string> modules;  // with those around them, which decide for empty ones
-  for (const std::string& key : keys) {
-    const auto module = module_of_extra_state(key);
-    if (!module) continue;
-    for (size_t dot = module->find('.'); dot != std::string::npos; dot = module->find('.', dot + 1))
-      modules.push_back(module->substr(0, dot));
-    modules.push_back(*module);
-  }
-  std::map<std::string, std::optional<std::string>> renamed;
-  for (auto& [old, name] : map_module_prefixes(modules, plan))
-    renamed.emplace(old, std::move(name));
-  return renamed;
-}
-
-/// What is no tensor stays as it is, except that a module's extra state follows its module. Error:
-/// conflict where a name is given twice.
-Status Application::place_others(std::vector<Placed>& placed) {
-  const std::vector<Entry> entries = *graph_.entries(state_dict_.node);
-  const size_t tensors = placed.size();
-  std::vector<std::string> keys(entries.size());
+/// What has no text as key stays as it is.
+void Application::place_others(std::vector<Placed>& placed) const {
+  const std::vector<Entry>& entries = *graph_.entries(state_dict_.node);
   for (uint32_t i = 0; i < entries.size(); ++i) {
     const NodeId key = entries[i].first;
+    // Texts are all in the plan, except that a repeated key is there once.
     const bool text = graph_.is(key, NodeKind::text) || graph_.is(key, NodeKind::old_string);
-    // Tensors are all in the plan, except that a repeated key is there once.
-    if (text && checkpoint_.tensor_at(entries[i].second) != kNoIndex) continue;
-    if (text) keys[i] = graph_.text(key);
-    placed.push_back({i, entries[i]});
+    if (!text) placed.push_back({i, entries[i]});
   }
-  if (placed.size() == tensors) return {};
-  std::set<std::string, std::less<>> taken;
-  for (size_t i = 0; i < tensors; ++i) taken.emplace(graph_.text(placed[i].entry.first));
-  const auto modules = map_extra_states(keys, plan_);
-  std::vector<std::string> twice;
-  std::erase_if(placed, [&](Placed& one) {
-    const std::string& key = keys[one.position];
-    if (key.empty() || one.entry.first != entries[one.position].first) return false;
-    std::string name = key;
-    if (const auto module = module_of_extra_state(key)) {
-      const auto& mapped = modules.at(*module);
-      if (!mapped) return true;
-      name = mapped->empty() ? "_extra_state" : *mapped + "._extra_state";
-    }
-    if (name != key) one.entry.first = graph_.add_text(name);
-    if (!taken.insert(name).second) twice.push_back(printable(name));
-    return false;
-  });
-  if (twice.empty()) return {};
-  return conflict(plural(twice.size(), "name") + " would be given twice: " + join_list(twice) +
-                      " is there already, and no tensor",
-                  "rename it to something else");
 }
 
 void Application::rename_modules() {
@@ -196,6 +140,14 @@ std::vector<KeyInfo> key_infos(const Checkpoint& checkpoint, const StateDict& st
   infos.reserve(state_dict.entries.size());
   for (const StateDictEntry& entry : state_dict.entries) {
     infos.push_back({entry.key, checkpoint.sizes(checkpoint.tensors[entry.tensor]), true});
+  }
+  return infos;
+}
+
+std::vector<KeyInfo> plan_keys(const Checkpoint& checkpoint, const StateDict& state_dict) {
+  std::vector<KeyInfo> infos = key_infos(checkpoint, state_dict);
+  for (const StateDictEntry& entry : state_dict.others) {
+    infos.push_back({.name = entry.key, .is_tensor = false});
   }
   return infos;
 }

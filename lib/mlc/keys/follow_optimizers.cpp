@@ -50,6 +50,7 @@ class Fates {
       }
     }
     for (const DroppedKey& key : plan.dropped) {
+      if (!plan.is_tensor(key.source)) continue;
       dropped_.insert(plan.names[key.source]);
       note(key.source);
     }

@@ -1,5 +1,6 @@
 #include "mlc/keys/module_prefixes.h"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 #include <unordered_map>
@@ -55,9 +56,11 @@ class ModuleMap {
   ModuleMap(std::span<const std::string> names, const Plan& plan) : plan_(plan) {
     for (const std::string& name : names) modules_.try_emplace(name);
     modules_.try_emplace("");
-    for (const std::string& name : plan.names)
-      for_each_module(name, [](Module& module, std::string_view) { module.has_tensors = true; });
+    for (uint32_t i = 0; i < plan.names.size() && plan.is_tensor(i); ++i)
+      for_each_module(plan.names[i],
+                      [](Module& module, std::string_view) { module.has_tensors = true; });
     for (const PlanItem& item : plan.items) {
+      if (!plan.is_tensor(item.sources[0])) continue;
       for (const uint32_t source : item.sources) count(plan_.names[source], item);
     }
   }
@@ -132,6 +135,65 @@ std::vector<std::pair<std::string, std::optional<std::string>>> map_module_prefi
   out.reserve(module_names.size());
   for (const std::string& name : module_names) out.emplace_back(name, map.new_name(name));
   return out;
+}
+
+namespace {
+
+constexpr std::string_view kExtraState = "_extra_state";
+
+/// KEY without its last component, if that is what Module.get_extra_state is saved under.
+std::optional<std::string_view> module_of_extra_state(std::string_view key) {
+  if (key == kExtraState) return std::string_view();
+  if (key.size() <= kExtraState.size() || !key.ends_with(kExtraState)) return std::nullopt;
+  key.remove_suffix(kExtraState.size());
+  if (key.back() != '.') return std::nullopt;
+  return key.substr(0, key.size() - 1);
+}
+
+/// Which rule dropped the tensors of MODULE.
+uint32_t rule_that_dropped(const Plan& plan, std::string_view module) {
+  for (const DroppedKey& key : plan.dropped) {
+    const std::string_view name = plan.names[key.source];
+    if (module.empty() || (name.starts_with(module) && name[module.size()] == '.')) return key.rule;
+  }
+  return plan.dropped.empty() ? 0 : plan.dropped[0].rule;
+}
+
+}  // namespace
+
+Status follow_modules(Plan& plan) {
+  std::vector<std::string> modules;  // with those around them, which decide for empty ones
+  std::vector<size_t> followers;
+  for (size_t i = 0; i < plan.items.size(); ++i) {
+    const PlanItem& item = plan.items[i];
+    if (item.op != PlanItem::Op::keep || plan.is_tensor(item.sources[0])) continue;
+    const auto module = module_of_extra_state(item.name);
+    if (!module) continue;
+    for (size_t dot = module->find('.'); dot != module->npos; dot = module->find('.', dot + 1))
+      modules.emplace_back(module->substr(0, dot));
+    modules.emplace_back(*module);
+    followers.push_back(i);
+  }
+  if (followers.empty()) return {};
+  std::unordered_map<std::string, std::optional<std::string>> renamed;
+  for (auto& [old, name] : map_module_prefixes(modules, plan))
+    renamed.emplace(old, std::move(name));
+  for (const size_t i : followers) {
+    PlanItem& item = plan.items[i];
+    const std::string module(*module_of_extra_state(item.name));
+    const std::optional<std::string>& name = renamed.at(module);
+    if (!name) {
+      plan.dropped.push_back({item.sources[0], rule_that_dropped(plan, module), item.name});
+      item.sources.clear();  // marks it for removal
+    } else if (*name != module) {
+      item.op = PlanItem::Op::rename;
+      item.name = (name->empty() ? "" : *name + ".") + std::string(kExtraState);
+    }
+  }
+  std::erase_if(plan.items, [](const PlanItem& item) { return item.sources.empty(); });
+  std::stable_sort(plan.dropped.begin(), plan.dropped.end(),
+                   [](const auto& a, const auto& b) { return a.source < b.source; });
+  return plan.check_names();
 }
 
 }  // namespace mlc

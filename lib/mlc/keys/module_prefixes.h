@@ -1,7 +1,7 @@
 // Renames the module names of a state_dict's `_metadata` along with its keys.
 //
 // `_metadata` maps module prefixes ('' for the root, 'layer1.0') to {'version': n}. A plan only
-// knows tensors, so the new name of a module is derived from what happens to the tensors below it.
+// renames keys, so the new name of a module is derived from what happens to the tensors below it.
 #pragma once
 
 #include "mlc/keys/plan.h"
@@ -31,5 +31,10 @@ namespace mlc {
 /// split among several modules.
 std::vector<std::pair<std::string, std::optional<std::string>>> map_module_prefixes(
     std::span<const std::string> module_names, const Plan& plan);
+
+/// Lets what Module.get_extra_state saved (`layer1._extra_state`) go where its module goes, where
+/// no rule named it. Call it before anything asks PLAN for new names. Errors: conflict, as
+/// Plan::check_names().
+Status follow_modules(Plan& plan);
 
 }  // namespace mlc

@@ -61,6 +61,11 @@ int64_t PlanItem::part_offset() const {
   return offset;
 }
 
+void Plan::add_name(const KeyInfo& key) {
+  if (!key.is_tensor) first_other = std::min(first_other, static_cast<uint32_t>(names.size()));
+  names.emplace_back(key.name);
+}
+
 PlanCounts Plan::counts() const {
   PlanCounts counts;
   counts.dropped = dropped.size();
@@ -86,6 +91,13 @@ PlanCounts Plan::counts() const {
     }
   }
   return counts;
+}
+
+bool Plan::is_emptied() const {
+  const auto of_tensors = [this](const auto& one) { return is_tensor(one.source); };
+  return std::any_of(dropped.begin(), dropped.end(), of_tensors) &&
+         std::none_of(items.begin(), items.end(),
+                      [this](const PlanItem& item) { return is_tensor(item.sources[0]); });
 }
 
 bool Plan::changes_anything() const {
@@ -126,6 +138,11 @@ Status Plan::check_names() const {
     const uint32_t other = by_new_name.insert(
         item.name, i, [&](uint32_t j) { return std::string_view(items[j].name); });
     if (other == NameIndex::kNone) continue;
+    if (item.op == Op::keep && !is_tensor(item.sources[0])) {
+      collisions.add(source_text(items[other], *this) + " would become " + printable(item.name) +
+                     ", but " + printable(item.name) + " is there already, and no tensor");
+      continue;
+    }
     collisions.add(source_text(items[other], *this) + " and " + source_text(item, *this) +
                    " both become " + printable(item.name));
   }

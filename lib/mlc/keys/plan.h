@@ -16,14 +16,22 @@
 
 namespace mlc {
 
-/// A tensor as this folder sees it. The views must live while a plan is made, not longer.
+/// A tensor as this folder sees it, or another value of a state_dict. The views must live while a
+/// plan is made, not longer. Others come after all tensors.
 struct KeyInfo {
   std::string_view name;
   std::span<const int64_t> shape = {};
   bool has_shape = false;  // false: only the name is known, checks of shapes are left out
+  bool is_tensor = true;
+
+  /// Whether this is no module's own, but stands beside the model: epoch, optimizer, config. Rules
+  /// that name it hold for it, those for every key do not.
+  bool is_beside() const {
+    return !is_tensor && name != "_extra_state" && name.find('.') == std::string_view::npos;
+  }
 };
 
-/// One tensor of the output.
+/// One tensor, or other value, of the output.
 struct PlanItem {
   enum class Op {
     keep,       // the source under its own name
@@ -72,15 +80,22 @@ struct PlanCounts {
 };
 
 struct Plan {
-  std::vector<std::string> names;     // the input, in its order
+  std::vector<std::string> names;     // the input, in its order: tensors first
+  uint32_t first_other = UINT32_MAX;  // the names from here on are no tensors
   std::vector<PlanItem> items;        // the output, ordered by the first source of each
   std::vector<DroppedKey> dropped;    // by source
   std::vector<RuleUse> uses;          // one for each rule, in the order of the rules
   std::vector<std::string> warnings;  // what `--strict` makes an error
   std::vector<std::string> notes;     // worth a line for the user, never an error
 
+  /// Adds KEY to `names`, as makers of plans do with each.
+  void add_name(const KeyInfo& key);
+
   PlanCounts counts() const;
-  /// Whether any tensor is renamed, dropped or changed.
+  bool is_tensor(uint32_t source) const { return source < first_other; }
+  /// Whether there were tensors and none is left.
+  bool is_emptied() const;
+  /// Whether anything is renamed, dropped or changed.
   bool changes_anything() const;
   /// Whether tensors only get other names (and some may be dropped): their bytes and order stay.
   bool is_pure_rename() const;

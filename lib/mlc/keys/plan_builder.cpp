@@ -29,6 +29,7 @@ class PlanBuilder {
  private:
   Status apply_file();
   Status place(uint32_t source, const FirstMatch& first);
+  bool refuse_other(uint32_t source, uint32_t rule, std::string_view verb);
   Status rewrite(const Rule& rule, FirstMatch::Hit hit, size_t which, std::string& name);
   Status split(const Rule& rule, FirstMatch::Hit hit, const PlanItem& draft);
   Status join(const Rule& rule, FirstMatch::Hit hit, PlanItem draft);
@@ -40,7 +41,8 @@ class PlanBuilder {
 
   Status apply(const ShortForm& form);
   Status apply_map(uint32_t index);
-  Status rename_items(uint32_t index, const Pattern& pattern);
+  Status rename_items(uint32_t index, const Pattern& pattern, bool blanket = false);
+  bool is_beside(const PlanItem& item) const { return keys_[item.sources[0]].is_beside(); }
   void keep_items(const ShortForm& form);
   void drop_item(PlanItem& item, uint32_t rule);
   void use(uint32_t rule, const PlanItem& item);
@@ -65,7 +67,7 @@ PlanBuilder::PlanBuilder(std::span<const KeyInfo> keys, const RuleSet& rules,
                          const RuleOptions& options)
     : keys_(keys), rules_(rules), options_(options), matched_(keys.size()) {
   plan_.names.reserve(keys.size());
-  for (const KeyInfo& key : keys) plan_.names.emplace_back(key.name);
+  for (const KeyInfo& key : keys) plan_.add_name(key);
   for (const Rule& rule : rules.rules()) plan_.uses.push_back({rule.label, 0});
 }
 
@@ -136,8 +138,16 @@ Status PlanBuilder::rewrite(const Rule& rule, FirstMatch::Hit hit, size_t which,
   return {};
 }
 
+// Whether SOURCE has no elements to do something with; a problem is noted then.
+bool PlanBuilder::refuse_other(uint32_t source, uint32_t rule, std::string_view verb) {
+  if (keys_[source].is_tensor) return false;
+  problem(key(source) + " is no tensor, which nothing can " + std::string(verb), rule);
+  return true;
+}
+
 void PlanBuilder::transpose(const Rule& rule, PlanItem& draft) {
   const uint32_t source = draft.sources[0];
+  if (refuse_other(source, draft.rules.back(), "transpose")) return;
   const size_t rank = rule.permutation.size();
   if (keys_[source].has_shape && keys_[source].shape.size() != rank) {
     problem(key(source) + " has shape " + shape_text(keys_[source].shape) + ", which is not of " +
@@ -189,6 +199,7 @@ bool PlanBuilder::split_sizes(const Rule& rule, uint32_t source, PlanItem& part)
 }
 
 Status PlanBuilder::split(const Rule& rule, FirstMatch::Hit hit, const PlanItem& draft) {
+  if (refuse_other(draft.sources[0], hit.rule, "split")) return {};
   if (draft.op == Op::transpose)
     return problem(key(draft.sources[0]) + " is transposed and split; one run does one of these",
                    hit.rule),
@@ -207,6 +218,7 @@ Status PlanBuilder::split(const Rule& rule, FirstMatch::Hit hit, const PlanItem&
 
 Status PlanBuilder::join(const Rule& rule, FirstMatch::Hit hit, PlanItem draft) {
   const uint32_t source = draft.sources[0];
+  if (refuse_other(source, hit.rule, "join")) return {};
   if (draft.op == Op::transpose)
     return problem(key(source) + " is transposed and joined; one run does one of these", hit.rule),
            Status();
@@ -299,8 +311,9 @@ Status PlanBuilder::apply(const ShortForm& form) {
     case ShortForm::Kind::map:
       return apply_map(index);
     case ShortForm::Kind::regex:
-    case ShortForm::Kind::add_prefix:
       return rename_items(index, pattern);
+    case ShortForm::Kind::add_prefix:
+      return rename_items(index, pattern, true);
     case ShortForm::Kind::keep:
       keep_items(form);
       break;
@@ -329,11 +342,12 @@ Status PlanBuilder::apply_map(uint32_t index) {
   return {};
 }
 
-Status PlanBuilder::rename_items(uint32_t index, const Pattern& pattern) {
+// BLANKET: the rule is for every key, and so for none of what stands beside the model.
+Status PlanBuilder::rename_items(uint32_t index, const Pattern& pattern, bool blanket) {
   const Rule& rule = rules_.rules()[index];
   const auto which = static_cast<uint32_t>(&pattern - rule.patterns.data());
   for (PlanItem& item : plan_.items) {
-    if (!pattern.matches(item.name)) continue;
+    if (!pattern.matches(item.name) || (blanket && is_beside(item))) continue;
     use(index, item);
     item.rules.push_back(index);
     MLC_CHECK(rewrite(rule, {index, which}, which, item.name));
@@ -349,7 +363,7 @@ void PlanBuilder::keep_items(const ShortForm& form) {
       use(index, item);
       kept = true;
     }
-    if (!kept) drop_item(item, form.rules[0]);
+    if (!kept && !is_beside(item)) drop_item(item, form.rules[0]);
   }
 }
 
@@ -367,7 +381,7 @@ Status PlanBuilder::check_options() {
   if (options_.require_all) {
     ProblemList unmatched;
     for (uint32_t i = 0; i < keys_.size(); ++i) {
-      if (!matched_[i]) unmatched.add("no rule matches " + key(i));
+      if (!matched_[i] && keys_[i].is_tensor) unmatched.add("no rule matches " + key(i));
     }
     if (!unmatched.empty())
       return conflict(unmatched.text("keys are matched by no rule"),

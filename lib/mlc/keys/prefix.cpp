@@ -179,6 +179,7 @@ Status Stripper::check_mixed(std::span<const size_t> lengths, size_t with) const
   std::string_view first_without;
   for (size_t i = 0; i < keys_.size(); ++i) {
     const std::string_view name = keys_[i].name;
+    if (!keys_[i].is_tensor) continue;
     if (lengths[i] > 0) {
       if (first_with.empty()) first_with = name;
     } else if (!is_wrapper_buffer(rest(i)) && !(options_.anywhere && contains_prefix(name))) {
@@ -223,6 +224,7 @@ Status Stripper::strip_front() {
     size_t without = 0;
     for (size_t i = 0; i < keys_.size(); ++i) {
       lengths[i] = front_prefix(rest(i)).size();
+      if (!keys_[i].is_tensor) continue;
       if (lengths[i] > 0) {
         ++with;
       } else if (!is_wrapper_buffer(rest(i))) {
@@ -247,7 +249,7 @@ void Stripper::note_wrapper_buffers(Plan& plan) const {
   if (!front_found_) return;
   std::vector<std::string> kept;
   for (const KeyInfo& key : keys_) {
-    if (is_wrapper_buffer(key.name)) kept.emplace_back(key.name);
+    if (key.is_tensor && is_wrapper_buffer(key.name)) kept.emplace_back(key.name);
   }
   if (!kept.empty()) plan.notes.push_back("kept beside the model: " + join_list(kept));
 }
@@ -259,10 +261,10 @@ Result<Plan> Stripper::plan() {
   plan.names.reserve(keys_.size());
   plan.items.resize(keys_.size());
   for (uint32_t i = 0; i < keys_.size(); ++i) {
-    plan.names.emplace_back(keys_[i].name);
+    plan.add_name(keys_[i]);
     PlanItem& item = plan.items[i];
     item.name.reserve(options_.add.size() + rest(i).size());
-    item.name += options_.add;
+    if (!keys_[i].is_beside()) item.name += options_.add;
     item.name += rest(i);
     item.sources.push_back(i);
     if (item.name != keys_[i].name) item.op = PlanItem::Op::rename;
