@@ -135,3 +135,17 @@ def test_old_shards_of_the_other_format_were_opened_without_a_word(mlc, tmp_path
     mlc.ok("save", "in.pt", "-o", "folder", "--format", first, "--max-shard-size", "32B")
     result = mlc.ok("save", "in.pt", "-o", "folder", "--format", second, "--max-shard-size", "32B", "--force")
     assert "was there before and stays: who opens the folder may get it" in result.stderr
+
+
+@pytest.mark.parametrize(("first", "second"), [("pt", "safetensors"), ("safetensors", "pt")])
+def test_old_shards_of_pickles_hid_the_safetensors_beside_them(mlc, tmp_path, first, second):
+    write(tmp_path / "old.pt", ordered(a=torch.zeros(8), b=torch.zeros(8)))
+    write(tmp_path / "new.pt", ordered(a=torch.ones(8), b=torch.ones(8)))
+    values = {"pt": "old.pt", "safetensors": "new.pt"}
+    for kind in (first, second):
+        size = "32B" if kind == "pt" else "1GB"  # shards of one, the whole file of the other
+        mlc.ok("save", values[kind], "-o", "folder", "--format", kind, "--max-shard-size", size, "--force")
+    result = mlc.ok("diff", "folder", "new.pt")
+    assert "folder: read model.safetensors, as transformers does; pytorch_model.bin.index.json beside it was not read\n" in result.stderr
+    (tmp_path / "folder/model.safetensors").unlink()
+    assert "not read" not in mlc.ok("diff", "folder", "old.pt").stderr

@@ -226,19 +226,38 @@ bool exists(const std::string& path) {
   return stat(path.c_str(), &st) == 0;
 }
 
+/// What a folder's weights are called, in the order in which from_pretrained of transformers and
+/// diffusers looks for them: safetensors first, whole files before shards.
+constexpr auto kFolderNames = std::to_array<std::string_view>({
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "diffusion_pytorch_model.bin",
+    "diffusion_pytorch_model.bin.index.json",
+});
+
 Status read_folder(Checkpoint& checkpoint) {
-  static constexpr std::array<std::string_view, 5> kNames = {
-      "model.safetensors.index.json", "pytorch_model.bin.index.json",
-      "diffusion_pytorch_model.safetensors.index.json", "model.safetensors", "pytorch_model.bin"};
   if (exists(checkpoint.path + "/.metadata")) {
     checkpoint.format = Format::dcp;
     return read_dcp(checkpoint, checkpoint.path);
   }
-  for (const std::string_view name : kNames) {
-    std::string inner = checkpoint.path + "/" + std::string(name);
-    if (!exists(inner)) continue;
-    checkpoint.path = std::move(inner);
-    return read_file(checkpoint);
+  const std::string folder = checkpoint.path + "/";
+  std::vector<std::string> found;
+  for (const std::string_view name : kFolderNames) {
+    if (exists(folder + std::string(name))) found.emplace_back(name);
+  }
+  if (!found.empty()) {
+    checkpoint.path = folder + found[0];
+    MLC_CHECK(read_file(checkpoint));
+    if (found.size() == 1) return {};
+    const std::vector<std::string> others(found.begin() + 1, found.end());
+    checkpoint.warnings.push_back("read " + found[0] + ", as transformers does; " +
+                                  join_list(others) + " beside it " +
+                                  (others.size() == 1 ? "was" : "were") + " not read");
+    return {};
   }
   return not_found("is a folder without a checkpoint in it",
                    "expected .metadata (DCP), model.safetensors[.index.json] or "
