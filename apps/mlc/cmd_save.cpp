@@ -123,6 +123,7 @@ class Job {
     replace_modules(input_, task_.reporter);
     MLC_CHECK(change());
     MLC_TRY(const std::optional<std::string> yaml, metadata());
+    if (!options_.writing.in_place) warn_of_sidecar(task_.output, yaml, task_.reporter);
     if (options_.writing.dry_run) {
       MLC_CHECK(plan(yaml));
       answer();

@@ -420,3 +420,22 @@ def test_a_number_is_no_requirement(mlc, tmp_path):
     result = mlc("metadata", path, "--set", "requires=5", "-o", tmp_path / "b.pt")
     assert result.rc == 2 and "a number names no package" in result.stderr
     assert not (tmp_path / "b.pt").exists()
+
+
+@pytest.mark.parametrize("verb", [["save"], ["strip-module-prefix"], ["remap-keys", "--add-prefix", "p."]], ids=lambda v: v[0])
+def test_an_old_sidecar_became_the_metadata_of_another_file_without_a_word(mlc, tmp_path, verb):
+    write(tmp_path / "old.pt", {"w": torch.zeros(2)})
+    mlc.ok("metadata", "old.pt", "--sidecar", "--set", "name=old")
+    write(tmp_path / "new.pt", {"module.w": torch.zeros(2)})
+    done = mlc.ok(verb[0], "new.pt", *verb[1:], "-o", "old.pt", "--force")
+    assert "old.pt.mlc.yaml was there before and counts as the metadata of old.pt now; remove it if" in done.stderr
+    mlc.ok("metadata", "new.pt", "--set", "name=new", "--in-place")
+    done = mlc.ok(verb[0], "new.pt", *verb[1:], "-o", "old.pt", "--force")
+    assert "the metadata in the file and in old.pt.mlc.yaml differ in name; that in the file counts" in done.stderr
+    assert mlc.ok("metadata", "old.pt", "--json").json["metadata"]["name"] == "new"
+    # What comes from the same metadata contradicts nothing.
+    mlc.ok("metadata", "old.pt", "--set", "name=old", "--in-place")
+    assert "old.pt.mlc.yaml" not in mlc.ok("save", "old.pt", "-o", "old.safetensors").stderr
+    write(tmp_path / "fresh.pt", {"w": torch.zeros(2)})
+    mlc.ok("metadata", "fresh.pt", "--sidecar", "--set", "name=fresh")
+    assert "mlc.yaml" not in mlc.ok(verb[0], "fresh.pt", *verb[1:], "-o", "copy.pt").stderr

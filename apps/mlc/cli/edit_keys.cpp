@@ -117,7 +117,7 @@ class Job {
   void warn_of_left_out();
   ShardOptions shard_options(const std::optional<std::string>& yaml) const;
   Status write_shards(const std::optional<std::string>& yaml);
-  Result<std::optional<Metadata>> carried_metadata() const;
+  Result<std::optional<std::string>> carried_metadata() const;
   void report_notes();
   Status check_not_emptied() const;
   void answer();
@@ -261,17 +261,21 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
 }
 
 /// A file that is edited in place keeps its sidecar.
-Result<std::optional<Metadata>> Job::carried_metadata() const {
+Result<std::optional<std::string>> Job::carried_metadata() const {
   const Checkpoint& checkpoint = *input_.checkpoint;
-  return edit_.writing.in_place ? read_metadata(checkpoint) : metadata_to_carry(checkpoint);
+  const bool in_place = edit_.writing.in_place;
+  MLC_TRY(auto metadata, in_place ? read_metadata(checkpoint) : metadata_to_carry(checkpoint));
+  std::optional<std::string> yaml =
+      with_provenance(std::move(metadata), edit_.verb, edit_.provenance);
+  if (!in_place) warn_of_sidecar(task_.output, yaml, task_.reporter);
+  return yaml;
 }
 
 Status Job::write_names() {
   Checkpoint& checkpoint = *input_.checkpoint;
   ZipEdit change;
   MLC_TRY(change.pickle, pickle::write(checkpoint.graph, checkpoint.root));
-  MLC_TRY(auto metadata, carried_metadata());
-  change.metadata_yaml = with_provenance(std::move(metadata), edit_.verb, edit_.provenance);
+  MLC_TRY(change.metadata_yaml, carried_metadata());
   if (edit_.writing.in_place) {
     MLC_CHECK(edit_zip_in_place(checkpoint, change, edit_.writing.force));
     file_size_ = checkpoint.files[0]->size();
@@ -287,8 +291,8 @@ Status Job::write(bool names_only) {
   Checkpoint& checkpoint = *input_.checkpoint;
   written_ = true;
   if (to_folder_) {
-    MLC_TRY(auto metadata, carried_metadata());
-    return write_shards(with_provenance(std::move(metadata), edit_.verb, edit_.provenance));
+    MLC_TRY(const auto yaml, carried_metadata());
+    return write_shards(yaml);
   }
   if (names_only && format_ == OutputFormat::torch_zip) return write_names();
   replace_modules(input_, task_.reporter);
@@ -296,8 +300,7 @@ Status Job::write(bool names_only) {
   save.format = format_;
   save.threads = edit_.threads;
   save.output = edit_.writing.output_options();
-  MLC_TRY(auto metadata, carried_metadata());
-  save.metadata_yaml = with_provenance(std::move(metadata), edit_.verb, edit_.provenance);
+  MLC_TRY(save.metadata_yaml, carried_metadata());
   MLC_TRY(report_,
           save_checkpoint(checkpoint, targets_[0].state_dict, task_.output, save, task_.reporter));
   file_size_ = report_.file_size;

@@ -212,6 +212,7 @@ Status Job::write() {
   if (zip && edit_.writing.in_place) {
     return edit_zip_in_place(checkpoint, change, edit_.writing.force);
   }
+  if (!edit_.writing.in_place) warn_of_sidecar(task_.output, yaml, task_.reporter);
   MLC_TRY(OutputFile out, OutputFile::create(task_.output, edit_.writing.output_options()));
   MLC_CHECK(zip ? rewrite_zip(checkpoint, change, out)
                 : rewrite_safetensors(checkpoint, yaml, out));

@@ -54,6 +54,23 @@ std::string sidecar_for(const std::string& path) {
   return found.empty() ? sidecar_paths(path)[0] : found[0];
 }
 
+void warn_of_sidecar(const std::string& output, const std::optional<std::string>& yaml,
+                     Reporter& reporter) {
+  if (output.empty()) return;
+  const std::vector<std::string> found = sidecars_of(output);
+  if (found.empty()) return;
+  if (!yaml) {
+    reporter.warn(printable(found[0]) + " was there before and counts as the metadata of " +
+                  printable(output) + " now; remove it if it is of another file");
+    return;
+  }
+  MetadataSources sources;
+  auto embedded = Metadata::parse(*yaml, output, ErrorKind::internal);
+  if (!embedded.ok() || !find_sidecar(output, sources).ok()) return;
+  sources.embedded = std::move(embedded).value();
+  if (sources.differ()) reporter.warn(sources.disagreement());
+}
+
 const Metadata* MetadataSources::trusted() const {
   if (embedded) return &*embedded;
   return beside ? &*beside : nullptr;

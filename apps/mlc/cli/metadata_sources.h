@@ -37,6 +37,11 @@ std::vector<std::string> sidecars_of(const std::string& path);
 /// The first of them, or else where one belongs.
 std::string sidecar_for(const std::string& path);
 
+/// Says of a sidecar that lies at OUTPUT, a new file with the metadata YAML in it or none, what it
+/// is taken for: it was written for another file, or disagrees.
+void warn_of_sidecar(const std::string& output, const std::optional<std::string>& yaml,
+                     Reporter& reporter);
+
 /// Opens PATH and looks for NAME.EXT.mlc.yaml, then NAME.mlc.yaml beside it. What the reader of the
 /// checkpoint noticed is a detail here. Errors: as open_checkpoint(), as Metadata::parse().
 Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter);
