@@ -51,18 +51,20 @@ constexpr Example kExamples[] = {
 }  // namespace
 
 Command diff_command() {
-  return {.name = "diff",
-          .group = Group::inspect,
-          .summary = "compare two checkpoints tensor by tensor",
-          .details =
-              "Compares keys, shapes, types, values and metadata across formats. Exit code 0 "
-              "means equal, 1 different. Equal is by value: -0 equals 0 and a NaN a NaN. The order "
-              "of keys, strides, devices and provenance do not count. Values that are no tensors "
-              "(epoch, optimizer options) are compared where whole files are: with --key .\n\n"
-              "Shows one line per key that differs, 50 at most without -v.",
-          .needs = Needs::nothing,
-          .examples = kExamples,
-          .setup = bind<DiffArguments, setup, diff_files>};
+  return {
+      .name = "diff",
+      .group = Group::inspect,
+      .summary = "compare two checkpoints tensor by tensor",
+      .details =
+          "Compares keys, shapes, types, values and metadata across formats. Exit code 0 "
+          "means equal, 1 different. Equal is by value: -0 equals 0 and a NaN a NaN. The order "
+          "of keys, strides, devices and provenance do not count. Of what is no tensor the extra "
+          "state of modules and plain values in the state_dict are compared where both formats "
+          "hold such; with --key . whole files are (optimizer, config).\n\n"
+          "Shows one line per key that differs, 50 at most without -v.",
+      .needs = Needs::nothing,
+      .examples = kExamples,
+      .setup = bind<DiffArguments, setup, diff_files>};
 }
 
 }  // namespace mlc::cli

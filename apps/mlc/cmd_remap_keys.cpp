@@ -193,18 +193,21 @@ constexpr Example kExamples[] = {
 }  // namespace
 
 Command remap_keys_command() {
-  return {.name = "remap-keys",
-          .group = Group::edit,
-          .summary = "rename, drop, split and join tensors by rules",
-          .details =
-              "Rules come from a YAML file, then from --map, --regex, --drop, --keep and "
-              "--add-prefix in the order given; for each key the first rule of the file that "
-              "matches is applied. Two tensors that would get one name are an error, before "
-              "anything is written. Module versions in _metadata and names in optimizer states "
-              "follow.",
-          .needs = Needs::nothing,
-          .examples = kExamples,
-          .setup = bind<Options, setup, run>};
+  return {
+      .name = "remap-keys",
+      .group = Group::edit,
+      .summary = "rename, drop, split and join tensors by rules",
+      .details =
+          "Rules come from a YAML file, then from --map, --regex, --drop, --keep and "
+          "--add-prefix in the order given; for each key the first rule of the file that "
+          "matches is applied. They hold for what is no tensor too; an extra state goes with its "
+          "module, and what has no dot in its key (epoch, optimizer) only moves where a rule "
+          "names it. Two tensors that would get one name are an error, before "
+          "anything is written. Module versions in _metadata and names in optimizer states "
+          "follow.",
+      .needs = Needs::nothing,
+      .examples = kExamples,
+      .setup = bind<Options, setup, run>};
 }
 
 }  // namespace mlc::cli

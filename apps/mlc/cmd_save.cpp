@@ -267,9 +267,13 @@ Status Job::change() {
 
 void Job::keep_weights() {
   if (!options_.weights_only) return;
-  dropped_ = printable_all(keep_only(*input_.checkpoint, *state_dict_));
-  if (dropped_.empty()) return;
-  task_.reporter.warn("dropped from the state_dict, being no tensors: " + join_list(dropped_));
+  std::vector<std::string> shown;
+  for (const auto& [key, tensors] : keep_only(*input_.checkpoint, *state_dict_)) {
+    dropped_.push_back(printable(key));
+    shown.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(key));
+  }
+  if (shown.empty()) return;
+  task_.reporter.warn("dropped from the state_dict, for no module loads them: " + join_list(shown));
 }
 
 Status Job::drop_unsafe() {
@@ -402,7 +406,7 @@ void Job::warn_of_kept() {
   const std::vector<std::string> others = values_beside(*input_.checkpoint, *state_dict_);
   if (others.empty()) return;
   task_.reporter.warn("kept as they were, beside " + printable(options_.select.key) + ": " +
-                      join_list(printable_all(others)) +
+                      join_list(describe_values(*input_.checkpoint, others)) +
                       "; --weights-only writes the state_dict alone");
 }
 
@@ -462,9 +466,10 @@ void Job::show_plan() {
 
 void Job::warn_about_values() {
   if (!report_.left_out.empty()) {
-    task_.reporter.warn((shards_ > 0 ? "shards hold tensors only; left out: "
-                                     : "safetensors holds tensors only; left out: ") +
-                        join_list(printable_all(report_.left_out)));
+    task_.reporter.warn((shards_ > 0
+                             ? "shards hold the tensors of a state_dict only; left out: "
+                             : "safetensors holds the tensors of a state_dict only; left out: ") +
+                        join_list(describe_values(*input_.checkpoint, report_.left_out)));
   }
   if (format_ == OutputFormat::torch_zip && !options_.safe && shards_ == 0) {
     const auto refused = refused_globals(*input_.checkpoint);

@@ -111,3 +111,72 @@ def test_what_is_no_tensor_is_not_split(mlc, tmp_path):
     (tmp_path / "rules.yaml").write_text("version: 1\nrules:\n  - regex: 'a.(.*)'\n    split: {dim: 0, to: ['x.$1', 'y.$1']}\n")
     refused = mlc("remap-keys", "in.pt", "--rules", "rules.yaml", "-o", "out.pt")
     assert refused.rc == 1 and "a.bits is no tensor, which nothing can split" in refused.stderr
+
+
+def test_expect_and_diff_did_not_see_extra_state(mlc, valid, tmp_path):
+    plain = {"fc.weight": torch.ones(2)}
+    extra = {**plain, "fc._extra_state": {"amax": torch.ones(2), "n": 1}}
+    write(tmp_path / "plain.pt", plain)
+    write(tmp_path / "extra.pt", extra)
+    write(tmp_path / "other.pt", {**plain, "fc._extra_state": {"amax": torch.zeros(2), "n": 2}})
+
+    class Module(torch.nn.Module):
+        """What torch says to these files."""
+
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Module()
+            self.fc.weight = torch.nn.Parameter(torch.ones(2))
+
+    with pytest.raises(RuntimeError, match='Unexpected key.s. in state_dict: "fc._extra_state"'):
+        Module().load_state_dict(extra)
+    refused = mlc("load", "extra.pt", "--expect", "plain.pt")
+    assert refused.rc == 1 and 'Unexpected key(s) in state_dict: "fc._extra_state".' in refused.stdout
+    refused = mlc("load", "plain.pt", "--expect", "extra.pt", "--json")
+    valid(refused.json, "load")
+    assert refused.rc == 1 and refused.json["expect"]["missing"] == ["fc._extra_state"]
+    mlc.ok("load", "plain.pt", "--expect", "extra.pt", "--ignore-missing", "_extra_state$")
+    mlc.ok("load", "other.pt", "--expect", "extra.pt")
+    (tmp_path / "manifest.json").write_text(mlc.ok("load", "extra.pt", "--json").stdout)
+    mlc.ok("load", "other.pt", "--expect", "manifest.json")
+    assert mlc("load", "plain.pt", "--expect", "manifest.json").rc == 1
+    done = mlc("diff", "extra.pt", "other.pt")
+    assert done.rc == 1 and "value: fc._extra_state.amax: 2 of 2 values differ" in done.stdout
+    assert "other value: fc._extra_state.n: 1 and 2\n" in done.stdout
+    assert mlc("diff", "extra.pt", "plain.pt").rc == 1
+    assert mlc.ok("diff", "extra.pt", "extra.pt").stdout.endswith(", and 1 other value\n")
+    # safetensors has no place for it, which is no difference of the conversion.
+    mlc.ok("save", "extra.pt", "-o", "extra.safetensors")
+    assert "not compared: fc._extra_state in A" in mlc.ok("diff", "extra.pt", "extra.safetensors").stderr
+
+
+def test_numbers_at_the_root_of_a_state_dict_were_equal_whatever_they_were(mlc, tmp_path):
+    for name, epoch in (("a", 1), ("b", 2)):
+        write(tmp_path / f"{name}.pt", {"w": torch.ones(2), "epoch": epoch, "config": {"lr": epoch}})
+    done = mlc("diff", "a.pt", "b.pt")
+    assert done.rc == 1 and done.stdout == "other value: epoch: 1 and 2\ndifferent: 1 other value\n"
+    assert "not compared: config" in done.stderr
+    mlc.ok("diff", "a.pt", "b.pt", "--exclude", "epoch")
+    refused = mlc("load", "a.pt", "--expect", "b.pt", "--json")
+    assert refused.rc == 0
+    write(tmp_path / "c.pt", {"w": 3, "v": torch.ones(1)})
+    write(tmp_path / "d.pt", {"w": torch.ones(2), "v": torch.ones(1)})
+    refused = mlc("load", "c.pt", "--expect", "d.pt")
+    assert refused.rc == 1 and 'parameter named "w", expected a tensor' in refused.stdout
+
+
+def test_sizes_of_extra_state_that_is_a_tensor_are_no_mismatch(mlc, tmp_path):
+    # As TransformerEngine saves it: bytes as a tensor, which load_state_dict gives to the module as it is.
+    for name, size in (("a", 3), ("b", 5)):
+        write(tmp_path / f"{name}.pt", {"w": torch.ones(2), "fc._extra_state": torch.zeros(size)})
+    mlc.ok("load", "a.pt", "--expect", "b.pt")
+
+
+def test_load_counted_fewer_tensors_than_save(mlc, valid, tmp_path):
+    values = {"a": torch.zeros(1), 0: torch.ones(4), "fc._extra_state": {"amax": torch.ones(2)}}
+    write(tmp_path / "in.pt", {"model": values, "epoch": 1})
+    report = mlc.ok("load", "in.pt", "--json").json
+    valid(report, "load")
+    assert report["totals"]["tensors"] == mlc.ok("save", "in.pt", "-o", "out.pt", "--json").json["tensors"] == 3
+    assert [row["name"] for row in report["tensors"] if row.get("in_value")] == ["0", "fc._extra_state.amax"]
+    assert report["totals"]["parameters"] == 1 and report["other_keys"] == ["fc._extra_state"]

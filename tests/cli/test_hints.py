@@ -114,3 +114,34 @@ def test_a_missing_shard_is_named_once_and_with_its_index(mlc, tmp_path):
         error = mlc("load", path).stderr
         assert error.startswith('mlc: error: sh/model-00001-of-00002.safetensors: shard of "model.safetensors.index.json"')
         assert error.count("model-00001") == 1
+
+
+def test_expect_of_several_state_dicts_said_no_instead_of_asking(mlc, tmp_path):
+    write(tmp_path / "stray.pt", {"model": tensors(w=1), "ema": tensors(w=2)})
+    write(tmp_path / "sd.pt", tensors(w=1))
+    asked = mlc("load", "stray.pt", "--expect", "sd.pt")
+    assert asked.rc == 2 and "choose one with --key, for example --key model" in asked.stderr
+    asked = mlc("load", "sd.pt", "--expect", "stray.pt")
+    assert asked.rc == 2 and "choose one with --expect-key, for example --expect-key model" in asked.stderr
+    write(tmp_path / "loose.pt", {"best": torch.ones(1), "model": tensors(w=1)})
+    asked = mlc("load", "sd.pt", "--expect", "loose.pt")
+    assert asked.rc == 2 and "--expect-key model" in asked.stderr
+    mlc.ok("load", "sd.pt", "--expect", "loose.pt", "--expect-key", "model")
+    mlc.ok("load", "stray.pt", "--key", "ema", "--expect", "stray.pt")
+    mlc.ok("load", "loose.pt", "--key", ".", "--expect", "loose.pt")
+
+
+def test_tensors_that_are_left_out_are_called_tensors(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"model": tensors(w=1), "ema": tensors(w=2, v=2), "epoch": 3})
+    done = mlc.ok("save", "a.pt", "--key", "model", "-o", "a.safetensors")
+    assert "left out: 2 tensors in ema and epoch\n" in done.stderr
+    assert "also here    2 tensors in ema and epoch\n" in mlc.ok("load", "a.pt", "--key", "model").stdout
+
+
+def test_a_shared_state_dict_is_shown_with_all_its_paths(mlc, valid, tmp_path):
+    shared = tensors(w=1)
+    write(tmp_path / "a.pt", {"model": shared, "best": shared})
+    assert "state_dict   model, the same as best\n" in mlc.ok("load", "a.pt").stdout
+    report = mlc.ok("load", "a.pt", "--json").json
+    valid(report, "load")
+    assert report["state_dicts"] == [{"path": "model", "also_at": ["best"], "tensors": 1, "recovered": False}]

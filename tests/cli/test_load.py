@@ -467,13 +467,15 @@ def test_json_has_what_stands_beside_and_the_tree(mlc, training, valid):
 def test_tensors_under_other_keys_are_named(mlc, tmp_path):
     state = {"a": torch.zeros(1), "x": [torch.ones(2)], 3: torch.zeros(4), "n": 5}
     path = write(tmp_path / "a.pt", state)
-    assert "also here    x, 3 and n" in mlc.ok("load", path).stdout
+    shown = mlc.ok("load", path).stdout
+    assert "also here    1 tensor in x, 3 and n\n" in shown
+    assert [line.split()[0] for line in shown.split("BYTES\n")[1].splitlines()] == ["a", "3"]
     assert mlc.ok("load", path, "--json").json["also_here"] == ["x", "3", "n"]
     saved = mlc.ok("save", path, "-o", "a.safetensors", "--json")
-    assert saved.json["left_out"] == ["x", "3", "n"] and "left out: x, 3 and n" in saved.stderr
+    assert saved.json["left_out"] == ["x", "3", "n"] and "left out: 1 tensor in x, 3 and n" in saved.stderr
     state["x"][0][1] = 7
     other = write(tmp_path / "b.pt", state)
-    assert "not compared: x, 3 and n" in mlc.ok("diff", path, other).stderr
+    assert "not compared: x; `--key .` compares" in mlc.ok("diff", path, other).stderr
     assert mlc("diff", path, other, "--key", ".").rc == 1
 
 

@@ -19,7 +19,7 @@ def test_weights_only_takes_scalars_out_of_the_state_dict_too(mlc, valid, tmp_pa
     values._metadata = collections.OrderedDict({"": {"version": 1}})
     write(tmp_path / "a.pt", {around: values, "epoch": 1} if around else values)
     result = mlc.ok("save", "a.pt", "--weights-only", "-o", "b.pt")
-    assert "dropped from the state_dict, being no tensors: e, n, l, optimizer and my_extra_state\n" in result.stderr
+    assert "dropped from the state_dict, for no module loads them: e, n, l, 1 tensor in optimizer and my_extra_state\n" in result.stderr
     found = torch.load(tmp_path / "b.pt", weights_only=True)
     assert_same(tensors, dict(found))
     assert list(found) == ["a", 0, "fc._extra_state", "_extra_state"] and found._metadata == values._metadata
@@ -67,5 +67,5 @@ def test_safe_does_not_write_a_file_without_any_of_the_tensors(mlc, tmp_path, fo
     assert result.rc == 4 and "every tensor lies in what weights_only=True refuses: sd\n" in result.stderr
     assert not (tmp_path / "b.pt").exists()
     result = mlc.ok("save", "a.pt", "--safe", "-o", "b.safetensors")
-    assert result.stderr.startswith("mlc: warning: safetensors holds tensors only; left out: epoch\n")
+    assert result.stderr.startswith("mlc: warning: safetensors holds the tensors of a state_dict only; left out: epoch\n")
     assert list(safetensors.torch.load_file(tmp_path / "b.safetensors")) == ["w"]

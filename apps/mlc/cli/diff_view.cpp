@@ -33,8 +33,9 @@ struct Side {
   Input input;
   std::string key;  // of the state_dict; "." for the root
   std::vector<NamedTensor> tensors;
-  bool is_whole = false;            // not a state_dict in the file, but all of it
-  std::vector<std::string> beside;  // values of the file that stand beside the state_dict
+  const StateDict* state_dict = nullptr;  // what is compared, where it is one
+  bool is_whole = false;                  // not a state_dict in the file, but all of it
+  std::vector<std::string> beside;        // values of the file that stand beside the state_dict
   Metadata metadata;
 };
 
@@ -108,7 +109,10 @@ class DiffView {
   Result<Side> open(const std::string& path, const std::string& key);
   bool selected(std::string_view key) const;
   DiffOptions options() const;
+  bool compares_others() const;
+  void add_tensors_in_values(Side& side) const;
   Status compare_values();
+  void compare_others();
   void collect_notes();
   void note_beside();
   void note_strings();
@@ -134,6 +138,7 @@ class DiffView {
   DiffReport report_;
   std::vector<ValueDifference> values_;  // of what is no tensor
   bool values_compared_ = false;
+  size_t others_compared_ = 0;  // values of the state_dicts that are no tensors
   std::vector<MetadataDifference> metadata_;
   std::vector<std::string> notes_;
 };
@@ -157,6 +162,7 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
     const StateDict* chosen = shown.state_dict;
     side.key = chosen == nullptr ? key : chosen->path.empty() ? "." : chosen->path;
     side.tensors = std::move(shown.tensors);
+    side.state_dict = chosen;
     side.beside = chosen != nullptr ? printable_all(values_beside(checkpoint, *chosen))
                                     : std::vector{"what is no tensor below " + printable(key)};
   }
@@ -181,6 +187,10 @@ DiffOptions DiffView::options() const {
 Result<ExitCode> DiffView::run() {
   MLC_TRY(a_, open(arguments_.a, arguments_.key));
   MLC_TRY(b_, open(arguments_.b, arguments_.key_b.value_or(arguments_.key)));
+  if (compares_others()) {
+    add_tensors_in_values(a_);
+    add_tensors_in_values(b_);
+  }
   const bool filtered = !arguments_.include.empty() || !arguments_.exclude.empty();
   if (filtered && a_.tensors.empty() && b_.tensors.empty()) {
     return usage_error("no key of either file is selected",
@@ -198,8 +208,44 @@ Result<ExitCode> DiffView::run() {
   return equal() ? ExitCode::done : ExitCode::no;
 }
 
+/// Whether the state_dicts can both hold more than tensors: what a format has no place for is no
+/// difference.
+bool DiffView::compares_others() const {
+  const auto holds_values = [](const Side& side) {
+    const Checkpoint& checkpoint = *side.input.checkpoint;
+    const bool pickled = checkpoint.format != Format::sharded || !checkpoint.archives.empty();
+    return side.state_dict != nullptr && pickled && checkpoint.format != Format::safetensors &&
+           checkpoint.format != Format::npz;
+  };
+  return holds_values(a_) && holds_values(b_);
+}
+
+void DiffView::add_tensors_in_values(Side& side) const {
+  for (NamedTensor& named : tensors_in_values(*side.input.checkpoint, *side.state_dict)) {
+    // Under a key that is no text: all of it is compared.
+    std::erase(side.beside, printable(join_path(side.state_dict->path, named.path)));
+    if (selected(named.path)) side.tensors.push_back(std::move(named));
+  }
+}
+
+/// What in the state_dicts is no tensor.
+void DiffView::compare_others() {
+  std::vector<std::string> compared;
+  values_ = diff_state_dict_values(*a_.input.checkpoint, *a_.state_dict, *b_.input.checkpoint,
+                                   *b_.state_dict, compared);
+  std::erase_if(values_, [this](const ValueDifference& one) { return !selected(one.path); });
+  for (const std::string& key : compared) {
+    others_compared_ += selected(key) ? 1 : 0;
+    for (Side* side : {&a_, &b_}) {
+      std::erase(side->beside, printable(join_path(side->state_dict->path, key)));
+    }
+  }
+}
+
 Status DiffView::compare_values() {
-  if (!a_.is_whole || !b_.is_whole || arguments_.no_values || arguments_.keys_only) return {};
+  if (arguments_.no_values || arguments_.keys_only) return {};
+  if (compares_others()) compare_others();
+  if (!a_.is_whole || !b_.is_whole) return {};
   values_ = diff_values(*a_.input.checkpoint, *b_.input.checkpoint);
   MLC_TRY(const auto records, diff_records(*a_.input.checkpoint, *b_.input.checkpoint));
   values_.insert(values_.end(), records.begin(), records.end());
@@ -363,7 +409,8 @@ std::string DiffView::summary() const {
   if (equal()) {
     return "equal: " + plural(report_.common, "tensor") + ", " +
            (arguments_.no_values ? "values not compared" : format_bytes(report_.bytes)) +
-           (values_compared_ ? ", and every other value" : "");
+           (values_compared_ ? ", and every other value" : "") +
+           (others_compared_ > 0 ? ", and " + plural(others_compared_, "other value") : "");
   }
   std::vector<std::string> parts;
   for (const KindText& row : kKindTexts) {

@@ -310,8 +310,8 @@ Status Job::write(bool names_only) {
 
 void Job::warn_of_left_out() {
   if (report_.left_out.empty()) return;
-  task_.reporter.warn("safetensors holds tensors only; left out: " +
-                      join_list(printable_all(report_.left_out)));
+  task_.reporter.warn("safetensors holds the tensors of a state_dict only; left out: " +
+                      join_list(describe_values(*input_.checkpoint, report_.left_out)));
 }
 
 PlanCounts Job::counts() const {

@@ -45,6 +45,7 @@ void LoadReport::tensor_json(JsonWriter& json, size_t i) {
   json.field("name", tensors_[i].path);
   json.field("dtype", info(tensor.dtype).torch);
   json.list("shape", checkpoint.sizes(tensor));
+  if (i >= entries_) json.field("in_value", true);
   json.field("bytes", checkpoint.byte_size(tensor));
   if (tensor.kind != TensorKind::dense && tensor.detail != kNoIndex) {
     json.field("layout", checkpoint.details[tensor.detail]);
@@ -61,27 +62,20 @@ void LoadReport::tensor_json(JsonWriter& json, size_t i) {
   json.end_object();
 }
 
-void LoadReport::show_json() {
-  const Checkpoint& checkpoint = *input_.checkpoint;
-  JsonWriter json(task_.out, task_.json_layout());
-  json.begin_object();
-  json.field("schema", "mlc.load/1");
-  json.field("file", checkpoint.path);
-  json.field("format", format_name(checkpoint.format));
-  json.field("file_bytes", total_size(checkpoint));
-  json.key("origin");
-  json.begin_object();
-  json.field("writer", checkpoint.origin.writer);
-  json.field("torch", checkpoint.origin.torch_exactly);
-  json.field("torch_at_least", checkpoint.origin.torch_at_least);
-  json.end_object();
+void LoadReport::contents_json(JsonWriter& json) const {
   json.list("also_here", other_values());
-  if (options_.tree) json.field("tree", render_tree(checkpoint));
+  if (state_dict_ != nullptr) {
+    std::vector<std::string> keys;
+    for (const StateDictEntry& other : state_dict_->others) keys.emplace_back(other.key);
+    json.list("other_keys", keys);
+  }
+  if (options_.tree) json.field("tree", render_tree(*input_.checkpoint));
   json.key("state_dicts");
   json.begin_array();
   for (const StateDict& one : input_.state_dicts) {
     json.begin_object();
     json.field("path", one.path);
+    if (!one.other_paths.empty()) json.list("also_at", one.other_paths);
     json.field("tensors", one.entries.size());
     json.field("recovered", one.module != kNoNode);
     json.end_object();
@@ -94,6 +88,9 @@ void LoadReport::show_json() {
     json.value(below_);
   else
     json.null();
+}
+
+void LoadReport::summary_json(JsonWriter& json) const {
   json.key("totals");
   json.begin_object();
   json.field("tensors", summary_.tensors);
@@ -114,32 +111,40 @@ void LoadReport::show_json() {
     json.end_array();
   }
   json.end_array();
+}
+
+void LoadReport::verdict_json(JsonWriter& json) const {
   json.field("weights_only", verdict_.accepts());
   json.list("refused_globals", verdict_.refused_globals);
   json.list("refused_otherwise", verdict_.refused);
   json.field("read_by", verdict_.other_reader.empty() ? "torch.load" : verdict_.other_reader);
-  if (options_.globals) {
-    json.key("globals");
-    json.begin_array();
-    for (const pickle::GlobalUse& use : globals_) {
-      json.begin_object();
-      json.field("name", use.module + "." + use.name);
-      json.field("uses", use.count);
-      json.field("allowed", pickle::weights_only_allows(use.module, use.name));
-      json.end_object();
-    }
-    json.end_array();
+  if (!options_.globals) return;
+  json.key("globals");
+  json.begin_array();
+  for (const pickle::GlobalUse& use : globals_) {
+    json.begin_object();
+    json.field("name", use.module + "." + use.name);
+    json.field("uses", use.count);
+    json.field("allowed", pickle::weights_only_allows(use.module, use.name));
+    json.end_object();
   }
+  json.end_array();
+}
+
+void LoadReport::metadata_json(JsonWriter& json) const {
+  const Checkpoint& checkpoint = *input_.checkpoint;
   if (!checkpoint.string_metadata.empty()) {
     json.key("string_metadata");
     json.begin_object();
     for (const auto& [key, value] : checkpoint.string_metadata) json.field(key, value);
     json.end_object();
   }
-  if (metadata_) {
-    json.key("metadata");
-    json.raw(metadata_->to_json());
-  }
+  if (!metadata_) return;
+  json.key("metadata");
+  json.raw(metadata_->to_json());
+}
+
+void LoadReport::integrity_json(JsonWriter& json) const {
   if (integrity_) {
     json.key("check");
     json.begin_object();
@@ -159,25 +164,50 @@ void LoadReport::show_json() {
     json.end_object();
   }
   if (!file_hash_.empty()) json.field("sha256", file_hash_);
-  if (expected_) {
-    json.key("expect");
+}
+
+void LoadReport::expect_json(JsonWriter& json) const {
+  if (!expected_) return;
+  json.key("expect");
+  json.begin_object();
+  json.field("satisfied", expected_->satisfied);
+  json.list("missing", expected_->missing);
+  json.list("ignored", expected_->ignored);
+  json.list("unexpected", expected_->unexpected);
+  json.list("no_tensors", expected_->no_tensors);
+  json.key("mismatched");
+  json.begin_array();
+  for (const ShapeMismatch& row : expected_->mismatched) {
     json.begin_object();
-    json.field("satisfied", expected_->satisfied);
-    json.list("missing", expected_->missing);
-    json.list("ignored", expected_->ignored);
-    json.list("unexpected", expected_->unexpected);
-    json.key("mismatched");
-    json.begin_array();
-    for (const ShapeMismatch& row : expected_->mismatched) {
-      json.begin_object();
-      json.field("name", row.name);
-      json.list("found", row.found);
-      json.list("expected", row.expected);
-      json.end_object();
-    }
-    json.end_array();
+    json.field("name", row.name);
+    json.list("found", row.found);
+    json.list("expected", row.expected);
     json.end_object();
   }
+  json.end_array();
+  json.end_object();
+}
+
+void LoadReport::show_json() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  JsonWriter json(task_.out, task_.json_layout());
+  json.begin_object();
+  json.field("schema", "mlc.load/1");
+  json.field("file", checkpoint.path);
+  json.field("format", format_name(checkpoint.format));
+  json.field("file_bytes", total_size(checkpoint));
+  json.key("origin");
+  json.begin_object();
+  json.field("writer", checkpoint.origin.writer);
+  json.field("torch", checkpoint.origin.torch_exactly);
+  json.field("torch_at_least", checkpoint.origin.torch_at_least);
+  json.end_object();
+  contents_json(json);
+  summary_json(json);
+  verdict_json(json);
+  metadata_json(json);
+  integrity_json(json);
+  expect_json(json);
   if (!options_.summary_only) {
     json.key("tensors");
     json.begin_array();

@@ -44,6 +44,12 @@ class LoadReport {
   void show_verdict();
   void show_check();
   void show_json();
+  void contents_json(JsonWriter& json) const;
+  void summary_json(JsonWriter& json) const;
+  void verdict_json(JsonWriter& json) const;
+  void metadata_json(JsonWriter& json) const;
+  void integrity_json(JsonWriter& json) const;
+  void expect_json(JsonWriter& json) const;
   void tensor_json(JsonWriter& json, size_t i);
   void line(std::string_view label, std::string_view text);
   std::string shape_text(const Tensor& tensor) const;
@@ -53,6 +59,7 @@ class LoadReport {
   std::string summary_line() const;
   std::string safety_text() const;
   std::vector<std::string> other_values() const;
+  std::vector<std::string> others_text(const std::vector<std::string>& others) const;
 
   FileTask& task_;
   const LoadOptions& options_;
@@ -60,6 +67,7 @@ class LoadReport {
   const StateDict* state_dict_ = nullptr;  // null: the whole tree is shown
   std::string below_;                      // the place that --key names, where it is no state_dict
   std::vector<NamedTensor> tensors_;
+  size_t entries_ = SIZE_MAX;  // behind so many of them are those in values of the state_dict
   Summary summary_;
   std::vector<pickle::GlobalUse> globals_;
   WeightsOnlyVerdict verdict_;

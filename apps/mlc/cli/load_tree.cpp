@@ -183,7 +183,7 @@ Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
   if (kind == Expectation::checkpoint) {
     MLC_TRY(Input input, open_input(path, reporter));
     MLC_TRY(const StateDict* chosen, choose_other_state_dict(input, own_key, key, "--expect-key"));
-    return expected_tensors(*input.checkpoint, named_tensors(*chosen));
+    return expected_keys(*input.checkpoint, *chosen);
   }
   const bool is_manifest = kind == Expectation::manifest;
   if (!key.empty()) {

@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/apply_plan.h"
@@ -86,9 +87,14 @@ Status LoadReport::select() {
     tensors_ = state_dict_ != nullptr ? named_tensors(*state_dict_)
                                       : all_tensors(*input_.checkpoint, input_.checkpoint->root);
   }
+  if (state_dict_ != nullptr) {
+    entries_ = tensors_.size();
+    for (NamedTensor& inside : tensors_in_values(*input_.checkpoint, *state_dict_)) {
+      tensors_.push_back(std::move(inside));
+    }
+  }
   summary_ = summarize(*input_.checkpoint, tensors_);
   count_parameters();
-  void show_verdict();
   map_devices();
   if (options_.globals) {
     globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
@@ -97,8 +103,12 @@ Status LoadReport::select() {
   return {};
 }
 
-/// Beside several state_dicts there are optimizers: their tensors are listed, but no parameters.
+/// Beside several state_dicts there are optimizers, in one values of modules: their tensors are
+/// listed, but no parameters.
 void LoadReport::count_parameters() {
+  if (state_dict_ != nullptr && entries_ < tensors_.size()) {
+    summary_.parameters = summarize(*input_.checkpoint, named_tensors(*state_dict_)).parameters;
+  }
   if (state_dict_ != nullptr || !below_.empty() || input_.state_dicts.empty()) return;
   std::vector<NamedTensor> of_models;
   for (const StateDict& one : input_.state_dicts) {
@@ -153,10 +163,18 @@ Status LoadReport::expect() {
     return std::any_of(ignored.begin(), ignored.end(),
                        [key](const Pattern& pattern) { return pattern.matches(key); });
   };
-  const std::string own_key = state_dict_ != nullptr ? state_dict_->path : "";
+  if (state_dict_ == nullptr && options_.key.empty() && !input_.state_dicts.empty()) {
+    // Which of several is meant decides the answer.
+    MLC_TRY(state_dict_, choose_state_dict(input_, ""));
+  }
+  std::string own_key = options_.key;
+  if (state_dict_ != nullptr && !state_dict_->path.empty()) own_key = state_dict_->path;
   MLC_TRY(const auto wanted,
           read_expected(options_.expect, own_key, options_.expect_key, task_.reporter));
-  expected_ = check_expected(expected_tensors(*input_.checkpoint, tensors_), wanted, options);
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  expected_ = check_expected(state_dict_ != nullptr ? expected_keys(checkpoint, *state_dict_)
+                                                    : expected_tensors(checkpoint, tensors_),
+                             wanted, options);
   return {};
 }
 
@@ -292,6 +310,19 @@ std::vector<std::string> LoadReport::other_values() const {
   return values_beside(*input_.checkpoint, *state_dict_);
 }
 
+/// OTHERS for people: with the tensors in them that are in no row of the table.
+std::vector<std::string> LoadReport::others_text(const std::vector<std::string>& others) const {
+  std::vector<std::string> texts = describe_values(*input_.checkpoint, others);
+  const std::string inside =
+      state_dict_ == nullptr || state_dict_->path.empty() ? "" : state_dict_->path + ".";
+  for (size_t i = 0; i < others.size(); ++i) {
+    const bool listed = state_dict_ != nullptr && others[i].starts_with(inside) &&
+                        is_module_key(std::string_view(others[i]).substr(inside.size()));
+    if (listed) texts[i] = printable(others[i]);
+  }
+  return texts;
+}
+
 void LoadReport::show_lines() {
   const Checkpoint& checkpoint = *input_.checkpoint;
   line("file", printable(checkpoint.path) + " (" + std::string(format_name(checkpoint.format)) +
@@ -304,6 +335,9 @@ void LoadReport::show_lines() {
   if (state_dict_ != nullptr) {
     line("state_dict",
          (state_dict_->path.empty() ? "the whole file" : printable(state_dict_->path)) +
+             (state_dict_->other_paths.empty()
+                  ? ""
+                  : ", the same as " + join_list(printable_all(state_dict_->other_paths))) +
              (state_dict_->module != kNoNode ? " (recovered from a pickled module)" : ""));
   } else if (!below_.empty()) {
     line("shown", "the tensors below " + printable(below_) + ", which is no state_dict");
@@ -327,7 +361,7 @@ void LoadReport::show_lines() {
     line("devices", join_list(parts));
   }
   if (const auto others = other_values(); !others.empty())
-    line("also here", join_list(printable_all(others)));
+    line("also here", join_list(others_text(others)));
   if (!summary_.shared.empty()) {
     std::vector<std::string> groups;
     for (const auto& group : summary_.shared) {

@@ -123,8 +123,7 @@ Result<Shown> choose_shown(Input& input, const std::string& key) {
 
 Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_key,
                                            const std::string& key, std::string_view option) {
-  const bool has_own = std::any_of(other.state_dicts.begin(), other.state_dicts.end(),
-                                   [&](const StateDict& one) { return one.path == own_key; });
+  const bool has_own = !own_key.empty() && state_dict_at(other.state_dicts, own_key) != nullptr;
   auto chosen =
       select_state_dict(other.state_dicts, key.empty() && has_own ? own_key : key, option);
   if (!chosen.ok()) return std::move(chosen).error().in_file(other.checkpoint->path);
@@ -162,6 +161,18 @@ std::string common_prefix_hint(const Input& input) {
   if (count < 2) return {};
   return "every key of every state_dict starts with " + common + kStripHint +
          " --key '*'` removes it";
+}
+
+std::vector<std::string> describe_values(const Checkpoint& checkpoint,
+                                         const std::vector<std::string>& paths) {
+  std::vector<std::string> out;
+  for (const std::string& path : paths) {
+    const NodeId node = node_at(checkpoint, path);
+    const bool holds = node != kNoNode && checkpoint.tensor_at(node) == kNoIndex;
+    const uint64_t tensors = holds ? count_names(checkpoint, node) : 0;
+    out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(path));
+  }
+  return out;
 }
 
 void replace_modules(Input& input, Reporter& reporter) {

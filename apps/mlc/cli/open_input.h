@@ -38,8 +38,8 @@ struct Shown {
 Result<Shown> choose_shown(Input& input, const std::string& key);
 
 /// choose_state_dict() in a checkpoint that is used beside the main one, of which OWN_KEY was
-/// chosen: KEY if given, else the one at OWN_KEY too, else the only one. Hints name OPTION
-/// ("--from-key").
+/// chosen ("" where it is the root and nobody said so): KEY if given, else the one at OWN_KEY too,
+/// else the only one. Hints name OPTION ("--from-key").
 Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_key,
                                            const std::string& key, std::string_view option);
 
@@ -49,6 +49,10 @@ std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateD
 
 /// The same of the wrappers around several state_dicts, where all have the same; else empty.
 std::string common_prefix_hint(const Input& input);
+
+/// PATHS of values for messages: those that hold tensors as "3 tensors in model".
+std::vector<std::string> describe_values(const Checkpoint& checkpoint,
+                                         const std::vector<std::string>& paths);
 
 /// Puts recovered state_dicts in place of pickled modules and says so: what mlc writes needs no
 /// classes.

@@ -1,10 +1,12 @@
 #include "mlc/checkpoint/diff_values.h"
 
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/pickle/render.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -39,6 +41,13 @@ class ValueWalk {
     visit(a_.root, b_.root, "", 0);
     return std::move(out_);
   }
+
+  /// The values under one key; kNoNode where a side has none.
+  void compare(NodeId a, NodeId b, const std::string& path) {
+    if (a == kNoNode || b == kNoNode) return add(a, b, path);
+    visit(a, b, path, 0);
+  }
+  std::vector<ValueDifference> take() { return std::move(out_); }
 
  private:
   static Parts parts_of(const Checkpoint& checkpoint, NodeId node) {
@@ -235,6 +244,53 @@ Result<std::vector<ValueDifference>> diff_records(const Checkpoint& a, const Che
     }
   }
   return out;
+}
+
+namespace {
+
+using ValuesByKey = std::map<std::string_view, NodeId>;
+
+bool is_collection(const Graph& graph, NodeId node) {
+  constexpr NodeKind kKinds[] = {NodeKind::dict,   NodeKind::list, NodeKind::tuple,
+                                 NodeKind::object, NodeKind::set,  NodeKind::frozenset};
+  return std::ranges::find(kKinds, graph.kind(node)) != std::end(kKinds);
+}
+
+/// What diff_state_dict_values() compares of one side.
+ValuesByKey comparable_values(const Checkpoint& checkpoint, const StateDict& state_dict) {
+  ValuesByKey out;
+  const auto* entries = checkpoint.graph.entries(state_dict.node);
+  if (entries == nullptr) return out;
+  for (const StateDictEntry& other : state_dict.others) {
+    const NodeId value = (*entries)[other.position].second;
+    if (is_module_key(other.key) || !is_collection(checkpoint.graph, value)) {
+      out.emplace(other.key, value);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<ValueDifference> diff_state_dict_values(const Checkpoint& a, const StateDict& in_a,
+                                                    const Checkpoint& b, const StateDict& in_b,
+                                                    std::vector<std::string>& compared) {
+  const ValuesByKey of_a = comparable_values(a, in_a);
+  const ValuesByKey of_b = comparable_values(b, in_b);
+  std::set<std::string_view> keys;
+  for (const auto& [key, node] : of_a) keys.insert(key);
+  for (const auto& [key, node] : of_b) keys.insert(key);
+  const auto value_of = [](const Checkpoint& checkpoint, const StateDict& in, const ValuesByKey& of,
+                           std::string_view key) {
+    const auto at = of.find(key);
+    return at != of.end() ? at->second : checkpoint.graph.find(in.node, key);
+  };
+  ValueWalk walk(a, b);
+  for (const std::string_view key : keys) {
+    walk.compare(value_of(a, in_a, of_a, key), value_of(b, in_b, of_b, key), std::string(key));
+    compared.emplace_back(key);
+  }
+  return walk.take();
 }
 
 std::vector<ValueDifference> diff_values(const Checkpoint& a, const Checkpoint& b) {

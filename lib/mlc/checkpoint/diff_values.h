@@ -4,6 +4,7 @@
 
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
 
 #include <string>
 #include <vector>
@@ -23,6 +24,13 @@ struct ValueDifference {
 /// list equals a tuple of the same items; a float is equal only to the same one, -0.0 to 0.0 and a
 /// NaN to a NaN. What is too large to be compared counts as different.
 std::vector<ValueDifference> diff_values(const Checkpoint& a, const Checkpoint& b);
+
+/// The same of two state_dicts, under their keys that are texts: what modules keep beside tensors
+/// (extra state), and what is plain (epoch, name) beside them. Collections beside the modules
+/// (config, optimizer) are left out: COMPARED gets the keys, sorted, that were not.
+std::vector<ValueDifference> diff_state_dict_values(const Checkpoint& a, const StateDict& in_a,
+                                                    const Checkpoint& b, const StateDict& in_b,
+                                                    std::vector<std::string>& compared);
 
 /// Compares the records that other programs put into the zips. Their path is "record NAME", their
 /// value the size. Errors: corrupt, read_failed.

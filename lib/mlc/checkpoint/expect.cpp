@@ -2,6 +2,8 @@
 
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/module_keys.h"
+#include "mlc/checkpoint/save.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -78,6 +80,13 @@ std::string ExpectReport::text() const {
   if (!unexpected.empty())
     out += "Unexpected key(s) in state_dict: " + key_list(unexpected) + ".\n";
   constexpr size_t kShown = 10;
+  for (size_t i = 0; i < no_tensors.size() && i < kShown; ++i) {
+    out += "While copying the parameter named " + mlc::quoted(no_tensors[i]) +
+           ", expected a tensor from checkpoint but received another value.\n";
+  }
+  if (no_tensors.size() > kShown) {
+    out += "and " + std::to_string(no_tensors.size() - kShown) + " more that are no tensors.\n";
+  }
   for (size_t i = 0; i < mismatched.size() && i < kShown; ++i) {
     out += "size mismatch for " + printable(mismatched[i].name) + ": copying a param with shape " +
            torch_size(mismatched[i].found) + " from checkpoint, the shape in current model is " +
@@ -100,6 +109,8 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
     if (it == found_index.end()) {
       const bool ignored = options.ignore_missing && options.ignore_missing(wanted.name);
       (ignored ? report.ignored : report.missing).push_back(wanted.name);
+    } else if (wanted.is_tensor && !it->second->is_tensor && !module_of_extra_state(wanted.name)) {
+      report.no_tensors.push_back(wanted.name);
     } else if (wanted.has_shape && it->second->has_shape && it->second->shape != wanted.shape) {
       report.mismatched.push_back({wanted.name, it->second->shape, wanted.shape});
     }
@@ -110,7 +121,8 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
   find_prefixes(report);
   report.hint = hint_for(report);
   const bool keys_fit = !options.strict || (report.missing.empty() && report.unexpected.empty());
-  report.satisfied = keys_fit && (options.ignore_shapes || report.mismatched.empty());
+  report.satisfied =
+      keys_fit && report.no_tensors.empty() && (options.ignore_shapes || report.mismatched.empty());
   return report;
 }
 
@@ -120,7 +132,17 @@ std::vector<ExpectedTensor> expected_tensors(const Checkpoint& checkpoint,
   out.reserve(tensors.size());
   for (const NamedTensor& named : tensors) {
     const Dims sizes = checkpoint.sizes(checkpoint.tensors[named.tensor]);
-    out.push_back({named.path, {sizes.begin(), sizes.end()}, true});
+    const bool counts = !module_of_extra_state(named.path);
+    out.push_back({named.path, {sizes.begin(), sizes.end()}, counts});
+  }
+  return out;
+}
+
+std::vector<ExpectedTensor> expected_keys(const Checkpoint& checkpoint,
+                                          const StateDict& state_dict) {
+  std::vector<ExpectedTensor> out = expected_tensors(checkpoint, named_tensors(state_dict));
+  for (const StateDictEntry& other : state_dict.others) {
+    out.push_back({std::string(other.key), {}, false, false});
   }
   return out;
 }
@@ -133,8 +155,9 @@ Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
   }
   std::vector<ExpectedTensor> out;
   const auto add = [&out](const std::string& name, const auto& shape) {
-    if (!shape.is_array()) return false;
-    ExpectedTensor tensor{name, {}, true};
+    if (shape.is_null()) out.push_back({name, {}, false, false});
+    if (!shape.is_array()) return shape.is_null();
+    ExpectedTensor tensor{name, {}, !module_of_extra_state(name)};
     for (const auto& size : shape) {
       if (!size.is_number_integer()) return false;
       tensor.shape.push_back(size.template get<int64_t>());
@@ -152,10 +175,16 @@ Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
     return out;
   }
   for (const auto& row : json["tensors"]) {
+    if (row.is_object() && row.contains("in_value")) continue;  // its key is among the others
     const bool sound = row.is_object() && row.contains("name") && row["name"].is_string() &&
                        row.contains("shape") &&
                        add(row["name"].template get<std::string>(), row["shape"]);
     if (!sound) return usage_error("manifest: a tensor without name and shape");
+  }
+  if (!json.contains("other_keys") || !json["other_keys"].is_array()) return out;
+  for (const auto& key : json["other_keys"]) {
+    if (!key.is_string()) return usage_error("manifest: a key in other_keys is no text");
+    add(key.template get<std::string>(), nlohmann::ordered_json());
   }
   return out;
 }

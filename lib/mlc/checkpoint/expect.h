@@ -14,10 +14,12 @@
 
 namespace mlc {
 
+/// A key of a state_dict; not all are of tensors.
 struct ExpectedTensor {
   std::string name;
   std::vector<int64_t> shape;
   bool has_shape = true;
+  bool is_tensor = true;
 };
 
 struct ShapeMismatch {
@@ -36,6 +38,7 @@ struct ExpectReport {
   std::vector<std::string> missing;     // expected, not found
   std::vector<std::string> ignored;     // missing, but may be
   std::vector<std::string> unexpected;  // found, not expected
+  std::vector<std::string> no_tensors;  // found, but not as the tensors that are expected
   std::vector<ShapeMismatch> mismatched;
   std::string extra_prefix;    // all unexpected keys are missing ones behind it
   std::string lacking_prefix;  // all missing keys are unexpected ones behind it
@@ -53,7 +56,13 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
 std::vector<ExpectedTensor> expected_tensors(const Checkpoint& checkpoint,
                                              const std::vector<NamedTensor>& tensors);
 
-/// A manifest: what `mlc load --json` prints, or a JSON object of name -> shape. Errors: usage.
+/// Every text key of STATE_DICT. That of an extra state has no shape: load_state_dict gives it to
+/// its module as it is.
+std::vector<ExpectedTensor> expected_keys(const Checkpoint& checkpoint,
+                                          const StateDict& state_dict);
+
+/// A manifest: what `mlc load --json` prints, or a JSON object of name -> shape (null for
+/// what is no tensor). Errors: usage.
 Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view json);
 
 }  // namespace mlc

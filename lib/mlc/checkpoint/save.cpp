@@ -97,17 +97,20 @@ bool is_for_modules(const pickle::Graph& graph, NodeId key) {
 
 }  // namespace
 
-std::vector<std::string> keep_only(Checkpoint& checkpoint, StateDict& state_dict) {
+std::vector<std::pair<std::string, uint64_t>> keep_only(Checkpoint& checkpoint,
+                                                        StateDict& state_dict) {
   pickle::Graph& graph = checkpoint.graph;
   checkpoint.root = state_dict.node;
   checkpoint.extra_records.clear();
-  std::vector<std::string> dropped;
+  std::vector<std::pair<std::string, uint64_t>> dropped;
   std::vector<pickle::Entry>* entries = graph.entries_for_edit(state_dict.node);
   if (entries == nullptr || state_dict.other_values == 0) return dropped;
   std::erase_if(*entries, [&](const pickle::Entry& entry) {
     const bool kept =
         checkpoint.tensor_at(entry.second) != kNoIndex || is_for_modules(graph, entry.first);
-    if (!kept) dropped.push_back(key_text(graph, entry.first));
+    if (!kept) {
+      dropped.emplace_back(key_text(graph, entry.first), count_names(checkpoint, entry.second));
+    }
     return !kept;
   });
   StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);

@@ -54,8 +54,10 @@ Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* stat
 
 /// Makes the mapping of STATE_DICT the root of the tree: everything around it is left behind, and
 /// what in it is no tensor, but for what modules need (`_extra_state`, `_metadata`). Returns the
-/// keys that were taken out of it; STATE_DICT is read again.
-std::vector<std::string> keep_only(Checkpoint& checkpoint, StateDict& state_dict);
+/// keys that were taken out of it, each with the number of tensors in its value; STATE_DICT is read
+/// again.
+std::vector<std::pair<std::string, uint64_t>> keep_only(Checkpoint& checkpoint,
+                                                        StateDict& state_dict);
 
 /// The tensors of a state_dict with their keys as paths.
 std::vector<NamedTensor> named_tensors(const StateDict& state_dict);

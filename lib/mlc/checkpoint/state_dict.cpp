@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/state_dict.h"
 
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/module_pickle.h"
 #include "mlc/checkpoint/name_table.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -233,6 +234,21 @@ class TreeWalk {
   std::vector<NamedTensor> out_;
 };
 
+/// The candidates of ALL: those whose name is that of a model before others, larger ones before
+/// smaller.
+std::vector<const StateDict*> likeliest_first(const std::vector<StateDict>& all) {
+  std::vector<const StateDict*> out;
+  for (const StateDict& one : all) {
+    if (!one.is_part) out.push_back(&one);
+  }
+  std::stable_sort(out.begin(), out.end(), [](const StateDict* a, const StateDict* b) {
+    const bool named_a = names_model(last_key(a->path));
+    const bool named_b = names_model(last_key(b->path));
+    return named_a != named_b ? named_a : a->entries.size() > b->entries.size();
+  });
+  return out;
+}
+
 std::vector<std::string> paths_of(const std::vector<StateDict>& all) {
   std::vector<std::string> paths;
   for (const StateDict& one : all) paths.push_back(one.path.empty() ? "." : one.path);
@@ -365,14 +381,13 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, st
                        "`mlc load --tree` shows what is in it");
   }
   std::vector<std::string> lines;
-  for (const StateDict& one : all) {
-    if (one.is_part) continue;
-    lines.push_back((one.path.empty() ? "." : one.path) + " (" +
-                    plural(one.entries.size(), "tensor") + ")");
+  for (const StateDict* one : likeliest_first(all)) {
+    lines.push_back((one->path.empty() ? "." : one->path) + " (" +
+                    plural(one->entries.size(), "tensor") + ")");
   }
   return usage_error("holds " + std::to_string(lines.size()) + " state_dicts: " + join_list(lines),
                      "choose one with " + std::string(option) + ", for example " +
-                         std::string(option) + " " + paths_of(all)[0]);
+                         std::string(option) + " " + lines[0].substr(0, lines[0].rfind(" (")));
 }
 
 namespace {
@@ -451,6 +466,29 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
 
 std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node) {
   return TreeWalk(checkpoint).run(node);
+}
+
+std::vector<NamedTensor> tensors_in_values(const Checkpoint& checkpoint,
+                                           const StateDict& state_dict) {
+  std::vector<NamedTensor> out;
+  const auto* entries = checkpoint.graph.entries(state_dict.node);
+  if (entries == nullptr || state_dict.other_values == 0) return out;
+  std::vector<uint32_t> positions;
+  for (const StateDictEntry& other : state_dict.others) {
+    if (is_module_key(other.key)) positions.push_back(other.position);
+  }
+  for (uint32_t i = 0; i < entries->size(); ++i) {
+    if (!is_text(checkpoint.graph, (*entries)[i].first)) positions.push_back(i);
+  }
+  std::sort(positions.begin(), positions.end());
+  for (const uint32_t position : positions) {
+    const auto& [key, value] = (*entries)[position];
+    const std::string name = key_text(checkpoint.graph, key);
+    for (const NamedTensor& inside : all_tensors(checkpoint, value)) {
+      out.push_back({inside.path.empty() ? name : join_path(name, inside.path), inside.tensor});
+    }
+  }
+  return out;
 }
 
 uint64_t count_names(const Checkpoint& checkpoint, NodeId node) {

@@ -82,6 +82,11 @@ struct NamedTensor {
 /// Every tensor of the tree below NODE with its first path, in tree order. A tensor reached twice
 /// is listed twice; cycles end.
 std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node);
+/// The tensors of STATE_DICT that are no `entries`, named from it on: in values of modules
+/// (`fc._extra_state.amax`) and under keys that are no text (`0`). What stands beside the modules
+/// (optimizer, ema) is left out.
+std::vector<NamedTensor> tensors_in_values(const Checkpoint& checkpoint,
+                                           const StateDict& state_dict);
 /// How many names of tensors there are below NODE: tied ones count each, those of a mapping once
 /// whatever paths lead to it.
 uint64_t count_names(const Checkpoint& checkpoint, NodeId node);

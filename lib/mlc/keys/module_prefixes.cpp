@@ -1,5 +1,7 @@
 #include "mlc/keys/module_prefixes.h"
 
+#include "mlc/checkpoint/module_keys.h"
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -138,17 +140,6 @@ std::vector<std::pair<std::string, std::optional<std::string>>> map_module_prefi
 }
 
 namespace {
-
-constexpr std::string_view kExtraState = "_extra_state";
-
-/// KEY without its last component, if that is what Module.get_extra_state is saved under.
-std::optional<std::string_view> module_of_extra_state(std::string_view key) {
-  if (key == kExtraState) return std::string_view();
-  if (key.size() <= kExtraState.size() || !key.ends_with(kExtraState)) return std::nullopt;
-  key.remove_suffix(kExtraState.size());
-  if (key.back() != '.') return std::nullopt;
-  return key.substr(0, key.size() - 1);
-}
 
 /// Which rule dropped the tensors of MODULE.
 uint32_t rule_that_dropped(const Plan& plan, std::string_view module) {

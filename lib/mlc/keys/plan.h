@@ -5,6 +5,7 @@
 #pragma once
 
 #include "mlc/base/result.h"
+#include "mlc/checkpoint/module_keys.h"
 #include "mlc/keys/name_index.h"
 
 #include <cstdint>
@@ -26,9 +27,7 @@ struct KeyInfo {
 
   /// Whether this is no module's own, but stands beside the model: epoch, optimizer, config. Rules
   /// that name it hold for it, those for every key do not.
-  bool is_beside() const {
-    return !is_tensor && name != "_extra_state" && name.find('.') == std::string_view::npos;
-  }
+  bool is_beside() const { return !is_tensor && !is_module_key(name); }
 };
 
 /// One tensor, or other value, of the output.

@@ -1,0 +1,28 @@
+// Which keys of a state_dict a module gave, told from the key alone.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace mlc {
+
+/// What Module.get_extra_state returns is saved under this name below its module.
+inline constexpr std::string_view kExtraState = "_extra_state";
+
+/// The module whose extra state KEY is ("" is the root), or nothing.
+inline std::optional<std::string_view> module_of_extra_state(std::string_view key) {
+  if (key == kExtraState) return std::string_view();
+  if (key.size() <= kExtraState.size() || !key.ends_with(kExtraState)) return std::nullopt;
+  key.remove_suffix(kExtraState.size());
+  if (key.back() != '.') return std::nullopt;
+  return key.substr(0, key.size() - 1);
+}
+
+/// Whether what stands under KEY and is no tensor can be a module's own: its extra state, or a
+/// value of a module below the root (`fc._packed_params.dtype`). Others stand beside the model:
+/// epoch, optimizer, config.
+inline bool is_module_key(std::string_view key) {
+  return key == kExtraState || key.find('.') != std::string_view::npos;
+}
+
+}  // namespace mlc
