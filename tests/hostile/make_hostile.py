@@ -188,6 +188,12 @@ def item_12_version():
                                (b"", CORRUPT, "`version` record"), (b"9" * 40, CORRUPT, "`version` record")]:
         yield Case(f"version_{raw and raw.decode()[:3]}", checkpoint(GOOD, version=raw), code, pattern)
     yield Case("byteorder", checkpoint(GOOD, byteorder=b"middle"), CORRUPT, '`byteorder` record says "middle"')
+    # torch.save writes what it is told, torch.load rarely looks: read, but not without a word.
+    for variant, raw in [("three", b"48"), ("zero", b"0"), ("negative", b"-64"), ("text", b"many"), ("none", b""), ("huge", b"9" * 40)]:
+        aligned = archive([*records(GOOD), Entry(b"archive/.storage_alignment", raw)])
+        yield Case(f"alignment_{variant}", aligned, FINE, f'`.storage_alignment` record says "{raw.decode()}", which is not a power of two')
+    aligned = archive([*records(GOOD), Entry(b"archive/.storage_alignment", b"64" * 100)])
+    yield Case("alignment_long", aligned, CORRUPT, "storage_alignment")
     yield Case("long_byteorder", checkpoint(GOOD, byteorder=b"little" * 100), CORRUPT, "byteorder")
 
 
@@ -497,10 +503,82 @@ def item_38_paths():
         (path.parent / "a.safetensors").symlink_to("/dev/zero")
     yield Case("device", linked, CORRUPT, "a.safetensors|regular")
 
+    def outside(path):
+        index(path, {"w": "a.safetensors"}, files=[])
+        (path.parent / "a.safetensors").symlink_to(pathlib.Path(__file__).resolve())
+    yield Case("link", outside, CORRUPT, '"a.safetensors" is a link to a file outside the folder')
+
     def dcp(path):
         path.mkdir()
         (path / ".metadata").write_bytes(program(value("no metadata")))
     yield Case("dcp", dcp, CORRUPT, "state_dict_metadata or storage_data is missing")
+
+
+    for case in dcp_cases():
+        yield case
+
+
+def made(module, kind, **fields):
+    """A pickled dataclass."""
+    return name(module, kind) + b")\x81" + value(fields) + b"b"
+
+
+def dcp_part(count=4):
+    """What a .distcp holds for each chunk: a torch.save file with a tensor."""
+    return checkpoint(program(tensor(size=(count,), stride=(1,), source=storage(count=count))), {"0": bytes(4 * count)})
+
+
+def dcp_folder(path, size=(8,), chunks=(((0,), (4,)), ((4,), (4,))), change=lambda places: None, file="__0_0.distcp"):
+    """A tensor of two chunks in one file, as long as CHANGE leaves the places as they are."""
+    module = "torch.distributed.checkpoint.metadata"
+    path.mkdir()
+    part = dcp_part()
+    places = [{"relative_path": file, "offset": i * len(part), "length": len(part)} for i in range(2)]
+    change(places)
+    if "/" not in file:
+        (path / file).write_bytes(part * 2)
+    properties = name("torch.distributed.checkpoint.metadata", "TensorProperties") + b")\x81" + value(
+        (name("torch", "float32"), 0, False, 0, False)) + b"b"
+    tiles = [made(module, "ChunkStorageMetadata", offsets=offsets, sizes=sizes) for offsets, sizes in chunks]
+    described = made(module, "TensorStorageMetadata", properties=properties, size=size, chunks=tiles)
+    indexes = [made(module, "MetadataIndex", fqn="w", offset=offsets, index=i) for i, (offsets, _) in enumerate(chunks)]
+    stored = [made("torch.distributed.checkpoint.filesystem", "_StorageInfo", **place) for place in places]
+    opcodes = made(module, "Metadata", state_dict_metadata={"w": described}, planner_data=None,
+                   storage_data=dict(zip(indexes, stored)))
+    (path / ".metadata").write_bytes(program(opcodes))
+
+
+def dcp_cases():
+    def folder(variant, code, pattern, **options):
+        return Case(f"dcp_{variant}", lambda path: dcp_folder(path, **options), code, pattern)
+
+    def moved(i, **fields):
+        return lambda places: places[i].update(fields)
+
+    yield folder("good", FINE, "")
+    size = len(dcp_part())
+    for variant, change in [("long", moved(1, length=size + 1)), ("far", moved(1, offset=2**62)), ("behind", moved(1, offset=2 * size + 1)),
+                            ("wrapped", moved(0, offset=2**63 - 1, length=2**63 - 1))]:
+        yield folder(f"window_{variant}", CORRUPT, 'item "w": .* bytes at .* reach beyond the end of "__0_0.distcp"', change=change)
+    yield folder("window_negative", CORRUPT, 'item "w": its place in storage_data', change=moved(0, offset=-1))
+    yield folder("window_text", CORRUPT, 'item "w": its place in storage_data', change=moved(0, length="all"))
+    yield folder("window_shifted", CORRUPT, 'item "w"', change=moved(1, offset=size + 7, length=size - 7))
+    yield folder("window_empty", CORRUPT, 'item "w"', change=moved(1, length=0))
+    yield folder("overlap", CORRUPT, 'items "w" and "w" overlap', change=moved(1, offset=size - 1))
+    yield folder("same_place", CORRUPT, 'items "w" and "w" overlap', change=moved(1, offset=0))
+    yield folder("chunks_overlap", CORRUPT, 'item "w": .*overlap', chunks=(((0,), (4,)), ((3,), (4,))))
+    yield folder("chunks_gap", CORRUPT, 'item "w"', chunks=(((0,), (3,)), ((4,), (4,))))
+    yield folder("chunks_outside", CORRUPT, 'item "w"', chunks=(((0,), (4,)), ((8,), (4,))))
+    yield folder("chunks_overflow", CORRUPT, 'item "w"', size=(2**40, 2**40), chunks=(((0, 0), (2**40, 2**40)), ((2**40, 0), (4, 4))))
+    yield folder("chunks_twice", CORRUPT, 'item "w": storage_data has it twice', chunks=(((0,), (4,)), ((0,), (4,))))
+    for variant, file in [("up", "../file.distcp"), ("absolute", "/etc/passwd"), ("below", "x/file.distcp")]:
+        yield folder(f"path_{variant}", CORRUPT, 'item "w": .*is not the name of a file in the folder', file=file)
+
+    def linked(path):
+        dcp_folder(path)
+        (path / "__0_0.distcp").rename(path.parent / "outside.distcp")
+        (path / "__0_0.distcp").symlink_to("../outside.distcp")
+    yield Case("dcp_link", linked, CORRUPT, '"__0_0.distcp" is a link to a file outside the folder')
 
 
 def item_39_many_shards():

@@ -207,3 +207,39 @@ def test_compact_views_leaves_expanded_tensors_expanded(tmp_path):
     assert found["giant"].shape == (2**38,) and found["giant"].stride() == (0,) and found["giant"][2**37] == 1
     assert all(torch.equal(found[name], state[name]) for name in ("rows", "part", "windows"))
     assert found["rows"].untyped_storage().nbytes() == 12 and found["part"].untyped_storage().nbytes() == 8
+
+
+# --- files that change while they are read (item 40)
+
+
+def sparse(path, count=2**31):
+    """A tensor of zeros that takes no room on the disk, and seconds to read."""
+    header = b'{"w":{"dtype":"F32","shape":[%d],"data_offsets":[0,%d]}}' % (count, 4 * count)
+    with open(path, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 4 * count)
+
+
+SHRUNK = {
+    "stats": ["load", "in.safetensors", "--stats"],
+    "diff": ["diff", "in.safetensors", "same.safetensors"],
+    "cast": ["save", "in.safetensors", "-o", "out.safetensors", "--dtype", "fp16"],
+}
+
+
+@pytest.mark.parametrize("verb", SHRUNK)
+@pytest.mark.parametrize("json", [(), ("--json",)], ids=["text", "json"])
+def test_a_mapped_file_that_shrinks_ended_the_process(tmp_path, verb, json):
+    sparse(tmp_path / "in.safetensors")
+    if verb == "diff":
+        sparse(tmp_path / "same.safetensors")
+    process = subprocess.Popen([BINARY, *SHRUNK[verb], *json], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    maps = pathlib.Path(f"/proc/{process.pid}/maps")
+    while process.poll() is None and "in.safetensors" not in maps.read_text():
+        pass
+    assert process.poll() is None, "it was done before it could be disturbed"
+    os.truncate(tmp_path / "in.safetensors", 4096)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3, (process.returncode, err)
+    assert out == b"" and b"shrank" in err, err
+    assert {path.name for path in tmp_path.iterdir()} <= {"in.safetensors", "same.safetensors"}

@@ -10,6 +10,7 @@
 #include "mlc/pickle/reader.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <vector>
 
@@ -57,6 +58,22 @@ Result<bool> read_big_endian(const ZipReader& zip) {
   if (!order || *order == "little") return false;
   if (*order == "big") return true;
   return corrupt("the `byteorder` record says " + quoted(*order) + " instead of little or big");
+}
+
+/// torch.save writes whatever alignment it is told, and torch.load looks at the record only where
+/// it computes offsets: nothing here depends on it, but that reader goes wrong or stops.
+Status warn_of_alignment(Checkpoint& checkpoint) {
+  const ZipEntry* entry = checkpoint.archives[0].record(".storage_alignment");
+  if (entry == nullptr) return {};
+  MLC_TRY(const std::string record, checkpoint.archives[0].read(*entry, kMaxTextRecord));
+  const std::string_view text = trim(record);
+  uint64_t alignment = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), alignment);
+  const bool number = error == std::errc() && end == text.data() + text.size();
+  if (number && std::has_single_bit(alignment)) return {};
+  checkpoint.warnings.push_back("the `.storage_alignment` record says " + quoted(text) +
+                                ", which is not a power of two");
+  return {};
 }
 
 /// What the set of records tells about the program that wrote the archive.
@@ -226,6 +243,7 @@ Status read_torch_zip(Checkpoint& checkpoint) {
   MLC_TRY(checkpoint.root, read_zip_pickle(checkpoint, 0));
   MLC_TRY(const int64_t version, read_version(zip));
   checkpoint.origin = origin_of(zip, version);
+  MLC_CHECK(warn_of_alignment(checkpoint));
   if (const ZipEntry* metadata = zip.record("mlc/metadata.yaml")) {
     MLC_TRY(checkpoint.metadata_yaml, zip.read(*metadata, kMaxMetadataBytes));
   }
