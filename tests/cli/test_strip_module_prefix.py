@@ -217,3 +217,14 @@ def test_storages_stay_tied(mlc, tmp_path):
     path = write(tmp_path / "a.pt", ordered(**{"module.a": weight, "module.b": weight, "module.c": weight.t()[1:]}))
     mlc.ok("strip-module-prefix", path, "-o", "b.pt")
     assert_loads_as(tmp_path / "b.pt", collections.OrderedDict(a=weight, b=weight, c=weight.t()[1:]))
+
+
+def test_a_prefix_at_two_depths_was_stripped_without_a_word(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"module.module.a": torch.ones(1), "module.b": torch.ones(1), "module.module.n": 3})
+    done = mlc.ok("strip-module-prefix", "in.pt", "-o", "out.pt")
+    assert list(torch.load(tmp_path / "out.pt")) == ["module.a", "b", "module.n"]
+    assert "warning: 1 key still begins with module. (first module.module.a): kept as the name of a submodule" in done.stderr
+    done = mlc.ok("strip-module-prefix", "in.pt", "--max-depth", "1", "-o", "meant.pt")
+    assert "warning" not in done.stderr
+    mlc.ok("strip-module-prefix", "in.pt", "--partial", "-o", "all.pt")
+    assert list(torch.load(tmp_path / "all.pt")) == ["a", "b", "n"]

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <set>
 #include <unordered_set>
 
 namespace mlc {
@@ -79,6 +80,7 @@ class Stripper {
   std::string partial_hint(std::span<const size_t> lengths,
                            std::span<const std::string> names) const;
   bool contains_prefix(std::string_view key) const;
+  void warn_of_deeper(std::span<const size_t> lengths, size_t with);
   void note_wrapper_buffers(Plan& plan) const;
   Result<Plan> plan();
 
@@ -101,7 +103,7 @@ class Stripper {
   void cut(size_t i, size_t at, size_t length);
   std::vector<Rest> rests_;
   std::vector<std::string> cuts_;
-  std::vector<std::string> notes_;
+  std::vector<std::string> warnings_;
   bool front_found_ = false;
 };
 
@@ -217,6 +219,22 @@ std::string Stripper::partial_hint(std::span<const size_t> lengths,
          shell_word(names[0] + "*") + "` takes one of them out";
 }
 
+// LENGTHS and WITH as in check_mixed(). A submodule may truly be called so.
+void Stripper::warn_of_deeper(std::span<const size_t> lengths, size_t with) {
+  std::set<std::string> names;
+  std::string_view first;
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    if (!keys_[i].is_tensor || lengths[i] == 0) continue;
+    names.emplace(rest(i).substr(0, lengths[i]));
+    if (first.empty()) first = keys_[i].name;
+  }
+  warnings_.push_back(plural(with, "key still begins", "keys still begin") + " with " +
+                      join_list(std::vector<std::string>(names.begin(), names.end())) + " (first " +
+                      printable(first) +
+                      "): kept as the name of a submodule, for not all keys do; --partial strips "
+                      "it, --max-depth says that it is meant to stay");
+}
+
 Status Stripper::strip_front() {
   std::vector<size_t> lengths(keys_.size());
   for (int depth = 0; depth != options_.max_depth; ++depth) {
@@ -234,9 +252,7 @@ Status Stripper::strip_front() {
     if (with == 0) return {};
     if (!options_.partial && depth == 0) MLC_CHECK(check_mixed(lengths, with));
     if (!options_.partial && depth > 0 && without > 0) {
-      notes_.push_back(
-          plural(with, "key still begins", "keys still begin") + " with " + join_list(front_) +
-          ": kept as the name of a submodule, for not all keys do (--partial strips it)");
+      warn_of_deeper(lengths, with);
       return {};
     }
     front_found_ = true;
@@ -256,7 +272,7 @@ void Stripper::note_wrapper_buffers(Plan& plan) const {
 
 Result<Plan> Stripper::plan() {
   Plan plan;
-  plan.notes = std::move(notes_);
+  plan.warnings = std::move(warnings_);
   note_wrapper_buffers(plan);
   plan.names.reserve(keys_.size());
   plan.items.resize(keys_.size());

@@ -32,7 +32,7 @@ struct PrefixOptions {
 /// what wrappers keep beside the model (AveragedModel's `n_averaged` and the like, named in the
 /// notes); otherwise the file is mixed: an error, unless `partial`. Later rounds (`module.module.`)
 /// go on while all keys have a prefix; where only some have, it is the name of a submodule and
-/// stays, with a note. With `anywhere` a key that has a prefix further in counts as having it.
+/// stays, with a warning. With `anywhere` a key that has a prefix further in counts as having it.
 ///
 /// Nothing to strip gives a plan that changes nothing. Errors: usage (an empty prefix); conflict
 /// (mixed keys, two keys that become one); unsupported (FSDP's flattened parameters).

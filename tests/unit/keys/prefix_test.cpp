@@ -72,9 +72,30 @@ TEST_CASE("what wrappers keep beside the model does not count") {
 TEST_CASE("a submodule called module survives") {
   const Lines keys = {"module.module.a", "module.head"};
   CHECK(stripped(keys) == Lines{"module.a", "head"});
-  CHECK(notes(keys) == Lines{"1 key still begins with module. and _orig_mod.: kept as the name of "
-                             "a submodule, for not "
-                             "all keys do (--partial strips it)"});
+  const auto plan = plan_strip_prefix(names(keys).info());
+  REQUIRE(plan.ok());
+  CHECK(plan->warnings ==
+        Lines{"1 key still begins with module. (first module.module.a): kept as the "
+              "name of a submodule, for not all keys do; --partial strips it, "
+              "--max-depth says that it is meant to stay"});
+}
+
+TEST_CASE("what is no tensor follows, but neither makes keys mixed nor begins a round") {
+  const Keys keys = names({"module.a", "module.b"});
+  std::vector<mlc::KeyInfo> info = keys.info();
+  for (const char* other : {"epoch", "module.a._extra_state", "plain.bits"}) {
+    info.push_back({.name = other, .is_tensor = false});
+  }
+  const auto plan = plan_strip_prefix(info);
+  REQUIRE(plan.ok());
+  CHECK(new_names(*plan) == Lines{"a", "b", "epoch", "a._extra_state", "plain.bits"});
+  CHECK(plan->first_other == 2);
+  PrefixOptions add;
+  add.add = "p.";
+  const auto added = plan_strip_prefix(info, add);
+  REQUIRE(added.ok());
+  CHECK(new_names(*added) ==
+        Lines{"p.module.a", "p.module.b", "epoch", "p.module.a._extra_state", "p.plain.bits"});
 }
 
 TEST_CASE("max_depth bounds how much is stripped") {
