@@ -44,7 +44,8 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--base-version", options.policy.base_version,
            "compare release numbers only: 2.1.0a0+git counts as 2.1.0");
   set.flag("--strict", options.policy.strict,
-           "versions outside PEP 440 are unknown instead of read as far as possible");
+           "versions outside PEP 440 are unknown instead of read as far as possible, and claims do "
+           "not outweigh what the layout proves");
   add_batch_options(set, options.batch);
   set.check([&options]() -> Status {
     if (!options.inputs.empty() || !options.versions.empty()) return {};
@@ -379,8 +380,9 @@ Command validate_version_command() {
           "warning.\n\n"
           "Facts come from the embedded metadata, a sidecar (NAME.mlc.yaml), what the format or "
           "Lightning records, and the layout of the file, which gives a lowest version only. The "
-          "first "
-          "exact one counts, and every answer names its source. \"mlc\" is this program.",
+          "first exact one counts, and every answer names its source; where the layout proves it "
+          "wrong there is a warning, and with --strict both have to satisfy. \"mlc\" is this "
+          "program.",
       .needs = Needs::nothing,
       .examples = kExamples,
       .setup = bind<Options, setup, run>};

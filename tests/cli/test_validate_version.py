@@ -264,3 +264,16 @@ def test_a_forgotten_operator_is_not_a_name_that_any_version_satisfies(mlc, spec
     result = mlc("validate-version", "--version", "2.0", "--requires", spec)
     assert result.rc == 2 and f"did you mean torch>={version} or torch=={version}?" in result.stderr
     assert mlc("validate-version", "--version", "2.0", "--requires", "python3").rc == 1
+
+
+def test_a_claim_of_the_metadata_outweighed_what_the_layout_proves(mlc, tmp_path):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    mlc.ok("metadata", "a.pt", "--set", "framework.torch=1.9.0", "--sidecar")
+    # The metadata comes first among the sources, so this is a warning unless one asks for more.
+    assert "but at least 2.7" in mlc.ok("validate-version", "a.pt", "--requires", "torch<2.0").stderr
+    refused = mlc("validate-version", "a.pt", "--requires", "torch<2.0", "--strict")
+    assert refused.rc == 1 and "torch is at least 2.7, which does not satisfy <2.0" in refused.stdout
+    assert "1.9.0" in refused.stderr and "both have to satisfy" in refused.stderr
+    mlc.ok("validate-version", "a.pt", "--requires", "torch>=1.5", "--strict")
+    # Who names a version on the command line knows better.
+    mlc.ok("validate-version", "a.pt", "--requires", "torch<2.0", "--version", "1.9.0", "--strict")

@@ -40,6 +40,7 @@ class Judge {
     } else {
       judge_exact(out, version);
     }
+    if (disproof_ && out.verdict == Verdict::satisfied) return judge_disproof(requirement, out);
     return out;
   }
 
@@ -66,6 +67,7 @@ class Judge {
       const VersionFact fact{subject, std::string(mlc_version()), "this mlc", false};
       return Known{fact, *Version::parse(fact.version)};
     }
+    disproof_.reset();
     std::optional<Known> exact;
     std::optional<Known> floor;
     for (const VersionFact& fact : facts_) {
@@ -90,7 +92,9 @@ class Judge {
     if ((exact || floor) && !unreadable.empty()) warn(unreadable);
     if (exact && floor && exact->version < floor->version) {
       warn(subject + " is " + exact->fact.version + from(exact->fact) + " but at least " +
-           floor->fact.version + from(floor->fact) + "; the first counts");
+           floor->fact.version + from(floor->fact) +
+           (options_.strict ? "; both have to satisfy" : "; the first counts"));
+      if (options_.strict) disproof_ = floor;
     }
     return exact ? exact : floor;
   }
@@ -168,6 +172,18 @@ class Judge {
     out.reason += from(*out.fact);
   }
 
+  // A claim about a file cannot make good what its bytes prove to be wrong.
+  RequirementVerdict judge_disproof(const Requirement& requirement,
+                                    const RequirementVerdict& claimed) const {
+    RequirementVerdict proven;
+    proven.requirement = requirement;
+    proven.fact = disproof_->fact;
+    const Version floor = options_.base_version ? disproof_->version.base() : disproof_->version;
+    proven.compared = floor.to_string();
+    judge_floor(proven, floor);
+    return proven.verdict == Verdict::unsatisfied ? proven : claimed;
+  }
+
   // The same fact may be asked about by several requirements.
   void warn(std::string text) {
     if (std::find(warnings.begin(), warnings.end(), text) == warnings.end()) {
@@ -177,6 +193,7 @@ class Judge {
 
   std::span<const VersionFact> facts_;
   const PolicyOptions& options_;
+  std::optional<Known> disproof_;  // a floor above the exact version that counts
 };
 
 }  // namespace

@@ -25,7 +25,9 @@ struct VersionFact {
 enum class IfUnknown { fail, warn, pass };
 
 struct PolicyOptions {
-  bool strict = false;        // versions outside PEP 440 are unknown instead of read leniently
+  // Versions outside PEP 440 are unknown instead of read leniently, and what the bytes of the file
+  // prove holds beside what its metadata claims.
+  bool strict = false;
   bool base_version = false;  // compare epoch and release only: 2.1.0a0+git counts as 2.1.0
   bool allow_pre = false;     // pre-releases are acceptable everywhere
   IfUnknown if_unknown = IfUnknown::fail;
@@ -56,8 +58,10 @@ struct PolicyReport {
 };
 
 /// Judges REQUIREMENTS by FACTS, which come in order of trust: the first exact fact about a subject
-/// that can be read counts, else its highest floor. "mlc" is this binary, whatever the facts say,
-/// because `requires` names what may read a file. Without requirements all is satisfied.
+/// that can be read counts, else its highest floor. Where the floor is above the exact one, which
+/// is then wrong, a warning says so; with `strict` both have to satisfy. "mlc" is this binary,
+/// whatever the facts say, because `requires` names what may read a file. Without requirements all
+/// is satisfied.
 PolicyReport check_versions(std::span<const VersionFact> facts,
                             std::span<const Requirement> requirements,
                             const PolicyOptions& options);

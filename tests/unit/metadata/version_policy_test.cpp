@@ -133,6 +133,13 @@ TEST_CASE("the first exact fact counts, and contradictions are told") {
   CHECK(check({kOld, {"torch", "1.9", "elsewhere", false}}, {"torch>=1"}).warnings.empty());
   const PolicyReport older = check({{"torch", "1.4.0", "x.yaml", false}, kFloor}, {"torch<1.5"});
   CHECK(older.passes);
+  const std::vector<VersionFact> wrong = {{"torch", "1.4.0", "x.yaml", false}, kFloor};
+  PolicyOptions strict;
+  strict.strict = true;
+  CHECK(line(check(wrong, {"torch<1.5"}, strict)) ==
+        "unsatisfied: torch is at least 1.6, which does not satisfy <1.5 (from zip format record)");
+  CHECK(check(wrong, {"torch<1.9"}, strict).passes);
+  CHECK(!check(wrong, {"torch>=1.5"}, strict).passes);
   CHECK(older.warnings ==
         std::vector<std::string>{"torch is 1.4.0 (from x.yaml) but at least 1.6 (from zip format "
                                  "record); the first counts"});
