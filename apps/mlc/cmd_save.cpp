@@ -544,7 +544,9 @@ OtherFiles other_files(const Options& options) {
 Result<ExitCode> run(const Options& options, Context& context) {
   const std::vector<std::string> inputs =
       options.merge ? std::vector<std::string>{options.inputs[0]} : options.inputs;
-  const std::string extension = options.format.empty() ? "" : "." + options.format;
+  std::optional<std::string> extension;
+  if (!options.format.empty()) extension = "." + options.format;
+  if (options.max_shard_size > 0) extension = "";  // of a folder
   MLC_TRY(const auto files, plan_outputs(inputs, options.writing, extension, other_files(options)));
   return run_files(context, files, options.writing.batch,
                    [&](FileTask& task) { return Job(task, options).run(); });

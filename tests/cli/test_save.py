@@ -576,3 +576,14 @@ def test_from_names_what_nothing_took(mlc, tmp_path):
     assert "not taken from pre.pt, not in a.pt: head.0, head.1, " in result.stderr
     assert "head.9 and 2 more\n" in result.stderr
     assert mlc.ok("save", "a.pt", "--from", "pre.pt", "-o", "c.pt", "--json").json["from"]["unused"] == 12
+
+
+def test_folders_of_shards_were_named_like_files(mlc, tmp_path):
+    for name in ("a.pt", "b.pth"):
+        write(tmp_path / name, ordered(x=torch.ones(8), y=torch.ones(8)))
+    mlc.ok("save", "a.pt", "b.pth", "--out-dir", "out", "--max-shard-size", "32B")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
+    mlc.ok("save", "out/a/model.safetensors.index.json", "--out-dir", "again", "--format", "pt", "--max-shard-size", "1GB")
+    assert [path.name for path in (tmp_path / "again").iterdir()] == ["model"]
+    mlc.ok("save", "out/a/model.safetensors.index.json", "--out-dir", "one", "--format", "pt")
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["model.pt"]

@@ -28,10 +28,16 @@ std::string name_of(std::string_view path) {
   return std::string(path.substr(path.rfind('/') + 1));
 }
 
-std::string output_name(const std::string& input, std::string_view extension) {
-  const std::string name = name_of(input);
-  if (extension.empty()) return name;
-  return name.substr(0, name.rfind('.')) + std::string(extension);
+std::string output_name(const std::string& input, std::optional<std::string_view> extension) {
+  std::string name = name_of(input);
+  if (!extension) return name;
+  constexpr std::string_view kIndex = ".index.json";
+  if (name.size() > kIndex.size() && name.ends_with(kIndex)) {
+    name.resize(name.size() - kIndex.size());
+  }
+  const size_t dot = name.rfind('.');
+  if (dot != std::string::npos && dot > 0) name.resize(dot);
+  return name + std::string(*extension);
 }
 
 Status make_folder(const std::string& path) {
@@ -59,7 +65,7 @@ Status check_folder(const std::string& path) {
 // Every input under its own name in the folder.
 Result<std::vector<FilePair>> into_folder(const std::vector<std::string>& inputs,
                                           const WritingOptions& options,
-                                          std::string_view extension) {
+                                          std::optional<std::string_view> extension) {
   std::map<std::string, std::string> taken;  // name, input
   std::vector<FilePair> files;
   for (const std::string& input : inputs) {
@@ -116,7 +122,8 @@ Status refuse_conflicts(const std::vector<FilePair>& files, bool in_place, Other
 }
 
 Result<std::vector<FilePair>> pair_up(const std::vector<std::string>& inputs,
-                                      const WritingOptions& options, std::string_view extension) {
+                                      const WritingOptions& options,
+                                      std::optional<std::string_view> extension) {
   if (options.in_place) {
     std::vector<FilePair> files;
     for (const std::string& input : inputs) files.push_back({input, input, true});
@@ -354,7 +361,8 @@ std::vector<FilePair> inputs_only(const std::vector<std::string>& inputs) {
 
 Result<std::vector<FilePair>> plan_outputs(const std::vector<std::string>& inputs,
                                            const WritingOptions& options,
-                                           std::string_view extension, OtherFiles others) {
+                                           std::optional<std::string_view> extension,
+                                           OtherFiles others) {
   MLC_TRY(std::vector<FilePair> files, pair_up(inputs, options, extension));
   if (options.in_place) MLC_CHECK(refuse_same_input_twice(files));
   MLC_CHECK(refuse_conflicts(files, options.in_place, std::move(others)));
