@@ -28,6 +28,7 @@ void setup(OptionSet& set, Options& options) {
 Result<ExitCode> run(const Options& options, Context& context) {
   for (const auto& [name, script] : kShells) {
     if (name != options.shell) continue;
+    if (context.json()) return usage_error("--json means nothing for the script of a shell");
     context.out().write(script());
     return ExitCode::done;
   }

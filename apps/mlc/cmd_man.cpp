@@ -14,6 +14,7 @@ void setup(OptionSet& set, Options& options) {
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
+  if (context.json()) return usage_error("--json means nothing for a manual page");
   if (options.verb.empty()) {
     context.out().write(whole_man_page());
     return ExitCode::done;

@@ -114,7 +114,7 @@ def test_full_device_is_code_5(mlc, valid):
     result = mlc.shell('"$MLC" man > /dev/full')
     assert result.rc == 5
     assert result.stderr == "mlc: error: cannot write to standard output: No space left on device\n"
-    valid(json.loads(mlc.shell('"$MLC" man --json > /dev/full').stderr), "error")
+    valid(json.loads(mlc.shell('"$MLC" doctor --json > /dev/full').stderr), "error")
 
 
 def test_closed_stdout_is_code_5(mlc):
@@ -269,3 +269,10 @@ def test_start_up_takes_milliseconds(mlc):
 def test_examples_fit_their_schemas(root, valid):
     for name in ("error", "batch", "version"):
         valid(json.loads((root / f"schemas/examples/{name}.json").read_text()), name)
+
+
+@pytest.mark.parametrize("verb", [["man"], ["man", "load"], ["completion", "bash"]], ids=" ".join)
+def test_json_was_ignored_by_verbs_that_have_none(mlc, verb):
+    for arguments in (["--json", *verb], [*verb, "--json"]):
+        refused = mlc(*arguments)
+        assert refused.rc == 2 and "--json means nothing" in refused.error["message"]
