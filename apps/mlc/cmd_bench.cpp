@@ -52,7 +52,7 @@ void setup(OptionSet& set, Options& options) {
   set.group("Output");
   set.file("--report", options.report, "FILE",
            "write an HTML page with plots, which needs nothing else, to FILE");
-  set.flag("--force", options.force, "replace a report that exists");
+  set.flag("-f, --force", options.force, "replace a report that exists");
 }
 
 /// Created before anything is measured, so that a path that cannot be written costs no time.

@@ -24,6 +24,8 @@ namespace {
 constexpr std::pair<std::string_view, SharedPolicy> kShared[] = {{"dedupe", SharedPolicy::dedupe},
                                                                  {"clone", SharedPolicy::clone},
                                                                  {"error", SharedPolicy::error}};
+constexpr std::pair<std::string_view, OnConflict> kConflicts[] = {
+    {"error", OnConflict::error}, {"first", OnConflict::first}, {"last", OnConflict::last}};
 constexpr std::string_view kFormats[] = {"pt", "safetensors"};
 
 struct Options {
@@ -35,6 +37,7 @@ struct Options {
   std::string from;
   std::string from_key;
   bool merge = false;
+  std::optional<OnConflict> on_conflict;  // not given: error
   bool weights_only = false;
   bool safe = false;
   bool compact = false;
@@ -79,6 +82,8 @@ void setup(OptionSet& set, Options& options) {
            "device of the tensors in a .pt output: cpu, or cuda:0=cpu; repeatable");
   set.group("From several files");
   set.flag("--merge", options.merge, "join the tensors of all inputs in one output");
+  set.choice("--on-conflict", options.on_conflict, kConflicts,
+             "keys that several inputs of --merge have: refuse, or the value of the first or last");
   set.file("--from", options.from, "FILE",
            "take every tensor that FILE has under the same name and shape");
   set.key_path("--from-key", options.from_key,
@@ -99,7 +104,14 @@ void setup(OptionSet& set, Options& options) {
     if (options.writing.in_place && options.max_shard_size > 0) {
       return usage_error("--in-place and --max-shard-size contradict each other");
     }
+    if (options.writing.skip_existing && options.max_shard_size > 0) {
+      return usage_error("--skip-existing cannot tell whether a folder of shards is whole",
+                         "leave out the inputs that are done, or use --force");
+    }
     MLC_CHECK(check_folder_of_shards(options));
+    if (options.on_conflict && !options.merge) {
+      return usage_error("--on-conflict means nothing without --merge");
+    }
     if (options.merge && (options.inputs.size() < 2 || options.writing.output.empty())) {
       return usage_error("--merge needs several inputs and one --output");
     }
@@ -232,7 +244,10 @@ Status Job::change() {
   std::set<std::string> left_out;
   if (options_.merge) {
     const std::vector<std::string> others(options_.inputs.begin() + 1, options_.inputs.end());
-    MLC_CHECK(merge_inputs(checkpoint, *state_dict_, others, options_.select, task_.reporter));
+    MLC_TRY(const uint64_t replaced,
+            merge_inputs(checkpoint, *state_dict_, others, options_.select,
+                         options_.on_conflict.value_or(OnConflict::error), task_.reporter));
+    if (replaced > 0) warn_of_optimizers();
   }
   if (state_dict_ != nullptr) {
     auto selected = select_tensors(input_, *state_dict_, options_.select, task_.reporter);
@@ -350,6 +365,8 @@ ProvenanceOptions Job::provenance() const {
   out.text("from", options_.from).text("from-key", options_.from_key);
   if (options_.merge) {
     for (size_t i = 1; i < options_.inputs.size(); ++i) out.add("merge", options_.inputs[i]);
+    if (options_.on_conflict == OnConflict::first) out.add("on-conflict", "first");
+    if (options_.on_conflict == OnConflict::last) out.add("on-conflict", "last");
   }
   return out;
 }

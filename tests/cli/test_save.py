@@ -587,3 +587,39 @@ def test_folders_of_shards_were_named_like_files(mlc, tmp_path):
     assert [path.name for path in (tmp_path / "again").iterdir()] == ["model"]
     mlc.ok("save", "out/a/model.safetensors.index.json", "--out-dir", "one", "--format", "pt")
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["model.pt"]
+
+
+def test_a_batch_goes_on_where_it_stopped(mlc, valid, tmp_path):
+    for name in "abc":
+        write(tmp_path / f"{name}.pt", {"w": torch.ones(1)})
+    mlc.ok("save", "b.pt", "--out-dir", "out", "--format", "safetensors")
+    before = (tmp_path / "out/b.safetensors").stat()
+    batch = ["save", "a.pt", "b.pt", "c.pt", "--out-dir", "out", "--format", "safetensors"]
+    assert mlc(*batch).rc == 5
+    (tmp_path / "out/a.safetensors").unlink()
+    done = mlc.ok(*batch, "--skip-existing", "--json")
+    valid(done.json, "batch")
+    assert [row.get("skipped", False) for row in done.json["results"]] == [False, True, False]
+    assert (tmp_path / "out/b.safetensors").stat() == before and (tmp_path / "out/c.safetensors").exists()
+    assert "b.pt: skipped, out/b.safetensors exists already\n" in mlc.ok(*batch, "--skip-existing").stdout
+    assert mlc.ok("save", "a.pt", "--out-dir", "out", "--skip-existing").stdout.startswith("a.pt: wrote out/a.pt")
+    assert mlc.ok("save", "a.pt", "--out-dir", "out", "--skip-existing").stdout == "a.pt: skipped, out/a.pt exists already\n"
+    for wrong in (["-o", "x.pt"], ["--out-dir", "out", "-f"], ["--out-dir", "out", "--max-shard-size", "1GB"]):
+        assert mlc("save", "a.pt", *wrong, "--skip-existing").rc == 2
+    mlc.ok("save", "a.pt", "-f", "-o", "out/a.pt")
+
+
+def test_merge_can_prefer_the_first_or_the_last(mlc, tmp_path):
+    write(tmp_path / "a.pt", ordered(w=torch.zeros(2), a=torch.zeros(1)))
+    write(tmp_path / "b.pt", ordered(b=torch.ones(1), w=torch.ones(3)))
+    write(tmp_path / "c.pt", ordered(w=torch.full((2,), 2.0)))
+    merge = ["save", "--merge", "a.pt", "b.pt", "c.pt"]
+    refused = mlc(*merge, "-o", "no.pt")
+    assert refused.rc == 1 and "--on-conflict" in refused.stderr
+    done = mlc.ok(*merge, "--on-conflict", "first", "-o", "first.pt")
+    assert "kept, and not replaced by that of b.pt: w\n" in done.stderr
+    assert_loads_as(tmp_path / "first.pt", ordered(w=torch.zeros(2), a=torch.zeros(1), b=torch.ones(1)))
+    done = mlc.ok(*merge, "--on-conflict", "last", "-o", "last.pt")
+    assert "replaced by that of b.pt: w\n" in done.stderr and "replaced by that of c.pt: w\n" in done.stderr
+    assert_loads_as(tmp_path / "last.pt", ordered(w=torch.full((2,), 2.0), a=torch.zeros(1), b=torch.ones(1)))
+    assert mlc("save", "a.pt", "-o", "x.pt", "--on-conflict", "last").rc == 2

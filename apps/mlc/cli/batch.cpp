@@ -80,7 +80,7 @@ Result<std::vector<FilePair>> into_folder(const std::vector<std::string>& inputs
                          "run it for each with -o, or for each folder with its own --out-dir");
     }
     const std::string slash = options.out_dir.ends_with('/') ? "" : "/";
-    files.push_back({input, options.out_dir + slash + name, options.force});
+    files.push_back({input, options.out_dir + slash + name, options.force, options.skip_existing});
   }
   return files;
 }
@@ -148,10 +148,13 @@ Result<std::vector<FilePair>> pair_up(const std::vector<std::string>& inputs,
   return usage_error("no output is named", "--output FILE names it, --in-place replaces the input");
 }
 
-Status refuse_existing(const FilePair& file) {
-  if (file.output.empty() || file.may_replace) return {};
+bool output_exists(const FilePair& file) {
   struct stat st {};
-  if (lstat(file.output.c_str(), &st) != 0) return {};
+  return !file.output.empty() && lstat(file.output.c_str(), &st) == 0;
+}
+
+Status refuse_existing(const FilePair& file) {
+  if (file.may_replace || !output_exists(file)) return {};
   return Error(ErrorKind::exists, "exists already", "--force replaces it").in_file(file.output);
 }
 
@@ -179,6 +182,7 @@ class BatchReporter : public Reporter {
 struct Finished {
   ExitCode code = ExitCode::done;
   bool passed = false;
+  bool skipped = false;  // its output is there already
   std::string summary;
   std::string answer;  // what the function wrote: JSON, or text that takes the line's place
   std::optional<Error> error;
@@ -231,6 +235,11 @@ class Batch {
 
 Finished Batch::work(const FilePair& file) {
   Finished finished;
+  if (file.skip_existing && output_exists(file)) {
+    finished.skipped = true;
+    finished.summary = "skipped, " + printable(file.output) + " exists already";
+    return finished;
+  }
   Writer text;
   BatchReporter reporter(context_.reporter, file.input);
   FileTask task{
@@ -298,6 +307,7 @@ void Batch::show_json(const FilePair& file, const Finished& finished) {
   json_.field("input", file.input);
   if (!file.output.empty()) json_.field("output", file.output);
   json_.field("exit_code", static_cast<int>(finished.code));
+  if (finished.skipped) json_.field("skipped", true);
   if (!finished.answer.empty()) {  // tells of damage too
     json_.key("result");
     json_.raw(trim(finished.answer));
@@ -381,7 +391,8 @@ std::string output_text(const std::string& output) {
 
 Result<ExitCode> run_files(Context& context, const std::vector<FilePair>& files,
                            const BatchOptions& options, const FileFunction& function) {
-  if (files.size() != 1) return Batch(context, files, options, function).run();
+  const bool batch = files.size() != 1 || files[0].skip_existing;
+  if (batch) return Batch(context, files, options, function).run();
   const FilePair& file = files[0];
   MLC_CHECK(refuse_existing(file));
   FileTask task{file.input,

@@ -28,6 +28,7 @@ struct FilePair {
   std::string input;
   std::string output;        // empty: nothing is written
   bool may_replace = false;  // --force or --in-place
+  bool skip_existing = false;
 };
 
 /// Every input without an output, for verbs that only read.
@@ -81,7 +82,8 @@ struct FileReport {
 
 using FileFunction = std::function<Result<FileReport>(FileTask&)>;
 
-/// Runs FUNCTION for every file. An existing output that may not be replaced fails its file first.
+/// Runs FUNCTION for every file. An existing output that may not be replaced fails its file first,
+/// or with skip_existing ends it; then even one file is a batch.
 /// After an error or damage no further file is begun, unless --keep-going. Of a single file the
 /// Error is returned; of several it is shown and the code of the worst returned.
 Result<ExitCode> run_files(Context& context, const std::vector<FilePair>& files,

@@ -200,7 +200,8 @@ Error collision_error(const Input& other, const StateDict& from, size_t merged,
   }
   return conflict(plural(collisions.size(), "key of it exists", "keys of it exist") +
                       " already: " + join_list(printable_all(collisions)),
-                  "`" + command + " -o other.pt`, then merge other.pt")
+                  "`" + command +
+                      " -o other.pt`, then merge other.pt; or --on-conflict says which counts")
       .in_file(path);
 }
 
@@ -291,49 +292,94 @@ std::vector<StateDictEntry> merged_entries(const Checkpoint& checkpoint, const S
   return merged;
 }
 
-/// The keys of MERGED that STATE_DICT has too, whatever it has under them.
-std::vector<std::string> collisions_of(const std::vector<StateDictEntry>& merged,
-                                       const StateDict& state_dict) {
-  std::unordered_set<std::string_view> known;
-  for (const StateDictEntry& entry : state_dict.entries) known.insert(entry.key);
-  for (const StateDictEntry& entry : state_dict.others) known.insert(entry.key);
-  std::vector<std::string> collisions;
+/// The keys of MERGED that STATE_DICT has too, whatever it has under them, with their positions.
+std::unordered_map<std::string, uint32_t> collisions_of(const std::vector<StateDictEntry>& merged,
+                                                        const StateDict& state_dict) {
+  std::unordered_map<std::string_view, uint32_t> known;
+  const size_t keys = state_dict.entries.size() + state_dict.others.size();
+  for (size_t i = 0; i < keys; ++i) {
+    const StateDictEntry& entry = state_dict.named(i);
+    known.emplace(entry.key, entry.position);
+  }
+  std::unordered_map<std::string, uint32_t> collisions;
   for (const StateDictEntry& entry : merged) {
-    if (known.contains(entry.key)) collisions.emplace_back(entry.key);
+    const auto at = known.find(entry.key);
+    if (at != known.end()) collisions.emplace(entry.key, at->second);
   }
   return collisions;
 }
 
+std::vector<std::string> keys_among(const std::vector<StateDictEntry>& merged,
+                                    const std::unordered_map<std::string, uint32_t>& collisions) {
+  std::vector<std::string> keys;
+  for (const StateDictEntry& entry : merged) {
+    if (collisions.contains(std::string(entry.key))) keys.emplace_back(entry.key);
+  }
+  return keys;
+}
+
+/// One file of a merge. Returns how many values it replaced.
+Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input other,
+                           const StateDict& from, std::vector<StateDictEntry> merged,
+                           OnConflict on_conflict, Reporter& reporter) {
+  const auto collisions = collisions_of(merged, state_dict);
+  const std::vector<std::string> twice = keys_among(merged, collisions);
+  if (!twice.empty() && on_conflict == OnConflict::error) {
+    return collision_error(other, from, merged.size(), twice);
+  }
+  std::vector<std::string> names;
+  for (const StateDictEntry& entry : merged) names.emplace_back(entry.key);
+  warn_of_unmerged(other, from, names, reporter);
+  const std::string of_other =
+      "by that of " + printable(other.checkpoint->path) + ": " + join_list(printable_all(twice));
+  if (!twice.empty() && on_conflict == OnConflict::first) {
+    reporter.warn("kept, and not replaced " + of_other);
+    std::erase_if(merged, [&](const StateDictEntry& entry) {
+      return collisions.contains(std::string(entry.key));
+    });
+  } else if (!twice.empty()) {
+    reporter.warn("replaced " + of_other);
+  }
+  names.clear();
+  std::vector<NodeId> sources;
+  for (const StateDictEntry& entry : merged) {
+    names.emplace_back(entry.key);
+    sources.push_back((*other.checkpoint->graph.entries(from.node))[entry.position].second);
+  }
+  const NodeId versions = from.metadata;
+  if (versions != kNoNode) sources.push_back(versions);
+  MLC_TRY(const auto nodes, absorb(checkpoint, std::move(*other.checkpoint), sources));
+  for (size_t i = 0; i < names.size(); ++i) {
+    std::vector<Entry>& entries = *checkpoint.graph.entries_for_edit(state_dict.node);
+    if (const auto at = collisions.find(names[i]); at != collisions.end()) {
+      entries[at->second].second = nodes[i];
+    } else {
+      const NodeId name = checkpoint.graph.add_text(names[i]);
+      entries.emplace_back(name, nodes[i]);
+    }
+  }
+  if (versions != kNoNode) add_versions(checkpoint.graph, state_dict.metadata, nodes.back());
+  read_again(checkpoint, state_dict);
+  return on_conflict == OnConflict::last ? twice.size() : 0;
+}
+
 }  // namespace
 
-Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
-                    const std::vector<std::string>& paths, const SelectOptions& select,
-                    Reporter& reporter) {
+Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
+                              const std::vector<std::string>& paths, const SelectOptions& select,
+                              OnConflict on_conflict, Reporter& reporter) {
   MLC_TRY(const Selection selection, Selection::compile(select));
+  uint64_t replaced = 0;
   for (const std::string& path : paths) {
     MLC_TRY(Input other, open_input(path, reporter));
-    MLC_TRY(StateDict * from, choose_other_state_dict(other, select.key, "", "--key"));
-    const NodeId versions = from->metadata;
-    const std::vector<StateDictEntry> merged = merged_entries(*other.checkpoint, *from, selection);
-    const std::vector<std::string> collisions = collisions_of(merged, state_dict);
-    if (!collisions.empty()) return collision_error(other, *from, merged.size(), collisions);
-    std::vector<std::string> names;
-    std::vector<NodeId> sources;
-    for (const StateDictEntry& entry : merged) {
-      names.emplace_back(entry.key);
-      sources.push_back((*other.checkpoint->graph.entries(from->node))[entry.position].second);
-    }
-    warn_of_unmerged(other, *from, names, reporter);
-    if (versions != kNoNode) sources.push_back(versions);
-    MLC_TRY(const auto nodes, absorb(checkpoint, std::move(*other.checkpoint), sources));
-    for (size_t i = 0; i < names.size(); ++i) {
-      const NodeId name = checkpoint.graph.add_text(names[i]);
-      checkpoint.graph.entries_for_edit(state_dict.node)->emplace_back(name, nodes[i]);
-    }
-    if (versions != kNoNode) add_versions(checkpoint.graph, state_dict.metadata, nodes.back());
-    read_again(checkpoint, state_dict);
+    MLC_TRY(StateDict * found, choose_other_state_dict(other, select.key, "", "--key"));
+    const StateDict from = *found;
+    std::vector<StateDictEntry> merged = merged_entries(*other.checkpoint, from, selection);
+    MLC_TRY(const uint64_t count, merge_one(checkpoint, state_dict, std::move(other), from,
+                                            std::move(merged), on_conflict, reporter));
+    replaced += count;
   }
-  return {};
+  return replaced;
 }
 
 Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,

@@ -25,11 +25,15 @@ struct Selected {
 Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
                                 Reporter& reporter);
 
-/// Adds the tensors that SELECT chooses of the checkpoints at PATHS to STATE_DICT. Errors: conflict
-/// for keys that are there already, ten of them named.
-Status merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
-                    const std::vector<std::string>& paths, const SelectOptions& select,
-                    Reporter& reporter);
+/// What a merge makes of keys that are there already.
+enum class OnConflict : uint8_t { error, first, last };
+
+/// Adds what SELECT chooses of the checkpoints at PATHS to STATE_DICT: tensors and the extra state
+/// of modules. Returns how many values were replaced (OnConflict::last). Errors: conflict for keys
+/// that are there already, ten of them named (OnConflict::error).
+Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
+                              const std::vector<std::string>& paths, const SelectOptions& select,
+                              OnConflict on_conflict, Reporter& reporter);
 
 /// What taking weights from another checkpoint did.
 struct Migration {

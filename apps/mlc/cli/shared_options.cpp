@@ -38,8 +38,11 @@ void add_writing_options(OptionSet& set, WritingOptions& options) {
   set.file("-o, --output", options.output, "FILE", "write to FILE, for one input");
   set.folder("--out-dir", options.out_dir, "DIR",
              "write into DIR under the names of the inputs, made if missing");
+  set.flag("--skip-existing", options.skip_existing,
+           "leave out inputs whose output in --out-dir exists, so that a batch goes on where it "
+           "stopped");
   set.flag("--in-place", options.in_place, "replace the input itself, safe against a crash");
-  set.flag("--force", options.force, "replace an output that exists");
+  set.flag("-f, --force", options.force, "replace an output that exists");
   set.flag("--sync", options.sync, "wait until new files are on the disk");
   set.flag("-n, --dry-run", options.dry_run,
            "read and plan everything, print the plan, write nothing");
@@ -49,6 +52,10 @@ void add_writing_options(OptionSet& set, WritingOptions& options) {
         int{!options.output.empty()} + int{!options.out_dir.empty()} + int{options.in_place};
     if (targets > 1)
       return usage_error("only one of --output, --out-dir and --in-place can be given");
+    if (options.skip_existing && options.out_dir.empty())
+      return usage_error("--skip-existing means nothing without --out-dir");
+    if (options.skip_existing && options.force)
+      return usage_error("--skip-existing and --force contradict each other");
     return {};
   });
 }

@@ -39,6 +39,7 @@ struct WritingOptions {
   std::string out_dir;
   bool in_place = false;
   bool force = false;
+  bool skip_existing = false;  // with out_dir only
   bool sync = false;
   bool dry_run = false;
   BatchOptions batch;
