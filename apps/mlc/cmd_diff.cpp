@@ -7,7 +7,9 @@ namespace mlc::cli {
 namespace {
 
 /// Tolerances for what is not compared would suggest that it was.
-Status check(const DiffArguments& options) {
+Status check(DiffArguments& options) {
+  std::string& prefix = options.strip_prefix;
+  if (!prefix.empty() && prefix.back() != '.') prefix += '.';
   const bool tolerance = options.atol > 0 || options.rtol > 0;
   const std::string_view without = options.keys_only ? "--keys-only" : "--no-values";
   if (tolerance && (options.keys_only || options.no_values)) {
@@ -30,6 +32,8 @@ void setup(OptionSet& set, DiffArguments& options) {
   set.key_path("--key-b", options.key_b, "the one inside B, where it differs from --key");
   set.list("--include", options.include, "GLOB", "only keys that match; repeatable");
   set.list("--exclude", options.exclude, "GLOB", "no keys that match; repeatable");
+  set.text("--strip-prefix", options.strip_prefix, "P",
+           "compare as if no key began with P, such as module. of DataParallel");
   set.group("What counts");
   set.real("--atol", options.atol, "X", "values may differ by X + rtol * |b| (default 0)", 0,
            kMost);
@@ -45,6 +49,7 @@ void setup(OptionSet& set, DiffArguments& options) {
 constexpr Example kExamples[] = {
     {"mlc diff model.pt model.safetensors", "did the conversion keep everything?"},
     {"mlc diff f32.pt bf16.pt --ignore-dtype --rtol 0.01", "how much did a cast cost?"},
+    {"mlc diff ddp.pt plain.pt --strip-prefix module.", "past the prefix of a wrapper"},
     {"mlc diff last.ckpt best.pt --key state_dict --key-b .", "one lies deeper than the other"},
 };
 

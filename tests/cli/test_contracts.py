@@ -250,7 +250,7 @@ def test_diff_did_not_say_that_only_a_prefix_differs(mlc, tmp_path, plain):
         result = mlc("diff", *pair)
         assert result.rc == 1
         assert "the keys of ddp.pt equal those of a.pt after stripping module.; to compare" in result.stderr
-        assert "`mlc strip-module-prefix --prefix module. ddp.pt -o stripped.pt`" in result.stderr
+        assert "the values: --strip-prefix module.\n" in result.stderr
     mlc.ok("strip-module-prefix", "--prefix", "module.", "ddp.pt", "-o", "stripped.pt")
     mlc.ok("diff", "a.pt", "stripped.pt")
     _, screen = mlc.tty("diff", "a.pt", "ddp.pt")

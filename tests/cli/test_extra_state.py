@@ -180,3 +180,16 @@ def test_load_counted_fewer_tensors_than_save(mlc, valid, tmp_path):
     assert report["totals"]["tensors"] == mlc.ok("save", "in.pt", "-o", "out.pt", "--json").json["tensors"] == 3
     assert [row["name"] for row in report["tensors"] if row.get("in_value")] == ["0", "fc._extra_state.amax"]
     assert report["totals"]["parameters"] == 1 and report["other_keys"] == ["fc._extra_state"]
+
+
+def test_diff_past_a_prefix(mlc, tmp_path):
+    values = {"a.weight": torch.ones(2), "a._extra_state": {"n": 1, "t": torch.ones(1)}, "epoch": 1}
+    write(tmp_path / "plain.pt", values)
+    write(tmp_path / "ddp.pt", {key if key == "epoch" else f"module.{key}": value for key, value in values.items()})
+    assert mlc("diff", "ddp.pt", "plain.pt").rc == 1
+    for pair in (["ddp.pt", "plain.pt"], ["plain.pt", "ddp.pt"], ["ddp.pt", "ddp.pt"]):
+        done = mlc.ok("diff", *pair, "--strip-prefix", "module.")
+        assert "equal: 2 tensors" in done.stdout and "and 2 other values" in done.stdout and done.stderr == ""
+    write(tmp_path / "both.pt", {"module.w": torch.ones(1), "w": torch.ones(1)})
+    twice = mlc("diff", "both.pt", "plain.pt", "--strip-prefix", "module.")
+    assert twice.rc == 1 and "both.pt: has w with and without the prefix module." in twice.stderr

@@ -23,9 +23,12 @@ def test_commands_in_hints_survive_spaces_in_file_names(mlc, tmp_path):
     (tmp_path / "my run.pt").rename(tmp_path / "it's mine.pt")
     done = mlc("validate-version", "it's mine.pt", "--requires", "other>=1")
     assert command_in(done.stderr)[:2] == ["metadata", "it's mine.pt"]
-    write(tmp_path / "ddp run.pt", {"module.w": torch.ones(1)})
-    mlc.ok(*command_in(mlc("diff", "ddp run.pt", "it's mine.pt").stderr))
-    mlc.ok("diff", "stripped.pt", "it's mine.pt")
+    write(tmp_path / "w w.pt", {"w": torch.zeros(1)})
+    merged = mlc("save", "--merge", "it's mine.pt", "w w.pt", "-o", "out.pt")
+    assert command_in(merged.stderr)[:2] == ["remap-keys", "w w.pt"]
+    write(tmp_path / "ddp run.pt", {"my module.w": torch.ones(1)})
+    hint = mlc("diff", "ddp run.pt", "it's mine.pt").stderr.rsplit("values: ", 1)[1]
+    mlc.ok("diff", "ddp run.pt", "it's mine.pt", *shlex.split(hint))
 
 
 def test_pytorch_is_taken_for_a_slip_of_torch(mlc, tmp_path):

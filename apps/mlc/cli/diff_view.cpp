@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <unordered_set>
 
 #include <fmt/format.h>
 
@@ -109,6 +110,7 @@ class DiffView {
   Result<Side> open(const std::string& path, const std::string& key);
   bool selected(std::string_view key) const;
   DiffOptions options() const;
+  Status strip(Side& side) const;
   bool compares_others() const;
   void add_tensors_in_values(Side& side) const;
   Status compare_values();
@@ -166,11 +168,28 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
     side.beside = chosen != nullptr ? printable_all(values_beside(checkpoint, *chosen))
                                     : std::vector{"what is no tensor below " + printable(key)};
   }
+  MLC_CHECK(strip(side));
   std::erase_if(side.tensors, [this](const NamedTensor& named) { return !selected(named.path); });
   if (arguments_.no_metadata || arguments_.keys_only) return side;
   MLC_TRY(auto metadata, read_metadata(checkpoint));
   if (metadata) side.metadata = std::move(*metadata);
   return side;
+}
+
+/// Takes --strip-prefix off. Errors: conflict where two keys become one.
+Status DiffView::strip(Side& side) const {
+  const std::string& prefix = arguments_.strip_prefix;
+  if (prefix.empty()) return {};
+  std::unordered_set<std::string_view> names;
+  for (NamedTensor& named : side.tensors) {
+    if (named.path.starts_with(prefix)) named.path.erase(0, prefix.size());
+    if (names.insert(named.path).second) continue;
+    return conflict(
+               "has " + printable(named.path) + " with and without the prefix " + printable(prefix),
+               "`mlc load` lists the keys")
+        .in_file(side.input.checkpoint->path);
+  }
+  return {};
 }
 
 DiffOptions DiffView::options() const {
@@ -224,6 +243,8 @@ void DiffView::add_tensors_in_values(Side& side) const {
   for (NamedTensor& named : tensors_in_values(*side.input.checkpoint, *side.state_dict)) {
     // Under a key that is no text: all of it is compared.
     std::erase(side.beside, printable(join_path(side.state_dict->path, named.path)));
+    const std::string& prefix = arguments_.strip_prefix;
+    if (!prefix.empty() && named.path.starts_with(prefix)) named.path.erase(0, prefix.size());
     if (selected(named.path)) side.tensors.push_back(std::move(named));
   }
 }
@@ -232,12 +253,14 @@ void DiffView::add_tensors_in_values(Side& side) const {
 void DiffView::compare_others() {
   std::vector<std::string> compared;
   values_ = diff_state_dict_values(*a_.input.checkpoint, *a_.state_dict, *b_.input.checkpoint,
-                                   *b_.state_dict, compared);
+                                   *b_.state_dict, arguments_.strip_prefix, compared);
   std::erase_if(values_, [this](const ValueDifference& one) { return !selected(one.path); });
   for (const std::string& key : compared) {
     others_compared_ += selected(key) ? 1 : 0;
     for (Side* side : {&a_, &b_}) {
-      std::erase(side->beside, printable(join_path(side->state_dict->path, key)));
+      for (const std::string& old : {key, arguments_.strip_prefix + key}) {
+        std::erase(side->beside, printable(join_path(side->state_dict->path, old)));
+      }
     }
   }
 }
@@ -326,11 +349,10 @@ void DiffView::note_prefix(const ExpectReport& fit) {
   const bool in_a = !fit.extra_prefix.empty();
   const std::string& prefix = in_a ? fit.extra_prefix : fit.lacking_prefix;
   const std::string& longer = in_a ? arguments_.a : arguments_.b;
-  notes_.push_back(
-      "the keys of " + printable(longer) + " equal those of " +
-      printable(in_a ? arguments_.b : arguments_.a) + " after stripping " + printable(prefix) +
-      "; to compare the values: `mlc strip-module-prefix --prefix " + shell_word(prefix) + " " +
-      shell_word(longer) + " -o stripped.pt`, then diff that");
+  notes_.push_back("the keys of " + printable(longer) + " equal those of " +
+                   printable(in_a ? arguments_.b : arguments_.a) + " after stripping " +
+                   printable(prefix) + "; to compare the values: --strip-prefix " +
+                   shell_word(prefix));
 }
 
 std::string DiffView::tensor_text(const Side& side, uint32_t index) const {

@@ -16,6 +16,7 @@ struct DiffArguments {
   std::optional<std::string> key_b;  // as `key` if not given
   std::vector<std::string> include;
   std::vector<std::string> exclude;
+  std::string strip_prefix;  // taken off the front of the keys of either side
   bool keys_only = false;
   bool no_values = false;
   bool no_metadata = false;

@@ -256,16 +256,30 @@ bool is_collection(const Graph& graph, NodeId node) {
   return std::ranges::find(kKinds, graph.kind(node)) != std::end(kKinds);
 }
 
-/// What diff_state_dict_values() compares of one side.
-ValuesByKey comparable_values(const Checkpoint& checkpoint, const StateDict& state_dict) {
-  ValuesByKey out;
+std::string_view without_prefix(std::string_view key, std::string_view prefix) {
+  return key.starts_with(prefix) ? key.substr(prefix.size()) : key;
+}
+
+/// What diff_state_dict_values() compares of one side; tensors are there for what the other side
+/// may have in their place.
+struct OneSide {
+  ValuesByKey values;
+  ValuesByKey all;
+};
+
+OneSide side_of(const Checkpoint& checkpoint, const StateDict& state_dict,
+                std::string_view prefix) {
+  OneSide out;
   const auto* entries = checkpoint.graph.entries(state_dict.node);
   if (entries == nullptr) return out;
-  for (const StateDictEntry& other : state_dict.others) {
-    const NodeId value = (*entries)[other.position].second;
-    if (is_module_key(other.key) || !is_collection(checkpoint.graph, value)) {
-      out.emplace(other.key, value);
-    }
+  const size_t keys = state_dict.entries.size() + state_dict.others.size();
+  for (size_t i = 0; i < keys; ++i) {
+    const StateDictEntry& entry = state_dict.named(i);
+    const std::string_view key = without_prefix(entry.key, prefix);
+    const NodeId value = (*entries)[entry.position].second;
+    out.all.emplace(key, value);
+    const bool plain = is_module_key(entry.key) || !is_collection(checkpoint.graph, value);
+    if (i >= state_dict.entries.size() && plain) out.values.emplace(key, value);
   }
   return out;
 }
@@ -274,20 +288,21 @@ ValuesByKey comparable_values(const Checkpoint& checkpoint, const StateDict& sta
 
 std::vector<ValueDifference> diff_state_dict_values(const Checkpoint& a, const StateDict& in_a,
                                                     const Checkpoint& b, const StateDict& in_b,
+                                                    std::string_view prefix,
                                                     std::vector<std::string>& compared) {
-  const ValuesByKey of_a = comparable_values(a, in_a);
-  const ValuesByKey of_b = comparable_values(b, in_b);
+  if (in_a.others.empty() && in_b.others.empty()) return {};
+  const OneSide of_a = side_of(a, in_a, prefix);
+  const OneSide of_b = side_of(b, in_b, prefix);
   std::set<std::string_view> keys;
-  for (const auto& [key, node] : of_a) keys.insert(key);
-  for (const auto& [key, node] : of_b) keys.insert(key);
-  const auto value_of = [](const Checkpoint& checkpoint, const StateDict& in, const ValuesByKey& of,
-                           std::string_view key) {
-    const auto at = of.find(key);
-    return at != of.end() ? at->second : checkpoint.graph.find(in.node, key);
+  for (const auto& [key, node] : of_a.values) keys.insert(key);
+  for (const auto& [key, node] : of_b.values) keys.insert(key);
+  const auto value_of = [](const OneSide& side, std::string_view key) {
+    const auto at = side.all.find(key);
+    return at != side.all.end() ? at->second : kNoNode;
   };
   ValueWalk walk(a, b);
   for (const std::string_view key : keys) {
-    walk.compare(value_of(a, in_a, of_a, key), value_of(b, in_b, of_b, key), std::string(key));
+    walk.compare(value_of(of_a, key), value_of(of_b, key), std::string(key));
     compared.emplace_back(key);
   }
   return walk.take();

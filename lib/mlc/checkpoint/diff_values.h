@@ -27,9 +27,11 @@ std::vector<ValueDifference> diff_values(const Checkpoint& a, const Checkpoint& 
 
 /// The same of two state_dicts, under their keys that are texts: what modules keep beside tensors
 /// (extra state), and what is plain (epoch, name) beside them. Collections beside the modules
-/// (config, optimizer) are left out: COMPARED gets the keys, sorted, that were not.
+/// (config, optimizer) are left out: COMPARED gets the keys, sorted, that were not. PREFIX, if any,
+/// is taken off the keys that begin with it.
 std::vector<ValueDifference> diff_state_dict_values(const Checkpoint& a, const StateDict& in_a,
                                                     const Checkpoint& b, const StateDict& in_b,
+                                                    std::string_view prefix,
                                                     std::vector<std::string>& compared);
 
 /// Compares the records that other programs put into the zips. Their path is "record NAME", their
