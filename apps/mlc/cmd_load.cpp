@@ -42,6 +42,9 @@ void setup(OptionSet& set, Options& options) {
   set.key_path(
       "--key", options.load.key,
       "the state_dict inside the checkpoint, or whatever else holds tensors; '.' is the root");
+  set.list("--include", options.load.include, "GLOB",
+           "only keys that match, in what is listed, read and expected; repeatable");
+  set.list("--exclude", options.load.exclude, "GLOB", "no keys that match; repeatable");
   set.flag("--tree", options.load.tree, "the values around the tensors too, as a tree");
   set.flag("--globals", options.load.globals,
            "the Python names in the pickle, and whether weights_only=True accepts them");

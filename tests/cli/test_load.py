@@ -530,3 +530,19 @@ def test_an_empty_key_is_not_taken_for_none(mlc, tmp_path, args):
     torch.save({"w": torch.ones(1)}, tmp_path / "m.pt")
     done = mlc(args[0], "m.pt", *args[1:], "")
     assert done.rc == 2 and "the path is empty" in done.stderr
+
+
+def test_a_part_of_a_checkpoint_can_be_loaded(mlc, valid, tmp_path):
+    values = {"head.w": torch.full((2,), float("nan")), "body.w": torch.ones(3), "body.b": torch.ones(1),
+              "body._extra_state": {"t": torch.ones(5)}}
+    write(tmp_path / "a.pt", {"model": values, "epoch": 1})
+    report = mlc.ok("load", "a.pt", "--exclude", "head.*", "--stats", "--json").json
+    valid(report, "load")
+    assert [row["name"] for row in report["tensors"]] == ["body.w", "body.b", "body._extra_state.t"]
+    assert report["totals"]["parameters"] == 4 and report["totals"]["tensors"] == 3
+    shown = mlc.ok("load", "a.pt", "--include", "*.b", "--include", "head*", "--exclude", "head.w").stdout
+    assert "1 tensor, 1 parameter" in shown and shown.splitlines()[-1].startswith("body.b")
+    write(tmp_path / "b.pt", {"head.w": torch.ones(7), "body.w": torch.ones(3), "body.b": torch.ones(1)})
+    assert mlc("load", "a.pt", "--expect", "b.pt").rc == 1
+    mlc.ok("load", "a.pt", "--expect", "b.pt", "--include", "body.?")
+    assert mlc("load", "a.pt", "--include", "nothing").rc == 2

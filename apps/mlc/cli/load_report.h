@@ -27,6 +27,8 @@ class LoadReport {
 
  private:
   Status select();
+  Status filter();
+  bool selected(std::string_view key) const;
   void count_parameters();
   void map_devices();
   Status check();

@@ -2,6 +2,7 @@
 #include "cli/load_tree.h"
 #include "cli/save_steps.h"
 #include "cli/table.h"
+#include "mlc/base/glob.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/expansion.h"
@@ -93,6 +94,7 @@ Status LoadReport::select() {
       tensors_.push_back(std::move(inside));
     }
   }
+  MLC_CHECK(filter());
   summary_ = summarize(*input_.checkpoint, tensors_);
   count_parameters();
   map_devices();
@@ -103,11 +105,38 @@ Status LoadReport::select() {
   return {};
 }
 
+bool LoadReport::selected(std::string_view key) const {
+  const auto matches = [key](const std::string& glob) { return glob_match(glob, key); };
+  if (std::ranges::any_of(options_.exclude, matches)) return false;
+  return options_.include.empty() || std::ranges::any_of(options_.include, matches);
+}
+
+/// Leaves the tensors that --include and --exclude choose.
+Status LoadReport::filter() {
+  if (options_.include.empty() && options_.exclude.empty()) return {};
+  std::vector<NamedTensor> kept;
+  size_t entries = 0;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    if (!selected(tensors_[i].path)) continue;
+    if (i < entries_) ++entries;
+    kept.push_back(std::move(tensors_[i]));
+  }
+  if (kept.empty() && !tensors_.empty()) {
+    return usage_error("no key is selected",
+                       "without --include and --exclude `mlc load` lists those to choose from")
+        .in_file(task_.input);
+  }
+  tensors_ = std::move(kept);
+  if (entries_ != SIZE_MAX) entries_ = entries;
+  return {};
+}
+
 /// Beside several state_dicts there are optimizers, in one values of modules: their tensors are
 /// listed, but no parameters.
 void LoadReport::count_parameters() {
   if (state_dict_ != nullptr && entries_ < tensors_.size()) {
-    summary_.parameters = summarize(*input_.checkpoint, named_tensors(*state_dict_)).parameters;
+    const std::vector<NamedTensor> entries(tensors_.begin(), tensors_.begin() + entries_);
+    summary_.parameters = summarize(*input_.checkpoint, entries).parameters;
   }
   if (state_dict_ != nullptr || !below_.empty() || input_.state_dicts.empty()) return;
   std::vector<NamedTensor> of_models;
@@ -169,12 +198,16 @@ Status LoadReport::expect() {
   }
   std::string own_key = options_.key;
   if (state_dict_ != nullptr && !state_dict_->path.empty()) own_key = state_dict_->path;
-  MLC_TRY(const auto wanted,
+  MLC_TRY(auto wanted,
           read_expected(options_.expect, own_key, options_.expect_key, task_.reporter));
   const Checkpoint& checkpoint = *input_.checkpoint;
-  expected_ = check_expected(state_dict_ != nullptr ? expected_keys(checkpoint, *state_dict_)
-                                                    : expected_tensors(checkpoint, tensors_),
-                             wanted, options);
+  std::vector<ExpectedTensor> found = state_dict_ != nullptr
+                                          ? expected_keys(checkpoint, *state_dict_)
+                                          : expected_tensors(checkpoint, tensors_);
+  for (std::vector<ExpectedTensor>* side : {&found, &wanted}) {
+    std::erase_if(*side, [this](const ExpectedTensor& one) { return !selected(one.name); });
+  }
+  expected_ = check_expected(found, wanted, options);
   return {};
 }
 

@@ -12,6 +12,8 @@ enum class LoadCheck { none, crc, sha256 };
 
 struct LoadOptions {
   std::string key;
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
   bool tree = false;
   bool globals = false;
   bool stats = false;
