@@ -248,6 +248,47 @@ def test_safetensors_with_odd_offsets(mlc, tmp_path):
     torch.testing.assert_close(got, fc(x).detach())
 
 
+# --- modules of one class
+
+
+SCALED = ("mlc: architecture/1\nmodules:\n"
+          "  a: {type: Scaled, bias: true, scale: 2.0, width: 3}\n  b: {type: Scaled, bias: true, scale: 3.0, width: 3}\n"
+          "  c: {type: Scaled, bias: false, scale: 2.0, width: 3}\n  d: {type: Scaled, bias: true, scale: null, width: 3}\n"
+          "classes:\n  Scaled:\n    parameters: {bias: bool, scale: \"float?\", width: int}\n"
+          "    modules: {fc: {type: Linear, in_features: $width, out_features: $width, bias: $bias}}\n    forward: |\n"
+          "      def forward(self, x: Tensor) -> Tensor:\n          y = self.fc(x)\n          if self.scale is not None:\n"
+          "              y = y * self.scale\n          if self.fc.bias is None:\n              y = -y\n          return y\n"
+          "forward: |\n  def forward(self, x):\n    return self.a(x), self.b(x), self.c(x), self.d(x)\n")
+
+
+def test_modules_that_share_a_class_keep_their_own_values(mlc, tmp_path):
+    """b shares with a; c (no bias) and d (no scale) differ in the type of an attribute alone."""
+    write(tmp_path / "a.yaml", SCALED)
+    torch.manual_seed(5)
+    layers = {name: torch.nn.Linear(3, 3, bias=name != "c") for name in "abcd"}
+    torch.save({f"{name}.fc.{key}": value for name, layer in layers.items() for key, value in layer.state_dict().items()},
+               tmp_path / "m.pt")
+    x = torch.randn(2, 3)
+    np.save(tmp_path / "x.npy", x.numpy())
+    result = mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz", "-v")
+    with torch.no_grad():
+        wanted = [layers["a"](x) * 2, layers["b"](x) * 3, layers["c"](x) * -2, layers["d"](x)]
+    for ours, theirs in zip(outputs(tmp_path / "o.npz"), wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert "built 9 modules of 6 classes" in result.stderr
+
+
+def test_a_deep_network_is_compiled_once_for_each_kind_of_layer(mlc, tmp_path):
+    """Compiling each of 200 layers took most of the time that BERT took to load."""
+    text = ("mlc: architecture/1\nmodules:\n  layer: {repeat: 50, type: Linear, in_features: 3, out_features: 3}\n"
+            "forward: |\n  def forward(self, x):\n    for one in self.layer:\n      x = one(x)\n    return x\n")
+    write(tmp_path / "a.yaml", text)
+    torch.save(torch.nn.ModuleDict({"layer": torch.nn.ModuleList([torch.nn.Linear(3, 3) for _ in range(50)])}).state_dict(),
+               tmp_path / "m.pt")
+    result = mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[2,3]", "-v")
+    assert "built 52 modules of 3 classes" in result.stderr
+
+
 # --- bench and verify
 
 

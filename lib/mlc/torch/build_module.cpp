@@ -95,11 +95,51 @@ class Builder {
     for (const ScriptModule& child : module.children) index(child);
   }
 
+  /// Modules that differ in nothing but the values of their tensors and attributes are objects of
+  /// one class: compiling the text again is what takes most of the time of a deep network.
   Result<torch::jit::Module> build(const ScriptModule& from) {
-    torch::jit::Module made(c10::QualifiedName("__torch__.mlc." + from.type), unit_, true);
+    std::vector<torch::jit::Module> parts;
     for (const ScriptModule& child : from.children) {
-      MLC_TRY(const torch::jit::Module part, build(child));
-      made.register_module(child.name, part);
+      MLC_TRY(torch::jit::Module part, build(child));
+      parts.push_back(std::move(part));
+    }
+    const std::string key = class_key(from, parts);
+    const auto known = classes_.find(key);
+    const bool is_new = known == classes_.end();
+    torch::jit::Module made =
+        is_new ? torch::jit::Module(c10::QualifiedName("__torch__.mlc." + from.type), unit_, true)
+               : torch::jit::Module(unit_, known->second);
+    MLC_CHECK(fill(from, parts, made));
+    if (!is_new) return made;
+    MLC_CHECK(define(from, made));
+    classes_.emplace(key, made.type());
+    return made;
+  }
+
+  /// Equal for modules that can share a class: same text, and attributes of the same names and
+  /// types in the same order.
+  static std::string class_key(const ScriptModule& from,
+                               const std::vector<torch::jit::Module>& parts) {
+    std::string key = from.type;
+    const auto add = [&](char kind, std::string_view name, std::string_view type) {
+      key.append(1, '\n').append(1, kind).append(name).append(1, ':').append(type);
+    };
+    for (size_t i = 0; i < parts.size(); ++i) {
+      add('m', from.children[i].name, parts[i].type()->name()->qualifiedName());
+    }
+    for (const ScriptTensor& one : from.parameters) add('p', one.name, "");
+    for (const ScriptTensor& one : from.buffers) add('b', one.name, "");
+    for (const arch::Constant& one : from.constants) {
+      add('c', one.name, std::to_string(one.value.index()));
+    }
+    return key.append(1, '\n').append(from.source);
+  }
+
+  /// Gives MADE, whose class is new or has them already, the attributes of FROM.
+  Status fill(const ScriptModule& from, const std::vector<torch::jit::Module>& parts,
+              torch::jit::Module& made) {
+    for (size_t i = 0; i < parts.size(); ++i) {
+      made.register_module(from.children[i].name, parts[i]);
     }
     made.register_attribute("training", c10::BoolType::get(), false);
     for (const ScriptTensor& one : from.parameters) {
@@ -114,8 +154,7 @@ class Builder {
       auto [type, value] = attribute(one.value);
       made.register_attribute(one.name, type, std::move(value));
     }
-    MLC_CHECK(define(from, made));
-    return made;
+    return {};
   }
 
   /// The tensor of ONE, or that to which it is tied, made once.
@@ -185,6 +224,7 @@ class Builder {
   std::shared_ptr<torch::jit::Resolver> resolver_ = make_resolver(unit_);
   std::map<std::string, const ScriptTensor*> by_path_;
   std::map<std::string, at::Tensor> made_;
+  std::map<std::string, c10::ClassTypePtr> classes_;  // by class_key()
 };
 
 }  // namespace

@@ -331,6 +331,16 @@ torch::jit::Module frozen(const torch::jit::Module& module, Reporter& reporter) 
   return module;
 }
 
+std::string built(const torch::jit::Module& module) {
+  std::set<const c10::ClassType*> classes;
+  uint64_t modules = 0;
+  for (const torch::jit::Module& one : module.modules()) {
+    classes.insert(one.type().get());
+    ++modules;
+  }
+  return "built " + plural(modules, "module") + " of " + plural(classes.size(), "class", "classes");
+}
+
 bool is_recurrent(const arch::ScriptModule& module) {
   return has_recurrence(module.source) || std::ranges::any_of(module.children, is_recurrent);
 }
@@ -390,6 +400,7 @@ Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& sourc
       MLC_TRY(floating, scalar_type(*options.dtype));
     }
     MLC_TRY(torch::jit::Module module, build_module(source, c10::Device(device), floating));
+    reporter.detail(built(module));
     Signature signature = signature_of(arguments_of(module), {});
     MLC_CHECK(declare_inputs(source, signature));
     signature.parameters = parameter_type(module);
