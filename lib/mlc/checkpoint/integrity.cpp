@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <mutex>
 
 namespace mlc {
@@ -12,6 +13,8 @@ namespace {
 
 constexpr uint64_t kPiece = uint64_t{8} << 20U;
 constexpr uint64_t kBatch = uint64_t{1} << 20U;  // small records are checked in groups of this size
+
+constexpr size_t kBlock = size_t{256} << 10U;
 
 /// A record, or a piece of a large stored one.
 struct Piece {
@@ -21,6 +24,23 @@ struct Piece {
   uint64_t length = 0;
   uint32_t crc = 0;
 };
+
+/// The CRC of what a stored record has at PIECE. Read instead of mapped: page faults of several
+/// threads wait for each other, and for an engine that is being opened meanwhile.
+Result<uint32_t> stored_crc(const Piece& piece) {
+  MLC_TRY(const uint64_t offset, piece.archive->data_offset(*piece.entry));
+  const auto size = static_cast<size_t>(std::min<uint64_t>(kBlock, piece.length));
+  const auto block = std::make_unique_for_overwrite<std::byte[]>(size);
+  uint32_t crc = 0;
+  for (uint64_t done = 0; done < piece.length;) {
+    const uint64_t length = std::min<uint64_t>(size, piece.length - done);
+    const std::span bytes(block.get(), static_cast<size_t>(length));
+    MLC_CHECK(piece.archive->file().read_at(offset + piece.begin + done, bytes));
+    crc = crc32(bytes, crc);
+    done += length;
+  }
+  return crc;
+}
 
 class Check {
  public:
@@ -98,17 +118,13 @@ void Check::check(Piece& piece) {
     Status status = piece.archive->check(*piece.entry, null_reporter());
     if (!status.ok()) add_damage(piece, status.error().message());
   } else {
-    const auto bytes = piece.archive->view(*piece.entry);
-    if (!bytes.ok()) {
-      if (piece.begin == 0) add_damage(piece, bytes.error().message());
+    auto crc = stored_crc(piece);
+    if (!crc.ok()) {
+      if (piece.begin == 0) add_damage(piece, crc.error().message());
       piece.entry = nullptr;
       return;
     }
-    piece.crc = crc32(bytes->subspan(piece.begin, piece.length));
-    if (piece.length == kPiece) {
-      const auto offset = piece.archive->data_offset(*piece.entry);
-      if (offset.ok()) piece.archive->file().forget(*offset + piece.begin, piece.length);
-    }
+    piece.crc = *crc;
   }
   reporter_.advance(piece.length);
 }
