@@ -95,6 +95,7 @@ Result<ExitCode> run_verb(const std::string& verb, const Arguments& rest, Shared
   add_shared_options(set, shared);
   MLC_CHECK(parse(set, rest, verb));
   context.console.configure(shared);
+  if (command->needs == Needs::nothing) prefer_large_pages();
   return run(context);
 }
 
@@ -141,7 +142,6 @@ ExitCode run_process(const Arguments& arguments, Console& console) {
 }  // namespace mlc::cli
 
 int main(int argc, char** argv) {
-  mlc::cli::prefer_large_pages();
   mlc::cli::install_signal_handlers();
   mlc::cli::Console console;
   const auto code = mlc::cli::run_process({argv + std::min(argc, 1), argv + argc}, console);
