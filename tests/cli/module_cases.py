@@ -82,6 +82,16 @@ def pools():
             out[f"AdaptiveMaxPool{n}d"] += same([shape], {"output_size": partial})
         out[f"LPPool{n}d"] = same([shape], {"norm_type": 2, "kernel_size": 3}, {"norm_type": 4, "kernel_size": 2, "stride": 1, "ceil_mode": True})
         out[f"LPPool{n}d"].append(({"norm_type": 1, "kernel_size": 3 if n == 1 else [2, 3, 2][:n]}, shape))
+    spots = {1: torch.arange(0, 8, 2).expand(2, 3, 4), 2: torch.tensor([[0, 3], [9, 15]]).expand(2, 3, 2, 2),
+             3: torch.tensor([[[0, 2], [5, 7]], [[33, 38], [51, 63]]]).expand(2, 3, 2, 2, 2)}
+    for n, where in spots.items():
+        larger = [size * 2 + 1 for size in where.shape[2:]]
+        out[f"MaxUnpool{n}d"] = [({"kernel_size": 2}, tuple(where.shape), where), ({"kernel_size": [2] * n, "stride": 2}, tuple(where.shape), where),
+                                 ({"kernel_size": 2, "stride": 2}, tuple(where.shape), where, larger)]
+    for n in (2, 3):
+        # The last window is always the last of the input, so of a single one nothing is drawn.
+        out[f"FractionalMaxPool{n}d"] = same([shapes[n]], {"kernel_size": 3, "output_size": 1},
+                                             {"kernel_size": [3, 2, 1][:n], "output_size": [1] * n, "return_indices": True})
     # Only LPPool2d of PyTorch 2.13 knows the infinite norm beside LPPool1d and 3d.
     out["LPPool2d"] += same([shapes[2]], {"norm_type": INF, "kernel_size": 3})
     return out

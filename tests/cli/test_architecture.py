@@ -97,7 +97,8 @@ def test_type_equals_torch_nn(tmp_path, valid, kind):
 @pytest.mark.parametrize("kind", TYPES)
 def test_arguments_and_defaults_are_those_of_torch_nn(tmp_path, kind):
     """Every argument of the constructor is known here, with the same default, or is left out on purpose."""
-    left_out = {"device", "args", "kwargs", "_weight", "_freeze", "min_value", "max_value", "custom_encoder", "custom_decoder", "process_group"}
+    left_out = {"device", "args", "kwargs", "_weight", "_freeze", "min_value", "max_value", "custom_encoder", "custom_decoder", "process_group",
+                "_random_samples"}
     parameters = dict(inspect.signature(getattr(nn, kind).__init__).parameters)
     if "kwargs" in parameters and kind in ("RNN", "LSTM", "GRU"):
         parameters = dict(inspect.signature(nn.RNNBase.__init__).parameters)

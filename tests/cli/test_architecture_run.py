@@ -136,7 +136,7 @@ def test_checkpoint_without_architecture_says_how_to_give_one(mlc, digits):
 @pytest.mark.parametrize(("body", "line", "mark", "said"), [
     ("    y = self.fc(x)\n    return torch.rellu(y)\n", 8, "torch.rellu", "did you mean torch.relu?"),
     ("    return F.geluu(self.fc(x))\n", 7, "F.geluu", "did you mean F.gelu?"),
-    ("    return F.interpolate(x)\n", 7, "F.interpolate", "Upsample"),
+    ("    return F.upsample(x)\n", 7, "F.upsample", "F.interpolate"),
     ("    return foo(x)\n", 7, "foo", "no such name: foo"),
     ("    return torch.relu(x, 1, 2)\n", 7, "torch.relu", "the arguments do not fit"),
     ("    return x +* 2\n", 7, "* 2", "no Python expression"),
@@ -246,6 +246,35 @@ def test_safetensors_with_odd_offsets(mlc, tmp_path):
     x = torch.randn(2, 3)
     (got,) = run_body(mlc, tmp_path, "    return self.fc(x)\n", x)
     torch.testing.assert_close(got, fc(x).detach())
+
+
+@pytest.mark.parametrize("module", ["{type: ReLU, inplace: true}", "{type: LeakyReLU, inplace: true, negative_slope: 0.2}",
+                                    "{type: Hardtanh, inplace: true}"])
+def test_inplace_module_is_seen_by_later_lines(mlc, tmp_path, module):
+    """torch.nn.ReLU(inplace=True) in front of a skip connection changes what the connection skips with."""
+    write(tmp_path / "a.yaml", "mlc: architecture/1\nbuffers: {one: {shape: [1]}}\nmodules:\n  act: " + module +
+          "\nforward: |\n  def forward(self, x):\n    y = self.act(x)\n    return x + y\n")
+    torch.save({"one": torch.zeros(1)}, tmp_path / "m.pt")
+    x = torch.randn(3, 4)
+    np.save(tmp_path / "x.npy", x.numpy())
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
+    arguments = yaml.safe_load(module)
+    wanted = getattr(torch.nn, arguments.pop("type"))(**arguments)(x.clone())
+    torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], 2 * wanted)
+
+
+@pytest.mark.parametrize("ratio", ["{output_size: 3}", "{output_ratio: [0.5, 0.6]}", "{output_ratio: 0.5}"])
+def test_fractional_pool_draws_as_pytorch_does(mlc, tmp_path, ratio):
+    arguments = yaml.safe_load(ratio)
+    module = {"type": "FractionalMaxPool2d", "kernel_size": 2, **arguments}
+    write(tmp_path / "a.yaml", yaml.safe_dump({"mlc": "architecture/1", "buffers": {"one": {"shape": [1]}}, "modules": {"pool": module},
+                                               "forward": "def forward(self, x):\n  return self.pool(x)\n"}))
+    torch.save({"one": torch.zeros(1)}, tmp_path / "m.pt")
+    x = torch.randn(2, 3, 9, 8)
+    np.save(tmp_path / "x.npy", x.numpy())
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "--seed", 4, "-o", "o.npz")
+    torch.manual_seed(4)
+    torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], torch.nn.FractionalMaxPool2d(2, **arguments)(x))
 
 
 # --- modules of one class

@@ -192,6 +192,20 @@ Result<ScriptModule> TreeBuilder::make(const std::string& name, const std::strin
   return instance(std::move(module), it->second, arguments, node);
 }
 
+namespace {
+
+/// EXPRESSION, with the operator that writes into its input where ARGUMENTS ask for it: what the
+/// caller reads from that input afterwards is another value then.
+std::string in_place(std::string_view expression, const BoundArguments& arguments) {
+  const auto asked = std::ranges::find(arguments, "inplace", &BoundArgument::name);
+  const bool wanted = asked != arguments.end() && std::get<bool>(asked->value);
+  std::string out(expression);
+  if (wanted) out.insert(out.find('('), "_");
+  return out;
+}
+
+}  // namespace
+
 Result<ScriptModule> TreeBuilder::leaf(ScriptModule module, const ModuleType& row,
                                        const std::vector<GivenArgument>& arguments,
                                        const Node& node) {
@@ -205,7 +219,7 @@ Result<ScriptModule> TreeBuilder::leaf(ScriptModule module, const ModuleType& ro
   if (row.build != nullptr) {
     MLC_CHECK(row.build(builder));
   } else {
-    builder.forward_expression(row.expression);
+    builder.forward_expression(in_place(row.expression, bound));
   }
   MLC_CHECK(check_tensor_sizes(module, node));
   add_argument_constants(module);

@@ -193,7 +193,7 @@ class Builder {
   Status define(const ScriptModule& from, torch::jit::Module& made) {
     if (from.source.empty()) return {};
     try {
-      define_functions(*unit_, from.source);
+      define_functions(*unit_, from.source, resolver_);
       made.define(from.source, resolver_);
       return {};
     } catch (const UnknownName& problem) {

@@ -1,108 +1,126 @@
 #include "mlc/torch/functional.h"
 
-#include <algorithm>
-#include <array>
-#include <string_view>
-#include <utility>
+#include "mlc/base/text.h"
+#include "mlc/torch/functional_table.h"
 
-#include <torch/csrc/jit/frontend/resolver.h>
+#include <algorithm>
 
 namespace mlc::torch_module {
 namespace {
 
-struct Function {
-  std::string_view name;
-  std::string_view arguments;  // behind the first, `input`
-  std::string_view result;
-};
+constexpr const char* kPrefix = "__torch__.mlc.functional";
 
-constexpr auto kFunctions = std::to_array<Function>({
-    {"relu", "inplace: bool = False", "torch.relu(input)"},
-    {"relu6", "inplace: bool = False", "torch.relu6(input)"},
-    {"silu", "inplace: bool = False", "torch.silu(input)"},
-    {"mish", "inplace: bool = False", "torch.mish(input)"},
-    {"selu", "inplace: bool = False", "torch.selu(input)"},
-    {"hardswish", "inplace: bool = False", "torch.hardswish(input)"},
-    {"hardsigmoid", "inplace: bool = False", "torch.hardsigmoid(input)"},
-    {"hardtanh", "min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False",
-     "torch.hardtanh(input, min_val, max_val)"},
-    {"elu", "alpha: float = 1.0, inplace: bool = False", "torch.elu(input, alpha)"},
-    {"celu", "alpha: float = 1.0, inplace: bool = False", "torch.celu(input, alpha)"},
-    {"leaky_relu", "negative_slope: float = 0.01, inplace: bool = False",
-     "torch.leaky_relu(input, negative_slope)"},
-    {"threshold", "threshold: float, value: float, inplace: bool = False",
-     "torch.threshold(input, threshold, value)"},
-    {"logsigmoid", "", "torch.log_sigmoid(input)"},
-    {"softsign", "", "input / (torch.abs(input) + 1)"},
-    {"tanhshrink", "", "input - torch.tanh(input)"},
-    {"softmin", "dim: int", "torch.softmax(-input, dim)"},
-    {"dropout", "p: float = 0.5, training: bool = True, inplace: bool = False",
-     "torch.dropout(input, p, training)"},
-    {"dropout1d", "p: float = 0.5, training: bool = True, inplace: bool = False",
-     "torch.feature_dropout(input, p, training)"},
-    {"dropout2d", "p: float = 0.5, training: bool = True, inplace: bool = False",
-     "torch.feature_dropout(input, p, training)"},
-    {"dropout3d", "p: float = 0.5, training: bool = True, inplace: bool = False",
-     "torch.feature_dropout(input, p, training)"},
-    {"embedding", "weight: Tensor, padding_idx: Optional[int] = None",
-     "torch.embedding(weight, input)"},
-    {"batch_norm",
-     "running_mean: Optional[Tensor], running_var: Optional[Tensor], "
-     "weight: Optional[Tensor] = None, bias: Optional[Tensor] = None, training: bool = False, "
-     "momentum: float = 0.1, eps: float = 1e-05",
-     "torch.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, "
-     "False)"},
-    {"instance_norm",
-     "running_mean: Optional[Tensor] = None, running_var: Optional[Tensor] = None, "
-     "weight: Optional[Tensor] = None, bias: Optional[Tensor] = None, "
-     "use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-05",
-     "torch.instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, "
-     "momentum, eps, False)"},
-    {"normalize", "p: float = 2.0, dim: int = 1, eps: float = 1e-12",
-     "input / torch.linalg_vector_norm(input, p, [dim], True).clamp_min(eps)"},
-});
+/// Of the variant that has INDEX others of its name before it.
+std::string variant_name(std::string_view name, size_t index) {
+  return std::string(name) + (index == 0 ? "" : "__" + std::to_string(index));
+}
 
-constexpr auto kAdvice = std::to_array<std::pair<std::string_view, std::string_view>>({
-    {"interpolate", "a module of type Upsample does the same"},
-    {"upsample", "a module of type Upsample does the same"},
-    {"embedding_bag", "a module of type EmbeddingBag does the same"},
-    {"grid_sample", "torch.grid_sampler takes the modes as numbers"},
-    {"unfold", "torch.im2col does the same"},
-    {"fold", "torch.col2im does the same"},
-    {"lp_pool2d", "a module of type LPPool2d does the same"},
-    {"max_pool2d_with_indices", "torch.max_pool2d_with_indices does the same"},
-    {"multi_head_attention_forward", "a module of type MultiheadAttention does the same"},
-});
+constexpr std::string_view kBroadcasting = "BroadcastingList";
+constexpr std::string_view kEquals = " = ";
 
-std::string source_of(const Function& one) {
-  return "def " + std::string(one.name) + "(input: Tensor" + (one.arguments.empty() ? "" : ", ") +
-         std::string(one.arguments) + ") -> Tensor:\n  return " + std::string(one.result) + "\n";
+/// ARGUMENTS without the defaults of broadcasting lists.
+std::string without_list_defaults(std::string_view arguments) {
+  std::string out;
+  for (const std::string_view one : split(arguments, ',')) {
+    const bool list = one.find(kBroadcasting) != one.npos;
+    out += (out.empty() ? "" : ",") + std::string(list ? one.substr(0, one.find(kEquals)) : one);
+  }
+  return out;
+}
+
+/// What a broadcasting list of ARGUMENT's length has for default where the text says TEXT.
+c10::IValue list_default(const c10::Argument& argument, std::string_view text) {
+  if (text == "None") return {};
+  const c10::List<int64_t> list;
+  for (int i = 0; i < argument.N().value_or(1); ++i) list.push_back(text == "1" ? 1 : 0);
+  return list;
+}
+
+/// Gives the broadcasting lists of FUNCTION the defaults that ARGUMENTS says.
+void set_list_defaults(torch::jit::Function& function, std::string_view arguments) {
+  std::vector<c10::Argument> out = function.getSchema().arguments();
+  const std::vector<std::string_view> texts = split(arguments, ',');
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t at = texts[i].find(kEquals);
+    if (texts[i].find(kBroadcasting) == texts[i].npos || at == texts[i].npos) continue;
+    const auto value = list_default(out[i], texts[i].substr(at + kEquals.size()));
+    out[i] = c10::Argument(out[i].name(), out[i].type(), out[i].N(), value);
+  }
+  function.setSchema(function.getSchema().cloneWithArguments(std::move(out)));
+}
+
+std::string source_of(const Function& one, const std::string& name) {
+  std::string out = "def " + name + "(" + without_list_defaults(one.arguments) + ") -> " +
+                    std::string(one.type) + ":\n";
+  const bool expression = one.body.find('\n') == one.body.npos;
+  for (const std::string_view line : split(one.body, '\n')) {
+    out += (expression ? "  return " : "  ") + std::string(line) + "\n";
+  }
+  return out;
+}
+
+/// Whether TEXT reads WANTED and nothing more.
+bool reads(std::string_view text, const std::string& wanted) {
+  for (size_t at = text.find(wanted); at != text.npos; at = text.find(wanted, at + 1)) {
+    const size_t end = at + wanted.size();
+    const char next = end < text.size() ? text[end] : ' ';
+    const bool longer = next == '_' || (next >= 'a' && next <= 'z') || (next >= '0' && next <= '9');
+    if (!longer) return true;
+  }
+  return false;
+}
+
+/// Defines what SOURCE calls as PREFIX + NAME and is not there yet, and before it what that calls.
+void define_called(torch::jit::CompilationUnit& unit, std::string_view source,
+                   const std::string& prefix, const torch::jit::ResolverPtr& resolver) {
+  const c10::QualifiedName place(kPrefix);
+  size_t before = 0;  // rows of the same name
+  std::string_view last;
+  for (const Function& one : functions()) {
+    before = one.name == last ? before + 1 : 0;
+    last = one.name;
+    const std::string name = variant_name(one.name, before);
+    if (!reads(source, prefix + std::string(one.name))) continue;
+    if (unit.find_function(c10::QualifiedName(place, name)) != nullptr) continue;
+    // Their texts say torch.embedding for the operator, F.embedding for the function.
+    define_called(unit, one.body, "F.", resolver);
+    for (auto* made : unit.define(place, source_of(one, name), resolver, nullptr)) {
+      if (one.arguments.find(kBroadcasting) == one.arguments.npos) continue;
+      made->ensure_defined();  // after which the schema is final
+      set_list_defaults(*made, one.arguments);
+    }
+  }
 }
 
 }  // namespace
 
-const std::vector<std::string>& functional_names() {
-  static const std::vector<std::string> kNames = [] {
-    std::vector<std::string> names;
-    for (const Function& one : kFunctions) names.emplace_back(one.name);
-    return names;
-  }();
-  return kNames;
+std::vector<std::string> functional_names() {
+  std::vector<std::string> names;
+  for (const Function& one : functions()) {
+    if (!one.name.starts_with('_')) names.emplace_back(one.name);
+  }
+  return names;
 }
 
-void define_functions(torch::jit::CompilationUnit& unit, const std::string& source) {
-  for (const Function& one : kFunctions) {
-    if (source.find("." + std::string(one.name)) == std::string::npos) continue;
-    const c10::QualifiedName prefix(kFunctionalPrefix);
-    if (unit.find_function(c10::QualifiedName(prefix, std::string(one.name))) != nullptr) continue;
-    unit.define(prefix, source_of(one), torch::jit::nativeResolver(), nullptr);
+std::vector<torch::jit::Function*> find_functions(torch::jit::CompilationUnit& unit,
+                                                  const std::string& name) {
+  std::vector<torch::jit::Function*> found;
+  const c10::QualifiedName prefix(kPrefix);
+  for (size_t i = 0;; ++i) {
+    auto* one = unit.find_function(c10::QualifiedName(prefix, variant_name(name, i)));
+    if (one == nullptr) return found;
+    found.push_back(one);
   }
 }
 
+void define_functions(torch::jit::CompilationUnit& unit, const std::string& source,
+                      const torch::jit::ResolverPtr& resolver) {
+  define_called(unit, source, ".", resolver);
+}
+
 std::string advice_against(const std::string& name) {
-  const auto row =
-      std::ranges::find(kAdvice, name, &std::pair<std::string_view, std::string_view>::first);
-  return row == kAdvice.end() ? std::string() : std::string(row->second);
+  const auto row = std::ranges::find(advice(), name, &Advice::name);
+  return row == advice().end() ? std::string() : std::string(row->text);
 }
 
 }  // namespace mlc::torch_module

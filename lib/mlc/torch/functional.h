@@ -1,6 +1,5 @@
-// The functions of torch.nn.functional that are no operators, or operators with other arguments:
-// F.embedding takes the numbers first, F.relu has `inplace`. They are TorchScript texts; all other
-// names of F are the operators of aten.
+// The functions of functional_table.h in a compilation unit. All other names of F are the operators
+// of aten.
 #pragma once
 
 #include <memory>
@@ -8,19 +7,24 @@
 #include <vector>
 
 #include <torch/csrc/jit/api/compilation_unit.h>
+#include <torch/csrc/jit/frontend/resolver.h>
 
 namespace mlc::torch_module {
 
-inline constexpr const char* kFunctionalPrefix = "__torch__.mlc.functional";
-
-const std::vector<std::string>& functional_names();
+/// Those that a text may call.
+std::vector<std::string> functional_names();
 
 /// Adds to UNIT the functions that SOURCE, the text of a module, may call and that are not there
-/// yet.
-void define_functions(torch::jit::CompilationUnit& unit, const std::string& source);
+/// yet. RESOLVER knows the names in their texts: torch, math, and F with the functions of UNIT.
+void define_functions(torch::jit::CompilationUnit& unit, const std::string& source,
+                      const torch::jit::ResolverPtr& resolver);
 
-/// What to do instead of calling F.NAME, where an operator of that name means something else or
-/// nothing does it; empty for all others.
+/// The variants of F.NAME in UNIT, in the order in which a call tries them; empty where it has
+/// none.
+std::vector<torch::jit::Function*> find_functions(torch::jit::CompilationUnit& unit,
+                                                  const std::string& name);
+
+/// What to do instead of calling F.NAME; empty where nothing is to be said.
 std::string advice_against(const std::string& name);
 
 }  // namespace mlc::torch_module

@@ -61,6 +61,11 @@ constexpr auto kNumbers = std::to_array<std::pair<std::string_view, double>>({
     {"tau", 2 * std::numbers::pi},
 });
 
+/// What a text may raise.
+constexpr auto kExceptions = std::to_array<std::string_view>(
+    {"AssertionError", "Exception", "IndexError", "KeyError", "NotImplementedError", "RuntimeError",
+     "TypeError", "ValueError"});
+
 /// Parts of torch whose functions are operators under another name: torch.fft.rfft is fft_rfft.
 constexpr auto kPrefixed = std::to_array<std::string_view>({"linalg", "fft", "special"});
 
@@ -142,10 +147,9 @@ class DottedName : public torch::jit::SugaredValue {
 
   SugaredValuePtr function(const std::string& name) const {
     if (path_ == "F") {
-      const c10::QualifiedName full(std::string(kFunctionalPrefix) + "." + name);
-      if (auto* own = functions_->find_function(full)) {
-        return std::make_shared<torch::jit::FunctionValue>(own);
-      }
+      std::vector<torch::jit::StrongFunctionPtr> variants;
+      for (auto* own : find_functions(*functions_, name)) variants.emplace_back(functions_, own);
+      if (!variants.empty()) return std::make_shared<torch::jit::FunctionValue>(variants);
       if (!advice_against(name).empty()) return nullptr;
     }
     const auto [space, operator_name] = as_operator(name);
@@ -191,6 +195,9 @@ class NameResolver : public torch::jit::Resolver {
 
   SugaredValuePtr resolveValue(const std::string& name, GraphFunction& /*method*/,
                                const SourceRange& /*place*/) override {
+    if (std::ranges::find(kExceptions, name) != kExceptions.end()) {
+      return std::make_shared<torch::jit::ExceptionValue>(name);
+    }
     if (name != "torch" && name != "F" && name != "math") return nullptr;
     return std::make_shared<DottedName>(name, functions_);
   }

@@ -1,4 +1,5 @@
-// Activations, softmaxes and dropouts. `inplace` is accepted and changes nothing but memory.
+// Activations, softmaxes and dropouts. An expression of a row with `inplace` begins with the
+// operator that has a variant with _.
 #include "mlc/frontend/module_types.h"
 
 namespace mlc::arch {

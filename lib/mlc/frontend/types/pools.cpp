@@ -1,6 +1,8 @@
-// Max, average, adaptive and power-average pooling. A stride that is not given is the kernel size.
+// Max, average, adaptive, power-average and fractional pooling, and undoing max pooling. A stride
+// that is not given is the kernel size.
 #include "mlc/frontend/module_types.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -90,6 +92,71 @@ Status build_power(LeafBuilder& leaf) {
   return {};
 }
 
+/// forward(input, indices, output_size): without output_size the smallest that the kernel allows.
+Status build_unpool(LeafBuilder& leaf) {
+  const size_t rank = leaf.ints("kernel_size").size();
+  const std::string n = std::to_string(rank);
+  const std::string call = rank == 1
+                               ? "torch.max_unpool2d(input.unsqueeze(-1), indices.unsqueeze(-1), "
+                                 "[size[0], 1]).squeeze(-1)"
+                           : rank == 2 ? "torch.max_unpool2d(input, indices, size)"
+                                       : "torch.max_unpool3d(input, indices, size, steps, padding)";
+  leaf.forward(
+      "input: Tensor, indices: Tensor, output_size: Optional[List[int]] = None", "Tensor",
+      leaf.filled("kernel = {kernel_size}\nsteps = ") + stride(leaf) +
+          leaf.filled("\npadding = {padding}\n") + "size = [(input.size(i - " + n +
+          ") - 1) * steps[i] - 2 * padding[i] + kernel[i] for i in range(" + n +
+          ")]\n"
+          "if output_size is not None:\n"
+          "    wanted = output_size if len(output_size) != " +
+          n + " + 2 else output_size[2:]\n    assert len(wanted) == " + n +
+          ", \"output_size needs one number for each spatial dimension\"\n"
+          "    for i in range(" +
+          n +
+          "):\n        assert wanted[i] > size[i] - steps[i] and wanted[i] < size[i] + steps[i], "
+          "\"output_size is more than a stride away from what the kernel gives\"\n"
+          "    size = wanted\nreturn " +
+          call);
+  return {};
+}
+
+/// Draws where the windows lie from the generator, also in evaluation mode, as PyTorch does.
+Status build_fractional(LeafBuilder& leaf) {
+  const size_t rank = leaf.ints("kernel_size").size();
+  const std::string n = std::to_string(rank);
+  const bool by_size = !leaf.is_none("output_size");
+  if (by_size == !leaf.is_none("output_ratio")) {
+    return leaf.error(
+        by_size ? "output_ratio" : "output_size",
+        "give output_size or output_ratio, not " + std::string(by_size ? "both" : "none"));
+  }
+  const std::string size =
+      by_size ? leaf.filled("{output_size}")
+              : "[int(float(input.size(i - " + n + ")) * ratio[i]) for i in range(" + n + ")]";
+  std::string ratio;
+  if (!by_size) {
+    std::vector<double> each = std::get<std::vector<double>>(leaf.value("output_ratio"));
+    if (each.size() == 1) each.assign(rank, each[0]);
+    const bool between = std::ranges::all_of(each, [](double one) { return one > 0 && one < 1; });
+    if (each.size() != rank || !between) {
+      return leaf.error("output_ratio", "output_ratio must be one number between 0 and 1, or " + n);
+    }
+    ratio = "ratio = " + python_literal(each) + "\n";
+  }
+  const bool indices = leaf.flag("return_indices");
+  leaf.forward("input: Tensor", indices ? "Tuple[Tensor, Tensor]" : "Tensor",
+               ratio + "size = " + size + "\nbatch = 1 if input.dim() == " + n +
+                   " + 1 else input.size(0)\n"
+                   "samples = torch.rand([batch, input.size(-1 - " +
+                   n + "), " + n +
+                   "], dtype=input.dtype, device=input.device)\n"
+                   "values, indices = torch.fractional_max_pool" +
+                   dims(leaf) +
+                   leaf.filled("(input, {kernel_size}, size, samples)\nreturn values") +
+                   (indices ? ", indices" : ""));
+  return {};
+}
+
 #define MLC_MAX(N)                                                                              \
   "kernel_size: size" N ", stride: size" N "? = None, padding: size" N " = 0, dilation: size" N \
   " = 1, return_indices: bool = False, ceil_mode: bool = False"
@@ -100,6 +167,11 @@ Status build_power(LeafBuilder& leaf) {
   "norm_type: float, kernel_size: size" N ", stride: size" N "? = None, ceil_mode: bool = False"
 constexpr std::string_view kDivisor2 = MLC_AVERAGE("2") ", divisor_override: pos? = None";
 constexpr std::string_view kDivisor3 = MLC_AVERAGE("3") ", divisor_override: pos? = None";
+#define MLC_UNPOOL(N) "kernel_size: size" N ", stride: size" N "? = None, padding: size" N " = 0"
+#define MLC_FRACTIONAL(N)                       \
+  "kernel_size: size" N ", output_size: size" N \
+  "? = None, output_ratio: floats? = None, "    \
+  "return_indices: bool = False"
 #define MLC_ADAPTIVE_MAX(N) "output_size: keep" N ", return_indices: bool = False"
 
 constexpr ModuleType kRows[] = {
@@ -115,6 +187,11 @@ constexpr ModuleType kRows[] = {
     {"AdaptiveMaxPool1d", MLC_ADAPTIVE_MAX("1"), "", build_adaptive_max},
     {"AdaptiveMaxPool2d", MLC_ADAPTIVE_MAX("2"), "", build_adaptive_max},
     {"AdaptiveMaxPool3d", MLC_ADAPTIVE_MAX("3"), "", build_adaptive_max},
+    {"MaxUnpool1d", MLC_UNPOOL("1"), "", build_unpool},
+    {"MaxUnpool2d", MLC_UNPOOL("2"), "", build_unpool},
+    {"MaxUnpool3d", MLC_UNPOOL("3"), "", build_unpool},
+    {"FractionalMaxPool2d", MLC_FRACTIONAL("2"), "", build_fractional},
+    {"FractionalMaxPool3d", MLC_FRACTIONAL("3"), "", build_fractional},
     {"LPPool1d", MLC_POWER("1"), "", build_power},
     {"LPPool2d", MLC_POWER("2"), "", build_power},
     {"LPPool3d", MLC_POWER("3"), "", build_power},
