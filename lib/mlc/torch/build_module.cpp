@@ -209,7 +209,8 @@ class Builder {
   Error refused(const ScriptModule& from, std::string_view what) const {
     CompileProblem problem = read_compile_problem(what);
     if (!problem.attribute.empty()) {
-      const auto near = nearest(problem.attribute, names_in(from));
+      const bool of_tensor = problem.message.starts_with("'Tensor' ");
+      const auto near = nearest(problem.attribute, of_tensor ? tensor_members() : names_in(from));
       if (near) problem.hint = "did you mean " + printable(*near) + "?";
     }
     return source_.source_error(from, problem.line, problem.column, std::move(problem.message),

@@ -213,4 +213,18 @@ std::shared_ptr<torch::jit::Resolver> make_resolver(
   return std::make_shared<NameResolver>(std::move(functions));
 }
 
+std::vector<std::string> tensor_members() {
+  std::set<std::string> names = {"device",        "dtype", "grad", "itemsize", "layout", "ndim",
+                                 "requires_grad", "shape", "H",    "T",        "mH",     "mT"};
+  for (const auto& one : torch::jit::getAllOperators()) {
+    const c10::FunctionSchema& schema = one->schema();
+    if (!schema.name().starts_with("aten::") || schema.arguments().empty()) continue;
+    if (schema.arguments()[0].name() != "self") continue;
+    if (schema.arguments()[0].type()->kind() == c10::TypeKind::TensorType) {
+      names.insert(schema.name().substr(6));
+    }
+  }
+  return {names.begin(), names.end()};
+}
+
 }  // namespace mlc::torch_module

@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <torch/csrc/jit/api/compilation_unit.h>
 #include <torch/csrc/jit/frontend/resolver.h>
@@ -20,8 +21,11 @@ struct UnknownName : std::exception {
   const char* what() const noexcept override { return message.c_str(); }
 };
 
-/// FUNCTIONS holds those of functional.h under kFunctionalPrefix.
+/// FUNCTIONS holds those of functional.h.
 std::shared_ptr<torch::jit::Resolver> make_resolver(
     std::shared_ptr<torch::jit::CompilationUnit> functions);
+
+/// What may stand behind a tensor and a dot, for suggestions.
+std::vector<std::string> tensor_members();
 
 }  // namespace mlc::torch_module
