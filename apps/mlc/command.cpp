@@ -33,6 +33,7 @@ std::optional<std::string_view> command_meant_by(std::string_view word) {
       {"metadata", {"meta", "annotate", "set", "get"}},
       {"validate-version", {"validate", "require", "requires", "versions"}},
       {"--version", {"version"}},
+      {"trace", {"script", "jit", "torchscript", "freeze", "compile"}},
       {"completion", {"complete", "completions"}},
   };
   for (const Row& row : kRows) {
@@ -51,6 +52,7 @@ Command strip_module_prefix_command();
 Command remap_keys_command();
 Command metadata_command();
 Command validate_version_command();
+Command trace_command();
 Command verify_command();
 Command run_command();
 Command bench_command();
@@ -67,6 +69,7 @@ std::span<const Command> commands() {
       remap_keys_command(),
       metadata_command(),
       validate_version_command(),
+      trace_command(),
       verify_command(),
       run_command(),
       bench_command(),

@@ -52,7 +52,8 @@ void add_case(Table& table, const CaseResult& one) {
   }
 }
 
-/// The sentence that names the first problem.
+}  // namespace
+
 std::string first_problem(const VerifyAnswer& answer) {
   const auto failed = std::ranges::find(answer.cases, false, &CaseResult::passed);
   if (failed == answer.cases.end()) return "";
@@ -66,6 +67,8 @@ std::string first_problem(const VerifyAnswer& answer) {
   return "first diverging output: " + printable(both_names(output)) + " (" + failed->label + ")";
 }
 
+namespace {
+
 void show_text(const VerifyAnswer& answer, Context& context) {
   const auto line = [&](std::string_view label, std::string_view text) {
     context.out().line(fmt::format("{:<8}{}", label, text));
@@ -75,6 +78,14 @@ void show_text(const VerifyAnswer& answer, Context& context) {
   line("engine", answer.engine + " on " + answer.device);
   line("same if", gates_text(answer.gates));
   context.out().line("");
+  show_cases(answer, context);
+  context.out().line(answer.passed() ? "the same in " + plural(answer.cases.size(), "case")
+                                     : "not the same: " + first_problem(answer));
+}
+
+}  // namespace
+
+void show_cases(const VerifyAnswer& answer, Context& context) {
   Table table({{"CASE"},
                {"OUTPUT", Align::left, true},
                {"MAX ABS", Align::right},
@@ -88,9 +99,9 @@ void show_text(const VerifyAnswer& answer, Context& context) {
   for (const CaseResult& one : answer.not_checked) {
     context.out().line("not checked: " + printable(one.not_checked));
   }
-  context.out().line(answer.passed() ? "the same in " + plural(answer.cases.size(), "case")
-                                     : "not the same: " + first_problem(answer));
 }
+
+namespace {
 
 void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
   json.key(name);
@@ -137,6 +148,28 @@ void case_json(JsonWriter& json, const CaseResult& one) {
   json.end_object();
 }
 
+}  // namespace
+
+void cases_json(const VerifyAnswer& answer, JsonWriter& json) {
+  json.key("cases");
+  json.begin_array();
+  for (const CaseResult& one : answer.cases) case_json(json, one);
+  json.end_array();
+  if (!answer.not_checked.empty()) {
+    json.key("not_checked");
+    json.begin_array();
+    for (const CaseResult& one : answer.not_checked) {
+      json.begin_object();
+      json.field("case", one.label);
+      json.field("reason", one.not_checked);
+      json.end_object();
+    }
+    json.end_array();
+  }
+}
+
+namespace {
+
 void show_json(const VerifyAnswer& answer, Context& context) {
   JsonWriter json(context.out());
   json.begin_object();
@@ -153,21 +186,7 @@ void show_json(const VerifyAnswer& answer, Context& context) {
   if (answer.gates.cosine) json.field("min_cosine", *answer.gates.cosine);
   if (answer.gates.top1) json.field("min_agreement", *answer.gates.top1);
   json.end_object();
-  json.key("cases");
-  json.begin_array();
-  for (const CaseResult& one : answer.cases) case_json(json, one);
-  json.end_array();
-  if (!answer.not_checked.empty()) {
-    json.key("not_checked");
-    json.begin_array();
-    for (const CaseResult& one : answer.not_checked) {
-      json.begin_object();
-      json.field("case", one.label);
-      json.field("reason", one.not_checked);
-      json.end_object();
-    }
-    json.end_array();
-  }
+  cases_json(answer, json);
   json.end_object();
 }
 

@@ -1,6 +1,7 @@
 // What `mlc verify` found, as text and as JSON.
 #pragma once
 
+#include "cli/json_writer.h"
 #include "command.h"
 #include "mlc/engine/verify.h"
 
@@ -20,6 +21,13 @@ struct VerifyAnswer {
 
   bool passed() const;
 };
+
+/// The table of the cases that were compared, and a line for each size that was not.
+void show_cases(const VerifyAnswer& answer, Context& context);
+/// The field "cases", and "not_checked" where there are such.
+void cases_json(const VerifyAnswer& answer, JsonWriter& json);
+/// The sentence that names the first problem; empty where all passed.
+std::string first_problem(const VerifyAnswer& answer);
 
 void show_verify(const VerifyAnswer& answer, Context& context);
 

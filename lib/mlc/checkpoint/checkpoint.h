@@ -127,6 +127,8 @@ class Checkpoint {
 
   /// The YAML that mlc put into the file (record <root>/mlc/metadata.yaml, __metadata__["mlc"]).
   std::optional<std::string> metadata_yaml;
+  /// Of TorchScript: the inputs that mlc put into the file (engine/stored_inputs.h).
+  std::optional<std::string> stored_inputs;
   /// safetensors' own string map, without mlc's entry, in file order; of a torch.save zip what was
   /// kept of it there (record <root>/mlc/safetensors.json).
   std::vector<std::pair<std::string, std::string>> string_metadata;

@@ -203,6 +203,8 @@ Status read_torchscript(Checkpoint& checkpoint) {
   checkpoint.origin = origin_of(zip);
   MLC_TRY(checkpoint.origin.format_version, number_record(zip, "version"));
   MLC_TRY(checkpoint.metadata_yaml, extra_metadata(zip));
+  constexpr uint64_t kMostInputs = 1U << 20U;
+  MLC_TRY(checkpoint.stored_inputs, optional_record(zip, "extra/mlc/inputs.txt", kMostInputs));
   MLC_TRY(checkpoint.root, read_zip_pickle(checkpoint, 0));
   Recovery recovery(checkpoint);
   if (recovery.is_module(checkpoint.root)) {

@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/integrity.h"
+#include "mlc/engine/stored_inputs.h"
 
 namespace mlc {
 namespace {
@@ -24,7 +25,12 @@ Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& 
                                 Reporter& reporter) {
   Artefact out(path);
   MLC_TRY(out.checkpoint_, open_checkpoint(path));
-  if (out.checkpoint_->format == Format::torchscript) return out;
+  if (out.checkpoint_->format == Format::torchscript) {
+    if (out.checkpoint_->stored_inputs) {
+      MLC_TRY(out.stored_inputs_, parse_stored_inputs(*out.checkpoint_->stored_inputs, path));
+    }
+    return out;
+  }
   if (out.checkpoint_->format == Format::pt2) {
     return nothing_to_run(*out.checkpoint_).in_file(path);
   }
@@ -39,8 +45,7 @@ Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& 
 }
 
 const std::vector<InputSpec>& Artefact::inputs() const {
-  static const std::vector<InputSpec> kNone;
-  return model_ ? model_->inputs() : kNone;
+  return model_ ? model_->inputs() : stored_inputs_;
 }
 
 Status Artefact::check_whole(unsigned threads, Reporter& reporter) const {

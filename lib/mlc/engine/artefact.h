@@ -29,8 +29,10 @@ class Artefact {
 
   const std::string& path() const { return path_; }
   bool has_architecture() const { return model_.has_value(); }
-  /// What the architecture declares; empty for TorchScript.
+  /// What the architecture declares, or the inputs that a TorchScript file was made with; empty
+  /// where neither is known.
   const std::vector<InputSpec>& inputs() const;
+  const Checkpoint& checkpoint() const { return model_ ? model_->checkpoint() : *checkpoint_; }
 
   /// Compares the CRC of every record, which engines do not. Error: corrupt.
   Status check_whole(unsigned threads, Reporter& reporter) const;
@@ -40,10 +42,10 @@ class Artefact {
 
  private:
   explicit Artefact(std::string path) : path_(std::move(path)) {}
-  const Checkpoint& checkpoint() const { return model_ ? model_->checkpoint() : *checkpoint_; }
 
   std::string path_;
   std::unique_ptr<Checkpoint> checkpoint_;  // of TorchScript
+  std::vector<InputSpec> stored_inputs_;    // of TorchScript
   std::optional<ArchitectureModel> model_;  // of all others
 };
 

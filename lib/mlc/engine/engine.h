@@ -11,6 +11,7 @@
 // behind it end in the module: every failure is an Error in mlc's words.
 #pragma once
 
+#include "mlc/base/bytes.h"
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
 #include "mlc/engine/architecture_source.h"
@@ -18,10 +19,12 @@
 #include "mlc/tensor/dtype.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mlc {
@@ -51,8 +54,17 @@ struct InputInfo {
   std::string declared;
 };
 
+/// A device that a program names, and how often.
+struct NamedDevice {
+  std::string name;  // "cuda:0"
+  uint64_t count = 0;
+};
+
 struct Signature {
   std::vector<InputInfo> inputs;
+  /// Devices of another kind than the model's that its program names. They became the model's where
+  /// LoadOptions::move_devices.
+  std::vector<NamedDevice> devices;
   /// The type of all floating parameters, where they have one, after LoadOptions::dtype.
   std::optional<DType> parameters;
 };
@@ -66,6 +78,35 @@ struct LoadOptions {
   unsigned threads = 0;        // 0: the engine's own choice
   uint64_t seed = 0;           // of the random numbers that the model draws after set_inputs()
   Purpose purpose = Purpose::once;
+  bool move_devices = false;  // those that the program names become the model's
+};
+
+/// What is in a TorchScript file besides the model: names below `extra/`, and contents.
+using ExtraFiles = std::vector<std::pair<std::string, std::string>>;
+/// Takes the bytes of a file, in order.
+using ByteSink = std::function<Status(Bytes)>;
+
+/// script: the program as it is, with its control flow. trace: what it did with the inputs of the
+/// last set_inputs(), as one straight program.
+enum class TraceMethod : uint8_t { script, trace };
+
+struct TraceOptions {
+  TraceMethod method = TraceMethod::script;
+  bool freeze = false;    // parameters become constants of the code
+  bool optimize = false;  // and are folded: batch norms into convolutions
+  ExtraFiles extra;
+};
+
+/// Control flow that hung on the inputs, and that a trace decided once and for all.
+struct TraceDecision {
+  std::string place;    // the line of the source, with file and number: "if n > 2: (net.py:22)"
+  int64_t outcome = 0;  // 1 and 0 for a branch, the rounds of a loop
+  bool is_loop = false;
+  friend bool operator==(const TraceDecision&, const TraceDecision&) = default;
+};
+
+struct TraceFacts {
+  std::vector<TraceDecision> decisions;  // in the order in which they were made
 };
 
 /// A loaded model on its device.
@@ -85,6 +126,11 @@ class Model {
   /// Copies of what the last run gave. Names: "output", "output.1" of tuples and lists, the keys of
   /// dictionaries. Errors: unsupported for results that are no tensors.
   virtual Result<std::vector<NamedValue>> outputs() = 0;
+  /// Gives SINK the model as a TorchScript file: the same model, inputs and options, the same
+  /// bytes. Errors: those of SINK; unsupported where the model is none that TorchScript can hold,
+  /// or has what a trace or a frozen program cannot hold.
+  virtual Result<TraceFacts> write_torchscript(const TraceOptions& options,
+                                               const ByteSink& sink) = 0;
 };
 
 class Engine {

@@ -81,6 +81,7 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
                                Reporter& reporter) {
   CaseResult out;
   out.label = one.label;
+  out.other_size = one.other_size;
   MLC_TRY(const std::vector<NamedValue> inputs, sample_inputs(one.specs, one.seed, reporter));
   const auto failed = [&](Error error, const std::string& side) {
     return explain_run_error(std::move(error).during(side + " at " + one.label), a.signature(),

@@ -39,6 +39,7 @@ std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t 
 
 struct CaseResult {
   std::string label;
+  std::string other_size;   // of VerifyCase
   std::string not_checked;  // "A refuses batch=3: ..."; then nothing below is set
   std::string failure;      // why nothing could be compared; else empty
   bool refused = false;     // B refused the inputs that A took, and the failure is what it said

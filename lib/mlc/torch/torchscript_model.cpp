@@ -4,9 +4,11 @@
 #include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/build_module.h"
 #include "mlc/torch/guarded.h"
+#include "mlc/torch/record_trace.h"
 #include "mlc/torch/torch_library.h"
 #include "mlc/torch/torch_values.h"
 #include "mlc/torch/torchscript_file.h"
+#include "mlc/torch/write_torchscript.h"
 
 #include <algorithm>
 #include <charconv>
@@ -221,6 +223,7 @@ class TorchScriptModel : public Model {
     return guarded(ErrorKind::usage, [&]() -> Status {
       at::manual_seed(seed_);
       stack_.clear();
+      given_.clear();
       for (const NamedValue& input : inputs) {
         if (std::ranges::none_of(arguments_, [&](const c10::Argument& argument) {
               return argument.name() == input.name;
@@ -233,6 +236,7 @@ class TorchScriptModel : public Model {
         if (given == inputs.end() && !argument.default_value()) {
           return usage_error("input " + mlc::quoted(argument.name()) + " is missing");
         }
+        given_.push_back(given != inputs.end());
         if (given == inputs.end()) {
           stack_.push_back(*argument.default_value());
           continue;
@@ -256,6 +260,25 @@ class TorchScriptModel : public Model {
       result_ = forward_(stack_);
       synchronize(device_);
       return {};
+    });
+  }
+
+  Result<TraceFacts> write_torchscript(const TraceOptions& options, const ByteSink& sink) override {
+    return guarded(ErrorKind::unsupported, [&]() -> Result<TraceFacts> {
+      TraceFacts facts;
+      torch::jit::Module module = module_;
+      if (options.method == TraceMethod::trace) {
+        const c10::InferenceMode inference;
+        at::manual_seed(seed_);
+        MLC_TRY(RecordedTrace recorded, record_trace(module_, arguments_, given_, stack_));
+        module = std::move(recorded.module);
+        facts.decisions = std::move(recorded.decisions);
+      }
+      if (options.freeze || options.optimize) {
+        MLC_TRY(module, freeze_for_file(module, options.optimize));
+      }
+      MLC_CHECK(write_archive(module, options.extra, sink));
+      return facts;
     });
   }
 
@@ -302,6 +325,7 @@ class TorchScriptModel : public Model {
   std::optional<c10::ScalarType> floating_;
   bool try_first_;  // new inputs, without oneDNN: see has_recurrence()
   torch::jit::Stack stack_;
+  std::vector<bool> given_;  // which of arguments_ set_inputs() was given
   IValue result_;
 };
 
@@ -381,6 +405,7 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
     }
     Signature signature = signature_of(arguments_of(module), traced);
     signature.parameters = parameter_type(module);
+    signature.devices = named_devices(module, c10::Device(device), options.move_devices);
     if (options.purpose == Purpose::repeated) module = frozen(module, reporter);
     return std::unique_ptr<Model>(
         std::make_unique<TorchScriptModel>(std::move(module), std::move(signature), device, options,

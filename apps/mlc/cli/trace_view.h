@@ -1,0 +1,37 @@
+// What `mlc trace` made, as text and as JSON.
+#pragma once
+
+#include "cli/verify_view.h"
+#include "command.h"
+#include "mlc/engine/engine.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+struct TraceAnswer {
+  std::string model;
+  std::string output;
+  uint64_t file_bytes = 0;
+  std::string method;  // "script", "trace"
+  bool frozen = false;
+  bool optimized = false;
+  bool dry_run = false;
+  bool random = false;  // two runs of the source on the same inputs differ
+  TraceFacts facts;
+  std::vector<NamedDevice> devices;  // that the program named, and that were rewritten
+  std::vector<std::string> inputs;   // as --input takes them
+  VerifyAnswer check;                // of the source (A) and the new file (B)
+};
+
+void show_trace(const TraceAnswer& answer, Context& context);
+
+/// The model itself takes no other size of a dimension that has a name. Requires: such a case.
+Error fixed_in_model(const TraceAnswer& answer);
+/// Why the file was not written, with what would help. TURNED: the control flow that the failing
+/// case takes another way, or empty. Requires: !answer.check.passed().
+Error refused_trace(const TraceAnswer& answer, const std::string& turned);
+
+}  // namespace mlc::cli

@@ -1,0 +1,298 @@
+#include "cli/engine_options.h"
+#include "cli/metadata_sources.h"
+#include "cli/provenance_options.h"
+#include "cli/trace_view.h"
+#include "command.h"
+#include "mlc/base/output_file.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/artefact.h"
+#include "mlc/engine/declared_inputs.h"
+#include "mlc/engine/match_inputs.h"
+#include "mlc/engine/module_loader.h"
+#include "mlc/engine/sample_inputs.h"
+#include "mlc/engine/stored_inputs.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+constexpr std::array<std::string_view, 2> kMethods = {"script", "trace"};
+
+struct Options {
+  std::string model;
+  EngineOptions engine;
+  std::string method = "script";
+  bool freeze = false;
+  bool optimize = false;
+  int64_t samples = 2;
+  double atol = 1e-5;
+  double rtol = 1e-4;
+  std::string output;
+  bool force = false;
+  bool sync = false;
+  bool dry_run = false;
+
+  bool is_trace() const { return method == "trace"; }
+  OutputOptions output_options() const { return {.replace = force, .sync = sync, .mode = 0}; }
+};
+
+void setup(OptionSet& set, Options& options) {
+  constexpr double kMost = std::numeric_limits<double>::max();
+  set.positional("MODEL", options.model, "checkpoint with an architecture, or TorchScript file");
+  set.group("Program");
+  set.choice("--method", options.method, kMethods,
+             "script (the default) keeps control flow; trace records what the inputs did, as one "
+             "straight program");
+  set.flag("--freeze", options.freeze,
+           "make parameters constants of the code; Python's state_dict() of it is empty then");
+  set.flag("--optimize", options.optimize,
+           "freeze, and fold batch norms into convolutions; no longer equal to the last bit");
+  add_engine_options(set, options.engine);
+  set.group("Check");
+  set.integer("--samples", options.samples, "N",
+              "random inputs at the given sizes (default 2), from --seed on", 1, 10'000);
+  set.real("--atol", options.atol, "X", "values may differ by X + rtol * |b| (default 1e-5)", 0,
+           kMost);
+  set.real("--rtol", options.rtol, "X", "... and by this part of the value (default 1e-4)", 0,
+           kMost);
+  set.group("Output");
+  set.file("-o, --output", options.output, "FILE", "the TorchScript file to write (.pt)");
+  set.flag("--force", options.force, "replace an output that exists");
+  set.flag("--sync", options.sync, "wait until a new file is on the disk");
+  set.flag("-n, --dry-run", options.dry_run, "do everything but give the file its name");
+}
+
+class Job {
+ public:
+  Job(const Options& options, Context& context) : options_(options), context_(context) {}
+
+  Result<ExitCode> run();
+
+ private:
+  Status check_usage() const;
+  Result<Artefact> open_source() const;
+  Result<std::vector<NamedValue>> run_source(const Artefact& source, Model& model);
+  Result<ExtraFiles> extra_files(const Artefact& source, std::span<const NamedValue> inputs) const;
+  Result<OutputFile> write(const Artefact& source, Model& model,
+                           std::span<const NamedValue> inputs);
+  Status compare(Engine& engine, Model& model, const OutputFile& out);
+  Result<std::string> turned(Model& model);
+
+  const Options& options_;
+  Context& context_;
+  std::vector<InputSpec> specs_;
+  TraceAnswer answer_;
+};
+
+Status Job::check_usage() const {
+  MLC_TRY(const std::vector<InputSpec> given, parse_input_specs(options_.engine.inputs));
+  if (options_.output.empty()) {
+    return usage_error("-o FILE is missing: there is nowhere to write to",
+                       "as in `mlc trace " + printable(options_.model) + " -o script.pt`");
+  }
+  if (is_yaml_path(options_.output) || options_.output.ends_with(".safetensors")) {
+    return usage_error(
+        "the output would be a TorchScript file under the name " + quoted(options_.output),
+        "name it .pt");
+  }
+  MLC_CHECK(refuse_output_over_inputs(options_.output, {&options_.model, 1}, given));
+  return OutputFile::check(options_.output, options_.output_options());
+}
+
+Result<Artefact> Job::open_source() const {
+  MLC_TRY(Artefact source,
+          Artefact::open(options_.model, options_.engine.artefact_options(), context_.reporter));
+  if (!source.has_architecture() && !options_.engine.architecture.empty()) {
+    return usage_error("TorchScript has a program of its own, which --arch cannot replace")
+        .in_file(options_.model);
+  }
+  MLC_CHECK(source.check_whole(context_.threads(), context_.reporter));
+  return source;
+}
+
+/// The inputs, which MODEL has taken and run on twice.
+Result<std::vector<NamedValue>> Job::run_source(const Artefact& source, Model& model) {
+  MLC_CHECK(match_inputs(model.signature(), specs_));
+  const auto seed = static_cast<uint64_t>(options_.engine.seed);
+  MLC_TRY(std::vector<NamedValue> inputs, sample_inputs(specs_, seed, context_.reporter));
+  if (source.has_architecture()) {
+    MLC_CHECK(check_declared(source.inputs(), inputs, !options_.engine.dtype.empty()));
+  }
+  std::vector<std::vector<NamedValue>> outputs;
+  Status status = model.set_inputs(inputs);
+  for (int i = 0; i < 2 && status.ok(); ++i) {
+    status = model.run();
+    if (!status.ok()) break;
+    MLC_TRY(outputs.emplace_back(), model.outputs());
+  }
+  if (!status.ok()) {
+    return explain_run_error(std::move(status).error(), model.signature(), inputs);
+  }
+  MLC_TRY(const OutputsComparison both, compare_outputs(outputs[0], outputs[1], {0, 0, true}));
+  answer_.random = std::ranges::any_of(both.outputs, [](const OutputDifference& one) {
+    return !one.problem.empty() || !one.within_tolerance();
+  });
+  if (answer_.random) {
+    context_.reporter.warn(
+        "the model draws random numbers: two runs on the same inputs differ; for the check both "
+        "sides draw the same ones");
+  }
+  return inputs;
+}
+
+Result<ExtraFiles> Job::extra_files(const Artefact& source,
+                                    std::span<const NamedValue> inputs) const {
+  MLC_TRY(auto metadata, metadata_to_carry(source.checkpoint()));
+  ProvenanceOptions given;
+  given.text("method", options_.method).text("dtype", options_.engine.dtype);
+  given.flag("freeze", options_.freeze).flag("optimize", options_.optimize);
+  given.text("key", options_.engine.key).list("input", options_.engine.inputs);
+  ExtraFiles files = {{"mlc/inputs.txt", stored_inputs(specs_, inputs)}};
+  const auto yaml = with_provenance(std::move(metadata), "trace", given);
+  if (yaml) files.emplace_back("mlc/metadata.yaml", *yaml);
+  warn_of_sidecar(options_.output, yaml, context_.reporter);
+  return files;
+}
+
+Result<OutputFile> Job::write(const Artefact& source, Model& model,
+                              std::span<const NamedValue> inputs) {
+  TraceOptions how;
+  how.method = options_.is_trace() ? TraceMethod::trace : TraceMethod::script;
+  how.freeze = options_.freeze;
+  how.optimize = options_.optimize;
+  MLC_TRY(how.extra, extra_files(source, inputs));
+  MLC_TRY(OutputFile out, OutputFile::create(options_.output, options_.output_options()));
+  MLC_CHECK(model.set_inputs(inputs));
+  auto facts = model.write_torchscript(how, [&out](Bytes bytes) { return out.write(bytes); });
+  if (!facts.ok()) return std::move(facts).error();
+  answer_.facts = *facts;
+  MLC_CHECK(out.flush());
+  answer_.file_bytes = out.position();
+  return out;
+}
+
+/// Loads the file, which has no name yet, and compares it with MODEL.
+Status Job::compare(Engine& engine, Model& model, const OutputFile& out) {
+  LoadOptions load = options_.engine.load_options(context_, Purpose::once);
+  load.dtype.reset();  // it is cast already
+  auto written = engine.load(fmt::format("/proc/self/fd/{}", out.fd()), load, context_.reporter);
+  if (!written.ok()) {
+    return std::move(written).error().during("reading the new file back");
+  }
+  const auto cases = verify_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
+                                  static_cast<uint64_t>(options_.samples));
+  for (const VerifyCase& one : cases) {
+    if (context_.reporter.interrupted())
+      return Error(ErrorKind::interrupted, "stopped by the user");
+    Reporter& quiet = null_reporter();
+    MLC_TRY(CaseResult result, verify_case(model, **written, one, answer_.check.gates, quiet));
+    auto& results = result.not_checked.empty() ? answer_.check.cases : answer_.check.not_checked;
+    results.push_back(std::move(result));
+  }
+  return {};
+}
+
+/// The first control flow that the case which failed takes another way than the samples did; empty
+/// where there is none, or the method records none.
+Result<std::string> Job::turned(Model& model) {
+  if (!options_.is_trace()) return std::string();
+  const auto failed = std::ranges::find(answer_.check.cases, false, &CaseResult::passed);
+  for (const VerifyCase& one : verify_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
+                                            static_cast<uint64_t>(options_.samples))) {
+    if (one.label != failed->label) continue;
+    MLC_TRY(const auto inputs, sample_inputs(one.specs, one.seed, null_reporter()));
+    MLC_CHECK(model.set_inputs(inputs));
+    TraceOptions how;
+    how.method = TraceMethod::trace;
+    MLC_TRY(const TraceFacts there, model.write_torchscript(how, [](Bytes) { return Status(); }));
+    const auto& here = answer_.facts.decisions;
+    const auto [a, b] = std::ranges::mismatch(here, there.decisions);
+    if (a != here.end()) return a->place;
+    if (b != there.decisions.end()) return b->place;
+  }
+  return std::string();
+}
+
+Result<ExitCode> Job::run() {
+  MLC_CHECK(check_usage());
+  MLC_TRY(const Artefact source, open_source());
+  MLC_TRY(specs_, choose_inputs(options_.engine, source));
+  MLC_TRY(const auto engine, open_engine(EngineKind::torch));
+  LoadOptions load = options_.engine.load_options(context_, Purpose::once);
+  load.move_devices = true;
+  MLC_TRY(const auto model, source.load(*engine, load, context_.reporter));
+  answer_.model = options_.model;
+  answer_.output = options_.output;
+  answer_.method = options_.method;
+  answer_.frozen = options_.freeze || options_.optimize;
+  answer_.optimized = options_.optimize;
+  answer_.dry_run = options_.dry_run;
+  answer_.devices = model->signature().devices;
+  answer_.check.a = options_.model;
+  answer_.check.b = "the new file";
+  answer_.check.engine = engine->title();
+  answer_.check.device = model->device();
+  answer_.check.gates.tolerance = {options_.atol, options_.rtol, true};
+  auto inputs = run_source(source, *model);
+  if (!inputs.ok()) return std::move(inputs).error().in_file(options_.model);
+  const std::string lines = stored_inputs(specs_, *inputs);
+  for (const std::string_view line : split(lines, '\n')) {
+    if (!line.empty()) answer_.inputs.emplace_back(line);
+  }
+  auto out = write(source, *model, *inputs);
+  if (!out.ok()) return std::move(out).error().in_file(options_.model);
+  MLC_CHECK_CTX(compare(*engine, *model, *out), "checking " + options_.output);
+  if (!answer_.check.not_checked.empty()) return fixed_in_model(answer_);
+  if (!answer_.check.passed()) {
+    MLC_TRY(const std::string place, turned(*model));
+    return refused_trace(answer_, place);
+  }
+  show_trace(answer_, context_);
+  const std::string size = format_bytes(answer_.file_bytes);
+  if (options_.dry_run) {
+    context_.console.note("would write " + printable(options_.output) + ": " + size);
+    return ExitCode::done;
+  }
+  MLC_CHECK(out->publish(source.checkpoint().files));
+  context_.console.note("wrote " + printable(options_.output) + ": " + size);
+  return ExitCode::done;
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  return Job(options, context).run();
+}
+
+constexpr Example kExamples[] = {
+    {"mlc trace weights.pt --arch arch.yaml -o script.pt", "a checkpoint becomes TorchScript"},
+    {"mlc trace net.pt --method trace --input 'x:f32[batch=2,3,32,32]' -o t.pt",
+     "record what it does; batch stays free"},
+    {"mlc trace weights.pt --arch arch.yaml --optimize -o fast.pt", "for inference only"},
+    {"mlc trace cuda.pt --input 'x:f32[1,8]' --device cpu -o cpu.pt", "take devices out"},
+};
+
+}  // namespace
+
+Command trace_command() {
+  return {.name = "trace",
+          .group = Group::convert,
+          .summary = "turn a model into a TorchScript file, checked",
+          .details =
+              "Writes a TorchScript file that Python and C++ load without the model's code. Before "
+              "it appears it is read back and compared with the model: on random inputs, then with "
+              "another size of each named dimension, because what a program does with one size may "
+              "be wrong at another. A difference means exit code 1, and nothing is written.\n\n"
+              "Parameters keep their names. The file carries the metadata of its source and the "
+              "inputs it was checked with, as extra files mlc/metadata.yaml and mlc/inputs.txt; "
+              "`mlc run` of it needs no --input then. Devices that the program names become the "
+              "one of --device. The same input gives the same bytes.",
+          .needs = Needs::torch,
+          .examples = kExamples,
+          .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli
