@@ -77,6 +77,7 @@ class Job {
   Status check_usage() const;
   Result<Artefact> open_source() const;
   Result<std::vector<NamedValue>> run_source(const Artefact& source, Model& model);
+  std::string inputs_text(std::span<const NamedValue> inputs) const;
   Result<ExtraFiles> extra_files(const Artefact& source, std::span<const NamedValue> inputs) const;
   Result<OutputFile> write(const Artefact& source, Model& model,
                            std::span<const NamedValue> inputs);
@@ -145,6 +146,18 @@ Result<std::vector<NamedValue>> Job::run_source(const Artefact& source, Model& m
   return inputs;
 }
 
+/// What the file takes, which --dtype changes.
+std::string Job::inputs_text(std::span<const NamedValue> inputs) const {
+  const auto cast = dtype_from_name(options_.engine.dtype);
+  std::vector<InputSpec> specs = specs_;
+  std::vector<NamedValue> values(inputs.begin(), inputs.end());
+  for (size_t i = 0; i < specs.size() && cast; ++i) {
+    DType& type = specs[i].file.empty() ? specs[i].dtype : values[i].tensor.dtype;
+    if (info(type).kind == DTypeClass::floating) type = *cast;
+  }
+  return stored_inputs(specs, values);
+}
+
 Result<ExtraFiles> Job::extra_files(const Artefact& source,
                                     std::span<const NamedValue> inputs) const {
   MLC_TRY(auto metadata, metadata_to_carry(source.checkpoint()));
@@ -152,7 +165,7 @@ Result<ExtraFiles> Job::extra_files(const Artefact& source,
   given.text("method", options_.method).text("dtype", options_.engine.dtype);
   given.flag("freeze", options_.freeze).flag("optimize", options_.optimize);
   given.text("key", options_.engine.key).list("input", options_.engine.inputs);
-  ExtraFiles files = {{"mlc/inputs.txt", stored_inputs(specs_, inputs)}};
+  ExtraFiles files = {{"mlc/inputs.txt", inputs_text(inputs)}};
   const auto yaml = with_provenance(std::move(metadata), "trace", given);
   if (yaml) files.emplace_back("mlc/metadata.yaml", *yaml);
   warn_of_sidecar(options_.output, yaml, context_.reporter);
@@ -178,8 +191,8 @@ Result<OutputFile> Job::write(const Artefact& source, Model& model,
 
 /// Loads the file, which has no name yet, and compares it with MODEL.
 Status Job::compare(Engine& engine, Model& model, const OutputFile& out) {
-  LoadOptions load = options_.engine.load_options(context_, Purpose::once);
-  load.dtype.reset();  // it is cast already
+  // With --dtype for the inputs: the weights are cast already.
+  const LoadOptions load = options_.engine.load_options(context_, Purpose::once);
   auto written = engine.load(fmt::format("/proc/self/fd/{}", out.fd()), load, context_.reporter);
   if (!written.ok()) {
     return std::move(written).error().during("reading the new file back");
@@ -240,7 +253,7 @@ Result<ExitCode> Job::run() {
   answer_.check.gates.tolerance = {options_.atol, options_.rtol, true};
   auto inputs = run_source(source, *model);
   if (!inputs.ok()) return std::move(inputs).error().in_file(options_.model);
-  const std::string lines = stored_inputs(specs_, *inputs);
+  const std::string lines = inputs_text(*inputs);
   for (const std::string_view line : split(lines, '\n')) {
     if (!line.empty()) answer_.inputs.emplace_back(line);
   }

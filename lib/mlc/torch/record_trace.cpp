@@ -69,6 +69,7 @@ class BareCopy {
 struct Pair {
   IValue value;
   Value* traced = nullptr;
+  bool hangs = false;  // on the inputs: other ones may give another value
 };
 
 bool has_calls(Block* block) {
@@ -111,14 +112,14 @@ class Recorder {
   Status construct(Node& node);
   Status unpack(Node& node);
   Status is_instance(Node& node);
-  void set(const Value* of, IValue value, Value* traced) {
-    pairs_[of] = {std::move(value), traced};
+  void set(const Value* of, IValue value, Value* traced, bool hangs) {
+    pairs_[of] = {std::move(value), traced, hangs};
+  }
+  bool any_hangs(const Node& node) const {
+    return std::ranges::any_of(node.inputs(), [this](const Value* one) { return get(one).hangs; });
   }
   const Pair& get(const Value* value) const { return pairs_.at(value); }
   Value* constant(const IValue& value);
-  static bool hangs_on_inputs(const Pair& pair) {
-    return pair.traced != nullptr && pair.traced->node()->kind() != prim::Constant;
-  }
   /// NODE in the trace, on the values there.
   Node* repeat(Node& node);
   std::vector<IValue> inputs_of(const Node& node) const;
@@ -186,11 +187,12 @@ Status Recorder::block(Block& block) {
 Status Recorder::branch(Node& node) {
   const Pair condition = get(node.input(0));
   const bool holds = condition.value.toBool();
-  if (hangs_on_inputs(condition)) out_.decisions.push_back({place_of(node), holds, false});
+  if (condition.hangs) out_.decisions.push_back({place_of(node), holds, false});
   Block* taken = node.blocks()[holds ? 0 : 1];
   MLC_CHECK(block(*taken));
   for (size_t i = 0; i < node.outputs().size(); ++i) {
-    pairs_[node.output(i)] = get(taken->outputs()[i]);
+    Pair& output = pairs_[node.output(i)] = get(taken->outputs()[i]);
+    output.hangs = output.hangs || condition.hangs;
   }
   return {};
 }
@@ -203,19 +205,22 @@ Status Recorder::loop(Node& node) {
   bool go_on = get(node.input(1)).value.toBool();
   std::vector<Pair> carried;
   for (size_t i = 2; i < node.inputs().size(); ++i) carried.push_back(get(node.input(i)));
-  bool hangs = hangs_on_inputs(get(node.input(0))) || hangs_on_inputs(get(node.input(1)));
+  bool hangs = get(node.input(0)).hangs || get(node.input(1)).hangs;
   int64_t round = 0;
   for (; round < most && go_on; ++round) {
-    set(body->inputs()[0], round, constant(round));
+    set(body->inputs()[0], round, constant(round), hangs);
     for (size_t i = 0; i < carried.size(); ++i) pairs_[body->inputs()[i + 1]] = carried[i];
     MLC_CHECK(count_step(node));
     MLC_CHECK(block(*body));
     go_on = get(body->outputs()[0]).value.toBool();
-    hangs = hangs || hangs_on_inputs(get(body->outputs()[0]));
+    hangs = hangs || get(body->outputs()[0]).hangs;
     for (size_t i = 0; i < carried.size(); ++i) carried[i] = get(body->outputs()[i + 1]);
   }
   if (hangs) out_.decisions.push_back({place_of(node), round, true});
-  for (size_t i = 0; i < carried.size(); ++i) pairs_[node.output(i)] = carried[i];
+  for (size_t i = 0; i < carried.size(); ++i) {
+    carried[i].hangs = carried[i].hangs || hangs;
+    pairs_[node.output(i)] = carried[i];
+  }
   return {};
 }
 
@@ -231,7 +236,7 @@ Status Recorder::attribute(Node& node) {
     if (read == nullptr) read = trace_->insertGetAttr(owner.traced, name);
     known = read;
   }
-  set(node.output(), std::move(value), known);
+  set(node.output(), std::move(value), known, false);
   return {};
 }
 
@@ -254,7 +259,7 @@ Status Recorder::construct(Node& node) {
     for (size_t i = 0; i + 1 < items.size(); i += 2) dict.insert_or_assign(items[i], items[i + 1]);
     value = std::move(dict);
   }
-  set(node.output(), std::move(value), repeat(node)->output());
+  set(node.output(), std::move(value), repeat(node)->output(), any_hangs(node));
   return {};
 }
 
@@ -267,7 +272,8 @@ Status Recorder::unpack(Node& node) {
                        " values from a list of " + std::to_string(items.size()));
   }
   Node* copy = repeat(node);
-  for (size_t i = 0; i < items.size(); ++i) set(node.output(i), items[i], copy->output(i));
+  for (size_t i = 0; i < items.size(); ++i)
+    set(node.output(i), items[i], copy->output(i), any_hangs(node));
   return {};
 }
 
@@ -276,7 +282,7 @@ Status Recorder::is_instance(Node& node) {
   const auto& candidates = node.tys(c10::attr::types);
   const bool is = std::any_of(candidates.begin(), candidates.end(),
                               [&](const c10::TypePtr& one) { return type->isSubtypeOf(*one); });
-  set(node.output(), is, constant(is));
+  set(node.output(), is, constant(is), false);
   return {};
 }
 
@@ -284,7 +290,7 @@ Status Recorder::node(Node& node) {
   switch (node.kind()) {
     case prim::Constant: {
       Node* copy = repeat(node);
-      set(node.output(), *torch::jit::toIValue(node.output()), copy->output());
+      set(node.output(), *torch::jit::toIValue(node.output()), copy->output(), false);
       return {};
     }
     case prim::If:
@@ -303,10 +309,10 @@ Status Recorder::node(Node& node) {
     case prim::isinstance:
       return is_instance(node);
     case prim::Uninitialized:
-      set(node.output(), IValue(), nullptr);
+      set(node.output(), IValue(), nullptr, false);
       return {};
     case prim::unchecked_cast:
-      set(node.output(), get(node.input()).value, repeat(node)->output());
+      set(node.output(), get(node.input()).value, repeat(node)->output(), any_hangs(node));
       return {};
     case prim::SetAttr:
       return cannot_record(node, "the assignment to " + mlc::quoted(node.s(c10::attr::name)));
@@ -319,6 +325,7 @@ Status Recorder::call(Node& node) {
   if (!node.blocks().empty() || node.maybeSchema() == nullptr) {
     return cannot_record(node, std::string("a ") + node.kind().toQualString());
   }
+  const bool hangs = any_hangs(node);
   Stack stack = inputs_of(node);
   node.getOperation()(stack);
   Node* copy = repeat(node);
@@ -327,7 +334,7 @@ Status Recorder::call(Node& node) {
                           std::to_string(stack.size()) + " values");
   }
   for (size_t i = 0; i < stack.size(); ++i) {
-    set(node.output(i), std::move(stack[i]), copy->output(i));
+    set(node.output(i), std::move(stack[i]), copy->output(i), hangs);
   }
   return {};
 }
@@ -337,7 +344,7 @@ Result<RecordedTrace> Recorder::run(const std::vector<c10::Argument>& arguments,
                                     const std::vector<IValue>& values) {
   Value* self = trace_->addInput("self");
   self->setType(out_.module.type());
-  set(program_->inputs()[0], source_._ivalue(), self);
+  set(program_->inputs()[0], source_._ivalue(), self, false);
   for (size_t i = 0; i < arguments.size(); ++i) {
     Value* input = nullptr;
     if (given[i]) {
@@ -346,7 +353,7 @@ Result<RecordedTrace> Recorder::run(const std::vector<c10::Argument>& arguments,
     } else {
       input = constant(values[i]);
     }
-    set(program_->inputs()[i + 1], values[i], input);
+    set(program_->inputs()[i + 1], values[i], input, given[i]);
   }
   MLC_CHECK(block(*program_->block()));
   for (const Value* output : program_->outputs()) trace_->registerOutput(get(output).traced);

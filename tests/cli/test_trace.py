@@ -1,0 +1,355 @@
+"""mlc trace: TorchScript files that Python loads and that compute what the model does."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+import script_modules
+from original_models import ORIGINALS
+from test_example_architectures import original
+
+pytestmark = [pytest.mark.usefixtures("engine"), pytest.mark.filterwarnings("ignore::UserWarning"),
+              pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+FOLDER = script_modules.ROOT / "examples/architectures"
+LARGE = {"bert_base", "gpt2", "vgg11", "vit_b_32"}  # hundreds of megabytes: one method is enough
+
+
+class Net(nn.Module):
+    """What real networks have, and a branch that hangs on the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.conv(x)))
+        if x.size(0) > 2:
+            x = x * 2
+        return self.fc(self.drop(x).mean([2, 3]))
+
+
+class Sum(nn.Module):
+    """A loop whose rounds hang on the input."""
+
+    def forward(self, x):
+        out = torch.zeros_like(x[0])
+        for i in range(x.size(0)):
+            out = out + x[i] * float(i)
+        return out
+
+
+class Sizes(nn.Module):
+    """Sizes that are computed with, not decided on."""
+
+    def forward(self, x):
+        batch, rows = x.shape[0], x.shape[1]
+        return x.reshape(batch * rows, -1).sum(1) / float(rows), {"rows": rows, "pair": (x[:, : rows // 2], [x])}
+
+
+class Fixed(nn.Module):
+    def forward(self, x):
+        return x.reshape(2, -1)
+
+
+class Random(nn.Module):
+    def forward(self, x):
+        return x + torch.rand(3)
+
+
+class OnCuda(nn.Module):
+    def forward(self, x):
+        return x + torch.ones(3, device=torch.device("cuda:0")) + torch.zeros(3, device=torch.device("cuda"))
+
+
+def script(module, path, train=False):
+    torch.manual_seed(0)
+    torch.jit.script(module if train else module.eval()).save(str(path))
+
+
+@pytest.fixture
+def net(tmp_path):
+    torch.manual_seed(0)
+    module = Net().eval()
+    nn.init.uniform_(module.norm.running_var, 0.5, 1.5)
+    script(module, tmp_path / "net.pt")
+    return module
+
+
+def load(path):
+    return torch.jit.load(str(path))
+
+
+def assert_equal_to(model, path, *inputs, exact=True):
+    with torch.no_grad():
+        wanted, found = script_modules.flat(model(*inputs)), script_modules.flat(load(path)(*inputs))
+    for ours, theirs in zip(found, wanted, strict=True):
+        bound = 0 if exact else 1e-5 * theirs.abs().max().item()
+        torch.testing.assert_close(ours, theirs, rtol=0 if exact else 1e-5, atol=bound)
+
+
+# --- the shipped architectures
+
+
+@pytest.mark.parametrize(("name", "method"), [(name, method) for name in sorted(ORIGINALS) for method in ("script", "trace")
+                                              if method == "trace" or name not in LARGE])
+def test_python_loads_the_trace_of_an_example(mlc, tmp_path, name, method):
+    model = original(name)
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    mlc.ok("trace", "model.pt", "--arch", FOLDER / f"{name}.yaml", "--method", method, "-o", "out.pt")
+    made = load(tmp_path / "out.pt")
+    state, wanted = made.state_dict(), model.state_dict()
+    assert sorted(state) == sorted(wanted)
+    for key, tensor in wanted.items():
+        assert torch.equal(state[key], tensor), key
+    for inputs in ORIGINALS[name][1]:  # two sizes each
+        assert_equal_to(model, tmp_path / "out.pt", *inputs, exact=False)
+    declared = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())["inputs"]
+    answer = mlc.ok("run", "out.pt", "--json").json  # the file knows its inputs
+    assert [one["name"] for one in answer["inputs"]] == [text.split(":")[0] for text in declared]
+    (tmp_path / "model.pt").unlink()
+    (tmp_path / "out.pt").unlink()
+
+
+# --- methods
+
+
+@pytest.mark.parametrize("method", ["script", "trace"])
+def test_a_scripted_and_a_traced_file_are_sources(mlc, net, tmp_path, method):
+    torch.jit.trace(net, torch.randn(2, 3, 8, 8)).save(str(tmp_path / "traced.pt"))
+    mlc.ok("trace", "net.pt", "--method", method, "--input", "x:f32[b=1..2,3,h=8,w=8]", "-o", "a.pt")
+    mlc.ok("trace", "traced.pt", "--method", method, "--input", "x:f32[b=1..2,3,8,8]", "-o", "b.pt")
+    for size in (1, 2):
+        assert_equal_to(net, tmp_path / "a.pt", torch.randn(size, 3, 8, 8))
+        assert_equal_to(net, tmp_path / "b.pt", torch.randn(size, 3, 8, 8))
+    assert list(load(tmp_path / "a.pt").state_dict()) == list(net.state_dict())
+
+
+def test_control_flow_lives_on_in_a_script(mlc, tmp_path):
+    script(Sum(), tmp_path / "sum.pt")
+    mlc.ok("trace", "sum.pt", "--input", "x:f32[n=4,3]", "-o", "out.pt")
+    for size in (1, 4, 7):
+        assert_equal_to(Sum(), tmp_path / "out.pt", torch.randn(size, 3))
+
+
+def test_a_trace_without_control_flow_has_none(mlc, net, tmp_path):
+    mlc.ok("trace", "net.pt", "--method", "trace", "--input", "x:f32[2,3,8,8]", "-o", "out.pt")
+    graph = load(tmp_path / "out.pt").inlined_graph
+    assert not {node.kind() for node in graph.nodes()} & {"prim::If", "prim::Loop", "prim::RaiseException"}
+
+
+def test_sizes_that_are_computed_with_stay_free_in_a_trace(mlc, tmp_path):
+    script(Sizes(), tmp_path / "sizes.pt")
+    mlc.ok("trace", "sizes.pt", "--method", "trace", "--input", "x:f32[b=2,r=4,5]", "-o", "out.pt")
+    for shape in ((2, 4, 5), (3, 7, 5), (1, 1, 5)):
+        x = torch.randn(shape)
+        wanted, found = Sizes()(x), load(tmp_path / "out.pt")(x)
+        assert torch.equal(wanted[0], found[0]) and wanted[1]["rows"] == found[1]["rows"]
+        assert torch.equal(wanted[1]["pair"][0], found[1]["pair"][0])
+
+
+# --- what a check finds
+
+
+@pytest.mark.parametrize(("module", "spec", "symbol", "line"), [
+    (Sum, "x:f32[n=4,3]", "n=5", "for i in range("),
+    (Net, "x:f32[b=2,3,8,8]", "b=3", "torch.size(x"),
+])
+def test_a_size_that_a_trace_baked_in_is_named(mlc, tmp_path, module, spec, symbol, line):
+    script(module(), tmp_path / "m.pt")
+    result = mlc("trace", "m.pt", "--method", "trace", "--input", spec, "-o", "out.pt")
+    assert result.rc == 1
+    assert f"wrong at {symbol}: a size is fixed" in result.stderr and line in result.stderr
+    assert "--method script" in result.stderr
+    assert not (tmp_path / "out.pt").exists()
+    mlc.ok("trace", "m.pt", "--method", "trace", "--input", spec.replace("n=", "").replace("b=", ""), "-o", "out.pt")
+
+
+def test_a_size_that_the_model_itself_fixed_is_named(mlc, tmp_path):
+    script(Fixed(), tmp_path / "m.pt")
+    error = mlc("trace", "m.pt", "--input", "x:f32[b=2,3]", "-o", "out.pt", "--json")
+    assert error.rc == 1 and "fixed size for b: it refuses b=3" in error.error["message"]
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_random_numbers_are_reported_and_compared(mlc, tmp_path):
+    script(Random(), tmp_path / "m.pt")
+    result = mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[3]", "-o", "out.pt", "--json")
+    assert result.json["random"] is True and "draws random numbers" in result.stderr
+    assert "random" in str(load(tmp_path / "out.pt").code) or "rand" in str(load(tmp_path / "out.pt").code)
+    assert mlc.ok("trace", "m.pt", "--input", "x:f32[3]", "-o", "b.pt", "--json").json["random"] is True
+
+
+def test_a_model_that_is_the_same_each_time_is_not_called_random(mlc, net):
+    assert mlc.ok("trace", "net.pt", "--input", "x:f32[2,3,8,8]", "-o", "a.pt", "--json").json["random"] is False
+
+
+# --- options
+
+
+def test_frozen_files_hold_their_parameters_as_constants(mlc, net, tmp_path):
+    for method in ("script", "trace"):
+        mlc.ok("trace", "net.pt", "--freeze", "--method", method, "--input", "x:f32[2,3,8,8]", "-o", f"{method}.pt")
+        assert not load(tmp_path / f"{method}.pt").state_dict()
+        assert_equal_to(net, tmp_path / f"{method}.pt", torch.randn(2, 3, 8, 8))
+
+
+def test_optimized_files_have_no_batch_norm_left(mlc, net, tmp_path):
+    mlc.ok("trace", "net.pt", "--optimize", "--input", "x:f32[b=2,3,8,8]", "-o", "out.pt")
+    made = load(tmp_path / "out.pt")
+    kinds = {node.kind() for node in made.inlined_graph.nodes()}
+    assert "aten::conv2d" in kinds and "aten::batch_norm" not in kinds and "aten::dropout" not in kinds
+    assert_equal_to(net, tmp_path / "out.pt", torch.randn(2, 3, 8, 8), exact=False)
+    assert_equal_to(net, tmp_path / "out.pt", torch.randn(5, 3, 8, 8), exact=False)
+
+
+@pytest.mark.parametrize("method", ["script", "trace"])
+def test_devices_of_the_program_are_listed_and_rewritten(mlc, tmp_path, method):
+    script(OnCuda(), tmp_path / "m.pt")
+    devices = mlc.ok("trace", "m.pt", "--method", method, "--input", "x:f32[3]", "-o", "out.pt", "--json").json["devices"]
+    assert {one["name"] for one in devices} == {"cuda:0", "cuda"} and sum(one["count"] for one in devices) == 2
+    assert "cuda" not in load(tmp_path / "out.pt").code
+    assert torch.equal(load(tmp_path / "out.pt")(torch.ones(3)), torch.full((3,), 2.0))
+
+
+def test_dtype_casts_the_file(mlc, net, tmp_path):
+    mlc.ok("trace", "net.pt", "--dtype", "bf16", "--input", "x:f32[2,3,8,8]", "-o", "out.pt")
+    state = load(tmp_path / "out.pt").state_dict()
+    assert state["conv.weight"].dtype == torch.bfloat16 and state["norm.num_batches_tracked"].dtype == torch.int64
+    assert torch.equal(state["fc.weight"], net.fc.weight.detach().bfloat16())
+    mlc.ok("run", "out.pt")  # it knows that it takes bf16
+    assert load(tmp_path / "out.pt")(torch.ones(1, 3, 8, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+# --- the file
+
+
+def test_the_same_input_gives_the_same_bytes_under_any_name(mlc, net, tmp_path):
+    for name in ("a.pt", "b.pt"):
+        mlc.ok("trace", "net.pt", "--input", "x:f32[b=2,3,8,8]", "-o", name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    for name in ("c.pt", "d.pt"):
+        mlc.ok("trace", "net.pt", "--method", "trace", "--freeze", "--input", "x:f32[2,3,8,8]", "-o", name)
+    assert (tmp_path / "c.pt").read_bytes() == (tmp_path / "d.pt").read_bytes()
+
+
+def test_metadata_and_inputs_travel_in_the_file(mlc, root, tmp_path):
+    mlc.ok("save", root / "examples/digits/digits.pt", "--key", "model_state_dict", "--weights-only", "-o", "w.pt")
+    mlc.ok("strip-module-prefix", "w.pt", "-o", "m.pt")
+    mlc.ok("metadata", "m.pt", "--set", "name=digits", "--in-place")
+    mlc.ok("trace", "m.pt", "--arch", FOLDER / "digits_cnn.yaml", "-o", "out.pt")
+    extra = {"mlc/metadata.yaml": "", "mlc/inputs.txt": ""}
+    torch.jit.load(str(tmp_path / "out.pt"), _extra_files=extra)
+    metadata = yaml.safe_load(extra["mlc/metadata.yaml"])
+    assert metadata["name"] == "digits" and metadata["provenance"][-1]["verb"] == "trace"
+    assert metadata["provenance"][-1]["options"] == {"method": "script"}
+    assert extra["mlc/inputs.txt"] == b"image:f32[batch=1..1024,1,8,8]\n"
+    assert json.loads(mlc.ok("metadata", "out.pt", "--json").stdout)["metadata"]["name"] == "digits"
+
+
+def test_inputs_from_files_are_kept_as_types_and_sizes(mlc, net, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 3, 8, 8), np.float32))
+    mlc.ok("trace", "net.pt", "--input", "x=@x.npy", "-o", "out.pt")
+    extra = {"mlc/inputs.txt": ""}
+    torch.jit.load(str(tmp_path / "out.pt"), _extra_files=extra)
+    assert extra["mlc/inputs.txt"] == b"x:f32[2,3,8,8]\n"
+
+
+def test_inputs_in_a_file_that_are_none_are_damage(mlc, net, tmp_path):
+    for text in ("x=@/etc/passwd\n", "x:f33[1]\n"):
+        torch.jit.script(net).save(str(tmp_path / "m.pt"), _extra_files={"mlc/inputs.txt": text})
+        error = mlc("run", "m.pt", "--json")
+        assert error.rc == 3 and "extra/mlc/inputs.txt" in error.error["message"]
+
+
+def test_the_new_file_is_the_same_model_for_verify(mlc, net):
+    mlc.ok("trace", "net.pt", "--input", "x:f32[b=2,3,8,8]", "-o", "out.pt")
+    mlc.ok("verify", "net.pt", "out.pt")
+
+
+# --- the command line
+
+
+def test_answer_fits_the_schema(mlc, net, valid):
+    for more in ((), ("-n",), ("--method", "trace")):
+        spec = "x:f32[b=1..2,3,8,8]"
+        valid(mlc.ok("trace", "net.pt", "--input", spec, "-o", "out.pt", "--force", "--json", *more).json, "trace")
+
+
+def test_a_decided_branch_is_in_the_answer(mlc, net):
+    answer = mlc.ok("trace", "net.pt", "--method", "trace", "--input", "x:f32[2,3,8,8]", "-o", "out.pt", "--json").json
+    assert any("torch.size(x" in one["place"] and one["outcome"] == 0 for one in answer["decisions"])
+
+
+def test_dry_run_checks_and_writes_nothing(mlc, net, tmp_path):
+    before = sorted(os.listdir(tmp_path))
+    assert "would write out.pt" in mlc.ok("trace", "net.pt", "--input", "x:f32[2,3,8,8]", "-o", "out.pt", "-n").stderr
+    assert mlc("trace", "net.pt", "--method", "trace", "--input", "x:f32[b=2,3,8,8]", "-o", "out.pt", "-n").rc == 1
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_an_output_that_exists_is_kept(mlc, net, tmp_path):
+    (tmp_path / "out.pt").write_bytes(b"mine")
+    assert mlc("trace", "net.pt", "--input", "x:f32[2,3,8,8]", "-o", "out.pt").rc == 5
+    assert mlc("trace", "net.pt", "--method", "trace", "--input", "x:f32[b=2,3,8,8]", "-o", "out.pt", "--force").rc == 1
+    assert (tmp_path / "out.pt").read_bytes() == b"mine"
+    mlc.ok("trace", "net.pt", "--input", "x:f32[2,3,8,8]", "-o", "out.pt", "--force")
+    assert_equal_to(net, tmp_path / "out.pt", torch.randn(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(("arguments", "rc", "said"), [
+    (["net.pt"], 2, "-o FILE is missing"),
+    (["net.pt", "-o", "net.pt", "--input", "x:f32[2,3,8,8]", "--force"], 2, "net.pt"),
+    (["net.pt", "-o", "a.safetensors", "--input", "x:f32[2,3,8,8]"], 2, "name it .pt"),
+    (["net.pt", "-o", "a.pt"], 2, 'input "x" is missing'),
+    (["net.pt", "-o", "a.pt", "--input", "y:f32[1]"], 2, "did you mean x"),
+    (["net.pt", "-o", "a.pt", "--input", "x:f32[1]"], 2, "conv2d"),
+    (["none.pt", "-o", "a.pt"], 3, "No such file"),
+    (["w.pt", "-o", "a.pt"], 4, "--arch"),
+    (["cut.pt", "-o", "a.pt"], 3, "cut.pt"),
+    (["net.pt", "-o", "a.pt", "--input", "x:f32[2,3,8,8]", "--device", "cuda"], 4, "CUDA"),
+    (["net.pt", "-o", "none/a.pt", "--input", "x:f32[2,3,8,8]"], 5, "none/a.pt"),
+])
+def test_mistakes_have_their_codes(mlc, net, tmp_path, arguments, rc, said):
+    if said == "CUDA" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    torch.save({"w": torch.ones(2)}, tmp_path / "w.pt")
+    whole = (tmp_path / "net.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    result = mlc("trace", *arguments)
+    assert result.rc == rc and said in result.stderr, result.stderr
+    assert "c10" not in result.stderr and "0x0" not in result.stderr and "Exception raised" not in result.stderr
+    assert not (tmp_path / "a.pt").exists()
+
+
+def test_a_trace_of_endless_loops_is_refused(mlc, tmp_path):
+    class Long(nn.Module):
+        def forward(self, x, n: int):
+            for _ in range(n):
+                x = x + 1
+            return x
+    script(Long(), tmp_path / "m.pt")
+    result = mlc("trace", "m.pt", "--method", "trace", "--input", "x:f32[1]", "--input", "n:i64[]=3000000", "-o", "a.pt")
+    assert result.rc == 4 and "1,000,000 steps" in result.stderr
+    mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[1]", "--input", "n:i64[]=3", "-o", "b.pt")
+
+
+def test_a_frozen_model_that_changes_itself_is_refused(mlc, tmp_path):
+    class Counter(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls: int = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return x + self.calls
+    script(Counter(), tmp_path / "m.pt")
+    result = mlc("trace", "m.pt", "--method", "trace", "--input", "x:f32[1]", "-o", "a.pt")
+    assert result.rc == 4 and 'the assignment to "calls"' in result.stderr
