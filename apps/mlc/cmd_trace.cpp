@@ -215,8 +215,12 @@ Status Job::compare(Engine& engine, Model& model, const OutputFile& out) {
 Result<std::string> Job::turned(Model& model) {
   if (!options_.is_trace()) return std::string();
   const auto failed = std::ranges::find(answer_.check.cases, false, &CaseResult::passed);
-  for (const VerifyCase& one : verify_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
-                                            static_cast<uint64_t>(options_.samples))) {
+  std::vector<VerifyCase> cases = verify_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
+                                               static_cast<uint64_t>(options_.samples));
+  for (size_t i = cases.size(); i > 0; --i) {
+    for (const VerifyCase& instead : std::vector(cases[i - 1].instead)) cases.push_back(instead);
+  }
+  for (const VerifyCase& one : cases) {
     if (one.label != failed->label) continue;
     MLC_TRY(const auto inputs, sample_inputs(one.specs, one.seed, null_reporter()));
     MLC_CHECK(model.set_inputs(inputs));

@@ -179,6 +179,36 @@ def test_a_size_that_the_model_itself_fixed_is_named(mlc, tmp_path):
     assert not (tmp_path / "out.pt").exists()
 
 
+def test_a_model_that_takes_even_sizes_only_is_tried_with_twice_the_size(mlc, tmp_path):
+    class Halves(nn.Module):
+        def forward(self, x):
+            return x.reshape(x.size(0) // 2, 2, -1).sum(1)
+    script(Halves(), tmp_path / "m.pt")
+    answer = mlc.ok("trace", "m.pt", "--input", "x:f32[n=4,3]", "-o", "out.pt", "--json").json
+    assert [one["case"] for one in answer["cases"]] == ["seed 0", "seed 1", "seed 0, n=8"]
+
+
+def test_buffers_outside_of_the_state_dict_stay_there(mlc, tmp_path):
+    text = """
+mlc: architecture/1
+inputs: ["x:f32[n=2,3]"]
+modules: {fc: {type: Linear, in_features: 3, out_features: 3}}
+buffers: {shift: {shape: [3], persistent: false, init: ones}}
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      return self.fc(x) + self.shift
+"""
+    (tmp_path / "arch.yaml").write_text(text)
+    fc = nn.Linear(3, 3)
+    torch.save({f"fc.{key}": value for key, value in fc.state_dict().items()}, tmp_path / "w.pt")
+    for more in ((), ("--method", "trace"), ("--dtype", "bf16")):
+        mlc.ok("trace", "w.pt", "--arch", "arch.yaml", "-o", "out.pt", "--force", *more)
+        assert list(load(tmp_path / "out.pt").state_dict()) == ["fc.weight", "fc.bias"]
+    mlc.ok("trace", "w.pt", "--arch", "arch.yaml", "-o", "out.pt", "--force")
+    assert torch.allclose(load(tmp_path / "out.pt")(torch.zeros(2, 3)), fc.bias + 1)
+    mlc.ok("run", "out.pt", "--dtype", "bf16")
+
+
 def test_random_numbers_are_reported_and_compared(mlc, tmp_path):
     script(Random(), tmp_path / "m.pt")
     result = mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[3]", "-o", "out.pt", "--json")

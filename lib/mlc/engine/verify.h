@@ -29,10 +29,13 @@ struct VerifyCase {
   std::vector<InputSpec> specs;
   uint64_t seed = 0;
   std::string other_size;  // "batch=3", where nobody asked for this size
+  /// The next sizes to try where A refuses this one, as a model that halves sizes refuses odd ones.
+  std::vector<VerifyCase> instead;
 };
 
 /// SAMPLES seeds from SEED on at the example sizes; then, for every named dimension, one case where
-/// it has another size within its bounds. Inputs from files have their values and sizes in every
+/// it has another size within its bounds; twice the example where A does not take the
+/// first. Inputs from files have their values and sizes in every
 /// case.
 std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples);

@@ -128,7 +128,7 @@ class Builder {
       add('m', from.children[i].name, parts[i].type()->name()->qualifiedName());
     }
     for (const ScriptTensor& one : from.parameters) add('p', one.name, "");
-    for (const ScriptTensor& one : from.buffers) add('b', one.name, "");
+    for (const ScriptTensor& one : from.buffers) add(one.persistent ? 'b' : 't', one.name, "");
     for (const arch::Constant& one : from.constants) {
       add('c', one.name, std::to_string(one.value.index()));
     }
@@ -148,7 +148,12 @@ class Builder {
     }
     for (const ScriptTensor& one : from.buffers) {
       MLC_TRY_CTX(at::Tensor value, shared(one), "buffer " + one.path);
-      made.register_buffer(one.name, std::move(value));
+      // TorchScript has buffers of one kind only, all of which are in the state_dict.
+      if (one.persistent) {
+        made.register_buffer(one.name, std::move(value));
+      } else {
+        made.register_attribute(one.name, c10::TensorType::get(), std::move(value));
+      }
     }
     for (const arch::Constant& one : from.constants) {
       auto [type, value] = attribute(one.value);

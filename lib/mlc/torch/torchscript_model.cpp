@@ -144,13 +144,13 @@ std::optional<DType> parameter_type(const torch::jit::Module& module) {
   return known.ok() ? std::optional(*known) : std::nullopt;
 }
 
-/// Module::to(dtype) would cast integer buffers, positions among them, too.
+/// Module::to(dtype) would cast integer buffers, positions among them, too, and leave buffers that
+/// are in no state_dict, which are plain attributes.
 void cast_floating(const torch::jit::Module& module, c10::ScalarType type) {
-  for (at::Tensor tensor : module.parameters()) {
-    if (tensor.is_floating_point()) tensor.set_data(tensor.to(type));
-  }
-  for (at::Tensor tensor : module.buffers()) {
-    if (tensor.is_floating_point()) tensor.set_data(tensor.to(type));
+  for (const IValue& value : module.attributes()) {
+    if (!value.isTensor()) continue;
+    at::Tensor tensor = value.toTensor();
+    if (tensor.defined() && tensor.is_floating_point()) tensor.set_data(tensor.to(type));
   }
 }
 
