@@ -16,6 +16,7 @@ namespace mlc::cli {
 namespace {
 
 std::atomic<int> interrupts{0};
+std::atomic<int> bus_errors{0};
 std::atomic<int64_t> last_poll_ms{INT64_MIN / 2};
 std::atomic<bool> json_messages{false};
 std::atomic<bool> progress_visible{false};
@@ -60,7 +61,11 @@ void on_interrupt(int) {
   leave(kInterruptedText, kInterruptedJson, ExitCode::interrupted);
 }
 
+// Every thread that reads the file meets its end: the first one says so, for all.
 void on_bus_error(int) {
+  if (bus_errors.fetch_add(1) > 0) {
+    for (;;) pause();
+  }
   leave(kShrankText, kShrankJson, ExitCode::input);
 }
 
@@ -87,7 +92,7 @@ void install_signal_handlers() {
     if (sigaction(number, nullptr, &current) == 0 && current.sa_handler == SIG_IGN) continue;
     handle(number, on_interrupt, SA_RESTART);
   }
-  handle(SIGBUS, on_bus_error, SA_RESETHAND);
+  handle(SIGBUS, on_bus_error, 0);
   handle(SIGPIPE, SIG_IGN, 0);
   handle(SIGXFSZ, SIG_IGN, 0);
 }
