@@ -22,9 +22,9 @@ ALLOWED = {
     "checkpoint": {"base", "yaml", "tensor", "container", "pickle", "metadata"},
     "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
     "ir": {"base", "tensor"},
-    "frontend": {"base", "yaml", "tensor"},
-    "engine": {"base", "tensor", "container", "pickle", "checkpoint", "metadata", "frontend"},
-    "torch": {"base", "tensor", "engine", "frontend"},
+    "frontend": {"base", "yaml", "tensor", "ir"},
+    "engine": {"base", "tensor", "ir", "container", "pickle", "checkpoint", "metadata", "frontend"},
+    "torch": {"base", "tensor", "ir", "engine", "frontend"},
 }
 # Libraries that only one folder may include: everything else opens them at run time.
 OWNERS = {"torch": re.compile(r"(torch|ATen|c10|caffe2)/")}

@@ -56,7 +56,7 @@ class Sizes(nn.Module):
 
 class Fixed(nn.Module):
     def forward(self, x):
-        return x.reshape(2, -1)
+        return x.reshape(2, 3) + 1
 
 
 class Random(nn.Module):

@@ -11,10 +11,7 @@ namespace {
 constexpr const char* kSaveProgram =
     "save it from Python with torch.jit.trace(model, inputs).save(FILE) or torch.jit.script";
 
-Error nothing_to_run(const Checkpoint& checkpoint) {
-  if (checkpoint.format == Format::pt2) {
-    return unsupported("running exported programs (.pt2) is not supported yet", kSaveProgram);
-  }
+Error nothing_to_run() {
   return unsupported("it holds tensors without a program, so there is nothing to run",
                      "--arch FILE.yaml gives it an architecture; or " + std::string(kSaveProgram));
 }
@@ -32,10 +29,13 @@ Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& 
     return out;
   }
   if (out.checkpoint_->format == Format::pt2) {
-    return nothing_to_run(*out.checkpoint_).in_file(path);
+    auto exported = ExportedArtefact::open(*out.checkpoint_);
+    if (!exported.ok()) return std::move(exported).error().in_file(path);
+    out.exported_ = std::move(*exported);
+    return out;
   }
   MLC_TRY(auto architecture, find_architecture(*out.checkpoint_, options.architecture));
-  if (!architecture) return nothing_to_run(*out.checkpoint_).in_file(path);
+  if (!architecture) return nothing_to_run().in_file(path);
   for (const std::string& warning : out.checkpoint_->warnings) {
     reporter.warn(printable(path) + ": " + warning);
   }
@@ -45,6 +45,7 @@ Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& 
 }
 
 const std::vector<InputSpec>& Artefact::inputs() const {
+  if (exported_) return exported_->inputs();
   return model_ ? model_->inputs() : stored_inputs_;
 }
 
@@ -65,8 +66,9 @@ Status Artefact::check_whole(unsigned threads, Reporter& reporter) const {
 
 Result<std::unique_ptr<Model>> Artefact::load(Engine& engine, const LoadOptions& options,
                                               Reporter& reporter) const {
-  auto model =
-      model_ ? model_->build(engine, options, reporter) : engine.load(path_, options, reporter);
+  auto model = model_      ? model_->build(engine, options, reporter)
+               : exported_ ? exported_->load(*checkpoint_, engine, options, reporter)
+                           : engine.load(path_, options, reporter);
   if (!model.ok()) return std::move(model).error().in_file(path_);
   return model;
 }

@@ -1,10 +1,12 @@
-// What an engine can run: a TorchScript file, or a checkpoint with an architecture.
+// What an engine can run: a TorchScript file, an exported program (.pt2), or a checkpoint with an
+// architecture.
 #pragma once
 
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
 #include "mlc/engine/architecture_model.h"
 #include "mlc/engine/engine.h"
+#include "mlc/engine/exported_artefact.h"
 #include "mlc/engine/input_spec.h"
 
 #include <memory>
@@ -29,8 +31,8 @@ class Artefact {
 
   const std::string& path() const { return path_; }
   bool has_architecture() const { return model_.has_value(); }
-  /// What the architecture declares, or the inputs that a TorchScript file was made with; empty
-  /// where neither is known.
+  /// What the architecture declares or the program takes, or the inputs that a TorchScript file was
+  /// made with; empty where none of it is known.
   const std::vector<InputSpec>& inputs() const;
   const Checkpoint& checkpoint() const { return model_ ? model_->checkpoint() : *checkpoint_; }
 
@@ -44,9 +46,10 @@ class Artefact {
   explicit Artefact(std::string path) : path_(std::move(path)) {}
 
   std::string path_;
-  std::unique_ptr<Checkpoint> checkpoint_;  // of TorchScript
-  std::vector<InputSpec> stored_inputs_;    // of TorchScript
-  std::optional<ArchitectureModel> model_;  // of all others
+  std::unique_ptr<Checkpoint> checkpoint_;    // of TorchScript and .pt2
+  std::vector<InputSpec> stored_inputs_;      // of TorchScript
+  std::optional<ExportedArtefact> exported_;  // of .pt2
+  std::optional<ArchitectureModel> model_;    // of all others
 };
 
 }  // namespace mlc

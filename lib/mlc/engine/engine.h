@@ -16,6 +16,7 @@
 #include "mlc/base/result.h"
 #include "mlc/engine/architecture_source.h"
 #include "mlc/engine/host_tensor.h"
+#include "mlc/engine/program_source.h"
 #include "mlc/tensor/dtype.h"
 
 #include <cstdint>
@@ -150,6 +151,12 @@ class Engine {
   /// declared inputs that it does not take; those of the weights; unsupported.
   virtual Result<std::unique_ptr<Model>> build(const ArchitectureSource& source,
                                                const LoadOptions& options, Reporter& reporter) = 0;
+  /// Prepares an exported program to be run operator by operator. SOURCE must give the weights
+  /// until this returns. Errors: those of the weights; unsupported, naming all operators that the
+  /// engine lacks; corrupt where arguments do not fit them.
+  virtual Result<std::unique_ptr<Model>> interpret(const ProgramSource& source,
+                                                   const LoadOptions& options,
+                                                   Reporter& reporter) = 0;
 };
 
 }  // namespace mlc

@@ -328,7 +328,8 @@ std::string Symbols::operand(Expr a) const {
   return bare ? out : "(" + out + ")";
 }
 
-Evaluator::Evaluator(const Symbols& symbols, std::span<const int64_t> values) : symbols_(symbols) {
+Evaluator::Evaluator(const Symbols& symbols, std::span<const std::optional<int64_t>> values)
+    : symbols_(symbols) {
   // Operands are older than the atoms they are part of.
   for (const Symbols::AtomInfo& atom : symbols.atoms_) {
     std::optional<int64_t> value;

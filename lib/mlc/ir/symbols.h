@@ -118,11 +118,11 @@ class Symbols {
   std::map<std::string, Atom, std::less<>> names_;
 };
 
-/// The values of expressions for values of the symbols, in the order of Symbols::all(). SYMBOLS
-/// must outlive it and gain no expression meanwhile.
+/// The values of expressions for values of the symbols, in the order of Symbols::all(); those behind
+/// the last of VALUES have none. SYMBOLS must outlive it and gain no expression meanwhile.
 class Evaluator {
  public:
-  Evaluator(const Symbols& symbols, std::span<const int64_t> values);
+  Evaluator(const Symbols& symbols, std::span<const std::optional<int64_t>> values);
   /// Nothing for a division by 0, an overflow, or a symbol that has no value.
   std::optional<int64_t> operator()(Expr a) const;
 

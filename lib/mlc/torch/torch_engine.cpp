@@ -1,5 +1,6 @@
 #include "mlc/torch/torch_engine.h"
 
+#include "mlc/torch/exported_model.h"
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/torch_library.h"
 #include "mlc/torch/torchscript_model.h"
@@ -27,6 +28,12 @@ class TorchEngine : public Engine {
                                        Reporter& reporter) override {
     MLC_TRY(const std::string device, prepare(options, reporter));
     return build_torchscript(source, device, options, reporter);
+  }
+
+  Result<std::unique_ptr<Model>> interpret(const ProgramSource& source, const LoadOptions& options,
+                                           Reporter& reporter) override {
+    MLC_TRY(const std::string device, prepare(options, reporter));
+    return interpret_program(source, device, options);
   }
 
  private:

@@ -143,7 +143,8 @@ TEST_CASE("canonical forms keep the value") {
   const auto below = [&](uint32_t limit) { return static_cast<int>(random() % limit); };
   for (int round = 0; round < 2000; ++round) {
     Sizes of;
-    const std::vector<int64_t> values = {1 + below(1024), 1 + below(64), below(2000) - 1000};
+    const std::vector<std::optional<int64_t>> values = {1 + below(1024), 1 + below(64),
+                                                        below(2000) - 1000};
     std::function<std::pair<Expr, std::optional<int64_t>>(int)> make =
         [&](int depth) -> std::pair<Expr, std::optional<int64_t>> {
       const int kind = depth == 0 ? below(4) : 4 + below(6);
@@ -191,9 +192,9 @@ TEST_CASE("evaluation says nothing where there is no number") {
   Sizes of;
   const Expr sum = of("a + u");
   const Expr product = of("u*u*u");
-  const std::vector<int64_t> two = {1, 2};
+  const std::vector<std::optional<int64_t>> two = {1, 2};
   CHECK(Evaluator(of.symbols, two)(sum) == std::nullopt);
-  const std::vector<int64_t> large = {1, 2, int64_t{1} << 40};
+  const std::vector<std::optional<int64_t>> large = {1, 2, int64_t{1} << 40};
   CHECK(Evaluator(of.symbols, large)(product) == std::nullopt);
   CHECK(Evaluator(of.symbols, large)(of("a + b")) == 3);
 }

@@ -1,0 +1,125 @@
+#include "mlc/engine/exported_artefact.h"
+
+#include "mlc/base/text.h"
+#include "mlc/engine/weights.h"
+
+#include <algorithm>
+
+namespace mlc {
+namespace {
+
+constexpr uint64_t kMaxProgramBytes = 256U << 20U;
+constexpr std::string_view kOldProgram = "serialized_exported_program.json";
+
+/// The record that holds the program.
+Result<std::string> program_record(const ZipReader& zip) {
+  if (zip.record(kOldProgram) != nullptr) return std::string(kOldProgram);
+  std::vector<std::string> programs;
+  bool is_compiled = false;
+  for (const ZipEntry& entry : zip.entries()) {
+    const std::string name(zip.relative_name(entry));
+    if (name.starts_with("models/") && name.ends_with(".json")) programs.push_back(name);
+    is_compiled = is_compiled || name.starts_with("data/aotinductor/");
+  }
+  if (programs.size() == 1) return programs[0];
+  if (programs.empty() && is_compiled) {
+    return unsupported(
+        "it is a package of AOTInductor: machine code for one kind of machine, which "
+        "mlc does not execute",
+        "save the program itself with torch.export.save(program, FILE)");
+  }
+  if (programs.empty()) return unsupported("the archive holds no program");
+  return unsupported("it holds " + plural(programs.size(), "program") + ": " + join_list(programs),
+                     "export each into a file of its own");
+}
+
+/// The size of a dimension when it was exported; 1 where nobody knows, or the least that is
+/// allowed.
+int64_t example_of(const ExportedProgram& program, ir::Expr size) {
+  std::vector<std::optional<int64_t>> values;
+  for (const ir::Symbol& symbol : program.graph.symbols().all()) {
+    const auto known = program.examples.find(symbol.name);
+    const int64_t least = std::max<int64_t>(symbol.bounds.low, 1);
+    values.emplace_back(known == program.examples.end() ? least : known->second);
+  }
+  return ir::Evaluator(program.graph.symbols(), values)(size).value_or(1);
+}
+
+InputDim dim_of(const ExportedProgram& program, ir::Expr size) {
+  const ir::Symbols& symbols = program.graph.symbols();
+  InputDim out;
+  out.example = example_of(program, size);
+  const std::string text = symbols.text(size);
+  if (!ir::is_symbol_name(text)) return out;
+  out.symbol = text;
+  const ir::Bounds bounds = symbols.bounds(size);
+  if (bounds.high != ir::kUnbounded) out.bounds = {std::max<int64_t>(bounds.low, 0), bounds.high};
+  return out;
+}
+
+}  // namespace
+
+std::vector<InputSpec> program_inputs(const ExportedProgram& program) {
+  std::vector<InputSpec> out;
+  for (const ProgramInput& input : program.inputs) {
+    if (input.value == nullptr) continue;
+    InputSpec spec;
+    spec.name = input.name;
+    if (const ir::TensorType* tensor = input.value->tensor()) {
+      spec.dtype = *tensor->dtype;
+      for (const ir::Expr size : *tensor->sizes) spec.dims.push_back(dim_of(program, size));
+    } else {
+      const auto& scalar = std::get<ir::ScalarType>(input.value->type());
+      spec.dtype = DType::i64;
+      const int64_t example = scalar.value ? example_of(program, *scalar.value) : 1;
+      spec.values = ValueRange{example, example, 0, 0};
+    }
+    out.push_back(std::move(spec));
+  }
+  return out;
+}
+
+Result<ExportedArtefact> ExportedArtefact::open(Checkpoint& checkpoint) {
+  const ZipReader& zip = checkpoint.archives[0];
+  MLC_TRY(const std::string record, program_record(zip));
+  MLC_TRY(const std::string json, zip.read(*zip.record(record), kMaxProgramBytes));
+  MLC_TRY(ExportedProgram program, read_exported_program(json, record));
+  ExportedArtefact out;
+  out.program_ = std::make_shared<const ExportedProgram>(std::move(program));
+  out.inputs_ = program_inputs(*out.program_);
+  for (const char* path : {"state_dict", "constants", "."}) {
+    const NodeId node = node_at(checkpoint, path);
+    if (node != kNoNode && checkpoint.graph.entries(node) != nullptr) {
+      out.state_dicts_.push_back(read_state_dict(checkpoint, node, path));
+    }
+  }
+  return out;
+}
+
+Result<std::unique_ptr<Model>> ExportedArtefact::load(const Checkpoint& checkpoint, Engine& engine,
+                                                      const LoadOptions& options,
+                                                      Reporter& reporter) const {
+  std::vector<Weights> places;
+  for (const StateDict& one : state_dicts_) places.emplace_back(checkpoint, one);
+  ProgramSource source;
+  source.program = program_;
+  source.weight = [&](const ProgramWeight& weight) -> Result<Weight> {
+    arch::ScriptTensor wanted;
+    wanted.path = weight.key;
+    const ir::TensorType& type = *weight.value->tensor();
+    wanted.dtype = *type.dtype;
+    for (const ir::Expr size : *type.sizes) {
+      const auto number = program_->graph.symbols().constant_value(size);
+      if (!number) return corrupt("tensor " + quoted(weight.key) + " has sizes that vary");
+      wanted.shape.push_back(*number);
+    }
+    for (Weights& place : places) {
+      auto found = place.get(wanted);
+      if (found.ok() || found.error().kind() != ErrorKind::not_found) return found;
+    }
+    return corrupt("the archive lacks tensor " + quoted(weight.key) + " of its program");
+  };
+  return engine.interpret(source, options, reporter);
+}
+
+}  // namespace mlc

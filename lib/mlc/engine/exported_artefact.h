@@ -1,0 +1,40 @@
+// A .pt2 file: a program that torch.export wrote, and its weights.
+#pragma once
+
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
+#include "mlc/engine/engine.h"
+#include "mlc/engine/input_spec.h"
+#include "mlc/frontend/exported_program.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mlc {
+
+class ExportedArtefact {
+ public:
+  /// Reads the program of CHECKPOINT, which is of the format pt2 and must outlive this. Errors:
+  /// those of read_exported_program(); unsupported for archives without a program, or with several.
+  static Result<ExportedArtefact> open(Checkpoint& checkpoint);
+
+  /// What the program takes: sizes that may vary have the names of the export and the sizes that it
+  /// was exported with. Arguments that the export fixed are none.
+  const std::vector<InputSpec>& inputs() const { return inputs_; }
+  const ExportedProgram& program() const { return *program_; }
+  Result<std::unique_ptr<Model>> load(const Checkpoint& checkpoint, Engine& engine,
+                                      const LoadOptions& options, Reporter& reporter) const;
+
+ private:
+  std::shared_ptr<const ExportedProgram> program_;
+  std::vector<InputSpec> inputs_;
+  std::vector<StateDict> state_dicts_;  // its weights and, beside them, its constants
+};
+
+/// The inputs of PROGRAM as ExportedArtefact::inputs() gives them.
+std::vector<InputSpec> program_inputs(const ExportedProgram& program);
+
+}  // namespace mlc

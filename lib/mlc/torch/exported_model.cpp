@@ -1,0 +1,295 @@
+#include "mlc/torch/exported_model.h"
+
+#include "mlc/base/text.h"
+#include "mlc/torch/compiled_block.h"
+#include "mlc/torch/guarded.h"
+#include "mlc/torch/torch_library.h"
+#include "mlc/torch/torch_values.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
+namespace mlc::torch_module {
+namespace {
+
+using c10::IValue;
+
+/// "1 to 64", "1 or more".
+std::string range_text(const ir::Bounds& bounds) {
+  if (bounds.high == ir::kUnbounded) return std::to_string(bounds.low) + " or more";
+  return std::to_string(bounds.low) + " to " + std::to_string(bounds.high);
+}
+
+/// "f32[s77=1..64,3,8,8]".
+std::string declared(const ir::Symbols& symbols, const ir::TensorType& type) {
+  std::string out = std::string(info(*type.dtype).brief) + "[";
+  for (const ir::Expr size : *type.sizes) {
+    if (out.back() != '[') out += ',';
+    out += symbols.text(size);
+    const ir::Bounds bounds = symbols.bounds(size);
+    if (!symbols.constant_value(size) && bounds.high != ir::kUnbounded) {
+      out += "=" + std::to_string(bounds.low) + ".." + std::to_string(bounds.high);
+    }
+  }
+  return out + "]";
+}
+
+Signature signature_of(const ExportedProgram& program) {
+  Signature out;
+  for (const ProgramInput& input : program.inputs) {
+    InputInfo one;
+    one.name = input.name;
+    one.type = "int";
+    if (input.value == nullptr) {
+      one.type = "only " + input.fixed + ", which the export fixed";
+      one.required = false;
+      out.inputs.push_back(std::move(one));
+      continue;
+    }
+    if (const ir::TensorType* tensor = input.value->tensor()) {
+      one.type = "Tensor";
+      one.dtype = tensor->dtype;
+      one.declared = declared(program.graph.symbols(), *tensor);
+    }
+    out.inputs.push_back(std::move(one));
+  }
+  return out;
+}
+
+/// Whether TENSOR is the one number that TEXT says, as JSON writes it.
+bool is_number(const HostTensor& tensor, const std::string& text) {
+  const auto value = to_torch(tensor, c10::kCPU, std::nullopt);
+  if (!value.ok() || value->numel() != 1) return false;
+  const c10::Scalar number = value->item();
+  if (number.isBoolean()) return text == (number.toBool() ? "true" : "false");
+  if (number.isIntegral(false)) return text == std::to_string(number.toLong());
+  char* end = nullptr;
+  const double wanted = std::strtod(text.c_str(), &end);
+  return end == text.c_str() + text.size() && wanted == number.toDouble();
+}
+
+class ExportedModel : public Model {
+ public:
+  ExportedModel(std::shared_ptr<const ExportedProgram> program, std::string device,
+                const LoadOptions& options)
+      : program_(std::move(program)),
+        memory_(program_->graph),
+        surroundings_{
+            [this](const ir::Value* value) -> const IValue& { return memory_.get(value); },
+            [this](ir::Expr size) { return memory_.integer(size); }},
+        signature_(signature_of(*program_)),
+        device_(std::move(device)),
+        seed_(options.seed) {}
+
+  Status prepare(const ProgramSource& source);
+
+  const Signature& signature() const override { return signature_; }
+  const std::string& device() const override { return device_; }
+  Status set_inputs(std::span<const NamedValue> inputs) override;
+  Status run() override;
+  Result<std::vector<NamedValue>> outputs() override;
+  Result<TraceFacts> write_torchscript(const TraceOptions&, const ByteSink&) override {
+    return unsupported("an exported program (.pt2) cannot become TorchScript",
+                       "`mlc run`, `verify` and `bench` take it as it is");
+  }
+
+ private:
+  Result<at::Tensor> weight(const ProgramSource& source, const ProgramWeight& weight) const;
+  Status set_input(const ProgramInput& input, const NamedValue& given);
+  Status check_sizes(const ProgramInput& input, const std::vector<int64_t>& sizes);
+
+  std::shared_ptr<const ExportedProgram> program_;
+  Memory memory_;
+  Surroundings surroundings_;
+  CompiledBlock body_;
+  Signature signature_;
+  std::string device_;
+  uint64_t seed_;
+};
+
+Result<at::Tensor> ExportedModel::weight(const ProgramSource& source,
+                                         const ProgramWeight& weight) const {
+  MLC_TRY(const Weight held, source.weight(weight));
+  MLC_TRY(const c10::ScalarType type, scalar_type(held.dtype));
+  at::Tensor out;
+  if (held.bytes.empty()) {
+    out = at::empty(held.sizes, at::TensorOptions(type));
+  } else {
+    void* const bytes = const_cast<std::byte*>(held.bytes.data());
+    const bool aligned = reinterpret_cast<uintptr_t>(bytes) % c10::elementSize(type) == 0;
+    out = at::from_blob(
+        bytes, held.sizes, [owner = held.owner](void*) {}, at::TensorOptions(type));
+    if (!aligned) out = out.clone();
+  }
+  const bool has_strides = weight.strides.size() == held.sizes.size();
+  if (has_strides && out.numel() > 1 && !std::ranges::equal(out.strides(), weight.strides)) {
+    const bool overlaps = std::ranges::any_of(weight.strides, [](int64_t one) { return one <= 0; });
+    if (!overlaps) {
+      out = at::empty_strided(held.sizes, weight.strides, at::TensorOptions(type)).copy_(out);
+    }
+  }
+  return out.to(c10::Device(device_));
+}
+
+Status ExportedModel::prepare(const ProgramSource& source) {
+  std::map<std::string, at::Tensor> tied;
+  for (const ProgramWeight& one : program_->weights) {
+    memory_.add(one.value);
+    at::Tensor& known = tied[one.key];
+    if (!known.defined()) {
+      MLC_TRY(known, weight(source, one));
+    }
+    memory_.set(one.value, known);
+  }
+  std::map<std::string, size_t> missing;
+  MLC_TRY(body_, CompiledBlock::make(program_->graph, program_->graph.body(), c10::Device(device_),
+                                     memory_, missing));
+  if (missing.empty()) return {};
+  std::vector<std::string> names;
+  for (const auto& [name, count] : missing) {
+    names.push_back(name + (count > 1 ? " (" + std::to_string(count) + " times)" : ""));
+  }
+  return unsupported(
+      "the program uses " + plural(names.size(), "operator") +
+          " that LibTorch does not have: " + join_list(names),
+      "custom operators come from a library that extends PyTorch, which mlc does not "
+      "load; run_decompositions() takes some others out of a program");
+}
+
+Status ExportedModel::check_sizes(const ProgramInput& input, const std::vector<int64_t>& sizes) {
+  const ir::Symbols& symbols = program_->graph.symbols();
+  const std::vector<ir::Expr>& wanted = *input.value->tensor()->sizes;
+  const std::string name = "input " + mlc::quoted(input.name);
+  if (sizes.size() != wanted.size()) {
+    return usage_error(name + " must have " + plural(wanted.size(), "dimension") + ", not " +
+                       std::to_string(sizes.size()));
+  }
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const std::string place = name + ": dimension " + std::to_string(i);
+    const std::string given = ", not " + std::to_string(sizes[i]);
+    if (const auto fixed = symbols.constant_value(wanted[i])) {
+      if (*fixed == sizes[i]) continue;
+      return usage_error(place + " must be " + std::to_string(*fixed) + ", which the export fixed" +
+                         given);
+    }
+    const std::string symbol = symbols.text(wanted[i]);
+    const ir::Bounds bounds = symbols.bounds(wanted[i]);
+    if (sizes[i] < bounds.low || sizes[i] > bounds.high) {
+      return usage_error(place + " (" + symbol + ") must be " + range_text(bounds) +
+                         ", as exported" + given);
+    }
+    if (!memory_.define(wanted[i], sizes[i])) {
+      return usage_error(place + " must be " + symbol + ", which is " +
+                         std::to_string(memory_.integer(wanted[i])) + " here" + given);
+    }
+  }
+  return {};
+}
+
+Status ExportedModel::set_input(const ProgramInput& input, const NamedValue& given) {
+  const ir::TensorType* tensor = input.value->tensor();
+  const HostTensor& value = given.tensor;
+  const DType wanted = tensor != nullptr ? *tensor->dtype : DType::i64;
+  if (value.dtype != wanted) {
+    return usage_error("input " + mlc::quoted(input.name) + " must be of type " +
+                       std::string(info(wanted).brief) + ", as exported, not " +
+                       std::string(info(value.dtype).brief));
+  }
+  if (tensor != nullptr) MLC_CHECK(check_sizes(input, value.sizes));
+  const c10::InferenceMode inference;
+  MLC_TRY(at::Tensor made, to_torch(value, c10::Device(device_), std::nullopt));
+  if (tensor != nullptr) {
+    memory_.set(input.value, std::move(made));
+    return {};
+  }
+  if (made.numel() != 1) {
+    return usage_error("input " + mlc::quoted(input.name) + " is one number",
+                       "as in '" + printable(input.name) + ":i64[]=5'");
+  }
+  memory_.set(input.value, made.item().toLong());
+  return {};
+}
+
+Status ExportedModel::set_inputs(std::span<const NamedValue> inputs) {
+  return guarded(ErrorKind::usage, [&]() -> Status {
+    at::manual_seed(seed_);
+    memory_.forget_sizes();
+    for (const NamedValue& one : inputs) {
+      if (std::ranges::find(program_->inputs, one.name, &ProgramInput::name) ==
+          program_->inputs.end()) {
+        return usage_error("the model has no input " + mlc::quoted(one.name));
+      }
+    }
+    for (const ProgramInput& input : program_->inputs) {
+      const auto given = std::ranges::find(inputs, input.name, &NamedValue::name);
+      if (input.value == nullptr) {
+        if (given == inputs.end() || is_number(given->tensor, input.fixed)) continue;
+        return usage_error("input " + mlc::quoted(input.name) + " is fixed in the export: it is " +
+                           input.fixed);
+      }
+      if (given == inputs.end()) {
+        return usage_error("input " + mlc::quoted(input.name) + " is missing");
+      }
+      MLC_CHECK(set_input(input, *given));
+    }
+    return {};
+  });
+}
+
+Status ExportedModel::run() {
+  return guarded(ErrorKind::usage, [&]() -> Status {
+    const c10::InferenceMode inference;
+    body_.run(memory_, surroundings_);
+    if (!program_->mutations.empty()) {
+      const std::vector<IValue> results = body_.results(memory_);
+      for (const ProgramMutation& one : program_->mutations) {
+        at::Tensor target = memory_.get(one.target).toTensor();
+        target.copy_(results.at(one.result).toTensor());
+      }
+    }
+    synchronize(device_);
+    return {};
+  });
+}
+
+Result<std::vector<NamedValue>> ExportedModel::outputs() {
+  return guarded(ErrorKind::internal, [&]() -> Result<std::vector<NamedValue>> {
+    const c10::InferenceMode inference;
+    const std::vector<IValue> results = body_.results(memory_);
+    std::vector<NamedValue> out;
+    for (const ProgramOutput& output : program_->outputs) {
+      const IValue& value = results.at(output.result);
+      if (value.isNone() || value.isString()) continue;
+      const at::Tensor tensor =
+          value.isTensor() ? value.toTensor()
+                           : at::scalar_tensor(value.toScalar(), value.isInt()    ? at::kLong
+                                                                 : value.isBool() ? at::kBool
+                                                                                  : at::kDouble);
+      MLC_TRY_CTX(HostTensor host, to_host(tensor), "output " + mlc::quoted(output.name));
+      out.push_back({output.name, std::move(host)});
+    }
+    return out;
+  });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> interpret_program(const ProgramSource& source,
+                                                 const std::string& device,
+                                                 const LoadOptions& options) {
+  if (options.dtype) {
+    return unsupported("--dtype cannot cast an exported program: its types are fixed in it",
+                       "export it from PyTorch in that type");
+  }
+  return guarded(ErrorKind::corrupt, [&]() -> Result<std::unique_ptr<Model>> {
+    auto model = std::make_unique<ExportedModel>(source.program, device, options);
+    MLC_CHECK(model->prepare(source));
+    return std::unique_ptr<Model>(std::move(model));
+  });
+}
+
+}  // namespace mlc::torch_module
