@@ -160,6 +160,7 @@ Result<BenchRow> measure_one(const Options& options, const std::string& path,
     return explain_run_error(std::move(latencies).error(), model->signature(), inputs);
   }
   row.latencies = std::move(*latencies);
+  row.channels_last = model->channels_last();
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   row.peak_rss = static_cast<uint64_t>(usage.ru_maxrss) * 1024;

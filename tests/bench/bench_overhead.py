@@ -51,7 +51,7 @@ def loop_us(path, sizes, runs, threads):
 
 def mlc_us(path, name, sizes, runs, threads):
     spec = f"{name}:f32[{','.join(map(str, sizes))}]"
-    argv = [BIN / "mlc", "bench", path, "--input", spec, "--threads", threads, "--warmup", 10, "--runs", runs, "--json"]
+    argv = [BIN / "mlc", "bench", path, "--input", spec, "--threads", threads, "--channels-last", "off", "--warmup", 10, "--runs", runs, "--json"]
     done = subprocess.run(list(map(str, argv)), check=True, capture_output=True, text=True)
     latency = json.loads(done.stdout)["artefacts"][0]["latency_ms"]
     return latency["min"] * 1e3, latency["p50"] * 1e3

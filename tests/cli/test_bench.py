@@ -68,7 +68,7 @@ def test_table(mlc, models):
     assert lines[1] == f"input {IMAGE}"
     assert lines[3].split() == [
         "ARTEFACT", "BATCH", "SIZE", "LOAD", "FIRST", "P50", "P90", "P99", "ITEMS/S", "PEAK", "RSS", "SPEED"]
-    assert len(lines) == 6
+    assert lines[6:] == [f"channels last in memory: {models / 'small.pt'}"]
 
 
 def test_batch_sizes_and_the_best_of_them(mlc, models, valid):
@@ -212,3 +212,54 @@ def test_report_never_replaces_an_artefact_or_an_input(mlc, models, tmp_path):
 
 def test_shipped_example_fits_its_schema(root, valid):
     valid(json.loads((root / "schemas/examples/bench.json").read_text()), "bench")
+
+
+# --- channels last
+
+
+class Pool(torch.nn.Module):
+    """One convolution; VIEW: an image is flattened with view(), which needs its channels first."""
+
+    def __init__(self, view=False):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 3)
+        self.view = view
+
+    def forward(self, x):
+        x = self.conv(x)
+        return x.view(x.size(0), -1) if self.view else x.flatten(1)
+
+
+def bench_pool(mlc, tmp_path, view, *options):
+    torch.jit.script(Pool(view).eval()).save(tmp_path / "pool.pt")
+    return mlc("bench", "pool.pt", "--input", "x:f32[2,3,9,8]", "--runs", 3, "--warmup", 0, *options)
+
+
+@pytest.mark.parametrize(("view", "how", "used"), [(False, "auto", True), (False, "on", True), (False, "off", False), (True, "auto", False),
+                                                   (True, "off", False)])
+def test_channels_last_where_it_runs(mlc, tmp_path, valid, view, how, used):
+    answer = bench_pool(mlc, tmp_path, view, "--channels-last", how, "--json").json
+    valid(answer, "bench")
+    assert answer["artefacts"][0]["channels_last"] is used
+    assert ("channels last in memory: pool.pt" in bench_pool(mlc, tmp_path, view, "--channels-last", how).stdout) is used
+
+
+def test_channels_last_on_demand_that_a_model_refuses_is_an_error(mlc, tmp_path):
+    result = bench_pool(mlc, tmp_path, True, "--channels-last", "on")
+    assert result.rc == 2 and "view size" in result.stderr
+
+
+def test_a_model_without_convolutions_has_no_channels_last(mlc, tmp_path):
+    torch.jit.trace(torch.nn.Linear(3, 2), torch.zeros(1, 3)).save(tmp_path / "linear.pt")
+    answer = mlc.ok("bench", "linear.pt", "--input", "input:f32[1,3]", "--runs", 2, "--json").json
+    assert answer["artefacts"][0]["channels_last"] is False
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_channels_last_changes_no_output(mlc, tmp_path, dtype):
+    torch.jit.script(Pool().eval()).save(tmp_path / "pool.pt")
+    for how in ("on", "off"):
+        mlc.ok("run", "pool.pt", "--input", "x:f32[2,3,9,8]", "--channels-last", how, "--dtype", dtype, "-o", f"{how}.pt")
+    on, off = (torch.load(tmp_path / f"{how}.pt")["output"] for how in ("on", "off"))
+    assert on.is_contiguous()
+    torch.testing.assert_close(on, off)

@@ -118,6 +118,16 @@ std::string calls(const BenchAnswer& answer) {
   return range + plural(size(*most), "call");
 }
 
+/// The files that ran with channels last, each once.
+std::vector<std::string> with_channels_last(const BenchAnswer& answer) {
+  std::vector<std::string> out;
+  for (const BenchRow& row : answer.rows) {
+    const std::string file = printable(row.file);
+    if (row.channels_last && std::ranges::find(out, file) == out.end()) out.push_back(file);
+  }
+  return out;
+}
+
 void show_text(const BenchAnswer& answer, Context& context) {
   const BenchRow& first = answer.rows.front();
   context.out().line(fmt::format("{} on {}, {}{}; {}, then {}", first.engine, first.device,
@@ -129,6 +139,9 @@ void show_text(const BenchAnswer& answer, Context& context) {
   }
   context.out().line("");
   show_table(answer, context);
+  if (const auto files = with_channels_last(answer); !files.empty()) {
+    context.out().line("channels last in memory: " + join_list(files));
+  }
   for (const BenchRow* row : best_batches(answer)) {
     context.out().line(fmt::format("best batch size of {}: {}, {} items/s", printable(row->file),
                                    row->batch.value_or(1), rate_text(row->items_per_second())));
@@ -153,6 +166,7 @@ void row_json(JsonWriter& json, const BenchAnswer& answer, const BenchRow& row) 
   json.field("file", row.file);
   json.field("engine", row.engine);
   json.field("device", row.device);
+  json.field("channels_last", row.channels_last);
   if (row.batch) json.field("batch", *row.batch);
   json.field("file_bytes", row.file_bytes);
   json.field("open_ms", row.open * 1e3);
@@ -204,7 +218,9 @@ double BenchRow::items_per_second() const {
 std::string encode(const BenchRow& row) {
   std::string out;
   for (const std::string& text : {row.file, row.engine, row.device}) append_text(out, text);
-  for (const uint64_t value : {row.batch ? *row.batch + 1 : 0, row.file_bytes, row.peak_rss}) {
+  const uint64_t channels_last = row.channels_last ? 1 : 0;
+  for (const uint64_t value :
+       {channels_last, row.batch ? *row.batch + 1 : 0, row.file_bytes, row.peak_rss}) {
     append_le(out, value);
   }
   for (const double value : {row.open, row.load, row.latencies.first}) append_number(out, value);
@@ -217,6 +233,7 @@ Result<BenchRow> decode_row(std::string_view bytes) {
   RowReader reader(bytes);
   BenchRow row;
   for (std::string* text : {&row.file, &row.engine, &row.device}) *text = reader.text();
+  row.channels_last = reader.integer() != 0;
   if (const uint64_t batch = reader.integer(); batch > 0) row.batch = batch - 1;
   row.file_bytes = reader.integer();
   row.peak_rss = reader.integer();

@@ -16,6 +16,7 @@ struct BenchRow {
   std::string file;
   std::string engine;  // "LibTorch 2.13.0"
   std::string device;
+  bool channels_last = false;
   std::optional<uint64_t> batch;  // size of the dimension of that name
   uint64_t file_bytes = 0;
   uint64_t peak_rss = 0;

@@ -8,6 +8,7 @@ namespace mlc::cli {
 namespace {
 
 constexpr std::array<std::string_view, 3> kTypes = {"fp32", "bf16", "fp16"};
+constexpr std::array<std::string_view, 3> kAutoOnOff = {"auto", "on", "off"};
 
 }  // namespace
 
@@ -27,6 +28,10 @@ void add_engine_options(OptionSet& set, EngineOptions& options) {
   set.text("--device", options.device, "DEVICE", "cpu (the default), cuda, cuda:N or auto");
   set.choice("--dtype", options.dtype, kTypes,
              "cast floating parameters and inputs (default: as they are)");
+  set.choice(
+      "--channels-last", options.channels_last, kAutoOnOff,
+      "images pixel by pixel in memory, for convolutions; auto (the default): bench on a CPU, "
+      "where it was measured to pay, if the model runs that way");
 }
 
 LoadOptions EngineOptions::load_options(const Context& context, Purpose purpose) const {
@@ -36,6 +41,8 @@ LoadOptions EngineOptions::load_options(const Context& context, Purpose purpose)
   options.threads = context.threads();
   options.seed = static_cast<uint64_t>(seed);
   options.purpose = purpose;
+  if (channels_last == "on") options.channels_last = ChannelsLast::on;
+  if (channels_last == "off") options.channels_last = ChannelsLast::off;
   return options;
 }
 

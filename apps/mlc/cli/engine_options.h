@@ -21,6 +21,7 @@ struct EngineOptions {
   int64_t seed = 0;
   std::string device = "cpu";
   std::string dtype;  // empty: as the model is
+  std::string channels_last = "auto";
 
   /// For Engine::load.
   LoadOptions load_options(const Context& context, Purpose purpose) const;

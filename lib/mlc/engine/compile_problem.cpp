@@ -60,10 +60,15 @@ void read_variants(std::string_view what, CompileProblem& problem) {
   }
 }
 
-/// Without "__torch__.mlc.", "___torch_mangle_3." and " (of Python compilation unit at: 0x5649)".
+/// Without " (inferred)", "__torch__.mlc.", "___torch_mangle_3." and " (of Python compilation unit
+/// at: 0x5649)".
 std::string without_class_paths(std::string text) {
   constexpr std::string_view kMangle = "___torch_mangle_";
   constexpr std::string_view kUnit = " (of Python compilation unit";
+  constexpr std::string_view kInferred = " (inferred)";
+  for (size_t at = text.find(kInferred); at != text.npos; at = text.find(kInferred)) {
+    text.erase(at, kInferred.size());
+  }
   for (size_t at = text.find(kUnit); at != text.npos; at = text.find(kUnit)) {
     const size_t end = text.find(')', at);
     text.erase(at, end == text.npos ? end : end + 1 - at);

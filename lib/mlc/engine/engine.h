@@ -73,6 +73,10 @@ struct Signature {
 /// Whether a model runs once, where preparing costs more than it gains, or again and again.
 enum class Purpose : uint8_t { once, repeated };
 
+/// Whether images lie in memory pixel by pixel instead of channel by channel, which convolutions of
+/// CPUs like better. Automatic: where it pays and the model runs that way.
+enum class ChannelsLast : uint8_t { automatic, on, off };
+
 struct LoadOptions {
   std::string device = "cpu";  // "cpu", "cuda", "cuda:1", "auto": CUDA if there is a device
   std::optional<DType> dtype;  // floating parameters, buffers and inputs are cast to it
@@ -80,6 +84,7 @@ struct LoadOptions {
   uint64_t seed = 0;           // of the random numbers that the model draws after set_inputs()
   Purpose purpose = Purpose::once;
   bool move_devices = false;  // those that the program names become the model's
+  ChannelsLast channels_last = ChannelsLast::automatic;
 };
 
 /// What is in a TorchScript file besides the model: names below `extra/`, and contents.
@@ -117,6 +122,8 @@ class Model {
   virtual const Signature& signature() const = 0;
   /// Where it runs: "cpu", "cuda:0".
   virtual const std::string& device() const = 0;
+  /// What became of LoadOptions::channels_last; after run() it is final.
+  virtual bool channels_last() const { return false; }
   /// Copies the inputs to the device, in any order. Required arguments must be there. Errors: usage
   /// for names and types that the model does not have; those of run() where the engine has to try
   /// the inputs before it can run them fast.

@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/build_module.h"
+#include "mlc/torch/channels_last.h"
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/record_trace.h"
 #include "mlc/torch/torch_library.h"
@@ -201,26 +202,45 @@ Status check_castable(const torch::jit::Module& module, c10::ScalarType wanted) 
       "leave --dtype out, or save the model again without freezing it");
 }
 
+/// Constants folded in where LibTorch can; a model that changes itself cannot be frozen and runs
+/// as it is.
+torch::jit::Module frozen(const torch::jit::Module& module, Reporter& reporter) {
+  auto result = guarded(ErrorKind::unsupported,
+                        [&]() -> Result<torch::jit::Module> { return torch::jit::freeze(module); });
+  if (result.ok()) return std::move(*result);
+  reporter.detail("not frozen: " + result.error().message());
+  return module;
+}
+
 class TorchScriptModel : public Model {
  public:
   TorchScriptModel(torch::jit::Module module, Signature signature, std::string device,
                    const LoadOptions& options, std::optional<c10::ScalarType> floating,
-                   bool try_first)
-      : module_(std::move(module)),
-        forward_(module_.get_method("forward")),
-        arguments_(arguments_of(module_)),
+                   bool try_first, Reporter& reporter)
+      : source_(std::move(module)),
+        convolutions_(source_),
+        channels_last_(wants_channels_last(options, device, convolutions_)),
+        on_trial_(channels_last_ && options.channels_last == ChannelsLast::automatic),
+        arguments_(arguments_of(source_)),
         signature_(std::move(signature)),
         device_(std::move(device)),
-        optimize_(options.purpose == Purpose::repeated),
+        repeated_(options.purpose == Purpose::repeated),
         seed_(options.seed),
         floating_(floating),
-        try_first_(try_first) {}
+        try_first_(try_first),
+        reporter_(reporter) {
+    if (channels_last_) convolutions_.apply();
+    prepare();
+    if (!on_trial_) forget_source();
+  }
 
   const Signature& signature() const override { return signature_; }
   const std::string& device() const override { return device_; }
+  bool channels_last() const override { return channels_last_; }
 
   Status set_inputs(std::span<const NamedValue> inputs) override {
     return guarded(ErrorKind::usage, [&]() -> Status {
+      if (on_trial_) trial_inputs_.assign(inputs.begin(), inputs.end());
       at::manual_seed(seed_);
       stack_.clear();
       given_.clear();
@@ -254,13 +274,24 @@ class TorchScriptModel : public Model {
   }
 
   Status run() override {
-    return guarded(ErrorKind::usage, [&]() -> Status {
-      const c10::InferenceMode inference;
-      const torch::jit::GraphOptimizerEnabledGuard optimizer(optimize_);
-      result_ = forward_(stack_);
-      synchronize(device_);
+    Status done = call();
+    if (!on_trial_) return done;
+    on_trial_ = false;
+    const std::vector<NamedValue> inputs = std::move(trial_inputs_);
+    if (done.ok()) {
+      forget_source();
+      return done;
+    }
+    reporter_.detail("without channels last: " + done.error().message());
+    MLC_CHECK(guarded(ErrorKind::internal, [&]() -> Status {
+      channels_last_ = false;
+      convolutions_.undo();
+      prepare();
+      forget_source();
       return {};
-    });
+    }));
+    MLC_CHECK(set_inputs(inputs));
+    return call();
   }
 
   Result<TraceFacts> write_torchscript(const TraceOptions& options, const ByteSink& sink) override {
@@ -290,6 +321,27 @@ class TorchScriptModel : public Model {
   }
 
  private:
+  void prepare() {
+    module_ = repeated_ ? frozen(source_, reporter_) : source_;
+    forward_ = module_.get_method("forward");
+  }
+
+  /// A frozen model has weights of its own.
+  void forget_source() {
+    source_ = torch::jit::Module();
+    convolutions_ = ChannelsLastWeights();
+  }
+
+  Status call() {
+    return guarded(ErrorKind::usage, [&]() -> Status {
+      const c10::InferenceMode inference;
+      const torch::jit::GraphOptimizerEnabledGuard optimizer(repeated_);
+      result_ = (*forward_)(stack_);
+      synchronize(device_);
+      return {};
+    });
+  }
+
   Result<IValue> to_argument(const c10::Argument& argument, const HostTensor& tensor) const {
     c10::TypePtr type = argument.type();
     if (const auto optional = type->cast<c10::OptionalType>()) type = optional->getElementType();
@@ -298,7 +350,7 @@ class TorchScriptModel : public Model {
     const bool is_tensor = type->kind() == c10::TypeKind::TensorType;
     MLC_TRY(at::Tensor value,
             to_torch(tensor, c10::Device(device_), is_tensor ? floating_ : std::nullopt));
-    if (is_tensor) return IValue(std::move(value));
+    if (is_tensor) return IValue(channels_last_ ? with_channels_last(value) : std::move(value));
     const bool scalar = value.numel() == 1;
     if (scalar && type->kind() == c10::TypeKind::IntType) {
       if (!at::isIntegralType(value.scalar_type(), /*includeBool=*/true)) {
@@ -315,15 +367,21 @@ class TorchScriptModel : public Model {
                        "inputs are tensors, or one number each for int, float and bool");
   }
 
+  torch::jit::Module source_;  // as it was loaded
+  ChannelsLastWeights convolutions_;
+  bool channels_last_;
+  bool on_trial_;  // nobody asked for channels last, so a model that refuses runs without
   torch::jit::Module module_;
-  torch::jit::Method forward_;  // looking it up takes longer than calling it
+  std::optional<torch::jit::Method> forward_;  // looking it up takes longer than calling it
   std::vector<c10::Argument> arguments_;
   Signature signature_;
   std::string device_;
-  bool optimize_;
+  bool repeated_;
   uint64_t seed_;
   std::optional<c10::ScalarType> floating_;
   bool try_first_;  // new inputs, without oneDNN: see has_recurrence()
+  Reporter& reporter_;
+  std::vector<NamedValue> trial_inputs_;
   torch::jit::Stack stack_;
   std::vector<bool> given_;  // which of arguments_ set_inputs() was given
   IValue result_;
@@ -342,16 +400,6 @@ Result<torch::jit::Module> load_module(const std::string& path, const std::strin
     reporter.warn("the model was saved in training mode; it runs in evaluation mode");
   }
   module.eval();
-  return module;
-}
-
-/// Constants folded in where LibTorch can; a model that changes itself cannot be frozen and runs
-/// as it is.
-torch::jit::Module frozen(const torch::jit::Module& module, Reporter& reporter) {
-  auto result = guarded(ErrorKind::unsupported,
-                        [&]() -> Result<torch::jit::Module> { return torch::jit::freeze(module); });
-  if (result.ok()) return std::move(*result);
-  reporter.detail("not frozen: " + result.error().message());
   return module;
 }
 
@@ -406,10 +454,9 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
     Signature signature = signature_of(arguments_of(module), traced);
     signature.parameters = parameter_type(module);
     signature.devices = named_devices(module, c10::Device(device), options.move_devices);
-    if (options.purpose == Purpose::repeated) module = frozen(module, reporter);
     return std::unique_ptr<Model>(
         std::make_unique<TorchScriptModel>(std::move(module), std::move(signature), device, options,
-                                           floating, code.recurrence && !once));
+                                           floating, code.recurrence && !once, reporter));
   });
 }
 
@@ -429,9 +476,9 @@ Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& sourc
     Signature signature = signature_of(arguments_of(module), {});
     MLC_CHECK(declare_inputs(source, signature));
     signature.parameters = parameter_type(module);
-    if (!once) module = frozen(module, reporter);
-    return std::unique_ptr<Model>(std::make_unique<TorchScriptModel>(
-        std::move(module), std::move(signature), device, options, floating, recurrence && !once));
+    return std::unique_ptr<Model>(
+        std::make_unique<TorchScriptModel>(std::move(module), std::move(signature), device, options,
+                                           floating, recurrence && !once, reporter));
   });
 }
 

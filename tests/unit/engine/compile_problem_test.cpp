@@ -41,6 +41,14 @@ TEST_CASE("a missing attribute is named without class paths") {
   CHECK(problem.column == 10);
 }
 
+TEST_CASE("a tensor without annotation is a tensor") {
+  const auto problem = read_compile_problem(
+      "\n'Tensor (inferred)' object has no attribute or method 'viwe'.:\n  File \"<string>\", line "
+      "2\n  return x.viwe(1)\n         ~~~~~~ <--- HERE\n");
+  CHECK(problem.message == "'Tensor' object has no attribute or method 'viwe'");
+  CHECK(problem.attribute == "viwe");
+}
+
 TEST_CASE("a mark over several lines counts from the first") {
   const auto problem = read_compile_problem(
       "\n\nz is not defined in the false branch:\n  File \"<string>\", line 2\ndef forward(x):\n  "
