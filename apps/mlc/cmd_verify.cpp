@@ -3,8 +3,10 @@
 #include "command.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
+#include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
+#include "mlc/engine/sample_inputs.h"
 
 #include <limits>
 
@@ -63,7 +65,21 @@ Result<Artefact> open(const std::string& path, const Options& options, Context& 
 /// --input, or what the first of both declares that declares anything.
 Result<std::vector<InputSpec>> inputs_of(const Options& options, const Artefact& a,
                                          const Artefact& b) {
-  return choose_inputs(options.engine, a.inputs().empty() ? b : a);
+  MLC_TRY(std::vector<InputSpec> specs, choose_inputs(options.engine, a.inputs().empty() ? b : a));
+  return with_declared_bounds(with_declared_bounds(std::move(specs), a.inputs()), b.inputs());
+}
+
+/// Compares the inputs with what A and B declare, before LibTorch costs time.
+Status check_inputs(const Options& options, const Artefact& a, const Artefact& b,
+                    const std::vector<InputSpec>& specs) {
+  if (options.engine.inputs.empty() || (a.inputs().empty() && b.inputs().empty())) return {};
+  const auto seed = static_cast<uint64_t>(options.engine.seed);
+  MLC_TRY(const auto inputs, sample_inputs(specs, seed, null_reporter()));
+  for (const Artefact* one : {&a, &b}) {
+    Status status = check_declared(one->inputs(), inputs, !options.engine.dtype.empty());
+    if (!status.ok()) return std::move(status).error().in_file(one->path());
+  }
+  return {};
 }
 
 Result<std::unique_ptr<Model>> load(Engine& engine, const Artefact& artefact,
@@ -81,6 +97,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const Artefact first, open(options.a, options, context));
   MLC_TRY(const Artefact second, open(options.b, options, context));
   MLC_TRY(const std::vector<InputSpec> specs, inputs_of(options, first, second));
+  MLC_CHECK(check_inputs(options, first, second, specs));
   MLC_TRY(const auto engine, open_engine(EngineKind::torch));
   MLC_TRY(const auto a, load(*engine, first, options, specs, context));
   MLC_TRY(const auto b, load(*engine, second, options, specs, context));
@@ -121,7 +138,8 @@ Command verify_command() {
       .details =
           "Runs both on the same inputs: several random ones at the given sizes, then once with "
           "another size of each named dimension (batch=2 is tried with 3, seq=8..512 with 16), "
-          "because a size that a trace has baked in shows only there. Inputs from files stay as "
+          "because a size that a trace has baked in shows only there, within what an "
+          "architecture declares. Inputs from files stay as "
           "they are. A size that A refuses is not checked, and says so.\n\n"
           "Exit code 1 means that outputs differ beyond the gates, that their numbers differ "
           "or that B refuses inputs that A takes.",

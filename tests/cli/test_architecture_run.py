@@ -333,6 +333,35 @@ def test_verify_a_checkpoint_and_its_trace(mlc, tmp_path, digits):
     assert mlc("verify", path, "other.pt", "--arch", DIGITS).rc == 1
 
 
+@pytest.mark.parametrize(("spec", "said"), [
+    ("image:f32[2,1,8,9]", "dimension 3: must be 8"),
+    ("image:f32[2000,1,8,8]", "batch must be 1 to 1024"),
+    ("image:f32[1,8,8]", "must have 4 dimensions"),
+    ("image:i64[1,1,8,8]", "must be of type f32"),
+])
+@pytest.mark.parametrize("order", [1, -1])
+def test_verify_compares_inputs_with_what_is_declared(mlc, tmp_path, digits, spec, said, order):
+    """Before LibTorch is opened, whichever of both it is that declares."""
+    path, model = digits
+    torch.jit.trace(model, torch.zeros(2, 1, 8, 8)).save(tmp_path / "traced.pt")
+    both = [path, tmp_path / "traced.pt"][::order]
+    error = mlc("verify", *both, "--arch", DIGITS, "--input", spec, "--json", env={"MLC_TORCH_MODULE": "/nowhere"}).error
+    assert error["kind"] == "usage" and said in error["message"]
+    assert "image:f32[batch=1..1024,1,8,8]" in error["hint"]
+
+
+def test_verify_tries_no_size_beyond_what_is_declared(mlc, tmp_path, digits):
+    path, model = digits
+    text = DIGITS.read_text().replace("batch=1..1024", "batch=1..2")
+    assert "batch=1..2," in text
+    write(tmp_path / "a.yaml", text)
+    torch.jit.trace(model, torch.zeros(2, 1, 8, 8)).save(tmp_path / "traced.pt")
+    answer = mlc.ok("verify", path, "traced.pt", "--arch", "a.yaml", "--input", "image:f32[batch=1,1,8,8]", "--samples", 1, "--json").json
+    assert [one["case"] for one in answer["cases"]] == ["seed 0", "seed 0, batch=2"]
+    answer = mlc.ok("verify", path, "traced.pt", "--arch", "a.yaml", "--input", "image:f32[batch=2,1,8,8]", "--samples", 1, "--json").json
+    assert [one["case"] for one in answer["cases"]] == ["seed 0"]
+
+
 def test_bench_a_checkpoint_at_batch_sizes(mlc, digits):
     answer = mlc.ok("bench", digits[0], "--arch", DIGITS, "--runs", 3, "--warmup", 0, "--batch", 1, "--batch", 4, "--json").json
     assert [row["batch"] for row in answer["artefacts"]] == [1, 4]

@@ -1,6 +1,7 @@
 """mlc verify: artefacts that are one model, and those that only look like it."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -151,3 +152,19 @@ def test_errors(mlc, models, tmp_path):
 
 def test_shipped_example_fits_its_schema(root, valid):
     valid(json.loads((root / "schemas/examples/verify.json").read_text()), "verify")
+
+
+def peak_kib(mlc, *arguments):
+    """The peak RSS of a run that has to succeed."""
+    process = mlc.start(*arguments)
+    process.stdout.read()
+    status, usage = os.wait4(process.pid, 0)[1:]
+    assert os.waitstatus_to_exitcode(status) == 0, process.stderr.read()
+    return usage.ru_maxrss
+
+
+def test_many_cases_take_no_more_memory_than_few(mlc, tmp_path):
+    """4 MB of inputs and 8 MB of outputs a case: were they kept, 30 cases would take 300 MB more than 3."""
+    torch.jit.script(Counter()).save(tmp_path / "m.pt")
+    few, many = (peak_kib(mlc, "verify", "m.pt", "m.pt", "--input", "x:f32[2,524288]", "--samples", str(n)) for n in (3, 30))
+    assert many < few + 30_000

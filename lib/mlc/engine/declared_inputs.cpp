@@ -119,4 +119,17 @@ Status check_declared(std::span<const InputSpec> specs, std::span<const NamedVal
   return usage_error(problems, "the architecture declares " + expected);
 }
 
+std::vector<InputSpec> with_declared_bounds(std::vector<InputSpec> specs,
+                                            std::span<const InputSpec> declared) {
+  for (InputSpec& spec : specs) {
+    const auto known = std::ranges::find(declared, spec.name, &InputSpec::name);
+    if (known == declared.end() || known->dims.size() != spec.dims.size()) continue;
+    for (size_t i = 0; i < spec.dims.size(); ++i) {
+      InputDim& dim = spec.dims[i];
+      if (!dim.symbol.empty() && !dim.bounds) dim.bounds = known->dims[i].bounds;
+    }
+  }
+  return specs;
+}
+
 }  // namespace mlc

@@ -27,4 +27,9 @@ Result<DeclaredInputs> read_declared_inputs(const arch::Architecture& architectu
 Status check_declared(std::span<const InputSpec> specs, std::span<const NamedValue> values,
                       bool cast);
 
+/// SPECS, where named sizes without bounds get those that DECLARED has at their place: other sizes
+/// to try are then sizes that the architecture allows.
+std::vector<InputSpec> with_declared_bounds(std::vector<InputSpec> specs,
+                                            std::span<const InputSpec> declared);
+
 }  // namespace mlc

@@ -67,3 +67,16 @@ TEST_CASE("values are compared with what is declared") {
   CHECK(complaint(inputs, {value("b", DType::i64, {2, 1})}) ==
         "input \"b\" is i64[2, 1], must have 1 dimension");
 }
+
+TEST_CASE("named sizes get the bounds that are declared at their place") {
+  const auto declared = read_declared_inputs(with_inputs(R"(["a:f32[batch=1..4,3]"])"));
+  REQUIRE(declared.ok());
+  const std::vector<std::string> texts = {"a:f32[n=2,3]", "b:f32[m=2]"};
+  auto given = parse_input_specs(texts);
+  REQUIRE(given.ok());
+  const auto specs = with_declared_bounds(*given, declared->specs);
+  CHECK(specs[0].dims[0].bounds == std::pair<int64_t, int64_t>(1, 4));
+  CHECK(specs[0].dims[0].example == 2);
+  CHECK(!specs[0].dims[1].bounds);
+  CHECK(!specs[1].dims[0].bounds);
+}
