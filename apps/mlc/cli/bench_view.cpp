@@ -118,16 +118,6 @@ std::string calls(const BenchAnswer& answer) {
   return range + plural(size(*most), "call");
 }
 
-/// The files that ran with channels last, each once.
-std::vector<std::string> with_channels_last(const BenchAnswer& answer) {
-  std::vector<std::string> out;
-  for (const BenchRow& row : answer.rows) {
-    const std::string file = printable(row.file);
-    if (row.channels_last && std::ranges::find(out, file) == out.end()) out.push_back(file);
-  }
-  return out;
-}
-
 void show_text(const BenchAnswer& answer, Context& context) {
   const BenchRow& first = answer.rows.front();
   context.out().line(fmt::format("{} on {}, {}{}; {}, then {}", first.engine, first.device,
@@ -139,7 +129,7 @@ void show_text(const BenchAnswer& answer, Context& context) {
   }
   context.out().line("");
   show_table(answer, context);
-  if (const auto files = with_channels_last(answer); !files.empty()) {
+  if (const auto files = files_with_channels_last(answer); !files.empty()) {
     context.out().line("channels last in memory: " + join_list(files));
   }
   for (const BenchRow* row : best_batches(answer)) {
@@ -213,6 +203,15 @@ std::string rate_text(double per_second) {
 
 double BenchRow::items_per_second() const {
   return calls_per_second() * static_cast<double>(batch.value_or(1));
+}
+
+std::vector<std::string> files_with_channels_last(const BenchAnswer& answer) {
+  std::vector<std::string> out;
+  for (const BenchRow& row : answer.rows) {
+    const std::string file = printable(row.file);
+    if (row.channels_last && std::ranges::find(out, file) == out.end()) out.push_back(file);
+  }
+  return out;
 }
 
 std::string encode(const BenchRow& row) {

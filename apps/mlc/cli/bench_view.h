@@ -41,6 +41,9 @@ struct BenchAnswer {
 std::string encode(const BenchRow& row);
 Result<BenchRow> decode_row(std::string_view bytes);
 
+/// The files that ran with channels last, each once, fit for a terminal.
+std::vector<std::string> files_with_channels_last(const BenchAnswer& answer);
+
 /// "1.25 ms", "83.6 us".
 std::string duration_text(double seconds);
 /// "12,345", "7.3": a number per second.
