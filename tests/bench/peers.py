@@ -57,6 +57,27 @@ def run_torchscript(path):
         print(torch.jit.load(path).eval()(torch.randn(1, 1, 8, 8)))
 
 
+def run_bert(path):
+    import pathlib
+
+    import safetensors.torch
+    import torch
+
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
+    import original_models
+
+    with torch.device("meta"):
+        model = original_models.Bert()
+    model.load_state_dict(safetensors.torch.load_file(path), assign=True)
+    for part in model.modules():  # buffers that are not saved
+        for name, buffer in part.named_buffers(recurse=False):
+            if buffer.is_meta:
+                setattr(part, name, torch.zeros(buffer.shape, dtype=buffer.dtype))
+    ids = torch.ones(1, 2, dtype=torch.int64)
+    with torch.inference_mode():
+        print(model.eval()(ids, ids))
+
+
 if __name__ == "__main__":
-    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, run_torchscript]
+    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, run_torchscript, run_bert]
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])
