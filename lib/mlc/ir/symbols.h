@@ -118,8 +118,8 @@ class Symbols {
   std::map<std::string, Atom, std::less<>> names_;
 };
 
-/// The values of expressions for values of the symbols, in the order of Symbols::all(); those behind
-/// the last of VALUES have none. SYMBOLS must outlive it and gain no expression meanwhile.
+/// The values of expressions for values of the symbols, in the order of Symbols::all(); those
+/// behind the last of VALUES have none. SYMBOLS must outlive it and gain no expression meanwhile.
 class Evaluator {
  public:
   Evaluator(const Symbols& symbols, std::span<const std::optional<int64_t>> values);

@@ -25,6 +25,11 @@ class FakeEngine : public mlc::Engine {
                                                  mlc::Reporter& /*reporter*/) override {
     return mlc::unsupported("a fake builds nothing");
   }
+  mlc::Result<std::unique_ptr<mlc::Model>> interpret(const mlc::ProgramSource& /*source*/,
+                                                     const mlc::LoadOptions& /*options*/,
+                                                     mlc::Reporter& /*reporter*/) override {
+    return mlc::unsupported("a fake interprets nothing");
+  }
 };
 
 std::unique_ptr<mlc::Engine> create() {

@@ -13,6 +13,9 @@ class CountingModel : public Model {
   Status set_inputs(std::span<const NamedValue> /*inputs*/) override { return {}; }
   Status run() override { return ++calls == fail_at ? Status(usage_error("refused")) : Status(); }
   Result<std::vector<NamedValue>> outputs() override { return std::vector<NamedValue>(); }
+  Result<TraceFacts> write_torchscript(const TraceOptions&, const ByteSink&) override {
+    return unsupported("a model of a test");
+  }
 
   uint64_t calls = 0;
   uint64_t fail_at = 0;

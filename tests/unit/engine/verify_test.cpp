@@ -28,6 +28,9 @@ class WrittenModel : public Model {
     return {};
   }
   Result<std::vector<NamedValue>> outputs() override { return outputs_; }
+  Result<TraceFacts> write_torchscript(const TraceOptions&, const ByteSink&) override {
+    return unsupported("a model of a test");
+  }
 
  private:
   Function function_;
