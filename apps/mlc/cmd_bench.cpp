@@ -37,7 +37,7 @@ struct Options {
 
 void setup(OptionSet& set, Options& options) {
   set.positionals("ARTEFACT", options.artefacts, 1,
-                  "TorchScript files of one model, or checkpoints with an architecture");
+                  "TorchScript and .pt2 files of one model, checkpoints with an architecture");
   add_engine_options(set, options.engine);
   set.group("Measuring");
   set.integer("--warmup", options.warmup, "N",

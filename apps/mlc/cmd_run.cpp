@@ -26,7 +26,7 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  set.positional("MODEL", options.model, "TorchScript file, or a checkpoint with an architecture");
+  set.positional("MODEL", options.model, "TorchScript, .pt2, or a checkpoint with an architecture");
   add_engine_options(set, options.engine);
   set.group("Output");
   set.file("-o, --output", options.output, "FILE",
@@ -107,7 +107,7 @@ Result<Artefact> open_artefact(const Options& options, Context& context) {
   MLC_TRY(Artefact artefact,
           Artefact::open(options.model, options.engine.artefact_options(), context.reporter));
   if (!artefact.has_architecture() && !options.engine.architecture.empty()) {
-    return usage_error("TorchScript has a program of its own, which --arch cannot replace")
+    return usage_error("it has a program of its own, which --arch cannot replace")
         .in_file(options.model);
   }
   MLC_CHECK(artefact.check_whole(context.threads(), context.reporter));
@@ -162,20 +162,22 @@ constexpr Example kExamples[] = {
 }  // namespace
 
 Command run_command() {
-  return {.name = "run",
-          .group = Group::run,
-          .summary = "run a model on inputs and show its outputs",
-          .details =
-              "Runs `forward` of a TorchScript file, or of a checkpoint with an architecture, in "
-              "evaluation mode, without gradients, and shows shape, range and first values of each "
-              "output. The same seed gives the same "
-              "inputs on every machine: floats are near to normal (mean 0, deviation 1), bool is "
-              "either, u8 and i8 anything, other integers 0 to 9.\n\n"
-              "NaN and infinite outputs are reported and do not change the exit code. Prints and "
-              "warnings of the model itself appear with -v.",
-          .needs = Needs::torch,
-          .examples = kExamples,
-          .setup = bind<Options, setup, run>};
+  return {
+      .name = "run",
+      .group = Group::run,
+      .summary = "run a model on inputs and show its outputs",
+      .details =
+          "Runs `forward` of a TorchScript file, of an exported program (.pt2), or of a checkpoint "
+          "with an architecture, in "
+          "evaluation mode, without gradients, and shows shape, range and first values of each "
+          "output. The same seed gives the same "
+          "inputs on every machine: floats are near to normal (mean 0, deviation 1), bool is "
+          "either, u8 and i8 anything, other integers 0 to 9.\n\n"
+          "NaN and infinite outputs are reported and do not change the exit code. Prints and "
+          "warnings of the model itself appear with -v.",
+      .needs = Needs::torch,
+      .examples = kExamples,
+      .setup = bind<Options, setup, run>};
 }
 
 }  // namespace mlc::cli

@@ -109,7 +109,7 @@ Result<Artefact> Job::open_source() const {
   MLC_TRY(Artefact source,
           Artefact::open(options_.model, options_.engine.artefact_options(), context_.reporter));
   if (!source.has_architecture() && !options_.engine.architecture.empty()) {
-    return usage_error("TorchScript has a program of its own, which --arch cannot replace")
+    return usage_error("it has a program of its own, which --arch cannot replace")
         .in_file(options_.model);
   }
   MLC_CHECK(source.check_whole(context_.threads(), context_.reporter));

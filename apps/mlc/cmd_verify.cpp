@@ -38,7 +38,7 @@ struct Options {
 void setup(OptionSet& set, Options& options) {
   constexpr double kMost = std::numeric_limits<double>::max();
   set.positional("A", options.a,
-                 "the artefact to trust: TorchScript, or a checkpoint with an architecture");
+                 "the artefact to trust: TorchScript, .pt2, or a checkpoint with an architecture");
   set.positional("B", options.b, "the one to compare with it");
   add_engine_options(set, options.engine);
   set.integer("--samples", options.samples, "N",

@@ -256,10 +256,9 @@ def test_input_files_that_do_not_help(mlc, models, tmp_path):
     assert mlc("run", models / "traced.pt", "--input", "image=@text.npy").rc in (3, 4)
 
 
-def test_weights_without_a_program_do_not_run(mlc, tmp_path, exported):
+def test_weights_without_a_program_do_not_run(mlc, tmp_path):
     torch.save(torchscript_models.net().state_dict(), tmp_path / "weights.pt")
     assert "nothing to run" in fails(mlc, 4, "weights.pt", "--input", IMAGE)
-    assert ".pt2" in fails(mlc, 4, exported, "--input", IMAGE)
 
 
 def test_corrupt_archives(mlc, models, tmp_path):

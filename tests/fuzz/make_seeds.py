@@ -74,6 +74,7 @@ def seeds():
                 yield "pickle", f"{name}-{record}", inner
             if record.endswith(".json"):
                 yield "pt2", f"{name}-{record}", inner
+                yield "exported_program", f"{name}-{record}", inner
         if content[8:9] == b"{":
             yield "safetensors", name, content[8:8 + struct.unpack_from("<Q", content)[0] % LARGEST]
     yield from (("npy", name, content) for name, content in npy_files())

@@ -1,0 +1,270 @@
+"""mlc run, verify and bench on exported programs (.pt2), against what PyTorch computes from them."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from exported_models import BATCH, CASES, STEPS, Counter, Mixed, Sizes, Tokens, convolutional, encoder, ids, perceptron
+
+pytestmark = [pytest.mark.usefixtures("engine"), pytest.mark.filterwarnings("ignore")]
+
+
+def export(module, arguments, path, shapes=None, kwargs=None, decompose=False):
+    torch.manual_seed(0)
+    program = torch.export.export(module.eval(), arguments, kwargs or {}, dynamic_shapes=shapes)
+    if decompose:
+        program = program.run_decompositions()
+    torch.export.save(program, str(path))
+    return program
+
+
+def run(mlc, tmp_path, program, arguments, kwargs=None):
+    """What mlc computes from m.pt2."""
+    names = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
+    values = [*arguments, *(kwargs or {}).values()]
+    options = []
+    for name, value in zip(names, values):
+        np.save(tmp_path / f"{name}.npy", np.asarray(value))
+        options += ["--input", f"{name}=@{name}.npy"]
+    mlc.ok("run", "m.pt2", *options, "-o", "out.npz", "--force")
+    archive = np.load(tmp_path / "out.npz")
+    return {name: torch.as_tensor(archive[name]) for name in archive.files}
+
+
+def flat(value):
+    if isinstance(value, dict):
+        return [one for item in value.values() for one in flat(item)]
+    if isinstance(value, (list, tuple)):
+        return [one for item in value for one in flat(item)]
+    return [torch.as_tensor(value)]
+
+
+def assert_same(found, wanted):
+    wanted = flat(wanted)
+    for ours, theirs in zip(found.values(), wanted, strict=True):
+        bound = 1e-5 * theirs.abs().max().item() if theirs.is_floating_point() and theirs.numel() else 0
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=bound)
+
+
+@pytest.mark.parametrize("decompose", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_a_program_computes_what_pytorch_does(mlc, tmp_path, name, decompose):
+    make, arguments, shapes, more = CASES[name]
+    program = export(make(), arguments, tmp_path / "m.pt2", shapes, decompose=decompose)
+    for given in [arguments, *more]:
+        assert_same(run(mlc, tmp_path, program, given), program.module()(*given))
+        mlc.ok("run", "m.pt2")  # on random inputs of the sizes that it was exported with
+
+
+def test_arguments_by_name_and_names_of_results(mlc, tmp_path):
+    kwargs = {"scale": torch.ones(2, 1, 1), "bias": None}
+    program = export(Mixed(), (torch.randn(2, 4, 3, 3),), tmp_path / "m.pt2", kwargs=kwargs)
+    given = {"scale": torch.full((2, 1, 1), 2.0)}
+    x = torch.randn(2, 4, 3, 3)
+    found = run(mlc, tmp_path, program, (x,), given)
+    assert list(found) == ["y", "up", "std"]
+    assert_same(found, program.module()(x, **given, bias=None))
+
+
+def test_names_of_nested_results_are_those_of_torchscript(mlc, tmp_path):
+    program = export(Sizes(), (torch.randn(4, 6), 3), tmp_path / "m.pt2", ({0: BATCH}, torch.export.Dim.DYNAMIC))
+    found = run(mlc, tmp_path, program, (torch.randn(4, 6), 3))
+    assert list(found) == ["output.0", "output.1", "output.2.wide", "output.2.pair.0", "output.2.pair.1.0"]
+
+
+def test_a_program_of_pytorch_2_6_runs(mlc, root, tmp_path):
+    path = root / "tests/golden/ep_2.6.pt2"
+    program = torch.export.load(str(path))
+    answer = mlc.ok("run", path, "--json", "-o", "out.npz").json
+    x = torch.as_tensor(np.load(tmp_path / "out.npz")[answer["outputs"][0]["name"]])
+    assert x.shape == program.module()(*program.example_inputs[0]).shape
+
+
+def test_buffers_that_are_written_keep_what_was_written(mlc, tmp_path):
+    for decompose in (False, True):
+        export(Counter(), (torch.zeros(3),), tmp_path / "m.pt2", decompose=decompose)
+        np.save(tmp_path / "x.npy", np.zeros(3, np.float32))
+        mlc.ok("bench", "m.pt2", "--input", "x=@x.npy", "--warmup", "2", "--runs", "3")
+        mlc.ok("run", "m.pt2", "--input", "x=@x.npy", "-o", "out.npz", "--force")
+        assert np.load(tmp_path / "out.npz")["output"].tolist() == [1, 1, 1]  # each process begins anew
+
+
+# --- with other artefacts
+
+
+def test_verify_pairs_a_program_with_torchscript_and_an_architecture(mlc, tmp_path):
+    torch.manual_seed(0)
+    model = perceptron().eval()
+    program = torch.export.export(model, (torch.randn(2, 4),), dynamic_shapes=({0: BATCH},))
+    torch.export.save(program, str(tmp_path / "m.pt2"))
+    name = program.graph_signature.user_inputs[0]
+
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, input):  # pylint: disable=redefined-builtin
+            return self.inner(input)
+    torch.jit.script(Named()).save(str(tmp_path / "m.pt"))
+    assert name == "input"
+    answer = mlc.ok("verify", "m.pt2", "m.pt", "--json").json
+    assert any("=4" in one["case"] for one in answer["cases"])  # another batch, from the range of the export
+    mlc.ok("bench", "m.pt2", "m.pt", "--input", "input:f32[2,4]", "--runs", "3")
+    wrong = perceptron().eval()
+    torch.export.save(torch.export.export(wrong, (torch.randn(2, 4),)), str(tmp_path / "wrong.pt2"))
+    assert mlc("verify", "m.pt2", "wrong.pt2").rc == 1
+
+
+def test_inputs_of_a_program_are_declared_by_it(mlc, tmp_path):
+    export(encoder(), (torch.randn(2, 5, 8),), tmp_path / "m.pt2", ({0: BATCH, 1: STEPS},))
+    answer = mlc.ok("run", "m.pt2", "--json").json
+    assert [one["shape"] for one in answer["inputs"]] == [[2, 5, 8]]
+
+
+# --- inputs that do not fit
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    (["--input", "ids:i64[2,50]=1"], "dimension 1 (s", ),
+    (["--input", "ids:i64[2,50]=1"], "must be 2 to 40, as exported, not 50"),
+    (["--input", "ids:i64[2]=1"], "must have 2 dimensions, not 1"),
+    (["--input", "ids:f32[2,3]"], "must be of type i64, as exported, not f32"),
+    (["--input", "other:f32[2,3]"], 'no input "other"'),
+    (["--dtype", "bf16"], "--dtype cannot cast an exported program"),
+    (["--arch", "a.yaml"], "a program of its own, which --arch cannot replace"),
+])
+def test_inputs_that_do_not_fit_are_named(mlc, tmp_path, given, said):
+    export(Tokens(), (ids(2, 6),), tmp_path / "m.pt2", ({0: BATCH, 1: STEPS},))
+    result = mlc("run", "m.pt2", *given)
+    assert result.rc in (2, 3, 4) and said in result.stderr, result.stderr
+
+
+def test_sizes_and_numbers_that_the_export_fixed_are_named(mlc, tmp_path):
+    export(Sizes(), (torch.randn(4, 6), 3), tmp_path / "m.pt2", ({0: BATCH}, None))
+    result = mlc("run", "m.pt2", "--input", "x:f32[4,7]")
+    assert result.rc == 2 and "dimension 1 must be 6, which the export fixed, not 7" in result.stderr
+    mlc.ok("run", "m.pt2", "--input", "x:f32[8,6]", "--input", "n:i64[]=3")
+    result = mlc("run", "m.pt2", "--input", "x:f32[4,6]", "--input", "n:i64[]=4")
+    assert result.rc == 2 and 'input "n" is fixed in the export: it is 3' in result.stderr
+
+
+def test_sizes_that_must_agree_are_compared(mlc, tmp_path):
+    class Both(nn.Module):
+        def forward(self, a, b):
+            return a + b
+    export(Both(), (torch.randn(3, 2), torch.randn(3, 2)), tmp_path / "m.pt2", ({0: BATCH}, {0: BATCH}))
+    result = mlc("run", "m.pt2", "--input", "a:f32[3,2]", "--input", "b:f32[4,2]")
+    assert result.rc == 2 and 'input "b": dimension 0 must be s' in result.stderr and "which is 3 here, not 4" in result.stderr
+
+
+# --- programs that cannot run
+
+
+def rewrite(path, change, record="models/model.json"):
+    """Lets CHANGE edit the JSON of the program, or a text become it."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in entries:
+            if name.endswith(record):
+                document = json.loads(content)
+                changed = change(document)
+                content = changed if isinstance(changed, (bytes, str)) else json.dumps(document)
+            archive.writestr(name, content)
+
+
+def graph(document):
+    return document["graph_module"]["graph"]
+
+
+def set_at(*path):
+    """An edit: puts the last item where the others lead to."""
+    *keys, last, value = path
+
+    def change(document):
+        for key in keys:
+            document = document[key]
+        document[last] = value
+    return change
+
+
+GRAPH = ("graph_module", "graph")
+BROKEN = {
+    "no json": lambda d: b'{"schema_version"',
+    "an array": lambda d: b"[]",
+    "nested too deep": lambda d: b"[" * 100_000,
+    "no version": lambda d: d.pop("schema_version") and None,
+    "a text for a version": set_at("schema_version", "major", "8"),
+    "no graph": lambda d: d["graph_module"].pop("graph") and None,
+    "nodes that are none": set_at(*GRAPH, "nodes", 3),
+    "a value that is not there": set_at(*GRAPH, "nodes", 0, "inputs", 0, "arg", {"as_tensor": {"name": "nope"}}),
+    "a number for a name": set_at(*GRAPH, "nodes", 0, "inputs", 0, "arg", {"as_tensor": {"name": 7}}),
+    "a value defined twice": set_at(*GRAPH, "nodes", 1, "outputs", 0, {"as_tensor": {"name": "input"}}),
+    "a type of its own": set_at(*GRAPH, "tensor_values", "input", "dtype", "f32"),
+    "a negative size": set_at(*GRAPH, "tensor_values", "input", "sizes", [{"as_int": -3}]),
+    "a size that is no size": set_at(*GRAPH, "tensor_values", "input", "sizes", [{"as_expr": {"expr_str": "Add(Integer(2)"}}]),
+    "a name that is no size": set_at(*GRAPH, "tensor_values", "input", "sizes", [{"as_expr": {"expr_str": "Symbol('a b')"}}]),
+    "a range without a size": set_at("range_constraints", {"s77": {"min_val": 5, "max_val": 2}}),
+    "inputs without a signature": set_at("graph_module", "signature", "input_specs", []),
+    "outputs without a signature": set_at("graph_module", "signature", "output_specs", []),
+    "an argument too many": lambda d: graph(d)["nodes"][0]["inputs"].append({"name": "odd", "arg": {"as_int": 1}, "kind": 1}),
+    "an argument too few": lambda d: graph(d)["nodes"][0]["inputs"].clear(),
+    "two kinds of one argument": set_at(*GRAPH, "nodes", 0, "inputs", 0, "arg", {"as_int": 1, "as_bool": True}),
+    "a weight that is not there": set_at("graph_module", "signature", "input_specs", 0, "parameter", "parameter_name", "nope"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_program_is_refused_in_words(mlc, tmp_path, name):
+    export(perceptron(), (torch.randn(2, 4),), tmp_path / "m.pt2", ({0: BATCH},))
+    rewrite(tmp_path / "m.pt2", BROKEN[name])
+    result = mlc("run", "m.pt2")
+    assert result.rc == 3, result.stderr
+    assert result.stderr.startswith("mlc: error: m.pt2: ") and "0x" not in result.stderr and "json.exception" not in result.stderr
+
+
+def test_operators_that_are_not_there_are_all_named(mlc, tmp_path):
+    def change(document):
+        graph(document)["nodes"][0]["target"] = "torch.ops.mylib.first.default"
+        graph(document)["nodes"][1]["target"] = "torch.ops.mylib.second.default"
+    export(perceptron(), (torch.randn(2, 4),), tmp_path / "m.pt2")
+    rewrite(tmp_path / "m.pt2", change)
+    result = mlc("run", "m.pt2")
+    assert result.rc == 4 and "mylib::first and mylib::second" in result.stderr
+
+
+def test_another_schema_is_named(mlc, tmp_path):
+    export(perceptron(), (torch.randn(2, 4),), tmp_path / "m.pt2")
+    rewrite(tmp_path / "m.pt2", set_at("schema_version", "major", 9))
+    result = mlc("run", "m.pt2")
+    assert result.rc == 4 and "schema version 9, mlc reads 8" in result.stderr
+
+
+def test_a_package_of_machine_code_is_told_from_a_program(mlc, tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
+        archive.writestr("m/archive_format", "pt2")
+        archive.writestr("m/archive_version", "0")
+        archive.writestr("m/data/aotinductor/model/model.so", b"\x7fELF")
+    result = mlc("run", "m.pt2")
+    assert result.rc in (3, 4) and result.stderr.startswith("mlc: error: m.pt2: ")
+
+
+def test_a_failing_operator_is_named_with_its_place(mlc, tmp_path):
+    class Outside(nn.Module):
+        def forward(self, table, places):
+            return table[places]
+    export(Outside(), (torch.randn(4, 2), torch.tensor([1])), tmp_path / "m.pt2")
+    result = mlc("run", "m.pt2", "--input", "table:f32[4,2]", "--input", "places:i64[1]=9")
+    assert result.rc == 2 and "out of" in result.stderr and "test_run_pt2.py:" in result.stderr
+    assert "Exception raised from" not in result.stderr
+
+
+def test_a_program_is_no_torchscript(mlc, tmp_path):
+    export(convolutional(), (torch.randn(2, 3, 16, 16),), tmp_path / "m.pt2")
+    result = mlc("trace", "m.pt2", "-o", "out.pt")
+    assert result.rc == 4 and "cannot become TorchScript" in result.stderr and not (tmp_path / "out.pt").exists()
