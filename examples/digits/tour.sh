@@ -7,7 +7,7 @@ set -euo pipefail
 out=${1:?usage: examples/digits/tour.sh OUTPUT_DIR}
 cd "$(dirname "${BASH_SOURCE[0]}")"
 rm -rf "$out" && mkdir -p "$out"
-cp digits.pt digits.yaml evaluate.yaml test.safetensors "$out/"
+cp digits.pt digits.yaml evaluate.yaml test.safetensors ../architectures/digits_cnn.yaml "$out/"
 cd "$out"
 
 step() {
@@ -28,3 +28,12 @@ step "Nothing was lost on the way: compare every value" \
 step "How many of the 360 images that it was not trained on does it read?" \
   mlc run shipped.pt --arch evaluate.yaml --threads 1 \
   --input image=@test.safetensors --input label=@test.safetensors
+step "Make TorchScript of it, which is compared with it before it appears" \
+  mlc trace shipped.pt --arch digits_cnn.yaml -o script.pt
+step "Do both compute the same, as it reads them from disk?" \
+  mlc verify shipped.pt script.pt --arch digits_cnn.yaml
+
+# The numbers differ from run to run: they go into files.
+printf '\n# %s\n$ %s\n' "How fast are both on this machine? bench.html has plots" \
+  "mlc bench shipped.pt script.pt --arch digits_cnn.yaml --threads 1 --batch 1 --batch 32 --report bench.html > bench.txt"
+mlc bench shipped.pt script.pt --arch digits_cnn.yaml --threads 1 --batch 1 --batch 32 --report bench.html >bench.txt 2>&1
