@@ -460,17 +460,38 @@ ALL_CASES = [(kind, case) for kind in sorted(CASES) for case in range(len(CASES[
 GROUPS = 4
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
-def test_module_types_compute_what_torch_nn_does(mlc, tmp_path, group):
+def collected(tmp_path, group):
     collection = Collection()
     for kind, case in ALL_CASES[group::GROUPS]:
         collection.add(kind, case)
     collection.write(tmp_path)
-    options = [text for name in collection.inputs for text in ("--input", f"{name}=@inputs.pt")]
+    return collection, [text for name in collection.inputs for text in ("--input", f"{name}=@inputs.pt")]
+
+
+def assert_outputs(label, ours, wanted):
+    assert len(ours) == len(wanted), label
+    for one, other in zip(ours, wanted):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, msg=lambda text: f"{label}: {text}")
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_module_types_compute_what_torch_nn_does(mlc, tmp_path, group):
+    collection, options = collected(tmp_path, group)
     mlc.ok("run", "m.pt", "--arch", "a.yaml", *options, "-o", "o.pt")
     found = torch.load(tmp_path / "o.pt")
     for i, (label, wanted) in enumerate(collection.wanted):
         ours = [tensor for name, tensor in found.items() if name == f"output.{i}" or name.startswith(f"output.{i}.")]
-        assert len(ours) == len(wanted), label
-        for one, other in zip(ours, wanted):
-            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, msg=lambda text, label=label: f"{label}: {text}")
+        assert_outputs(label, ours, wanted)
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_python_loads_the_traces_of_module_types(mlc, tmp_path, group):
+    collection, options = collected(tmp_path, group)
+    for method in ("script", "trace"):
+        mlc.ok("trace", "m.pt", "--arch", "a.yaml", "--method", method, *options, "-o", "t.pt", "--force")
+        made = torch.jit.load(str(tmp_path / "t.pt"))
+        assert sorted(made.state_dict()) == sorted(collection.state)
+        with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
+            found = made(*torch.load(tmp_path / "inputs.pt").values())
+        for (label, wanted), ours in zip(collection.wanted, found, strict=True):
+            assert_outputs(label, [one for one in script_modules.flat(ours) if one is not None], wanted)
