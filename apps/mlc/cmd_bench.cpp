@@ -10,6 +10,7 @@
 #include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
+#include "mlc/engine/paired_inputs.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/tensor/shape.h"
 
@@ -143,12 +144,13 @@ Result<BenchRow> measure_one(const Options& options, const std::string& path,
   row.open = seconds_since(start);
   row.engine = engine->title();
   start = Clock::now();
-  MLC_TRY(const auto model, artefact.load(*engine, load, context.reporter));
+  MLC_TRY(auto loaded, artefact.load(*engine, load, context.reporter));
   row.load = seconds_since(start);
-  row.device = model->device();
-  MLC_CHECK(match_inputs(model->signature(), specs));
+  row.device = loaded->device();
+  MLC_TRY(const PairedModel paired, pair_inputs(std::move(loaded), specs));
+  const auto& model = paired.model;
   MLC_TRY(const auto inputs, sample_inputs(specs, load.seed, context.reporter));
-  MLC_CHECK(check_declared(artefact.inputs(), inputs, !options.engine.dtype.empty()));
+  MLC_CHECK(check_declared(artefact.declared(), inputs, !options.engine.dtype.empty()));
   if (Status set = model->set_inputs(inputs); !set.ok()) {
     return explain_run_error(std::move(set).error(), model->signature(), inputs);
   }

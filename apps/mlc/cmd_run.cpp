@@ -92,9 +92,7 @@ Result<std::vector<NamedValue>> compute(const Options& options, const Artefact& 
     answer.inputs.push_back({inputs[i].name, specs[i].file.empty() ? "random" : specs[i].file,
                              made(specs[i], answer.seed), inputs[i].tensor});
   }
-  if (artefact.has_architecture()) {
-    MLC_CHECK(check_declared(artefact.inputs(), inputs, !options.engine.dtype.empty()));
-  }
+  MLC_CHECK(check_declared(artefact.declared(), inputs, !options.engine.dtype.empty()));
   Status status = model.set_inputs(inputs);
   if (status.ok()) status = timed(context, "ran", [&] { return model.run(); });
   if (!status.ok()) {

@@ -121,9 +121,7 @@ Result<std::vector<NamedValue>> Job::run_source(const Artefact& source, Model& m
   MLC_CHECK(match_inputs(model.signature(), specs_));
   const auto seed = static_cast<uint64_t>(options_.engine.seed);
   MLC_TRY(std::vector<NamedValue> inputs, sample_inputs(specs_, seed, context_.reporter));
-  if (source.has_architecture()) {
-    MLC_CHECK(check_declared(source.inputs(), inputs, !options_.engine.dtype.empty()));
-  }
+  MLC_CHECK(check_declared(source.declared(), inputs, !options_.engine.dtype.empty()));
   std::vector<std::vector<NamedValue>> outputs;
   Status status = model.set_inputs(inputs);
   for (int i = 0; i < 2 && status.ok(); ++i) {

@@ -6,6 +6,7 @@
 #include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
+#include "mlc/engine/paired_inputs.h"
 #include "mlc/engine/sample_inputs.h"
 
 #include <limits>
@@ -72,24 +73,33 @@ Result<std::vector<InputSpec>> inputs_of(const Options& options, const Artefact&
 /// Compares the inputs with what A and B declare, before LibTorch costs time.
 Status check_inputs(const Options& options, const Artefact& a, const Artefact& b,
                     const std::vector<InputSpec>& specs) {
-  if (options.engine.inputs.empty() || (a.inputs().empty() && b.inputs().empty())) return {};
+  if (options.engine.inputs.empty() || (a.declared().empty() && b.declared().empty())) return {};
   const auto seed = static_cast<uint64_t>(options.engine.seed);
   MLC_TRY(const auto inputs, sample_inputs(specs, seed, null_reporter()));
   for (const Artefact* one : {&a, &b}) {
-    Status status = check_declared(one->inputs(), inputs, !options.engine.dtype.empty());
+    Status status = check_declared(one->declared(), inputs, !options.engine.dtype.empty());
     if (!status.ok()) return std::move(status).error().in_file(one->path());
   }
   return {};
 }
 
 Result<std::unique_ptr<Model>> load(Engine& engine, const Artefact& artefact,
-                                    const Options& options, const std::vector<InputSpec>& specs,
-                                    Context& context) {
+                                    const Options& options, Context& context) {
   const LoadOptions how = options.engine.load_options(context, Purpose::once);
   MLC_TRY(auto model, artefact.load(engine, how, context.reporter));
-  Status status = match_inputs(model->signature(), specs);
-  if (!status.ok()) return std::move(status).error().in_file(artefact.path());
   return model;
+}
+
+/// MODEL, which PATH holds, under the names of SPECS.
+Result<std::unique_ptr<Model>> paired(std::unique_ptr<Model> model, const std::string& path,
+                                      const std::vector<InputSpec>& specs, Context& context) {
+  auto out = pair_inputs(std::move(model), specs);
+  if (!out.ok()) return std::move(out).error().in_file(path);
+  if (!out->pairs.empty()) {
+    context.console.note("inputs of " + printable(path) +
+                         " have other names; paired in order: " + out->pairs);
+  }
+  return std::move(out->model);
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
@@ -99,8 +109,12 @@ Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const std::vector<InputSpec> specs, inputs_of(options, first, second));
   MLC_CHECK(check_inputs(options, first, second, specs));
   MLC_TRY(const auto engine, open_engine(EngineKind::torch));
-  MLC_TRY(const auto a, load(*engine, first, options, specs, context));
-  MLC_TRY(const auto b, load(*engine, second, options, specs, context));
+  MLC_TRY(const auto a, load(*engine, first, options, context));
+  if (Status known = match_inputs(a->signature(), specs); !known.ok()) {
+    return std::move(known).error().in_file(options.a);
+  }
+  MLC_TRY(auto loaded, load(*engine, second, options, context));
+  MLC_TRY(const auto b, paired(std::move(loaded), options.b, specs, context));
   VerifyAnswer answer;
   answer.a = options.a;
   answer.b = options.b;
@@ -140,7 +154,9 @@ Command verify_command() {
           "another size of each named dimension (batch=2 is tried with 3, seq=8..512 with 16), "
           "because a size that a trace has baked in shows only there, within what an "
           "architecture declares. Inputs from files stay as "
-          "they are. A size that A refuses is not checked, and says so.\n\n"
+          "they are. A size that A refuses is not checked, and says so. Where one of them has "
+          "other "
+          "names for all its inputs they are paired in order.\n\n"
           "Exit code 1 means that outputs differ beyond the gates, that their numbers differ "
           "or that B refuses inputs that A takes.",
       .needs = Needs::torch,

@@ -383,3 +383,12 @@ def test_a_frozen_model_that_changes_itself_is_refused(mlc, tmp_path):
     script(Counter(), tmp_path / "m.pt")
     result = mlc("trace", "m.pt", "--method", "trace", "--input", "x:f32[1]", "-o", "a.pt")
     assert result.rc == 4 and 'the assignment to "calls"' in result.stderr
+
+
+def test_inputs_that_a_file_was_made_with_bind_nobody(mlc, net):
+    """They are samples, not what the program demands."""
+    mlc.ok("trace", "net.pt", "--input", "x:f32[2,3,8,8]", "-o", "out.pt")
+    for size in ("[5,3,8,8]", "[1,3,16,16]"):
+        mlc.ok("run", "out.pt", "--input", f"x:f32{size}")
+        mlc.ok("verify", "net.pt", "out.pt", "--input", f"x:f32{size}")
+        mlc.ok("bench", "out.pt", "--input", f"x:f32{size}", "--runs", "2")

@@ -147,7 +147,9 @@ def test_errors(mlc, models, tmp_path):
     result = mlc("verify", models / "traced.pt", "weights.pt", "--input", IMAGE)
     assert result.rc == 4 and "weights.pt: " in result.stderr
     result = mlc("verify", models / "traced.pt", models / "counter_script.pt", "--input", IMAGE)
-    assert result.rc == 2 and 'counter_script.pt: the model has no input "image"' in result.stderr
+    assert result.rc == 1 and "paired in order: image as x" in result.stderr
+    result = mlc("verify", models / "traced.pt", models / "traced.pt", "--input", "imgae:f32[2,1,8,8]")
+    assert result.rc == 2 and 'traced.pt: the model has no input "imgae"' in result.stderr
 
 
 def test_shipped_example_fits_its_schema(root, valid):
@@ -168,3 +170,29 @@ def test_many_cases_take_no_more_memory_than_few(mlc, tmp_path):
     torch.jit.script(Counter()).save(tmp_path / "m.pt")
     few, many = (peak_kib(mlc, "verify", "m.pt", "m.pt", "--input", "x:f32[2,524288]", "--samples", str(n)) for n in (3, 30))
     assert many < few + 30_000
+
+
+def test_inputs_of_other_names_are_paired_in_order(mlc, tmp_path):
+    class First(torch.nn.Module):
+        def forward(self, a, b):
+            return a - 2 * b
+
+    class Second(torch.nn.Module):
+        def forward(self, left, right, scale: float = 2.0):
+            return left - scale * right
+
+    class Three(torch.nn.Module):
+        def forward(self, left, right, more):
+            return left - 2 * right + more
+
+    class Mixed(torch.nn.Module):
+        def forward(self, b, a):
+            return b - 2 * a
+    for module in (First, Second, Three, Mixed):
+        torch.jit.script(module()).save(str(tmp_path / f"{module.__name__}.pt"))
+    inputs = ["--input", "a:f32[n=2,3]", "--input", "b:f32[n=2,3]"]
+    result = mlc.ok("verify", "First.pt", "Second.pt", *inputs)
+    assert "paired in order: a as left and b as right" in result.stderr
+    mlc.ok("bench", "First.pt", "Second.pt", *inputs, "--runs", "2")
+    assert mlc("verify", "First.pt", "Three.pt", *inputs).rc == 2
+    assert mlc("verify", "First.pt", "Mixed.pt", *inputs).rc == 1  # names that are known count

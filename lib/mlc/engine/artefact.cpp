@@ -49,6 +49,11 @@ const std::vector<InputSpec>& Artefact::inputs() const {
   return model_ ? model_->inputs() : stored_inputs_;
 }
 
+const std::vector<InputSpec>& Artefact::declared() const {
+  static const std::vector<InputSpec> kNone;
+  return model_ ? model_->inputs() : kNone;
+}
+
 Status Artefact::check_whole(unsigned threads, Reporter& reporter) const {
   auto report = check_integrity(checkpoint(), threads, reporter);
   // What was read for the comparison must not count twice beside the engine's own mapping.

@@ -34,6 +34,9 @@ class Artefact {
   /// What the architecture declares or the program takes, or the inputs that a TorchScript file was
   /// made with; empty where none of it is known.
   const std::vector<InputSpec>& inputs() const;
+  /// What an architecture declares, which inputs have to fit; empty for all others: they check
+  /// their inputs themselves, or take any.
+  const std::vector<InputSpec>& declared() const;
   const Checkpoint& checkpoint() const { return model_ ? model_->checkpoint() : *checkpoint_; }
 
   /// Compares the CRC of every record, which engines do not. Error: corrupt.
