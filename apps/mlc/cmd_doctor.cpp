@@ -17,6 +17,7 @@ void setup(OptionSet& /*set*/, Options& /*options*/) {}
 
 struct Findings {
   CpuInfo cpu;
+  std::vector<GpuInfo> gpus;
   Result<std::string> module;
   Result<EngineInfo> torch;
   Result<OnnxRuntimeLibrary> onnxruntime;
@@ -31,7 +32,7 @@ Result<EngineInfo> open_torch(const Result<std::string>& module) {
 Findings look() {
   auto module = find_module(EngineKind::torch);
   auto torch = open_torch(module);
-  return {this_cpu(), std::move(module), std::move(torch), find_onnxruntime()};
+  return {this_cpu(), nvidia_gpus(), std::move(module), std::move(torch), find_onnxruntime()};
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -50,6 +51,9 @@ class DoctorView {
     line("", fmt::format("{}, {} of memory", plural(found_.cpu.processors, "processor"),
                          format_bytes(memory_bytes())));
     line("features", joined(found_.cpu.features));
+    for (const GpuInfo& gpu : found_.gpus) {
+      line("GPU", printable(gpu.name) + ", " + format_bytes(gpu.memory_bytes) + " of memory");
+    }
     if (found_.torch.ok()) {
       show_torch(*found_.torch);
     } else {
@@ -79,6 +83,7 @@ class DoctorView {
     json.field("processors", found_.cpu.processors);
     json.list("features", found_.cpu.features);
     json.field("memory_bytes", memory_bytes());
+    if (!found_.gpus.empty()) gpus_json(json);
     json.end_object();
     torch_json(json);
     onnxruntime_json(json);
@@ -107,6 +112,18 @@ class DoctorView {
     line("  quantized", joined(torch.quantized_engines));
     line("  devices", joined(torch.devices));
     if (!torch.cuda_problem.empty()) line("  CUDA", "not available: " + torch.cuda_problem);
+  }
+
+  void gpus_json(JsonWriter& json) {
+    json.key("gpus");
+    json.begin_array();
+    for (const GpuInfo& gpu : found_.gpus) {
+      json.begin_object();
+      json.field("name", gpu.name);
+      json.field("memory_bytes", gpu.memory_bytes);
+      json.end_object();
+    }
+    json.end_array();
   }
 
   void problem_json(JsonWriter& json, const Error& error) {

@@ -392,3 +392,13 @@ def test_inputs_that_a_file_was_made_with_bind_nobody(mlc, net):
         mlc.ok("run", "out.pt", "--input", f"x:f32{size}")
         mlc.ok("verify", "net.pt", "out.pt", "--input", f"x:f32{size}")
         mlc.ok("bench", "out.pt", "--input", f"x:f32{size}", "--runs", "2")
+
+
+def test_forked_parts_are_recorded_in_line(mlc, tmp_path):
+    class Forked(nn.Module):
+        def forward(self, x):
+            part = torch.jit.fork(torch.relu, x)
+            return torch.jit.wait(part) + 1
+    script(Forked(), tmp_path / "m.pt")
+    mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[n=2]", "-o", "out.pt")
+    assert torch.equal(load(tmp_path / "out.pt")(torch.tensor([-1.0, 2, 3])), torch.tensor([1.0, 3, 4]))

@@ -76,6 +76,30 @@ uint64_t memory_bytes() {
          static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
 }
 
+// The driver's own interface, of which these four calls have been the same since CUDA 3.2.
+std::vector<GpuInfo> nvidia_gpus(const char* library) {
+  void* const driver = ::dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+  if (driver == nullptr) return {};
+  const auto call = [driver](const char* name) { return ::dlsym(driver, name); };
+  const auto init = reinterpret_cast<int (*)(unsigned)>(call("cuInit"));
+  const auto count = reinterpret_cast<int (*)(int*)>(call("cuDeviceGetCount"));
+  const auto name = reinterpret_cast<int (*)(char*, int, int)>(call("cuDeviceGetName"));
+  const auto memory = reinterpret_cast<int (*)(size_t*, int)>(call("cuDeviceTotalMem_v2"));
+  std::vector<GpuInfo> out;
+  int gpus = 0;
+  const bool works = init != nullptr && count != nullptr && name != nullptr && memory != nullptr &&
+                     init(0) == 0 && count(&gpus) == 0;
+  for (int i = 0; works && i < gpus; ++i) {
+    char text[256] = {};
+    size_t bytes = 0;
+    // A device's handle is its number.
+    if (name(text, sizeof text - 1, i) != 0) break;
+    if (memory(&bytes, i) != 0) bytes = 0;
+    out.push_back({text, bytes});
+  }
+  return out;  // the driver stays: it starts threads
+}
+
 Result<OnnxRuntimeLibrary> find_onnxruntime() {
   constexpr const char* kHint =
       "install libonnxruntime, or set MLC_ONNXRUNTIME to a libonnxruntime.so; the onnxruntime "

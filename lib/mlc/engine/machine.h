@@ -22,6 +22,15 @@ CpuInfo parse_cpuinfo(std::string_view text);
 CpuInfo this_cpu();
 uint64_t memory_bytes();
 
+struct GpuInfo {
+  std::string name;  // "NVIDIA H100 80GB HBM3"
+  uint64_t memory_bytes = 0;
+};
+
+/// What the driver of NVIDIA finds, in its order, whether an engine can use it or not; nothing
+/// without a driver. LIBRARY is the driver's.
+std::vector<GpuInfo> nvidia_gpus(const char* library = "libcuda.so.1");
+
 struct OnnxRuntimeLibrary {
   std::string path;
   std::string version;

@@ -13,6 +13,7 @@
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/passes/constant_pooling.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
+#include <torch/csrc/jit/passes/inline_fork_wait.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/runtime/operator.h>
 
@@ -96,6 +97,8 @@ class Recorder {
         program_(source.get_method("forward").graph()->copy()),
         out_{BareCopy().copy(source), {}},
         trace_(std::make_shared<Graph>()) {
+    inline_all(*program_);
+    torch::jit::InlineForkWait(program_);
     inline_all(*program_);
   }
 

@@ -31,3 +31,17 @@ TEST_CASE("a file that is no ONNX Runtime is told as one") {
   CHECK(found.error().kind() == ErrorKind::unsupported);
   CHECK(found.error().hint().find("MLC_ONNXRUNTIME") != std::string::npos);
 }
+
+TEST_CASE("the driver names the graphics processors") {
+  const auto gpus = nvidia_gpus(FAKE_MODULES "/libfake_driver.so");
+  REQUIRE(gpus.size() == 2);
+  CHECK(gpus[0].name == "Fake GPU 0");
+  CHECK(gpus[0].memory_bytes == uint64_t{80} << 30U);
+  CHECK(gpus[1].name == "Fake GPU 1");
+  CHECK(gpus[1].memory_bytes == 0);
+}
+
+TEST_CASE("without a driver there are no graphics processors") {
+  CHECK(nvidia_gpus("libnowhere.so.1").empty());
+  CHECK(nvidia_gpus("libm.so.6").empty());
+}
