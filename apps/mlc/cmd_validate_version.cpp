@@ -326,8 +326,19 @@ FileReport render(const PolicyReport& report, const Answer& answer, bool json, W
   return {code, report.passes ? "" : hint_lines(report, answer)};
 }
 
+/// A requirement where a file belongs: pip takes it so.
+Error with_requirement_hint(Error error, const std::string& input) {
+  const bool is_requirement =
+      input.find_first_of("<>=!~") != std::string::npos && Requirement::parse(input).ok();
+  if (error.kind() != ErrorKind::not_found || !is_requirement) return error;
+  return std::move(error).with_hint("a requirement goes behind --requires: --requires " +
+                                    shell_word(input));
+}
+
 Result<FileReport> judge_file(const Options& options, const Question& question, FileTask& task) {
-  MLC_TRY(const MetadataSources sources, read_metadata_sources(task.input, task.reporter));
+  auto found = read_metadata_sources(task.input, task.reporter);
+  if (!found.ok()) return with_requirement_hint(std::move(found).error(), task.input);
+  const MetadataSources sources = std::move(*found);
   std::vector<Requirement> requirements = question.requirements;
   if (requirements.empty() && sources.trusted() != nullptr) {
     requirements = sources.trusted()->requirements();

@@ -277,3 +277,9 @@ def test_a_claim_of_the_metadata_outweighed_what_the_layout_proves(mlc, tmp_path
     mlc.ok("validate-version", "a.pt", "--requires", "torch>=1.5", "--strict")
     # Who names a version on the command line knows better.
     mlc.ok("validate-version", "a.pt", "--requires", "torch<2.0", "--version", "1.9.0", "--strict")
+
+
+def test_a_requirement_among_the_files_is_told_where_it_goes(mlc, tmp_path):
+    torch.save({"w": torch.ones(1)}, tmp_path / "a.pt")
+    result = mlc("validate-version", "a.pt", "torch>=2.0", "--keep-going")
+    assert result.rc == 3 and "--requires 'torch>=2.0'" in result.stderr
