@@ -57,7 +57,8 @@ def run_torchscript(path):
         print(torch.jit.load(path).eval()(torch.randn(1, 1, 8, 8)))
 
 
-def run_bert(path):
+def bert(path):
+    """(model, tokens) of the checkpoint at PATH."""
     import pathlib
 
     import safetensors.torch
@@ -73,11 +74,24 @@ def run_bert(path):
         for name, buffer in part.named_buffers(recurse=False):
             if buffer.is_meta:
                 setattr(part, name, torch.zeros(buffer.shape, dtype=buffer.dtype))
-    ids = torch.ones(1, 2, dtype=torch.int64)
+    return model.eval(), torch.ones(1, 2, dtype=torch.int64)
+
+
+def run_bert(path):
+    import torch
+
+    model, ids = bert(path)
     with torch.inference_mode():
-        print(model.eval()(ids, ids))
+        print(model(ids, ids))
+
+
+def trace_bert(path, out):
+    import torch
+
+    model, ids = bert(path)
+    torch.jit.trace(model, (ids, ids)).save(out)
 
 
 if __name__ == "__main__":
-    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, run_torchscript, run_bert]
+    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, run_torchscript, run_bert, trace_bert]
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])
