@@ -6,7 +6,6 @@
 #include "mlc/torch/names.h"
 #include "mlc/torch/torch_values.h"
 
-#include <cstdint>
 #include <map>
 #include <string>
 #include <type_traits>
@@ -177,22 +176,12 @@ class Builder {
     at::Tensor value;
     if (one.persistent) {
       MLC_TRY(const Weight weight, source_.weight(one));
-      value = from_weight(weight, type);
+      value = in_place(weight, type);
     } else {
       value = initial_value(one, type);
     }
     const bool cast = floating_ && at::isFloatingType(type);
     return value.to(device_, cast ? *floating_ : type);
-  }
-
-  static at::Tensor from_weight(const Weight& weight, c10::ScalarType type) {
-    void* const bytes = const_cast<std::byte*>(weight.bytes.data());
-    if (weight.bytes.empty()) return at::empty(weight.sizes, at::TensorOptions(type));
-    const auto address = reinterpret_cast<uintptr_t>(bytes);
-    const bool aligned = address % c10::elementSize(type) == 0;
-    at::Tensor view = at::from_blob(
-        bytes, weight.sizes, [owner = weight.owner](void*) {}, at::TensorOptions(type));
-    return aligned ? view : view.clone();
   }
 
   Status define(const ScriptModule& from, torch::jit::Module& made) {

@@ -115,16 +115,7 @@ Result<at::Tensor> ExportedModel::weight(const ProgramSource& source,
                                          const ProgramWeight& weight) const {
   MLC_TRY(const Weight held, source.weight(weight));
   MLC_TRY(const c10::ScalarType type, scalar_type(held.dtype));
-  at::Tensor out;
-  if (held.bytes.empty()) {
-    out = at::empty(held.sizes, at::TensorOptions(type));
-  } else {
-    void* const bytes = const_cast<std::byte*>(held.bytes.data());
-    const bool aligned = reinterpret_cast<uintptr_t>(bytes) % c10::elementSize(type) == 0;
-    out = at::from_blob(
-        bytes, held.sizes, [owner = held.owner](void*) {}, at::TensorOptions(type));
-    if (!aligned) out = out.clone();
-  }
+  at::Tensor out = in_place(held, type);
   const bool has_strides = weight.strides.size() == held.sizes.size();
   if (has_strides && out.numel() > 1 && !std::ranges::equal(out.strides(), weight.strides)) {
     const bool overlaps = std::ranges::any_of(weight.strides, [](int64_t one) { return one <= 0; });

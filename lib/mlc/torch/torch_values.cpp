@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -55,6 +56,16 @@ Result<at::Tensor> to_torch(const HostTensor& tensor, c10::Device device,
   at::Tensor out = at::from_blob(bytes, tensor.sizes, at::TensorOptions(type)).clone();
   const bool cast = floating && at::isFloatingType(type);
   return out.to(device, cast ? *floating : type);
+}
+
+at::Tensor in_place(const Weight& weight, c10::ScalarType type) {
+  const at::TensorOptions options(type);
+  if (weight.bytes.empty()) return at::empty(weight.sizes, options);
+  void* const bytes = const_cast<std::byte*>(weight.bytes.data());
+  const bool aligned = reinterpret_cast<uintptr_t>(bytes) % c10::elementSize(type) == 0;
+  at::Tensor view = at::from_blob(
+      bytes, weight.sizes, [owner = weight.owner](void*) {}, options);
+  return aligned ? view : view.clone();
 }
 
 Result<HostTensor> to_host(const at::Tensor& tensor) {
