@@ -43,7 +43,7 @@ struct Options {
 
 void setup(OptionSet& set, Options& options) {
   constexpr double kMost = std::numeric_limits<double>::max();
-  set.positional("MODEL", options.model, "checkpoint with an architecture, or TorchScript file");
+  set.positional("MODEL", options.model, "checkpoint with an architecture, TorchScript, or .pt2");
   set.group("Program");
   set.choice("--method", options.method, kMethods,
              "script (the default) keeps control flow; trace records what the inputs did, as one "
@@ -75,11 +75,14 @@ class Job {
 
  private:
   Status check_usage() const;
+  void describe_job();
   Result<Artefact> open_source() const;
-  Result<std::vector<NamedValue>> run_source(const Artefact& source, Model& model);
+  Result<std::unique_ptr<Model>> load(const Artefact& source, Engine& engine,
+                                      Reporter& reporter) const;
+  Result<std::vector<NamedValue>> try_source(const Artefact& source, Engine& engine);
   std::string inputs_text(std::span<const NamedValue> inputs) const;
   Result<ExtraFiles> extra_files(const Artefact& source, std::span<const NamedValue> inputs) const;
-  Result<OutputFile> write(const Artefact& source, Model& model,
+  Result<OutputFile> write(const Artefact& source, Engine& engine,
                            std::span<const NamedValue> inputs);
   Status compare(Engine& engine, Model& model, const OutputFile& out);
   Result<std::string> turned(Model& model);
@@ -116,8 +119,22 @@ Result<Artefact> Job::open_source() const {
   return source;
 }
 
-/// The inputs, which MODEL has taken and run on twice.
-Result<std::vector<NamedValue>> Job::run_source(const Artefact& source, Model& model) {
+/// A model that keeps something from run to run must not have run before it is written or compared:
+/// each step has its own.
+Result<std::unique_ptr<Model>> Job::load(const Artefact& source, Engine& engine,
+                                         Reporter& reporter) const {
+  LoadOptions how = options_.engine.load_options(context_, Purpose::once);
+  how.move_devices = true;
+  return source.load(engine, how, reporter);
+}
+
+/// The inputs, which the model has taken and run on twice.
+Result<std::vector<NamedValue>> Job::try_source(const Artefact& source, Engine& engine) {
+  MLC_TRY(const auto loaded, load(source, engine, context_.reporter));
+  Model& model = *loaded;
+  answer_.devices = model.signature().devices;
+  answer_.check.engine = engine.title();
+  answer_.check.device = model.device();
   MLC_CHECK(match_inputs(model.signature(), specs_));
   const auto seed = static_cast<uint64_t>(options_.engine.seed);
   MLC_TRY(std::vector<NamedValue> inputs, sample_inputs(specs_, seed, context_.reporter));
@@ -170,16 +187,17 @@ Result<ExtraFiles> Job::extra_files(const Artefact& source,
   return files;
 }
 
-Result<OutputFile> Job::write(const Artefact& source, Model& model,
+Result<OutputFile> Job::write(const Artefact& source, Engine& engine,
                               std::span<const NamedValue> inputs) {
+  MLC_TRY(const auto model, load(source, engine, null_reporter()));
   TraceOptions how;
   how.method = options_.is_trace() ? TraceMethod::trace : TraceMethod::script;
   how.freeze = options_.freeze;
   how.optimize = options_.optimize;
   MLC_TRY(how.extra, extra_files(source, inputs));
   MLC_TRY(OutputFile out, OutputFile::create(options_.output, options_.output_options()));
-  MLC_CHECK(model.set_inputs(inputs));
-  auto facts = model.write_torchscript(how, [&out](Bytes bytes) { return out.write(bytes); });
+  MLC_CHECK(model->set_inputs(inputs));
+  auto facts = model->write_torchscript(how, [&out](Bytes bytes) { return out.write(bytes); });
   if (!facts.ok()) return std::move(facts).error();
   answer_.facts = *facts;
   MLC_CHECK(out.flush());
@@ -233,34 +251,33 @@ Result<std::string> Job::turned(Model& model) {
   return std::string();
 }
 
-Result<ExitCode> Job::run() {
-  MLC_CHECK(check_usage());
-  MLC_TRY(const Artefact source, open_source());
-  MLC_TRY(specs_, choose_inputs(options_.engine, source));
-  MLC_TRY(const auto engine, open_engine(EngineKind::torch));
-  LoadOptions load = options_.engine.load_options(context_, Purpose::once);
-  load.move_devices = true;
-  MLC_TRY(const auto model, source.load(*engine, load, context_.reporter));
+void Job::describe_job() {
   answer_.model = options_.model;
   answer_.output = options_.output;
   answer_.method = options_.method;
   answer_.frozen = options_.freeze || options_.optimize;
   answer_.optimized = options_.optimize;
   answer_.dry_run = options_.dry_run;
-  answer_.devices = model->signature().devices;
   answer_.check.a = options_.model;
   answer_.check.b = "the new file";
-  answer_.check.engine = engine->title();
-  answer_.check.device = model->device();
   answer_.check.gates.tolerance = {options_.atol, options_.rtol, true};
-  auto inputs = run_source(source, *model);
+}
+
+Result<ExitCode> Job::run() {
+  MLC_CHECK(check_usage());
+  MLC_TRY(const Artefact source, open_source());
+  MLC_TRY(specs_, choose_inputs(options_.engine, source));
+  describe_job();
+  MLC_TRY(const auto engine, open_engine(EngineKind::torch));
+  auto inputs = try_source(source, *engine);
   if (!inputs.ok()) return std::move(inputs).error().in_file(options_.model);
   const std::string lines = inputs_text(*inputs);
   for (const std::string_view line : split(lines, '\n')) {
     if (!line.empty()) answer_.inputs.emplace_back(line);
   }
-  auto out = write(source, *model, *inputs);
+  auto out = write(source, *engine, *inputs);
   if (!out.ok()) return std::move(out).error().in_file(options_.model);
+  MLC_TRY(const auto model, load(source, *engine, null_reporter()));
   MLC_CHECK_CTX(compare(*engine, *model, *out), "checking " + options_.output);
   if (!answer_.check.not_checked.empty()) return fixed_in_model(answer_);
   if (!answer_.check.passed()) {
@@ -287,6 +304,7 @@ constexpr Example kExamples[] = {
     {"mlc trace net.pt --method trace --input 'x:f32[batch=2,3,32,32]' -o t.pt",
      "record what it does; batch stays free"},
     {"mlc trace weights.pt --arch arch.yaml --optimize -o fast.pt", "for inference only"},
+    {"mlc trace exported.pt2 -o script.pt", "what torch.export wrote becomes TorchScript"},
     {"mlc trace cuda.pt --input 'x:f32[1,8]' --device cpu -o cpu.pt", "take devices out"},
 };
 

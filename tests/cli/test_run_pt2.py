@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from exported_models import BATCH, CASES, STEPS, Counter, Mixed, Sizes, Tokens, convolutional, encoder, ids, perceptron
+from exported_models import BATCH, CASES, STEPS, Counter, Mixed, Sizes, Tokens, encoder, ids, perceptron
 
 pytestmark = [pytest.mark.usefixtures("engine"), pytest.mark.filterwarnings("ignore")]
 
@@ -264,7 +264,28 @@ def test_a_failing_operator_is_named_with_its_place(mlc, tmp_path):
     assert "Exception raised from" not in result.stderr
 
 
-def test_a_program_is_no_torchscript(mlc, tmp_path):
-    export(convolutional(), (torch.randn(2, 3, 16, 16),), tmp_path / "m.pt2")
-    result = mlc("trace", "m.pt2", "-o", "out.pt")
-    assert result.rc == 4 and "cannot become TorchScript" in result.stderr and not (tmp_path / "out.pt").exists()
+@pytest.mark.parametrize("decompose", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_a_program_becomes_torchscript_that_python_runs(mlc, tmp_path, name, decompose):
+    make, arguments, shapes, more = CASES[name]
+    torch.manual_seed(0)
+    model = make().eval()
+    program = export(model, arguments, tmp_path / "m.pt2", shapes, decompose=decompose)
+    mlc.ok("trace", "m.pt2", "-o", "out.pt")
+    made = torch.jit.load(str(tmp_path / "out.pt"))
+    assert sorted(made.state_dict()) == sorted(model.state_dict())
+    for given in [arguments, *more]:
+        again = torch.jit.load(str(tmp_path / "out.pt"))  # as it was written, whatever it keeps from run to run
+        assert_same(dict(enumerate(flat(again(*given)))), program.module()(*given))
+
+
+def test_results_with_keys_are_a_dictionary_in_torchscript(mlc, tmp_path):
+    kwargs = {"scale": torch.ones(2, 1, 1)}
+    program = export(Mixed(), (torch.randn(2, 4, 3, 3),), tmp_path / "m.pt2", kwargs=kwargs)
+    mlc.ok("trace", "m.pt2", "--freeze", "-o", "out.pt")
+    made = torch.jit.load(str(tmp_path / "out.pt"))
+    x = torch.randn(2, 4, 3, 3)
+    found, wanted = made(x, kwargs["scale"]), program.module()(x, **kwargs)
+    assert list(found) == list(wanted)
+    assert_same(found, wanted)
+    mlc.ok("verify", "m.pt2", "out.pt")

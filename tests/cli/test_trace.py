@@ -402,3 +402,18 @@ def test_forked_parts_are_recorded_in_line(mlc, tmp_path):
     script(Forked(), tmp_path / "m.pt")
     mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[n=2]", "-o", "out.pt")
     assert torch.equal(load(tmp_path / "out.pt")(torch.tensor([-1.0, 2, 3])), torch.tensor([1.0, 3, 4]))
+
+
+@pytest.mark.parametrize("method", ["script", "trace"])
+def test_what_a_model_keeps_from_run_to_run_is_written_as_it_was(mlc, tmp_path, method):
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(1))
+
+        def forward(self, x):
+            self.calls.add_(1)
+            return x + self.calls
+    script(Counts(), tmp_path / "m.pt")
+    mlc.ok("trace", "m.pt", "--method", method, "--input", "x:f32[n=2]", "-o", "out.pt")
+    assert load(tmp_path / "out.pt").state_dict()["calls"].tolist() == [0]

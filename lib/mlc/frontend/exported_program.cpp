@@ -573,6 +573,10 @@ Status ProgramReader::read_weight(Scope& scope, const JsonPlace& argument, const
     MLC_TRY(const JsonPlace strides, meta.at("strides"));
     MLC_TRY(weight.strides, plain_sizes(strides));
   }
+  if (about.has("persistent")) {
+    MLC_TRY(const JsonPlace persistent, about.at("persistent"));
+    MLC_TRY(weight.persistent, persistent.boolean());
+  }
   weight.value = out_.graph.add_weight(kind, name, std::move(type));
   if (!scope.values.emplace(name, weight.value).second) {
     return corrupt(printable(name_place.place()) + " is there already");

@@ -25,6 +25,7 @@ struct ProgramWeight {
   ir::Value* value = nullptr;  // named as in the program: "p_fc_weight"
   std::string key;             // under which the archive has it: "fc.weight"
   std::vector<int64_t> strides;
+  bool persistent = true;  // buffers: whether the state_dict has it
 };
 
 /// An argument of the program, nested ones taken apart.

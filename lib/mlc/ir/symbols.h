@@ -87,6 +87,11 @@ class Symbols {
   /// The indices in all() of the symbols that A depends on, sorted.
   std::vector<size_t> symbols_of(Expr a) const;
 
+  /// A as MAKER makes it of its parts: constant(int64_t), symbol(size_t), add(T, T), multiply(T,
+  /// T), floor_divide(T, T), minimum(T, T) and maximum(T, T).
+  template <class T, class Maker>
+  T build(Expr a, Maker& maker) const;
+
  private:
   friend class Evaluator;
   enum class Kind : uint8_t { symbol, floor_division, minimum, maximum };
@@ -130,6 +135,28 @@ class Evaluator {
   const Symbols& symbols_;
   std::vector<std::optional<int64_t>> atoms_;
 };
+
+template <class T, class Maker>
+T Symbols::build(Expr a, Maker& maker) const {
+  const auto part = [&](const AtomInfo& atom) -> T {
+    if (atom.kind == Kind::symbol) return maker.symbol(atom.index);
+    const T left = build<T>(atom.a, maker);
+    const T right = build<T>(atom.b, maker);
+    if (atom.kind == Kind::floor_division) return maker.floor_divide(left, right);
+    return atom.kind == Kind::minimum ? maker.minimum(left, right) : maker.maximum(left, right);
+  };
+  std::optional<T> sum;
+  for (const Term& term : polynomial(a)) {
+    std::optional<T> product;
+    if (term.coefficient != 1 || term.atoms.empty()) product = maker.constant(term.coefficient);
+    for (const Atom id : term.atoms) {
+      const T one = part(atoms_[id]);
+      product = product ? maker.multiply(*product, one) : one;
+    }
+    sum = sum ? maker.add(*sum, *product) : *product;
+  }
+  return sum ? *sum : maker.constant(0);
+}
 
 /// A letter or "_", then letters, digits, "_" and "."; not min, max, inf, nan, none, true or false.
 bool is_symbol_name(std::string_view name);

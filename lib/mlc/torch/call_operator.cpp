@@ -161,6 +161,13 @@ bool varies(const ir::Graph& graph, const Attribute& value) {
 
 }  // namespace
 
+IValue constant_argument(const Attribute& attribute, const c10::TypePtr& type, c10::Device device) {
+  const Surroundings nothing{
+      [](const Value*) -> const IValue& { throw std::logic_error("a value in a constant"); },
+      [](Expr) -> int64_t { throw std::logic_error("a size in a constant"); }};
+  return Conversion(nothing, device, type, 0).run(attribute);
+}
+
 std::optional<c10::OperatorHandle> find_operator(const ir::OpName& op) {
   return c10::Dispatcher::singleton().findSchema({op.domain + "::" + op.name, op.overload});
 }

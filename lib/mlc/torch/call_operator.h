@@ -25,6 +25,10 @@ struct Surroundings {
 /// The overload that OP names, or nothing.
 std::optional<c10::OperatorHandle> find_operator(const ir::OpName& op);
 
+/// What ATTRIBUTE, which holds no values and no sizes that vary, is as an argument of type TYPE.
+c10::IValue constant_argument(const ir::Attribute& attribute, const c10::TypePtr& type,
+                              c10::Device device);
+
 class OperatorCall {
  public:
   /// Arranges the arguments of NODE for the schema of HANDLE. Devices become DEVICE: the program

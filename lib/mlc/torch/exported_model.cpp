@@ -3,8 +3,10 @@
 #include "mlc/base/text.h"
 #include "mlc/torch/compiled_block.h"
 #include "mlc/torch/guarded.h"
+#include "mlc/torch/program_to_script.h"
 #include "mlc/torch/torch_library.h"
 #include "mlc/torch/torch_values.h"
+#include "mlc/torch/write_torchscript.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -92,10 +94,7 @@ class ExportedModel : public Model {
   Status set_inputs(std::span<const NamedValue> inputs) override;
   Status run() override;
   Result<std::vector<NamedValue>> outputs() override;
-  Result<TraceFacts> write_torchscript(const TraceOptions&, const ByteSink&) override {
-    return unsupported("an exported program (.pt2) cannot become TorchScript",
-                       "`mlc run`, `verify` and `bench` take it as it is");
-  }
+  Result<TraceFacts> write_torchscript(const TraceOptions& options, const ByteSink& sink) override;
 
  private:
   Result<at::Tensor> weight(const ProgramSource& source, const ProgramWeight& weight) const;
@@ -228,6 +227,22 @@ Status ExportedModel::set_inputs(std::span<const NamedValue> inputs) {
       MLC_CHECK(set_input(input, *given));
     }
     return {};
+  });
+}
+
+/// Both methods are one: the export has decided what control flow hangs on.
+Result<TraceFacts> ExportedModel::write_torchscript(const TraceOptions& options,
+                                                    const ByteSink& sink) {
+  return guarded(ErrorKind::unsupported, [&]() -> Result<TraceFacts> {
+    MLC_TRY(torch::jit::Module module,
+            program_to_script(*program_, c10::Device(device_), [this](const ir::Value* value) {
+              return memory_.get(value).toTensor();
+            }));
+    if (options.freeze || options.optimize) {
+      MLC_TRY(module, freeze_for_file(module, options.optimize));
+    }
+    MLC_CHECK(write_archive(module, options.extra, sink));
+    return TraceFacts();
   });
 }
 

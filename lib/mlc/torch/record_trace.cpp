@@ -31,7 +31,8 @@ namespace prim = c10::prim;
 
 constexpr size_t kMaxSteps = 1'000'000;
 
-/// The tree of modules without its methods: the same tensors under the same names.
+/// The tree of modules without its methods: the same parameters under the same names, and copies of
+/// the buffers.
 class BareCopy {
  public:
   BareCopy() : unit_(std::make_shared<torch::jit::CompilationUnit>()) {}
@@ -56,7 +57,8 @@ class BareCopy {
     } else if (type.is_parameter(i) && value.isTensor()) {
       out.register_parameter(name, value.toTensor(), /*is_buffer=*/false);
     } else if (type.is_buffer(i) && value.isTensor()) {
-      out.register_buffer(name, value.toTensor());
+      // A copy: the program may write into its own while it is recorded.
+      out.register_buffer(name, value.toTensor().clone());
     } else {
       out.register_attribute(name, kind, value, type.is_parameter(i), type.is_buffer(i));
     }
