@@ -495,3 +495,34 @@ def test_python_loads_the_traces_of_module_types(mlc, tmp_path, group):
             found = made(*torch.load(tmp_path / "inputs.pt").values())
         for (label, wanted), ours in zip(collection.wanted, found, strict=True):
             assert_outputs(label, [one for one in script_modules.flat(ours) if one is not None], wanted)
+
+
+# --- what newcomers met
+
+
+@pytest.mark.parametrize(("last", "column", "said"), [
+    ("retrun y", 7, "this is no statement"), ("foo bar", 7, "this is no statement"),
+    ("return y(", 16, "this is not finished"), ("z = y +", 14, "this is not finished"), ("if y:", 12, "this is not finished"),
+    ("return y)", 15, "expected newline but found ')'"),
+])
+def test_a_line_that_is_no_python_pointed_at_the_first_line_of_the_file(mlc, tmp_path, last, column, said):
+    save_small(tmp_path)
+    text = small("  def forward(self, x: Tensor) -> Tensor:\n      y = self.fc(x)\n      " + last + "\n")
+    write(tmp_path / "a.yaml", text)
+    line = text.split("\n").index("      " + last) + 1
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[2,3]")
+    assert result.rc == 2 and f"a.yaml:{line}:{column}: {said}" in result.stderr, result.stderr
+
+
+def test_outputs_of_an_architecture_were_not_called_as_it_says(mlc, tmp_path):
+    save_small(tmp_path)
+    pair = "  def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:\n      y = self.fc(x)\n      return (y, x)\n"
+    write(tmp_path / "a.yaml", small(pair, outputs=["logits", "same"]))
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[2,3]", "-o", "o.npz")
+    assert np.load(tmp_path / "o.npz").files == ["logits", "same"]
+    write(tmp_path / "b.yaml", small(pair, outputs=["logits"]))
+    result = mlc("run", "m.pt", "--arch", "b.yaml", "--input", "x:f32[2,3]")
+    assert result.rc == 2 and "declares 1 output (logits), and forward gives 2" in result.stderr
+    write(tmp_path / "c.yaml", small(pair, outputs=["a", "a"]))
+    result = mlc("run", "m.pt", "--arch", "c.yaml", "--input", "x:f32[2,3]")
+    assert result.rc == 2 and 'two outputs are called "a"' in result.stderr

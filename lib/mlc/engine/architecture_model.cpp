@@ -89,6 +89,8 @@ Result<std::unique_ptr<Model>> ArchitectureModel::build(Engine& engine, const Lo
   ArchitectureSource source;
   source.root = &architecture_.root();
   source.inputs = inputs_.for_engine;
+  for (const arch::PositionedText& one : architecture_.outputs())
+    source.outputs.push_back(one.text);
   source.weight = [&](const arch::ScriptTensor& tensor) { return weights.get(tensor); };
   source.error_at = [&](arch::Position position, std::string message, std::string hint) {
     return architecture_.error_at(position, std::move(message), std::move(hint));

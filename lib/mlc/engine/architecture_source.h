@@ -36,6 +36,8 @@ struct DeclaredInput {
 struct ArchitectureSource {
   const arch::ScriptModule* root = nullptr;
   std::vector<DeclaredInput> inputs;
+  /// Names for what forward returns, in order; a dictionary has its own. Empty: "output.0", ...
+  std::vector<std::string> outputs;
   /// The value of a parameter or persistent buffer, of the type and shape that the tree has.
   std::function<Result<Weight>(const arch::ScriptTensor&)> weight;
   /// An error at a place of the YAML.

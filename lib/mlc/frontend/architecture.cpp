@@ -4,6 +4,8 @@
 #include "mlc/base/text.h"
 #include "mlc/frontend/tree_builder.h"
 
+#include <set>
+#include <string_view>
 #include <utility>
 
 namespace mlc::arch {
@@ -60,6 +62,15 @@ void add_rows(const ScriptModule& module, std::vector<StateDictTensor>& out) {
   for (const ScriptModule& child : module.children) add_rows(child, out);
 }
 
+Status check_distinct(const Architecture& architecture, const std::vector<PositionedText>& names) {
+  std::set<std::string_view> seen;
+  for (const PositionedText& one : names) {
+    if (seen.insert(one.text).second) continue;
+    return architecture.error_at(one.position, "two outputs are called " + quoted(one.text));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Architecture> Architecture::parse(std::string text, const std::string& file) {
@@ -76,6 +87,7 @@ Result<Architecture> Architecture::parse(std::string text, const std::string& fi
   }
   MLC_TRY(out.inputs_, read_texts(document, "inputs"));
   MLC_TRY(out.outputs_, read_texts(document, "outputs"));
+  MLC_CHECK(check_distinct(out, out.outputs_));
   TreeBuilder builder;
   MLC_CHECK(builder.declare(document.find("classes")));
   MLC_TRY(out.root_, builder.root(document));

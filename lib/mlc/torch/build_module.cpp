@@ -6,12 +6,16 @@
 #include "mlc/torch/names.h"
 #include "mlc/torch/torch_values.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include <ATen/ATen.h>
+#include <torch/csrc/jit/frontend/lexer.h>
+#include <torch/csrc/jit/frontend/parser.h>
+#include <torch/csrc/jit/frontend/source_range.h>
 
 namespace mlc::torch_module {
 namespace {
@@ -74,6 +78,41 @@ std::vector<std::string> names_in(const ScriptModule& module) {
   for (const ScriptTensor& one : module.buffers) names.push_back(one.name);
   for (const arch::Constant& one : module.constants) names.push_back(one.name);
   return names;
+}
+
+/// The line of SOURCE, from 1, at which LibTorch's parser gives up on what is no statement ("retrun
+/// x") without saying where; 0 if it does not.
+size_t line_without_statement(std::string_view source) {
+  size_t number = 0;
+  for (size_t end = 0; end < source.size();) {
+    end = std::min(source.find('\n', end), source.size() - 1) + 1;
+    ++number;
+    try {
+      torch::jit::Parser parser(
+          std::make_shared<torch::jit::Source>(std::string(source.substr(0, end))));
+      while (parser.lexer().cur().kind != torch::jit::TK_EOF) parser.parseFunction(true);
+    } catch (const std::exception& error) {
+      if (std::string_view(error.what()).find("INTERNAL ASSERT") != std::string_view::npos) {
+        return number;
+      }
+    }
+  }
+  return 0;
+}
+
+/// PROBLEM at the end of the last line that somebody wrote, where it is behind that.
+void move_to_written_line(const ScriptModule& from, CompileProblem& problem) {
+  const std::vector<std::string_view> lines = split(from.source, '\n');
+  const auto is_written = [&](size_t line) {
+    return line <= lines.size() && line <= from.lines.size() &&
+           from.lines[line - 1].position.line != 0 && !trim(lines[line - 1]).empty();
+  };
+  size_t line = problem.line;
+  while (line > 0 && !is_written(line)) --line;
+  if (line == 0 || line == problem.line) return;
+  problem.line = line;
+  problem.column = lines[line - 1].size() + 1;
+  problem.message = "this is not finished";
 }
 
 class Builder {
@@ -202,6 +241,15 @@ class Builder {
 
   Error refused(const ScriptModule& from, std::string_view what) const {
     CompileProblem problem = read_compile_problem(what);
+    if (problem.line == 0) {
+      problem.line = line_without_statement(from.source);
+      if (problem.line != 0) {
+        const std::string_view line = split(from.source, '\n')[problem.line - 1];
+        problem.message = "this is no statement";
+        problem.column = line.find_first_not_of(' ') + 1;
+      }
+    }
+    move_to_written_line(from, problem);
     if (!problem.attribute.empty()) {
       const bool of_tensor = problem.message.starts_with("'Tensor' ");
       const auto near = nearest(problem.attribute, of_tensor ? tensor_members() : names_in(from));

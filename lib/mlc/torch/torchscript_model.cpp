@@ -316,9 +316,14 @@ class TorchScriptModel : public Model {
   Result<std::vector<NamedValue>> outputs() override {
     return guarded(ErrorKind::internal, [&]() -> Result<std::vector<NamedValue>> {
       const c10::InferenceMode inference;
-      return OutputCollector().run(result_);
+      MLC_TRY(std::vector<NamedValue> values, OutputCollector().run(result_));
+      if (!output_names_.empty() && !result_.isGenericDict()) MLC_CHECK(name_outputs(values));
+      return values;
     });
   }
+
+  /// What outputs() calls results that have no names of their own.
+  void set_output_names(std::vector<std::string> names) { output_names_ = std::move(names); }
 
  private:
   void prepare() {
@@ -340,6 +345,17 @@ class TorchScriptModel : public Model {
       synchronize(device_);
       return {};
     });
+  }
+
+  Status name_outputs(std::vector<NamedValue>& values) const {
+    if (values.size() != output_names_.size()) {
+      return usage_error("the architecture declares " + plural(output_names_.size(), "output") +
+                             " (" + join_list(output_names_) + "), and forward gives " +
+                             std::to_string(values.size()),
+                         "`outputs:` names the tensors that forward returns, in order");
+    }
+    for (size_t i = 0; i < values.size(); ++i) values[i].name = output_names_[i];
+    return {};
   }
 
   Result<IValue> to_argument(const c10::Argument& argument, const HostTensor& tensor) const {
@@ -382,6 +398,7 @@ class TorchScriptModel : public Model {
   bool try_first_;  // new inputs, without oneDNN: see has_recurrence()
   Reporter& reporter_;
   std::vector<NamedValue> trial_inputs_;
+  std::vector<std::string> output_names_;
   torch::jit::Stack stack_;
   std::vector<bool> given_;  // which of arguments_ set_inputs() was given
   IValue result_;
@@ -476,9 +493,11 @@ Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& sourc
     Signature signature = signature_of(arguments_of(module), {});
     MLC_CHECK(declare_inputs(source, signature));
     signature.parameters = parameter_type(module);
-    return std::unique_ptr<Model>(
+    auto model =
         std::make_unique<TorchScriptModel>(std::move(module), std::move(signature), device, options,
-                                           floating, recurrence && !once, reporter));
+                                           floating, recurrence && !once, reporter);
+    model->set_output_names(source.outputs);
+    return std::unique_ptr<Model>(std::move(model));
   });
 }
 
