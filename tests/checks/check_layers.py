@@ -18,16 +18,18 @@ ALLOWED = {
     "tensor": {"base"},
     "container": {"base"},
     "pickle": {"base"},
+    "onnx_file": {"base", "tensor"},
     "metadata": {"base", "yaml"},
-    "checkpoint": {"base", "yaml", "tensor", "container", "pickle", "metadata"},
+    "checkpoint": {"base", "yaml", "tensor", "container", "pickle", "onnx_file", "metadata"},
     "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
     "ir": {"base", "tensor"},
     "frontend": {"base", "yaml", "tensor", "ir"},
-    "engine": {"base", "tensor", "ir", "container", "pickle", "checkpoint", "metadata", "frontend"},
+    "engine": {"base", "tensor", "ir", "container", "pickle", "onnx_file", "checkpoint", "metadata", "frontend"},
+    "ort": {"base", "tensor", "engine"},
     "torch": {"base", "tensor", "ir", "engine", "frontend"},
 }
 # Libraries that only one folder may include: everything else opens them at run time.
-OWNERS = {"torch": re.compile(r"(torch|ATen|c10|caffe2)/")}
+OWNERS = {"torch": re.compile(r"(torch|ATen|c10|caffe2)/"), "ort": re.compile(r"(onnxruntime/|onnxruntime_\w+\.h)")}
 ANY_INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[>"]')
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 
@@ -103,6 +105,9 @@ def self_test():
     assert foreign("engine", "torch/script.h")
     assert foreign("", "ATen/ATen.h")
     assert foreign("torch", "c10/util/Exception.h") is None
+    assert complaint("engine", "mlc/ort/ort_engine.h")
+    assert foreign("engine", "onnxruntime_c_api.h")
+    assert foreign("ort", "onnxruntime_c_api.h") is None
 
 
 def main():

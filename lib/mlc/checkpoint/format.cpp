@@ -4,6 +4,7 @@
 #include "mlc/checkpoint/readers.h"
 #include "mlc/container/tar_reader.h"
 #include "mlc/container/zip_end.h"
+#include "mlc/onnx_file/onnx_file.h"
 
 #include <algorithm>
 #include <array>
@@ -150,6 +151,14 @@ Status refuse_overwritten_zip(const InputFile& file, std::string_view head) {
                  "fetch or save the file again");
 }
 
+/// A model that runs, but no checkpoint: its tensors are constants of a graph.
+Status refuse_onnx(const InputFile& file) {
+  MLC_TRY(const Bytes bytes, file.map());
+  if (!looks_like_onnx(bytes)) return {};
+  return unsupported("is an ONNX model, which holds a graph and no state_dict",
+                     "`mlc run`, `mlc verify` and `mlc bench` take it");
+}
+
 Result<Recognised> recognise(Checkpoint& checkpoint, std::string_view head) {
   if (head.starts_with("PK\x03\x04")) return recognise_zip(checkpoint);
   if (is_legacy(head)) return Recognised{Format::torch_legacy, read_torch_legacy};
@@ -169,6 +178,7 @@ Result<Recognised> recognise(Checkpoint& checkpoint, std::string_view head) {
                    "the download was probably cut off");
   }
   if (head.starts_with("\x80")) return Recognised{Format::plain_pickle, read_plain_pickle};
+  MLC_CHECK(refuse_onnx(*checkpoint.files[0]));
   MLC_CHECK(refuse_overwritten_zip(*checkpoint.files[0], head));
   return unsupported(
       "is no checkpoint that mlc knows: it starts with " + quoted(head.substr(0, 16)),
