@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -25,25 +23,6 @@ constexpr std::array<std::string_view, 15> kFeatures = {
 std::string_view value_of(std::string_view line) {
   const size_t colon = line.find(':');
   return colon == line.npos ? std::string_view() : trim(line.substr(colon + 1));
-}
-
-// The first member of OrtGetApiBase()'s result gives the interface, the second the version
-// (onnxruntime_c_api.h, OrtApiBase): unchanged since 1.0.
-struct OrtApiBase {
-  const void* (*get_api)(uint32_t);
-  const char* (*get_version)();
-};
-
-std::optional<OnnxRuntimeLibrary> probe(const std::string& path) {
-  void* const handle = ::dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
-  if (handle == nullptr) return std::nullopt;
-  void* const symbol = ::dlsym(handle, "OrtGetApiBase");
-  if (symbol == nullptr) return std::nullopt;
-  const auto* const base = reinterpret_cast<const OrtApiBase* (*)()>(symbol)();
-  Dl_info where{};
-  ::dladdr(symbol, &where);
-  return OnnxRuntimeLibrary{where.dli_fname == nullptr ? path : where.dli_fname,
-                            base->get_version()};
 }
 
 }  // namespace
@@ -98,26 +77,6 @@ std::vector<GpuInfo> nvidia_gpus(const char* library) {
     out.push_back({text, bytes});
   }
   return out;  // the driver stays: it starts threads
-}
-
-Result<OnnxRuntimeLibrary> find_onnxruntime() {
-  constexpr const char* kHint =
-      "install libonnxruntime, or set MLC_ONNXRUNTIME to a libonnxruntime.so; the onnxruntime "
-      "wheel "
-      "has one in onnxruntime/capi";
-  if (const char* named = ::getenv("MLC_ONNXRUNTIME"); named != nullptr && *named != '\0') {
-    if (auto found = probe(std::filesystem::absolute(named))) return *found;
-    return unsupported(quoted(named) + ", which MLC_ONNXRUNTIME names, is no ONNX Runtime", kHint);
-  }
-  std::error_code error;
-  const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  const std::array<std::string, 4> candidates = {folder / "libonnxruntime.so",
-                                                 folder / ".." / "lib" / "libonnxruntime.so",
-                                                 "libonnxruntime.so", "libonnxruntime.so.1"};
-  for (const std::string& candidate : candidates) {
-    if (auto found = probe(candidate)) return *found;
-  }
-  return unsupported("ONNX Runtime was not found", kHint);
 }
 
 }  // namespace mlc

@@ -1,10 +1,7 @@
-// What the machine offers to engines: processors, their instruction sets, ONNX Runtime.
+// What the machine offers to engines: processors, their instruction sets, memory.
 #pragma once
 
-#include "mlc/base/result.h"
-
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,14 +27,5 @@ struct GpuInfo {
 /// What the driver of NVIDIA finds, in its order, whether an engine can use it or not; nothing
 /// without a driver. LIBRARY is the driver's.
 std::vector<GpuInfo> nvidia_gpus(const char* library = "libcuda.so.1");
-
-struct OnnxRuntimeLibrary {
-  std::string path;
-  std::string version;
-};
-
-/// Looks for libonnxruntime.so as the engine for ONNX will: MLC_ONNXRUNTIME, beside the mlc binary,
-/// ../lib, the system's folders. Errors: unsupported, saying how to get it.
-Result<OnnxRuntimeLibrary> find_onnxruntime();
 
 }  // namespace mlc

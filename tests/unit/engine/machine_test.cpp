@@ -1,6 +1,7 @@
 #include "mlc/engine/machine.h"
 
 #include "catch.h"
+#include "mlc/engine/onnxruntime_library.h"
 
 #include <cstdlib>
 
