@@ -43,7 +43,7 @@ class SpecParser {
 
   Result<InputSpec> run() {
     InputSpec spec;
-    const size_t end = std::min(text_.find_first_of(":="), text_.size());
+    const size_t end = name_end();
     spec.name = text_.substr(0, end);
     if (trim(spec.name).empty()) return fail(0, "the name of the input is missing");
     if (const size_t odd = spec.name.find_first_of(" \t\r\n[],@"); odd != std::string::npos) {
@@ -62,6 +62,17 @@ class SpecParser {
   }
 
  private:
+  /// Where the : or = behind the name is, or the end. Names of ONNX have colons of their own:
+  /// "serving_default_x:0".
+  size_t name_end() const {
+    const size_t file = text_.find("=@");
+    const size_t bracket = text_.find('[');
+    if (file != text_.npos && file < bracket) return file;
+    const std::string_view head = text_.substr(0, std::min(bracket, text_.find('=')));
+    const size_t colon = head.rfind(':');
+    return colon != head.npos ? colon : std::min(text_.find_first_of(":="), text_.size());
+  }
+
   Error fail(size_t at, std::string message, std::string hint = std::string(kGrammar)) const {
     return error_at(ErrorKind::usage, std::string(source_), text_, 1, at + 1, std::move(message),
                     std::move(hint));

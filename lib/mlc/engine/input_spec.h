@@ -5,9 +5,9 @@
 //   NAME:DTYPE[DIM,...]=VALUE     that value everywhere: mask:i64[2,16]=1
 //   NAME=@FILE                    read from .npy, .npz, .pt or .safetensors: image=@cat.npy
 //
-// A DIM is a size, or a dimension that may vary, under a name: `batch=2` with an example, or
-// `seq=8..512` with bounds, whose example is the lower one. A name stands for one size in all
-// inputs.
+// A NAME may have colons: the last one before the sizes ends it. A DIM is a size, or a dimension
+// that may vary, under a name: `batch=2` with an example, or `seq=8..512` with bounds, whose
+// example is the lower one. A name stands for one size in all inputs.
 #pragma once
 
 #include "mlc/base/result.h"
