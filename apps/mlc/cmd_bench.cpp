@@ -37,8 +37,9 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  set.positionals("ARTEFACT", options.artefacts, 1,
-                  "TorchScript and .pt2 files of one model, checkpoints with an architecture");
+  set.positionals(
+      "ARTEFACT", options.artefacts, 1,
+      "TorchScript, .pt2 and ONNX files of one model, checkpoints with an architecture");
   add_engine_options(set, options.engine);
   set.group("Measuring");
   set.integer("--warmup", options.warmup, "N",
@@ -136,11 +137,10 @@ Result<BenchRow> measure_one(const Options& options, const std::string& path,
   BenchRow row;
   row.file = path;
   row.batch = batch_of(specs);
-  MLC_TRY(const auto file, InputFile::open(path));
-  row.file_bytes = file->size();
+  MLC_TRY(row.file_bytes, artefact.file_bytes());
   const LoadOptions load = options.engine.load_options(context, Purpose::repeated);
   Clock::time_point start = Clock::now();
-  MLC_TRY(const auto engine, open_engine(EngineKind::torch));
+  MLC_TRY(const auto engine, open_engine(artefact.engine()));
   row.open = seconds_since(start);
   row.engine = engine->title();
   start = Clock::now();
@@ -223,7 +223,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
 
 constexpr Example kExamples[] = {
     {"mlc bench model.pt --input 'x:f32[batch=8,3,224,224]'", "how fast is it?"},
-    {"mlc bench a.pt b.pt --input 'x:f32[1,64]' --threads 1", "two artefacts, side by side"},
+    {"mlc bench m.pt m.onnx --input 'x:f32[1,64]' --threads 1", "TorchScript beside ONNX"},
     {"mlc bench weights.safetensors --arch arch.yaml --batch 1 --batch 8", "a checkpoint"},
     {"mlc bench m.pt --input 'x:f32[batch=1,9]' --batch 1 --batch 8", "which batch size?"},
     {"mlc bench a.pt b.pt --input 'x:f32[1,64]' --report out.html", "plots to share"},
@@ -242,7 +242,7 @@ Command bench_command() {
           "peak memory of the process. Items are calls times the dimension called `batch`. Models "
           "are frozen where LibTorch can; copying inputs and outputs is not counted. SPEED "
           "compares medians with the first artefact.",
-      .needs = Needs::torch,
+      .needs = Needs::engine,
       .examples = kExamples,
       .setup = bind<Options, setup, run>};
 }

@@ -5,6 +5,7 @@
 #include "mlc/base/version.h"
 #include "mlc/engine/machine.h"
 #include "mlc/engine/module_loader.h"
+#include "mlc/engine/onnxruntime_library.h"
 
 #include <fmt/format.h>
 
@@ -20,19 +21,24 @@ struct Findings {
   std::vector<GpuInfo> gpus;
   Result<std::string> module;
   Result<EngineInfo> torch;
-  Result<OnnxRuntimeLibrary> onnxruntime;
+  Result<OnnxRuntimeLibrary> library;  // ONNX Runtime, which is there or not without its module
+  Result<std::string> ort_module;
+  Result<EngineInfo> onnxruntime;
 };
 
-Result<EngineInfo> open_torch(const Result<std::string>& module) {
+Result<EngineInfo> ask(EngineKind kind, const Result<std::string>& module) {
   if (!module.ok()) return unsupported(module.error().message(), module.error().hint());
-  MLC_TRY(const auto engine, open_module(EngineKind::torch, *module));
+  MLC_TRY(const auto engine, open_module(kind, *module));
   return engine->info();
 }
 
 Findings look() {
   auto module = find_module(EngineKind::torch);
-  auto torch = open_torch(module);
-  return {this_cpu(), nvidia_gpus(), std::move(module), std::move(torch), find_onnxruntime()};
+  auto torch = ask(EngineKind::torch, module);
+  auto ort_module = find_module(EngineKind::onnxruntime);
+  auto onnxruntime = ask(EngineKind::onnxruntime, ort_module);
+  return {this_cpu(),         nvidia_gpus(),         std::move(module),     std::move(torch),
+          find_onnxruntime(), std::move(ort_module), std::move(onnxruntime)};
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -59,12 +65,7 @@ class DoctorView {
     } else {
       missing("LibTorch", found_.torch.error());
     }
-    if (found_.onnxruntime.ok()) {
-      line("ONNX Runtime",
-           found_.onnxruntime->version + " (" + printable(found_.onnxruntime->path) + ")");
-    } else {
-      missing("ONNX Runtime", found_.onnxruntime.error());
-    }
+    show_onnxruntime();
   }
 
   void show_json() {
@@ -126,6 +127,25 @@ class DoctorView {
     json.end_array();
   }
 
+  void show_onnxruntime() {
+    if (!found_.library.ok()) {
+      missing("ONNX Runtime", found_.library.error());
+      return;
+    }
+    line("ONNX Runtime", printable(found_.library->version));
+    line("  library", printable(found_.library->path));
+    if (!found_.onnxruntime.ok()) {
+      missing("  module", found_.onnxruntime.error());
+      return;
+    }
+    line("  module", printable(*found_.ort_module));
+    line("  providers", joined(found_.onnxruntime->providers));
+    line("  devices", joined(found_.onnxruntime->devices));
+    if (found_.onnxruntime->has_cuda && !found_.onnxruntime->cuda_problem.empty()) {
+      line("  CUDA", "not available: " + found_.onnxruntime->cuda_problem);
+    }
+  }
+
   void problem_json(JsonWriter& json, const Error& error) {
     json.field("problem", error.message());
     json.field("hint", error.hint());
@@ -163,12 +183,17 @@ class DoctorView {
   void onnxruntime_json(JsonWriter& json) {
     json.key("onnxruntime");
     json.begin_object();
-    json.field("found", found_.onnxruntime.ok());
+    json.field("found", found_.library.ok());
+    if (found_.library.ok()) {
+      json.field("version", found_.library->version);
+      json.field("library", found_.library->path);
+    }
+    if (found_.ort_module.ok()) json.field("module", *found_.ort_module);
     if (found_.onnxruntime.ok()) {
-      json.field("version", found_.onnxruntime->version);
-      json.field("library", found_.onnxruntime->path);
+      json.list("providers", found_.onnxruntime->providers);
+      json.list("devices", found_.onnxruntime->devices);
     } else {
-      problem_json(json, found_.onnxruntime.error());
+      problem_json(json, found_.library.ok() ? found_.onnxruntime.error() : found_.library.error());
     }
     json.end_object();
   }

@@ -26,7 +26,8 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  set.positional("MODEL", options.model, "TorchScript, .pt2, or a checkpoint with an architecture");
+  set.positional("MODEL", options.model,
+                 "TorchScript, .pt2, ONNX, or a checkpoint with an architecture");
   add_engine_options(set, options.engine);
   set.group("Output");
   set.file("-o, --output", options.output, "FILE",
@@ -118,8 +119,8 @@ Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const Artefact artefact,
           timed(context, "read the file", [&] { return open_artefact(options, context); }));
   MLC_TRY(const std::vector<InputSpec> specs, choose_inputs(options.engine, artefact));
-  MLC_TRY(const auto engine,
-          timed(context, "opened LibTorch", [] { return open_engine(EngineKind::torch); }));
+  MLC_TRY(const auto engine, timed(context, "opened " + std::string(to_string(artefact.engine())),
+                                   [&] { return open_engine(artefact.engine()); }));
   const LoadOptions load = options.engine.load_options(context, Purpose::once);
   MLC_TRY(const auto model, timed(context, "loaded the model",
                                   [&] { return artefact.load(*engine, load, context.reporter); }));
@@ -152,6 +153,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
 constexpr Example kExamples[] = {
     {"mlc run model.pt --input 'image:f32[1,3,224,224]'", "on random values"},
     {"mlc run weights.safetensors --arch arch.yaml", "a checkpoint with an architecture"},
+    {"mlc run model.onnx", "an ONNX model, on ONNX Runtime"},
     {"mlc run model.pt --input ids=@ids.npy -o logits.npz", "from and to NumPy"},
     {"mlc run bert.pt --input 'ids:i64[2,16]=0..30521' --json", "token numbers, for a program"},
     {"mlc run model.pt --input 'x:f32[8,3]' --device cuda --dtype fp16", "on a GPU"},
@@ -166,14 +168,16 @@ Command run_command() {
       .summary = "run a model on inputs and show its outputs",
       .details =
           "Runs `forward` of a TorchScript file, of an exported program (.pt2), or of a checkpoint "
-          "with an architecture, in "
-          "evaluation mode, without gradients, and shows shape, range and first values of each "
+          "with an architecture, in evaluation mode, without gradients, or the graph of an ONNX "
+          "model, and shows shape, range and first values of each "
           "output. The same seed gives the same "
           "inputs on every machine: floats are near to normal (mean 0, deviation 1), bool is "
           "either, u8 and i8 anything, other integers 0 to 9.\n\n"
+          "Without --input an ONNX model gets random values of the types and sizes that it "
+          "declares; sizes that vary are 1 then.\n\n"
           "NaN and infinite outputs are reported and do not change the exit code. Prints and "
           "warnings of the model itself appear with -v.",
-      .needs = Needs::torch,
+      .needs = Needs::engine,
       .examples = kExamples,
       .setup = bind<Options, setup, run>};
 }

@@ -111,6 +111,11 @@ Status Job::check_usage() const {
 Result<Artefact> Job::open_source() const {
   MLC_TRY(Artefact source,
           Artefact::open(options_.model, options_.engine.artefact_options(), context_.reporter));
+  if (source.engine() != EngineKind::torch) {
+    return unsupported("it is an ONNX model, which cannot become TorchScript",
+                       "trace the model that it was exported from")
+        .in_file(options_.model);
+  }
   if (!source.has_architecture() && !options_.engine.architecture.empty()) {
     return usage_error("it has a program of its own, which --arch cannot replace")
         .in_file(options_.model);

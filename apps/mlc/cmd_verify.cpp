@@ -38,8 +38,9 @@ struct Options {
 
 void setup(OptionSet& set, Options& options) {
   constexpr double kMost = std::numeric_limits<double>::max();
-  set.positional("A", options.a,
-                 "the artefact to trust: TorchScript, .pt2, or a checkpoint with an architecture");
+  set.positional(
+      "A", options.a,
+      "the artefact to trust: TorchScript, .pt2, ONNX, or a checkpoint with an architecture");
   set.positional("B", options.b, "the one to compare with it");
   add_engine_options(set, options.engine);
   set.integer("--samples", options.samples, "N",
@@ -108,17 +109,22 @@ Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const Artefact second, open(options.b, options, context));
   MLC_TRY(const std::vector<InputSpec> specs, inputs_of(options, first, second));
   MLC_CHECK(check_inputs(options, first, second, specs));
-  MLC_TRY(const auto engine, open_engine(EngineKind::torch));
+  MLC_TRY(const auto engine, open_engine(first.engine()));
+  std::unique_ptr<Engine> other;  // of B, where A has another one
+  if (second.engine() != first.engine()) {
+    MLC_TRY(other, open_engine(second.engine()));
+  }
   MLC_TRY(const auto a, load(*engine, first, options, context));
   if (Status known = match_inputs(a->signature(), specs); !known.ok()) {
     return std::move(known).error().in_file(options.a);
   }
-  MLC_TRY(auto loaded, load(*engine, second, options, context));
+  MLC_TRY(auto loaded, load(other ? *other : *engine, second, options, context));
   MLC_TRY(const auto b, paired(std::move(loaded), options.b, specs, context));
   VerifyAnswer answer;
   answer.a = options.a;
   answer.b = options.b;
   answer.engine = engine->title();
+  if (other) answer.engine_b = other->title();
   answer.device = a->device();
   answer.gates = options.gates();
   const auto cases = verify_cases(specs, static_cast<uint64_t>(options.engine.seed),
@@ -139,6 +145,7 @@ constexpr Example kExamples[] = {
     {"mlc verify model.pt traced.pt --input 'x:f32[batch=2,3,224,224]'",
      "do both compute the same?"},
     {"mlc verify weights.pt traced.pt --arch arch.yaml", "a checkpoint and its trace"},
+    {"mlc verify weights.pt model.onnx --arch arch.yaml", "a checkpoint and its ONNX export"},
     {"mlc verify a.pt b.pt --input ids=@ids.npy --min-cosine 0.999", "on real inputs, by angle"},
 };
 
@@ -159,7 +166,7 @@ Command verify_command() {
           "names for all its inputs they are paired in order.\n\n"
           "Exit code 1 means that outputs differ beyond the gates, that their numbers differ "
           "or that B refuses inputs that A takes.",
-      .needs = Needs::torch,
+      .needs = Needs::engine,
       .examples = kExamples,
       .setup = bind<Options, setup, run>};
 }

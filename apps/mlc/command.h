@@ -23,7 +23,7 @@ namespace mlc::cli {
 enum class Group { inspect, edit, convert, check, run, more };
 
 /// What has to be there for a verb to work, beyond the executable.
-enum class Needs { nothing, torch, onnxruntime };
+enum class Needs { nothing, torch, engine };
 
 struct Example {
   std::string_view command;  // "mlc load model.pt --json"; a line of at most 76 columns

@@ -3,8 +3,8 @@
 #
 #   check_purity.sh BUILD_DIR [MLC_BINARY]
 #
-# Looks at the undefined symbols of the object files in every libmlc_*.a and of libmlc_torch.so: what
-# the code itself calls.
+# Looks at the undefined symbols of the object files in every libmlc_*.a and of libmlc_torch.so and
+# libmlc_ort.so: what the code itself calls.
 # What the C++ standard library's headers bring in by themselves is taken out:
 # __glibcxx_assert_fail and the std::__throw_* functions end a process only on broken
 # preconditions, and std::terminate is what the compiler emits for noexcept.
@@ -35,10 +35,10 @@ for library in $libraries; do
 done
 
 # LibTorch's headers bring <iostream> into every object; printing is another matter.
-for object in $(find "$build/lib" -path '*/mlc_torch.dir/*' -name '*.o' | sort); do
+for object in $(find "$build/lib" \( -path '*/mlc_torch.dir/*' -o -path '*/mlc_ort.dir/*' \) -name '*.o' | sort); do
   found=$(calls_in "$object" "$forbidden")
   if [ -n "$found" ]; then
-    echo "libmlc_torch.so must not print, exit or abort, but calls:"
+    echo "a module must not print, exit or abort, but calls:"
     sed 's/^/  /' <<<"$found"
     status=1
   fi

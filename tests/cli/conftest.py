@@ -123,6 +123,18 @@ def engine():
     return found
 
 
+@pytest.fixture(scope="session")
+def onnxruntime_engine():
+    """What `mlc doctor` says of ONNX Runtime; as `engine`, skipped only where a build lacks it on purpose."""
+    done = subprocess.run([BINARY, "doctor", "--json"], capture_output=True, check=True)
+    found = json.loads(done.stdout)["onnxruntime"]
+    if "providers" not in found:
+        if os.environ.get("MLC_SANITIZED") or os.environ.get("MLC_WITHOUT_ORT"):
+            pytest.skip(f"this build has no ONNX Runtime: {found['problem']}")
+        pytest.fail(f"{found['problem']}; MLC_WITHOUT_ORT=1 skips these tests")
+    return found
+
+
 @pytest.fixture
 def script(tmp_path):
     import torch  # pylint: disable=import-outside-toplevel

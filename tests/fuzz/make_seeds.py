@@ -30,7 +30,7 @@ RULES = {
 
 INPUT_SPECS = (
     "image:f32[batch=2,3,h=224,w=224]", "ids:i64[batch=2,seq=8..512]=0..30521", "x:bf16[2]=-1.5..1e-7", "mask:bool[]=1",
-    "image=@sample.npy", "x:f33[2]", "x:f32[1,,2]", "x:i8[2]=0..128",
+    "image=@sample.npy", "serving_default_x:0:f32[2]", "x:0=@a:b[1].npy", "x:f33[2]", "x:f32[1,,2]", "x:i8[2]=0..128",
 )
 
 
@@ -63,6 +63,33 @@ def npy_files():
                 yield f"{version}-{dtype[1:]}-{order}", head + bytes(6 * int(dtype[2:]))
 
 
+def onnx_files():
+    """A model with all that the reader looks at: subgraph, function, packed sizes, weights elsewhere, odd types."""
+    from onnx import TensorProto, helper  # pylint: disable=import-outside-toplevel
+    outside = helper.make_tensor("w", TensorProto.FLOAT, [2, 3], [0] * 6)
+    outside.ClearField("float_data")
+    outside.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "w.bin"), ("offset", "64"), ("length", "24")):
+        entry = outside.external_data.add()
+        entry.key, entry.value = key, value
+    branch = helper.make_graph([helper.make_node("Foo", ["x"], ["z"], domain="com.x")], "branch", [],
+                               [helper.make_tensor_value_info("z", TensorProto.FLOAT, [])])
+    nodes = [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch),
+             helper.make_node("Constant", [], ["k"], value=helper.make_tensor("k", TensorProto.INT4, [3], [1, 2, 3])),
+             helper.make_node("Twice", ["x"], ["t"], domain="local")]
+    inputs = [helper.make_tensor_value_info("x:0", TensorProto.FLOAT, ["batch", None, "a + 2*b", 3]),
+              helper.make_tensor_value_info("any", TensorProto.BFLOAT16, None),
+              helper.make_tensor_value_info("w", TensorProto.FLOAT, [2, 3])]
+    outputs = [helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)]
+    function = helper.make_function("local", "Twice", ["x"], ["y"], [helper.make_node("Add", ["x", "x"], ["y"])],
+                                    [helper.make_opsetid("", 17)])
+    inside = helper.make_tensor("v", TensorProto.FLOAT, [2], bytes(8), raw=True)
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, [outside, inside])
+    model = helper.make_model(graph, producer_name="pytorch", producer_version="2.13", functions=[function]).SerializeToString()
+    yield "whole", model
+    yield "cut", model[:len(model) // 2]
+
+
 def seeds():
     """(target, name, content) of every seed."""
     for name, content in files():
@@ -78,6 +105,7 @@ def seeds():
         if content[8:9] == b"{":
             yield "safetensors", name, content[8:8 + struct.unpack_from("<Q", content)[0] % LARGEST]
     yield from (("npy", name, content) for name, content in npy_files())
+    yield from (("onnx", name, content) for name, content in onnx_files())
     yield from (("rules", name, content) for name, content in RULES.items())
     yield from (("input_spec", str(number), text.encode()) for number, text in enumerate(INPUT_SPECS))
     for path in sorted((*ROOT.glob("schemas/examples/*.yaml"), *ROOT.glob("examples/*/*.yaml"))):

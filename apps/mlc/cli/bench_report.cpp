@@ -158,10 +158,11 @@ std::string bench_html(const BenchAnswer& answer) {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>mlc bench</title>\n<style>" +
       std::string(kStyle) + "</style>\n</head>\n<body>\n<h1>mlc bench</h1>\n";
-  out += fmt::format("<p>{} on {}, {}{}, seed {}, {} after the first call; mlc {}.</p>\n<p>Inputs:",
-                     escaped(first.engine), escaped(first.device), plural(answer.threads, "thread"),
-                     answer.dtype.empty() ? "" : ", " + answer.dtype, answer.seed,
-                     plural(answer.warmup, "warm-up call"), mlc_version());
+  out +=
+      fmt::format("<p>{} on {}, {}{}, seed {}, {} after the first call; mlc {}.</p>\n<p>Inputs:",
+                  escaped(engines(answer)), escaped(first.device), plural(answer.threads, "thread"),
+                  answer.dtype.empty() ? "" : ", " + answer.dtype, answer.seed,
+                  plural(answer.warmup, "warm-up call"), mlc_version());
   for (const std::string& input : answer.inputs) out += " <code>" + escaped(input) + "</code>";
   if (const auto files = files_with_channels_last(answer); !files.empty()) {
     out += "</p>\n<p>Channels last in memory: " + escaped(join_list(files)) + ".";

@@ -73,9 +73,16 @@ std::vector<const BenchRow*> best_batches(const BenchAnswer& answer) {
   return out;
 }
 
+bool has_several_engines(const BenchAnswer& answer) {
+  return std::ranges::any_of(
+      answer.rows, [&](const BenchRow& row) { return row.engine != answer.rows[0].engine; });
+}
+
 void add_row(Table& table, const BenchAnswer& answer, const BenchRow& row, bool batches,
              bool several) {
   table.cell(row.file);
+  // "ONNX Runtime" of "ONNX Runtime 1.31.1".
+  if (has_several_engines(answer)) table.cell(row.engine.substr(0, row.engine.rfind(' ')));
   if (batches) table.cell(row.batch ? std::to_string(*row.batch) : "-");
   table.cell(format_bytes(row.file_bytes));
   table.cell(duration_text(row.load));
@@ -97,6 +104,7 @@ void show_table(const BenchAnswer& answer, Context& context) {
   const bool several = std::ranges::any_of(
       answer.rows, [&](const BenchRow& row) { return row.file != answer.rows[0].file; });
   std::vector<Column> columns = {{"ARTEFACT", Align::left, true}};
+  if (has_several_engines(answer)) columns.push_back({"ENGINE"});
   if (batches) columns.push_back({"BATCH", Align::right});
   for (const char* title : {"SIZE", "LOAD", "FIRST", "P50", "P90", "P99"}) {
     columns.push_back({title, Align::right});
@@ -120,7 +128,7 @@ std::string calls(const BenchAnswer& answer) {
 
 void show_text(const BenchAnswer& answer, Context& context) {
   const BenchRow& first = answer.rows.front();
-  context.out().line(fmt::format("{} on {}, {}{}; {}, then {}", first.engine, first.device,
+  context.out().line(fmt::format("{} on {}, {}{}; {}, then {}", engines(answer), first.device,
                                  plural(answer.threads, "thread"),
                                  answer.dtype.empty() ? "" : ", " + answer.dtype,
                                  plural(answer.warmup, "warm-up call"), calls(answer)));
@@ -203,6 +211,14 @@ std::string rate_text(double per_second) {
 
 double BenchRow::items_per_second() const {
   return calls_per_second() * static_cast<double>(batch.value_or(1));
+}
+
+std::string engines(const BenchAnswer& answer) {
+  std::vector<std::string> out;
+  for (const BenchRow& row : answer.rows) {
+    if (std::ranges::find(out, row.engine) == out.end()) out.push_back(row.engine);
+  }
+  return join_list(out);
 }
 
 std::vector<std::string> files_with_channels_last(const BenchAnswer& answer) {

@@ -41,6 +41,9 @@ struct BenchAnswer {
 std::string encode(const BenchRow& row);
 Result<BenchRow> decode_row(std::string_view bytes);
 
+/// "LibTorch 2.13.0 and ONNX Runtime 1.31.1": what ran the artefacts, each once.
+std::string engines(const BenchAnswer& answer);
+
 /// The files that ran with channels last, each once, fit for a terminal.
 std::vector<std::string> files_with_channels_last(const BenchAnswer& answer);
 

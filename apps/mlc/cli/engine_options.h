@@ -28,7 +28,7 @@ struct EngineOptions {
   ArtefactOptions artefact_options() const { return {architecture, key}; }
 };
 
-/// Those of --input, or, without any, what the architecture of ARTEFACT declares. Error: usage
+/// Those of --input, or, without any, what ARTEFACT declares. Error: usage
 /// where --input makes no sense.
 Result<std::vector<InputSpec>> choose_inputs(const EngineOptions& options,
                                              const Artefact& artefact);

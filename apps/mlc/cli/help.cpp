@@ -55,8 +55,8 @@ std::string_view needs_text(Needs needs) {
       return "";
     case Needs::torch:
       return "Needs LibTorch, loaded when the verb runs.";
-    case Needs::onnxruntime:
-      return "Needs ONNX Runtime, loaded when the verb runs.";
+    case Needs::engine:
+      return "Needs LibTorch, for .onnx files ONNX Runtime, loaded when the verb runs.";
   }
   return "";
 }

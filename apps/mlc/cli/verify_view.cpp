@@ -75,7 +75,8 @@ void show_text(const VerifyAnswer& answer, Context& context) {
   };
   line("A", printable(answer.a));
   line("B", printable(answer.b));
-  line("engine", answer.engine + " on " + answer.device);
+  const std::string other = answer.engine_b.empty() ? "" : " and " + answer.engine_b;
+  line("engine", answer.engine + other + " on " + answer.device);
   line("same if", gates_text(answer.gates));
   context.out().line("");
   show_cases(answer, context);
@@ -178,6 +179,7 @@ void show_json(const VerifyAnswer& answer, Context& context) {
   json.field("a", answer.a);
   json.field("b", answer.b);
   json.field("engine", answer.engine);
+  if (!answer.engine_b.empty()) json.field("engine_b", answer.engine_b);
   json.field("device", answer.device);
   json.key("gates");
   json.begin_object();

@@ -14,6 +14,7 @@ struct VerifyAnswer {
   std::string a;
   std::string b;
   std::string engine;
+  std::string engine_b;  // of B, where it is another one
   std::string device;
   VerifyGates gates;
   std::vector<CaseResult> cases;

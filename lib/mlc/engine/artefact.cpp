@@ -1,5 +1,6 @@
 #include "mlc/engine/artefact.h"
 
+#include "mlc/base/file.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/integrity.h"
@@ -21,6 +22,12 @@ Error nothing_to_run() {
 Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& options,
                                 Reporter& reporter) {
   Artefact out(path);
+  auto onnx = OnnxArtefact::open(path);
+  if (!onnx.ok()) return std::move(onnx).error().in_file(path);
+  if (*onnx) {
+    out.onnx_ = std::move(*onnx);
+    return out;
+  }
   MLC_TRY(out.checkpoint_, open_checkpoint(path));
   if (out.checkpoint_->format == Format::torchscript) {
     if (out.checkpoint_->stored_inputs) {
@@ -45,6 +52,7 @@ Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& 
 }
 
 const std::vector<InputSpec>& Artefact::inputs() const {
+  if (onnx_) return onnx_->inputs();
   if (exported_) return exported_->inputs();
   return model_ ? model_->inputs() : stored_inputs_;
 }
@@ -54,7 +62,14 @@ const std::vector<InputSpec>& Artefact::declared() const {
   return model_ ? model_->inputs() : kNone;
 }
 
+Result<uint64_t> Artefact::file_bytes() const {
+  if (onnx_) return onnx_->bytes();
+  MLC_TRY(const auto file, InputFile::open(path_));
+  return file->size();
+}
+
 Status Artefact::check_whole(unsigned threads, Reporter& reporter) const {
+  if (onnx_) return {};
   auto report = check_integrity(checkpoint(), threads, reporter);
   // What was read for the comparison must not count twice beside the engine's own mapping.
   for (const auto& file : checkpoint().files) file->forget(0, file->size());
@@ -71,7 +86,8 @@ Status Artefact::check_whole(unsigned threads, Reporter& reporter) const {
 
 Result<std::unique_ptr<Model>> Artefact::load(Engine& engine, const LoadOptions& options,
                                               Reporter& reporter) const {
-  auto model = model_      ? model_->build(engine, options, reporter)
+  auto model = onnx_       ? onnx_->load(path_, engine, options, reporter)
+               : model_    ? model_->build(engine, options, reporter)
                : exported_ ? exported_->load(*checkpoint_, engine, options, reporter)
                            : engine.load(path_, options, reporter);
   if (!model.ok()) return std::move(model).error().in_file(path_);

@@ -38,9 +38,11 @@ struct EngineInfo {
   std::vector<std::string> devices;            // "cpu", "cuda:0", ...
   std::vector<std::string> quantized_engines;  // "fbgemm", "onednn", ...
   std::string cpu_capability;                  // the instruction set its kernels use: "AVX512"
-  unsigned threads = 1;                        // that it uses when nobody says otherwise
-  bool has_cuda = false;                       // built with CUDA, whether a GPU is there or not
-  std::string cuda_problem;                    // why there is no CUDA device; empty if there is one
+  std::string library;                 // path of the library, where the module has found it itself
+  std::vector<std::string> providers;  // of ONNX Runtime: "CPUExecutionProvider", ...
+  unsigned threads = 1;                // that it uses when nobody says otherwise
+  bool has_cuda = false;               // built with CUDA, whether a GPU is there or not
+  std::string cuda_problem;            // why there is no CUDA device; empty if there is one
 };
 
 /// An argument of a model.

@@ -121,7 +121,8 @@ Error without_kernel(std::string_view line, std::string_view backend) {
 bool starts_plain_word(std::string_view text) {
   return text.size() > 1 && text[0] >= 'A' && text[0] <= 'Z' &&
          ((text[1] >= 'a' && text[1] <= 'z') || text[1] == ' ') &&
-         text.substr(0, text.find(' ')).find_first_of("._:0123456789()") == text.npos;
+         text.substr(1, text.find(' ') - 1)
+                 .find_first_of("._:0123456789()ABCDEFGHIJKLMNOPQRSTUVWXYZ") == text.npos;
 }
 
 bool mentions(std::string_view text, std::initializer_list<std::string_view> words) {

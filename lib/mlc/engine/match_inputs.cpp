@@ -69,10 +69,11 @@ std::string example_options(const Signature& signature) {
     if (!input.required && any_required) continue;
     const std::string type = !input.declared.empty()      ? input.declared
                              : input.dtype && input.sizes ? spelled(*input.dtype, *input.sizes)
-                             : input.type == "int"        ? "i64[]"
-                             : input.type == "float"      ? "f64[]"
-                             : input.type == "bool"       ? "bool[]"
-                                                          : "f32[1,3,224,224]";
+                             : input.dtype           ? std::string(info(*input.dtype).brief) + "[1]"
+                             : input.type == "int"   ? "i64[]"
+                             : input.type == "float" ? "f64[]"
+                             : input.type == "bool"  ? "bool[]"
+                                                     : "f32[1,3,224,224]";
     out += (out.empty() ? "" : " ") + std::string("--input '") + printable(input.name) + ":" +
            type + "'";
   }

@@ -13,14 +13,15 @@
 
 namespace mlc {
 
-inline constexpr uint32_t kEngineAbi = 6;
+inline constexpr uint32_t kEngineAbi = 7;
 
 /// The first two members keep their place forever, so that any two versions can tell each other
 /// apart.
 struct EngineModule {
   uint32_t abi;
   const char* build;
-  std::unique_ptr<Engine> (*create)();
+  /// Errors: unsupported where the library behind the module is not there, or too old.
+  Result<std::unique_ptr<Engine>> (*create)();
 };
 
 inline constexpr const char* kEngineEntryPoint = "mlc_engine_module";

@@ -17,17 +17,35 @@ struct ModuleKind {
   std::string_view library;  // what it brings, for people
   std::string_view needs;    // the beginning of the names of its libraries
   std::string_view how;      // to get it
+  std::string_view repair;   // where it cannot be opened any more
 };
 
 constexpr ModuleKind kTorch = {
-    "libmlc_torch.so", "MLC_TORCH_MODULE", "LibTorch", "libtorch",
+    "libmlc_torch.so",
+    "MLC_TORCH_MODULE",
+    "LibTorch",
+    "libtorch",
     "`scripts/quickstart` fetches LibTorch and builds the module; MLC_TORCH_MODULE=FILE names one "
-    "that lies elsewhere"};
+    "that lies elsewhere",
+    "`pip install torch==2.13.0` into .deps/venv and build again, or put the lib folder of a "
+    "LibTorch 2.13 into LD_LIBRARY_PATH"};
+
+/// Opens its library itself, and says itself what is wrong with that.
+constexpr ModuleKind kOnnxRuntime = {
+    "libmlc_ort.so",
+    "MLC_ORT_MODULE",
+    "ONNX Runtime",
+    "libonnxruntime",
+    "`scripts/quickstart` fetches ONNX Runtime and builds the module; MLC_ORT_MODULE=FILE names "
+    "one that lies elsewhere",
+    "build mlc again"};
 
 const ModuleKind& row(EngineKind kind) {
   switch (kind) {
     case EngineKind::torch:
       break;
+    case EngineKind::onnxruntime:
+      return kOnnxRuntime;
   }
   return kTorch;
 }
@@ -39,9 +57,7 @@ std::filesystem::path folder_of_binary() {
 
 /// Why dlopen failed, told by what it says: "FILE: cannot open shared object file: No such ...".
 Error cannot_open(const ModuleKind& kind, const std::string& path, const std::string& reason) {
-  const std::string hint =
-      "`pip install torch==2.13.0` into .deps/venv and build again, or put the lib folder of a "
-      "LibTorch 2.13 into LD_LIBRARY_PATH";
+  const std::string hint(kind.repair);
   if (reason.starts_with(kind.needs) || reason.starts_with("libc10")) {
     const std::string library = reason.substr(0, reason.find(':'));
     return unsupported(std::string(kind.library) + " is not there any more: " + library +
@@ -78,6 +94,10 @@ Result<const EngineModule*> described(const ModuleKind& kind, const std::string&
 }
 
 }  // namespace
+
+std::string_view to_string(EngineKind kind) {
+  return row(kind).library;
+}
 
 Result<std::string> find_module(EngineKind kind) {
   const ModuleKind& module = row(kind);

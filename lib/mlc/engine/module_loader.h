@@ -10,10 +10,14 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace mlc {
 
-enum class EngineKind : uint8_t { torch };
+enum class EngineKind : uint8_t { torch, onnxruntime };
+
+/// "LibTorch", "ONNX Runtime".
+std::string_view to_string(EngineKind kind);
 
 /// The path of the module, whether it can be opened or not. Errors: unsupported, saying where it
 /// was looked for and how to get it.

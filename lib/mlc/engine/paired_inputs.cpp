@@ -25,6 +25,7 @@ class RenamedInputs : public Model {
 
   const Signature& signature() const override { return signature_; }
   const std::string& device() const override { return model_->device(); }
+  bool channels_last() const override { return model_->channels_last(); }
   Status set_inputs(std::span<const NamedValue> inputs) override {
     std::vector<NamedValue> renamed(inputs.begin(), inputs.end());
     for (NamedValue& input : renamed) {

@@ -48,8 +48,8 @@ class TorchEngine : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> make_torch_engine() {
-  return std::make_unique<TorchEngine>();
+Result<std::unique_ptr<Engine>> make_torch_engine() {
+  return std::unique_ptr<Engine>(std::make_unique<TorchEngine>());
 }
 
 }  // namespace mlc::torch_module

@@ -7,6 +7,6 @@
 
 namespace mlc::torch_module {
 
-std::unique_ptr<Engine> make_torch_engine();
+Result<std::unique_ptr<Engine>> make_torch_engine();
 
 }  // namespace mlc::torch_module

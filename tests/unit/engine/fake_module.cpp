@@ -32,8 +32,8 @@ class FakeEngine : public mlc::Engine {
   }
 };
 
-std::unique_ptr<mlc::Engine> create() {
-  return std::make_unique<FakeEngine>();
+mlc::Result<std::unique_ptr<mlc::Engine>> create() {
+  return std::unique_ptr<mlc::Engine>(std::make_unique<FakeEngine>());
 }
 
 }  // namespace
