@@ -6,6 +6,7 @@ bert.safetensors   the same tensors
 many.pt            100,000 tensors of 64 floats in a plain state_dict
 many.safetensors   the same tensors
 tiny.pt            TorchScript: a small convolutional classifier of 8x8 images
+tiny.onnx          the same as ONNX
 big.pt             6 GiB in six tensors of zeros, a sparse file: names cost the same whatever the size
 
 A file that exists is kept, so delete DIR to make them anew.
@@ -78,11 +79,18 @@ def write_big(path):
     patch_crcs(path, crc_of_zeros(GIB))
 
 
-def write_tiny(path):
+def tiny():
     torch.manual_seed(0)
     nn = torch.nn
-    model = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10))
-    torch.jit.trace(model.eval(), torch.zeros(1, 1, 8, 8)).save(path)
+    return nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10)).eval()
+
+
+def write_tiny(path):
+    torch.jit.trace(tiny(), torch.zeros(1, 1, 8, 8)).save(path)
+
+
+def write_tiny_onnx(path):
+    torch.onnx.export(tiny(), (torch.zeros(1, 1, 8, 8),), str(path), dynamo=False, verbose=False)
 
 
 def crc_of_zeros(count):
@@ -123,6 +131,7 @@ FILES = {
     "many.pt": lambda path: torch.save(tensors(many_shapes()), path),
     "many.safetensors": lambda path: safetensors.torch.save_file(tensors(many_shapes()), path),
     "tiny.pt": write_tiny,
+    "tiny.onnx": write_tiny_onnx,
     "big.pt": write_big,
 }
 

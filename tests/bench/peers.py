@@ -57,6 +57,15 @@ def run_torchscript(path):
         print(torch.jit.load(path).eval()(torch.randn(1, 1, 8, 8)))
 
 
+def run_onnx(path):
+    import numpy
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    print(session.run(None, {name: numpy.random.default_rng(0).standard_normal((1, 1, 8, 8), dtype=numpy.float32)}))
+
+
 def bert(path):
     """(model, tokens) of the checkpoint at PATH."""
     import pathlib
@@ -93,5 +102,5 @@ def trace_bert(path, out):
 
 
 if __name__ == "__main__":
-    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, run_torchscript, run_bert, trace_bert]
+    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, run_torchscript, run_onnx, run_bert, trace_bert]
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])
