@@ -114,10 +114,13 @@ Result<ExitCode> run(const Options& options, Context& context) {
   if (second.engine() != first.engine()) {
     MLC_TRY(other, open_engine(second.engine()));
   }
-  MLC_TRY(const auto a, load(*engine, first, options, context));
-  if (Status known = match_inputs(a->signature(), specs); !known.ok()) {
+  MLC_TRY(auto trusted, load(*engine, first, options, context));
+  Status known = match_inputs(trusted->signature(), specs);
+  // Names that somebody typed are those of A; what B declares may have other ones.
+  if (!known.ok() && !options.engine.inputs.empty()) {
     return std::move(known).error().in_file(options.a);
   }
+  MLC_TRY(const auto a, paired(std::move(trusted), options.a, specs, context));
   MLC_TRY(auto loaded, load(other ? *other : *engine, second, options, context));
   MLC_TRY(const auto b, paired(std::move(loaded), options.b, specs, context));
   VerifyAnswer answer;

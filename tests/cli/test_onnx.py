@@ -380,6 +380,16 @@ def test_torchscript_and_its_export(mlc, net, valid, engine):
 
 
 @pytest.mark.usefixtures("engine")
+def test_inputs_that_b_declares_are_paired_with_those_of_a(mlc, net, tmp_path):
+    onnx_models.export(torchscript_models.net(), (torch.randn(1, 1, 8, 8),), tmp_path / "x.onnx", input_names=["x.1"],
+                       dynamic_axes={"x.1": {0: "batch"}})
+    result = mlc.ok("verify", net / "net.pt", "x.onnx")
+    assert result.stdout.splitlines()[-1] == "the same in 4 cases"
+    assert "paired in order: x.1 as image" in result.stderr
+    assert 'no input "x.1"' in fails(mlc, 2, "verify", net / "net.pt", "x.onnx", "--input", "x.1:f32[2,1,8,8]")
+
+
+@pytest.mark.usefixtures("engine")
 def test_another_weight_in_the_export_is_found(mlc, net, tmp_path):
     changed = torchscript_models.net()
     with torch.no_grad():

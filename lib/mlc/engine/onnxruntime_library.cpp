@@ -53,11 +53,15 @@ Result<OnnxRuntimeLibrary> named(const std::string& name) {
   const fs::path path = fs::absolute(name);
   std::error_code error;
   const bool folder = fs::is_directory(path, error);
+  std::string reason;
   for (const std::string& file : folder ? libraries_in(path) : std::vector{path.string()}) {
     if (auto found = probe(file)) return *found;
+    const char* const said = ::dlerror();
+    if (said != nullptr) reason = ": " + printable(said);
   }
-  return unsupported(mlc::quoted(name) + ", which MLC_ONNXRUNTIME names, is no ONNX Runtime",
-                     std::string(how_to_get_onnxruntime()));
+  return unsupported(
+      mlc::quoted(name) + ", which MLC_ONNXRUNTIME names, is no ONNX Runtime" + reason,
+      std::string(how_to_get_onnxruntime()));
 }
 
 }  // namespace

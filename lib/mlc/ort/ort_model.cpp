@@ -28,10 +28,10 @@ class OrtModel : public Model {
     OrtMemoryInfo* raw = nullptr;
     MLC_CHECK(library_.check(api_.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &raw)));
     const Owned<OrtMemoryInfo> memory(raw, {api_.ReleaseMemoryInfo});
-    given_.assign(inputs.begin(), inputs.end());
-    values_.clear();
     input_names_.clear();
     input_pointers_.clear();
+    values_.clear();
+    given_.assign(inputs.begin(), inputs.end());
     for (const NamedValue& input : given_) {
       MLC_TRY(Owned<OrtValue> value, borrowed(input.tensor, *memory));
       input_names_.push_back(input.name.c_str());

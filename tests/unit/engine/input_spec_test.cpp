@@ -45,6 +45,14 @@ TEST_CASE("fixed sizes") {
   CHECK(!spec.values);
 }
 
+TEST_CASE("names that have colons") {
+  CHECK(parsed("serving_default_x:0:f32[2]=0..1").name == "serving_default_x:0");
+  CHECK(parsed("onnx::MatMul_3:i64[]").dtype == DType::i64);
+  const InputSpec spec = parsed("x:0=@folder[1]:a=@b.npy");
+  CHECK((spec.name == "x:0" && spec.file == "folder[1]:a=@b.npy"));
+  CHECK(complaint("x:0:f33[2]").column == 5);
+}
+
 TEST_CASE("named dimensions with examples and bounds") {
   const InputSpec spec = parsed("ids:i64[batch=2,seq=8..512]");
   CHECK(spec.sizes() == std::vector<int64_t>{2, 8});
