@@ -62,9 +62,16 @@ void setup(OptionSet& set, Options& options) {
            kMost);
   set.group("Output");
   set.file("-o, --output", options.output, "FILE", "the TorchScript file to write (.pt)");
-  set.flag("--force", options.force, "replace an output that exists");
+  set.flag("-f, --force", options.force, "replace an output that exists");
   set.flag("--sync", options.sync, "wait until a new file is on the disk");
   set.flag("-n, --dry-run", options.dry_run, "do everything but give the file its name");
+}
+
+/// Whether PATH is named for something that is no TorchScript.
+bool is_other_format(const std::string& path) {
+  constexpr std::array<std::string_view, 6> kOthers = {".safetensors", ".onnx", ".pt2",
+                                                       ".npz",         ".npy",  ".json"};
+  return std::ranges::any_of(kOthers, [&](std::string_view one) { return path.ends_with(one); });
 }
 
 class Job {
@@ -79,11 +86,15 @@ class Job {
   Result<Artefact> open_source() const;
   Result<std::unique_ptr<Model>> load(const Artefact& source, Engine& engine,
                                       Reporter& reporter) const;
+  LoadOptions load_options() const;
+  static Result<std::vector<NamedValue>> outputs_of(Model& model,
+                                                    std::span<const NamedValue> inputs);
   Result<std::vector<NamedValue>> try_source(const Artefact& source, Engine& engine);
   std::string inputs_text(std::span<const NamedValue> inputs) const;
   Result<ExtraFiles> extra_files(const Artefact& source, std::span<const NamedValue> inputs) const;
   Result<OutputFile> write(const Artefact& source, Engine& engine,
                            std::span<const NamedValue> inputs);
+  std::vector<VerifyCase> all_cases() const;
   Status compare(Engine& engine, Model& model, const OutputFile& out);
   Result<std::string> turned(Model& model);
 
@@ -99,7 +110,7 @@ Status Job::check_usage() const {
     return usage_error("-o FILE is missing: there is nowhere to write to",
                        "as in `mlc trace " + printable(options_.model) + " -o script.pt`");
   }
-  if (is_yaml_path(options_.output) || options_.output.ends_with(".safetensors")) {
+  if (is_yaml_path(options_.output) || is_other_format(options_.output)) {
     return usage_error(
         "the output would be a TorchScript file under the name " + quoted(options_.output),
         "name it .pt");
@@ -128,12 +139,23 @@ Result<Artefact> Job::open_source() const {
 /// each step has its own.
 Result<std::unique_ptr<Model>> Job::load(const Artefact& source, Engine& engine,
                                          Reporter& reporter) const {
-  LoadOptions how = options_.engine.load_options(context_, Purpose::once);
-  how.move_devices = true;
-  return source.load(engine, how, reporter);
+  return source.load(engine, load_options(), reporter);
 }
 
-/// The inputs, which the model has taken and run on twice.
+LoadOptions Job::load_options() const {
+  LoadOptions how = options_.engine.load_options(context_, Purpose::once);
+  how.move_devices = true;
+  return how;
+}
+
+Result<std::vector<NamedValue>> Job::outputs_of(Model& model, std::span<const NamedValue> inputs) {
+  Status status = model.set_inputs(inputs);
+  if (status.ok()) status = model.run();
+  if (!status.ok()) return explain_run_error(std::move(status).error(), model.signature(), inputs);
+  return model.outputs();
+}
+
+/// The inputs, which the model has taken and run on, with two seeds.
 Result<std::vector<NamedValue>> Job::try_source(const Artefact& source, Engine& engine) {
   MLC_TRY(const auto loaded, load(source, engine, context_.reporter));
   Model& model = *loaded;
@@ -144,23 +166,19 @@ Result<std::vector<NamedValue>> Job::try_source(const Artefact& source, Engine& 
   const auto seed = static_cast<uint64_t>(options_.engine.seed);
   MLC_TRY(std::vector<NamedValue> inputs, sample_inputs(specs_, seed, context_.reporter));
   MLC_CHECK(check_declared(source.declared(), inputs, !options_.engine.dtype.empty()));
-  std::vector<std::vector<NamedValue>> outputs;
-  Status status = model.set_inputs(inputs);
-  for (int i = 0; i < 2 && status.ok(); ++i) {
-    status = model.run();
-    if (!status.ok()) break;
-    MLC_TRY(outputs.emplace_back(), model.outputs());
-  }
-  if (!status.ok()) {
-    return explain_run_error(std::move(status).error(), model.signature(), inputs);
-  }
-  MLC_TRY(const OutputsComparison both, compare_outputs(outputs[0], outputs[1], {0, 0, true}));
+  MLC_TRY(const std::vector<NamedValue> outputs, outputs_of(model, inputs));
+  // Another seed, and what a model keeps from run to run as it was.
+  LoadOptions other = load_options();
+  ++other.seed;
+  MLC_TRY(const auto again, source.load(engine, other, null_reporter()));
+  MLC_TRY(const std::vector<NamedValue> others, outputs_of(*again, inputs));
+  MLC_TRY(const OutputsComparison both, compare_outputs(outputs, others, {0, 0, true}));
   answer_.random = std::ranges::any_of(both.outputs, [](const OutputDifference& one) {
     return !one.problem.empty() || !one.within_tolerance();
   });
   if (answer_.random) {
     context_.reporter.warn(
-        "the model draws random numbers: two runs on the same inputs differ; for the check both "
+        "the model draws random numbers: another seed gives other outputs; for the check both "
         "sides draw the same ones");
   }
   return inputs;
@@ -210,6 +228,16 @@ Result<OutputFile> Job::write(const Artefact& source, Engine& engine,
   return out;
 }
 
+/// Where a trace has decided something, what holds for the samples and the next size may change on
+/// the way to the bounds.
+std::vector<VerifyCase> Job::all_cases() const {
+  const auto seed = static_cast<uint64_t>(options_.engine.seed);
+  std::vector<VerifyCase> out = verify_cases(specs_, seed, static_cast<uint64_t>(options_.samples));
+  if (answer_.facts.decisions.empty()) return out;
+  for (VerifyCase& one : bound_cases(specs_, seed)) out.push_back(std::move(one));
+  return out;
+}
+
 /// Loads the file, which has no name yet, and compares it with MODEL.
 Status Job::compare(Engine& engine, Model& model, const OutputFile& out) {
   // With --dtype for the inputs: the weights are cast already.
@@ -218,8 +246,7 @@ Status Job::compare(Engine& engine, Model& model, const OutputFile& out) {
   if (!written.ok()) {
     return std::move(written).error().during("reading the new file back");
   }
-  const auto cases = verify_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
-                                  static_cast<uint64_t>(options_.samples));
+  const std::vector<VerifyCase> cases = all_cases();
   for (const VerifyCase& one : cases) {
     if (context_.reporter.interrupted())
       return Error(ErrorKind::interrupted, "stopped by the user");
@@ -236,8 +263,7 @@ Status Job::compare(Engine& engine, Model& model, const OutputFile& out) {
 Result<std::string> Job::turned(Model& model) {
   if (!options_.is_trace()) return std::string();
   const auto failed = std::ranges::find(answer_.check.cases, false, &CaseResult::passed);
-  std::vector<VerifyCase> cases = verify_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
-                                               static_cast<uint64_t>(options_.samples));
+  std::vector<VerifyCase> cases = all_cases();
   for (size_t i = cases.size(); i > 0; --i) {
     for (const VerifyCase& instead : std::vector(cases[i - 1].instead)) cases.push_back(instead);
   }

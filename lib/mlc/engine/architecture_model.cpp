@@ -75,9 +75,13 @@ Result<ArchitectureModel> ArchitectureModel::open(std::unique_ptr<Checkpoint> ch
   const std::string& path = out.checkpoint_->path;
   auto all = find_state_dicts(*out.checkpoint_);
   if (!all.ok()) return std::move(all).error().in_file(path);
-  auto chosen = select_state_dict(*all, key, "--key");
-  if (!chosen.ok()) return std::move(chosen).error().in_file(path);
-  out.state_dict_ = **chosen;
+  // A model without tensors has an empty state_dict, which is none to select.
+  const bool needs_none = arch::state_dict_of(out.architecture_).empty() && all->empty();
+  if (!needs_none) {
+    auto chosen = select_state_dict(*all, key, "--key");
+    if (!chosen.ok()) return std::move(chosen).error().in_file(path);
+    out.state_dict_ = **chosen;
+  }
   MLC_CHECK(check_fit(*out.checkpoint_, out.state_dict_, out.architecture_));
   MLC_TRY(out.inputs_, read_declared_inputs(out.architecture_));
   return out;

@@ -112,6 +112,11 @@ Status match_inputs(const Signature& signature, std::span<const InputSpec> specs
 Error explain_run_error(Error error, const Signature& signature,
                         std::span<const NamedValue> inputs) {
   if (error.kind() != ErrorKind::usage && error.kind() != ErrorKind::unsupported) return error;
+  if (!signature.devices.empty()) {
+    return unsupported("the program names the device " + printable(signature.devices[0].name) +
+                           " itself: " + error.message(),
+                       "`mlc trace MODEL -o FILE` writes it for the device it runs on");
+  }
   const std::vector<std::string> different = deviations(signature, inputs);
   std::string hint;
   if (const std::string half = half_inputs(signature, inputs); !half.empty()) {

@@ -99,6 +99,31 @@ std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t 
   return out;
 }
 
+std::vector<VerifyCase> bound_cases(std::span<const InputSpec> specs, uint64_t seed) {
+  constexpr int64_t kMostElements = 4'000'000;
+  const auto fits = [](const InputSpec& spec) {
+    int64_t count = 1;
+    for (const InputDim& dim : spec.dims) {
+      const auto next = checked_mul(count, dim.example);
+      if (!next || *next > kMostElements) return false;
+      count = *next;
+    }
+    return true;
+  };
+  std::map<std::string, int64_t> bounds;
+  for (const InputSpec& spec : specs) {
+    for (const InputDim& dim : spec.dims) {
+      if (!dim.symbol.empty() && dim.bounds) bounds.try_emplace(dim.symbol, dim.bounds->second);
+    }
+  }
+  std::vector<VerifyCase> out;
+  for (const auto& [symbol, high] : bounds) {
+    VerifyCase one = other_case(specs, symbol, high, seed);
+    if (std::ranges::all_of(one.specs, fits)) out.push_back(std::move(one));
+  }
+  return out;
+}
+
 Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const VerifyGates& gates,
                                Reporter& reporter) {
   CaseResult out;

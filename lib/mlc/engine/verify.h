@@ -40,6 +40,10 @@ struct VerifyCase {
 std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples);
 
+/// For every named dimension with bounds, a case where it has its upper bound, as far as inputs
+/// stay below a few million elements.
+std::vector<VerifyCase> bound_cases(std::span<const InputSpec> specs, uint64_t seed);
+
 struct CaseResult {
   std::string label;
   std::string other_size;   // of VerifyCase

@@ -733,8 +733,10 @@ Result<ExportedProgram> read_exported_program(std::string_view json, const std::
   if (too_deep) return corrupt("it is nested too deep").during(record);
   if (document.is_discarded()) return corrupt("it is no JSON").during(record);
   auto out = ProgramReader(JsonPlace(document, "")).run();
-  if (!out.ok()) return std::move(out).error().during(record);
-  return out;
+  if (out.ok()) return out;
+  // What the verifier of graphs finds is the file's doing here.
+  if (out.error().kind() == ErrorKind::internal) return corrupt(out.error().text()).during(record);
+  return std::move(out).error().during(record);
 }
 
 }  // namespace mlc

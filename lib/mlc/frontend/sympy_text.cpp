@@ -154,8 +154,15 @@ Result<Maybe> SympyParser::term() {
   skip_spaces();
   if (at_ == text_.size()) return wrong();
   if (text_[at_] == '-' || (text_[at_] >= '0' && text_[at_] <= '9')) return number();
+  if (accept('\'')) {  // Float('1.5', precision=53)
+    const size_t end = text_.find('\'', at_);
+    if (end == text_.npos) return wrong();
+    at_ = end + 1;
+    return Maybe();
+  }
   const std::string_view head = word();
   if (head.empty()) return wrong();
+  if (accept('=')) return term();
   if (!accept('(')) return Maybe();  // true, oo: no integer
   if (head == "Symbol") return symbol_term();
   if (++depth_ > kMaxDepth) return wrong();

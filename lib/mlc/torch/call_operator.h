@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -22,7 +23,10 @@ struct Surroundings {
   std::function<int64_t(ir::Expr)> integer;
 };
 
-/// The overload that OP names, or nothing.
+/// Whether the operator NAME ("aten::save") writes or reads files: no program may.
+bool touches_files(std::string_view name);
+
+/// The overload that OP names, or nothing: also for operators that touch files.
 std::optional<c10::OperatorHandle> find_operator(const ir::OpName& op);
 
 /// What ATTRIBUTE, which holds no values and no sizes that vary, is as an argument of type TYPE.

@@ -50,6 +50,11 @@ std::vector<IValue> contents(const Node& node, size_t from, Memory& memory) {
   return out;
 }
 
+bool turns_autocast_off(const Node& node) {
+  const auto* enabled = std::get_if<bool>(&node.arguments()[2].value);
+  return enabled != nullptr && !*enabled;
+}
+
 bool is_true(const IValue& value) {
   return value.isTensor() ? value.toTensor().item().toBool() : value.toBool();
 }
@@ -80,9 +85,31 @@ bool Memory::define(Expr size, int64_t number) {
     evaluator_.reset();
     return true;
   }
+  if (parts.size() == 1 && !sizes_[parts[0]]) return solve(size, parts[0], number);
   if (!evaluator_) evaluator_.emplace(symbols, sizes_);
   const auto value = (*evaluator_)(size);
   return !value || *value == number;
+}
+
+/// SIZE is a*s + b, as in an export with 2*Dim("n"): defines s. False where no s gives NUMBER.
+bool Memory::solve(Expr size, size_t symbol, int64_t number) {
+  const auto at = [&](int64_t value) {
+    std::vector<std::optional<int64_t>> sizes(sizes_.size());
+    sizes[symbol] = value;
+    return ir::Evaluator(graph_.symbols(), sizes)(size);
+  };
+  const auto zero = at(0);
+  const auto one = at(1);
+  const auto two = at(2);
+  if (!zero || !one || !two || *two - *one != *one - *zero || *one == *zero) return true;
+  const int64_t step = *one - *zero;
+  if ((number - *zero) % step != 0) return false;
+  const int64_t value = (number - *zero) / step;
+  const ir::Bounds& bounds = graph_.symbols().all()[symbol].bounds;
+  if (value < bounds.low || value > bounds.high) return false;
+  sizes_[symbol] = value;
+  evaluator_.reset();
+  return true;
 }
 
 int64_t Memory::integer(Expr size) {
@@ -153,6 +180,15 @@ void CompiledBlock::run_inline(const Control& control, Memory& memory,
       memory);
 }
 
+// wrap_with_autocast(device type, type, enabled, cache, graph, operands), where it is not enabled.
+void CompiledBlock::run_without_autocast(const Control& control, Memory& memory,
+                                         const Surroundings& surroundings) {
+  set_outputs(
+      *control.node,
+      run_block(control.blocks[0], contents(*control.node, 4, memory), memory, surroundings),
+      memory);
+}
+
 Result<std::optional<CompiledBlock::Step>> CompiledBlock::make_control(
     const ir::Graph& graph, const Node& node, c10::Device device, Memory& memory,
     std::map<std::string, size_t>& missing) {
@@ -165,6 +201,7 @@ Result<std::optional<CompiledBlock::Step>> CompiledBlock::make_control(
   static constexpr Row kRows[] = {
       {"cond", 2, 1, &CompiledBlock::run_cond},
       {"while_loop", 2, 0, &CompiledBlock::run_while},
+      {"wrap_with_autocast", 1, 4, &CompiledBlock::run_without_autocast},
       {"wrap_with_set_grad_enabled", 1, 1, &CompiledBlock::run_inline},
   };
   const auto row = std::ranges::find(kRows, node.op().name, &Row::name);
@@ -175,6 +212,10 @@ Result<std::optional<CompiledBlock::Step>> CompiledBlock::make_control(
   if (node.blocks().size() != row->blocks || node.arguments().size() < row->arguments) {
     return corrupt(ir::to_text(node.op()) + " has " + plural(node.blocks().size(), "graph") +
                    " and " + plural(node.arguments().size(), "argument"));
+  }
+  if (row->run == &CompiledBlock::run_without_autocast && !turns_autocast_off(node)) {
+    return unsupported("the program casts within torch.autocast, which mlc cannot do",
+                       "export it in the type that it shall compute in");
   }
   Control control{row->run, &node, {}};
   for (const auto& inner : node.blocks()) {
@@ -190,6 +231,11 @@ Result<std::optional<CompiledBlock::Step>> CompiledBlock::make_step(
   if (!node.blocks().empty()) return make_control(graph, node, device, memory, missing);
   if (const auto symbolic = symbolic_operator(node.op())) {
     return std::optional(Step{Symbolic{*symbolic, &node}, &node, {}});
+  }
+  if (touches_files(node.op().domain + "::" + node.op().name)) {
+    return unsupported("the program calls " + ir::to_text(node.op()) +
+                           ", which writes or reads files of its choice",
+                       "mlc runs no such program: take the call out of the model");
   }
   auto handle = find_operator(node.op());
   if (!handle) {

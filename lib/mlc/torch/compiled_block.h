@@ -40,6 +40,8 @@ class Memory {
   int64_t integer(ir::Expr size);
 
  private:
+  bool solve(ir::Expr size, size_t symbol, int64_t number);
+
   const ir::Graph& graph_;
   std::unordered_map<const ir::Value*, size_t> places_;
   std::vector<c10::IValue> values_;
@@ -80,6 +82,8 @@ class CompiledBlock {
 
   static void run_cond(const Control& control, Memory& memory, const Surroundings& surroundings);
   static void run_while(const Control& control, Memory& memory, const Surroundings& surroundings);
+  static void run_without_autocast(const Control& control, Memory& memory,
+                                   const Surroundings& surroundings);
   static void run_inline(const Control& control, Memory& memory, const Surroundings& surroundings);
   static std::vector<c10::IValue> run_block(const CompiledBlock& block,
                                             const std::vector<c10::IValue>& inputs, Memory& memory,

@@ -148,6 +148,7 @@ std::string place_of(const Node& node) {
   const auto where = range.file_line_col();
   if (!where) return out;
   const auto& [file, number, column] = *where;
+  if (file.starts_with('<')) return out;  // text that no file has
   return out + " (" + printable(file.substr(file.rfind('/') + 1)) + ":" + std::to_string(number) +
          ")";
 }

@@ -70,6 +70,8 @@ at::Tensor in_place(const Weight& weight, c10::ScalarType type) {
 
 Result<HostTensor> to_host(const at::Tensor& tensor) {
   if (tensor.layout() != c10::kStrided) return unsupported("it is no dense tensor");
+  if (tensor.is_meta())
+    return unsupported("it is on the meta device, where tensors have no values");
   if (tensor.is_quantized()) return unsupported("it is a quantised tensor");
   const at::Tensor plain =
       tensor.to(c10::Device(c10::kCPU)).resolve_conj().resolve_neg().contiguous();

@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/build_module.h"
+#include "mlc/torch/call_operator.h"
 #include "mlc/torch/channels_last.h"
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/record_trace.h"
@@ -18,6 +19,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
+#include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
@@ -404,6 +406,29 @@ class TorchScriptModel : public Model {
   IValue result_;
 };
 
+const torch::jit::Node* file_access(const torch::jit::Block* block) {
+  for (const torch::jit::Node* node : block->nodes()) {
+    if (touches_files(node->kind().toQualString())) return node;
+    for (const torch::jit::Block* inner : node->blocks()) {
+      if (const auto* found = file_access(inner)) return found;
+    }
+  }
+  return nullptr;
+}
+
+/// A program may compute; it may not write or read files of its choice.
+Status refuse_file_access(const torch::jit::Module& module) {
+  for (torch::jit::Function* function : module._ivalue()->compilation_unit()->get_functions()) {
+    auto* const graph = torch::jit::tryToGraphFunction(*function);
+    const auto* found = graph == nullptr ? nullptr : file_access(graph->graph()->block());
+    if (found == nullptr) continue;
+    return unsupported(std::string("the model calls ") + found->kind().toQualString() +
+                           ", which writes or reads files of its choice",
+                       "mlc runs no such program: take the call out of the model");
+  }
+  return {};
+}
+
 Result<torch::jit::Module> load_module(const std::string& path, const std::string& device,
                                        Reporter& reporter) {
   torch::jit::Module module = torch::jit::load(path, c10::Device(device));
@@ -417,6 +442,7 @@ Result<torch::jit::Module> load_module(const std::string& path, const std::strin
     reporter.warn("the model was saved in training mode; it runs in evaluation mode");
   }
   module.eval();
+  MLC_CHECK(refuse_file_access(module));
   return module;
 }
 
@@ -489,6 +515,7 @@ Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& sourc
       MLC_TRY(floating, scalar_type(*options.dtype));
     }
     MLC_TRY(torch::jit::Module module, build_module(source, c10::Device(device), floating));
+    MLC_CHECK(refuse_file_access(module));
     reporter.detail(built(module));
     Signature signature = signature_of(arguments_of(module), {});
     MLC_CHECK(declare_inputs(source, signature));
