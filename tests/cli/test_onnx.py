@@ -425,6 +425,27 @@ def test_a_checkpoint_with_its_architecture_and_its_export(mlc, root, net, tmp_p
 
 
 @pytest.mark.usefixtures("engine")
+def test_an_exported_program_and_onnx(mlc, net, tmp_path):
+    module = torchscript_models.net().eval()
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(module, (torch.randn(2, 1, 8, 8),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "net.pt2")
+    result = mlc.ok("verify", "net.pt2", net / "net.onnx", "--json").json
+    assert result["same"]
+    assert [", " in case["case"] for case in result["cases"]] == [False, False, False, True]  # the last with another size
+
+
+def test_int8_beside_float(mlc, net, tmp_path):
+    """Dynamic quantization as users do it; a gate by cosine tells how much it costs."""
+    from onnxruntime.quantization import quantize_dynamic  # pylint: disable=import-outside-toplevel
+    quantize_dynamic(net / "net.onnx", tmp_path / "int8.onnx", op_types_to_quantize=["MatMul", "Gemm"])
+    assert mlc("verify", net / "net.onnx", "int8.onnx").rc == 1
+    assert mlc.ok("verify", net / "net.onnx", "int8.onnx", "--min-cosine", "0.99").stdout.endswith("the same in 4 cases\n")
+    rows = mlc.ok("bench", net / "net.onnx", "int8.onnx", "--runs", "10", "--json").json["artefacts"]
+    assert rows[1]["file_bytes"] < rows[0]["file_bytes"] and rows[1]["speedup"] > 0
+
+
+@pytest.mark.usefixtures("engine")
 def test_the_table_of_both_engines(mlc, net, tmp_path):
     result = mlc.ok("bench", net / "net.pt", net / "net.onnx", "--input", IMAGE, "--runs", "10", "--report", "r.html",
                     cwd=tmp_path)
