@@ -526,3 +526,10 @@ def test_outputs_of_an_architecture_were_not_called_as_it_says(mlc, tmp_path):
     write(tmp_path / "c.yaml", small(pair, outputs=["a", "a"]))
     result = mlc("run", "m.pt", "--arch", "c.yaml", "--input", "x:f32[2,3]")
     assert result.rc == 2 and 'two outputs are called "a"' in result.stderr
+
+
+def test_an_architecture_without_tensors_did_not_run_from_its_state_dict(mlc, tmp_path):
+    torch.save({}, tmp_path / "m.pt")
+    write(tmp_path / "a.yaml", "mlc: architecture/1\ninputs: ['x:f32[2]']\nforward: |\n  def forward(self, x: Tensor) -> Tensor:\n      return x + 1\n")
+    mlc.ok("load", "m.pt", "--expect", "a.yaml")
+    mlc.ok("run", "m.pt", "--arch", "a.yaml")

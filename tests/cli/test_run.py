@@ -444,3 +444,24 @@ def test_a_tiny_model_takes_little_time(mlc, models):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.6, times
+
+
+def test_an_output_on_the_meta_device_was_a_defect(mlc, tmp_path):
+    class Meta(torch.nn.Module):
+        def forward(self, x):
+            return x.to("meta")
+
+    class Cuda(torch.nn.Module):
+        def forward(self, x):
+            return x.to("cuda")
+    torch.jit.script(Meta()).save(str(tmp_path / "meta.pt"))
+    torch.jit.script(Cuda()).save(str(tmp_path / "cuda.pt"))
+    assert "meta device" in fails_without_hint(mlc, 4, "meta.pt", "--input", "x:f32[2]")
+    if not torch.cuda.is_available():
+        assert "mlc trace" in fails(mlc, 4, "cuda.pt", "--input", "x:f32[2]")
+
+
+def fails_without_hint(mlc, code, *arguments):
+    result = mlc("run", *arguments)
+    assert (result.rc, result.stdout) == (code, ""), result
+    return result.stderr

@@ -289,3 +289,62 @@ def test_results_with_keys_are_a_dictionary_in_torchscript(mlc, tmp_path):
     assert list(found) == list(wanted)
     assert_same(found, wanted)
     mlc.ok("verify", "m.pt2", "out.pt")
+
+
+def test_sizes_with_floats_in_them_were_called_damage(mlc, tmp_path):
+    class Larger(nn.Module):
+        def forward(self, x):
+            return nn.functional.interpolate(x, scale_factor=1.5)
+    program = export(Larger(), (torch.randn(2, 3, 8, 8),), tmp_path / "m.pt2", ({0: BATCH, 2: STEPS},))
+    for size in (8, 11):
+        x = torch.randn(2, 3, size, 8)
+        assert_same(run(mlc, tmp_path, program, (x,)), program.module()(x))
+
+
+def test_a_size_that_is_twice_one_of_the_export_is_solved(mlc, tmp_path):
+    class Half(nn.Module):
+        def forward(self, x):
+            return x.reshape(x.shape[0] // 2, 8)
+    half = torch.export.Dim("half", min=1, max=32)
+    program = export(Half(), (torch.randn(6, 4),), tmp_path / "m.pt2", ({0: 2 * half},))
+    x = torch.randn(8, 4)
+    assert_same(run(mlc, tmp_path, program, (x,)), program.module()(x))
+    result = mlc("run", "m.pt2", "--input", "x:f32[7,4]")
+    assert result.rc == 2 and "dimension 0 must be" in result.stderr
+
+
+def test_two_arguments_of_one_name_ended_with_70(mlc, tmp_path):
+    export(perceptron(), (torch.randn(2, 4),), tmp_path / "m.pt2")
+    rewrite(tmp_path / "m.pt2", lambda d: graph(d)["nodes"][0]["inputs"].append(graph(d)["nodes"][0]["inputs"][0]))
+    assert mlc("run", "m.pt2").rc == 3
+
+
+def test_a_program_writes_no_files(mlc, tmp_path):
+    class Saves(nn.Module):
+        def __init__(self, path: str):
+            super().__init__()
+            self.path = path
+
+        def forward(self, x):
+            torch.save(x, self.path)
+            return x
+    torch.jit.script(Saves(str(tmp_path / "written"))).save(str(tmp_path / "m.pt"))
+    for verb in (("run",), ("bench",), ("trace", "-o", "out.pt")):
+        result = mlc(verb[0], "m.pt", "--input", "x:f32[2]", *verb[1:])
+        assert result.rc == 4 and "aten::save" in result.stderr
+    assert not (tmp_path / "written").exists()
+    export(perceptron(), (torch.randn(2, 4),), tmp_path / "m.pt2")
+    rewrite(tmp_path / "m.pt2", lambda d: graph(d)["nodes"][0].update(target="torch.ops.aten.from_file.default"))
+    result = mlc("run", "m.pt2")
+    assert result.rc == 4 and "aten::from_file" in result.stderr
+
+
+def test_autocast_that_is_off_is_no_custom_operator(mlc, tmp_path):
+    class Plain(nn.Module):
+        def forward(self, x):
+            with torch.autocast("cpu", enabled=False):
+                y = x @ x.transpose(-1, -2)
+            return y.sin()
+    program = export(Plain(), (torch.randn(2, 3),), tmp_path / "m.pt2")
+    x = torch.randn(2, 3)
+    assert_same(run(mlc, tmp_path, program, (x,)), program.module()(x))

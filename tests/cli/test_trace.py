@@ -417,3 +417,27 @@ def test_what_a_model_keeps_from_run_to_run_is_written_as_it_was(mlc, tmp_path, 
     script(Counts(), tmp_path / "m.pt")
     mlc.ok("trace", "m.pt", "--method", method, "--input", "x:f32[n=2]", "-o", "out.pt")
     assert load(tmp_path / "out.pt").state_dict()["calls"].tolist() == [0]
+
+
+def test_a_model_that_writes_into_its_input_is_not_called_random(mlc, tmp_path):
+    class InPlace(nn.Module):
+        def forward(self, x):
+            x.mul_(2)
+            return x
+    script(InPlace(), tmp_path / "m.pt")
+    assert mlc.ok("trace", "m.pt", "--input", "x:f32[n=2]", "-o", "out.pt", "--json").json["random"] is False
+
+
+def test_a_decision_that_holds_for_small_sizes_only_is_found_at_the_bound(mlc, tmp_path):
+    class Large(nn.Module):
+        def forward(self, x):
+            return x * (1.0 if x.size(0) < 10 else 0.0)
+    script(Large(), tmp_path / "m.pt")
+    arguments = ("trace", "m.pt", "--method", "trace", "--input", "x:f32[n=1..64,3]", "-o", "out.pt")
+    result = mlc(*arguments)
+    assert result.rc == 1 and "wrong at n=64" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["out.onnx", "out.pt2", "out.npz"])
+def test_torchscript_gets_no_name_of_another_format(mlc, net, name):
+    assert mlc("trace", "net.pt", "--input", "x:f32[2,3,8,8]", "-o", name).rc == 2

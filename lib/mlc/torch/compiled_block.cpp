@@ -112,10 +112,14 @@ bool Memory::solve(Expr size, size_t symbol, int64_t number) {
   return true;
 }
 
-int64_t Memory::integer(Expr size) {
+std::optional<int64_t> Memory::find(Expr size) {
   if (const auto known = graph_.symbols().constant_value(size)) return *known;
   if (!evaluator_) evaluator_.emplace(graph_.symbols(), sizes_);
-  const auto value = (*evaluator_)(size);
+  return (*evaluator_)(size);
+}
+
+int64_t Memory::integer(Expr size) {
+  const auto value = find(size);
   TORCH_CHECK(value.has_value(), "nothing in the program defines the size ",
               graph_.symbols().text(size));
   return *value;

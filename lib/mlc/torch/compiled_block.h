@@ -36,6 +36,8 @@ class Memory {
   /// Defines the symbol that SIZE is, or compares. False: it is defined already, and otherwise.
   bool define(ir::Expr size, int64_t number);
   void forget_sizes() { sizes_.clear(), evaluator_.reset(); }
+  /// What it is, where that is defined.
+  std::optional<int64_t> find(ir::Expr size);
   /// Throws c10::Error where it is not defined.
   int64_t integer(ir::Expr size);
 

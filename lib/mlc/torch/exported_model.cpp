@@ -173,8 +173,9 @@ Status ExportedModel::check_sizes(const ProgramInput& input, const std::vector<i
                          ", as exported" + given);
     }
     if (!memory_.define(wanted[i], sizes[i])) {
-      return usage_error(place + " must be " + symbol + ", which is " +
-                         std::to_string(memory_.integer(wanted[i])) + " here" + given);
+      const auto known = memory_.find(wanted[i]);
+      const std::string here = known ? ", which is " + std::to_string(*known) + " here" : "";
+      return usage_error(place + " must be " + symbol + here + given);
     }
   }
   return {};
