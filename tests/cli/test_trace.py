@@ -59,6 +59,70 @@ class Fixed(nn.Module):
         return x.reshape(2, 3) + 1
 
 
+class WrittenNumber(nn.Module):
+    """A branch on the batch, which goes through a list that is changed in place."""
+
+    def forward(self, x):
+        sizes: list[int] = []
+        sizes.append(x.size(0))
+        if sizes[0] > 2:
+            x = x * 2
+        return x
+
+
+class WrittenEntry(nn.Module):
+    def forward(self, x):
+        sizes = {"batch": 0}
+        sizes["batch"] = x.size(0)
+        if sizes["batch"] > 2:
+            x = x * 2
+        return x
+
+
+class WrittenView(nn.Module):
+    """A branch on values that are written through a view."""
+
+    def forward(self, x):
+        copy = torch.zeros(2, 3)
+        copy[0].copy_(x[0])
+        if bool(copy.sum() > 1e6):
+            x = x * 2
+        return x
+
+
+class WrittenMember(nn.Module):
+    def forward(self, x):
+        copy = torch.zeros(2, 3)
+        parts = [copy]
+        written = copy.copy_(x)
+        if bool(torch.cat(parts).sum() > 1e6):
+            x = x * 2
+        return x, written  # without a use of what copy_() gives, torch.jit.script drops it
+
+
+class WrittenBuffer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("last", torch.zeros(2, 3))
+
+    def forward(self, x):
+        self.last.copy_(x)
+        if bool(self.last.sum() > 1e6):
+            x = x * 2
+        return x
+
+
+class WrittenNothing(nn.Module):
+    """A branch on what no input reaches: it is the same for all."""
+
+    def forward(self, x):
+        ones = torch.zeros(2, 3)
+        ones.add_(1)
+        if bool(ones.sum() > 1e6):
+            x = x * 2
+        return x
+
+
 class Random(nn.Module):
     def forward(self, x):
         return x + torch.rand(3)
@@ -161,6 +225,8 @@ def test_sizes_that_are_computed_with_stay_free_in_a_trace(mlc, tmp_path):
 @pytest.mark.parametrize(("module", "spec", "symbol", "line"), [
     (Sum, "x:f32[n=4,3]", "n=5", "for i in range("),
     (Net, "x:f32[b=2,3,8,8]", "b=3", "torch.size(x"),
+    (WrittenNumber, "x:f32[b=2,3]", "b=3", "torch.gt("),
+    (WrittenEntry, "x:f32[b=2,3]", "b=3", "torch.gt("),
 ])
 def test_a_size_that_a_trace_baked_in_is_named(mlc, tmp_path, module, spec, symbol, line):
     script(module(), tmp_path / "m.pt")
@@ -316,6 +382,16 @@ def test_answer_fits_the_schema(mlc, net, valid):
 def test_a_decided_branch_is_in_the_answer(mlc, net):
     answer = mlc.ok("trace", "net.pt", "--method", "trace", "--input", "x:f32[2,3,8,8]", "-o", "out.pt", "--json").json
     assert any("torch.size(x" in one["place"] and one["outcome"] == 0 for one in answer["decisions"])
+
+
+@pytest.mark.parametrize(("module", "decided"), [
+    (WrittenNumber, 1), (WrittenEntry, 1), (WrittenView, 1), (WrittenMember, 1), (WrittenBuffer, 1),
+    (WrittenNothing, 0),
+])
+def test_branches_on_what_inputs_were_written_into_are_told(mlc, tmp_path, module, decided):
+    script(module(), tmp_path / "m.pt")
+    answer = mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[2,3]", "-o", "out.pt", "--json").json
+    assert len(answer["decisions"]) == decided
 
 
 def test_dry_run_checks_and_writes_nothing(mlc, net, tmp_path):

@@ -92,6 +92,40 @@ void inline_all(Graph& graph) {
   for (int i = 0; i < kMostNested && has_calls(graph.block()); ++i) torch::jit::Inline(graph);
 }
 
+/// The tensors and containers that operators wrote what hangs on the inputs into: later reads of
+/// them, by whatever name, hang too. Tensors are known by their storage, so that views are.
+class Written {
+ public:
+  void add(const IValue& value) {
+    if (can_be(value)) values_.insert(value);
+  }
+
+  bool has(const IValue& value) const {
+    return !values_.empty() && can_be(value) && values_.contains(value);
+  }
+
+  /// VALUE, or something in it.
+  bool reaches(const IValue& value) const {
+    if (values_.empty()) return false;
+    if (has(value)) return true;
+    const auto here = [this](const IValue& one) { return reaches(one); };
+    if (value.isTuple()) return std::ranges::any_of(value.toTupleRef().elements(), here);
+    if (value.isList()) return std::ranges::any_of(value.toListRef(), here);
+    if (!value.isGenericDict()) return false;
+    const auto dict = value.toGenericDict();
+    return std::any_of(dict.begin(), dict.end(),
+                       [&](const auto& entry) { return here(entry.value()); });
+  }
+
+ private:
+  static bool can_be(const IValue& value) {
+    if (value.isTensor()) return value.toTensor().defined() && value.toTensor().has_storage();
+    return value.isList() || value.isGenericDict();
+  }
+
+  IValue::HashAliasedIValues values_;  // owners: no other value can get their address
+};
+
 class Recorder {
  public:
   explicit Recorder(const Module& source)
@@ -121,8 +155,12 @@ class Recorder {
     pairs_[of] = {std::move(value), traced, hangs};
   }
   bool any_hangs(const Node& node) const {
-    return std::ranges::any_of(node.inputs(), [this](const Value* one) { return get(one).hangs; });
+    return std::ranges::any_of(node.inputs(), [this](const Value* one) {
+      return get(one).hangs || written_.has(get(one).value);
+    });
   }
+  bool consumes_written(const Node& node) const;
+  void note_writes(const Node& node);
   const Pair& get(const Value* value) const { return pairs_.at(value); }
   Value* constant(const IValue& value);
   /// NODE in the trace, on the values there.
@@ -135,6 +173,7 @@ class Recorder {
   RecordedTrace out_;
   std::shared_ptr<Graph> trace_;
   std::unordered_map<const Value*, Pair> pairs_;
+  Written written_;
   std::map<std::pair<const Value*, std::string>, Value*> attributes_;
   size_t steps_ = 0;
 };
@@ -327,11 +366,32 @@ Status Recorder::node(Node& node) {
   }
 }
 
+/// Whether NODE computes with what is in a container that holds something written into. Operators
+/// for containers of any kind (append, len, a[i]) do not, and going through theirs each time would
+/// take the square of a long list's time: what they give out is known by itself.
+bool Recorder::consumes_written(const Node& node) const {
+  const auto& arguments = node.schema().arguments();
+  for (size_t i = 0; i < std::min(arguments.size(), node.inputs().size()); ++i) {
+    if (arguments[i].type()->hasFreeVariables()) continue;
+    if (written_.reaches(get(node.input(i)).value)) return true;
+  }
+  return false;
+}
+
+void Recorder::note_writes(const Node& node) {
+  const auto& arguments = node.schema().arguments();
+  for (size_t i = 0; i < std::min(arguments.size(), node.inputs().size()); ++i) {
+    const c10::AliasInfo* const alias = arguments[i].alias_info();
+    if (alias != nullptr && alias->isWrite()) written_.add(get(node.input(i)).value);
+  }
+}
+
 Status Recorder::call(Node& node) {
   if (!node.blocks().empty() || node.maybeSchema() == nullptr) {
     return cannot_record(node, std::string("a ") + node.kind().toQualString());
   }
-  const bool hangs = any_hangs(node);
+  const bool hangs = any_hangs(node) || consumes_written(node);
+  if (hangs) note_writes(node);
   Stack stack = inputs_of(node);
   node.getOperation()(stack);
   Node* copy = repeat(node);
