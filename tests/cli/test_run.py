@@ -292,6 +292,23 @@ def test_code_that_does_not_compile_is_corrupt(mlc, models, tmp_path):
     assert "c10" not in mlc("run", "broken.pt", "--input", "x:f32[1]").stderr
 
 
+DEEP = 20_000
+
+
+@pytest.mark.parametrize("code", [
+    b"torch.sqrt(" * DEEP + b"x" + b")" * DEEP,
+    b"(" * DEEP + b"x" + b")" * DEEP,
+    b"x" + b" + x" * DEEP,
+    b"x if True else " * 2 * DEEP + b"x",
+    b"torch.sqrt(annotate(" + b"List[" * DEEP + b"int" + b"]" * DEEP + b", [])[0])",
+    b"x" + b"\\\n" * 100 * DEEP,
+], ids=["calls", "brackets", "operators", "conditions", "types", "empty lines"])
+def test_code_that_uses_up_the_stack_of_the_compiler_is_refused(mlc, models, tmp_path, code):
+    """LibTorch's parser calls itself for each; the process died."""
+    rewritten(models / "bad.pt", tmp_path / "deep.pt", b"torch.sqrt(x)", code)
+    assert "deep, and no more than 1,000" in fails(mlc, 4, "deep.pt", "--input", "x:f32[1]")
+
+
 def test_lstm_with_a_baked_in_batch_is_refused_and_does_not_corrupt_memory(mlc, models, tmp_path):
     """As a trace in C++ records it. On oneDNN's path the process died of a corrupted heap, or worse, lived."""
     rewritten(models / "lstm.pt", tmp_path / "fixed.pt", b"int(max_batch_size), 8]", b"2, 8]")

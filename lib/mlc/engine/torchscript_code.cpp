@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 namespace mlc {
 namespace {
@@ -20,6 +21,114 @@ std::string_view word_at(std::string_view code, size_t at) {
   while (end < code.size() && is_word(code[end])) ++end;
   return code.substr(at, end - at);
 }
+
+/// The length of the string that CODE begins with, quotes included; 0 where it is none. As the
+/// lexer of TorchScript sees it: a newline ends the search but in three quotes.
+size_t string_length(std::string_view code) {
+  const char quote = code[0];
+  if (quote != '"' && quote != '\'') return 0;
+  const bool triple = code.size() > 2 && code[1] == quote && code[2] == quote;
+  const std::string_view close = triple ? code.substr(0, 3) : code.substr(0, 1);
+  for (size_t at = close.size(); at < code.size(); ++at) {
+    if (code.substr(at).starts_with(close)) return at + close.size();
+    if (code[at] == '\n' && !triple) return 0;
+    if (code[at] == '\\') ++at;
+  }
+  return 0;
+}
+
+class DepthScan {
+ public:
+  explicit DepthScan(std::string_view code) : code_(code) {}
+
+  size_t run() {
+    begin_line();
+    while (at_ < code_.size()) step();
+    return deepest_;
+  }
+
+ private:
+  void step() {
+    const char c = code_[at_];
+    if (c == '\n') {
+      // The lexer calls itself for each line that holds nothing.
+      deepest_ = std::max(deepest_, ++blank_lines_);
+    } else if (c != ' ' && c != '\t' && c != '#' && c != '\\') {
+      blank_lines_ = 0;
+    }
+    if (is_word(c)) return word();
+    if (strings_ && (c == '"' || c == '\'')) {
+      const size_t length = string_length(code_.substr(at_));
+      // Without an end it is no string, and the lexer stops here: looking for others would take
+      // the square of the time.
+      strings_ = length > 0;
+      at_ += std::max<size_t>(length, 1);
+      return;
+    }
+    if (c == '#' && !code_.substr(at_).starts_with("# type:")) {
+      at_ = std::min(code_.find('\n', at_), code_.size());
+      return;
+    }
+    ++at_;
+    if (c == '\\' && at_ < code_.size() && code_[at_] == '\n') {
+      ++at_;  // the statement goes on
+      deepest_ = std::max(deepest_, ++blank_lines_);
+    } else if (c == '\n' && open_.empty()) {
+      begin_line();
+    } else if (c == ',') {
+      total_ -= here_;
+      here_ = 0;
+    } else if (kOpening.find(c) != kOpening.npos) {
+      add();  // f(a)(b)(c) is as deep as it is long
+      open_.push_back(here_);
+      here_ = 0;
+    } else if (kClosing.find(c) != kClosing.npos && !open_.empty()) {
+      total_ -= here_;
+      here_ = open_.back();
+      open_.pop_back();
+    } else if (kOperators.find(c) != kOperators.npos) {
+      add();
+    }
+  }
+
+  void begin_line() {
+    size_t indent = 0;
+    while (at_ < code_.size() && (code_[at_] == ' ' || code_[at_] == '\t')) ++at_, ++indent;
+    here_ = 0;
+    total_ = indent;
+    const std::string_view first = word_at(code_, at_);
+    if (first == "def") elifs_ = 0;
+    if (first == "elif") ++elifs_;
+    total_ += elifs_;
+    deepest_ = std::max(deepest_, total_);
+  }
+
+  void word() {
+    const std::string_view word = word_at(code_, at_);
+    at_ += word.size();
+    if (std::ranges::find(kWords, word) != kWords.end()) add();
+  }
+
+  void add() {
+    ++here_;
+    deepest_ = std::max(deepest_, ++total_);
+  }
+
+  static constexpr std::string_view kOpening = "([{", kClosing = ")]}";
+  static constexpr std::string_view kOperators = ".+-*/%@&|^~<>=!";
+  static constexpr std::array<std::string_view, 8> kWords = {"and",  "or", "not", "if",
+                                                             "else", "is", "in",  "for"};
+
+  std::string_view code_;
+  size_t at_ = 0;
+  bool strings_ = true;
+  size_t here_ = 0;           // operators since the comma or bracket before, which is open
+  std::vector<size_t> open_;  // the same before each bracket that is open
+  size_t total_ = 0;          // all of them, and what the line is in
+  size_t elifs_ = 0;          // in this function
+  size_t blank_lines_ = 0;    // in a row
+  size_t deepest_ = 0;
+};
 
 }  // namespace
 
@@ -50,6 +159,10 @@ bool has_recurrence(std::string_view code) {
   constexpr std::array<std::string_view, 5> kCalls = {
       "torch.lstm(", "torch.gru(", "torch.rnn_tanh(", "torch.rnn_relu(", "torch.mkldnn_rnn_layer("};
   return std::ranges::any_of(kCalls, [&](auto call) { return code.find(call) != code.npos; });
+}
+
+size_t depth_of_code(std::string_view code) {
+  return DepthScan(code).run();
 }
 
 }  // namespace mlc

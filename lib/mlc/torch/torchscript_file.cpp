@@ -19,6 +19,7 @@ struct Names {
   std::set<std::string> operators;
   std::set<std::string> classes;
   CodeFacts facts;
+  size_t depth = 0;
 };
 
 Names names_in(PyTorchStreamReader& reader) {
@@ -30,6 +31,7 @@ Names names_in(PyTorchStreamReader& reader) {
     collect_operators(code, names.operators);
     collect_custom_classes(code, names.classes);
     if (has_recurrence(code)) names.facts.recurrence = true;
+    names.depth = std::max(names.depth, depth_of_code(code));
   }
   return names;
 }
@@ -73,6 +75,12 @@ Result<CodeFacts> check_code(const std::string& path) {
   return guarded(ErrorKind::corrupt, [&]() -> Result<CodeFacts> {
     PyTorchStreamReader reader(path);
     const Names names = names_in(reader);
+    if (names.depth > kMaxCodeDepth) {
+      return unsupported("the code of the model is nested " + format_count(names.depth) +
+                             " deep, and no more than " + format_count(kMaxCodeDepth) +
+                             " can be compiled",
+                         "what PyTorch writes is not; save the model again");
+    }
     std::vector<std::string> missing;
     for (const std::string& name : names.operators) {
       if (!is_known(name)) missing.push_back(name);

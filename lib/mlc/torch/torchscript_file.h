@@ -24,7 +24,7 @@ struct CodeFacts {
 };
 
 /// Reads the code of the archive. Error: unsupported, naming all operators and classes that it uses
-/// and this LibTorch lacks.
+/// and this LibTorch lacks, or for code that is nested so deep that its compiler uses up the stack.
 Result<CodeFacts> check_code(const std::string& path);
 
 }  // namespace mlc::torch_module
