@@ -309,6 +309,50 @@ def test_code_that_uses_up_the_stack_of_the_compiler_is_refused(mlc, models, tmp
     assert "deep, and no more than 1,000" in fails(mlc, 4, "deep.pt", "--input", "x:f32[1]")
 
 
+STEP = b"    x = torch.relu(x)\n"
+
+
+def written(tmp_path, name, body):
+    """A TorchScript file whose forward(x) goes on with BODY."""
+    class Step(torch.nn.Module):
+        def forward(self, x):
+            return torch.relu(x)
+
+    torch.jit.script(Step().eval()).save(str(tmp_path / "step.pt"))
+    rewritten(tmp_path / "step.pt", tmp_path / name, b"    return torch.relu(x)\n", body)
+
+
+def test_programs_that_use_up_the_stack_of_the_interpreter_are_refused(mlc, tmp_path):
+    """It makes instructions of operations that feed only the next one by calling itself; the process died."""
+    for count in (9_000, 40_000):
+        written(tmp_path, f"{count}.pt", STEP * count + b"    return x\n")
+    mlc.ok("run", "9000.pt", "--input", "x:f32[1]")
+    assert "40,000 operations in a row" in fails(mlc, 4, "40000.pt", "--input", "x:f32[1]")
+    assert mlc("bench", "40000.pt", "--input", "x:f32[1]").rc == 4
+
+
+def test_functions_that_use_up_the_stack_once_inlined_are_refused(mlc, tmp_path):
+    parts = [f"  def part_{i}(self, x: Tensor) -> Tensor:\n".encode() + STEP * 7_000 + b"    return x\n" for i in range(4)]
+    calls = "".join(f"    x = (self).part_{i}(x, )\n" for i in range(4)).encode()
+    written(tmp_path, "parts.pt", calls + b"    return x\n" + b"".join(parts))
+    for verb in ("run", "bench"):
+        result = mlc(verb, "parts.pt", "--input", "x:f32[1]")
+        assert result.rc == 4 and "28,000 operations in a row" in result.stderr
+
+
+def test_a_chain_that_dead_code_hides_is_refused(mlc, tmp_path):
+    written(tmp_path, "dead.pt", (STEP + b"    dead = torch.neg(x)\n") * 40_000 + b"    return x\n")
+    for verb in ("run", "bench"):
+        assert mlc(verb, "dead.pt", "--input", "x:f32[1]").rc == 4
+
+
+def test_deep_programs_without_chains_run(mlc, tmp_path):
+    """What feeds two others ends a chain: an unrolled recurrence is no chain, however long."""
+    written(tmp_path, "deep.pt", b"    x = torch.mul(torch.relu(x), torch.tanh(x))\n" * 8_000 + b"    return x\n")
+    for verb in ("run", "bench"):
+        mlc.ok(verb, "deep.pt", "--input", "x:f32[1]")
+
+
 def test_lstm_with_a_baked_in_batch_is_refused_and_does_not_corrupt_memory(mlc, models, tmp_path):
     """As a trace in C++ records it. On oneDNN's path the process died of a corrupted heap, or worse, lived."""
     rewritten(models / "lstm.pt", tmp_path / "fixed.pt", b"int(max_batch_size), 8]", b"2, 8]")

@@ -447,6 +447,21 @@ def test_a_trace_of_endless_loops_is_refused(mlc, tmp_path):
     mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[1]", "--input", "n:i64[]=3", "-o", "b.pt")
 
 
+def test_a_loop_that_makes_a_trace_too_long_to_run_is_refused(mlc, tmp_path):
+    """LibTorch's interpreter used up the stack on the new file; the process died."""
+    class Long(nn.Module):
+        def forward(self, x, n: int):
+            for _ in range(n):
+                x = torch.relu(x)
+            return x
+    script(Long(), tmp_path / "m.pt")
+    more = ("--method", "trace", "--input", "x:f32[1]", "-o", "a.pt")
+    result = mlc("trace", "m.pt", *more, "--input", "n:i64[]=40000")
+    assert result.rc == 4 and "40,000 operations in a row" in result.stderr and "--method script" in result.stderr
+    assert os.listdir(tmp_path) == ["m.pt"]
+    mlc.ok("trace", "m.pt", *more, "--input", "n:i64[]=9000")
+
+
 def test_a_frozen_model_that_changes_itself_is_refused(mlc, tmp_path):
     class Counter(nn.Module):
         def __init__(self):

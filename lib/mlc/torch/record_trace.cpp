@@ -1,6 +1,7 @@
 #include "mlc/torch/record_trace.h"
 
 #include "mlc/base/text.h"
+#include "mlc/torch/chain_length.h"
 
 #include <algorithm>
 #include <map>
@@ -14,7 +15,6 @@
 #include <torch/csrc/jit/passes/constant_pooling.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/inline_fork_wait.h>
-#include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/runtime/operator.h>
 
 namespace mlc::torch_module {
@@ -74,23 +74,6 @@ struct Pair {
   Value* traced = nullptr;
   bool hangs = false;  // on the inputs: other ones may give another value
 };
-
-bool has_calls(Block* block) {
-  for (Node* node : block->nodes()) {
-    if (node->kind() == prim::CallMethod || node->kind() == prim::CallFunction) return true;
-    for (Block* inner : node->blocks()) {
-      if (has_calls(inner)) return true;
-    }
-  }
-  return false;
-}
-
-/// Inline() takes in functions as they are kept for running, of which those that ran without
-/// optimisation still call others.
-void inline_all(Graph& graph) {
-  constexpr int kMostNested = 100;
-  for (int i = 0; i < kMostNested && has_calls(graph.block()); ++i) torch::jit::Inline(graph);
-}
 
 /// The tensors and containers that operators wrote what hangs on the inputs into: later reads of
 /// them, by whatever name, hang too. Tensors are known by their storage, so that views are.

@@ -4,6 +4,7 @@
 #include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/build_module.h"
 #include "mlc/torch/call_operator.h"
+#include "mlc/torch/chain_length.h"
 #include "mlc/torch/channels_last.h"
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/record_trace.h"
@@ -304,6 +305,7 @@ class TorchScriptModel : public Model {
         const c10::InferenceMode inference;
         at::manual_seed(seed_);
         MLC_TRY(RecordedTrace recorded, record_trace(module_, arguments_, given_, stack_));
+        MLC_CHECK(check_chains(recorded.module, "--method script keeps loops"));
         module = std::move(recorded.module);
         facts.decisions = std::move(recorded.decisions);
       }
@@ -488,6 +490,7 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
   MLC_TRY(const std::vector<TracedInput> traced, traced_inputs(path));
   return guarded(ErrorKind::corrupt, [&]() -> Result<std::unique_ptr<Model>> {
     MLC_TRY(torch::jit::Module module, load_module(path, device, reporter));
+    MLC_CHECK(check_chains(module));
     std::optional<c10::ScalarType> floating;
     if (options.dtype) {
       MLC_TRY(floating, scalar_type(*options.dtype));
@@ -516,6 +519,7 @@ Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& sourc
     }
     MLC_TRY(torch::jit::Module module, build_module(source, c10::Device(device), floating));
     MLC_CHECK(refuse_file_access(module));
+    MLC_CHECK(check_chains(module));
     reporter.detail(built(module));
     Signature signature = signature_of(arguments_of(module), {});
     MLC_CHECK(declare_inputs(source, signature));
