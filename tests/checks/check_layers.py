@@ -27,6 +27,7 @@ ALLOWED = {
     "engine": {"base", "tensor", "ir", "container", "pickle", "onnx_file", "checkpoint", "metadata", "frontend"},
     "ort": {"base", "tensor", "engine"},
     "torch": {"base", "tensor", "ir", "engine", "frontend"},
+    "onnx": {"base", "tensor", "ir"},
 }
 # Libraries that only one folder may include: everything else opens them at run time.
 OWNERS = {"torch": re.compile(r"(torch|ATen|c10|caffe2)/"), "ort": re.compile(r"(onnxruntime/|onnxruntime_\w+\.h)")}
