@@ -1,0 +1,15 @@
+// ONNX's own opinion of a model, before anyone else sees it.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/onnx_write/skeleton.h"
+
+namespace mlc::onnx {
+
+/// Gives the model to ONNX's checker and to its shape inference, strict, with what small tensors
+/// hold. Weights are not looked at: those of more than 1 KiB stand there as inputs of their type.
+/// Errors: internal_error with what ONNX says, which names the node; also where the element type or
+/// the sizes that ONNX infers for a value contradict those that the model states.
+Status check_skeleton(const Skeleton& skeleton);
+
+}  // namespace mlc::onnx

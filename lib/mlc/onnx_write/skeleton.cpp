@@ -1,0 +1,342 @@
+#include "mlc/onnx_write/skeleton.h"
+
+#include "mlc/base/text.h"
+#include "mlc/base/version.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <type_traits>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <fmt/format.h>
+#include <onnx/onnx_pb.h>
+
+namespace mlc::onnx {
+namespace {
+
+namespace pb = ::onnx;
+
+/// The oldest IR version that allows the opset, after ONNX's docs/Versioning.md.
+struct IrVersion {
+  int opset;
+  int ir;
+};
+constexpr std::array kIrVersions = {IrVersion{24, 12}, IrVersion{23, 11}, IrVersion{21, 10},
+                                    IrVersion{19, 9},  IrVersion{15, 8},  IrVersion{12, 7}};
+
+/// From which opset on an operator takes its axes as an input.
+struct AxesInput {
+  std::string_view op;
+  int opset;
+};
+constexpr std::array kAxesInputs = {
+    AxesInput{"ReduceL1", 18},        AxesInput{"ReduceL2", 18},   AxesInput{"ReduceLogSum", 18},
+    AxesInput{"ReduceLogSumExp", 18}, AxesInput{"ReduceMax", 18},  AxesInput{"ReduceMean", 18},
+    AxesInput{"ReduceMin", 18},       AxesInput{"ReduceProd", 18}, AxesInput{"ReduceSum", 13},
+    AxesInput{"ReduceSumSquare", 18}};
+
+std::string describe(const Node& node) {
+  return fmt::format("{} {}", node.op, quoted(node.name));
+}
+
+Result<int32_t> element_code(DType dtype) {
+  const int code = info(dtype).onnx;
+  if (code < 0) return internal_error(fmt::format("ONNX has no {} tensors", info(dtype).torch));
+  return code;
+}
+
+/// One conversion. Names of initializers are made as they are needed, the rest is the model's.
+class Conversion {
+ public:
+  explicit Conversion(const Model& model) : model_(model) {}
+
+  Result<Skeleton> run();
+
+ private:
+  using Values = std::unordered_set<const Value*>;
+
+  void collect_names(const Graph& graph);
+  Status graph(const Graph& from, pb::GraphProto& to);
+  Status outputs(const Graph& from, const Values& made, pb::GraphProto& to);
+  Status node(const Node& from, pb::NodeProto& to);
+  Status attribute(const Attribute& from, pb::AttributeProto& to);
+  Status tensor(const TensorData& from, pb::TensorProto& to);
+  Status value_info(const std::string& name, const TensorType& type, pb::ValueInfoProto& to);
+  /// The name by which a node or an output reads VALUE.
+  Result<std::string> read(const Value& value);
+  std::string axes_initializer(const std::vector<int64_t>& axes);
+  std::string unused_name(std::string name);
+
+  const Model& model_;
+  Skeleton out_;
+  std::set<std::string, std::less<>> names_;  // of all values
+  Values known_;                              // those that nodes from here on may read
+  std::unordered_set<const Value*> initializers_;
+  std::map<std::vector<int64_t>, std::string> axes_;
+};
+
+void Conversion::collect_names(const Graph& graph) {
+  const auto add = [&](const Value* value) {
+    if (value && !value->name.empty()) names_.insert(value->name);
+  };
+  std::ranges::for_each(graph.inputs, add);
+  for (const GraphOutput& output : graph.outputs) names_.insert(output.name), add(output.value);
+  for (const Node* node : graph.nodes) {
+    std::ranges::for_each(node->inputs, add);
+    std::ranges::for_each(node->outputs, add);
+    for (const Attribute& attribute : node->attributes) {
+      if (const auto* inner = std::get_if<std::shared_ptr<Graph>>(&attribute.value))
+        collect_names(**inner);
+    }
+  }
+}
+
+Result<std::string> Conversion::read(const Value& value) {
+  if (value.name.empty()) return internal_error("a value has no name");
+  if (value.data) {
+    if (initializers_.insert(&value).second) out_.initializers.push_back({value.name, value.data});
+  } else if (!known_.contains(&value)) {
+    return internal_error(fmt::format("{} is read before it is made", quoted(value.name)));
+  }
+  return value.name;
+}
+
+std::string Conversion::unused_name(std::string name) {
+  const std::string base = name;
+  for (int i = 1; names_.contains(name); ++i) name = fmt::format("{}_{}", base, i);
+  names_.insert(name);
+  return name;
+}
+
+std::string Conversion::axes_initializer(const std::vector<int64_t>& axes) {
+  const auto [place, is_new] = axes_.try_emplace(axes);
+  if (!is_new) return place->second;
+  place->second = unused_name(fmt::format("axes_{}", fmt::join(axes, "_")));
+  auto data = std::make_shared<TensorData>();
+  data->dtype = DType::i64;
+  data->sizes = {static_cast<int64_t>(axes.size())};
+  const auto owner = std::make_shared<const std::vector<int64_t>>(axes);
+  data->produce = [owner]() -> Result<Buffer> {
+    return Buffer{std::as_bytes(std::span(*owner)), owner};
+  };
+  out_.initializers.push_back({place->second, std::move(data)});
+  return place->second;
+}
+
+Status Conversion::value_info(const std::string& name, const TensorType& type,
+                              pb::ValueInfoProto& to) {
+  to.set_name(name);
+  pb::TypeProto_Tensor& tensor = *to.mutable_type()->mutable_tensor_type();
+  MLC_TRY_CTX(const int32_t code, element_code(type.dtype), "describing " + quoted(name));
+  tensor.set_elem_type(code);
+  pb::TensorShapeProto& shape = *tensor.mutable_shape();
+  for (const ir::Expr size : type.sizes) {
+    auto& dim = *shape.add_dim();
+    const auto value = model_.symbols().constant_value(size);
+    if (value) {
+      dim.set_dim_value(*value);
+    } else {
+      dim.set_dim_param(model_.symbols().text(size));
+    }
+  }
+  return {};
+}
+
+Status Conversion::tensor(const TensorData& from, pb::TensorProto& to) {
+  MLC_TRY(const int32_t code, element_code(from.dtype));
+  MLC_TRY(const Buffer buffer, from.produce());
+  if (buffer.bytes.size() != from.byte_size())
+    return internal_error(fmt::format("a tensor of {} has {}", plural(from.byte_size(), "byte"),
+                                      plural(buffer.bytes.size(), "byte")));
+  for (const int64_t size : from.sizes) to.add_dims(size);
+  to.set_data_type(code);
+  to.set_raw_data(buffer.bytes.data(), buffer.bytes.size());
+  return {};
+}
+
+Status Conversion::attribute(const Attribute& from, pb::AttributeProto& to) {
+  to.set_name(from.name);
+  return std::visit(
+      [&](const auto& value) -> Status {
+        using T = std::decay_t<decltype(value)>;
+        if constexpr (std::is_same_v<T, int64_t>) {
+          to.set_type(pb::AttributeProto::INT);
+          to.set_i(value);
+        } else if constexpr (std::is_same_v<T, float>) {
+          to.set_type(pb::AttributeProto::FLOAT);
+          to.set_f(value);
+        } else if constexpr (std::is_same_v<T, std::string>) {
+          to.set_type(pb::AttributeProto::STRING);
+          to.set_s(value);
+        } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
+          to.set_type(pb::AttributeProto::INTS);
+          to.mutable_ints()->Add(value.begin(), value.end());
+        } else if constexpr (std::is_same_v<T, std::vector<float>>) {
+          to.set_type(pb::AttributeProto::FLOATS);
+          to.mutable_floats()->Add(value.begin(), value.end());
+        } else if constexpr (std::is_same_v<T, DataRef>) {
+          to.set_type(pb::AttributeProto::TENSOR);
+          return tensor(*value, *to.mutable_t());
+        } else {
+          to.set_type(pb::AttributeProto::GRAPH);
+          return graph(*value, *to.mutable_g());
+        }
+        return {};
+      },
+      from.value);
+}
+
+Status Conversion::node(const Node& from, pb::NodeProto& to) {
+  to.set_op_type(from.op);
+  to.set_domain(from.domain);
+  if (from.domain.empty()) to.clear_domain();
+  to.set_name(from.name);
+  for (const Value* input : from.inputs) {
+    MLC_TRY(std::string name, input ? read(*input) : std::string());
+    to.add_input(std::move(name));
+  }
+  const auto rule = std::ranges::find(kAxesInputs, from.op, &AxesInput::op);
+  const bool axes_input =
+      from.domain.empty() && rule != kAxesInputs.end() && model_.opset >= rule->opset;
+  for (const Attribute& each : from.attributes) {
+    const auto* axes = std::get_if<std::vector<int64_t>>(&each.value);
+    if (axes_input && axes && each.name == "axes") {
+      to.add_input(axes_initializer(*axes));
+    } else {
+      MLC_CHECK_CTX(attribute(each, *to.add_attribute()), "attribute " + each.name);
+    }
+  }
+  for (const Value* output : from.outputs) {
+    if (output && output->name.empty()) return internal_error("an output has no name");
+    to.add_output(output ? output->name : std::string());
+    if (output) known_.insert(output);
+  }
+  ++out_.node_count;
+  return {};
+}
+
+Status Conversion::outputs(const Graph& from, const Values& made, pb::GraphProto& to) {
+  const bool is_inner = &from != &model_.graph;
+  for (const GraphOutput& output : from.outputs) {
+    if (!output.value) return internal_error(fmt::format("no value is {}", quoted(output.name)));
+    MLC_TRY_CTX(std::string name, read(*output.value), "output " + quoted(output.name));
+    if (name != output.name) {
+      pb::NodeProto& identity = *to.add_node();
+      identity.add_input(std::move(name));
+      identity.add_output(output.name);
+      identity.set_name(unused_name(output.name + "/Identity"));
+      identity.set_op_type("Identity");
+      ++out_.node_count;
+    } else if (is_inner && !made.contains(output.value)) {
+      return internal_error(fmt::format("output {} of {} is a value of an outer graph",
+                                        quoted(name), quoted(from.name)));
+    }
+    MLC_CHECK(value_info(output.name, output.value->type, *to.add_output()));
+  }
+  return {};
+}
+
+Status Conversion::graph(const Graph& from, pb::GraphProto& to) {
+  to.set_name(from.name);
+  Values made;
+  for (const Value* input : from.inputs) {
+    if (!input || input->name.empty()) return internal_error("an input has no name");
+    MLC_CHECK(value_info(input->name, input->type, *to.add_input()));
+    known_.insert(input);
+    made.insert(input);
+  }
+  std::set<std::string_view> described;
+  for (const GraphOutput& output : from.outputs) described.insert(output.name);
+  for (const Node* each : from.nodes) {
+    MLC_CHECK_CTX(node(*each, *to.add_node()), "writing " + describe(*each));
+    for (const Value* output : each->outputs) {
+      if (!output) continue;
+      made.insert(output);
+      if (!described.contains(output->name))
+        MLC_CHECK(value_info(output->name, output->type, *to.add_value_info()));
+    }
+  }
+  MLC_CHECK(outputs(from, made, to));
+  for (const Value* value : made) known_.erase(value);
+  return {};
+}
+
+Result<Skeleton> Conversion::run() {
+  collect_names(model_.graph);
+  pb::ModelProto head;
+  const auto ir = std::ranges::find_if(
+      kIrVersions, [&](const IrVersion& row) { return row.opset <= model_.opset; });
+  if (ir == kIrVersions.end())
+    return internal_error(fmt::format("models of opset {} are not written", model_.opset));
+  head.set_ir_version(ir->ir);
+  head.set_producer_name("mlc");
+  head.set_producer_version(std::string(mlc_version()));
+  out_.model_head = head.SerializeAsString();
+
+  pb::GraphProto whole;
+  MLC_CHECK(graph(model_.graph, whole));
+  pb::GraphProto first;
+  first.mutable_node()->Swap(whole.mutable_node());
+  first.set_name(whole.name());
+  whole.clear_name();
+  out_.graph_head = first.SerializeAsString();
+  out_.graph_tail = whole.SerializeAsString();
+
+  pb::ModelProto tail;
+  const auto import_domain = [&](const std::string& domain, int version) {
+    pb::OperatorSetIdProto& row = *tail.add_opset_import();
+    row.set_domain(domain);
+    row.set_version(version);
+  };
+  import_domain("", model_.opset);
+  for (const auto& [domain, version] : model_.domains) import_domain(domain, version);
+  for (const auto& [key, value] : model_.metadata) {
+    pb::StringStringEntryProto& row = *tail.add_metadata_props();
+    row.set_key(key);
+    row.set_value(value);
+  }
+  out_.model_tail = tail.SerializeAsString();
+  for (const Initializer& each : out_.initializers)
+    MLC_CHECK_CTX(element_code(each.data->dtype), "describing " + quoted(each.name));
+  return std::move(out_);
+}
+
+}  // namespace
+
+Result<Skeleton> make_skeleton(const Model& model) {
+  return Conversion(model).run();
+}
+
+std::string tensor_head(const Initializer& initializer, const SidecarPlace* place) {
+  pb::TensorProto tensor;
+  for (const int64_t size : initializer.data->sizes) tensor.add_dims(size);
+  tensor.set_data_type(info(initializer.data->dtype).onnx);
+  tensor.set_name(initializer.name);
+  if (place) {
+    const auto entry = [&](std::string key, std::string value) {
+      pb::StringStringEntryProto& row = *tensor.add_external_data();
+      row.set_key(std::move(key));
+      row.set_value(std::move(value));
+    };
+    entry("location", std::string(place->location));
+    entry("offset", std::to_string(place->offset));
+    entry("length", std::to_string(place->length));
+    tensor.set_data_location(pb::TensorProto::EXTERNAL);
+  }
+  return tensor.SerializeAsString();
+}
+
+std::string field_prefix(uint32_t field, uint64_t length) {
+  std::string out;
+  const auto varint = [&](uint64_t value) {
+    for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
+    out.push_back(static_cast<char>(value));
+  };
+  varint(field << 3 | 2U);  // wire type 2: a length, then so many bytes
+  varint(length);
+  return out;
+}
+
+}  // namespace mlc::onnx
