@@ -53,6 +53,7 @@ Command remap_keys_command();
 Command metadata_command();
 Command validate_version_command();
 Command trace_command();
+Command export_onnx_command();
 Command verify_command();
 Command run_command();
 Command bench_command();
@@ -70,6 +71,7 @@ std::span<const Command> commands() {
       metadata_command(),
       validate_version_command(),
       trace_command(),
+      export_onnx_command(),
       verify_command(),
       run_command(),
       bench_command(),

@@ -24,7 +24,7 @@ ALLOWED = {
     "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
     "ir": {"base", "tensor"},
     "frontend": {"base", "yaml", "tensor", "ir"},
-    "engine": {"base", "tensor", "ir", "container", "pickle", "onnx_file", "checkpoint", "metadata", "frontend"},
+    "engine": {"base", "tensor", "ir", "container", "pickle", "onnx_file", "checkpoint", "metadata", "frontend", "onnx"},
     "ort": {"base", "tensor", "engine"},
     "torch": {"base", "tensor", "ir", "engine", "frontend"},
     "onnx": {"base", "tensor", "ir"},

@@ -47,6 +47,9 @@ class Artefact {
   /// Requires: engine() is LibTorch.
   const Checkpoint& checkpoint() const { return model_ ? model_->checkpoint() : *checkpoint_; }
 
+  /// Of .pt2; null for all others.
+  const ExportedArtefact* exported() const { return exported_ ? &*exported_ : nullptr; }
+
   /// Compares the CRC of every record, which engines do not; ONNX has none. Error: corrupt.
   Status check_whole(unsigned threads, Reporter& reporter) const;
   /// Errors carry the file.

@@ -85,7 +85,7 @@ Result<ExportedArtefact> ExportedArtefact::open(Checkpoint& checkpoint) {
   MLC_TRY(const std::string json, zip.read(*zip.record(record), kMaxProgramBytes));
   MLC_TRY(ExportedProgram program, read_exported_program(json, record));
   ExportedArtefact out;
-  out.program_ = std::make_shared<const ExportedProgram>(std::move(program));
+  out.program_ = std::make_shared<ExportedProgram>(std::move(program));
   out.inputs_ = program_inputs(*out.program_);
   for (const char* path : {"state_dict", "constants", "."}) {
     const NodeId node = node_at(checkpoint, path);
@@ -96,30 +96,34 @@ Result<ExportedArtefact> ExportedArtefact::open(Checkpoint& checkpoint) {
   return out;
 }
 
-Result<std::unique_ptr<Model>> ExportedArtefact::load(const Checkpoint& checkpoint, Engine& engine,
-                                                      const LoadOptions& options,
-                                                      Reporter& reporter) const {
-  std::vector<Weights> places;
-  for (const StateDict& one : state_dicts_) places.emplace_back(checkpoint, one);
+ProgramSource ExportedArtefact::source(const Checkpoint& checkpoint) const {
+  auto places = std::make_shared<std::vector<Weights>>();
+  for (const StateDict& one : state_dicts_) places->emplace_back(checkpoint, one);
   ProgramSource source;
   source.program = program_;
-  source.weight = [&](const ProgramWeight& weight) -> Result<Weight> {
+  source.weight = [program = program_, places](const ProgramWeight& weight) -> Result<Weight> {
     arch::ScriptTensor wanted;
     wanted.path = weight.key;
     const ir::TensorType& type = *weight.value->tensor();
     wanted.dtype = *type.dtype;
     for (const ir::Expr size : *type.sizes) {
-      const auto number = program_->graph.symbols().constant_value(size);
+      const auto number = program->graph.symbols().constant_value(size);
       if (!number) return corrupt("tensor " + quoted(weight.key) + " has sizes that vary");
       wanted.shape.push_back(*number);
     }
-    for (Weights& place : places) {
+    for (Weights& place : *places) {
       auto found = place.get(wanted);
       if (found.ok() || found.error().kind() != ErrorKind::not_found) return found;
     }
     return corrupt("the archive lacks tensor " + quoted(weight.key) + " of its program");
   };
-  return engine.interpret(source, options, reporter);
+  return source;
+}
+
+Result<std::unique_ptr<Model>> ExportedArtefact::load(const Checkpoint& checkpoint, Engine& engine,
+                                                      const LoadOptions& options,
+                                                      Reporter& reporter) const {
+  return engine.interpret(source(checkpoint), options, reporter);
 }
 
 }  // namespace mlc

@@ -25,11 +25,13 @@ class ExportedArtefact {
   /// was exported with. Arguments that the export fixed are none.
   const std::vector<InputSpec>& inputs() const { return inputs_; }
   const ExportedProgram& program() const { return *program_; }
+  /// The program and the weights that CHECKPOINT, which must outlive it, has for it.
+  ProgramSource source(const Checkpoint& checkpoint) const;
   Result<std::unique_ptr<Model>> load(const Checkpoint& checkpoint, Engine& engine,
                                       const LoadOptions& options, Reporter& reporter) const;
 
  private:
-  std::shared_ptr<const ExportedProgram> program_;
+  std::shared_ptr<ExportedProgram> program_;
   std::vector<InputSpec> inputs_;
   std::vector<StateDict> state_dicts_;  // its weights and, beside them, its constants
 };

@@ -12,7 +12,7 @@
 namespace mlc {
 
 struct ProgramSource {
-  std::shared_ptr<const ExportedProgram> program;
+  std::shared_ptr<ExportedProgram> program;
   /// The value of a parameter, buffer or constant, contiguous, of the type and shape that the
   /// program has.
   std::function<Result<Weight>(const ProgramWeight&)> weight;

@@ -101,6 +101,17 @@ Expr Symbols::fresh(std::string_view prefix, Bounds bounds) {
   return symbol(fmt::format("{}{}", prefix, number), bounds);
 }
 
+bool Symbols::rename(size_t index, const std::string& name) {
+  Symbol& symbol = symbols_[index];
+  if (symbol.name == name) return true;
+  if (!is_symbol_name(name) || names_.contains(name)) return false;
+  auto entry = names_.extract(symbol.name);
+  entry.key() = name;
+  names_.insert(std::move(entry));
+  symbol.name = name;
+  return true;
+}
+
 std::optional<Expr> Symbols::find(std::string_view name) const {
   const auto at = names_.find(name);
   if (at == names_.end()) return std::nullopt;

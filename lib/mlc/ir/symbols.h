@@ -58,6 +58,9 @@ class Symbols {
   /// A new symbol with a name of its own that begins with PREFIX: "u0", "u1", ...
   Expr fresh(std::string_view prefix, Bounds bounds);
   std::optional<Expr> find(std::string_view name) const;
+  /// Gives the symbol at INDEX of all() another name. False, and nothing changes, where that is no
+  /// name or belongs to another symbol.
+  bool rename(size_t index, const std::string& name);
   const std::vector<Symbol>& all() const { return symbols_; }
 
   Expr add(Expr a, Expr b);

@@ -77,9 +77,9 @@ struct Node {
   std::vector<Value*> outputs;  // null: an optional output that is left out
   std::vector<Attribute> attributes;
   std::string name;
-  ir::Origin origin;  // the module and the line that it comes from
+  ir::Origin origin;   // the module and the line that it comes from
   std::string source;  // the operators that it comes from: "aten::linear"
-  int opset = 0;      // the least opset of the model that it needs
+  int opset = 0;       // the least opset of the model that it needs
 
   const AttributeValue* find(std::string_view attribute) const;
 };
@@ -100,9 +100,9 @@ struct Graph {
 struct Model {
   Graph graph;
   int opset = 17;
-  std::map<std::string, int> domains;  // other domains and their versions
+  std::map<std::string, int> domains;                         // other domains and their versions
   std::vector<std::pair<std::string, std::string>> metadata;  // metadata_props
-  std::shared_ptr<ir::Graph> program;  // has the symbols of all sizes
+  std::shared_ptr<ir::Graph> program;                         // has the symbols of all sizes
   std::deque<Value> values;
   std::deque<Node> nodes;
 

@@ -1,0 +1,143 @@
+#include "cli/export_view.h"
+
+#include "cli/json_writer.h"
+#include "mlc/base/text.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+std::string operators_text(const ExportAnswer& answer) {
+  auto rows = answer.operators;
+  std::ranges::stable_sort(rows, [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::vector<std::string> parts;
+  constexpr size_t kMost = 8;
+  for (size_t i = 0; i < rows.size() && i < kMost; ++i) {
+    parts.push_back(fmt::format("{} {}", rows[i].second, rows[i].first));
+  }
+  std::string out = fmt::format("{}", fmt::join(parts, ", "));
+  if (rows.size() > kMost) out += fmt::format(", and {} kinds more", rows.size() - kMost);
+  return out;
+}
+
+void show_text(const ExportAnswer& answer, Context& context) {
+  const auto line = [&](std::string_view label, std::string_view text) {
+    context.out().line(fmt::format("{:<9}{}", label, text));
+  };
+  line("model", printable(answer.model));
+  for (const ExportedValue& one : answer.inputs)
+    line("input", printable(one.name + ": " + one.type));
+  for (const ExportedValue& one : answer.outputs) {
+    line("output", printable(one.name + ": " + one.type));
+  }
+  line("opset", std::to_string(answer.opset) +
+                    (answer.opset_reason.empty() ? "" : " (" + answer.opset_reason + ")"));
+  line("nodes", fmt::format("{}: {}", answer.nodes, operators_text(answer)));
+  line("weights", fmt::format("{}, {}", plural(answer.initializers, "initializer"),
+                              format_bytes(answer.initializer_bytes)));
+  if (answer.folded_norms > 0) {
+    line("folded", plural(answer.folded_norms, "batch norm") + " into the weights before them");
+  }
+  if (!answer.not_verified.empty()) return line("verified", "no: " + answer.not_verified);
+  line("verified", answer.check.engine + " against " + answer.check.engine_b);
+  context.out().line("");
+  show_cases(answer.check, context);
+}
+
+void values_json(const char* key, const std::vector<ExportedValue>& values, JsonWriter& json) {
+  json.key(key);
+  json.begin_array();
+  for (const ExportedValue& one : values) {
+    json.begin_object();
+    json.field("name", one.name);
+    json.field("type", one.type);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+void show_json(const ExportAnswer& answer, Context& context) {
+  JsonWriter json(context.out());
+  json.begin_object();
+  json.field("schema", "mlc.export-onnx/1");
+  json.field("model", answer.model);
+  json.field("output", answer.output);
+  json.field("dry_run", answer.dry_run);
+  json.field("opset", static_cast<int64_t>(answer.opset));
+  json.field("file_bytes", answer.file_bytes);
+  json.field("sidecar_bytes", answer.sidecar_bytes);
+  json.field("nodes", answer.nodes);
+  json.key("operators");
+  json.begin_object();
+  for (const auto& [name, count] : answer.operators) json.field(name, count);
+  json.end_object();
+  json.field("initializers", answer.initializers);
+  json.field("initializer_bytes", answer.initializer_bytes);
+  json.field("folded_norms", answer.folded_norms);
+  values_json("inputs", answer.inputs, json);
+  values_json("outputs", answer.outputs, json);
+  json.key("random");
+  json.begin_array();
+  for (const std::string& one : answer.random) json.value(one);
+  json.end_array();
+  json.field("verified", answer.not_verified.empty());
+  if (answer.not_verified.empty()) {
+    json.field("engine", answer.check.engine);
+    json.field("onnx_engine", answer.check.engine_b);
+    cases_json(answer.check, json);
+  } else {
+    json.field("not_verified", answer.not_verified);
+  }
+  json.end_object();
+}
+
+std::string place_of(const ir::Origin& origin) {
+  std::string out;
+  if (!origin.scope.empty()) out += "in " + origin.scope;
+  if (!origin.text.empty()) out += (out.empty() ? "at " : ", ") + origin.text;
+  return out;
+}
+
+}  // namespace
+
+void show_export(const ExportAnswer& answer, Context& context) {
+  if (context.json()) return show_json(answer, context);
+  show_text(answer, context);
+}
+
+Error refused_export(const std::vector<onnx::Problem>& problems) {
+  constexpr size_t kMost = 10;
+  uint64_t nodes = 0;
+  for (const onnx::Problem& one : problems) nodes += one.count;
+  std::string text = plural(nodes, "operator") + " cannot become ONNX:";
+  for (size_t i = 0; i < problems.size() && i < kMost; ++i) {
+    const onnx::Problem& one = problems[i];
+    text += fmt::format("\n  {} x {}: {}", one.count, printable(one.op), printable(one.reason));
+    const std::string place = place_of(one.first);
+    if (!place.empty()) text += ", first " + printable(place);
+  }
+  if (problems.size() > kMost) text += fmt::format("\n  and {} more", problems.size() - kMost);
+  const bool unknown = std::ranges::any_of(
+      problems, [](const onnx::Problem& one) { return one.reason == "no lowering"; });
+  return unsupported(std::move(text),
+                     unknown ? "--partial keeps unknown operators in a domain of their own" : "");
+}
+
+Error differing_export(const ExportAnswer& answer) {
+  const auto failed = std::ranges::find(answer.check.cases, false, &CaseResult::passed);
+  const bool other_size = !failed->other_size.empty();
+  std::string message = "the ONNX model does not compute what the model does";
+  if (other_size) message += " at " + failed->other_size;
+  message += "; " + first_problem(answer.check) + "; nothing was written";
+  std::string hint = "--no-verify writes it all the same, to look at";
+  if (other_size) {
+    const std::string size = failed->other_size.substr(0, failed->other_size.find('='));
+    hint = "a plain number for " + size + " in --input says that it is meant to be fixed";
+  }
+  return conflict(std::move(message), std::move(hint)).in_file(answer.output);
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,47 @@
+// What `mlc export-onnx` made, as text and as JSON.
+#pragma once
+
+#include "cli/verify_view.h"
+#include "command.h"
+#include "mlc/onnx/lower_program.h"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mlc::cli {
+
+struct ExportedValue {
+  std::string name;
+  std::string type;  // "f32[batch, 10]"
+};
+
+struct ExportAnswer {
+  std::string model;
+  std::string output;
+  bool dry_run = false;
+  int opset = 0;
+  std::string opset_reason;  // why it is not the default one: "Resize needs 18"; may be empty
+  uint64_t nodes = 0;
+  uint64_t initializers = 0;
+  uint64_t initializer_bytes = 0;
+  uint64_t file_bytes = 0;
+  uint64_t sidecar_bytes = 0;
+  uint64_t folded_norms = 0;
+  std::vector<std::pair<std::string, uint64_t>> operators;  // of ONNX, by name
+  std::vector<ExportedValue> inputs;
+  std::vector<ExportedValue> outputs;
+  std::vector<std::string> random;  // operators that draw random numbers
+  std::string not_verified;         // why; empty where it was
+  VerifyAnswer check;               // of the source (A) and the new file (B)
+};
+
+void show_export(const ExportAnswer& answer, Context& context);
+
+/// All of PROBLEMS, which is not empty, in one error: unsupported.
+Error refused_export(const std::vector<onnx::Problem>& problems);
+/// Why the file was not written. Requires: !answer.check.passed().
+Error differing_export(const ExportAnswer& answer);
+
+}  // namespace mlc::cli

@@ -1,0 +1,369 @@
+#include "cli/engine_options.h"
+#include "cli/export_view.h"
+#include "command.h"
+#include "mlc/base/output_file.h"
+#include "mlc/base/text.h"
+#include "mlc/base/version.h"
+#include "mlc/engine/artefact.h"
+#include "mlc/engine/declared_inputs.h"
+#include "mlc/engine/match_inputs.h"
+#include "mlc/engine/module_loader.h"
+#include "mlc/engine/onnx_program.h"
+#include "mlc/onnx/finish.h"
+#include "mlc/onnx/op_table.h"
+#include "mlc/onnx_write/check.h"
+#include "mlc/onnx_write/write.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, onnx::ExternalData>, 3> kExternal = {{
+    {"auto", onnx::ExternalData::automatic},
+    {"always", onnx::ExternalData::always},
+    {"never", onnx::ExternalData::never},
+}};
+
+struct Options {
+  std::string model;
+  EngineOptions engine;
+  std::vector<std::string> dims;
+  int64_t opset = 0;
+  bool partial = false;
+  onnx::ExternalData external = onnx::ExternalData::automatic;
+  bool list_ops = false;
+  bool dump_graph = false;
+  bool verify = false;
+  bool no_verify = false;
+  int64_t samples = 2;
+  double atol = 1e-5;
+  double rtol = 1e-3;
+  std::string output;
+  bool force = false;
+  bool sync = false;
+  bool dry_run = false;
+
+  OutputOptions output_options() const { return {.replace = force, .sync = sync, .mode = 0}; }
+};
+
+void setup(OptionSet& set, Options& options) {
+  constexpr double kMost = std::numeric_limits<double>::max();
+  set.positional("MODEL", options.model, "checkpoint with an architecture, TorchScript, or .pt2");
+  set.group("ONNX");
+  set.integer("--opset", options.opset, "N",
+              "13 to 23 (default 17, or the least one that the operators need)", 13, 23);
+  set.list("--dim", options.dims, "OLD=NEW", "rename a varying size of a .pt2: s77=batch");
+  set.choice("--external-data", options.external, kExternal,
+             "weights in FILE.data beside the model: auto (above 1.8 GB, the default), always, "
+             "never");
+  set.flag("--partial", options.partial,
+           "keep operators that mlc does not know, in the domain mlc.aten");
+  set.flag("--list-ops", options.list_ops,
+           "only list the operators of the model, and which of them mlc can lower");
+  set.flag("--dump-graph", options.dump_graph, "only print the program that is lowered");
+  add_engine_options(set, options.engine);
+  set.group("Check");
+  set.flag("--verify", options.verify, "fail where the result cannot be run and compared");
+  set.flag("--no-verify", options.no_verify, "do not run the result");
+  set.integer("--samples", options.samples, "N",
+              "random inputs at the given sizes (default 2), from --seed on", 1, 10'000);
+  set.real("--atol", options.atol, "X", "values may differ by X + rtol * |b| (default 1e-5)", 0,
+           kMost);
+  set.real("--rtol", options.rtol, "X", "... and by this part of the value (default 1e-3)", 0,
+           kMost);
+  set.group("Output");
+  set.file("-o, --output", options.output, "FILE", "the ONNX file to write (.onnx)");
+  set.flag("-f, --force", options.force, "replace an output that exists");
+  set.flag("--sync", options.sync, "wait until a new file is on the disk");
+  set.flag("-n, --dry-run", options.dry_run, "do everything but give the file its name");
+}
+
+class Job {
+ public:
+  Job(const Options& options, Context& context) : options_(options), context_(context) {}
+
+  Result<ExitCode> run();
+
+ private:
+  Status check_usage() const;
+  Result<Artefact> open_source() const;
+  Result<ProgramSource> capture(const Artefact& source);
+  Result<std::map<std::string, std::string>> dim_names() const;
+  Result<onnx::Lowered> lower(const ProgramSource& program);
+  void describe(const onnx::Model& model, const onnx::WriteSummary& summary);
+  ExitCode list_operators(const ExportedProgram& program);
+  Status compare(const Artefact& source, const OutputFile& out);
+  Result<bool> can_verify();
+  Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
+
+  const Options& options_;
+  Context& context_;
+  std::vector<InputSpec> specs_;
+  ExportAnswer answer_;
+  std::unique_ptr<Engine> torch_;
+  std::unique_ptr<Engine> onnxruntime_;
+};
+
+Status Job::check_usage() const {
+  MLC_CHECK(parse_input_specs(options_.engine.inputs));
+  if (options_.verify && options_.no_verify) {
+    return usage_error("--verify and --no-verify contradict each other");
+  }
+  if (options_.list_ops || options_.dump_graph) return {};
+  if (options_.output.empty()) {
+    return usage_error("-o FILE is missing: there is nowhere to write to",
+                       "as in `mlc export-onnx " + printable(options_.model) + " -o model.onnx`");
+  }
+  if (!options_.output.ends_with(".onnx")) {
+    return usage_error("the output would be an ONNX file under the name " + quoted(options_.output),
+                       "name it .onnx");
+  }
+  MLC_TRY(const std::vector<InputSpec> given, parse_input_specs(options_.engine.inputs));
+  MLC_CHECK(refuse_output_over_inputs(options_.output, {&options_.model, 1}, given));
+  return OutputFile::check(options_.output, options_.output_options());
+}
+
+Result<Artefact> Job::open_source() const {
+  MLC_TRY(Artefact source,
+          Artefact::open(options_.model, options_.engine.artefact_options(), context_.reporter));
+  if (source.engine() != EngineKind::torch) {
+    return unsupported("it is an ONNX model already").in_file(options_.model);
+  }
+  if (!source.has_architecture() && !options_.engine.architecture.empty()) {
+    return usage_error("it has a program of its own, which --arch cannot replace")
+        .in_file(options_.model);
+  }
+  MLC_CHECK(source.check_whole(context_.threads(), context_.reporter));
+  return source;
+}
+
+Result<ProgramSource> Job::capture(const Artefact& source) {
+  if (source.exported() != nullptr) return source.exported()->source(source.checkpoint());
+  return unsupported("only .pt2 files can be exported so far");
+}
+
+Result<std::map<std::string, std::string>> Job::dim_names() const {
+  std::map<std::string, std::string> out;
+  for (const std::string& text : options_.dims) {
+    const size_t at = text.find('=');
+    if (at == std::string::npos || at == 0 || at + 1 == text.size()) {
+      return usage_error("--dim wants OLD=NEW, not " + quoted(text), "as in --dim s77=batch");
+    }
+    if (!out.emplace(text.substr(0, at), text.substr(at + 1)).second) {
+      return usage_error("--dim names " + quoted(text.substr(0, at)) + " twice");
+    }
+  }
+  return out;
+}
+
+Result<onnx::Lowered> Job::lower(const ProgramSource& program) {
+  const std::vector<std::string> written = written_by(*program.program);
+  if (!written.empty()) {
+    return unsupported(
+        "the program writes into " + join_list(written) + ", which an ONNX model cannot keep",
+        "export it in eval mode, or give what it keeps as inputs and outputs");
+  }
+  MLC_TRY(const onnx::Program lowered, onnx_program(program));
+  onnx::LowerOptions how;
+  if (options_.opset != 0) how.opset = static_cast<int>(options_.opset);
+  if (options_.partial) how.partial_domain = "mlc.aten";
+  return onnx::lower_program(lowered, how);
+}
+
+std::string type_text(const onnx::Model& model, const onnx::TensorType& type) {
+  std::vector<std::string> sizes;
+  for (const ir::Expr size : type.sizes) sizes.push_back(model.symbols().text(size));
+  return fmt::format("{}[{}]", info(type.dtype).brief, fmt::join(sizes, ", "));
+}
+
+void Job::describe(const onnx::Model& model, const onnx::WriteSummary& summary) {
+  answer_.model = options_.model;
+  answer_.output = options_.output;
+  answer_.dry_run = options_.dry_run;
+  answer_.opset = model.opset;
+  std::map<std::string, uint64_t> operators;
+  for (const onnx::Node* node : model.graph.nodes) {
+    ++operators[node->op];
+    if (options_.opset == 0 && model.opset > 17 && node->opset == model.opset &&
+        answer_.opset_reason.empty()) {
+      answer_.opset_reason = node->op + " needs it";
+    }
+    if (node->op.starts_with("Random")) answer_.random.push_back(node->name);
+  }
+  answer_.operators.assign(operators.begin(), operators.end());
+  answer_.nodes = summary.nodes;
+  answer_.initializers = summary.initializers;
+  answer_.initializer_bytes = summary.initializer_bytes;
+  answer_.file_bytes = summary.file_bytes;
+  answer_.sidecar_bytes = summary.sidecar_bytes;
+  for (const onnx::Value* input : model.graph.inputs) {
+    answer_.inputs.push_back({input->name, type_text(model, input->type)});
+  }
+  for (const onnx::GraphOutput& output : model.graph.outputs) {
+    answer_.outputs.push_back({output.name, type_text(model, output.value->type)});
+  }
+}
+
+ExitCode Job::list_operators(const ExportedProgram& program) {
+  std::map<std::string, uint64_t> counts;
+  for (const ir::Node* node : program.graph.body().nodes()) {
+    ++counts[node->op().domain + "::" + node->op().name];
+  }
+  bool all = true;
+  for (const auto& [name, count] : counts) {
+    const bool known = onnx::find_row(name) != nullptr;
+    all = all && known;
+    context_.out().line(fmt::format("{:>6}  {:<40} {}", count, name, known ? "yes" : "no"));
+  }
+  return all ? ExitCode::done : ExitCode::no;
+}
+
+/// Opens both engines; false, with the reason in the answer, where one is not there.
+Result<bool> Job::can_verify() {
+  if (options_.no_verify) {
+    answer_.not_verified = "--no-verify";
+    return false;
+  }
+  for (const auto kind : {EngineKind::torch, EngineKind::onnxruntime}) {
+    auto& engine = kind == EngineKind::torch ? torch_ : onnxruntime_;
+    if (engine != nullptr) continue;
+    auto opened = open_engine(kind);
+    if (opened.ok()) {
+      engine = std::move(*opened);
+      continue;
+    }
+    if (options_.verify) return std::move(opened).error().during("--verify");
+    answer_.not_verified = opened.error().message();
+    context_.reporter.warn("the result was not run: " + opened.error().message());
+    return false;
+  }
+  return true;
+}
+
+/// Loads the file, which has no name yet, and compares it with the source.
+Status Job::compare(const Artefact& source, const OutputFile& out) {
+  const LoadOptions load = options_.engine.load_options(context_, Purpose::once);
+  MLC_TRY(const auto model, source.load(*torch_, load, null_reporter()));
+  const std::string path = fmt::format("/proc/self/fd/{}", out.fd());
+  auto opened = OnnxArtefact::open(path);
+  if (!opened.ok()) return std::move(opened).error().during("reading the new file back");
+  if (!*opened) return internal_error("the new file is no ONNX model");
+  auto written = (*opened)->load(path, *onnxruntime_, load, null_reporter());
+  if (!written.ok()) return std::move(written).error().during("reading the new file back");
+  answer_.check.a = options_.model;
+  answer_.check.b = "the new file";
+  answer_.check.engine = torch_->title();
+  answer_.check.engine_b = onnxruntime_->title();
+  answer_.check.device = model->device();
+  answer_.check.gates.tolerance = {options_.atol, options_.rtol, true};
+  const auto cases = verify_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
+                                  static_cast<uint64_t>(options_.samples));
+  for (const VerifyCase& one : cases) {
+    if (context_.reporter.interrupted())
+      return Error(ErrorKind::interrupted, "stopped by the user");
+    MLC_TRY(CaseResult result,
+            verify_case(*model, **written, one, answer_.check.gates, null_reporter()));
+    auto& results = result.not_checked.empty() ? answer_.check.cases : answer_.check.not_checked;
+    results.push_back(std::move(result));
+  }
+  return {};
+}
+
+Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
+  onnx::WriteOptions how;
+  how.external = options_.external;
+  how.sidecar = options_.output.substr(options_.output.rfind('/') + 1) + ".data";
+  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(model, how));
+  MLC_CHECK_CTX(onnx::check_skeleton(file.skeleton()), "checking the model with ONNX");
+  describe(model, file.summary());
+  MLC_TRY(OutputFile out, OutputFile::create(options_.output, options_.output_options()));
+  std::optional<OutputFile> sidecar;
+  if (file.has_sidecar()) {
+    MLC_TRY(OutputFile made,
+            OutputFile::create(options_.output + ".data", options_.output_options()));
+    sidecar.emplace(std::move(made));
+  }
+  MLC_CHECK(file.write(out, sidecar ? &*sidecar : nullptr));
+  MLC_CHECK(out.flush());
+  if (sidecar) MLC_CHECK(sidecar->flush());
+  MLC_TRY(const bool verify, can_verify());
+  if (verify) {
+    MLC_CHECK_CTX(compare(source, out), "checking " + options_.output);
+    if (!answer_.check.passed()) return differing_export(answer_);
+  }
+  show_export(answer_, context_);
+  const std::string size = format_bytes(answer_.file_bytes + answer_.sidecar_bytes);
+  if (options_.dry_run) {
+    context_.console.note("would write " + printable(options_.output) + ": " + size);
+    return ExitCode::done;
+  }
+  if (sidecar) MLC_CHECK(sidecar->publish(source.checkpoint().files));
+  MLC_CHECK(out.publish(source.checkpoint().files));
+  context_.console.note("wrote " + printable(options_.output) + ": " + size);
+  return ExitCode::done;
+}
+
+Result<ExitCode> Job::run() {
+  MLC_CHECK(check_usage());
+  MLC_TRY(const auto names, dim_names());
+  MLC_TRY(const Artefact source, open_source());
+  MLC_TRY(specs_, choose_inputs(options_.engine, source));
+  auto captured = capture(source);
+  if (!captured.ok()) return std::move(captured).error().in_file(options_.model);
+  const ProgramSource program = std::move(*captured);
+  const bool given = !options_.engine.inputs.empty();
+  Status named = name_sizes(*program.program, names, given ? specs_ : std::vector<InputSpec>());
+  if (!named.ok()) return std::move(named).error().in_file(options_.model);
+  if (!given) specs_ = program_inputs(*program.program);
+  if (options_.dump_graph) {
+    context_.out().write(ir::to_text(program.program->graph));
+    return ExitCode::done;
+  }
+  if (options_.list_ops) return list_operators(*program.program);
+  auto lowered = lower(program);
+  if (!lowered.ok()) return std::move(lowered).error().in_file(options_.model);
+  if (!lowered->problems.empty()) {
+    return refused_export(lowered->problems).in_file(options_.model);
+  }
+  answer_.folded_norms = onnx::finish(lowered->model).folded_norms;
+  return write(source, lowered->model);
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  return Job(options, context).run();
+}
+
+constexpr Example kExamples[] = {
+    {"mlc export-onnx model.pt2 -o model.onnx", "what torch.export wrote becomes ONNX"},
+    {"mlc export-onnx net.pt -o net.onnx --input 'x:f32[batch=2,3,224,224]'",
+     "TorchScript; batch stays free"},
+    {"mlc export-onnx w.pt --arch arch.yaml -o w.onnx", "a checkpoint with an architecture"},
+    {"mlc export-onnx net.pt2 --list-ops", "what the model needs"},
+};
+
+}  // namespace
+
+Command export_onnx_command() {
+  return {.name = "export-onnx",
+          .group = Group::convert,
+          .summary = "turn a model into an ONNX file, checked",
+          .details =
+              "Writes an ONNX model that needs no PyTorch. ONNX's own checker and shape inference "
+              "see it before it appears, then ONNX Runtime runs it beside the source: on random "
+              "inputs, then with another size of each named dimension. A difference means exit "
+              "code 1, and nothing is written.\n\n"
+              "Weights keep the names of the state_dict and are stored once where the model ties "
+              "them. Sizes that vary have names in the whole file. The opset is 17 unless an "
+              "operator needs a later one. Everything that cannot become ONNX is listed at once. "
+              "The same input gives the same bytes.",
+          .needs = Needs::engine,
+          .examples = kExamples,
+          .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli

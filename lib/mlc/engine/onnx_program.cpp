@@ -1,0 +1,216 @@
+#include "mlc/engine/onnx_program.h"
+
+#include "mlc/base/text.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+namespace mlc {
+namespace {
+
+onnx::DataRef data_of(const ProgramWeight& weight, const Weight& value) {
+  auto out = std::make_shared<onnx::TensorData>();
+  out->dtype = value.dtype;
+  out->sizes = value.sizes;
+  out->key = weight.key;
+  // Tied weights are one place in memory.
+  if (!value.bytes.empty()) {
+    out->identity = fmt::format("@{}", static_cast<const void*>(value.bytes.data()));
+  }
+  out->produce = [buffer = onnx::Buffer{value.bytes, value.owner}]() -> Result<onnx::Buffer> {
+    return buffer;
+  };
+  return out;
+}
+
+/// The size at DIM of an input, where it is nothing but a symbol: its index among all symbols.
+std::optional<size_t> lone_symbol(const ir::Symbols& symbols, ir::Expr size) {
+  const std::vector<size_t> used = symbols.symbols_of(size);
+  if (used.size() != 1 || symbols.text(size) != symbols.all()[used[0]].name) return std::nullopt;
+  return used[0];
+}
+
+}  // namespace
+
+Result<onnx::Program> onnx_program(const ProgramSource& source) {
+  onnx::Program out;
+  out.graph = std::shared_ptr<ir::Graph>(source.program, &source.program->graph);
+  for (const ProgramInput& input : source.program->inputs) {
+    if (input.value != nullptr) out.inputs.push_back({input.name, input.value});
+  }
+  for (const ProgramWeight& weight : source.program->weights) {
+    if (weight.value->uses().empty()) continue;
+    MLC_TRY(const Weight value, source.weight(weight));
+    out.weights.push_back({weight.value, data_of(weight, value)});
+  }
+  for (const ProgramOutput& output : source.program->outputs) {
+    out.outputs.push_back({output.name, output.result});
+  }
+  return out;
+}
+
+std::vector<std::string> written_by(const ExportedProgram& program) {
+  std::vector<std::string> out;
+  for (const ProgramMutation& mutation : program.mutations) {
+    const auto weight = std::ranges::find(program.weights, mutation.target, &ProgramWeight::value);
+    out.push_back(weight == program.weights.end() ? mutation.target->name() : weight->key);
+  }
+  return out;
+}
+
+namespace {
+
+class SizeNames {
+ public:
+  SizeNames(ExportedProgram& program, std::span<const InputSpec> specs)
+      : program_(program), symbols_(program.graph.symbols()), specs_(specs) {}
+
+  Status use(const std::map<std::string, std::string>& names);
+  Status use_specs();
+  void use_usual_names();
+
+ private:
+  Status fit(const InputSpec& spec, const ir::TensorType& type);
+  Status fit_dim(const InputSpec& spec, size_t axis, ir::Expr size);
+  Status name(size_t symbol, const std::string& wanted);
+  std::string usual(const ir::TensorType& type, size_t axis) const;
+
+  ExportedProgram& program_;
+  ir::Symbols& symbols_;
+  std::span<const InputSpec> specs_;
+  std::set<size_t> named_;
+};
+
+Status SizeNames::name(size_t symbol, const std::string& wanted) {
+  const std::string old = symbols_.all()[symbol].name;
+  if (old == wanted) {
+    named_.insert(symbol);
+    return {};
+  }
+  if (named_.contains(symbol)) {
+    return usage_error(fmt::format("one size is called {} and {}", quoted(old), quoted(wanted)),
+                       "the model needs both to be equal: give them one name");
+  }
+  if (!symbols_.rename(symbol, wanted)) {
+    return usage_error(fmt::format("{} is the name of another size already", quoted(wanted)));
+  }
+  const auto example = program_.examples.extract(old);
+  if (!example.empty()) program_.examples.insert_or_assign(wanted, example.mapped());
+  named_.insert(symbol);
+  return {};
+}
+
+Status SizeNames::use(const std::map<std::string, std::string>& names) {
+  for (const auto& [old, wanted] : names) {
+    const auto& all = symbols_.all();
+    const auto at = std::ranges::find(all, old, &ir::Symbol::name);
+    if (at == all.end()) {
+      std::vector<std::string> known;
+      for (const ir::Symbol& symbol : all) known.push_back(symbol.name);
+      return usage_error(
+          "--dim: the program has no size called " + quoted(old),
+          known.empty() ? "all of its sizes are fixed" : "its sizes are " + join_list(known));
+    }
+    MLC_CHECK(name(static_cast<size_t>(at - all.begin()), wanted));
+  }
+  return {};
+}
+
+Status SizeNames::fit_dim(const InputSpec& spec, size_t axis, ir::Expr size) {
+  const InputDim& dim = spec.dims[axis];
+  const std::string where = fmt::format("dimension {} of {}", axis, quoted(spec.name));
+  if (const auto fixed = symbols_.constant_value(size)) {
+    if (!dim.symbol.empty()) {
+      return usage_error(
+          fmt::format("{} is {} in the program and cannot vary", where, *fixed),
+          fmt::format("write {} there, or export it with that dimension dynamic", *fixed));
+    }
+    if (dim.example == *fixed) return {};
+    return usage_error(fmt::format("{} is {} in the program, not {}", where, *fixed, dim.example));
+  }
+  const ir::Bounds allowed = symbols_.bounds(size);
+  const auto in_range = [&](int64_t value) {
+    return value >= allowed.low && value <= allowed.high;
+  };
+  const auto [low, high] = dim.bounds.value_or(std::pair(dim.example, dim.example));
+  if (!in_range(low) || !in_range(high)) {
+    const std::string upper =
+        allowed.high == ir::kUnbounded ? "more" : std::to_string(allowed.high);
+    return usage_error(fmt::format("{} may be {} to {}, not {}", where, allowed.low, upper,
+                                   in_range(low) ? high : low),
+                       "the program was exported with that range");
+  }
+  const auto symbol = lone_symbol(symbols_, size);
+  if (dim.symbol.empty() || !symbol) return {};
+  return name(*symbol, dim.symbol);
+}
+
+Status SizeNames::fit(const InputSpec& spec, const ir::TensorType& type) {
+  if (!spec.file.empty() || !type.sizes) return {};
+  if (type.dtype && *type.dtype != spec.dtype) {
+    return usage_error(fmt::format("input {} is {} in the program, not {}", quoted(spec.name),
+                                   info(*type.dtype).brief, info(spec.dtype).brief));
+  }
+  if (type.sizes->size() != spec.dims.size()) {
+    return usage_error(fmt::format("input {} has {} in the program, not {}", quoted(spec.name),
+                                   plural(type.sizes->size(), "dimension"), spec.dims.size()));
+  }
+  for (size_t axis = 0; axis < spec.dims.size(); ++axis) {
+    MLC_CHECK(fit_dim(spec, axis, (*type.sizes)[axis]));
+  }
+  return {};
+}
+
+Status SizeNames::use_specs() {
+  for (const InputSpec& spec : specs_) {
+    const auto input = std::ranges::find(program_.inputs, spec.name, &ProgramInput::name);
+    if (input == program_.inputs.end()) {
+      std::vector<std::string> known;
+      for (const ProgramInput& one : program_.inputs) known.push_back(one.name);
+      return usage_error("the program has no input called " + quoted(spec.name),
+                         "its inputs are " + join_list(known));
+    }
+    if (input->value == nullptr || input->value->tensor() == nullptr) continue;
+    MLC_CHECK(fit(spec, *input->value->tensor()));
+  }
+  return {};
+}
+
+std::string SizeNames::usual(const ir::TensorType& type, size_t axis) const {
+  const size_t rank = type.sizes->size();
+  if (axis == 0) return "batch";
+  if (rank == 4 && axis >= 2) return axis == 2 ? "height" : "width";
+  if (rank <= 3 && axis == 1) return "seq";
+  return fmt::format("dim{}", axis);
+}
+
+void SizeNames::use_usual_names() {
+  for (const ProgramInput& input : program_.inputs) {
+    const ir::TensorType* type = input.value == nullptr ? nullptr : input.value->tensor();
+    if (type == nullptr || !type->sizes) continue;
+    for (size_t axis = 0; axis < type->sizes->size(); ++axis) {
+      const auto symbol = lone_symbol(symbols_, (*type->sizes)[axis]);
+      if (!symbol || named_.contains(*symbol)) continue;
+      const std::string wanted = usual(*type, axis);
+      std::string name_to_try = wanted;
+      for (int n = 2; !name(*symbol, name_to_try).ok() && n < 1000; ++n) {
+        name_to_try = fmt::format("{}_{}", wanted, n);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Status name_sizes(ExportedProgram& program, const std::map<std::string, std::string>& names,
+                  std::span<const InputSpec> specs) {
+  SizeNames sizes(program, specs);
+  MLC_CHECK(sizes.use(names));
+  MLC_CHECK(sizes.use_specs());
+  sizes.use_usual_names();
+  return {};
+}
+
+}  // namespace mlc

@@ -1,0 +1,31 @@
+// The last steps on a lowered model: what nobody reads goes, norms are folded into the weights
+// before them, everything gets its name.
+#pragma once
+
+#include "mlc/onnx/model.h"
+
+#include <cstdint>
+
+namespace mlc::onnx {
+
+struct FinishFacts {
+  uint64_t folded_norms = 0;  // batch norms that became part of the weights before them
+};
+
+/// Names: initializers have the keys of the state_dict, nodes the path of their module
+/// ("/encoder/layer.0/MatMul"), values those of the nodes that make them, all of them once.
+FinishFacts finish(Model& model);
+
+/// Takes out nodes none of whose outputs is read.
+void remove_unused(Model& model);
+
+/// Convolutions, their transposed form and linear layers whose only reader is a BatchNormalization
+/// get its scale into their weights, computed in float64. Returns how many.
+uint64_t fold_batch_norms(Model& model);
+
+void give_names(Model& model);
+
+/// How often a value is read, as an output of a graph too.
+std::map<const Value*, uint64_t> count_uses(const Model& model);
+
+}  // namespace mlc::onnx

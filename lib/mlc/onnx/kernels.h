@@ -1,0 +1,17 @@
+// For which dtypes the CPU of ONNX Runtime has kernels.
+#pragma once
+
+#include "mlc/tensor/dtype.h"
+
+#include <string_view>
+
+namespace mlc::onnx {
+
+/// The dtype in which OP has to be computed where its operands are of DTYPE: DTYPE itself where
+/// there is a kernel for it or OP is not in the table. Wider integers for narrow ones, int32 for
+/// bool (0 and 1), float32 for bfloat16; float32 for float64 where nothing else is left.
+///
+/// Tried on ONNX Runtime 1.31: a model of one node for each pair.
+DType kernel_dtype(std::string_view op, DType dtype);
+
+}  // namespace mlc::onnx

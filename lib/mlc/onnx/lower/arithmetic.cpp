@@ -1,0 +1,394 @@
+// Arithmetic: PyTorch's type promotion first, then one or a few nodes.
+#include "mlc/onnx/kernels.h"
+#include "mlc/onnx/op_table.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace mlc::onnx {
+namespace {
+
+bool is_integral(DType dtype) {
+  const DTypeClass kind = info(dtype).kind;
+  return kind == DTypeClass::integer || kind == DTypeClass::boolean;
+}
+
+/// OTHER times alpha, which defaults to 1.
+Value* scaled(Call& c, Value* other) {
+  if (!c.has("alpha")) return other;
+  const double alpha = c.number("alpha");
+  return alpha == 1 ? other : c.b.mul(other, alpha);
+}
+
+void lower_add(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  c.give(c.b.add(v[0], scaled(c, v[1])));
+}
+void lower_sub(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  c.give(c.b.sub(v[0], scaled(c, v[1])));
+}
+void lower_rsub(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  c.give(c.b.sub(v[1], scaled(c, v[0])));
+}
+void lower_mul(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  c.give(c.b.mul(v[0], v[1]));
+}
+
+// Of integers, Mod has the sign of the divisor, as Python's, and Div rounds towards zero: without
+// the remainder it is exact.
+Value* integer_floor_divide(Builder& b, Value* x, Value* y) {
+  const DType dtype = x->type.dtype;
+  const DType computed = kernel_dtype("Div", dtype);
+  Value* n = b.cast(x, computed);
+  Value* d = b.cast(y, computed);
+  Value* rest = b.binary("Mod", n, d);
+  return b.cast(b.div(b.sub(n, rest), d), dtype);
+}
+
+Value* floor_divide(Builder& b, Value* x, Value* y) {
+  if (is_integral(x->type.dtype)) return integer_floor_divide(b, x, y);
+  return b.unary("Floor", b.div(x, y));
+}
+
+Value* truncated(Builder& b, Value* x) {
+  return b.mul(b.unary("Sign", x), b.unary("Floor", b.unary("Abs", x)));
+}
+
+void lower_div(Call& c) {
+  const std::string mode = c.text("rounding_mode", "");
+  auto v = c.promoted({"self", "other"});
+  const bool integral = is_integral(v[0]->type.dtype);
+  if (mode == "floor") return c.give(floor_divide(c.b, v[0], v[1]));
+  if (mode == "trunc") {
+    return c.give(integral ? c.b.div(v[0], v[1]) : truncated(c.b, c.b.div(v[0], v[1])));
+  }
+  if (!mode.empty()) Call::refuse("its rounding_mode is " + mode);
+  c.give(c.b.div(c.floating(v[0]), c.floating(v[1])));
+}
+void lower_floor_divide(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  c.give(floor_divide(c.b, v[0], v[1]));
+}
+void lower_remainder(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  if (is_integral(v[0]->type.dtype)) return c.give(c.b.binary("Mod", v[0], v[1]));
+  c.give(c.b.sub(v[0], c.b.mul(c.b.unary("Floor", c.b.div(v[0], v[1])), v[1])));
+}
+void lower_fmod(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  c.give(c.b.node("Mod", {v[0], v[1]}, {{"fmod", int64_t{1}}},
+                  {v[0]->type.dtype, c.b.broadcast(v[0]->type.sizes, v[1]->type.sizes)}));
+}
+
+template <const char* kOp>
+void lower_float_unary(Call& c) {
+  c.give(c.b.unary(kOp, c.floating("self")));
+}
+template <const char* kOp>
+void lower_unary(Call& c) {
+  c.give(c.b.unary(kOp, c.tensor("self")));
+}
+/// What leaves integers as they are.
+template <const char* kOp>
+void lower_rounding(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(is_integral(x->type.dtype) ? x : c.b.unary(kOp, x));
+}
+
+constexpr char kAbs[] = "Abs", kNeg[] = "Neg", kSign[] = "Sign", kSqrt[] = "Sqrt", kExp[] = "Exp",
+               kLog[] = "Log", kSin[] = "Sin", kCos[] = "Cos", kTan[] = "Tan", kAsin[] = "Asin",
+               kAcos[] = "Acos", kAtan[] = "Atan", kSinh[] = "Sinh", kCosh[] = "Cosh",
+               kAsinh[] = "Asinh", kAcosh[] = "Acosh", kAtanh[] = "Atanh", kErf[] = "Erf",
+               kFloor[] = "Floor", kCeil[] = "Ceil", kReciprocal[] = "Reciprocal";
+
+void lower_rsqrt(Call& c) {
+  // Written as a quotient: ONNX Runtime's fusion of RMSNorm looks for that.
+  Value* root = c.b.unary("Sqrt", c.floating("self"));
+  c.give(c.b.div(c.b.number(1.0, root->type.dtype), root));
+}
+void lower_square(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(c.b.mul(x, x));
+}
+void lower_trunc(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(is_integral(x->type.dtype) ? x : truncated(c.b, x));
+}
+void lower_frac(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(c.b.sub(x, truncated(c.b, x)));
+}
+void lower_round(Call& c) {
+  Value* x = c.tensor("self");
+  const int64_t decimals = c.fixed("decimals", 0);
+  if (is_integral(x->type.dtype)) return c.give(x);
+  if (decimals == 0) return c.give(c.b.unary("Round", x));
+  const double scale = std::pow(10.0, std::abs(static_cast<double>(decimals)));
+  if (decimals > 0) return c.give(c.b.div(c.b.unary("Round", c.b.mul(x, scale)), scale));
+  c.give(c.b.mul(c.b.unary("Round", c.b.div(x, scale)), scale));
+}
+
+void lower_pow(Call& c) {
+  const DType dtype = c.output_dtype();
+  const auto v = c.promoted({"self", "exponent"}, dtype);
+  const auto exponent = c.b.known_number(v[1]);
+  if (exponent == 1.0) return c.give(v[0]);
+  if (exponent == 2.0) return c.give(c.b.mul(v[0], v[0]));
+  if (exponent == 3.0) return c.give(c.b.mul(c.b.mul(v[0], v[0]), v[0]));
+  if (exponent == 0.5 && !is_integral(dtype)) return c.give(c.b.unary("Sqrt", v[0]));
+  c.give(c.b.binary("Pow", v[0], v[1]));
+}
+
+void lower_expm1(Call& c) {
+  c.give(c.b.sub(c.b.unary("Exp", c.floating("self")), 1.0));
+}
+void lower_exp2(Call& c) {
+  c.give(c.b.unary("Exp", c.b.mul(c.floating("self"), std::numbers::ln2)));
+}
+void lower_log1p(Call& c) {
+  c.give(c.b.unary("Log", c.b.add(c.floating("self"), 1.0)));
+}
+void lower_log2(Call& c) {
+  c.give(c.b.mul(c.b.unary("Log", c.floating("self")), 1 / std::numbers::ln2));
+}
+void lower_log10(Call& c) {
+  c.give(c.b.mul(c.b.unary("Log", c.floating("self")), 1 / std::numbers::ln10));
+}
+void lower_erfc(Call& c) {
+  Value* y = c.b.unary("Erf", c.floating("self"));
+  c.give(c.b.sub(c.b.number(1.0, y->type.dtype), y));
+}
+
+template <const char* kOp>
+void lower_extremum(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  c.give(c.b.binary(kOp, v[0], v[1]));
+}
+constexpr char kMax[] = "Max", kMin[] = "Min";
+
+/// fmax and fmin: the other operand where one is NaN.
+template <const char* kOp>
+void lower_nan_extremum(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  if (is_integral(v[0]->type.dtype)) return c.give(c.b.binary(kOp, v[0], v[1]));
+  const auto is_nan = [&](Value* x) {
+    return c.b.node("IsNaN", {x}, {}, {DType::boolean, x->type.sizes});
+  };
+  Value* both = c.b.binary(kOp, v[0], v[1]);
+  c.give(c.b.where(is_nan(v[0]), v[1], c.b.where(is_nan(v[1]), v[0], both)));
+}
+
+Value* clamped(Call& c, Value* x, std::string_view low, std::string_view high) {
+  const DType dtype = c.output_dtype();
+  x = c.b.cast(x, dtype);
+  Value* least = c.has(low) ? c.b.cast(c.operand(low).value, dtype) : nullptr;
+  Value* most = c.has(high) ? c.b.cast(c.operand(high).value, dtype) : nullptr;
+  const bool scalars = (least == nullptr || least->type.sizes.empty()) &&
+                       (most == nullptr || most->type.sizes.empty());
+  const bool known = (least == nullptr || least->data) && (most == nullptr || most->data);
+  if (scalars && known && x->data == nullptr) {
+    const DType computed = kernel_dtype("Clip", dtype);
+    const auto in = [&](Value* v) { return v == nullptr ? v : c.b.cast(v, computed); };
+    Value* out = c.b.node("Clip", {in(x), in(least), in(most)}, {}, {computed, x->type.sizes});
+    // With the bounds crossed, PyTorch gives the upper one; ONNX leaves it open.
+    const auto a = least ? c.b.known_number(least) : std::nullopt;
+    const auto z = most ? c.b.known_number(most) : std::nullopt;
+    if (!a || !z || *a <= *z) return c.b.cast(out, dtype);
+  }
+  if (least != nullptr) x = c.b.binary("Max", x, least);
+  if (most != nullptr) x = c.b.binary("Min", x, most);
+  return x;
+}
+
+void lower_clamp(Call& c) {
+  c.give(clamped(c, c.tensor("self"), "min", "max"));
+}
+
+void lower_addcmul(Call& c) {
+  const auto v = c.promoted({"self", "tensor1", "tensor2"});
+  c.give(c.b.add(v[0], c.b.mul(c.b.mul(v[1], v[2]), c.number("value", 1))));
+}
+void lower_addcdiv(Call& c) {
+  const auto v = c.promoted({"self", "tensor1", "tensor2"});
+  c.give(c.b.add(v[0], c.b.mul(c.b.div(v[1], v[2]), c.number("value", 1))));
+}
+void lower_lerp(Call& c) {
+  const auto v = c.promoted({"self", "end", "weight"});
+  c.give(c.b.add(v[0], c.b.mul(c.b.sub(v[1], v[0]), v[2])));
+}
+
+void lower_atan2(Call& c) {
+  Builder& b = c.b;
+  auto v = c.promoted({"self", "other"});
+  Value* y = c.floating(v[0]);
+  Value* x = c.floating(v[1]);
+  const DType dtype = x->type.dtype;
+  Value* zero = b.number(0.0, dtype);
+  const auto number = [&](double value) { return b.number(value, dtype); };
+  // The half plane of x decides; on the axis x = 0 the sign of y does.
+  Value* angle = b.unary("Atan", b.div(y, x));
+  Value* left = b.where(b.compare("Less", y, zero), b.sub(angle, std::numbers::pi),
+                        b.add(angle, std::numbers::pi));
+  Value* axis = b.mul(b.unary("Sign", y), number(std::numbers::pi / 2));
+  Value* out = b.where(b.compare("Less", x, zero), left, angle);
+  c.give(b.where(b.compare("Equal", x, zero), axis, out));
+}
+
+void lower_logaddexp(Call& c) {
+  Builder& b = c.b;
+  const auto v = c.promoted({"self", "other"});
+  Value* most = b.binary("Max", v[0], v[1]);
+  Value* apart = b.unary("Neg", b.unary("Abs", b.sub(v[0], v[1])));
+  c.give(b.add(most, b.unary("Log", b.add(b.unary("Exp", apart), 1.0))));
+}
+
+void lower_xlogy(Call& c) {
+  Builder& b = c.b;
+  auto v = c.promoted({"self", "other"});
+  Value* x = c.floating(v[0]);
+  Value* y = c.floating(v[1]);
+  Value* zero = b.number(0.0, x->type.dtype);
+  Value* product = b.mul(x, b.unary("Log", y));
+  Value* nan = b.node("IsNaN", {y}, {}, {DType::boolean, y->type.sizes});
+  Value* nothing = b.binary("And", b.compare("Equal", x, zero), b.logical_not(nan));
+  c.give(b.where(nothing, zero, product));
+}
+
+void lower_nan_to_num(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const DType dtype = x->type.dtype;
+  if (is_integral(dtype)) return c.give(x);
+  const double most = dtype == DType::f64   ? 1.7976931348623157e308
+                      : dtype == DType::f16 ? 65504
+                                            : 3.4028234663852886e38;
+  const auto is_infinite = [&](bool positive) {
+    return b.node("IsInf", {x},
+                  {{"detect_negative", int64_t{!positive}}, {"detect_positive", int64_t{positive}}},
+                  {DType::boolean, x->type.sizes});
+  };
+  Value* nan = b.node("IsNaN", {x}, {}, {DType::boolean, x->type.sizes});
+  Value* out = b.where(nan, b.number(c.number("nan", 0), dtype), x);
+  out = b.where(is_infinite(true), b.number(c.number("posinf", most), dtype), out);
+  c.give(b.where(is_infinite(false), b.number(c.number("neginf", -most), dtype), out));
+}
+
+void lower_copysign(Call& c) {
+  Builder& b = c.b;
+  auto v = c.promoted({"self", "other"});
+  Value* x = b.unary("Abs", c.floating(v[0]));
+  Value* sign = c.floating(v[1]);
+  c.give(b.where(b.compare("Less", sign, b.number(0.0, sign->type.dtype)), b.unary("Neg", x), x));
+}
+
+void lower_hypot(Call& c) {
+  const auto v = c.promoted({"self", "other"});
+  c.give(c.b.unary("Sqrt", c.b.add(c.b.mul(v[0], v[0]), c.b.mul(v[1], v[1]))));
+}
+void lower_deg2rad(Call& c) {
+  c.give(c.b.mul(c.floating("self"), std::numbers::pi / 180));
+}
+void lower_rad2deg(Call& c) {
+  c.give(c.b.mul(c.floating("self"), 180 / std::numbers::pi));
+}
+void lower_logit(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.floating("self");
+  const DType dtype = x->type.dtype;
+  if (c.has("eps")) {
+    const double eps = c.number("eps");
+    x = b.node("Clip", {x, b.number(eps, dtype), b.number(1 - eps, dtype)}, {}, x->type);
+  }
+  c.give(b.unary("Log", b.div(x, b.sub(b.number(1.0, dtype), x))));
+}
+void lower_heaviside(Call& c) {
+  Builder& b = c.b;
+  const auto v = c.promoted({"self", "values"});
+  Value* zero = b.number(0.0, v[0]->type.dtype);
+  Value* step = b.cast(b.compare("Greater", v[0], zero), v[0]->type.dtype);
+  c.give(b.where(b.compare("Equal", v[0], zero), v[1], step));
+}
+
+constexpr Row kRows[] = {
+    {"aten::abs", lower_unary<kAbs>},
+    {"aten::acos", lower_float_unary<kAcos>},
+    {"aten::acosh", lower_float_unary<kAcosh>},
+    {"aten::add", lower_add},
+    {"aten::addcdiv", lower_addcdiv},
+    {"aten::addcmul", lower_addcmul},
+    {"aten::asin", lower_float_unary<kAsin>},
+    {"aten::asinh", lower_float_unary<kAsinh>},
+    {"aten::atan", lower_float_unary<kAtan>},
+    {"aten::atan2", lower_atan2},
+    {"aten::atanh", lower_float_unary<kAtanh>},
+    {"aten::ceil", lower_rounding<kCeil>},
+    {"aten::clamp", lower_clamp},
+    {"aten::clamp_max", lower_clamp},
+    {"aten::clamp_min", lower_clamp},
+    {"aten::clip", lower_clamp},
+    {"aten::copysign", lower_copysign},
+    {"aten::cos", lower_float_unary<kCos>},
+    {"aten::cosh", lower_float_unary<kCosh>},
+    {"aten::deg2rad", lower_deg2rad},
+    {"aten::div", lower_div},
+    {"aten::divide", lower_div},
+    {"aten::erf", lower_float_unary<kErf>},
+    {"aten::erfc", lower_erfc},
+    {"aten::exp", lower_float_unary<kExp>},
+    {"aten::exp2", lower_exp2},
+    {"aten::expm1", lower_expm1},
+    {"aten::floor", lower_rounding<kFloor>},
+    {"aten::floor_divide", lower_floor_divide},
+    {"aten::fmax", lower_nan_extremum<kMax>},
+    {"aten::fmin", lower_nan_extremum<kMin>},
+    {"aten::fmod", lower_fmod},
+    {"aten::frac", lower_frac},
+    {"aten::heaviside", lower_heaviside},
+    {"aten::hypot", lower_hypot},
+    {"aten::lerp", lower_lerp},
+    {"aten::log", lower_float_unary<kLog>},
+    {"aten::log10", lower_log10},
+    {"aten::log1p", lower_log1p},
+    {"aten::log2", lower_log2},
+    {"aten::logaddexp", lower_logaddexp},
+    {"aten::logit", lower_logit},
+    {"aten::maximum", lower_extremum<kMax>},
+    {"aten::minimum", lower_extremum<kMin>},
+    {"aten::mul", lower_mul},
+    {"aten::multiply", lower_mul},
+    {"aten::nan_to_num", lower_nan_to_num},
+    {"aten::neg", lower_unary<kNeg>},
+    {"aten::negative", lower_unary<kNeg>},
+    {"aten::pow", lower_pow},
+    {"aten::rad2deg", lower_rad2deg},
+    {"aten::reciprocal", lower_float_unary<kReciprocal>},
+    {"aten::remainder", lower_remainder},
+    {"aten::round", lower_round},
+    {"aten::rsqrt", lower_rsqrt},
+    {"aten::rsub", lower_rsub},
+    {"aten::sgn", lower_unary<kSign>},
+    {"aten::sign", lower_unary<kSign>},
+    {"aten::sin", lower_float_unary<kSin>},
+    {"aten::sinh", lower_float_unary<kSinh>},
+    {"aten::special_expm1", lower_expm1},
+    {"aten::sqrt", lower_float_unary<kSqrt>},
+    {"aten::square", lower_square},
+    {"aten::sub", lower_sub},
+    {"aten::subtract", lower_sub},
+    {"aten::tan", lower_float_unary<kTan>},
+    {"aten::true_divide", lower_div},
+    {"aten::trunc", lower_trunc},
+    {"aten::fix", lower_trunc},
+    {"aten::xlogy", lower_xlogy},
+};
+
+}  // namespace
+
+std::span<const Row> arithmetic_rows() {
+  return kRows;
+}
+
+}  // namespace mlc::onnx

@@ -1,0 +1,42 @@
+#include "mlc/onnx/lower/common.h"
+
+#include <numbers>
+#include <numeric>
+
+namespace mlc::onnx {
+
+Value* layer_norm(Builder& b, Value* x, size_t dimensions, Value* weight, Value* bias, double eps) {
+  const auto rank = static_cast<int64_t>(x->type.sizes.size());
+  const auto axis = rank - static_cast<int64_t>(dimensions);
+  const DType dtype = x->type.dtype;
+  const Sizes own(x->type.sizes.end() - static_cast<int64_t>(dimensions), x->type.sizes.end());
+  if (weight == nullptr && b.can_use(17)) {
+    const auto fixed = fixed_sizes(b.symbols(), own);
+    if (fixed) weight = b.filled(1.0, dtype, *fixed);
+  }
+  if (b.can_use(17) && weight != nullptr && dtype != DType::bf16) {
+    return b.node("LayerNormalization", {x, b.cast(weight, dtype), bias},
+                  {{"axis", axis}, {"epsilon", static_cast<float>(eps)}}, x->type);
+  }
+  std::vector<int64_t> axes(dimensions);
+  std::iota(axes.begin(), axes.end(), axis);
+  Value* centred = b.sub(x, b.reduce("ReduceMean", x, axes, true));
+  Value* variance = b.reduce("ReduceMean", b.mul(centred, centred), axes, true);
+  Value* out = b.div(centred, b.unary("Sqrt", b.add(variance, eps)));
+  if (weight != nullptr) out = b.mul(out, b.cast(weight, dtype));
+  return bias == nullptr ? out : b.add(out, b.cast(bias, dtype));
+}
+
+Value* gelu(Builder& b, Value* x) {
+  Value* error = b.unary("Erf", b.div(x, std::numbers::sqrt2));
+  return b.mul(b.mul(x, b.add(error, 1.0)), 0.5);
+}
+
+Value* lower_triangle(Builder& b, ir::Expr rows, ir::Expr columns) {
+  Value* zero = b.number(int64_t{0}, DType::i64);
+  Value* one = b.number(int64_t{1}, DType::i64);
+  Value* row = b.unsqueeze(b.range(zero, one, rows), {1});
+  return b.compare("LessOrEqual", b.range(zero, one, columns), row);
+}
+
+}  // namespace mlc::onnx

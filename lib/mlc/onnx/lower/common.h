@@ -1,0 +1,19 @@
+// What several families of operators are made of.
+#pragma once
+
+#include "mlc/onnx/builder.h"
+#include "mlc/onnx/constants.h"
+
+namespace mlc::onnx {
+
+/// Over the last DIMENSIONS of X; WEIGHT and BIAS may be null. LayerNormalization from opset 17 on,
+/// its parts before.
+Value* layer_norm(Builder& b, Value* x, size_t dimensions, Value* weight, Value* bias, double eps);
+
+/// x * Phi(x), in the form that ONNX Runtime's optimiser knows.
+Value* gelu(Builder& b, Value* x);
+
+/// bool of [ROWS, COLUMNS], true where column <= row.
+Value* lower_triangle(Builder& b, ir::Expr rows, ir::Expr columns);
+
+}  // namespace mlc::onnx

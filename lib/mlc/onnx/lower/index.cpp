@@ -1,0 +1,506 @@
+// Reading and writing at indices.
+#include "mlc/onnx/op_table.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include <fmt/format.h>
+
+namespace mlc::onnx {
+namespace {
+
+size_t rank_of(const Value* x) {
+  return x->type.sizes.size();
+}
+
+void lower_index_select(Call& c) {
+  Value* x = c.tensor("self");
+  Value* index = c.tensor("index");
+  if (rank_of(index) == 0) index = c.b.reshape(index, {c.b.expr(1)});
+  if (rank_of(x) == 0) return c.give(x);
+  c.give(c.b.gather(x, index, c.axis("dim", rank_of(x))));
+}
+
+void lower_embedding(Call& c) {
+  c.give(c.b.gather(c.tensor("weight"), c.tensor("indices"), 0));
+}
+
+/// GatherElements wants an index no larger than the data in the other dimensions: PyTorch's rule
+/// too.
+void lower_gather(Call& c) {
+  Value* x = c.tensor("self");
+  Value* index = c.tensor("index");
+  if (rank_of(x) == 0 || rank_of(index) == 0) {
+    return c.give(c.b.reshape(x, index->type.sizes));
+  }
+  c.give(c.b.node("GatherElements", {x, index}, {{"axis", c.axis("dim", rank_of(x))}},
+                  {x->type.dtype, index->type.sizes}));
+}
+
+void lower_take_along_dim(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  Value* index = c.tensor("indices");
+  if (!c.has("dim")) {
+    x = b.reshape(x, {b.product(x->type.sizes)});
+    index = b.reshape(index, {b.product(index->type.sizes)});
+    return c.give(b.node("GatherElements", {x, index}, {{"axis", int64_t{0}}},
+                         {x->type.dtype, index->type.sizes}));
+  }
+  const int64_t axis = c.axis("dim", rank_of(x));
+  Sizes both = b.broadcast(x->type.sizes, index->type.sizes);
+  Sizes own = both;
+  own.at(static_cast<size_t>(axis)) = b.size_of(x, axis);
+  both[static_cast<size_t>(axis)] = b.size_of(index, axis);
+  c.give(b.node("GatherElements", {b.expand(x, own), b.expand(index, both)}, {{"axis", axis}},
+                {x->type.dtype, both}));
+}
+
+void lower_take(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  c.give(b.gather(b.reshape(x, {b.product(x->type.sizes)}), c.tensor("index"), 0));
+}
+
+/// The positions where MASK holds: one list for each of its dimensions.
+Inputs true_positions(Call& c, Value* mask) {
+  Builder& b = c.b;
+  const ir::Expr count = c.symbols().fresh("n", {0, ir::kUnbounded});
+  Value* in = b.cast(mask, DType::boolean);
+  Value* all = b.node("NonZero", {in}, {},
+                      {DType::i64, {b.expr(static_cast<int64_t>(rank_of(mask))), count}});
+  b.define_symbols(all);
+  Inputs out;
+  for (Value* row : b.split(all, 0, Sizes(rank_of(mask), b.expr(1)))) {
+    out.push_back(b.squeeze(row, {0}));
+  }
+  return out;
+}
+
+/// The tensors that index X, one slot for each dimension; null: the whole dimension.
+Inputs index_slots(Call& c, const Value* x) {
+  Inputs out;
+  for (Value* index : c.optional_tensors("indices")) {
+    if (index == nullptr) {
+      out.push_back(nullptr);
+    } else if (index->type.dtype == DType::boolean || index->type.dtype == DType::u8) {
+      if (rank_of(index) == 0) Call::refuse("its index is one truth value");
+      for (Value* one : true_positions(c, index)) out.push_back(one);
+    } else {
+      out.push_back(c.b.cast(index, DType::i64));
+    }
+  }
+  if (out.size() > rank_of(x)) Call::refuse("it has more indices than its tensor dimensions");
+  out.resize(rank_of(x), nullptr);
+  return out;
+}
+
+struct Indexing {
+  std::vector<int64_t> axes;  // that are indexed
+  std::vector<int64_t> rest;  // that are not
+  Inputs indices;             // one for each of axes
+  Sizes common;               // what they broadcast to
+  bool adjacent = true;       // the axes lie side by side
+};
+
+Indexing read_indexing(Call& c, const Value* x) {
+  Indexing out;
+  const Inputs slots = index_slots(c, x);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i] == nullptr) {
+      out.rest.push_back(static_cast<int64_t>(i));
+      continue;
+    }
+    out.adjacent =
+        out.adjacent && (out.axes.empty() || out.axes.back() == static_cast<int64_t>(i) - 1);
+    out.axes.push_back(static_cast<int64_t>(i));
+    out.common = c.b.broadcast(out.common, slots[i]->type.sizes);
+    out.indices.push_back(slots[i]);
+  }
+  return out;
+}
+
+/// The indices side by side in a last dimension, as GatherND and ScatterND want them.
+Value* index_tuples(Builder& b, const Indexing& at) {
+  Inputs columns;
+  for (Value* index : at.indices) columns.push_back(b.unsqueeze(b.expand(index, at.common), {-1}));
+  return b.concat(columns, -1);
+}
+
+/// The permutation that moves the first COUNT dimensions behind the next BEFORE ones.
+std::vector<int64_t> moved_behind(size_t rank, size_t count, size_t before) {
+  std::vector<int64_t> out;
+  for (size_t i = 0; i < before; ++i) out.push_back(static_cast<int64_t>(count + i));
+  for (size_t i = 0; i < count; ++i) out.push_back(static_cast<int64_t>(i));
+  for (size_t i = count + before; i < rank; ++i) out.push_back(static_cast<int64_t>(i));
+  return out;
+}
+
+std::vector<int64_t> inverse(const std::vector<int64_t>& permutation) {
+  std::vector<int64_t> out(permutation.size());
+  for (size_t i = 0; i < permutation.size(); ++i) {
+    out[static_cast<size_t>(permutation[i])] = static_cast<int64_t>(i);
+  }
+  return out;
+}
+
+std::vector<int64_t> indexed_first(const Indexing& at) {
+  std::vector<int64_t> order = at.axes;
+  order.insert(order.end(), at.rest.begin(), at.rest.end());
+  return order;
+}
+
+/// How many of the dimensions that are left whole stand before the indexed ones in the result.
+size_t leading(const Indexing& at) {
+  return at.adjacent && !at.axes.empty() ? static_cast<size_t>(at.axes.front()) : 0;
+}
+
+void lower_index(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const Indexing at = read_indexing(c, x);
+  if (at.axes.empty()) return c.give(x);
+  if (at.axes.size() == 1) return c.give(b.gather(x, at.indices[0], at.axes[0]));
+  Value* data = b.transpose(x, indexed_first(at));
+  Value* tuples = index_tuples(b, at);
+  Sizes sizes = at.common;
+  for (const int64_t axis : at.rest) sizes.push_back(x->type.sizes[static_cast<size_t>(axis)]);
+  Value* y = b.node("GatherND", {data, tuples}, {}, {x->type.dtype, sizes});
+  c.give(b.transpose(y, moved_behind(sizes.size(), at.common.size(), leading(at))));
+}
+
+/// Adds, where ACCUMULATE, or replaces.
+Value* scatter_nd(Builder& b, Value* x, Value* tuples, Value* updates, bool accumulate) {
+  if (!accumulate) return b.node("ScatterND", {x, tuples, updates}, {}, x->type);
+  return b.node("ScatterND", {x, tuples, updates}, {{"reduction", std::string("add")}}, x->type);
+}
+
+void lower_index_put(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  Value* values = b.cast(c.tensor("values"), x->type.dtype);
+  const bool accumulate = c.boolean("accumulate", false);
+  const Inputs given = c.optional_tensors("indices");
+  // A mask of the whole tensor and one value: no positions are needed.
+  if (given.size() == 1 && given[0] != nullptr && given[0]->type.dtype == DType::boolean &&
+      rank_of(values) == 0 && !accumulate) {
+    Sizes sizes = given[0]->type.sizes;
+    sizes.resize(rank_of(x), b.expr(1));
+    return c.give(b.where(b.reshape(given[0], sizes), values, x));
+  }
+  const Indexing at = read_indexing(c, x);
+  if (at.axes.empty()) {
+    return c.give(accumulate ? b.add(x, b.expand(values, x->type.sizes))
+                             : b.expand(values, x->type.sizes));
+  }
+  const std::vector<int64_t> order = indexed_first(at);
+  // What the values are broadcast to is x[indices]; ScatterND wants the indexed dimensions first.
+  Sizes front = at.common;
+  for (const int64_t axis : at.rest) front.push_back(x->type.sizes[static_cast<size_t>(axis)]);
+  const auto behind = moved_behind(front.size(), at.common.size(), leading(at));
+  Sizes shape;
+  for (const int64_t axis : behind) shape.push_back(front[static_cast<size_t>(axis)]);
+  Value* updates = b.transpose(b.expand(values, shape), inverse(behind));
+  Value* y = scatter_nd(b, b.transpose(x, order), index_tuples(b, at), updates, accumulate);
+  c.give(b.transpose(y, inverse(order)));
+}
+
+void lower_masked_select(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  Value* mask = c.tensor("mask");
+  const Sizes both = b.broadcast(x->type.sizes, mask->type.sizes);
+  Value* data = b.reshape(b.expand(x, both), {b.product(both)});
+  Value* flat = b.reshape(b.expand(mask, both), {b.product(both)});
+  c.give(
+      b.node("Compress", {data, flat}, {{"axis", int64_t{0}}}, {x->type.dtype, c.output_sizes()}));
+}
+
+void lower_masked_scatter(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  Value* mask = b.expand(b.cast(c.tensor("mask"), DType::boolean), x->type.sizes);
+  Value* source = c.tensor("source");
+  // The n-th true element takes the n-th of the source.
+  const ir::Expr all = b.product(x->type.sizes);
+  Value* flat = b.cast(b.reshape(mask, {all}), DType::i64);
+  Value* rank = b.node("CumSum", {flat, b.number(int64_t{0}, DType::i64)}, {}, flat->type);
+  Value* at = b.binary("Max", b.sub(rank, b.number(int64_t{1}, DType::i64)),
+                       b.number(int64_t{0}, DType::i64));
+  Value* taken = b.gather(b.reshape(source, {b.product(source->type.sizes)}), at, 0);
+  c.give(b.where(mask, b.reshape(b.cast(taken, x->type.dtype), x->type.sizes), x));
+}
+
+void lower_nonzero(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const DType dtype = x->type.dtype;
+  constexpr DType kKernels[] = {DType::boolean, DType::f32, DType::i32, DType::i64, DType::u8};
+  if (std::ranges::find(kKernels, dtype) == std::end(kKernels)) x = b.cast(x, DType::boolean);
+  const Sizes sizes = c.output_sizes();
+  const ir::Expr rank = b.expr(static_cast<int64_t>(rank_of(x)));
+  Value* y = b.node("NonZero", {x}, {}, {DType::i64, {rank, sizes.at(0)}});
+  c.give(b.swap_axes(y, 0, 1));
+}
+
+void lower_one_hot(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const ir::Expr classes = c.output_sizes().back();
+  Value* all = b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), classes);
+  c.give(b.cast(b.compare("Equal", b.unsqueeze(x, {-1}), all), DType::i64));
+}
+
+void lower_index_fill(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  Value* index = c.tensor("index");
+  Value* value = b.cast(c.operand("value").value, x->type.dtype);
+  if (rank_of(x) == 0) return c.give(value);
+  if (rank_of(index) == 0) index = b.reshape(index, {b.expr(1)});
+  const int64_t axis = c.axis("dim", rank_of(x));
+  // Whether a place along the axis is one of the indices.
+  const ir::Expr size = b.size_of(x, axis);
+  Value* zero = b.number(int64_t{0}, DType::i64);
+  Value* wrapped = b.where(b.compare("Less", index, zero), b.add(index, b.integer(size)), index);
+  Value* places = b.range(zero, b.number(int64_t{1}, DType::i64), size);
+  Value* same = b.compare("Equal", b.unsqueeze(places, {1}), b.unsqueeze(wrapped, {0}));
+  Value* hit = b.cast(b.reduce("ReduceMax", b.cast(same, DType::i32), {1}, false), DType::boolean);
+  Sizes sizes(rank_of(x), b.expr(1));
+  sizes[static_cast<size_t>(axis)] = size;
+  c.give(b.where(b.reshape(hit, sizes), value, x));
+}
+
+/// index_add, index_copy: rows of SOURCE along an axis.
+template <bool kAdd>
+void lower_index_rows(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  Value* index = c.tensor("index");
+  Value* source = b.cast(c.tensor("source"), x->type.dtype);
+  if (kAdd && c.has("alpha")) {
+    const double alpha = c.number("alpha");
+    if (alpha != 1) source = b.mul(source, alpha);
+  }
+  if (rank_of(x) == 0) {
+    source = b.reshape(source, {});
+    return c.give(kAdd ? b.add(x, source) : source);
+  }
+  if (rank_of(index) == 0) index = b.reshape(index, {b.expr(1)});
+  const int64_t axis = c.axis("dim", rank_of(x));
+  if (rank_of(source) == 0) source = b.reshape(source, {b.expr(1)});
+  Value* y = scatter_nd(b, b.swap_axes(x, 0, axis), b.unsqueeze(index, {1}),
+                        b.swap_axes(source, 0, axis), kAdd);
+  c.give(b.swap_axes(y, 0, axis));
+}
+
+/// scatter and its reductions: element by element along an axis.
+Value* scatter_elements(Call& c, Value* x, Value* index, Value* source, int64_t axis,
+                        const std::string& reduction) {
+  Builder& b = c.b;
+  Attributes attributes = {{"axis", axis}};
+  Builder::Needs needs;
+  if (!reduction.empty()) {
+    attributes.push_back({"reduction", reduction});
+    needs.opset = reduction == "add" || reduction == "mul" ? 16 : 18;
+  }
+  // Only as much of the source as there are indices.
+  for (size_t i = 0; i < rank_of(index); ++i) {
+    const ir::Expr size = index->type.sizes[i];
+    if (rank_of(source) == rank_of(index) && source->type.sizes[i] != size) {
+      source = b.slice(source, static_cast<int64_t>(i), b.expr(0), size);
+    }
+  }
+  const DType dtype = x->type.dtype;
+  const bool half = dtype == DType::f16 && !reduction.empty();
+  const bool flags = dtype == DType::boolean && !reduction.empty();
+  const DType computed = half ? DType::f32 : (flags ? DType::i32 : dtype);
+  return b.cast(b.nodes("ScatterElements", {b.cast(x, computed), index, b.cast(source, computed)},
+                        std::move(attributes), {{computed, x->type.sizes}}, needs)
+                    .front(),
+                dtype);
+}
+
+std::string onnx_reduction(const std::string& torch) {
+  if (torch.empty()) return "";
+  if (torch == "add" || torch == "sum" || torch == "mean") return "add";
+  if (torch == "multiply" || torch == "prod") return "mul";
+  if (torch == "amax") return "max";
+  if (torch == "amin") return "min";
+  Call::refuse("its reduction is " + torch);
+}
+
+double neutral(const std::string& reduction, DType dtype) {
+  const bool whole = info(dtype).kind != DTypeClass::floating;
+  if (reduction == "mul") return 1;
+  if (reduction == "add") return 0;
+  const double most = whole ? 9e18 : std::numeric_limits<double>::infinity();
+  return reduction == "max" ? -most : most;
+}
+
+void lower_scatter(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  Value* index = b.cast(c.tensor("index"), DType::i64);
+  const bool is_value = !c.has("src");
+  Value* source = b.cast(is_value ? c.operand("value").value : c.tensor("src"), x->type.dtype);
+  std::string reduction = c.text("reduce", "");
+  if (c.op() == "aten::scatter_add") reduction = "add";
+  const std::string reduce = onnx_reduction(reduction);
+  const Sizes original = x->type.sizes;
+  if (rank_of(x) == 0) x = b.reshape(x, {b.expr(1)});
+  if (rank_of(index) == 0) index = b.reshape(index, {b.expr(1)});
+  if (is_value || rank_of(source) == 0) {
+    source = b.expand(rank_of(source) == 0 ? source : b.reshape(source, {}), index->type.sizes);
+  }
+  const int64_t axis = c.axis("dim", rank_of(x));
+  const bool without_self = c.op() == "aten::scatter_reduce" && !c.boolean("include_self", true);
+  Value* base = x;
+  if (without_self) {
+    Value* fill = b.number(neutral(reduce, x->type.dtype), x->type.dtype);
+    if (info(x->type.dtype).kind == DTypeClass::integer && (reduce == "max" || reduce == "min")) {
+      Call::refuse("include_self=False of integers");
+    }
+    base = scatter_elements(c, x, index, b.expand(fill, index->type.sizes), axis, "");
+  }
+  Value* y = scatter_elements(c, base, index, source, axis, reduce);
+  if (reduction == "mean") {
+    Value* one = b.number(int64_t{1}, x->type.dtype);
+    Value* start = b.expand(b.number(int64_t{without_self ? 0 : 1}, x->type.dtype), x->type.sizes);
+    Value* counts =
+        scatter_elements(c, start, index, b.expand(one, index->type.sizes), axis, "add");
+    counts = b.binary("Max", counts, one);
+    if (info(x->type.dtype).kind == DTypeClass::integer) Call::refuse("the mean of integers");
+    y = b.div(y, counts);
+  }
+  c.give(b.reshape(y, original));
+}
+
+void lower_slice_scatter(Call& c) {
+  Builder& b = c.b;
+  ir::Symbols& s = c.symbols();
+  Value* x = c.tensor("self");
+  const int64_t axis = c.axis("dim", rank_of(x), 0);
+  const ir::Expr size = b.size_of(x, axis);
+  const int64_t step = c.fixed("step", 1);
+  const auto placed = [&](ir::Expr at) {
+    const ir::Bounds bounds = s.bounds(at);
+    if (bounds.high < 0) at = s.maximum(s.add(at, size), b.expr(0));
+    return s.less_equal(at, size) == true ? at : s.minimum(at, size);
+  };
+  const ir::Expr start = placed(c.integer("start", 0));
+  const ir::Expr end = s.maximum(placed(c.integer("end", INT64_MAX)), start);
+  Sizes sizes = x->type.sizes;
+  sizes[static_cast<size_t>(axis)] = s.ceil_divide(s.subtract(end, start), b.expr(step));
+  Value* source = b.expand(b.cast(c.tensor("src"), x->type.dtype), sizes);
+  if (step == 1) {
+    Inputs parts;
+    if (s.constant_value(start) != 0) parts.push_back(b.slice(x, axis, b.expr(0), start));
+    parts.push_back(source);
+    if (end != size) parts.push_back(b.slice(x, axis, end, b.expr(INT64_MAX)));
+    return c.give(b.concat(parts, axis));
+  }
+  Value* places =
+      b.range(b.integer(start), b.number(step, DType::i64), sizes[static_cast<size_t>(axis)]);
+  Value* y = scatter_nd(b, b.swap_axes(x, 0, axis), b.unsqueeze(places, {1}),
+                        b.swap_axes(source, 0, axis), false);
+  c.give(b.swap_axes(y, 0, axis));
+}
+
+void lower_select_scatter(Call& c) {
+  Builder& b = c.b;
+  ir::Symbols& s = c.symbols();
+  Value* x = c.tensor("self");
+  const int64_t axis = c.axis("dim", rank_of(x));
+  const ir::Expr size = b.size_of(x, axis);
+  ir::Expr at = c.integer("index");
+  if (s.bounds(at).high < 0) at = s.add(at, size);
+  Sizes sizes = x->type.sizes;
+  sizes.erase(sizes.begin() + axis);
+  Value* source = b.unsqueeze(b.expand(b.cast(c.tensor("src"), x->type.dtype), sizes), {axis});
+  const ir::Expr next = s.add(at, b.expr(1));
+  Inputs parts;
+  if (s.constant_value(at) != 0) parts.push_back(b.slice(x, axis, b.expr(0), at));
+  parts.push_back(source);
+  if (next != size) parts.push_back(b.slice(x, axis, next, b.expr(INT64_MAX)));
+  c.give(b.concat(parts, axis));
+}
+
+/// Of functional programs: the content of SRC in the shape and dtype of SELF.
+void lower_copy(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(c.b.expand(c.b.cast(c.tensor("src"), x->type.dtype), x->type.sizes));
+}
+
+void lower_diagonal_scatter(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const size_t rank = rank_of(x);
+  const int64_t one = c.axis("dim1", rank, 0);
+  const int64_t two = c.axis("dim2", rank, 1);
+  const int64_t offset = c.fixed("offset", 0);
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < static_cast<int64_t>(rank); ++i) {
+    if (i != one && i != two) order.push_back(i);
+  }
+  order.push_back(one);
+  order.push_back(two);
+  Value* y = b.transpose(x, order);
+  Value* zero = b.number(int64_t{0}, DType::i64);
+  Value* step = b.number(int64_t{1}, DType::i64);
+  Value* rows = b.unsqueeze(b.range(zero, step, b.size_of(y, -2)), {1});
+  Value* columns = b.range(zero, step, b.size_of(y, -1));
+  Value* on = b.compare("Equal", b.add(rows, b.number(offset, DType::i64)), columns);
+  // Each element of the source in its row, or in its column where those are counted from the
+  // offset.
+  Value* source = c.tensor("src");
+  Value* place = offset >= 0 ? rows : b.unsqueeze(columns, {0});
+  Value* last = b.integer(c.symbols().subtract(b.size_of(source, -1), b.expr(1)));
+  Value* at = b.binary("Min", place, last);
+  Value* spread = b.gather(source, b.reshape(at, {b.product(at->type.sizes)}), -1);
+  spread = b.unsqueeze(spread, {offset >= 0 ? -1 : -2});
+  c.give(b.transpose(b.where(on, b.cast(spread, x->type.dtype), y), inverse(order)));
+}
+
+void lower_item(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(c.b.reshape(x, {}));
+}
+
+constexpr Row kRows[] = {
+    {"aten::_index_put_impl", lower_index_put},
+    {"aten::_local_scalar_dense", lower_item},
+    {"aten::_unsafe_index", lower_index},
+    {"aten::_unsafe_index_put", lower_index_put},
+    {"aten::copy", lower_copy},
+    {"aten::diagonal_scatter", lower_diagonal_scatter},
+    {"aten::embedding", lower_embedding},
+    {"aten::gather", lower_gather},
+    {"aten::index", lower_index},
+    {"aten::index_add", lower_index_rows<true>},
+    {"aten::index_copy", lower_index_rows<false>},
+    {"aten::index_fill", lower_index_fill},
+    {"aten::index_put", lower_index_put},
+    {"aten::index_select", lower_index_select},
+    {"aten::item", lower_item},
+    {"aten::masked_scatter", lower_masked_scatter},
+    {"aten::masked_select", lower_masked_select},
+    {"aten::nonzero", lower_nonzero},
+    {"aten::one_hot", lower_one_hot},
+    {"aten::scatter", lower_scatter},
+    {"aten::scatter_add", lower_scatter},
+    {"aten::scatter_reduce", lower_scatter},
+    {"aten::select_scatter", lower_select_scatter},
+    {"aten::slice_scatter", lower_slice_scatter},
+    {"aten::take", lower_take},
+    {"aten::take_along_dim", lower_take_along_dim},
+};
+
+}  // namespace
+
+std::span<const Row> index_rows() {
+  return kRows;
+}
+
+}  // namespace mlc::onnx

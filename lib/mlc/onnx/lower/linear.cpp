@@ -1,0 +1,199 @@
+// Matrix products.
+#include "mlc/onnx/op_table.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include <fmt/format.h>
+
+namespace mlc::onnx {
+namespace {
+
+size_t rank_of(const Value* x) {
+  return x->type.sizes.size();
+}
+
+/// Large weights that something else reads as they are (an embedding that is also the head) stay
+/// one tensor: Gemm reads them transposed.
+bool is_shared(const ir::Node& node, std::string_view weight) {
+  const auto* value = std::get_if<ir::Value*>(node.find(weight));
+  if (value == nullptr) return false;
+  return std::ranges::any_of((*value)->uses(), [&](const ir::Use& use) {
+    const std::string& op = use.node->op().name;
+    return use.node != &node && op != "linear" && op != "t";
+  });
+}
+
+void lower_linear(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("input");
+  Value* w = c.tensor("weight");
+  Value* bias = c.optional("bias");
+  if (rank_of(w) == 1) {
+    Value* y = b.matmul(x, w);
+    return c.give(bias == nullptr ? y : b.add(y, bias));
+  }
+  const bool plain = bias == nullptr || rank_of(bias) == 1;
+  if (rank_of(x) == 2 && plain) return c.give(b.gemm(x, w, bias, true));
+  if (plain && rank_of(x) > 2 && is_shared(c.node, "weight")) {
+    const ir::Expr rows = b.product(std::span(x->type.sizes).first(rank_of(x) - 1));
+    Value* y = b.gemm(b.reshape(x, {rows, b.size_of(x, -1)}), w, bias, true);
+    return c.give(b.reshape(y, c.output_sizes()));
+  }
+  Value* y = b.matmul(x, b.swap_axes(w, 0, 1));
+  c.give(bias == nullptr ? y : b.add(y, bias));
+}
+
+void lower_matmul(Call& c) {
+  const std::string_view second = c.has("mat2") ? "mat2" : (c.has("vec") ? "vec" : "other");
+  const std::string_view third = c.has("tensor") ? "tensor" : second;
+  c.give(c.b.matmul(c.tensor("self"), c.tensor(third)));
+}
+
+/// beta * self + alpha * product; beta = 0 leaves NaNs of self out.
+void give_sum(Call& c, Value* product) {
+  Builder& b = c.b;
+  const double alpha = c.number("alpha", 1);
+  const double beta = c.number("beta", 1);
+  if (alpha != 1) product = b.mul(product, alpha);
+  if (beta == 0) return c.give(b.expand(product, c.output_sizes()));
+  Value* self = c.tensor("self");
+  c.give(b.add(product, beta == 1 ? self : b.mul(self, beta)));
+}
+
+void lower_addmm(Call& c) {
+  Value* a = c.tensor("mat1");
+  Value* z = c.tensor("mat2");
+  const double beta = c.number("beta", 1);
+  const DTypeClass kind = info(a->type.dtype).kind;
+  if (kind != DTypeClass::floating) return give_sum(c, c.b.matmul(a, z));
+  // What torch.export makes of a linear layer: its weight comes transposed.
+  bool transposed = false;
+  if (z->producer != nullptr && z->producer->op == "Transpose" && rank_of(z) == 2) {
+    z = z->producer->inputs[0];
+    transposed = true;
+  }
+  Value* self = beta == 0 ? nullptr : c.tensor("self");
+  c.give(c.b.gemm(a, z, self, transposed, c.number("alpha", 1), beta));
+}
+void lower_baddbmm(Call& c) {
+  give_sum(c, c.b.matmul(c.tensor("batch1"), c.tensor("batch2")));
+}
+void lower_addbmm(Call& c) {
+  give_sum(c,
+           c.b.reduce("ReduceSum", c.b.matmul(c.tensor("batch1"), c.tensor("batch2")), {0}, false));
+}
+void lower_addmv(Call& c) {
+  give_sum(c, c.b.matmul(c.tensor("mat"), c.tensor("vec")));
+}
+void lower_addr(Call& c) {
+  Value* a = c.b.unsqueeze(c.tensor("vec1"), {1});
+  give_sum(c, c.b.mul(a, c.b.unsqueeze(c.tensor("vec2"), {0})));
+}
+
+void lower_outer(Call& c) {
+  const std::string_view second = c.has("vec2") ? "vec2" : "other";
+  const auto v = c.promoted({"self", second});
+  c.give(c.b.mul(c.b.unsqueeze(v[0], {1}), c.b.unsqueeze(v[1], {0})));
+}
+
+/// The equation without spaces and with its result written out, as numpy understands a missing one:
+/// letters that occur once, in order, behind the ellipsis.
+std::string whole_equation(std::string equation) {
+  std::erase_if(equation, [](unsigned char ch) { return std::isspace(ch) != 0; });
+  if (equation.find("->") != std::string::npos) return equation;
+  std::string result = equation.find("...") == std::string::npos ? "" : "...";
+  for (const char* letters : {"ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"}) {
+    for (const char* at = letters; *at != '\0'; ++at) {
+      if (std::ranges::count(equation, *at) == 1) result += *at;
+    }
+  }
+  return equation + "->" + result;
+}
+
+void lower_einsum(Call& c) {
+  Builder& b = c.b;
+  const Inputs v = c.tensors("tensors");
+  if (v.empty()) Call::refuse("it has no operands");
+  std::string equation = whole_equation(c.text("equation", ""));
+  const DType dtype = v[0]->type.dtype;
+  const DType computed = dtype == DType::f16 || dtype == DType::bf16 ? DType::f32 : dtype;
+  Inputs in;
+  for (Value* one : v) in.push_back(b.cast(one, computed));
+  // ONNX knows lower and upper case letters as PyTorch does.
+  c.give(b.node("Einsum", in, {{"equation", equation}}, {computed, c.output_sizes()}));
+}
+
+void lower_tensordot(Call& c) {
+  Builder& b = c.b;
+  const auto v = c.promoted({"self", "other"});
+  const auto flat = [&](Value* x, std::vector<int64_t> dims, bool last) {
+    std::vector<int64_t> order;
+    Sizes kept;
+    for (int64_t& dim : dims) dim = Builder::axis_of(dim, rank_of(x));
+    for (size_t i = 0; i < rank_of(x); ++i) {
+      if (std::ranges::find(dims, static_cast<int64_t>(i)) != dims.end()) continue;
+      order.push_back(static_cast<int64_t>(i));
+      kept.push_back(x->type.sizes[i]);
+    }
+    order.insert(last ? order.end() : order.begin(), dims.begin(), dims.end());
+    Sizes summed;
+    for (const int64_t dim : dims) summed.push_back(b.size_of(x, dim));
+    const Sizes two = last ? Sizes{b.product(kept), b.product(summed)}
+                           : Sizes{b.product(summed), b.product(kept)};
+    return b.reshape(b.transpose(x, order), two);
+  };
+  Value* x = flat(v[0], c.fixed_list("dims_self", {}), true);
+  Value* y = flat(v[1], c.fixed_list("dims_other", {}), false);
+  c.give(b.reshape(b.matmul(x, y), c.output_sizes()));
+}
+
+void lower_kron(Call& c) {
+  Builder& b = c.b;
+  const auto v = c.promoted({"self", "other"});
+  const size_t rank = std::max(rank_of(v[0]), rank_of(v[1]));
+  const auto spread = [&](Value* x, bool first) {
+    Sizes sizes;
+    for (size_t i = 0; i < rank; ++i) {
+      const size_t missing = rank - rank_of(x);
+      const ir::Expr size = i < missing ? b.expr(1) : x->type.sizes[i - missing];
+      sizes.push_back(first ? size : b.expr(1));
+      sizes.push_back(first ? b.expr(1) : size);
+    }
+    return b.reshape(x, sizes);
+  };
+  c.give(b.reshape(b.mul(spread(v[0], true), spread(v[1], false)), c.output_sizes()));
+}
+
+void lower_bilinear(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("input1");
+  Value* y = c.tensor("input2");
+  Value* w = c.tensor("weight");  // [out, in1, in2]
+  // x[..., 1, 1, in1] * w[out, in1, in2] -> [..., out, 1, in2], then times y.
+  Value* left = b.matmul(b.unsqueeze(x, {-2, -3}), w);
+  Value* out = b.matmul(left, b.unsqueeze(y, {-3, -1}));
+  out = b.squeeze(out, {-1, -2});
+  Value* bias = c.optional("bias");
+  c.give(bias == nullptr ? out : b.add(out, bias));
+}
+
+constexpr Row kRows[] = {
+    {"aten::addbmm", lower_addbmm},       {"aten::addmm", lower_addmm},
+    {"aten::addmv", lower_addmv},         {"aten::addr", lower_addr},
+    {"aten::baddbmm", lower_baddbmm},     {"aten::bilinear", lower_bilinear},
+    {"aten::bmm", lower_matmul},          {"aten::dot", lower_matmul},
+    {"aten::einsum", lower_einsum},       {"aten::ger", lower_outer},
+    {"aten::kron", lower_kron},           {"aten::linear", lower_linear},
+    {"aten::matmul", lower_matmul},       {"aten::mm", lower_matmul},
+    {"aten::mv", lower_matmul},           {"aten::outer", lower_outer},
+    {"aten::tensordot", lower_tensordot}, {"aten::vdot", lower_matmul},
+};
+
+}  // namespace
+
+std::span<const Row> linear_rows() {
+  return kRows;
+}
+
+}  // namespace mlc::onnx

@@ -1,0 +1,308 @@
+// Pooling.
+#include "mlc/onnx/kernels.h"
+#include "mlc/onnx/op_table.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace mlc::onnx {
+namespace {
+
+std::vector<int64_t> per_dimension(std::vector<int64_t> list, size_t count) {
+  if (list.size() == 1) list.resize(count, list[0]);
+  if (list.size() != count) Call::refuse("a list of its arguments has another length");
+  return list;
+}
+
+struct Pool {
+  Value* input = nullptr;  // batched
+  bool unbatched = false;
+  size_t dims = 0;
+  std::vector<int64_t> kernel, stride, padding, dilation;
+  bool ceil = false;
+  DType dtype = DType::f32;  // of the input as it came
+};
+
+/// DIMS dimensions of space: from the name of the operator, "avg_pool2d".
+size_t space_of(Call& c) {
+  for (const char digit : c.node.op().name) {
+    if (digit >= '1' && digit <= '3') return static_cast<size_t>(digit - '0');
+  }
+  Call::refuse("its number of dimensions is not known");
+}
+
+/// [N, C, ...]: with a batch where there is none.
+Value* batched(Call& c, Value* x, size_t dims, bool& unbatched) {
+  unbatched = x->type.sizes.size() == dims + 1;
+  if (!unbatched && x->type.sizes.size() != dims + 2) {
+    Call::refuse("its input has another number of dimensions");
+  }
+  return unbatched ? c.b.unsqueeze(x, {0}) : x;
+}
+
+Pool read(Call& c, std::string_view op) {
+  Pool p;
+  p.dims = space_of(c);
+  p.input = batched(c, c.tensor("self"), p.dims, p.unbatched);
+  p.dtype = p.input->type.dtype;
+  p.input = c.b.cast(p.input, kernel_dtype(op, p.dtype));
+  p.kernel = per_dimension(c.fixed_list("kernel_size"), p.dims);
+  const std::vector<int64_t> stride = c.fixed_list("stride", {});
+  p.stride = stride.empty() ? p.kernel : per_dimension(stride, p.dims);
+  p.padding = per_dimension(c.fixed_list("padding", {0}), p.dims);
+  p.dilation = per_dimension(c.fixed_list("dilation", {1}), p.dims);
+  p.ceil = c.boolean("ceil_mode", false);
+  return p;
+}
+
+/// What has to be added behind, so that rounding down gives the size that the program says. PyTorch
+/// drops a last window that begins in the padding, which ceil_mode of ONNX does not everywhere.
+std::vector<int64_t> end_pads(Call& c, const Pool& p) {
+  std::vector<int64_t> out = p.padding;
+  if (!p.ceil) return out;
+  Sizes sizes = c.output_sizes();
+  for (size_t i = 0; i < p.dims; ++i) {
+    const auto size = c.symbols().constant_value(sizes.at(sizes.size() - p.dims + i));
+    const auto in = c.symbols().constant_value(p.input->type.sizes[2 + i]);
+    if (!size || !in) Call::refuse("ceil_mode with sizes that vary");
+    out[i] = (*size - 1) * p.stride[i] + p.dilation[i] * (p.kernel[i] - 1) + 1 - *in - p.padding[i];
+    out[i] = std::max<int64_t>(out[i], 0);
+  }
+  return out;
+}
+
+bool any_positive(const std::vector<int64_t>& list) {
+  return std::ranges::any_of(list, [](int64_t one) { return one > 0; });
+}
+
+Attributes window(const Pool& p, const std::vector<int64_t>& before,
+                  const std::vector<int64_t>& after) {
+  Attributes out = {{"kernel_shape", p.kernel}, {"strides", p.stride}};
+  std::vector<int64_t> pads = before;
+  pads.insert(pads.end(), after.begin(), after.end());
+  if (any_positive(pads)) out.push_back({"pads", pads});
+  if (std::ranges::any_of(p.dilation, [](int64_t one) { return one != 1; })) {
+    out.push_back({"dilations", p.dilation});
+  }
+  return out;
+}
+
+Sizes batched_sizes(Call& c, const Pool& p, size_t index = 0) {
+  Sizes sizes = c.output_sizes(index);
+  if (p.unbatched) sizes.insert(sizes.begin(), c.b.expr(1));
+  return sizes;
+}
+
+void give_pooled(Call& c, const Pool& p, Value* y, size_t index = 0) {
+  if (p.unbatched) y = c.b.squeeze(y, {0});
+  c.give(index == 0 ? c.b.cast(y, p.dtype) : y, index);
+}
+
+/// ONNX counts positions over the whole tensor, PyTorch within a plane.
+Value* plane_indices(Call& c, const Pool& p, Value* indices) {
+  const ir::Expr plane = c.b.product(std::span(p.input->type.sizes).last(p.dims));
+  return c.b.binary("Mod", indices, c.b.integer(plane));
+}
+
+void lower_max_pool(Call& c) {
+  Builder& b = c.b;
+  const Pool p = read(c, "MaxPool");
+  const Sizes sizes = batched_sizes(c, p);
+  const Attributes attributes = window(p, p.padding, end_pads(c, p));
+  const TensorType type{p.input->type.dtype, sizes};
+  if (c.output_count() < 2 || !c.is_used(1)) {
+    return give_pooled(c, p, b.node("MaxPool", {p.input}, attributes, type));
+  }
+  const auto both = b.nodes("MaxPool", {p.input}, attributes, {type, {DType::i64, sizes}});
+  give_pooled(c, p, both[0]);
+  give_pooled(c, p, plane_indices(c, p, both[1]), 1);
+}
+
+Value* average(Call& c, const Pool& p, Value* in, const std::vector<int64_t>& before,
+               const std::vector<int64_t>& after, bool count_padding) {
+  Attributes attributes = window(p, before, after);
+  if (count_padding) attributes.push_back({"count_include_pad", int64_t{1}});
+  return c.b.node("AveragePool", {in}, attributes, {in->type.dtype, batched_sizes(c, p)});
+}
+
+void lower_avg_pool(Call& c) {
+  Builder& b = c.b;
+  const Pool p = read(c, "AveragePool");
+  const bool count_padding = c.boolean("count_include_pad", true);
+  const std::vector<int64_t> after = end_pads(c, p);
+  const std::vector<int64_t> none(p.dims, 0);
+  Value* in = p.input;
+  const auto zero_padded = [&] {
+    Sizes before(2, b.expr(0));
+    for (const int64_t pad : p.padding) before.push_back(b.expr(pad));
+    return b.pad(in, before, before, "constant", b.number(0.0, in->type.dtype));
+  };
+  std::vector<int64_t> overflow(p.dims, 0);
+  for (size_t i = 0; i < p.dims; ++i) overflow[i] = std::max<int64_t>(after[i] - p.padding[i], 0);
+  if (c.has("divisor_override")) {
+    double elements = 1;
+    for (const int64_t size : p.kernel) elements *= static_cast<double>(size);
+    Value* padded = zero_padded();
+    // All windows are whole once the overflow is zeros too.
+    Sizes none_before(p.dims + 2, b.expr(0));
+    Sizes end(2, b.expr(0));
+    for (const int64_t pad : overflow) end.push_back(b.expr(pad));
+    padded = b.pad(padded, none_before, end, "constant", b.number(0.0, in->type.dtype));
+    Value* mean = average(c, p, padded, none, none, true);
+    return give_pooled(c, p, b.mul(mean, elements / c.number("divisor_override")));
+  }
+  if (!any_positive(overflow)) {
+    return give_pooled(c, p, average(c, p, in, p.padding, p.padding, count_padding));
+  }
+  // Padding counts, what lies behind it does not.
+  if (count_padding) {
+    return give_pooled(c, p, average(c, p, zero_padded(), none, overflow, false));
+  }
+  give_pooled(c, p, average(c, p, in, p.padding, after, false));
+}
+
+/// The weights with which the windows of adaptive pooling average: one row for each output.
+Value* window_means(Builder& b, int64_t in, int64_t out, DType dtype) {
+  std::vector<double> rows(static_cast<size_t>(in * out), 0);
+  for (int64_t o = 0; o < out; ++o) {
+    const int64_t first = o * in / out;
+    const int64_t last = ((o + 1) * in + out - 1) / out;
+    for (int64_t i = first; i < last; ++i) {
+      rows[static_cast<size_t>(o * in + i)] = 1.0 / static_cast<double>(last - first);
+    }
+  }
+  return b.floats(rows, {out, in}, dtype);
+}
+
+/// What to pool to: None keeps a size.
+Sizes adaptive_sizes(Call& c, size_t dims) {
+  const Sizes sizes = c.output_sizes();
+  if (sizes.size() < dims) Call::refuse("its result has too few dimensions");
+  return {sizes.end() - static_cast<ptrdiff_t>(dims), sizes.end()};
+}
+
+void lower_adaptive_avg_pool(Call& c) {
+  Builder& b = c.b;
+  ir::Symbols& s = c.symbols();
+  const size_t dims = space_of(c);
+  bool unbatched = false;
+  Value* x = batched(c, c.tensor("self"), dims, unbatched);
+  const DType dtype = x->type.dtype;
+  x = b.cast(x, kernel_dtype("AveragePool", dtype));
+  const Sizes to = adaptive_sizes(c, dims);
+  const auto done = [&](Value* y) { c.give(b.cast(unbatched ? b.squeeze(y, {0}) : y, dtype)); };
+  const bool global = std::ranges::all_of(to, [&](ir::Expr n) { return s.constant_value(n) == 1; });
+  Sizes sizes = {x->type.sizes[0], x->type.sizes[1]};
+  sizes.insert(sizes.end(), to.begin(), to.end());
+  if (global) {
+    return done(b.node("GlobalAveragePool", {x}, {}, {x->type.dtype, sizes}));
+  }
+  std::vector<int64_t> kernel;
+  for (size_t i = 0; i < dims; ++i) {
+    const auto in = s.constant_value(x->type.sizes[2 + i]);
+    const auto out = s.constant_value(to[i]);
+    if (x->type.sizes[2 + i] == to[i]) {
+      kernel.push_back(1);
+    } else if (!in || !out || *out == 0) {
+      Call::refuse("it pools sizes that vary to sizes that do not divide them");
+    } else {
+      kernel.push_back(*in % *out == 0 ? *in / *out : 0);
+    }
+  }
+  if (std::ranges::find(kernel, 0) == kernel.end()) {
+    if (std::ranges::all_of(kernel, [](int64_t k) { return k == 1; })) return done(x);
+    return done(b.node("AveragePool", {x}, {{"kernel_shape", kernel}, {"strides", kernel}},
+                       {x->type.dtype, sizes}));
+  }
+  for (size_t i = 0; i < dims; ++i) {
+    if (kernel[i] == 1) continue;
+    const int64_t in = *s.constant_value(x->type.sizes[2 + i]);
+    const int64_t out = *s.constant_value(to[i]);
+    const auto axis = static_cast<int64_t>(2 + i);
+    Value* means = b.swap_axes(window_means(b, in, out, x->type.dtype), 0, 1);
+    x = b.swap_axes(b.matmul(b.swap_axes(x, axis, -1), means), axis, -1);
+  }
+  done(x);
+}
+
+/// Along one axis, the largest of each window.
+Value* adaptive_max(Builder& b, Value* x, int64_t axis, int64_t in, int64_t out) {
+  Inputs parts;
+  for (int64_t o = 0; o < out; ++o) {
+    const int64_t first = o * in / out;
+    const int64_t last = ((o + 1) * in + out - 1) / out;
+    Value* piece = b.slice(x, axis, b.expr(first), b.expr(last));
+    parts.push_back(b.reduce("ReduceMax", piece, {axis}, true));
+  }
+  return b.concat(parts, axis);
+}
+
+void lower_adaptive_max_pool(Call& c) {
+  Builder& b = c.b;
+  ir::Symbols& s = c.symbols();
+  const size_t dims = space_of(c);
+  bool unbatched = false;
+  Value* x = batched(c, c.tensor("self"), dims, unbatched);
+  const DType dtype = x->type.dtype;
+  const Sizes to = adaptive_sizes(c, dims);
+  std::vector<int64_t> kernel;
+  for (size_t i = 0; i < dims; ++i) {
+    const auto in = s.constant_value(x->type.sizes[2 + i]);
+    const auto out = s.constant_value(to[i]);
+    if (!in || !out || *out == 0) Call::refuse("it pools sizes that vary");
+    kernel.push_back(*in % *out == 0 ? *in / *out : 0);
+  }
+  const bool divides = std::ranges::find(kernel, 0) == kernel.end();
+  if (divides) {
+    Pool p;
+    p.input = b.cast(x, kernel_dtype("MaxPool", dtype));
+    p.unbatched = unbatched;
+    p.dims = dims;
+    p.kernel = p.stride = kernel;
+    p.padding.assign(dims, 0);
+    p.dilation.assign(dims, 1);
+    p.dtype = dtype;
+    const TensorType type{p.input->type.dtype, batched_sizes(c, p)};
+    const auto both = b.nodes("MaxPool", {p.input}, window(p, p.padding, p.padding),
+                              {type, {DType::i64, type.sizes}});
+    give_pooled(c, p, both[0]);
+    if (c.output_count() > 1 && c.is_used(1)) give_pooled(c, p, plane_indices(c, p, both[1]), 1);
+    return;
+  }
+  if (c.output_count() > 1 && c.is_used(1)) {
+    Call::refuse("the indices of windows of several sizes are used");
+  }
+  for (size_t i = 0; i < dims; ++i) {
+    x = adaptive_max(b, x, static_cast<int64_t>(2 + i), *s.constant_value(x->type.sizes[2 + i]),
+                     *s.constant_value(to[i]));
+  }
+  c.give(unbatched ? b.squeeze(x, {0}) : x);
+}
+
+constexpr Row kRows[] = {
+    {"aten::_adaptive_avg_pool2d", lower_adaptive_avg_pool},
+    {"aten::_adaptive_avg_pool3d", lower_adaptive_avg_pool},
+    {"aten::adaptive_avg_pool1d", lower_adaptive_avg_pool},
+    {"aten::adaptive_avg_pool2d", lower_adaptive_avg_pool},
+    {"aten::adaptive_avg_pool3d", lower_adaptive_avg_pool},
+    {"aten::adaptive_max_pool1d", lower_adaptive_max_pool},
+    {"aten::adaptive_max_pool2d", lower_adaptive_max_pool},
+    {"aten::adaptive_max_pool3d", lower_adaptive_max_pool},
+    {"aten::avg_pool1d", lower_avg_pool},
+    {"aten::avg_pool2d", lower_avg_pool},
+    {"aten::avg_pool3d", lower_avg_pool},
+    {"aten::max_pool1d", lower_max_pool},
+    {"aten::max_pool1d_with_indices", lower_max_pool},
+    {"aten::max_pool2d", lower_max_pool},
+    {"aten::max_pool2d_with_indices", lower_max_pool},
+    {"aten::max_pool3d", lower_max_pool},
+    {"aten::max_pool3d_with_indices", lower_max_pool},
+};
+
+}  // namespace
+
+std::span<const Row> pool_rows() {
+  return kRows;
+}
+
+}  // namespace mlc::onnx

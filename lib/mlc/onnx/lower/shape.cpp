@@ -1,0 +1,634 @@
+// Shapes, views, joining and cutting. Sizes are expressions: most of these need no node for them.
+#include "mlc/onnx/kernels.h"
+#include "mlc/onnx/op_table.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <fmt/format.h>
+
+namespace mlc::onnx {
+namespace {
+
+int64_t rank_of(const Value* x) {
+  return static_cast<int64_t>(x->type.sizes.size());
+}
+
+/// The sizes that the program says, where it knows them better than the arguments tell.
+void lower_reshape(Call& c) {
+  Value* x = c.tensor("self");
+  if (c.dtype("dtype")) Call::refuse("it reads the bytes of a tensor as another dtype");
+  c.give(c.b.reshape(x, c.output_sizes()));
+}
+
+void lower_flatten(Call& c) {
+  c.give(c.b.reshape(c.tensor("self"), c.output_sizes()));
+}
+
+void lower_expand(Call& c) {
+  c.give(c.b.expand(c.tensor("self"), c.output_sizes()));
+}
+
+void lower_broadcast_tensors(Call& c) {
+  const auto v = c.tensors("tensors");
+  for (size_t i = 0; i < v.size(); ++i) c.give(c.b.expand(v[i], c.output_sizes(i)), i);
+}
+
+void lower_permute(Call& c) {
+  Value* x = c.tensor("self");
+  std::vector<int64_t> dims = c.fixed_list("dims");
+  if (std::ssize(dims) != rank_of(x)) Call::refuse("its dims are not those of its tensor");
+  for (int64_t& dim : dims) dim = Builder::axis_of(dim, dims.size());
+  c.give(c.b.transpose(x, dims));
+}
+
+void lower_transpose(Call& c) {
+  Value* x = c.tensor("self");
+  const bool named = c.has("dim0");
+  const size_t rank = x->type.sizes.size();
+  const int64_t a = named ? c.axis("dim0", rank) : c.axis("axis0", rank);
+  const int64_t z = named ? c.axis("dim1", rank) : c.axis("axis1", rank);
+  c.give(c.b.swap_axes(x, a, z));
+}
+
+void lower_t(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(rank_of(x) < 2 ? x : c.b.swap_axes(x, 0, 1));
+}
+void lower_mt(Call& c) {
+  c.give(c.b.swap_axes(c.tensor("self"), -1, -2));
+}
+
+void lower_numpy_t(Call& c) {
+  Value* x = c.tensor("self");
+  std::vector<int64_t> back(x->type.sizes.size());
+  std::iota(back.rbegin(), back.rend(), 0);
+  c.give(c.b.transpose(x, back));
+}
+
+void lower_movedim(Call& c) {
+  Value* x = c.tensor("self");
+  const size_t rank = x->type.sizes.size();
+  const std::vector<int64_t> from = c.axes("source", rank);
+  std::vector<int64_t> sources = c.fixed_list("source");
+  std::vector<int64_t> targets = c.fixed_list("destination");
+  std::vector<int64_t> permutation(rank, -1);
+  std::vector<bool> moved(rank, false);
+  for (size_t i = 0; i < sources.size() && i < targets.size(); ++i) {
+    const auto at = static_cast<size_t>(Builder::axis_of(sources[i], rank));
+    permutation.at(static_cast<size_t>(Builder::axis_of(targets[i], rank))) =
+        static_cast<int64_t>(at);
+    moved.at(at) = true;
+  }
+  size_t next = 0;
+  for (int64_t& axis : permutation) {
+    if (axis >= 0) continue;
+    while (next < rank && moved[next]) ++next;
+    axis = static_cast<int64_t>(next++);
+  }
+  c.give(c.b.transpose(x, permutation));
+}
+
+void lower_unsqueeze(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(c.b.unsqueeze(x, {c.axis("dim", x->type.sizes.size() + 1)}));
+}
+
+/// Which dimensions go is what the program says: a size that is not known to be 1 stays.
+void lower_squeeze(Call& c) {
+  Value* x = c.tensor("self");
+  const size_t rank = x->type.sizes.size();
+  std::vector<int64_t> gone;
+  for (const int64_t axis : c.axes("dim", rank)) {
+    if (c.symbols().constant_value(c.b.size_of(x, axis)) == 1) gone.push_back(axis);
+  }
+  if (rank == 0) gone.clear();
+  c.give(c.b.squeeze(x, gone));
+}
+
+/// Those of PARTS that count: an empty tensor of one dimension is left out, as PyTorch does.
+Inputs joined(Call& c, const Inputs& parts) {
+  Inputs out;
+  std::vector<Operand> operands;
+  for (Value* part : parts) {
+    const Rank rank = part->type.sizes.empty() ? Rank::zero_dim : Rank::tensor;
+    operands.push_back({part->type.dtype, rank});
+    const bool is_empty =
+        part->type.sizes.size() == 1 && c.symbols().constant_value(part->type.sizes[0]) == 0;
+    if (!is_empty) out.push_back(part);
+  }
+  if (out.empty()) out = parts;
+  const DType dtype = promote(operands);
+  for (Value*& part : out) part = c.b.cast(part, dtype);
+  return out;
+}
+
+void lower_cat(Call& c) {
+  const Inputs parts = joined(c, c.tensors("tensors"));
+  if (parts.empty()) Call::refuse("it joins nothing");
+  c.give(c.b.concat(parts, c.axis("dim", parts[0]->type.sizes.size(), 0)));
+}
+
+void lower_stack(Call& c) {
+  Inputs parts = joined(c, c.tensors("tensors"));
+  if (parts.empty()) Call::refuse("it joins nothing");
+  const int64_t axis = c.axis("dim", parts[0]->type.sizes.size() + 1, 0);
+  for (Value*& part : parts) part = c.b.unsqueeze(part, {axis});
+  c.give(c.b.concat(parts, axis));
+}
+
+/// hstack, vstack, dstack: every part with at least RANK dimensions.
+Value* at_least(Builder& b, Value* x, int64_t rank) {
+  const Sizes& sizes = x->type.sizes;
+  const ir::Expr one = b.expr(1);
+  const auto have = static_cast<int64_t>(sizes.size());
+  if (have >= rank) return x;
+  if (rank == 1) return b.reshape(x, {one});
+  if (rank == 2) return have == 0 ? b.reshape(x, {one, one}) : b.reshape(x, {one, sizes[0]});
+  if (have == 0) return b.reshape(x, {one, one, one});
+  return have == 1 ? b.reshape(x, {one, sizes[0], one}) : b.reshape(x, {sizes[0], sizes[1], one});
+}
+
+template <int64_t kRank>
+void lower_at_least(Call& c) {
+  if (c.has("tensors")) {
+    const auto v = c.tensors("tensors");
+    for (size_t i = 0; i < v.size(); ++i) c.give(at_least(c.b, v[i], kRank), i);
+    return;
+  }
+  c.give(at_least(c.b, c.tensor("self"), kRank));
+}
+
+template <int64_t kRank, int64_t kAxis>
+void lower_stacked(Call& c) {
+  Inputs parts = joined(c, c.tensors("tensors"));
+  if (parts.empty()) Call::refuse("it joins nothing");
+  for (Value*& part : parts) part = at_least(c.b, part, kRank);
+  const bool flat = kAxis == 1 && parts[0]->type.sizes.size() < 2;
+  c.give(c.b.concat(parts, flat ? 0 : kAxis));
+}
+
+/// The pieces are what the program says.
+void lower_split(Call& c) {
+  Value* x = c.tensor("self");
+  const size_t rank = x->type.sizes.size();
+  const int64_t axis = c.axis("dim", rank, 0);
+  Sizes parts;
+  for (size_t i = 0; i < c.output_count(); ++i) {
+    const Sizes sizes = c.output_sizes(i);
+    if (sizes.size() != rank) Call::refuse("its results have another number of dimensions");
+    parts.push_back(sizes[static_cast<size_t>(axis)]);
+  }
+  const auto pieces = c.b.split(x, axis, parts);
+  for (size_t i = 0; i < pieces.size(); ++i) c.give(pieces[i], i);
+}
+
+void lower_unbind(Call& c) {
+  Value* x = c.tensor("self");
+  const int64_t axis = c.axis("dim", x->type.sizes.size(), 0);
+  const auto pieces = c.b.split(x, axis, Sizes(c.output_count(), c.b.expr(1)));
+  for (size_t i = 0; i < pieces.size(); ++i) c.give(c.b.squeeze(pieces[i], {axis}), i);
+}
+
+void lower_slice(Call& c) {
+  Value* x = c.tensor("self");
+  const int64_t axis = c.axis("dim", x->type.sizes.size(), 0);
+  const int64_t step = c.fixed("step", 1);
+  if (step < 1) Call::refuse("its step is not positive");
+  const ir::Expr start = c.integer("start", 0);
+  const ir::Expr end = c.integer("end", INT64_MAX);
+  c.give(c.b.slice(x, axis, start, end, step));
+}
+
+void lower_select(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(c.b.select(x, c.axis("dim", x->type.sizes.size()), c.integer("index")));
+}
+
+void lower_narrow(Call& c) {
+  Value* x = c.tensor("self");
+  const int64_t axis = c.axis("dim", x->type.sizes.size());
+  const ir::Expr start = c.integer("start");
+  const ir::Expr length = c.integer("length");
+  c.give(c.b.slice(x, axis, start, c.symbols().add(start, length)));
+}
+
+void lower_flip(Call& c) {
+  Value* x = c.tensor("self");
+  const std::vector<int64_t> dims = c.fixed_list("dims", {});
+  if (dims.empty() || rank_of(x) == 0) return c.give(x);
+  const std::vector<int64_t> axes = c.axes("dims", x->type.sizes.size());
+  const std::vector<int64_t> lowest(axes.size(), INT64_MIN);
+  const std::vector<int64_t> last(axes.size(), -1);
+  c.give(c.b.node(
+      "Slice",
+      {x, c.b.integers(last), c.b.integers(lowest), c.b.integers(axes), c.b.integers(last)}, {},
+      x->type));
+}
+
+Value* rolled(Call& c, Value* x, int64_t axis, ir::Expr shift) {
+  ir::Symbols& s = c.symbols();
+  const ir::Expr size = c.b.size_of(x, axis);
+  const ir::Expr cut = s.remainder(s.negate(shift), size);
+  if (s.constant_value(cut) == 0) return x;
+  const ir::Expr end = c.b.expr(INT64_MAX);
+  return c.b.concat({c.b.slice(x, axis, cut, end), c.b.slice(x, axis, c.b.expr(0), cut)}, axis);
+}
+
+void lower_roll(Call& c) {
+  Value* x = c.tensor("self");
+  const Sizes shifts = c.sizes("shifts");
+  const std::vector<int64_t> dims = c.fixed_list("dims", {});
+  if (rank_of(x) == 0) return c.give(x);
+  if (dims.empty()) {
+    Value* flat = c.b.reshape(x, {c.b.product(x->type.sizes)});
+    return c.give(c.b.reshape(rolled(c, flat, 0, shifts.at(0)), x->type.sizes));
+  }
+  for (size_t i = 0; i < dims.size(); ++i) x = rolled(c, x, dims[i], shifts.at(i));
+  c.give(x);
+}
+
+void lower_repeat(Call& c) {
+  Value* x = c.tensor("self");
+  const bool is_tile = c.op() == "aten::tile";
+  Sizes repeats = c.sizes(is_tile ? "dims" : "repeats");
+  if (std::ssize(repeats) < rank_of(x)) {
+    repeats.insert(repeats.begin(), x->type.sizes.size() - repeats.size(), c.b.expr(1));
+  }
+  std::vector<int64_t> lead(repeats.size() - x->type.sizes.size());
+  std::iota(lead.begin(), lead.end(), 0);
+  c.give(c.b.tile(c.b.unsqueeze(x, lead), repeats));
+}
+
+void lower_repeat_interleave(Call& c) {
+  Builder& b = c.b;
+  if (!c.has("self")) Call::refuse("it counts out repeats that are not known");
+  Value* x = c.tensor("self");
+  if (!c.has("dim")) x = b.reshape(x, {b.product(x->type.sizes)});
+  const int64_t axis = c.axis("dim", x->type.sizes.size(), 0);
+  const auto* given = std::get_if<ir::Value*>(c.node.find("repeats"));
+  if (given != nullptr && (*given)->tensor() != nullptr) {
+    Value* repeats = c.tensor("repeats");
+    const auto known = b.known_integers(repeats);
+    const auto size = c.symbols().constant_value(b.size_of(x, axis));
+    if (!known || !size) Call::refuse("it counts out repeats that are not known");
+    std::vector<int64_t> from;
+    for (int64_t i = 0; i < *size; ++i) {
+      const int64_t times = known->size() == 1 ? known->front() : known->at(static_cast<size_t>(i));
+      from.insert(from.end(), static_cast<size_t>(times), i);
+    }
+    return c.give(b.gather(x, b.integers(from), axis));
+  }
+  const ir::Expr times = c.integer("repeats");
+  Sizes wide = x->type.sizes;
+  wide.insert(wide.begin() + axis + 1, times);
+  Value* spread = b.expand(b.unsqueeze(x, {axis + 1}), wide);
+  Sizes sizes = x->type.sizes;
+  sizes[static_cast<size_t>(axis)] = c.symbols().multiply(sizes[static_cast<size_t>(axis)], times);
+  c.give(b.reshape(spread, sizes));
+}
+
+/// torch counts pairs from the last dimension. Negative ones cut.
+Value* padded(Call& c, Value* x, const Sizes& pads, std::string_view mode, Value* fill) {
+  ir::Symbols& s = c.symbols();
+  const size_t rank = x->type.sizes.size();
+  if (pads.size() % 2 != 0 || pads.size() / 2 > rank) Call::refuse("its padding does not fit");
+  Sizes before(rank, c.b.expr(0));
+  Sizes after(rank, c.b.expr(0));
+  for (size_t i = 0; i < pads.size() / 2; ++i) {
+    const size_t axis = rank - 1 - i;
+    const auto low = s.constant_value(pads[2 * i]);
+    const auto high = s.constant_value(pads[2 * i + 1]);
+    if ((low && *low < 0) || (high && *high < 0)) {
+      const ir::Expr from = c.b.expr(low && *low < 0 ? -*low : 0);
+      const ir::Expr to =
+          high && *high < 0 ? s.add(x->type.sizes[axis], pads[2 * i + 1]) : c.b.expr(INT64_MAX);
+      x = c.b.slice(x, static_cast<int64_t>(axis), from, to);
+    }
+    if (!low || *low > 0) before[axis] = pads[2 * i];
+    if (!high || *high > 0) after[axis] = pads[2 * i + 1];
+  }
+  if (mode == "constant" && fill == nullptr) fill = c.b.number(0.0, x->type.dtype);
+  return c.b.pad(x, before, after, mode, fill);
+}
+
+Value* wrapped(Call& c, Value* x, const Sizes& pads) {
+  const size_t rank = x->type.sizes.size();
+  ir::Symbols& s = c.symbols();
+  for (size_t i = 0; i < pads.size() / 2; ++i) {
+    const auto axis = static_cast<int64_t>(rank - 1 - i);
+    const ir::Expr size = c.b.size_of(x, axis);
+    const ir::Expr end = c.b.expr(INT64_MAX);
+    Inputs parts;
+    if (s.constant_value(pads[2 * i]) != 0) {
+      parts.push_back(c.b.slice(x, axis, s.subtract(size, pads[2 * i]), end));
+    }
+    parts.push_back(x);
+    if (s.constant_value(pads[2 * i + 1]) != 0) {
+      parts.push_back(c.b.slice(x, axis, c.b.expr(0), pads[2 * i + 1]));
+    }
+    x = c.b.concat(parts, axis);
+  }
+  return x;
+}
+
+void lower_constant_pad(Call& c) {
+  Value* x = c.tensor("self");
+  Value* fill = c.has("value") ? c.b.cast(c.operand("value").value, x->type.dtype) : nullptr;
+  c.give(padded(c, x, c.sizes("pad"), "constant", fill));
+}
+void lower_reflection_pad(Call& c) {
+  c.give(padded(c, c.tensor("self"), c.sizes("padding"), "reflect", nullptr));
+}
+void lower_replication_pad(Call& c) {
+  c.give(padded(c, c.tensor("self"), c.sizes("padding"), "edge", nullptr));
+}
+void lower_circular_pad(Call& c) {
+  c.give(wrapped(c, c.tensor("self"), c.sizes("pad")));
+}
+void lower_pad(Call& c) {
+  const std::string mode = c.text("mode", "constant");
+  if (mode == "constant") return lower_constant_pad(c);
+  Value* x = c.tensor("self");
+  if (mode == "circular") return c.give(wrapped(c, x, c.sizes("pad")));
+  c.give(padded(c, x, c.sizes("pad"), mode == "reflect" ? "reflect" : "edge", nullptr));
+}
+
+template <int64_t kUpper>
+void lower_triangle(Call& c) {
+  Value* x = c.tensor("self");
+  const DType dtype = x->type.dtype;
+  const DType computed = kernel_dtype("Trilu", dtype);
+  Inputs inputs = {c.b.cast(x, computed)};
+  const ir::Expr diagonal = c.integer("diagonal", 0);
+  if (c.symbols().constant_value(diagonal) != 0) inputs.push_back(c.b.integer(diagonal));
+  c.give(
+      c.b.cast(c.b.node("Trilu", inputs, {{"upper", kUpper}}, {computed, x->type.sizes}), dtype));
+}
+
+void lower_meshgrid(Call& c) {
+  Inputs v = c.tensors("tensors");
+  const bool swap = c.text("indexing", "ij") == "xy" && v.size() > 1;
+  if (swap) std::swap(v[0], v[1]);
+  Sizes all;
+  for (const Value* one : v) all.push_back(c.b.product(one->type.sizes));
+  for (size_t i = 0; i < v.size(); ++i) {
+    Sizes own(v.size(), c.b.expr(1));
+    own[i] = all[i];
+    Value* grid = c.b.expand(c.b.reshape(v[i], own), all);
+    if (swap) grid = c.b.swap_axes(grid, 0, 1);
+    c.give(grid, swap && i < 2 ? 1 - i : i);
+  }
+}
+
+void lower_pixel_shuffle(Call& c) {
+  Value* x = c.tensor("self");
+  const int64_t block = c.fixed("upscale_factor");
+  const Sizes sizes = c.output_sizes();
+  const Sizes flat = {c.b.product(std::span(x->type.sizes).first(x->type.sizes.size() - 3)),
+                      c.b.size_of(x, -3), c.b.size_of(x, -2), c.b.size_of(x, -1)};
+  Value* in = c.b.reshape(x, flat);
+  Sizes out = {flat[0], sizes.at(sizes.size() - 3), sizes[sizes.size() - 2], sizes.back()};
+  Value* y = c.b.node("DepthToSpace", {in}, {{"blocksize", block}, {"mode", std::string("CRD")}},
+                      {x->type.dtype, out});
+  c.give(c.b.reshape(y, sizes));
+}
+
+void lower_pixel_unshuffle(Call& c) {
+  Builder& b = c.b;
+  ir::Symbols& s = c.symbols();
+  Value* x = c.tensor("self");
+  const ir::Expr r = b.expr(c.fixed("downscale_factor"));
+  const ir::Expr lead = b.product(std::span(x->type.sizes).first(x->type.sizes.size() - 2));
+  const ir::Expr h = s.floor_divide(b.size_of(x, -2), r);
+  const ir::Expr w = s.floor_divide(b.size_of(x, -1), r);
+  Value* y = b.transpose(b.reshape(x, {lead, h, r, w, r}), {0, 2, 4, 1, 3});
+  c.give(b.reshape(y, c.output_sizes()));
+}
+
+void lower_channel_shuffle(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const ir::Expr groups = b.expr(c.fixed("groups"));
+  const ir::Expr each = c.symbols().floor_divide(b.size_of(x, 1), groups);
+  const ir::Expr rest = b.product(std::span(x->type.sizes).subspan(2));
+  Value* y = b.swap_axes(b.reshape(x, {b.size_of(x, 0), groups, each, rest}), 1, 2);
+  c.give(b.reshape(y, x->type.sizes));
+}
+
+/// The diagonal of the last two of permuted dimensions, by the indices of its elements.
+void lower_diagonal(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const size_t rank = x->type.sizes.size();
+  const int64_t one = c.axis("dim1", rank, 0);
+  const int64_t two = c.axis("dim2", rank, 1);
+  const int64_t offset = c.fixed("offset", 0);
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < static_cast<int64_t>(rank); ++i) {
+    if (i != one && i != two) order.push_back(i);
+  }
+  order.push_back(one);
+  order.push_back(two);
+  Value* y = b.transpose(x, order);
+  const ir::Expr columns = b.size_of(y, -1);
+  Sizes flat(y->type.sizes.begin(), y->type.sizes.end() - 2);
+  flat.push_back(c.symbols().multiply(b.size_of(y, -2), columns));
+  const ir::Expr count = c.output_sizes().back();
+  Value* first =
+      b.integer(offset >= 0 ? b.expr(offset) : c.symbols().multiply(b.expr(-offset), columns));
+  Value* step = b.integer(c.symbols().add(columns, b.expr(1)));
+  c.give(b.gather(b.reshape(y, flat), b.range(first, step, count), -1));
+}
+
+void lower_rot90(Call& c) {
+  Value* x = c.tensor("self");
+  const std::vector<int64_t> dims = c.fixed_list("dims", {0, 1});
+  const int64_t k = ((c.fixed("k", 1) % 4) + 4) % 4;
+  const auto flip = [&](Value* y, int64_t axis) {
+    return c.b.node("Slice",
+                    {y, c.b.integers({-1}), c.b.integers({INT64_MIN}), c.b.integers({axis}),
+                     c.b.integers({-1})},
+                    {}, y->type);
+  };
+  const int64_t a = Builder::axis_of(dims.at(0), x->type.sizes.size());
+  const int64_t z = Builder::axis_of(dims.at(1), x->type.sizes.size());
+  if (k == 1) x = c.b.swap_axes(flip(x, z), a, z);
+  if (k == 2) x = flip(flip(x, a), z);
+  if (k == 3) x = flip(c.b.swap_axes(x, a, z), z);
+  c.give(x);
+}
+
+/// Windows of Tensor.unfold, by the indices of their elements.
+void lower_unfold(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const int64_t axis = c.axis("dimension", x->type.sizes.size());
+  const int64_t size = c.fixed("size");
+  const int64_t step = c.fixed("step");
+  if (x->type.sizes.empty()) return c.give(b.reshape(x, c.output_sizes()));
+  const ir::Expr count = c.output_sizes()[static_cast<size_t>(axis)];
+  Value* first = b.range(b.number(int64_t{0}, DType::i64), b.number(step, DType::i64), count);
+  std::vector<int64_t> within(static_cast<size_t>(size));
+  std::iota(within.begin(), within.end(), 0);
+  Value* at = b.add(b.unsqueeze(first, {1}), b.integers(within));
+  Value* y = b.gather(x, at, axis);
+  // Gather leaves the elements of a window beside it; unfold puts them last.
+  std::vector<int64_t> order(y->type.sizes.size());
+  std::iota(order.begin(), order.end(), 0);
+  order.erase(order.begin() + axis + 1);
+  order.push_back(axis + 1);
+  c.give(b.transpose(y, order));
+}
+
+void lower_as_strided(Call& c) {
+  Value* x = c.tensor("self");
+  const Sizes sizes = c.output_sizes();
+  const auto known = fixed_sizes(c.symbols(), sizes);
+  const auto from = fixed_sizes(c.symbols(), x->type.sizes);
+  if (!known || !from) Call::refuse("it depends on how its tensor lies in memory");
+  const std::vector<int64_t> strides = c.fixed_list("stride");
+  std::vector<int64_t> at = {c.fixed("storage_offset", 0)};
+  for (size_t i = 0; i < known->size(); ++i) {
+    std::vector<int64_t> next;
+    if (at.size() * static_cast<size_t>((*known)[i]) > 1'000'000) {
+      Call::refuse("it looks at too many elements");
+    }
+    for (const int64_t base : at) {
+      for (int64_t n = 0; n < (*known)[i]; ++n) next.push_back(base + n * strides.at(i));
+    }
+    at = std::move(next);
+  }
+  Value* flat = c.b.reshape(x, {c.b.product(x->type.sizes)});
+  c.give(c.b.reshape(c.b.gather(flat, c.b.integers(at), 0), sizes));
+}
+
+void lower_diff(Call& c) {
+  Value* x = c.tensor("self");
+  const int64_t axis = c.axis("dim", x->type.sizes.size(), -1);
+  Inputs parts;
+  if (c.has("prepend")) parts.push_back(c.tensor("prepend"));
+  parts.push_back(x);
+  if (c.has("append")) parts.push_back(c.tensor("append"));
+  x = c.b.concat(parts, axis);
+  const ir::Expr end = c.b.expr(INT64_MAX);
+  for (int64_t n = c.fixed("n", 1); n > 0; --n) {
+    Value* next = c.b.slice(x, axis, c.b.expr(1), end);
+    Value* last =
+        c.b.slice(x, axis, c.b.expr(0), c.symbols().subtract(c.b.size_of(x, axis), c.b.expr(1)));
+    const bool flags = x->type.dtype == DType::boolean;
+    x = flags ? c.b.binary("Xor", next, last) : c.b.sub(next, last);
+  }
+  c.give(x);
+}
+
+/// Sizes that became expressions, but are wanted as a tensor.
+void lower_shape_as_tensor(Call& c) {
+  c.give(c.b.integer_list(c.tensor("self")->type.sizes));
+}
+void lower_number_to_tensor(Call& c) {
+  c.give(c.tensor(c.has("a") ? "a" : "s"));
+}
+void lower_integer_known(Call&) {}
+
+constexpr Row kRows[] = {
+    {"aten::_reshape_alias", lower_reshape},
+    {"aten::_shape_as_tensor", lower_shape_as_tensor},
+    {"aten::_unsafe_view", lower_reshape},
+    {"aten::as_strided", lower_as_strided},
+    {"aten::atleast_1d", lower_at_least<1>},
+    {"aten::atleast_2d", lower_at_least<2>},
+    {"aten::atleast_3d", lower_at_least<3>},
+    {"aten::broadcast_tensors", lower_broadcast_tensors},
+    {"aten::broadcast_to", lower_expand},
+    {"aten::cat", lower_cat},
+    {"aten::channel_shuffle", lower_channel_shuffle},
+    {"aten::chunk", lower_split},
+    {"aten::_pad_circular", lower_circular_pad},
+    {"aten::concat", lower_cat},
+    {"aten::concatenate", lower_cat},
+    {"aten::constant_pad_nd", lower_constant_pad},
+    {"aten::diagonal", lower_diagonal},
+    {"aten::diff", lower_diff},
+    {"aten::dstack", lower_stacked<3, 2>},
+    {"aten::expand", lower_expand},
+    {"aten::expand_as", lower_expand},
+    {"aten::expand_copy", lower_expand},
+    {"aten::flatten", lower_flatten},
+    {"aten::flip", lower_flip},
+    {"aten::hstack", lower_stacked<1, 1>},
+    {"aten::mT", lower_mt},
+    {"aten::meshgrid", lower_meshgrid},
+    {"aten::moveaxis", lower_movedim},
+    {"aten::movedim", lower_movedim},
+    {"aten::narrow", lower_narrow},
+    {"aten::native_channel_shuffle", lower_channel_shuffle},
+    {"aten::numel", lower_integer_known},
+    {"aten::numpy_T", lower_numpy_t},
+    {"aten::pad", lower_pad},
+    {"aten::permute", lower_permute},
+    {"aten::permute_copy", lower_permute},
+    {"aten::pixel_shuffle", lower_pixel_shuffle},
+    {"aten::pixel_unshuffle", lower_pixel_unshuffle},
+    {"aten::ravel", lower_flatten},
+    {"aten::reflection_pad1d", lower_reflection_pad},
+    {"aten::reflection_pad2d", lower_reflection_pad},
+    {"aten::reflection_pad3d", lower_reflection_pad},
+    {"aten::repeat", lower_repeat},
+    {"aten::repeat_interleave", lower_repeat_interleave},
+    {"aten::replication_pad1d", lower_replication_pad},
+    {"aten::replication_pad2d", lower_replication_pad},
+    {"aten::replication_pad3d", lower_replication_pad},
+    {"aten::reshape", lower_reshape},
+    {"aten::reshape_as", lower_reshape},
+    {"aten::roll", lower_roll},
+    {"aten::rot90", lower_rot90},
+    {"aten::row_stack", lower_stacked<2, 0>},
+    {"aten::scalar_tensor", lower_number_to_tensor},
+    {"aten::select", lower_select},
+    {"aten::select_copy", lower_select},
+    {"aten::slice", lower_slice},
+    {"aten::slice_copy", lower_slice},
+    {"aten::split", lower_split},
+    {"aten::split_copy", lower_split},
+    {"aten::split_with_sizes", lower_split},
+    {"aten::split_with_sizes_copy", lower_split},
+    {"aten::squeeze", lower_squeeze},
+    {"aten::squeeze_copy", lower_squeeze},
+    {"aten::stack", lower_stack},
+    {"aten::swapaxes", lower_transpose},
+    {"aten::swapdims", lower_transpose},
+    {"aten::sym_numel", lower_integer_known},
+    {"aten::sym_size", lower_integer_known},
+    {"aten::sym_stride", lower_integer_known},
+    {"aten::t", lower_t},
+    {"aten::t_copy", lower_t},
+    {"aten::tensor_split", lower_split},
+    {"aten::tile", lower_repeat},
+    {"aten::transpose", lower_transpose},
+    {"aten::transpose_copy", lower_transpose},
+    {"aten::tril", lower_triangle<0>},
+    {"aten::triu", lower_triangle<1>},
+    {"aten::unbind", lower_unbind},
+    {"aten::unbind_copy", lower_unbind},
+    {"aten::unflatten", lower_reshape},
+    {"aten::unfold", lower_unfold},
+    {"aten::unsafe_chunk", lower_split},
+    {"aten::unsafe_split", lower_split},
+    {"aten::unsafe_split_with_sizes", lower_split},
+    {"aten::unsqueeze", lower_unsqueeze},
+    {"aten::unsqueeze_copy", lower_unsqueeze},
+    {"aten::view", lower_reshape},
+    {"aten::view_as", lower_reshape},
+    {"aten::view_copy", lower_reshape},
+    {"aten::vstack", lower_stacked<2, 0>},
+    {"prim::NumToTensor", lower_number_to_tensor},
+};
+
+}  // namespace
+
+std::span<const Row> shape_rows() {
+  return kRows;
+}
+
+}  // namespace mlc::onnx

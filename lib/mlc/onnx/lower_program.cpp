@@ -1,0 +1,258 @@
+#include "mlc/onnx/lower_program.h"
+
+#include "mlc/onnx/builder.h"
+#include "mlc/onnx/op_table.h"
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace mlc::onnx {
+
+class ProgramLowering {
+ public:
+  ProgramLowering(const Program& program, const LowerOptions& options, Lowered& out)
+      : program_(program), options_(options), out_(out), builder_(out.model, options.opset) {}
+
+  Status run();
+
+ private:
+  Status add_inputs();
+  void add_weights();
+  void lower_block(const ir::Block& block);
+  void lower_node(const ir::Node& node);
+  void lower_call(Call& call);
+  void lower_if(Call& call);
+  void keep_as_it_is(Call& call);
+  void note_problem(const ir::Node& node, std::string reason);
+  void stand_in(const ir::Node& node);
+  void add_outputs();
+
+  const Program& program_;
+  const LowerOptions& options_;
+  Lowered& out_;
+  Builder builder_;
+  ValueMap values_;
+  std::map<std::pair<std::string, std::string>, size_t> problem_places_;
+};
+
+Status ProgramLowering::add_inputs() {
+  for (const auto& [name, value] : program_.inputs) {
+    const ir::TensorType* tensor = value->tensor();
+    TensorType type;
+    if (tensor == nullptr) {
+      const auto& scalar = std::get<ir::ScalarType>(value->type());
+      if (scalar.kind == ir::ScalarKind::text) {
+        return unsupported("its input " + name + " is text");
+      }
+      type.dtype = scalar.kind == ir::ScalarKind::integer   ? DType::i64
+                   : scalar.kind == ir::ScalarKind::boolean ? DType::boolean
+                                                            : DType::f32;
+    } else if (tensor->dtype && tensor->sizes) {
+      type = {*tensor->dtype, *tensor->sizes};
+    } else {
+      return unsupported("the dtype and the number of dimensions of its input " + name +
+                         " are not known");
+    }
+    Value* made = out_.model.new_value(std::move(type));
+    made->name = name;
+    out_.model.graph.inputs.push_back(made);
+    values_.emplace(value, made);
+    if (tensor != nullptr) {
+      builder_.define_symbols(made);
+    } else if (const auto& scalar = std::get<ir::ScalarType>(value->type()); scalar.value) {
+      const std::vector<size_t> used = builder_.symbols().symbols_of(*scalar.value);
+      if (used.size() == 1) builder_.define_symbol(used[0], made);
+    }
+  }
+  return {};
+}
+
+void ProgramLowering::add_weights() {
+  for (const auto& [value, data] : program_.weights) {
+    values_.emplace(value, builder_.constant(data));
+  }
+}
+
+void ProgramLowering::note_problem(const ir::Node& node, std::string reason) {
+  const std::string op = node.op().domain + "::" + node.op().name;
+  const auto [place, is_new] = problem_places_.try_emplace({op, reason}, out_.problems.size());
+  if (is_new) out_.problems.push_back({op, std::move(reason), 0, node.origin()});
+  ++out_.problems[place->second].count;
+}
+
+/// Values of the types that the program says, so that what follows is looked at too.
+void ProgramLowering::stand_in(const ir::Node& node) {
+  for (const ir::Value* output : node.outputs()) {
+    if (values_.contains(output)) continue;
+    TensorType type;
+    if (const ir::TensorType* tensor = output->tensor()) {
+      type = {tensor->dtype.value_or(DType::f32), tensor->sizes.value_or(Sizes())};
+    } else {
+      type.dtype = DType::i64;
+    }
+    Value* value = out_.model.new_value(std::move(type));
+    builder_.define_symbols(value);
+    values_.emplace(output, value);
+  }
+}
+
+void ProgramLowering::lower_if(Call& call) {
+  const ir::Node& node = call.node;
+  if (node.blocks().size() != 2) Call::refuse("it has no two branches");
+  Value* condition = call.b.cast(call.tensor(node.arguments().at(0).name), DType::boolean);
+  if (const auto known = builder_.known_integers(condition)) {
+    const ir::Block& taken = *node.blocks()[known->front() != 0 ? 0 : 1];
+    lower_block(taken);
+    const auto& results = taken.results()->arguments();
+    for (size_t i = 0; i < node.outputs().size(); ++i) {
+      Call ends(builder_, values_, *taken.results());
+      call.give(ends.tensor(results.at(i).name), i);
+    }
+    return;
+  }
+  Attributes branches;
+  for (size_t i = 0; i < 2; ++i) {
+    const ir::Block& block = *node.blocks()[i];
+    builder_.begin_graph(i == 0 ? "then" : "else");
+    lower_block(block);
+    builder_.set_origin(node.origin(), "prim::If");
+    std::vector<GraphOutput> outputs;
+    Call ends(builder_, values_, *block.results());
+    for (size_t o = 0; o < node.outputs().size(); ++o) {
+      Value* value =
+          builder_.cast(ends.tensor(block.results()->arguments().at(o).name), call.output_dtype(o));
+      outputs.push_back({"", builder_.unary("Identity", value)});
+    }
+    branches.push_back(
+        {i == 0 ? "then_branch" : "else_branch", builder_.end_graph(std::move(outputs))});
+  }
+  std::vector<TensorType> types;
+  for (size_t o = 0; o < node.outputs().size(); ++o) types.push_back(call.output_type(o));
+  const auto made = builder_.nodes("If", {condition}, std::move(branches), std::move(types));
+  for (size_t o = 0; o < made.size(); ++o) call.give(made[o], o);
+}
+
+/// With --partial: an operator of its own domain, its tensors as inputs, the rest as attributes.
+void ProgramLowering::keep_as_it_is(Call& call) {
+  Inputs inputs;
+  Attributes attributes;
+  for (const ir::Argument& argument : call.node.arguments()) {
+    if (std::holds_alternative<ir::Value*>(argument.value)) {
+      inputs.push_back(call.tensor(argument.name));
+    } else if (const auto* list = std::get_if<ir::Values>(&argument.value)) {
+      (void)list;
+      for (Value* value : call.optional_tensors(argument.name)) inputs.push_back(value);
+    } else if (const auto* flag = std::get_if<bool>(&argument.value)) {
+      attributes.push_back({argument.name, int64_t{*flag}});
+    } else if (const auto* number = std::get_if<double>(&argument.value)) {
+      attributes.push_back({argument.name, static_cast<float>(*number)});
+    } else if (const auto* text = std::get_if<std::string>(&argument.value)) {
+      attributes.push_back({argument.name, *text});
+    } else if (std::holds_alternative<ir::Expr>(argument.value)) {
+      attributes.push_back({argument.name, call.fixed(argument.name)});
+    } else if (std::holds_alternative<std::vector<ir::Expr>>(argument.value)) {
+      attributes.push_back({argument.name, call.fixed_list(argument.name)});
+    }
+  }
+  std::vector<TensorType> types;
+  for (size_t i = 0; i < call.output_count(); ++i) types.push_back(call.output_type(i));
+  std::string name = call.node.op().name;
+  const auto made = builder_.nodes(name, std::move(inputs), std::move(attributes), std::move(types),
+                                   {.opset = 0, .domain = options_.partial_domain});
+  for (size_t i = 0; i < made.size(); ++i) call.give(made[i], i);
+}
+
+void ProgramLowering::lower_call(Call& call) {
+  const std::string op = call.op();
+  if (op == "prim::If" || op == "higher_order::cond") return lower_if(call);
+  const Row* row = find_row(op);
+  if (row != nullptr) return row->lower(call);
+  // Whole numbers that are known as expressions need no operator.
+  const bool known = std::ranges::all_of(call.node.outputs(), [](const ir::Value* output) {
+    const auto* scalar = std::get_if<ir::ScalarType>(&output->type());
+    return scalar != nullptr && scalar->value.has_value();
+  });
+  if (known) return;
+  if (!options_.partial_domain.empty()) return keep_as_it_is(call);
+  Call::refuse("no lowering");
+}
+
+void ProgramLowering::lower_node(const ir::Node& node) {
+  builder_.set_origin(node.origin(), node.op().domain + "::" + node.op().name);
+  Call call(builder_, values_, node);
+  std::string reason;
+  try {
+    lower_call(call);
+    for (const ir::Value* output : node.outputs()) {
+      if (output->uses().empty() || values_.contains(output)) continue;
+      const auto* scalar = std::get_if<ir::ScalarType>(&output->type());
+      if (scalar == nullptr || !scalar->value) reason = "one of its results is not lowered";
+    }
+  } catch (const Unlowerable& problem) {
+    reason = problem.what;
+  } catch (const std::out_of_range&) {
+    reason = "its arguments do not fit each other";
+  } catch (const std::bad_variant_access&) {
+    reason = "its arguments have other types than it takes";
+  }
+  if (reason.empty()) return;
+  note_problem(node, std::move(reason));
+  stand_in(node);
+}
+
+void ProgramLowering::lower_block(const ir::Block& block) {
+  for (const ir::Node* node : block.nodes()) lower_node(*node);
+}
+
+void ProgramLowering::add_outputs() {
+  const ir::Node& results = *program_.graph->body().results();
+  builder_.set_origin({}, "");
+  for (const auto& [name, result] : program_.outputs) {
+    Call ends(builder_, values_, results);
+    try {
+      Value* value = ends.tensor(results.arguments().at(result).name);
+      // An output has a name of its own, so that what has one already is passed through.
+      const bool named = value->producer == nullptr ||
+                         std::ranges::any_of(out_.model.graph.outputs, [&](const auto& other) {
+                           return other.value == value;
+                         });
+      if (named) {
+        const TensorType type = value->type;
+        Node* same = out_.model.new_node();
+        same->op = "Identity";
+        same->inputs = {value};
+        Value* output = out_.model.new_value(type);
+        output->producer = same;
+        same->outputs = {output};
+        out_.model.graph.nodes.push_back(same);
+        value = output;
+      }
+      out_.model.graph.outputs.push_back({name, value});
+    } catch (const Unlowerable& problem) {
+      note_problem(results, problem.what);
+    }
+  }
+}
+
+Status ProgramLowering::run() {
+  MLC_CHECK(add_inputs());
+  add_weights();
+  lower_block(program_.graph->body());
+  add_outputs();
+  return {};
+}
+
+Result<Lowered> lower_program(const Program& program, const LowerOptions& options) {
+  Lowered out;
+  out.model.program = program.graph;
+  out.model.graph.name = program.graph->name();
+  ProgramLowering lowering(program, options, out);
+  MLC_CHECK(lowering.run());
+  return out;
+}
+
+}  // namespace mlc::onnx

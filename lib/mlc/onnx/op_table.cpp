@@ -1,0 +1,41 @@
+#include "mlc/onnx/op_table.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace mlc::onnx {
+namespace {
+
+using Table = std::span<const Row> (*)();
+constexpr Table kTables[] = {
+    activation_rows, arithmetic_rows, attention_rows, comparison_rows, convolution_rows,
+    creation_rows,   index_rows,      linear_rows,    norm_rows,       pass_rows,
+    pool_rows,       reduction_rows,  shape_rows,
+};
+
+const std::unordered_map<std::string_view, const Row*>& all_rows() {
+  static const auto rows = [] {
+    std::unordered_map<std::string_view, const Row*> out;
+    for (const Table table : kTables) {
+      for (const Row& row : table()) out.emplace(row.op, &row);
+    }
+    return out;
+  }();
+  return rows;
+}
+
+}  // namespace
+
+const Row* find_row(std::string_view op) {
+  const auto found = all_rows().find(op);
+  return found == all_rows().end() ? nullptr : found->second;
+}
+
+std::vector<std::string_view> known_operators() {
+  std::vector<std::string_view> out;
+  for (const auto& [name, row] : all_rows()) out.push_back(name);
+  std::ranges::sort(out);
+  return out;
+}
+
+}  // namespace mlc::onnx

@@ -1,0 +1,32 @@
+// Every operator that mlc can lower: one row each, from the tables in lower/.
+#pragma once
+
+#include "mlc/onnx/lowering.h"
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace mlc::onnx {
+
+// One table per file of lower/.
+std::span<const Row> activation_rows();
+std::span<const Row> arithmetic_rows();
+std::span<const Row> attention_rows();
+std::span<const Row> comparison_rows();
+std::span<const Row> convolution_rows();
+std::span<const Row> creation_rows();
+std::span<const Row> index_rows();
+std::span<const Row> linear_rows();
+std::span<const Row> norm_rows();
+std::span<const Row> pass_rows();
+std::span<const Row> pool_rows();
+std::span<const Row> reduction_rows();
+std::span<const Row> shape_rows();
+
+/// Null for an operator that mlc does not know.
+const Row* find_row(std::string_view op);
+/// Sorted by name.
+std::vector<std::string_view> known_operators();
+
+}  // namespace mlc::onnx
