@@ -3,7 +3,7 @@
 #   -DMLC_ONNX=AUTO|ON|OFF   AUTO (default): on where the libraries are found; ON: an error where not
 #   -DMLC_ONNX_ROOT=DIR      folder with include/ and lib/, as scripts/bootstrap makes it; by default .deps/onnx
 #
-# Sets MLC_HAVE_ONNX in the caller. Targets: mlc_libonnx, static, with protobuf's lite runtime.
+# Sets MLC_HAVE_ONNX and MLC_ONNX_VERSION in the caller. Targets: mlc_libonnx, static, with protobuf's lite runtime.
 set(MLC_ONNX AUTO CACHE STRING "build the writer of ONNX models: AUTO, ON or OFF")
 set_property(CACHE MLC_ONNX PROPERTY STRINGS AUTO ON OFF)
 set(MLC_ONNX_ROOT "" CACHE PATH "folder of ONNX's libraries, with include/ and lib/")
@@ -19,7 +19,7 @@ function(find_onnx)
     set(root ${CMAKE_SOURCE_DIR}/.deps/onnx)
   endif()
   set(missing "")
-  foreach(file include/onnx/checker.h include/onnx/onnx-ml.pb.h lib/libonnx.a lib/libonnx_proto.a)
+  foreach(file VERSION_NUMBER include/onnx/checker.h include/onnx/onnx-ml.pb.h lib/libonnx.a lib/libonnx_proto.a)
     if(NOT EXISTS ${root}/${file})
       list(APPEND missing ${file})
     endif()
@@ -42,6 +42,8 @@ function(find_onnx)
   target_compile_definitions(mlc_libonnx INTERFACE ONNX_NAMESPACE=onnx ONNX_ML=1 ONNX_USE_LITE_PROTO=1)
   target_link_libraries(mlc_libonnx INTERFACE ${root}/lib/libonnx.a ${root}/lib/libonnx_proto.a
                                               protobuf::libprotobuf-lite)
-  message(STATUS "ONNX: ${root}")
+  file(STRINGS ${root}/VERSION_NUMBER version LIMIT_COUNT 1)
+  message(STATUS "ONNX: ${version}, ${root}")
+  set(MLC_ONNX_VERSION ${version} PARENT_SCOPE)
   set(MLC_HAVE_ONNX ON PARENT_SCOPE)
 endfunction()

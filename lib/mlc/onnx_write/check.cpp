@@ -3,6 +3,8 @@
 #include "mlc/base/text.h"
 
 #include <exception>
+#include <functional>
+#include <map>
 
 #include <fmt/format.h>
 #include <onnx/checker.h>
@@ -49,6 +51,44 @@ Result<pb::ModelProto> model_of(const Skeleton& skeleton) {
   return model;
 }
 
+/// Makes inputs of what operators give that ONNX does not know, and takes these away: behind the
+/// first of them shape inference would report nothing any more. Inner graphs stay as they are.
+void set_aside_foreign(pb::ModelProto& model) {
+  std::map<std::string, int, std::less<>> versions;
+  for (const auto& row : model.opset_import())
+    versions[row.domain()] = static_cast<int>(row.version());
+  pb::GraphProto& graph = *model.mutable_graph();
+  std::map<std::string, pb::ValueInfoProto, std::less<>> types;
+  for (const auto& value : graph.value_info()) types[value.name()] = value;
+  for (const auto& value : graph.output()) types[value.name()] = value;
+  google::protobuf::RepeatedPtrField<pb::NodeProto> nodes;
+  nodes.Swap(graph.mutable_node());
+  for (pb::NodeProto& node : nodes) {
+    if (pb::OpSchemaRegistry::Schema(node.op_type(), versions[node.domain()], node.domain())) {
+      graph.add_node()->Swap(&node);
+      continue;
+    }
+    for (const std::string& output : node.output()) {
+      if (const auto type = types.find(output); type != types.end())
+        *graph.add_input() = type->second;
+    }
+  }
+}
+
+/// One line of what ONNX says in several; the first of them where there are many.
+std::string one_line(std::string_view text) {
+  constexpr size_t kMost = 5;
+  std::string out;
+  size_t count = 0;
+  for (std::string_view line : split(text, '\n')) {
+    constexpr std::string_view kContext = "==> Context: ";
+    if (line.starts_with(kContext)) line.remove_prefix(kContext.size());
+    if (trim(line).empty() || ++count > kMost) continue;
+    out += (out.empty() ? "" : "; ") + printable(trim(line));
+  }
+  return count > kMost ? fmt::format("{}; and {} more", out, count - kMost) : out;
+}
+
 }  // namespace
 
 Status check_skeleton(const Skeleton& skeleton) {
@@ -56,13 +96,18 @@ Status check_skeleton(const Skeleton& skeleton) {
   MLC_TRY_CTX(pb::ModelProto model, model_of(skeleton), std::string(kDoing));
   try {
     pb::checker::check_model(model);
+    set_aside_foreign(model);
     const pb::ShapeInferenceOptions strict(/*check_type=*/true, /*strict_mode=*/1,
                                            /*data_prop=*/true);
     pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), strict);
   } catch (const std::exception& problem) {
-    return internal_error(printable(problem.what())).during(std::string(kDoing));
+    return internal_error(one_line(problem.what())).during(std::string(kDoing));
   }
   return {};
+}
+
+Result<std::string> checker_version() {
+  return std::string(MLC_ONNX_VERSION);
 }
 
 }  // namespace mlc::onnx

@@ -4,12 +4,18 @@
 #include "mlc/base/result.h"
 #include "mlc/onnx_write/skeleton.h"
 
+#include <string>
+
 namespace mlc::onnx {
 
 /// Gives the model to ONNX's checker and to its shape inference, strict, with what small tensors
 /// hold. Weights are not looked at: those of more than 1 KiB stand there as inputs of their type.
 /// Errors: internal_error with what ONNX says, which names the node; also where the element type or
-/// the sizes that ONNX infers for a value contradict those that the model states.
+/// the sizes that ONNX infers for a value contradict those that the model states; and unsupported
+/// for a build without ONNX.
 Status check_skeleton(const Skeleton& skeleton);
+
+/// "1.19.1", of the ONNX that check_skeleton() asks. Error: unsupported for a build without ONNX.
+Result<std::string> checker_version();
 
 }  // namespace mlc::onnx

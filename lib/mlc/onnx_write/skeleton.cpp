@@ -5,10 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <map>
+#include <memory>
 #include <set>
+#include <span>
 #include <type_traits>
-#include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include <fmt/format.h>
 #include <onnx/onnx_pb.h>
@@ -23,8 +27,9 @@ struct IrVersion {
   int opset;
   int ir;
 };
+constexpr int kNewestOpset = 24;
 constexpr std::array kIrVersions = {IrVersion{24, 12}, IrVersion{23, 11}, IrVersion{21, 10},
-                                    IrVersion{19, 9},  IrVersion{15, 8},  IrVersion{12, 7}};
+                                    IrVersion{19, 9},  IrVersion{15, 8},  IrVersion{13, 7}};
 
 /// From which opset on an operator takes its axes as an input.
 struct AxesInput {
@@ -47,6 +52,14 @@ Result<int32_t> element_code(DType dtype) {
   return code;
 }
 
+/// MESSAGE as bytes. Protobuf itself would print where they are too many.
+template <class Message>
+Result<std::string> serialized(const Message& message) {
+  if (message.ByteSizeLong() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
+    return unsupported("the nodes of the model alone exceed 2 GiB");
+  return message.SerializeAsString();
+}
+
 /// One conversion. Names of initializers are made as they are needed, the rest is the model's.
 class Conversion {
  public:
@@ -57,7 +70,8 @@ class Conversion {
  private:
   using Values = std::unordered_set<const Value*>;
 
-  void collect_names(const Graph& graph);
+  Status collect_name(const Value* value);
+  Status collect_names(const Graph& graph);
   Status graph(const Graph& from, pb::GraphProto& to);
   Status outputs(const Graph& from, const Values& made, pb::GraphProto& to);
   Status node(const Node& from, pb::NodeProto& to);
@@ -71,30 +85,44 @@ class Conversion {
 
   const Model& model_;
   Skeleton out_;
-  std::set<std::string, std::less<>> names_;  // of all values
-  Values known_;                              // those that nodes from here on may read
+  std::map<std::string, const Value*, std::less<>> names_;  // of all values, and of outputs
+  Values known_;  // those that nodes from here on may read
   std::unordered_set<const Value*> initializers_;
   std::map<std::vector<int64_t>, std::string> axes_;
 };
 
-void Conversion::collect_names(const Graph& graph) {
-  const auto add = [&](const Value* value) {
-    if (value && !value->name.empty()) names_.insert(value->name);
-  };
-  std::ranges::for_each(graph.inputs, add);
-  for (const GraphOutput& output : graph.outputs) names_.insert(output.name), add(output.value);
+Status Conversion::collect_name(const Value* value) {
+  if (!value) return {};
+  if (value->name.empty()) return internal_error("a value has no name");
+  if (!is_utf8(value->name))
+    return internal_error(fmt::format("the name {} is not UTF-8", quoted(value->name)));
+  const auto [place, is_new] = names_.emplace(value->name, value);
+  if (!is_new && place->second != value)
+    return internal_error(fmt::format("two values have the name {}", quoted(value->name)));
+  return {};
+}
+
+Status Conversion::collect_names(const Graph& graph) {
+  for (const Value* value : graph.inputs) MLC_CHECK(collect_name(value));
   for (const Node* node : graph.nodes) {
-    std::ranges::for_each(node->inputs, add);
-    std::ranges::for_each(node->outputs, add);
+    for (const Value* value : node->inputs) MLC_CHECK_CTX(collect_name(value), describe(*node));
+    for (const Value* value : node->outputs) MLC_CHECK_CTX(collect_name(value), describe(*node));
     for (const Attribute& attribute : node->attributes) {
       if (const auto* inner = std::get_if<std::shared_ptr<Graph>>(&attribute.value))
-        collect_names(**inner);
+        MLC_CHECK(collect_names(**inner));
     }
   }
+  for (const GraphOutput& output : graph.outputs) {
+    MLC_CHECK_CTX(collect_name(output.value), "output " + quoted(output.name));
+    if (!output.value) return internal_error(fmt::format("no value is {}", quoted(output.name)));
+    const auto [place, is_new] = names_.emplace(output.name, output.value);
+    if (!is_new && place->second->name != output.value->name)
+      return internal_error(fmt::format("two values have the name {}", quoted(output.name)));
+  }
+  return {};
 }
 
 Result<std::string> Conversion::read(const Value& value) {
-  if (value.name.empty()) return internal_error("a value has no name");
   if (value.data) {
     if (initializers_.insert(&value).second) out_.initializers.push_back({value.name, value.data});
   } else if (!known_.contains(&value)) {
@@ -106,7 +134,7 @@ Result<std::string> Conversion::read(const Value& value) {
 std::string Conversion::unused_name(std::string name) {
   const std::string base = name;
   for (int i = 1; names_.contains(name); ++i) name = fmt::format("{}_{}", base, i);
-  names_.insert(name);
+  names_.emplace(name, nullptr);
   return name;
 }
 
@@ -197,6 +225,8 @@ Status Conversion::node(const Node& from, pb::NodeProto& to) {
     MLC_TRY(std::string name, input ? read(*input) : std::string());
     to.add_input(std::move(name));
   }
+  while (to.input_size() > 0 && to.input(to.input_size() - 1).empty())
+    to.mutable_input()->RemoveLast();
   const auto rule = std::ranges::find(kAxesInputs, from.op, &AxesInput::op);
   const bool axes_input =
       from.domain.empty() && rule != kAxesInputs.end() && model_.opset >= rule->opset;
@@ -209,7 +239,6 @@ Status Conversion::node(const Node& from, pb::NodeProto& to) {
     }
   }
   for (const Value* output : from.outputs) {
-    if (output && output->name.empty()) return internal_error("an output has no name");
     to.add_output(output ? output->name : std::string());
     if (output) known_.insert(output);
   }
@@ -220,7 +249,6 @@ Status Conversion::node(const Node& from, pb::NodeProto& to) {
 Status Conversion::outputs(const Graph& from, const Values& made, pb::GraphProto& to) {
   const bool is_inner = &from != &model_.graph;
   for (const GraphOutput& output : from.outputs) {
-    if (!output.value) return internal_error(fmt::format("no value is {}", quoted(output.name)));
     MLC_TRY_CTX(std::string name, read(*output.value), "output " + quoted(output.name));
     if (name != output.name) {
       pb::NodeProto& identity = *to.add_node();
@@ -242,7 +270,6 @@ Status Conversion::graph(const Graph& from, pb::GraphProto& to) {
   to.set_name(from.name);
   Values made;
   for (const Value* input : from.inputs) {
-    if (!input || input->name.empty()) return internal_error("an input has no name");
     MLC_CHECK(value_info(input->name, input->type, *to.add_input()));
     known_.insert(input);
     made.insert(input);
@@ -264,16 +291,16 @@ Status Conversion::graph(const Graph& from, pb::GraphProto& to) {
 }
 
 Result<Skeleton> Conversion::run() {
-  collect_names(model_.graph);
+  MLC_CHECK(collect_names(model_.graph));
   pb::ModelProto head;
   const auto ir = std::ranges::find_if(
       kIrVersions, [&](const IrVersion& row) { return row.opset <= model_.opset; });
-  if (ir == kIrVersions.end())
+  if (ir == kIrVersions.end() || model_.opset > kNewestOpset)
     return internal_error(fmt::format("models of opset {} are not written", model_.opset));
   head.set_ir_version(ir->ir);
   head.set_producer_name("mlc");
   head.set_producer_version(std::string(mlc_version()));
-  out_.model_head = head.SerializeAsString();
+  MLC_TRY(out_.model_head, serialized(head));
 
   pb::GraphProto whole;
   MLC_CHECK(graph(model_.graph, whole));
@@ -281,8 +308,8 @@ Result<Skeleton> Conversion::run() {
   first.mutable_node()->Swap(whole.mutable_node());
   first.set_name(whole.name());
   whole.clear_name();
-  out_.graph_head = first.SerializeAsString();
-  out_.graph_tail = whole.SerializeAsString();
+  MLC_TRY(out_.graph_head, serialized(first));
+  MLC_TRY(out_.graph_tail, serialized(whole));
 
   pb::ModelProto tail;
   const auto import_domain = [&](const std::string& domain, int version) {
@@ -297,7 +324,7 @@ Result<Skeleton> Conversion::run() {
     row.set_key(key);
     row.set_value(value);
   }
-  out_.model_tail = tail.SerializeAsString();
+  MLC_TRY(out_.model_tail, serialized(tail));
   for (const Initializer& each : out_.initializers)
     MLC_CHECK_CTX(element_code(each.data->dtype), "describing " + quoted(each.name));
   return std::move(out_);
@@ -326,17 +353,6 @@ std::string tensor_head(const Initializer& initializer, const SidecarPlace* plac
     tensor.set_data_location(pb::TensorProto::EXTERNAL);
   }
   return tensor.SerializeAsString();
-}
-
-std::string field_prefix(uint32_t field, uint64_t length) {
-  std::string out;
-  const auto varint = [&](uint64_t value) {
-    for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-    out.push_back(static_cast<char>(value));
-  };
-  varint(field << 3 | 2U);  // wire type 2: a length, then so many bytes
-  varint(length);
-  return out;
 }
 
 }  // namespace mlc::onnx

@@ -38,8 +38,9 @@ struct Skeleton {
 /// Converts MODEL, in which every value that is used needs a name of its own. Nodes get the form
 /// that the opset of MODEL has: the `axes` of Reduce operators, always an attribute in a Model,
 /// become an input from opset 18 on (ReduceSum: 13). An output that has another name than its value
-/// gets an Identity. Errors: internal_error for a model that is not whole, and what attributes'
-/// tensors say.
+/// gets an Identity. Errors: internal_error for a model that is not whole, what the tensors of
+/// attributes say, unsupported for a build without ONNX and for more than 2 GiB without the
+/// weights.
 Result<Skeleton> make_skeleton(const Model& model);
 
 /// Where bytes lie in a sidecar.
@@ -52,13 +53,5 @@ struct SidecarPlace {
 /// The fields of a TensorProto that come before raw_data, or all of them where the bytes are in a
 /// sidecar.
 std::string tensor_head(const Initializer& initializer, const SidecarPlace* place);
-
-/// The tag and length that precede a field of bytes or of a message in protobuf's encoding.
-std::string field_prefix(uint32_t field, uint64_t length);
-
-// Numbers of fields (onnx.proto).
-inline constexpr uint32_t kModelGraph = 7;
-inline constexpr uint32_t kGraphInitializer = 5;
-inline constexpr uint32_t kTensorRawData = 9;
 
 }  // namespace mlc::onnx

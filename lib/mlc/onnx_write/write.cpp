@@ -17,6 +17,23 @@ constexpr uint64_t kProtobufLimit = std::numeric_limits<int32_t>::max();
 constexpr uint64_t kSmallest = 1024;   // bytes of a tensor in a sidecar
 constexpr uint64_t kAlignment = 4096;  // a page, so that readers can map tensors one by one
 
+// The numbers of fields in onnx.proto.
+constexpr uint32_t kModelGraph = 7;
+constexpr uint32_t kGraphInitializer = 5;
+constexpr uint32_t kTensorRawData = 9;
+
+/// The tag and length that precede a field of bytes or of a message in protobuf's encoding.
+std::string field_prefix(uint32_t field, uint64_t length) {
+  std::string out;
+  const auto varint = [&](uint64_t value) {
+    for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
+    out.push_back(static_cast<char>(value));
+  };
+  varint(field << 3 | 2U);  // wire type 2: a length, then so many bytes
+  varint(length);
+  return out;
+}
+
 uint64_t field_bytes(uint32_t field, uint64_t length) {
   return field_prefix(field, length).size() + length;
 }

@@ -1,0 +1,31 @@
+// What stands for check.cpp and skeleton.cpp in a build without ONNX.
+#include "mlc/onnx_write/check.h"
+#include "mlc/onnx_write/skeleton.h"
+
+namespace mlc::onnx {
+namespace {
+
+Error absent() {
+  return unsupported("this mlc is built without ONNX, which writes and checks models",
+                     "`scripts/quickstart` builds ONNX, then mlc with it");
+}
+
+}  // namespace
+
+Result<Skeleton> make_skeleton(const Model& /*model*/) {
+  return absent();
+}
+
+std::string tensor_head(const Initializer& /*initializer*/, const SidecarPlace* /*place*/) {
+  return {};
+}
+
+Status check_skeleton(const Skeleton& /*skeleton*/) {
+  return absent();
+}
+
+Result<std::string> checker_version() {
+  return absent();
+}
+
+}  // namespace mlc::onnx
