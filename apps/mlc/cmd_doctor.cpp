@@ -6,6 +6,7 @@
 #include "mlc/engine/machine.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnxruntime_library.h"
+#include "mlc/onnx_write/check.h"
 
 #include <fmt/format.h>
 
@@ -24,6 +25,7 @@ struct Findings {
   Result<OnnxRuntimeLibrary> library;  // ONNX Runtime, which is there or not without its module
   Result<std::string> ort_module;
   Result<EngineInfo> onnxruntime;
+  Result<std::string> onnx;  // the version of what writes and checks models
 };
 
 Result<EngineInfo> ask(EngineKind kind, const Result<std::string>& module) {
@@ -37,8 +39,9 @@ Findings look() {
   auto torch = ask(EngineKind::torch, module);
   auto ort_module = find_module(EngineKind::onnxruntime);
   auto onnxruntime = ask(EngineKind::onnxruntime, ort_module);
-  return {this_cpu(),         nvidia_gpus(),         std::move(module),     std::move(torch),
-          find_onnxruntime(), std::move(ort_module), std::move(onnxruntime)};
+  return {
+      this_cpu(),         nvidia_gpus(),         std::move(module),      std::move(torch),
+      find_onnxruntime(), std::move(ort_module), std::move(onnxruntime), onnx::checker_version()};
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -66,6 +69,11 @@ class DoctorView {
       missing("LibTorch", found_.torch.error());
     }
     show_onnxruntime();
+    if (found_.onnx.ok()) {
+      line("ONNX", printable(*found_.onnx) + " (checker)");
+    } else {
+      missing("ONNX", found_.onnx.error());
+    }
   }
 
   void show_json() {
@@ -88,6 +96,7 @@ class DoctorView {
     json.end_object();
     torch_json(json);
     onnxruntime_json(json);
+    onnx_json(json);
     json.end_object();
   }
 
@@ -194,6 +203,18 @@ class DoctorView {
       json.list("devices", found_.onnxruntime->devices);
     } else {
       problem_json(json, found_.library.ok() ? found_.onnxruntime.error() : found_.library.error());
+    }
+    json.end_object();
+  }
+
+  void onnx_json(JsonWriter& json) {
+    json.key("onnx");
+    json.begin_object();
+    json.field("found", found_.onnx.ok());
+    if (found_.onnx.ok()) {
+      json.field("version", *found_.onnx);
+    } else {
+      problem_json(json, found_.onnx.error());
     }
     json.end_object();
   }

@@ -135,6 +135,18 @@ def onnxruntime_engine():
     return found
 
 
+@pytest.fixture(scope="session")
+def onnx_checker():
+    """What `mlc doctor` says of ONNX; as `engine`, skipped only where a build lacks it on purpose."""
+    done = subprocess.run([BINARY, "doctor", "--json"], capture_output=True, check=True)
+    found = json.loads(done.stdout)["onnx"]
+    if not found["found"]:
+        if os.environ.get("MLC_SANITIZED") or os.environ.get("MLC_WITHOUT_ONNX"):
+            pytest.skip(f"this build has no ONNX: {found['problem']}")
+        pytest.fail(f"{found['problem']}; MLC_WITHOUT_ONNX=1 skips these tests")
+    return found
+
+
 @pytest.fixture
 def script(tmp_path):
     import torch  # pylint: disable=import-outside-toplevel

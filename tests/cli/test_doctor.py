@@ -47,6 +47,12 @@ def test_what_is_missing_is_no_failure(mlc, valid):
     assert re.search(r"^LibTorch +not available: ", text, re.M)
 
 
+def test_onnx_is_the_one_that_is_pinned(mlc, root, onnx_checker):
+    pinned = re.search(r"^onnx==(\S+)", (root / "scripts/onnx/requirements.txt").read_text(), re.M)[1]
+    assert onnx_checker == {"found": True, "version": pinned}
+    assert re.search(rf"^ONNX +{re.escape(pinned)} \(checker\)$", mlc.ok("doctor").stdout, re.M)
+
+
 def test_onnxruntime_is_found_where_the_environment_says(mlc, valid):
     onnxruntime = pytest.importorskip("onnxruntime", reason="the onnxruntime wheel is not installed")
     folder = __import__("pathlib").Path(onnxruntime.__file__).parent / "capi"
