@@ -112,4 +112,4 @@ def test_a_gigabyte_of_weights_needs_the_memory_of_one(tmp_path):
     size = (tmp_path / "wide.onnx").stat().st_size
     (tmp_path / "wide.onnx").unlink()  # pytest would keep it
     assert 16 * one < size < 16 * one + 10_000
-    assert peak < one + 40 * 2**20
+    assert one < peak < one + 40 * 2**20
