@@ -3,6 +3,7 @@
 #include "mlc/onnx/constants.h"
 #include "mlc/onnx/fold.h"
 #include "mlc/onnx/kernels.h"
+#include "mlc/onnx/patterns.h"
 
 #include <algorithm>
 #include <array>
@@ -64,11 +65,6 @@ bool is_identity(const std::vector<int64_t>& permutation) {
     if (permutation[i] != static_cast<int64_t>(i)) return false;
   }
   return true;
-}
-
-bool is_node(const Value* value, std::string_view op) {
-  return value->producer != nullptr && value->producer->op == op &&
-         value->producer->domain.empty() && value->producer->outputs.front() == value;
 }
 
 /// Builds the value of an expression out of nodes; all values have one dimension of size 1.
@@ -336,6 +332,7 @@ Sizes Builder::broadcast(const Sizes& a, const Sizes& b) {
 }
 
 Value* Builder::unary(std::string_view op, Value* x) {
+  if (op == "Not" && is_made_by(x, "Not")) return x->producer->inputs[0];
   const DType dtype = x->type.dtype;
   Value* in = cast(x, kernel_dtype(op, dtype));
   return cast(node(op, {in}, {}, in->type), dtype);
@@ -343,9 +340,12 @@ Value* Builder::unary(std::string_view op, Value* x) {
 
 Value* Builder::binary(std::string_view op, Value* a, Value* b) {
   same_dtype(op, a, b);
+  if (Value* simpler = without_neutral(*this, op, a, b)) return simpler;
   const DType dtype = a->type.dtype;
   const DType computed = kernel_dtype(op, dtype);
   Sizes sizes = broadcast(a->type.sizes, b->type.sizes);
+  if (Value* source = unexpanded(*this, a, {b}, sizes)) a = source;
+  if (Value* source = unexpanded(*this, b, {a}, sizes)) b = source;
   Value* out = node(op, {cast(a, computed), cast(b, computed)}, {}, {computed, std::move(sizes)});
   return cast(out, dtype);
 }
@@ -354,13 +354,15 @@ Value* Builder::compare(std::string_view op, Value* a, Value* b) {
   same_dtype(op, a, b);
   const DType computed = kernel_dtype(op, a->type.dtype);
   Sizes sizes = broadcast(a->type.sizes, b->type.sizes);
+  if (Value* source = unexpanded(*this, a, {b}, sizes)) a = source;
+  if (Value* source = unexpanded(*this, b, {a}, sizes)) b = source;
   return node(op, {cast(a, computed), cast(b, computed)}, {}, {DType::boolean, std::move(sizes)});
 }
 
 Value* Builder::cast(Value* x, DType dtype) {
   if (x->type.dtype == dtype) return x;
   // bool -> int -> float is bool -> float; others may lose something in between.
-  if (is_node(x, "Cast") && x->producer->inputs[0]->type.dtype == DType::boolean) {
+  if (is_made_by(x, "Cast") && x->producer->inputs[0]->type.dtype == DType::boolean) {
     return cast(x->producer->inputs[0], dtype);
   }
   if (x->data != nullptr && !is_small_constant(x)) {
@@ -371,7 +373,11 @@ Value* Builder::cast(Value* x, DType dtype) {
 
 Value* Builder::where(Value* condition, Value* a, Value* b) {
   same_dtype("Where", a, b);
+  if (Value* simpler = guarded_softmax(*this, condition, a, b)) return simpler;
   Sizes sizes = broadcast(condition->type.sizes, broadcast(a->type.sizes, b->type.sizes));
+  if (Value* source = unexpanded(*this, condition, {a, b}, sizes)) condition = source;
+  if (Value* source = unexpanded(*this, a, {condition, b}, sizes)) a = source;
+  if (Value* source = unexpanded(*this, b, {condition, a}, sizes)) b = source;
   if (a->type.dtype == DType::boolean) {
     // ONNX Runtime has no Where for bool.
     return binary("Or", binary("And", condition, a), binary("And", logical_not(condition), b));
@@ -404,11 +410,17 @@ std::optional<std::vector<int64_t>> Builder::reshape_target(const Sizes& from, c
 
 Value* Builder::reshape(Value* x, const Sizes& sizes) {
   if (x->type.sizes == sizes) return x;
-  if (is_node(x, "Reshape") || is_node(x, "Unsqueeze") || is_node(x, "Squeeze")) {
+  if (Value* simpler = batched_product(*this, x, sizes)) return simpler;
+  if (Value* simpler = linear_of_reshaped(*this, x, sizes)) return simpler;
+  if (is_made_by(x, "Reshape") || is_made_by(x, "Unsqueeze") || is_made_by(x, "Squeeze")) {
     Value* source = x->producer->inputs[0];
     if (source->type.sizes == sizes) return source;
     if (reshape_target(source->type.sizes, sizes)) return reshape(source, sizes);
   }
+  return plain_reshape(x, sizes);
+}
+
+Value* Builder::plain_reshape(Value* x, const Sizes& sizes) {
   TensorType type{x->type.dtype, sizes};
   const auto fixed = fixed_sizes(symbols(), sizes);
   if (x->data != nullptr && fixed) return constant(reshape_data(x->data, *fixed));
@@ -426,7 +438,7 @@ Value* Builder::transpose(Value* x, const std::vector<int64_t>& permutation) {
     throw Unlowerable("a permutation of another number of dimensions");
   }
   if (is_identity(permutation)) return x;
-  if (is_node(x, "Transpose")) {
+  if (is_made_by(x, "Transpose")) {
     const auto& first = std::get<std::vector<int64_t>>(*x->producer->find("perm"));
     std::vector<int64_t> both;
     for (const int64_t axis : permutation) both.push_back(first[static_cast<size_t>(axis)]);
@@ -457,10 +469,10 @@ Value* Builder::unsqueeze(Value* x, std::vector<int64_t> axes) {
   Sizes sizes = x->type.sizes;
   for (const int64_t axis : axes) sizes.insert(sizes.begin() + axis, expr(1));
   if (x->data != nullptr) return reshape(x, sizes);
-  if (is_node(x, "Reshape") || is_node(x, "Squeeze") || is_node(x, "Unsqueeze")) {
+  if (is_made_by(x, "Reshape") || is_made_by(x, "Squeeze") || is_made_by(x, "Unsqueeze")) {
     Value* source = x->producer->inputs[0];
     if (source->type.sizes == sizes) return source;
-    if (is_node(x, "Reshape") && reshape_target(source->type.sizes, sizes)) {
+    if (is_made_by(x, "Reshape") && reshape_target(source->type.sizes, sizes)) {
       return reshape(source, sizes);
     }
   }
@@ -477,10 +489,10 @@ Value* Builder::squeeze(Value* x, std::vector<int64_t> axes) {
     }
   }
   if (x->data != nullptr) return reshape(x, sizes);
-  if (is_node(x, "Reshape") || is_node(x, "Squeeze") || is_node(x, "Unsqueeze")) {
+  if (is_made_by(x, "Reshape") || is_made_by(x, "Squeeze") || is_made_by(x, "Unsqueeze")) {
     Value* source = x->producer->inputs[0];
     if (source->type.sizes == sizes) return source;
-    if (is_node(x, "Reshape") && reshape_target(source->type.sizes, sizes)) {
+    if (is_made_by(x, "Reshape") && reshape_target(source->type.sizes, sizes)) {
       return reshape(source, sizes);
     }
   }
@@ -656,6 +668,23 @@ Value* Builder::matmul(Value* a, Value* b) {
   if (x.size() >= 2) sizes.push_back(x[x.size() - 2]);
   if (y.size() >= 2) sizes.push_back(y.back());
   same_dtype("MatMul", a, b);
+  if (Value* simpler = scaled_product(*this, a, b)) return simpler;
+  // Leading dimensions broadcast, so that a weight need not be repeated.
+  for (Value** side : {&a, &b}) {
+    const Value* other = *side == a ? b : a;
+    if (!is_made_by(*side, "Expand")) continue;
+    Value* source = (*side)->producer->inputs[0];
+    if (source->type.sizes.size() < 2) continue;
+    const Sizes lead(source->type.sizes.begin(), source->type.sizes.end() - 2);
+    const Sizes& wide = other->type.sizes;
+    if (wide.size() < 2 || source->type.sizes.back() != (*side)->type.sizes.back() ||
+        size_of(source, -2) != size_of(*side, -2)) {
+      continue;
+    }
+    Sizes all(sizes.begin(), sizes.end() - static_cast<ptrdiff_t>(x.size() >= 2) -
+                                 static_cast<ptrdiff_t>(y.size() >= 2));
+    if (broadcast(lead, Sizes(wide.begin(), wide.end() - 2)) == all) *side = source;
+  }
   const DType computed = kernel_dtype("MatMul", a->type.dtype);
   return cast(
       node("MatMul", {cast(a, computed), cast(b, computed)}, {}, {computed, std::move(sizes)}),

@@ -113,6 +113,8 @@ class Builder {
 
   // Shapes. Axes may be negative.
   Value* reshape(Value* x, const Sizes& sizes);
+  /// A Reshape, whatever X comes from.
+  Value* plain_reshape(Value* x, const Sizes& sizes);
   Value* transpose(Value* x, const std::vector<int64_t>& permutation);
   Value* swap_axes(Value* x, int64_t a, int64_t b);
   Value* unsqueeze(Value* x, std::vector<int64_t> axes);  // of the result

@@ -171,7 +171,7 @@ void lower_gelu(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
   if (c.text("approximate", "none") == "none") return c.give(gelu(b, x));
-  Value* cube = b.mul(b.mul(b.mul(x, x), x), 0.044715);
+  Value* cube = b.mul(b.binary("Pow", x, b.number(3.0, x->type.dtype)), 0.044715);
   Value* inner = b.mul(b.add(x, cube), std::sqrt(2 / std::numbers::pi));
   c.give(b.mul(b.mul(x, b.add(b.unary("Tanh", inner), 1.0)), 0.5));
 }

@@ -136,8 +136,6 @@ void lower_pow(Call& c) {
   const auto v = c.promoted({"self", "exponent"}, dtype);
   const auto exponent = c.b.known_number(v[1]);
   if (exponent == 1.0) return c.give(v[0]);
-  if (exponent == 2.0) return c.give(c.b.mul(v[0], v[0]));
-  if (exponent == 3.0) return c.give(c.b.mul(c.b.mul(v[0], v[0]), v[0]));
   if (exponent == 0.5 && !is_integral(dtype)) return c.give(c.b.unary("Sqrt", v[0]));
   c.give(c.b.binary("Pow", v[0], v[1]));
 }

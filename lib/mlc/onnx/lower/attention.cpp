@@ -1,6 +1,7 @@
 // Attention, and the fused layers that traces of PyTorch's fast path hold.
 #include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
+#include "mlc/onnx/patterns.h"
 
 #include <algorithm>
 #include <cmath>
@@ -22,25 +23,6 @@ Value* repeated_heads(Call& c, Value* x, ir::Expr heads) {
   Sizes sizes = x->type.sizes;
   sizes[static_cast<size_t>(axis - 1)] = heads;
   return b.reshape(b.expand(b.unsqueeze(x, {axis}), wide), sizes);
-}
-
-/// Whether no element of VALUE can be -inf, as far as its making shows. DEPTH bounds the search.
-bool never_minus_infinity(const Value* value, int depth = 0) {
-  if (info(value->type.dtype).kind != DTypeClass::floating) return true;
-  if (value->data != nullptr) {
-    if (value->data->count() > 65536) return false;
-    const auto known = array_of(*value->data);
-    return known && std::ranges::none_of(known->doubles, [](double x) { return std::isinf(x); });
-  }
-  const Node* node = value->producer;
-  if (node == nullptr || depth > 16) return false;
-  constexpr std::string_view kKeep[] = {"Cast",  "Expand", "Reshape", "Unsqueeze", "Squeeze",
-                                        "Slice", "Concat", "Gather",  "Transpose", "Where",
-                                        "Add",   "Sub",    "Mul"};
-  if (std::ranges::find(kKeep, node->op) == std::end(kKeep)) return false;
-  return std::ranges::all_of(node->inputs, [&](const Value* input) {
-    return input == nullptr || never_minus_infinity(input, depth + 1);
-  });
 }
 
 /// What is added to scores: 0 where MASK is true, -inf where it is not.
@@ -81,10 +63,7 @@ Value* attention_weights(Builder& b, const Attention& a) {
   }
   if (a.mask == nullptr) return b.softmax(scores, -1);
   if (a.mask->type.dtype == DType::boolean) {
-    // A row without any key: its scores stay finite, so that what is 0/0 elsewhere is 0 here.
-    const double lowest = dtype == DType::f16 ? -65504 : -3.4028234663852886e38;
-    Value* kept = b.where(a.mask, scores, b.number(lowest, dtype));
-    return b.where(a.mask, b.softmax(kept, -1), b.number(0.0, dtype));
+    return masked_softmax(b, scores, a.mask);
   }
   scores = b.add(scores, b.cast(a.mask, dtype));
   return never_minus_infinity(a.mask) ? b.softmax(scores, -1) : safe_softmax(b, scores);

@@ -1,5 +1,6 @@
 // Reading and writing at indices.
 #include "mlc/onnx/op_table.h"
+#include "mlc/onnx/patterns.h"
 
 #include <algorithm>
 #include <limits>
@@ -156,11 +157,27 @@ size_t leading(const Indexing& at) {
   return at.adjacent && !at.axes.empty() ? static_cast<size_t>(at.axes.front()) : 0;
 }
 
+/// x[i, j] where i and j count through their dimensions, each along one of its own: only a reshape.
+Value* counted_index(Call& c, Value* x, const Indexing& at) {
+  if (!at.rest.empty() || !at.adjacent) return nullptr;
+  std::optional<size_t> before;
+  for (size_t i = 0; i < at.axes.size(); ++i) {
+    const auto axis = counted_axis(c.b, at.indices[i], c.b.size_of(x, at.axes[i]));
+    if (!axis) return nullptr;
+    // Counted from the last dimension, as indices of other ranks broadcast.
+    const size_t place = at.common.size() - at.indices[i]->type.sizes.size() + *axis;
+    if (before && place <= *before) return nullptr;
+    before = place;
+  }
+  return c.b.reshape(x, at.common);
+}
+
 void lower_index(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
   const Indexing at = read_indexing(c, x);
   if (at.axes.empty()) return c.give(x);
+  if (Value* same = counted_index(c, x, at)) return c.give(same);
   if (at.axes.size() == 1) return c.give(b.gather(x, at.indices[0], at.axes[0]));
   Value* data = b.transpose(x, indexed_first(at));
   Value* tuples = index_tuples(b, at);

@@ -38,7 +38,7 @@ void lower_linear(Call& c) {
   if (plain && rank_of(x) > 2 && is_shared(c.node, "weight")) {
     const ir::Expr rows = b.product(std::span(x->type.sizes).first(rank_of(x) - 1));
     Value* y = b.gemm(b.reshape(x, {rows, b.size_of(x, -1)}), w, bias, true);
-    return c.give(b.reshape(y, c.output_sizes()));
+    return c.give(b.plain_reshape(y, c.output_sizes()));
   }
   Value* y = b.matmul(x, b.swap_axes(w, 0, 1));
   c.give(bias == nullptr ? y : b.add(y, bias));

@@ -1,0 +1,198 @@
+#include "mlc/onnx/patterns.h"
+
+#include "mlc/onnx/constants.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mlc::onnx {
+namespace {
+
+/// Input INDEX of the node that makes VALUE.
+Value* input_of(const Value* value, size_t index) {
+  return value->producer->inputs.at(index);
+}
+
+/// A value of a single number, also where it has been expanded.
+std::optional<double> number_of(const Builder& b, const Value* value) {
+  if (is_made_by(value, "Expand")) value = input_of(value, 0);
+  return b.known_number(value);
+}
+
+Sizes last(const Sizes& sizes, size_t count) {
+  return {sizes.end() - static_cast<ptrdiff_t>(std::min(count, sizes.size())), sizes.end()};
+}
+
+/// X behind casts.
+Value* uncast(Value* x) {
+  while (is_made_by(x, "Cast")) x = input_of(x, 0);
+  return x;
+}
+
+}  // namespace
+
+bool is_made_by(const Value* value, std::string_view op) {
+  return value->producer != nullptr && value->producer->op == op &&
+         value->producer->domain.empty() && value->producer->outputs.front() == value;
+}
+
+Value* unexpanded(Builder& b, Value* value, std::initializer_list<const Value*> others,
+                  const Sizes& sizes) {
+  Value* source = nullptr;
+  if (is_made_by(value, "Expand")) {
+    source = input_of(value, 0);
+  } else if (is_made_by(value, "ConstantOfShape")) {
+    const AttributeValue* fill = value->producer->find("value");
+    if (fill == nullptr) return nullptr;
+    source = b.reshape(b.constant(std::get<DataRef>(*fill)), {});
+  } else {
+    return nullptr;
+  }
+  Sizes all = source->type.sizes;
+  for (const Value* other : others) all = b.broadcast(all, other->type.sizes);
+  return all == sizes ? source : nullptr;
+}
+
+Value* without_neutral(Builder& b, std::string_view op, Value* x, Value* y) {
+  const bool commutes = op == "Add" || op == "Mul" || op == "And" || op == "Or";
+  if (!commutes && op != "Sub" && op != "Div") return nullptr;
+  const double neutral = op == "Mul" || op == "And" || op == "Div" ? 1 : 0;
+  const Sizes sizes = b.broadcast(x->type.sizes, y->type.sizes);
+  const auto is_neutral = [&](Value* one, const Value* other) {
+    const auto number = number_of(b, one);
+    // 0.0 + -0.0 is 0.0, which no model tells from -0.0.
+    return number == neutral && other->data == nullptr;
+  };
+  if (is_neutral(y, x)) return b.expand(x, sizes);
+  if (commutes && is_neutral(x, y)) return b.expand(y, sizes);
+  return nullptr;
+}
+
+std::optional<size_t> counted_axis(Builder& b, const Value* value, ir::Expr size) {
+  const Sizes& sizes = value->type.sizes;
+  std::optional<size_t> axis;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (b.symbols().constant_value(sizes[i]) == 1) continue;
+    if (axis || sizes[i] != size) return std::nullopt;
+    axis = i;
+  }
+  if (!axis) return std::nullopt;
+  while (is_made_by(value, "Reshape") || is_made_by(value, "Unsqueeze")) value = input_of(value, 0);
+  if (!is_made_by(value, "Range") || value->type.sizes[0] != size) return std::nullopt;
+  const bool counts =
+      b.known_number(input_of(value, 0)) == 0.0 && b.known_number(input_of(value, 2)) == 1.0;
+  return counts ? axis : std::nullopt;
+}
+
+Value* batched_product(Builder& b, Value* product, const Sizes& sizes) {
+  if (!is_made_by(product, "MatMul") || sizes.size() < 4) return nullptr;
+  Value* x = input_of(product, 0);
+  Value* y = input_of(product, 1);
+  if (!is_made_by(x, "Reshape") || !is_made_by(y, "Reshape")) return nullptr;
+  Value* p = input_of(x, 0);
+  Value* q = input_of(y, 0);
+  const size_t rank = sizes.size();
+  if (p->type.sizes.size() != rank || q->type.sizes.size() != rank) return nullptr;
+  if (x->type.sizes.size() != 3 || y->type.sizes.size() != 3) return nullptr;
+  // Only the leading dimensions may have been joined.
+  const bool whole = last(p->type.sizes, 2) == last(x->type.sizes, 2) &&
+                     last(q->type.sizes, 2) == last(y->type.sizes, 2) &&
+                     std::equal(sizes.begin(), sizes.end() - 2, p->type.sizes.begin()) &&
+                     std::equal(sizes.begin(), sizes.end() - 2, q->type.sizes.begin());
+  if (!whole) return nullptr;
+  return b.matmul(p, q);
+}
+
+Value* linear_of_reshaped(Builder& b, Value* gemm, const Sizes& sizes) {
+  if (!is_made_by(gemm, "Gemm") || sizes.size() < 3) return nullptr;
+  const Node& node = *gemm->producer;
+  if (node.find("alpha") != nullptr || node.find("beta") != nullptr) return nullptr;
+  Value* flat = node.inputs[0];
+  if (!is_made_by(flat, "Reshape")) return nullptr;
+  Value* x = input_of(flat, 0);
+  const Sizes& from = x->type.sizes;
+  if (from.size() != sizes.size() || from.back() != flat->type.sizes.back() ||
+      sizes.back() != gemm->type.sizes.back() ||
+      !std::equal(sizes.begin(), sizes.end() - 1, from.begin())) {
+    return nullptr;
+  }
+  Value* weight = node.inputs[1];
+  if (node.find("transB") != nullptr) {
+    if (weight->data == nullptr) return nullptr;
+    weight = b.transpose(weight, {1, 0});
+  }
+  Value* y = b.matmul(x, weight);
+  Value* bias = node.inputs.size() > 2 ? node.inputs[2] : nullptr;
+  if (bias != nullptr && bias->type.sizes.size() > 1) return nullptr;
+  return bias == nullptr ? y : b.add(y, bias);
+}
+
+Value* scaled_product(Builder& b, Value* x, Value* y) {
+  const auto scale_of = [&](const Value* value) -> std::optional<double> {
+    if (!is_made_by(value, "Mul")) return std::nullopt;
+    return b.known_number(input_of(value, 1));
+  };
+  // The scale of a transposed factor stands before the transposition, or behind it.
+  const auto scale_x = scale_of(x);
+  const auto scale_y = scale_of(y);
+  if (!scale_x || !scale_y || input_of(x, 0)->data != nullptr || input_of(y, 0)->data != nullptr) {
+    return nullptr;
+  }
+  return b.mul(b.matmul(input_of(x, 0), input_of(y, 0)), *scale_x * *scale_y);
+}
+
+Value* guarded_softmax(Builder& b, Value* condition, Value* x, Value* y) {
+  // where(not any(not (scores == -inf)), 0, softmax(scores))
+  const auto zero = is_made_by(x, "ConstantOfShape") ? std::optional<double>(0) : number_of(b, x);
+  if (!is_made_by(y, "Softmax") || zero != 0.0 || !is_made_by(condition, "Not")) return nullptr;
+  Value* any = uncast(input_of(condition, 0));
+  if (!is_made_by(any, "ReduceMax")) return nullptr;
+  Value* finite = uncast(input_of(any, 0));
+  if (!is_made_by(finite, "Not")) return nullptr;
+  Value* equal = input_of(finite, 0);
+  Value* scores = input_of(y, 0);
+  if (!is_made_by(equal, "Equal") || input_of(equal, 0) != scores) return nullptr;
+  const auto lowest = b.known_number(input_of(equal, 1));
+  if (!lowest || !std::isinf(*lowest) || *lowest > 0) return nullptr;
+  if (never_minus_infinity(scores)) return y;
+  const DType dtype = scores->type.dtype;
+  // scores = s + where(mask, 0, -inf): what is hidden is known without looking at the sums.
+  if (is_made_by(scores, "Add") && is_made_by(input_of(scores, 1), "Where")) {
+    const Value* bias = input_of(scores, 1);
+    Value* mask = input_of(bias, 0);
+    const auto seen = b.known_number(input_of(bias, 1));
+    const auto hidden = b.known_number(input_of(bias, 2));
+    if (seen == 0.0 && hidden && std::isinf(*hidden)) {
+      return masked_softmax(b, input_of(scores, 0), mask);
+    }
+  }
+  Value* nan = b.node("IsNaN", {y}, {}, {DType::boolean, y->type.sizes});
+  return b.where(nan, b.number(0.0, dtype), y);
+}
+
+bool never_minus_infinity(const Value* value, int depth) {
+  if (info(value->type.dtype).kind != DTypeClass::floating) return true;
+  if (value->data != nullptr) {
+    if (value->data->count() > 65536) return false;
+    const auto known = array_of(*value->data);
+    return known && std::ranges::none_of(known->doubles, [](double x) { return std::isinf(x); });
+  }
+  const Node* node = value->producer;
+  if (node == nullptr || depth > 16) return false;
+  constexpr std::string_view kKeep[] = {"Cast",  "Expand", "Reshape",   "Unsqueeze", "Squeeze",
+                                        "Slice", "Concat", "Transpose", "Where",     "Add",
+                                        "Sub",   "Mul",    "Gather"};
+  if (std::ranges::find(kKeep, node->op) == std::end(kKeep)) return false;
+  return std::ranges::all_of(node->inputs, [&](const Value* input) {
+    return input == nullptr || never_minus_infinity(input, depth + 1);
+  });
+}
+
+Value* masked_softmax(Builder& b, Value* scores, Value* mask) {
+  const DType dtype = scores->type.dtype;
+  const double lowest = dtype == DType::f16 ? -65504 : -3.4028234663852886e38;
+  Value* kept = b.where(mask, scores, b.number(lowest, dtype));
+  return b.where(mask, b.softmax(kept, -1), b.number(0.0, dtype));
+}
+
+}  // namespace mlc::onnx
