@@ -279,7 +279,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   how.external = options_.external;
   how.sidecar = options_.output.substr(options_.output.rfind('/') + 1) + ".data";
   MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(model, how));
-  MLC_CHECK_CTX(onnx::check_skeleton(file.skeleton()), "checking the model with ONNX");
+  MLC_CHECK(onnx::check_skeleton(file.skeleton()));
   describe(model, file.summary());
   MLC_TRY(OutputFile out, OutputFile::create(options_.output, options_.output_options()));
   std::optional<OutputFile> sidecar;
