@@ -13,6 +13,7 @@
 #include "mlc/onnx/op_table.h"
 #include "mlc/onnx_write/check.h"
 #include "mlc/onnx_write/write.h"
+#include "mlc/passes/functionalize.h"
 
 #include <algorithm>
 #include <array>
@@ -97,7 +98,7 @@ class Job {
   Result<onnx::Lowered> lower(const ProgramSource& program);
   void describe(const onnx::Model& model, const onnx::WriteSummary& summary);
   ExitCode list_operators(const ExportedProgram& program);
-  Status compare(const Artefact& source, const OutputFile& out);
+  Status compare(const OutputFile& out);
   Result<bool> can_verify();
   Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
 
@@ -162,7 +163,9 @@ Result<std::map<std::string, std::string>> Job::dim_names() const {
 }
 
 Result<onnx::Lowered> Job::lower(const ProgramSource& program) {
-  const std::vector<std::string> written = written_by(*program.program);
+  MLC_TRY(const passes::Functionalized pure, passes::functionalize(program.program->graph));
+  std::vector<std::string> written = written_by(*program.program);
+  for (const ir::Value* value : pure.written) written.push_back(value->name());
   if (!written.empty()) {
     return unsupported(
         "the program writes into " + join_list(written) + ", which an ONNX model cannot keep",
@@ -246,8 +249,11 @@ Result<bool> Job::can_verify() {
 }
 
 /// Loads the file, which has no name yet, and compares it with the source.
-Status Job::compare(const Artefact& source, const OutputFile& out) {
+Status Job::compare(const OutputFile& out) {
   const LoadOptions load = options_.engine.load_options(context_, Purpose::once);
+  // Opened again, because the program that was lowered is not the one in the file any more.
+  MLC_TRY(const Artefact source,
+          Artefact::open(options_.model, options_.engine.artefact_options(), null_reporter()));
   MLC_TRY(const auto model, source.load(*torch_, load, null_reporter()));
   const std::string path = fmt::format("/proc/self/fd/{}", out.fd());
   auto opened = OnnxArtefact::open(path);
@@ -293,7 +299,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   if (sidecar) MLC_CHECK(sidecar->flush());
   MLC_TRY(const bool verify, can_verify());
   if (verify) {
-    MLC_CHECK_CTX(compare(source, out), "checking " + options_.output);
+    MLC_CHECK_CTX(compare(out), "checking " + options_.output);
     if (!answer_.check.passed()) return differing_export(answer_);
   }
   show_export(answer_, context_);

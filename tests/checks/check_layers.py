@@ -24,9 +24,10 @@ ALLOWED = {
     "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
     "ir": {"base", "tensor"},
     "frontend": {"base", "yaml", "tensor", "ir"},
-    "engine": {"base", "tensor", "ir", "container", "pickle", "onnx_file", "checkpoint", "metadata", "frontend", "onnx"},
+    "engine": {"base", "tensor", "ir", "container", "pickle", "onnx_file", "checkpoint", "metadata", "frontend", "passes", "onnx"},
     "ort": {"base", "tensor", "engine"},
     "torch": {"base", "tensor", "ir", "engine", "frontend"},
+    "passes": {"base", "tensor", "ir"},
     "onnx": {"base", "tensor", "ir"},
     "onnx_write": {"base", "tensor", "ir", "onnx"},
 }

@@ -128,6 +128,14 @@ Block& Graph::add_block(Node* node) {
   return *node->blocks_.back();
 }
 
+Value* Graph::add_output(Node* node, Type type) {
+  Value* out = new_value(ValueKind::output, {}, std::move(type));
+  out->producer_ = node;
+  out->index_ = node->outputs_.size();
+  node->outputs_.push_back(out);
+  return out;
+}
+
 void Graph::set_results(Block& block, std::vector<Argument> results) {
   if (block.results_ == nullptr) block.results_ = new_node(block, {"prim", "Return", {}}, {}, {});
   set_arguments(block.results_, std::move(results));

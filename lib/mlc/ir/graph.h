@@ -79,6 +79,8 @@ class Value {
   const TensorType* tensor() const { return std::get_if<TensorType>(&type_); }
   /// The node that makes it; null for all kinds but output.
   Node* producer() const { return producer_; }
+  /// The block that it is an input of; null for all kinds but block.
+  Block* block() const { return block_; }
   size_t index() const { return index_; }  // among the outputs of its producer
   const std::vector<Use>& uses() const { return uses_; }
 
@@ -192,6 +194,8 @@ class Graph {
   Node* insert_before(Node* node, OpName op, std::vector<Argument> arguments,
                       std::vector<Output> outputs, Origin origin = {});
   Block& add_block(Node* node);
+  /// A further output of a node.
+  Value* add_output(Node* node, Type type);
   /// Replaces the results of a block.
   void set_results(Block& block, std::vector<Argument> results);
 

@@ -103,14 +103,13 @@ void ProgramLowering::stand_in(const ir::Node& node) {
 void ProgramLowering::lower_if(Call& call) {
   const ir::Node& node = call.node;
   if (node.blocks().size() != 2) Call::refuse("it has no two branches");
-  Value* condition = call.b.cast(call.tensor(node.arguments().at(0).name), DType::boolean);
+  Value* condition = call.b.cast(call.tensor_at(0), DType::boolean);
   if (const auto known = builder_.known_integers(condition)) {
     const ir::Block& taken = *node.blocks()[known->front() != 0 ? 0 : 1];
     lower_block(taken);
-    const auto& results = taken.results()->arguments();
     for (size_t i = 0; i < node.outputs().size(); ++i) {
       Call ends(builder_, values_, *taken.results());
-      call.give(ends.tensor(results.at(i).name), i);
+      call.give(ends.tensor_at(i), i);
     }
     return;
   }
@@ -123,8 +122,7 @@ void ProgramLowering::lower_if(Call& call) {
     std::vector<GraphOutput> outputs;
     Call ends(builder_, values_, *block.results());
     for (size_t o = 0; o < node.outputs().size(); ++o) {
-      Value* value =
-          builder_.cast(ends.tensor(block.results()->arguments().at(o).name), call.output_dtype(o));
+      Value* value = builder_.cast(ends.tensor_at(o), call.output_dtype(o));
       outputs.push_back({"", builder_.unary("Identity", value)});
     }
     branches.push_back(
@@ -214,7 +212,7 @@ void ProgramLowering::add_outputs() {
   for (const auto& [name, result] : program_.outputs) {
     Call ends(builder_, values_, results);
     try {
-      Value* value = ends.tensor(results.arguments().at(result).name);
+      Value* value = ends.tensor_at(result);
       // An output has a name of its own, so that what has one already is passed through.
       const bool named = value->producer == nullptr ||
                          std::ranges::any_of(out_.model.graph.outputs, [&](const auto& other) {

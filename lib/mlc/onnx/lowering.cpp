@@ -55,7 +55,15 @@ Value* Call::value_of(const ir::Value* value) {
 }
 
 Value* Call::tensor(std::string_view name) {
-  const ir::Attribute& attribute = required(name);
+  return tensor_of(required(name), name);
+}
+
+Value* Call::tensor_at(size_t index) {
+  const ir::Argument& argument = node.arguments().at(index);
+  return tensor_of(argument.value, argument.name);
+}
+
+Value* Call::tensor_of(const ir::Attribute& attribute, std::string_view name) {
   if (const auto* value = std::get_if<ir::Value*>(&attribute)) return value_of(*value);
   if (const auto* flag = std::get_if<bool>(&attribute)) {
     return b.number(int64_t{*flag}, DType::boolean);

@@ -46,6 +46,8 @@ class Call {
   /// A tensor; a number becomes one without dimensions, of int64, float32 or bool.
   Value* tensor(std::string_view name);
   Value* optional(std::string_view name);  // null where it is absent
+  /// The argument at INDEX, whatever its name.
+  Value* tensor_at(size_t index);
   std::vector<Value*> tensors(std::string_view name);
   /// The items of a list of optional tensors; null for None.
   std::vector<Value*> optional_tensors(std::string_view name);
@@ -99,6 +101,7 @@ class Call {
   friend class ProgramLowering;
   const ir::Attribute& required(std::string_view name) const;
   Value* value_of(const ir::Value* value);
+  Value* tensor_of(const ir::Attribute& attribute, std::string_view name);
   ir::Expr expr_of(const ir::Attribute& attribute, std::string_view name);
 
   ValueMap& values_;

@@ -1,0 +1,34 @@
+// Programs that write into tensors become programs that only make new ones.
+//
+// A write through a view (x[:, 1] = y is copy_ on select of x) makes a new value of what the view
+// looks at: the written part is put back step by step (select_scatter, slice_scatter, ...) until
+// the tensor that owns the memory has its new value. Whatever reads that memory afterwards, through
+// whichever view, reads the new value: views are made again of it. This is what
+// torch.func.functionalize does (aten/src/ATen/FunctionalTensorWrapper.cpp of PyTorch), on graphs.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/ir/graph.h"
+
+#include <string>
+#include <vector>
+
+namespace mlc::passes {
+
+struct Functionalized {
+  /// Writes that became new values.
+  uint64_t writes = 0;
+  /// Names of the inputs and weights whose memory the program wrote into: their callers would see
+  /// it.
+  std::vector<ir::Value*> written;
+};
+
+/// Error: unsupported, naming the operator and its place, for a write that cannot be followed:
+/// through a view that mlc does not know, through what may be a view or a copy (reshape), into a
+/// tensor from within a loop.
+Result<Functionalized> functionalize(ir::Graph& graph);
+
+/// Whether the operator writes into its first argument: "aten::add_", "aten::copy_".
+bool is_write(const ir::OpName& op);
+
+}  // namespace mlc::passes
