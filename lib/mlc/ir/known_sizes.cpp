@@ -56,7 +56,8 @@ std::set<int64_t> distinct(const LaneNumbers& observed) {
 }
 
 size_t count(const LaneNumbers& observed) {
-  return observed.size() - static_cast<size_t>(std::count(observed.begin(), observed.end(), kNoNumber));
+  return observed.size() -
+         static_cast<size_t>(std::count(observed.begin(), observed.end(), kNoNumber));
 }
 
 }  // namespace

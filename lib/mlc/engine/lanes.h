@@ -1,0 +1,31 @@
+// At which sizes a model is run to learn how its sizes hang together: one number for each symbol
+// and each run ("lane").
+#pragma once
+
+#include "mlc/ir/symbols.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mlc {
+
+struct LaneSymbol {
+  std::string name;
+  ir::Bounds bounds;
+  int64_t example = 1;
+};
+
+/// small: the cheapest; medium: for models that halve their input again and again, multiples of
+/// the power of two in the example; large: multiples of the example.
+enum class LaneScale : uint8_t { small, medium, large };
+
+/// LANES numbers for each of SYMBOLS, in its bounds. As far as the bounds have room no number
+/// stands twice, none is 0, 1 or in TAKEN, and no symbol is a*s + b of another: what is computed
+/// from them cannot be confused.
+std::vector<std::vector<int64_t>> lane_sizes(std::span<const LaneSymbol> symbols,
+                                             std::span<const int64_t> taken, LaneScale scale,
+                                             size_t lanes);
+
+}  // namespace mlc
