@@ -15,6 +15,7 @@
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
 #include "mlc/engine/architecture_source.h"
+#include "mlc/engine/capture_request.h"
 #include "mlc/engine/host_tensor.h"
 #include "mlc/engine/program_source.h"
 #include "mlc/tensor/dtype.h"
@@ -141,6 +142,13 @@ class Model {
   /// or has what a trace or a frozen program cannot hold.
   virtual Result<TraceFacts> write_torchscript(const TraceOptions& options,
                                                const ByteSink& sink) = 0;
+  /// The model as a graph with expressions for sizes, which ProgramSource takes. Runs it at a few
+  /// small sizes in the bounds of the symbols. Errors: unsupported naming all that a graph cannot
+  /// hold, with the places in the source; usage where the model refuses other sizes than those it
+  /// was made with, or the inputs.
+  virtual Result<CapturedProgram> capture(const CaptureRequest& /*request*/) {
+    return unsupported("this model cannot be captured: it is no TorchScript");
+  }
 };
 
 class Engine {

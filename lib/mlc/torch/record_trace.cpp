@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/torch/chain_length.h"
+#include "mlc/torch/source_place.h"
 
 #include <algorithm>
 #include <map>
@@ -161,22 +162,8 @@ class Recorder {
   size_t steps_ = 0;
 };
 
-/// The line of the source that NODE comes from: "if n > 2: (net.py:22)".
-std::string place_of(const Node& node) {
-  const auto range = node.sourceRange();
-  if (!range.source()) return "";
-  const auto line = range.source()->lineno_for_offset(range.start());
-  std::string out = printable(trim(range.source()->get_line(line).str()));
-  const auto where = range.file_line_col();
-  if (!where) return out;
-  const auto& [file, number, column] = *where;
-  if (file.starts_with('<')) return out;  // text that no file has
-  return out + " (" + printable(file.substr(file.rfind('/') + 1)) + ":" + std::to_string(number) +
-         ")";
-}
-
 Error cannot_record(const Node& node, const std::string& what) {
-  const std::string place = place_of(node);
+  const std::string place = source_place(node);
   return unsupported("a trace cannot hold " + what + (place.empty() ? "" : ": " + place),
                      "--method script keeps the program as it is");
 }
@@ -215,7 +202,7 @@ Status Recorder::block(Block& block) {
 Status Recorder::branch(Node& node) {
   const Pair condition = get(node.input(0));
   const bool holds = condition.value.toBool();
-  if (condition.hangs) out_.decisions.push_back({place_of(node), holds, false});
+  if (condition.hangs) out_.decisions.push_back({source_place(node), holds, false});
   Block* taken = node.blocks()[holds ? 0 : 1];
   MLC_CHECK(block(*taken));
   for (size_t i = 0; i < node.outputs().size(); ++i) {
@@ -244,7 +231,7 @@ Status Recorder::loop(Node& node) {
     hangs = hangs || get(body->outputs()[0]).hangs;
     for (size_t i = 0; i < carried.size(); ++i) carried[i] = get(body->outputs()[i + 1]);
   }
-  if (hangs) out_.decisions.push_back({place_of(node), round, true});
+  if (hangs) out_.decisions.push_back({source_place(node), round, true});
   for (size_t i = 0; i < carried.size(); ++i) {
     carried[i].hangs = carried[i].hangs || hangs;
     pairs_[node.output(i)] = carried[i];

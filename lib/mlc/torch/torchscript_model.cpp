@@ -4,6 +4,7 @@
 #include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/build_module.h"
 #include "mlc/torch/call_operator.h"
+#include "mlc/torch/capture.h"
 #include "mlc/torch/chain_length.h"
 #include "mlc/torch/channels_last.h"
 #include "mlc/torch/guarded.h"
@@ -314,6 +315,23 @@ class TorchScriptModel : public Model {
       }
       MLC_CHECK(write_archive(module, options.extra, sink));
       return facts;
+    });
+  }
+
+  Result<CapturedProgram> capture(const CaptureRequest& request) override {
+    if (device_ != "cpu") {
+      return unsupported("models are captured on the CPU only", "leave --device out");
+    }
+    return guarded(ErrorKind::unsupported, [&]() -> Result<CapturedProgram> {
+      const WithoutOneDnn plain;
+      CaptureTarget target;
+      target.module = module_;
+      target.arguments = arguments_;
+      target.output_names = output_names_;
+      target.to_argument = [this](const c10::Argument& argument, const HostTensor& tensor) {
+        return to_argument(argument, tensor);
+      };
+      return torch_module::capture(target, request);
     });
   }
 

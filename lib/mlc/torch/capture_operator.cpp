@@ -1,0 +1,574 @@
+#include "mlc/base/text.h"
+#include "mlc/engine/exception_text.h"
+#include "mlc/torch/call_operator.h"
+#include "mlc/torch/capture_shapes.h"
+#include "mlc/torch/capturer.h"
+#include "mlc/torch/source_place.h"
+#include "mlc/torch/torch_values.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <c10/core/Layout.h>
+#include <c10/core/MemoryFormat.h>
+#include <c10/util/Exception.h>
+
+namespace mlc::torch_module {
+namespace {
+
+using c10::IValue;
+using c10::TypeKind;
+using ir::Expr;
+using torch::jit::Node;
+using torch::jit::Stack;
+
+/// Operators that give their input itself where there is nothing to do.
+constexpr std::array<std::string_view, 31> kMayGiveInput = {
+    "alias",        "alpha_dropout", "bfloat16",        "contiguous",   "cpu",
+    "detach",       "detach_",       "double",          "dropout",      "dropout_",
+    "expand",       "expand_as",     "feature_alpha_dropout", "feature_dropout", "flatten",
+    "float",        "half",          "int",             "lift_fresh",   "long",
+    "positive",     "ravel",         "requires_grad_",  "reshape",      "reshape_as",
+    "resolve_conj", "resolve_neg",   "to",              "type_as",      "view",
+    "view_as"};
+
+/// Of those, operators that give a view of another shape where the layout allows it.
+constexpr std::array<std::string_view, 4> kMayView = {"flatten", "ravel", "reshape", "reshape_as"};
+
+/// Writes into the running mean and variance, which their schemas do not say.
+constexpr std::array<std::string_view, 4> kNorms = {"batch_norm", "instance_norm",
+                                                    "native_batch_norm", "cudnn_batch_norm"};
+
+template <class Table>
+bool has(const Table& table, std::string_view name) {
+  return std::ranges::find(table, name) != table.end();
+}
+
+const void* storage_of(const at::Tensor& tensor) {
+  if (!tensor.defined() || !tensor.has_storage()) return nullptr;
+  return tensor.storage().unsafeGetStorageImpl();
+}
+
+/// Whether A is B: the same elements in the same places.
+bool is_same_tensor(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined() || !b.defined()) return false;
+  if (a.is_same(b)) return true;
+  return storage_of(a) != nullptr && storage_of(a) == storage_of(b) &&
+         a.storage_offset() == b.storage_offset() && a.scalar_type() == b.scalar_type() &&
+         a.sizes() == b.sizes() && a.strides() == b.strides();
+}
+
+/// The word that PyTorch has for the number VALUE of a layout or memory format.
+std::optional<std::string> layout_name(int64_t value) {
+  static constexpr std::array kNames = std::to_array<std::pair<c10::Layout, const char*>>({
+      {c10::kStrided, "strided"},
+      {c10::kSparse, "sparse_coo"},
+      {c10::kSparseCsr, "sparse_csr"},
+      {c10::kMkldnn, "_mkldnn"},
+  });
+  for (const auto& [layout, name] : kNames) {
+    if (static_cast<int64_t>(layout) == value) return name;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> format_name(int64_t value) {
+  static constexpr std::array kNames = std::to_array<std::pair<at::MemoryFormat, const char*>>({
+      {at::MemoryFormat::Contiguous, "contiguous_format"},
+      {at::MemoryFormat::ChannelsLast, "channels_last"},
+      {at::MemoryFormat::ChannelsLast3d, "channels_last_3d"},
+      {at::MemoryFormat::Preserve, "preserve_format"},
+  });
+  for (const auto& [format, name] : kNames) {
+    if (static_cast<int64_t>(format) == value) return name;
+  }
+  return std::nullopt;
+}
+
+c10::TypePtr without_optional(const c10::TypePtr& type) {
+  const auto optional = type->cast<c10::OptionalType>();
+  return optional ? optional->getElementType() : type;
+}
+
+/// Arguments that say where and how a tensor lies, not what is in it, at their usual values.
+bool is_noise(const std::string& name, const Item& item, const ir::Symbols& symbols) {
+  if (name == "pin_memory") {
+    const auto* pinned = item.as<bool>();
+    return item.is_none() || (pinned != nullptr && !*pinned);
+  }
+  if (name != "layout") return false;
+  const auto* layout = item.as<Expr>();
+  return item.is_none() || (layout != nullptr && symbols.constant_value(*layout) == 0);
+}
+
+ir::OpName op_of(const Node& node) {
+  const auto& schema = node.schema();
+  const std::string& name = schema.name();
+  const size_t colons = name.find("::");
+  ir::OpName out{name.substr(0, colons), name.substr(colons + 2), schema.overload_name()};
+  // What tracing writes down for a convolution: the same with settings of cuDNN.
+  if (name == "aten::_convolution") return {"aten", "convolution", ""};
+  return out;
+}
+
+ir::ScalarKind kind_of(const IValue& value) {
+  return value.isInt()      ? ir::ScalarKind::integer
+         : value.isDouble() ? ir::ScalarKind::number
+                            : ir::ScalarKind::boolean;
+}
+
+/// The sizes and integers among INPUTS, those of tensors first.
+void collect_sizes(const Capturer& capturer, const Items& inputs, std::vector<Expr>& out) {
+  const auto add = [&](Expr one) {
+    if (std::ranges::find(out, one) == out.end()) out.push_back(one);
+  };
+  for (const Item& item : inputs) {
+    if (const TensorItem* tensor = item.tensor()) {
+      const auto* type = tensor->value->tensor();
+      if (type == nullptr || !type->sizes) continue;
+      for (auto at = type->sizes->rbegin(); at != type->sizes->rend(); ++at) add(*at);
+    } else if (const Items* items = item.items()) {
+      collect_sizes(capturer, *items, out);
+    }
+  }
+  for (const Item& item : inputs) {
+    if (const auto* number = item.as<Expr>()) add(*number);
+  }
+}
+
+/// What dimension DIM of RANK most likely is: the item of a list of sizes, or the dimension of an
+/// input, at the same place from the end.
+std::vector<Expr> candidates_for(const Items& inputs, size_t dim, size_t rank,
+                                 const std::vector<Expr>& others) {
+  std::vector<Expr> out;
+  const size_t from_end = rank - dim;
+  for (const Item& item : inputs) {
+    const Items* items = item.items();
+    if (items == nullptr || items->size() < from_end) continue;
+    if (const auto* number = (*items)[items->size() - from_end].as<Expr>()) out.push_back(*number);
+  }
+  for (const Item& item : inputs) {
+    const TensorItem* tensor = item.tensor();
+    const auto* type = tensor == nullptr ? nullptr : tensor->value->tensor();
+    if (type == nullptr || !type->sizes || type->sizes->size() < from_end) continue;
+    out.push_back((*type->sizes)[type->sizes->size() - from_end]);
+  }
+  out.insert(out.end(), others.begin(), others.end());
+  return out;
+}
+
+}  // namespace
+
+const std::vector<Expr>& Capturer::sizes_of(const TensorItem& tensor) const {
+  static const std::vector<Expr> kNone;
+  const ir::TensorType* type = tensor.value->tensor();
+  return type != nullptr && type->sizes ? *type->sizes : kNone;
+}
+
+void Capturer::set_content(const TensorRef& tensor, std::vector<Expr> content) {
+  for (size_t i = 0; i < lanes(); ++i) {
+    const at::Tensor& real = tensor->lanes[i];
+    if (!real.defined()) continue;
+    const bool integers = at::isIntegralType(real.scalar_type(), false);
+    if (!integers || real.numel() != static_cast<int64_t>(content.size())) return;
+    const at::Tensor flat = real.to(at::kLong).flatten();
+    for (size_t at = 0; at < content.size(); ++at) {
+      const int64_t number = flat[static_cast<int64_t>(at)].item<int64_t>();
+      if (sizes_.at(content[at])[i] != number) return;
+    }
+  }
+  tensor->content = std::move(content);
+  with_content_.push_back(tensor);
+}
+
+std::optional<ir::Attribute> Capturer::attribute(const Item& item, const c10::TypePtr& given) {
+  const c10::TypePtr type = without_optional(given);
+  if (item.is_none()) return ir::Attribute(ir::None{});
+  if (const TensorItem* tensor = item.tensor()) return ir::Attribute(tensor->value);
+  if (const auto* dynamic = item.as<DynamicRef>()) return ir::Attribute((*dynamic)->value);
+  if (const auto* truth = item.as<bool>()) return ir::Attribute(*truth);
+  if (const auto* number = item.as<double>()) return ir::Attribute(*number);
+  if (const auto* text = item.as<std::string>()) return ir::Attribute(*text);
+  if (const auto* number = item.as<Expr>()) {
+    const auto value = symbols().constant_value(*number);
+    switch (type->kind()) {
+      case TypeKind::ScalarTypeType: {
+        const auto dtype = dtype_of(static_cast<c10::ScalarType>(value.value_or(-1)));
+        return dtype.ok() ? std::optional(ir::Attribute(*dtype)) : std::nullopt;
+      }
+      case TypeKind::LayoutType: {
+        const auto name = layout_name(value.value_or(-1));
+        return name ? std::optional(ir::Attribute(ir::Layout{*name})) : std::nullopt;
+      }
+      case TypeKind::MemoryFormatType: {
+        const auto name = format_name(value.value_or(-1));
+        return name ? std::optional(ir::Attribute(ir::MemoryFormat{*name})) : std::nullopt;
+      }
+      case TypeKind::FloatType:
+        if (value) return ir::Attribute(static_cast<double>(*value));
+        return std::nullopt;
+      default:
+        return ir::Attribute(*number);
+    }
+  }
+  if (const auto* other = item.as<IValue>()) {
+    if (other->isDevice()) return ir::Attribute(ir::Device{other->toDevice().str()});
+    return std::nullopt;
+  }
+  const Items* items = item.items();
+  if (items == nullptr) return std::nullopt;
+  const auto list = type->cast<c10::ListType>();
+  const c10::TypePtr element = list ? list->getElementType() : c10::AnyType::get();
+  ir::Values tensors;
+  std::vector<Expr> integers;
+  std::vector<double> numbers;
+  std::vector<bool> truths;
+  std::vector<std::string> texts;
+  for (const Item& one : *items) {
+    const auto part = attribute(one, element);
+    if (!part) return std::nullopt;
+    if (auto* const* value = std::get_if<ir::Value*>(&*part)) tensors.push_back(*value);
+    if (std::holds_alternative<ir::None>(*part)) tensors.push_back(nullptr);
+    if (const auto* value = std::get_if<Expr>(&*part)) integers.push_back(*value);
+    if (const auto* value = std::get_if<double>(&*part)) numbers.push_back(*value);
+    if (const auto* value = std::get_if<bool>(&*part)) truths.push_back(*value);
+    if (const auto* value = std::get_if<std::string>(&*part)) texts.push_back(*value);
+  }
+  if (items->empty()) {
+    const bool of_tensors = without_optional(element)->kind() == TypeKind::TensorType;
+    return of_tensors ? ir::Attribute(tensors) : ir::Attribute(integers);
+  }
+  if (tensors.size() == items->size()) return ir::Attribute(std::move(tensors));
+  if (integers.size() == items->size()) return ir::Attribute(std::move(integers));
+  if (numbers.size() == items->size()) return ir::Attribute(std::move(numbers));
+  if (truths.size() == items->size()) return ir::Attribute(std::move(truths));
+  if (texts.size() == items->size()) return ir::Attribute(std::move(texts));
+  return std::nullopt;
+}
+
+Status Capturer::note_writes(const Call& call) {
+  const auto& arguments = call.node.schema().arguments();
+  const std::string_view name = call.node.kind().toUnqualString();
+  const bool keeps_running =
+      has(kNorms, name) && call.inputs.size() > 5 && same(call.inputs[5], Item(true));
+  for (size_t i = 0; i < std::min(arguments.size(), call.inputs.size()); ++i) {
+    const auto* alias = arguments[i].alias_info();
+    const bool writes =
+        (alias != nullptr && alias->isWrite()) || (keeps_running && (i == 3 || i == 4));
+    const TensorItem* tensor = call.inputs[i].tensor();
+    if (!writes || tensor == nullptr) continue;
+    for (const at::Tensor& lane : tensor->lanes) {
+      const void* storage = storage_of(lane);
+      if (weight_storages_.contains(storage)) {
+        attempt_.written.insert(storage);
+        return give_up(CaptureStop::written_weight, internal_error("a weight is written into"));
+      }
+      for (const auto& weak : with_content_) {
+        const TensorRef known = weak.lock();
+        if (known == nullptr) continue;
+        const bool same_storage = std::ranges::any_of(
+            known->lanes, [&](const at::Tensor& one) { return storage_of(one) == storage; });
+        if (same_storage) known->content.reset();
+      }
+    }
+  }
+  return {};
+}
+
+Result<std::vector<std::vector<IValue>>> Capturer::run_lanes(const Call& call) {
+  torch::jit::Operation operation = call.node.getOperation();
+  std::vector<std::vector<IValue>> out(lanes());
+  for (size_t i = 0; i < lanes(); ++i) {
+    if (!active_[i]) continue;
+    Stack stack;
+    for (const Item& item : call.inputs) stack.push_back(lane(item, i));
+    std::string problem;
+    try {
+      operation(stack);
+    } catch (const c10::Error& error) {
+      problem = error.what_without_backtrace();
+    } catch (const std::exception& error) {
+      problem = error.what();
+    }
+    if (!problem.empty()) {
+      const ir::Origin where = origin(call.node);
+      return give_up(
+          CaptureStop::lane_failed,
+          usage_error(std::string(call.node.kind().toQualString()) +
+                      (where.scope.empty() ? "" : " in " + printable(where.scope)) + ": " +
+                      exception_sentence(problem) +
+                      (where.text.empty() ? "" : ", at " + where.text)));
+    }
+    out[i] = std::move(stack);
+  }
+  return out;
+}
+
+Result<std::vector<IValue>> Capturer::lane_results(const Call& call) {
+  MLC_TRY(const auto results, run_lanes(call));
+  std::vector<IValue> out;
+  for (const auto& one : results) out.push_back(one.empty() ? IValue() : one[0]);
+  return out;
+}
+
+Result<TensorRef> Capturer::append_tensor(ir::OpName op, std::vector<ir::Argument> arguments,
+                                          std::vector<at::Tensor> lanes, std::vector<Expr> sizes,
+                                          const Node& node) {
+  const auto first = std::ranges::find_if(lanes, [](const at::Tensor& one) { return one.defined(); });
+  ir::TensorType type;
+  MLC_TRY(type.dtype, dtype_of(first->scalar_type()));
+  type.sizes = std::move(sizes);
+  ir::Node* made = out_.program.graph.append(*block_, std::move(op), std::move(arguments),
+                                             {std::move(type)}, origin(node));
+  auto out = std::make_shared<TensorItem>();
+  out->value = made->output(0);
+  out->lanes = std::move(lanes);
+  return out;
+}
+
+/// Which input the result is, where the operator gives one back as it is.
+std::optional<size_t> Capturer::unchanged_input(const Call& call,
+                                                const std::vector<at::Tensor>& result) {
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const TensorItem* tensor = call.inputs[i].tensor();
+    if (tensor == nullptr) continue;
+    bool is = false;
+    for (size_t lane = 0; lane < lanes(); ++lane) {
+      if (!active_[lane]) continue;
+      is = is_same_tensor(tensor->lanes[lane], result[lane]);
+      if (!is) break;
+    }
+    if (is) return i;
+  }
+  return std::nullopt;
+}
+
+Result<std::optional<std::vector<ir::Argument>>> Capturer::arguments_of(const Call& call) {
+  const auto& arguments = call.node.schema().arguments();
+  const bool traced_convolution = call.node.schema().name() == "aten::_convolution";
+  std::vector<ir::Argument> out;
+  for (size_t i = 0; i < std::min(arguments.size(), call.inputs.size()); ++i) {
+    if (traced_convolution && i > 8) break;
+    const c10::Argument& argument = arguments[i];
+    const Item& item = call.inputs[i];
+    if (is_noise(argument.name(), item, symbols())) continue;
+    const bool known = !varies(item, symbols());
+    const auto& usual = argument.default_value();
+    if (known && usual && lane(item, 0) == *usual) continue;
+    auto value = attribute(item, argument.real_type());
+    if (!value) {
+      MLC_CHECK(refuse(call.node, std::string(call.node.kind().toQualString()) + " with a " +
+                                      argument.type()->annotation_str() + " for " +
+                                      mlc::quoted(argument.name())));
+      return std::optional<std::vector<ir::Argument>>();
+    }
+    out.push_back({argument.name(), std::move(*value)});
+  }
+  return std::optional(std::move(out));
+}
+
+Result<Expr> Capturer::size_of(const Call& call, const ir::LaneNumbers& observed,
+                               std::optional<Expr> expected, std::span<const Expr> candidates,
+                               std::map<ir::LaneNumbers, Expr>& own) {
+  std::optional<Expr> found;
+  if (expected && sizes_.explains(*expected, observed)) found = expected;
+  if (!found) found = sizes_.find(observed, candidates);
+  if (!found) {
+    if (lanes() == 1) {
+      return give_up(CaptureStop::more_lanes, internal_error("a size hangs on values"));
+    }
+    const auto known = own.find(observed);
+    found = known != own.end() ? known->second
+                               : sizes_.fresh("u", observed, {0, ir::kUnbounded});
+    own.emplace(observed, *found);
+  }
+  if (attempt_.is_last || symbols().constant_value(*found)) return *found;
+  const bool tiny = std::ranges::all_of(
+      observed, [](int64_t one) { return one == ir::kNoNumber || one == 0 || one == 1; });
+  const bool told = std::ranges::any_of(sizes_.at(*found), [&](int64_t one) {
+    return one != ir::kNoNumber && one != observed[0];
+  });
+  if (tiny && !told) {
+    return give_up(CaptureStop::too_small,
+                   usage_error("a size is too small to tell what it is: " + source_place(call.node)));
+  }
+  return *found;
+}
+
+Result<ir::TensorType> Capturer::type_of(const Call& call, const std::vector<at::Tensor>& lanes,
+                                         size_t output) {
+  const auto first = std::ranges::find_if(lanes, [](const at::Tensor& one) { return one.defined(); });
+  if (first == lanes.end()) return ir::TensorType{};
+  ir::TensorType out;
+  MLC_TRY(out.dtype, dtype_of(first->scalar_type()));
+  const auto rank = static_cast<size_t>(first->dim());
+  const auto differs = [&](const at::Tensor& one) {
+    return one.defined() &&
+           (one.scalar_type() != first->scalar_type() || static_cast<size_t>(one.dim()) != rank);
+  };
+  if (std::ranges::any_of(lanes, differs)) {
+    return give_up(CaptureStop::too_small,
+                   unsupported("the number of dimensions, or the type, hangs on a size: " +
+                               source_place(call.node)));
+  }
+  const ExpectedSizes expected = expected_sizes(*this, call, output);
+  std::vector<Expr> others;
+  collect_sizes(*this, call.inputs, others);
+  std::map<ir::LaneNumbers, Expr> own;
+  out.sizes.emplace();
+  for (size_t dim = 0; dim < rank; ++dim) {
+    ir::LaneNumbers observed;
+    for (const at::Tensor& one : lanes) {
+      observed.push_back(one.defined() ? one.size(static_cast<int64_t>(dim)) : ir::kNoNumber);
+    }
+    if (hangs_on_values(*this, call, dim)) {
+      if (this->lanes() == 1) {
+        return give_up(CaptureStop::more_lanes, internal_error("a size hangs on values"));
+      }
+      out.sizes->push_back(sizes_.fresh("u", observed, {0, ir::kUnbounded}));
+      continue;
+    }
+    MLC_TRY(const Expr size,
+            size_of(call, observed, expected.size() == rank ? expected[dim] : std::nullopt,
+                    candidates_for(call.inputs, dim, rank, others), own));
+    sizes_.remember(size);
+    out.sizes->push_back(size);
+  }
+  return out;
+}
+
+DynamicRef Capturer::append_scalar(ir::OpName op, std::vector<ir::Argument> arguments,
+                                   ir::ScalarKind kind, std::vector<IValue> lanes,
+                                   const Node& node) {
+  ir::Node* made = out_.program.graph.append(*block_, std::move(op), std::move(arguments),
+                                             {ir::ScalarType{kind, std::nullopt}}, origin(node));
+  auto out = std::make_shared<DynamicItem>();
+  out->value = made->output(0);
+  out->lanes = std::move(lanes);
+  return out;
+}
+
+Item Capturer::append_number(ir::OpName op, std::vector<ir::Argument> arguments,
+                             ir::ScalarKind kind, std::vector<IValue> lanes, const Node& node) {
+  if (kind != ir::ScalarKind::integer) {
+    return append_scalar(std::move(op), std::move(arguments), kind, std::move(lanes), node);
+  }
+  ir::LaneNumbers numbers;
+  for (const IValue& one : lanes) numbers.push_back(one.isInt() ? one.toInt() : ir::kNoNumber);
+  const Expr symbol = sizes_.fresh("u", numbers, {});
+  ir::Node* made = out_.program.graph.append(*block_, std::move(op), std::move(arguments),
+                                             {ir::ScalarType{kind, symbol}}, origin(node));
+  definers_[symbols().symbols_of(symbol)[0]] = made->output(0);
+  return symbol;
+}
+
+Status Capturer::operate(const Call& call) {
+  MLC_CHECK(note_writes(call));
+  MLC_TRY(const auto results, run_lanes(call));
+  const std::string_view name = call.node.kind().toUnqualString();
+  const bool one_tensor = call.node.outputs().size() == 1 &&
+                          call.node.output()->type()->kind() == TypeKind::TensorType;
+  if (one_tensor && has(kMayGiveInput, name)) {
+    std::vector<at::Tensor> lanes;
+    for (const auto& result : results) {
+      lanes.push_back(result.empty() ? at::Tensor() : result[0].toTensor());
+    }
+    if (const auto same = unchanged_input(call, lanes)) {
+      set(call.node.output(), call.inputs[*same]);
+      return {};
+    }
+  }
+  if (!find_operator(op_of(call.node))) {
+    return refuse(call.node, std::string(call.node.kind().toQualString()));
+  }
+  MLC_TRY(auto arguments, arguments_of(call));
+  return arguments ? append(call, results, std::move(*arguments)) : Status();
+}
+
+Status Capturer::append(const Call& call, const std::vector<std::vector<IValue>>& results,
+                        std::vector<ir::Argument> arguments) {
+  const size_t any = static_cast<size_t>(std::ranges::find(active_, true) - active_.begin());
+  ir::OpName op = op_of(call.node);
+  std::vector<ir::Output> outputs;
+  std::vector<std::vector<at::Tensor>> tensors;
+  std::vector<size_t> counts;  // of graph values for each output of the node
+  for (size_t i = 0; i < call.node.outputs().size(); ++i) {
+    const IValue& sample = results[any][i];
+    if (!sample.isTensor() && !sample.isTensorList()) {
+      if (sample.isInt() || sample.isDouble() || sample.isBool()) {
+        std::vector<IValue> numbers;
+        for (const auto& result : results) {
+          numbers.push_back(result.empty() ? IValue() : result[i]);
+        }
+        if (call.node.outputs().size() == 1) {
+          set(call.node.output(), append_number(std::move(op), std::move(arguments),
+                                                kind_of(sample), std::move(numbers), call.node));
+          return {};
+        }
+      }
+      return refuse(call.node, std::string(call.node.kind().toQualString()) + ", which gives a " +
+                                   call.node.output(i)->type()->annotation_str());
+    }
+    const size_t count = sample.isTensor() ? 1 : sample.toTensorVector().size();
+    counts.push_back(count);
+    for (size_t part = 0; part < count; ++part) {
+      std::vector<at::Tensor> lanes;
+      for (const auto& result : results) {
+        if (result.empty()) {
+          lanes.emplace_back();
+        } else if (sample.isTensor()) {
+          lanes.push_back(result[i].toTensor());
+        } else if (result[i].toTensorVector().size() == count) {
+          lanes.push_back(result[i].toTensorVector()[part]);
+        } else {
+          return give_up(CaptureStop::too_small,
+                         unsupported("the number of parts hangs on a size: " +
+                                     source_place(call.node)));
+        }
+      }
+      MLC_TRY(ir::TensorType type, type_of(call, lanes, tensors.size()));
+      outputs.emplace_back(std::move(type));
+      tensors.push_back(std::move(lanes));
+    }
+  }
+  if (op.domain == "aten" && has(kMayView, op.name) && tensors.size() == 1) {
+    const TensorItem* input = call.inputs[0].tensor();
+    if (input != nullptr && storage_of(tensors[0][any]) == storage_of(input->lanes[any]) &&
+        storage_of(tensors[0][any]) != nullptr) {
+      const auto& type = std::get<ir::TensorType>(outputs[0].type);
+      ir::Attribute sizes = *type.sizes;
+      if (op.name == "reshape") sizes = arguments.back().value;
+      op = {"aten", "view", ""};
+      arguments = {{"self", input->value}, {"size", std::move(sizes)}};
+    }
+  }
+  ir::Node* made = out_.program.graph.append(*block_, std::move(op), std::move(arguments),
+                                             std::move(outputs), origin(call.node));
+  ++appended_;
+  size_t next = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    Items items;
+    for (size_t part = 0; part < counts[i]; ++part, ++next) {
+      auto item = std::make_shared<TensorItem>();
+      item->value = made->output(next);
+      item->lanes = std::move(tensors[next]);
+      for (const Expr size : sizes_of(*item)) {
+        for (const size_t symbol : symbols().symbols_of(size)) {
+          if (symbol >= attempt_.symbols.size()) definers_.try_emplace(symbol, item->value);
+        }
+      }
+      items.push_back(std::move(item));
+    }
+    const c10::TypePtr& type = call.node.output(i)->type();
+    if (type->kind() == TypeKind::TensorType) {
+      set(call.node.output(i), std::move(items[0]));
+    } else {
+      set(call.node.output(i),
+          std::make_shared<ListItem>(ListItem{type, std::move(items), depth_}));
+    }
+  }
+  return {};
+}
+
+}  // namespace mlc::torch_module

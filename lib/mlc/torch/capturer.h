@@ -1,0 +1,181 @@
+// One attempt at a capture: the interpreter behind capture.h. The families of operators that it
+// works out itself lie in files of their own (evaluators.h).
+#pragma once
+
+#include "mlc/torch/capture.h"
+#include "mlc/torch/capture_item.h"
+
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include <torch/csrc/jit/ir/ir.h>
+
+namespace mlc::torch_module {
+
+/// At which sizes the lanes run, and what earlier attempts found out.
+struct CaptureAttempt {
+  std::vector<std::string> symbols;
+  std::vector<ir::Bounds> bounds;
+  std::vector<std::vector<int64_t>> sizes;  // of each symbol, lane by lane
+  size_t lanes = 1;
+  /// Storages of weights that the program writes into: each lane has copies.
+  std::set<const void*> written;
+  bool is_last = false;  // no other sizes are left to try
+};
+
+/// Why an attempt ended early, where another one may help.
+enum class CaptureStop : uint8_t {
+  none,
+  written_weight,  // CaptureAttempt::written has grown
+  more_lanes,      // something is to be told apart that one lane cannot tell
+  too_small,       // a size that varies is the same in all lanes
+  lane_failed,     // the program does not run at these sizes
+};
+
+/// A node of the program about to be worked out.
+struct Call {
+  torch::jit::Node& node;
+  Items inputs;
+};
+
+class Capturer {
+ public:
+  Capturer(const CaptureTarget& target, const CaptureRequest& request, CaptureAttempt& attempt);
+
+  /// Errors: those of capture(); where stop() is set, why.
+  Result<CapturedProgram> run();
+  CaptureStop stop() const { return stop_; }
+
+  // For evaluators.
+  ir::Symbols& symbols() { return out_.program.graph.symbols(); }
+  ir::KnownSizes& sizes() { return sizes_; }
+  size_t lanes() const { return attempt_.lanes; }
+  size_t depth() const { return depth_; }
+  const std::vector<bool>& active() const { return active_; }
+  void set(const torch::jit::Value* value, Item item) { items_[value] = std::move(item); }
+  const Item& get(const torch::jit::Value* value) const { return items_.at(value); }
+  /// The value of ITEM, at least in all lanes that run, as IValue.
+  c10::IValue lane(const Item& item, size_t lane) { return lane_value(item, lane, sizes_); }
+  /// Notes WHAT as one of the reasons why the program cannot be captured; the outputs of NODE are
+  /// missing then.
+  Status refuse(torch::jit::Node& node, const std::string& what);
+  /// Runs NODE in all lanes and appends it to the graph.
+  Status operate(const Call& call);
+  /// What NODE gives in all lanes, its first output; None in those that do not run.
+  Result<std::vector<c10::IValue>> lane_results(const Call& call);
+  /// Appends an operator that gives one tensor of SIZES, with its LANES.
+  Result<TensorRef> append_tensor(ir::OpName op, std::vector<ir::Argument> arguments,
+                                  std::vector<at::Tensor> lanes, std::vector<ir::Expr> sizes,
+                                  const torch::jit::Node& node);
+  /// Appends an operator on numbers to the graph, and gives its output, of KIND, with its LANES.
+  DynamicRef append_scalar(ir::OpName op, std::vector<ir::Argument> arguments, ir::ScalarKind kind,
+                           std::vector<c10::IValue> lanes, const torch::jit::Node& node);
+  /// A number of the graph: an Expr with a symbol of its own for integers, else dynamic.
+  Item append_number(ir::OpName op, std::vector<ir::Argument> arguments, ir::ScalarKind kind,
+                     std::vector<c10::IValue> lanes, const torch::jit::Node& node);
+  /// A tensor that is part of the program.
+  TensorRef constant(const at::Tensor& tensor, const std::string& name);
+  /// ITEM as an argument of the graph; nothing where no argument can be that.
+  std::optional<ir::Attribute> attribute(const Item& item, const c10::TypePtr& type);
+  /// The sizes of TENSOR as expressions.
+  const std::vector<ir::Expr>& sizes_of(const TensorItem& tensor) const;
+  /// Lets CONTENT be what is in TENSOR, unless a lane says otherwise.
+  void set_content(const TensorRef& tensor, std::vector<ir::Expr> content);
+  ir::Origin origin(const torch::jit::Node& node) const;
+  /// Whether a container of DEPTH may be changed here. False: the change is refused.
+  bool may_change(size_t depth, torch::jit::Node& node);
+  void note(std::string text);
+  Error give_up(CaptureStop stop, Error error) {
+    stop_ = stop;
+    return error;
+  }
+
+ private:
+  Status add_inputs();
+  Status add_input(const InputSpec& spec, const c10::Argument& argument,
+                   const torch::jit::Value* value);
+  Result<std::vector<ir::Expr>> input_sizes(const InputSpec& spec);
+  Status block(torch::jit::Block& block);
+  Status node(torch::jit::Node& node);
+  Status call(torch::jit::Node& node);
+  Status compute(const Call& call);
+  Status branch(torch::jit::Node& node);
+  Status take_branch(torch::jit::Node& node, size_t which);
+  Status fork(torch::jit::Node& node, const DynamicRef& condition);
+  Status merge(torch::jit::Node& node, ir::Node* made, const std::vector<bool>& holds,
+               std::vector<Items> results);
+  Status loop(torch::jit::Node& node);
+  Status attribute_of(torch::jit::Node& node);
+  Status set_attribute(torch::jit::Node& node);
+  Status construct(torch::jit::Node& node);
+  Status unpack(torch::jit::Node& node);
+  Status tuple_index(torch::jit::Node& node);
+  Status is_instance(torch::jit::Node& node);
+  Status constant_node(torch::jit::Node& node);
+  Status raise(torch::jit::Node& node);
+  ObjectRef object(const c10::IValue& value, const std::string& path);
+
+  // capture_operator.cpp
+  Result<std::vector<std::vector<c10::IValue>>> run_lanes(const Call& call);
+  Status note_writes(const Call& call);
+  std::optional<size_t> unchanged_input(const Call& call, const std::vector<at::Tensor>& result);
+  Result<std::optional<std::vector<ir::Argument>>> arguments_of(const Call& call);
+  Result<ir::TensorType> type_of(const Call& call, const std::vector<at::Tensor>& lanes,
+                                 size_t output);
+  Result<ir::Expr> size_of(const Call& call, const ir::LaneNumbers& observed,
+                           std::optional<ir::Expr> expected, std::span<const ir::Expr> candidates,
+                           std::map<ir::LaneNumbers, ir::Expr>& own);
+  Status append(const Call& call, const std::vector<std::vector<c10::IValue>>& results,
+                std::vector<ir::Argument> arguments);
+
+  // capture_weights.cpp
+  void name_weights();
+  TensorRef weight(const at::Tensor& tensor, ir::ValueKind kind, const std::string& name,
+                   bool persistent);
+  at::Tensor lane_copy(const at::Tensor& tensor, size_t lane);
+
+  // capture_outputs.cpp
+  Status add_outputs();
+  Status add_output(const std::string& path, const Item& item);
+  Status add_output_items(const std::string& path, const Items& items);
+  Status name_outputs();
+  void erase_dead();
+  void note_sizes();
+
+  const CaptureTarget& target_;
+  const CaptureRequest& request_;
+  CaptureAttempt& attempt_;
+  std::shared_ptr<torch::jit::Graph> program_;
+  CapturedProgram out_;
+  ir::KnownSizes sizes_;
+  ir::Block* block_ = nullptr;
+  size_t depth_ = 0;
+  std::vector<bool> active_;
+  CaptureStop stop_ = CaptureStop::none;
+  std::vector<std::string> problems_;
+  std::unordered_map<const torch::jit::Value*, Item> items_;
+  std::unordered_map<const torch::jit::Block*,
+                     std::unordered_map<const torch::jit::Node*, std::vector<const torch::jit::Value*>>>
+      last_uses_;
+  std::map<const void*, ObjectRef> objects_;
+  std::map<std::string, TensorRef> weights_;  // by what tells tensors apart
+  std::vector<at::Tensor> weight_tensors_;    // as out_.program.weights
+  std::map<std::string, std::pair<std::string, ir::ValueKind>> names_;  // of the state_dict
+  std::set<std::string> keys_;                                          // of weights
+  std::set<const void*> weight_storages_;
+  std::map<std::pair<const void*, size_t>, at::Tensor> copies_;  // of storages, for lanes
+  std::vector<std::weak_ptr<TensorItem>> with_content_;
+  std::vector<ir::Argument> results_;
+  std::map<size_t, const ir::Value*> definers_;  // of symbols that no input has
+  size_t steps_ = 0;
+  size_t appended_ = 0;  // nodes
+};
+
+/// The elements of TENSOR for a reader of weights.
+Result<Weight> weight_of(const at::Tensor& tensor);
+
+}  // namespace mlc::torch_module
