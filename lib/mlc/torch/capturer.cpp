@@ -3,7 +3,6 @@
 #include "mlc/base/text.h"
 #include "mlc/engine/exception_text.h"
 #include "mlc/torch/call_operator.h"
-#include "mlc/torch/chain_length.h"
 #include "mlc/torch/evaluators.h"
 #include "mlc/torch/source_place.h"
 #include "mlc/torch/torch_values.h"
@@ -12,7 +11,7 @@
 #include <utility>
 
 #include <torch/csrc/jit/ir/constants.h>
-#include <torch/csrc/jit/passes/inline_fork_wait.h>
+#include <torch/csrc/jit/api/function_impl.h>
 
 namespace mlc::torch_module {
 
@@ -26,19 +25,6 @@ namespace {
 
 constexpr size_t kMaxSteps = 200'000;
 constexpr size_t kMostProblems = 10;
-
-/// "TOP(Net).encoder(Encoder).layer.0(Layer)" as "encoder.layer.0".
-std::string scope_of(const std::string& hierarchy) {
-  std::string out;
-  int depth = 0;
-  for (const char c : hierarchy) {
-    if (c == '(') ++depth;
-    if (depth == 0) out += c;
-    if (c == ')') --depth;
-  }
-  const size_t dot = out.find('.');
-  return dot == std::string::npos ? "" : out.substr(dot + 1);
-}
 
 template <class Visit>
 void each_input(const Node& node, Visit visit) {
@@ -77,14 +63,10 @@ Capturer::Capturer(const CaptureTarget& target, const CaptureRequest& request,
     : target_(target),
       request_(request),
       attempt_(attempt),
-      program_(target.module.get_method("forward").graph()->copy()),
+      program_(target.module.get_method("forward").graph()),
       sizes_(symbols(), attempt.lanes),
       block_(&out_.program.graph.body()),
-      active_(attempt.lanes, true) {
-  inline_all(*program_);
-  torch::jit::InlineForkWait(program_);
-  inline_all(*program_);
-}
+      active_(attempt.lanes, true) {}
 
 Result<CapturedProgram> Capturer::run() {
   for (size_t i = 0; i < attempt_.symbols.size(); ++i) {
@@ -129,7 +111,7 @@ void Capturer::note(std::string text) {
 }
 
 ir::Origin Capturer::origin(const Node& node) const {
-  return {scope_of(torch::jit::utils::getNodesModuleHierarchy(node)), source_place(node)};
+  return {scope_, source_place(node)};
 }
 
 bool Capturer::may_change(size_t depth, Node& node) {
@@ -255,6 +237,12 @@ Status Capturer::node(Node& node) {
       return {};
     case prim::Print:
       return {};
+    case prim::CallMethod:
+      return call_method(node);
+    case prim::CallFunction:
+      return call_function(node);
+    case prim::fork:
+      return fork_task(node);
     case prim::CreateObject: {
       const auto type = node.output()->type()->expect<c10::ClassType>();
       set(node.output(),
@@ -268,9 +256,67 @@ Status Capturer::node(Node& node) {
   }
 }
 
+/// Runs GRAPH, which takes INPUTS, in the place of NODE.
+Status Capturer::enter(Node& node, torch::jit::Graph& graph, const Items& inputs,
+                       std::string scope) {
+  constexpr int kMostNested = 200;
+  if (++calls_ > kMostNested) return refuse(node, "calls nested too deep");
+  if (graph.inputs().size() != inputs.size() || graph.outputs().size() != node.outputs().size()) {
+    return refuse(node, "a call with other arguments than the function has");
+  }
+  const std::string outer = std::exchange(scope_, std::move(scope));
+  for (size_t i = 0; i < inputs.size(); ++i) set(graph.inputs()[i], inputs[i]);
+  MLC_CHECK(block(*graph.block()));
+  for (size_t i = 0; i < node.outputs().size(); ++i) {
+    set(node.output(i), Item(get(graph.outputs()[i])));
+    items_.erase(graph.outputs()[i]);
+  }
+  for (const Value* input : graph.inputs()) items_.erase(input);
+  scope_ = outer;
+  --calls_;
+  return {};
+}
+
+Status Capturer::call_method(Node& node) {
+  Items inputs;
+  for (const Value* input : node.inputs()) inputs.push_back(get(input));
+  const auto* owner = inputs[0].as<ObjectRef>();
+  if (owner == nullptr) {
+    for (const Value* output : node.outputs()) set(output, Missing{});
+    return {};
+  }
+  const auto type = (*owner)->object.toObject()->type();
+  const std::string& name = node.s(c10::attr::name);
+  torch::jit::Function* method = type->findMethod(name);
+  auto* const function = method == nullptr ? nullptr : torch::jit::tryToGraphFunction(*method);
+  if (function == nullptr) return refuse(node, "the method " + printable(name));
+  const bool is_module = type->is_module();
+  return enter(node, *function->graph(), inputs, is_module ? (*owner)->path : scope_);
+}
+
+Status Capturer::call_function(Node& node) {
+  const auto type = node.input(0)->type()->expect<c10::FunctionType>();
+  auto* const function = torch::jit::tryToGraphFunction(*type->function());
+  if (function == nullptr) return refuse(node, "the function " + type->function()->name());
+  Items inputs;
+  for (size_t i = 1; i < node.inputs().size(); ++i) inputs.push_back(get(node.input(i)));
+  return enter(node, *function->graph(), inputs, scope_);
+}
+
+/// A task that runs by itself runs here at once; what waits for it passes it through.
+Status Capturer::fork_task(Node& node) {
+  Items inputs;
+  for (const Value* input : node.inputs()) inputs.push_back(get(input));
+  return enter(node, *node.g(c10::attr::Subgraph), inputs, scope_);
+}
+
 Status Capturer::constant_node(Node& node) {
-  const IValue value = *torch::jit::toIValue(node.output());
   const c10::TypePtr& type = node.output()->type();
+  if (type->kind() == c10::TypeKind::FunctionType) {
+    set(node.output(), Missing{});
+    return {};
+  }
+  const IValue value = *torch::jit::toIValue(node.output());
   if (value.isTensor()) {
     const std::string scope = origin(node).scope;
     set(node.output(), constant(value.toTensor(), scope.empty() ? "constant" : scope + ".constant"));

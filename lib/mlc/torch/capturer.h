@@ -103,6 +103,11 @@ class Capturer {
   Status node(torch::jit::Node& node);
   Status call(torch::jit::Node& node);
   Status compute(const Call& call);
+  Status enter(torch::jit::Node& node, torch::jit::Graph& graph, const Items& inputs,
+               std::string scope);
+  Status call_method(torch::jit::Node& node);
+  Status call_function(torch::jit::Node& node);
+  Status fork_task(torch::jit::Node& node);
   Status branch(torch::jit::Node& node);
   Status take_branch(torch::jit::Node& node, size_t which);
   Status fork(torch::jit::Node& node, const DynamicRef& condition);
@@ -154,6 +159,8 @@ class Capturer {
   ir::KnownSizes sizes_;
   ir::Block* block_ = nullptr;
   size_t depth_ = 0;
+  std::string scope_;  // the path of the module that runs
+  int calls_ = 0;      // that are open
   std::vector<bool> active_;
   CaptureStop stop_ = CaptureStop::none;
   std::vector<std::string> problems_;

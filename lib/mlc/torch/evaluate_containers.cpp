@@ -397,6 +397,7 @@ constexpr EvaluatorRow kRows[] = {
     {"aten::str", "*", format},
     {"aten::update", "*", dict_update},
     {"aten::values", "*", dict_values},
+    {"aten::wait", "*", pass_through},
     {"aten::warn", "*", nothing},
     {"prim::unchecked_cast", "*", pass_through},
     {"prim::unchecked_unwrap_optional", "*", pass_through},
