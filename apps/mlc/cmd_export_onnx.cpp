@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 #include "mlc/base/version.h"
 #include "mlc/engine/artefact.h"
+#include "mlc/engine/capture_request.h"
 #include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
@@ -145,7 +146,19 @@ Result<Artefact> Job::open_source() const {
 
 Result<ProgramSource> Job::capture(const Artefact& source) {
   if (source.exported() != nullptr) return source.exported()->source(source.checkpoint());
-  return unsupported("only .pt2 files can be exported so far");
+  MLC_TRY(torch_, open_engine(EngineKind::torch));
+  MLC_TRY(const auto model,
+          source.load(*torch_, options_.engine.load_options(context_, Purpose::once),
+                      context_.reporter));
+  MLC_CHECK(match_inputs(model->signature(), specs_));
+  MLC_TRY(const CaptureRequest request,
+          capture_request(specs_, static_cast<uint64_t>(options_.engine.seed), context_.reporter));
+  MLC_TRY(CapturedProgram captured, model->capture(request));
+  for (const std::string& note : captured.notes) context_.reporter.warn(note);
+  ProgramSource out;
+  out.program = std::make_shared<ExportedProgram>(std::move(captured.program));
+  out.weight = std::move(captured.weight);
+  return out;
 }
 
 Result<std::map<std::string, std::string>> Job::dim_names() const {
@@ -322,7 +335,7 @@ Result<ExitCode> Job::run() {
   auto captured = capture(source);
   if (!captured.ok()) return std::move(captured).error().in_file(options_.model);
   const ProgramSource program = std::move(*captured);
-  const bool given = !options_.engine.inputs.empty();
+  const bool given = source.exported() == nullptr || !options_.engine.inputs.empty();
   Status named = name_sizes(*program.program, names, given ? specs_ : std::vector<InputSpec>());
   if (!named.ok()) return std::move(named).error().in_file(options_.model);
   if (!given) specs_ = program_inputs(*program.program);
