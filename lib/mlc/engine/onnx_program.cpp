@@ -1,6 +1,7 @@
 #include "mlc/engine/onnx_program.h"
 
 #include "mlc/base/text.h"
+#include "mlc/ir/substitute.h"
 
 #include <algorithm>
 #include <set>
@@ -75,6 +76,8 @@ class SizeNames {
   Status fit(const InputSpec& spec, const ir::TensorType& type);
   Status fit_dim(const InputSpec& spec, size_t axis, ir::Expr size);
   Status name(size_t symbol, const std::string& wanted);
+  std::optional<size_t> index_of(const std::string& name) const;
+  void make_equal(size_t symbol, size_t other);
   std::string usual(const ir::TensorType& type, size_t axis) const;
 
   ExportedProgram& program_;
@@ -82,6 +85,17 @@ class SizeNames {
   std::span<const InputSpec> specs_;
   std::set<size_t> named_;
 };
+
+std::optional<size_t> SizeNames::index_of(const std::string& name) const {
+  const auto& all = symbols_.all();
+  const auto at = std::ranges::find(all, name, &ir::Symbol::name);
+  return at == all.end() ? std::nullopt : std::optional(static_cast<size_t>(at - all.begin()));
+}
+
+void SizeNames::make_equal(size_t symbol, size_t other) {
+  ir::substitute(program_.graph, *symbols_.find(symbols_.all()[symbol].name),
+                 *symbols_.find(symbols_.all()[other].name));
+}
 
 Status SizeNames::name(size_t symbol, const std::string& wanted) {
   const std::string old = symbols_.all()[symbol].name;
@@ -92,6 +106,12 @@ Status SizeNames::name(size_t symbol, const std::string& wanted) {
   if (named_.contains(symbol)) {
     return usage_error(fmt::format("one size is called {} and {}", quoted(old), quoted(wanted)),
                        "the model needs both to be equal: give them one name");
+  }
+  if (const auto other = index_of(wanted); other && named_.contains(*other)) {
+    // People say that both are equal, which the program does not ask for.
+    make_equal(symbol, *other);
+    named_.insert(symbol);
+    return {};
   }
   if (!symbols_.rename(symbol, wanted)) {
     return usage_error(fmt::format("{} is the name of another size already", quoted(wanted)));

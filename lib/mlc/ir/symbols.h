@@ -141,7 +141,8 @@ class Evaluator {
 
 template <class T, class Maker>
 T Symbols::build(Expr a, Maker& maker) const {
-  const auto part = [&](const AtomInfo& atom) -> T {
+  // Copies: MAKER may make expressions of its own meanwhile.
+  const auto part = [&](const AtomInfo atom) -> T {
     if (atom.kind == Kind::symbol) return maker.symbol(atom.index);
     const T left = build<T>(atom.a, maker);
     const T right = build<T>(atom.b, maker);
@@ -149,7 +150,8 @@ T Symbols::build(Expr a, Maker& maker) const {
     return atom.kind == Kind::minimum ? maker.minimum(left, right) : maker.maximum(left, right);
   };
   std::optional<T> sum;
-  for (const Term& term : polynomial(a)) {
+  const Polynomial terms = polynomial(a);
+  for (const Term& term : terms) {
     std::optional<T> product;
     if (term.coefficient != 1 || term.atoms.empty()) product = maker.constant(term.coefficient);
     for (const Atom id : term.atoms) {

@@ -36,6 +36,7 @@ struct Alias {
 struct Memory {
   Value* value = nullptr;  // the whole of it, now
   uint64_t version = 0;
+  bool unknown = false;  // what may be a view of it was written
 };
 
 struct State {
@@ -75,6 +76,7 @@ class Rewriter {
   Status merge_branches(Node* node, State& state, std::vector<State>& ends);
   Status write(Node* node, State& state);
   Status write_shape(Node* node, State& state);
+  void part_ways(Value* self, State& state);
   void note_views(Node* node, Value* self, State& state);
   Status refresh_arguments(Node* node, State& state);
   Result<Value*> current(Value* value, Node* place, State& state);
@@ -110,8 +112,8 @@ Result<Value*> Rewriter::current(Value* value, Node* place, State& state) {
   if (found == state.aliases.end()) return value;
   Alias& alias = found->second;
   const Memory& memory = memory_of(alias.root, state);
-  if (alias.version == memory.version) return alias.value;
-  if (alias.uncertain) {
+  if (alias.version == memory.version && !memory.unknown) return alias.value;
+  if (alias.uncertain || memory.unknown) {
     return unsupported("it reads what may or may not be the memory that was written before",
                        "write x.clone() where a copy is meant, or x.view(...) where it is not");
   }
@@ -189,6 +191,26 @@ Status Rewriter::write_shape(Node* node, State& state) {
   return {};
 }
 
+/// Nobody knows whether SELF is a view of its memory or a copy. That makes no difference as long as
+/// nothing else that looks at the memory is read from here on, which current() watches.
+void Rewriter::part_ways(Value* self, State& state) {
+  const Alias old = alias_of(self, state);
+  memory_of(old.root, state).unknown = true;
+  state.memories.insert_or_assign(self, Memory{old.value, 0, false});
+  for (auto& [value, alias] : state.aliases) {
+    if (alias.root != old.root || alias.steps.size() < old.steps.size()) continue;
+    const bool is_behind = std::equal(
+        old.steps.begin(), old.steps.end(), alias.steps.begin(),
+        [](const Step& a, const Step& b) { return a.node == b.node && a.output == b.output; });
+    if (!is_behind) continue;
+    const auto behind = alias.steps.begin() + static_cast<ptrdiff_t>(old.steps.size());
+    const std::vector<Step> steps(behind, alias.steps.end());
+    const bool uncertain = std::ranges::any_of(
+        steps, [](const Step& step) { return view_kind(step.node->op()) == ViewKind::maybe; });
+    alias = {self, steps, uncertain, alias.value, 0};
+  }
+}
+
 Status Rewriter::write(Node* node, State& state) {
   Value* self = viewed(*node);
   if (self == nullptr || self->tensor() == nullptr) {
@@ -197,11 +219,8 @@ Status Rewriter::write(Node* node, State& state) {
   MLC_CHECK(refresh_arguments(node, state));
   // Its argument may just have been exchanged for the current value of the same tensor.
   Value* written = viewed(*node);
+  if (alias_of(self, state).uncertain) part_ways(self, state);
   Alias target = alias_of(self, state);
-  if (target.uncertain) {
-    return unsupported("it writes into what may be a view or a copy",
-                       "write into x itself, or into x.view(...)");
-  }
   Node* made = graph_.insert_before(node, functional_name(node->op()), node->arguments(),
                                     {ir::Output(written->type())}, node->origin());
   Value* part = made->output(0);
