@@ -91,13 +91,16 @@ Node* Graph::new_node(Block& block, OpName op, std::vector<Output> outputs, Orig
   out->op_ = std::move(op);
   out->owner_ = &block;
   out->origin_ = std::move(origin);
-  for (Output& output : outputs) {
-    Value* value = new_value(ValueKind::output, output.name, std::move(output.type));
-    value->producer_ = out;
-    value->index_ = out->outputs_.size();
-    out->outputs_.push_back(value);
-  }
+  for (Output& output : outputs) add_output(out, std::move(output));
   return out;
+}
+
+Value* Graph::add_output(Node* node, Output output) {
+  Value* value = new_value(ValueKind::output, output.name, std::move(output.type));
+  value->producer_ = node;
+  value->index_ = node->outputs_.size();
+  node->outputs_.push_back(value);
+  return value;
 }
 
 Node* Graph::place(Node* node, std::list<Node*>::iterator before, std::vector<Argument> arguments) {
@@ -126,14 +129,6 @@ Block& Graph::add_block(Node* node) {
   node->blocks_.push_back(std::move(block));
   set_results(*node->blocks_.back(), {});
   return *node->blocks_.back();
-}
-
-Value* Graph::add_output(Node* node, Type type) {
-  Value* out = new_value(ValueKind::output, {}, std::move(type));
-  out->producer_ = node;
-  out->index_ = node->outputs_.size();
-  node->outputs_.push_back(out);
-  return out;
 }
 
 void Graph::set_results(Block& block, std::vector<Argument> results) {

@@ -194,8 +194,8 @@ class Graph {
   Node* insert_before(Node* node, OpName op, std::vector<Argument> arguments,
                       std::vector<Output> outputs, Origin origin = {});
   Block& add_block(Node* node);
-  /// A further output of a node.
-  Value* add_output(Node* node, Type type);
+  /// One more output of NODE, for nodes whose blocks tell what they give.
+  Value* add_output(Node* node, Output output);
   /// Replaces the results of a block.
   void set_results(Block& block, std::vector<Argument> results);
 

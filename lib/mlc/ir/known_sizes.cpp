@@ -65,7 +65,15 @@ size_t count(const LaneNumbers& observed) {
 void KnownSizes::define(Expr symbol, const LaneNumbers& numbers) {
   const std::vector<size_t> index = symbols_.symbols_of(symbol);
   if (index.size() != 1) return;  // of one value, so a constant
-  symbol_numbers_[index[0]] = numbers;
+  const bool is_new = symbol_numbers_.insert_or_assign(index[0], numbers).second;
+  numbers_.erase(symbol.id);
+  if (!is_new) {
+    numbers_.clear();
+    std::erase_if(found_, [&](const auto& one) {
+      const std::vector<size_t> parts = symbols_.symbols_of(one.second);
+      return std::find(parts.begin(), parts.end(), index[0]) != parts.end();
+    });
+  }
   remember(symbol);
 }
 

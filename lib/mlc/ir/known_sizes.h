@@ -32,7 +32,7 @@ class KnownSizes {
   KnownSizes(Symbols& symbols, size_t lanes) : symbols_(symbols), lanes_(lanes) {}
 
   size_t lanes() const { return lanes_; }
-  /// Gives SYMBOL, which is one, its values.
+  /// Gives SYMBOL, which is one, its values: again and again where they change, as in a loop.
   void define(Expr symbol, const LaneNumbers& numbers);
   /// A new symbol with these values.
   Expr fresh(std::string_view prefix, const LaneNumbers& numbers, Bounds bounds);
@@ -48,6 +48,10 @@ class KnownSizes {
   std::optional<Expr> find(const LaneNumbers& observed, std::span<const Expr> candidates);
   /// For find() from now on.
   void remember(Expr a);
+  using Remembered = std::map<LaneNumbers, Expr>;
+  /// What find() remembers, and going back to it: symbols of a branch mean nothing behind it.
+  const Remembered& remembered() const { return found_; }
+  void restore(Remembered remembered) { found_ = std::move(remembered); }
 
  private:
   std::optional<Expr> same_number(const LaneNumbers& observed);
@@ -59,7 +63,7 @@ class KnownSizes {
   size_t lanes_;
   std::map<uint32_t, LaneNumbers> numbers_;  // of expressions
   std::map<size_t, LaneNumbers> symbol_numbers_;
-  std::map<LaneNumbers, Expr> found_;
+  Remembered found_;
 };
 
 }  // namespace mlc::ir

@@ -375,15 +375,15 @@ Result<Expr> Capturer::size_of(const Call& call, const ir::LaneNumbers& observed
   if (expected && sizes_.explains(*expected, observed)) found = expected;
   if (!found) found = sizes_.find(observed, candidates);
   if (!found) {
-    if (lanes() == 1) {
+    if (lanes() == 1 && !trial_) {
       return give_up(CaptureStop::more_lanes, internal_error("a size hangs on values"));
     }
     const auto known = own.find(observed);
     found = known != own.end() ? known->second
-                               : sizes_.fresh("u", observed, {0, ir::kUnbounded});
+                               : fresh_size(observed);
     own.emplace(observed, *found);
   }
-  if (attempt_.is_last || symbols().constant_value(*found)) return *found;
+  if (attempt_.is_last || trial_ || symbols().constant_value(*found)) return *found;
   const bool tiny = std::ranges::all_of(
       observed, [](int64_t one) { return one == ir::kNoNumber || one == 0 || one == 1; });
   const bool told = std::ranges::any_of(sizes_.at(*found), [&](int64_t one) {
@@ -426,7 +426,7 @@ Result<ir::TensorType> Capturer::type_of(const Call& call, const std::vector<at:
       if (this->lanes() == 1) {
         return give_up(CaptureStop::more_lanes, internal_error("a size hangs on values"));
       }
-      out.sizes->push_back(sizes_.fresh("u", observed, {0, ir::kUnbounded}));
+      out.sizes->push_back(fresh_size(observed));
       continue;
     }
     MLC_TRY(const Expr size,
@@ -456,11 +456,36 @@ Item Capturer::append_number(ir::OpName op, std::vector<ir::Argument> arguments,
   }
   ir::LaneNumbers numbers;
   for (const IValue& one : lanes) numbers.push_back(one.isInt() ? one.toInt() : ir::kNoNumber);
-  const Expr symbol = sizes_.fresh("u", numbers, {});
+  const Expr symbol = fresh_number(numbers);
   ir::Node* made = out_.program.graph.append(*block_, std::move(op), std::move(arguments),
                                              {ir::ScalarType{kind, symbol}}, origin(node));
   definers_[symbols().symbols_of(symbol)[0]] = made->output(0);
   return symbol;
+}
+
+Expr Capturer::fresh_symbol(const ir::LaneNumbers& numbers, ir::Bounds bounds) {
+  if (!trial_) return sizes_.fresh("u", numbers, bounds);
+  // What a trial makes is thrown away: the next one takes its symbols again.
+  std::vector<Expr>& spare = spare_[bounds.low];
+  size_t& next = spare_used_[bounds.low];
+  if (next == spare.size()) spare.push_back(sizes_.fresh("trial", numbers, bounds));
+  sizes_.define(spare[next], numbers);
+  return spare[next++];
+}
+
+void Capturer::note_definitions(const TensorItem& tensor) {
+  for (const Expr size : sizes_of(tensor)) {
+    for (const size_t symbol : symbols().symbols_of(size)) {
+      if (symbol >= attempt_.symbols.size()) definers_.try_emplace(symbol, tensor.value);
+    }
+  }
+}
+
+const at::Tensor& real_lane(const TensorItem& tensor) {
+  const auto found = std::ranges::find_if(tensor.lanes, [](const at::Tensor& one) {
+    return one.defined();
+  });
+  return found == tensor.lanes.end() ? tensor.lanes[0] : *found;
 }
 
 Status Capturer::operate(const Call& call) {
@@ -553,11 +578,7 @@ Status Capturer::append(const Call& call, const std::vector<std::vector<IValue>>
       auto item = std::make_shared<TensorItem>();
       item->value = made->output(next);
       item->lanes = std::move(tensors[next]);
-      for (const Expr size : sizes_of(*item)) {
-        for (const size_t symbol : symbols().symbols_of(size)) {
-          if (symbol >= attempt_.symbols.size()) definers_.try_emplace(symbol, item->value);
-        }
-      }
+      note_definitions(*item);
       items.push_back(std::move(item));
     }
     const c10::TypePtr& type = call.node.output(i)->type();

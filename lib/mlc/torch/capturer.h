@@ -95,6 +95,17 @@ class Capturer {
   }
 
  private:
+  class KeptLoop;
+  /// What becomes of the results of two branches.
+  struct Merge {
+    torch::jit::Node& node;
+    ir::Node* made;
+    const DynamicRef& condition;
+    const std::vector<bool>& holds;  // lane by lane
+    std::vector<ir::Attribute> then_results;
+    std::vector<ir::Attribute> else_results;
+  };
+
   Status add_inputs();
   Status add_input(const InputSpec& spec, const c10::Argument& argument,
                    const torch::jit::Value* value);
@@ -111,8 +122,15 @@ class Capturer {
   Status branch(torch::jit::Node& node);
   Status take_branch(torch::jit::Node& node, size_t which);
   Status fork(torch::jit::Node& node, const DynamicRef& condition);
-  Status merge(torch::jit::Node& node, ir::Node* made, const std::vector<bool>& holds,
-               std::vector<Items> results);
+  Status merge(torch::jit::Node& node, ir::Node* made, const DynamicRef& condition,
+               const std::vector<bool>& holds, const std::vector<Items>& results);
+  Result<Item> merged(Merge& merge, const Item& a, const Item& b);
+  Result<Item> merged_tensor(Merge& merge, const Item& a, const Item& b);
+  Result<Item> merged_number(Merge& merge, const Item& a, const Item& b);
+  TensorRef placeholder(const TensorItem& like, ir::Block& block, const torch::jit::Node& node);
+  Item number_output(ir::Node* node, ir::ScalarKind kind, std::vector<c10::IValue> lanes);
+  Status keep_loop(torch::jit::Node& node, ir::Expr trips, const Item& go_on,
+                   const Items& carried);
   Status loop(torch::jit::Node& node);
   Status attribute_of(torch::jit::Node& node);
   Status set_attribute(torch::jit::Node& node);
@@ -136,6 +154,15 @@ class Capturer {
                            std::map<ir::LaneNumbers, ir::Expr>& own);
   Status append(const Call& call, const std::vector<std::vector<c10::IValue>>& results,
                 std::vector<ir::Argument> arguments);
+
+  /// Symbols for what no expression explains: a size, a number that may be negative.
+  ir::Expr fresh_size(const ir::LaneNumbers& numbers) {
+    return fresh_symbol(numbers, {0, ir::kUnbounded});
+  }
+  ir::Expr fresh_number(const ir::LaneNumbers& numbers) { return fresh_symbol(numbers, {}); }
+  ir::Expr fresh_symbol(const ir::LaneNumbers& numbers, ir::Bounds bounds);
+  /// TENSOR defines the symbols in its sizes that nothing has defined before.
+  void note_definitions(const TensorItem& tensor);
 
   // capture_weights.cpp
   void name_weights();
@@ -178,9 +205,15 @@ class Capturer {
   std::vector<std::weak_ptr<TensorItem>> with_content_;
   std::vector<ir::Argument> results_;
   std::map<size_t, const ir::Value*> definers_;  // of symbols that no input has
+  bool trial_ = false;  // a round of a loop that stands in the graph already
+  std::map<int64_t, std::vector<ir::Expr>> spare_;  // symbols for trials, by their lower bound
+  std::map<int64_t, size_t> spare_used_;
   size_t steps_ = 0;
   size_t appended_ = 0;  // nodes
 };
+
+/// TENSOR in a lane that has it.
+const at::Tensor& real_lane(const TensorItem& tensor);
 
 /// The elements of TENSOR for a reader of weights.
 Result<Weight> weight_of(const at::Tensor& tensor);

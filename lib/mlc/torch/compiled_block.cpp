@@ -67,10 +67,41 @@ void set_outputs(const Node& node, const std::vector<IValue>& values, Memory& me
 
 }  // namespace
 
+void Memory::add(const Value* value) {
+  places_.try_emplace(value, values_.size());
+  values_.emplace_back();
+  if (const ir::TensorType* tensor = value->tensor()) {
+    if (!tensor->sizes) return;
+    for (size_t i = 0; i < tensor->sizes->size(); ++i) {
+      claim(value, (*tensor->sizes)[i], static_cast<int64_t>(i));
+    }
+  } else if (const auto& number = std::get<ir::ScalarType>(value->type()).value) {
+    claim(value, *number, std::nullopt);
+  }
+}
+
+void Memory::claim(const Value* value, Expr size, std::optional<int64_t> dimension) {
+  const ir::Symbols& symbols = graph_.symbols();
+  if (symbols.constant_value(size)) return;
+  const std::vector<size_t> parts = symbols.symbols_of(size);
+  const bool alone = parts.size() == 1 && symbols.find(symbols.all()[parts[0]].name) == size;
+  if (alone && defined_.insert(parts[0]).second) {
+    definitions_[value].push_back({parts[0], dimension});
+  }
+}
+
 void Memory::set(const Value* value, IValue content) {
-  const auto* scalar = std::get_if<ir::ScalarType>(&value->type());
-  if (scalar != nullptr && scalar->value && content.isInt())
-    define(*scalar->value, content.toInt());
+  const auto found = definitions_.find(value);
+  if (found != definitions_.end()) {
+    sizes_.resize(graph_.symbols().all().size());
+    for (const Definition& one : found->second) {
+      if (one.dimension ? !content.isTensor() : !content.isInt()) continue;
+      const int64_t number = one.dimension ? content.toTensor().size(*one.dimension) : content.toInt();
+      if (sizes_[one.symbol] == number) continue;
+      sizes_[one.symbol] = number;
+      evaluator_.reset();
+    }
+  }
   values_[places_.at(value)] = std::move(content);
 }
 
@@ -149,6 +180,30 @@ std::vector<IValue> CompiledBlock::run_block(const CompiledBlock& block,
   return block.results(memory);
 }
 
+// If(condition) { } { }: the blocks see what is around them.
+void CompiledBlock::run_if(const Control& control, Memory& memory,
+                           const Surroundings& surroundings) {
+  const bool holds = is_true(content(control.node->arguments()[0].value, memory));
+  set_outputs(*control.node, run_block(control.blocks[holds ? 0 : 1], {}, memory, surroundings),
+              memory);
+}
+
+// Loop(trips, condition, carried) { round, carried }: gives the next condition, the next carried.
+void CompiledBlock::run_loop(const Control& control, Memory& memory,
+                             const Surroundings& surroundings) {
+  std::vector<IValue> values = contents(*control.node, 0, memory);
+  const int64_t trips = values[0].toInt();
+  bool go_on = is_true(values[1]);
+  values.erase(values.begin(), values.begin() + 2);
+  for (int64_t round = 0; round < trips && go_on; ++round) {
+    values.insert(values.begin(), IValue(round));
+    values = run_block(control.blocks[0], values, memory, surroundings);
+    go_on = is_true(values.at(0));
+    values.erase(values.begin());
+  }
+  set_outputs(*control.node, values, memory);
+}
+
 // cond(predicate, true graph, false graph, operands)
 void CompiledBlock::run_cond(const Control& control, Memory& memory,
                              const Surroundings& surroundings) {
@@ -197,19 +252,22 @@ Result<std::optional<CompiledBlock::Step>> CompiledBlock::make_control(
     const ir::Graph& graph, const Node& node, c10::Device device, Memory& memory,
     std::map<std::string, size_t>& missing) {
   struct Row {
+    std::string_view domain;
     std::string_view name;
     size_t blocks;
     size_t arguments;  // at least
     void (*run)(const Control&, Memory&, const Surroundings&);
   };
   static constexpr Row kRows[] = {
-      {"cond", 2, 1, &CompiledBlock::run_cond},
-      {"while_loop", 2, 0, &CompiledBlock::run_while},
-      {"wrap_with_autocast", 1, 4, &CompiledBlock::run_without_autocast},
-      {"wrap_with_set_grad_enabled", 1, 1, &CompiledBlock::run_inline},
+      {"prim", "If", 2, 1, &CompiledBlock::run_if},
+      {"prim", "Loop", 1, 2, &CompiledBlock::run_loop},
+      {"higher_order", "cond", 2, 1, &CompiledBlock::run_cond},
+      {"higher_order", "while_loop", 2, 0, &CompiledBlock::run_while},
+      {"higher_order", "wrap_with_autocast", 1, 4, &CompiledBlock::run_without_autocast},
+      {"higher_order", "wrap_with_set_grad_enabled", 1, 1, &CompiledBlock::run_inline},
   };
   const auto row = std::ranges::find(kRows, node.op().name, &Row::name);
-  if (row == std::end(kRows) || node.op().domain != "higher_order") {
+  if (row == std::end(kRows) || node.op().domain != row->domain) {
     ++missing[ir::to_text(node.op())];
     return std::optional<Step>();
   }

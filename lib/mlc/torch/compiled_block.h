@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -25,11 +26,10 @@ class Memory {
  public:
   explicit Memory(const ir::Graph& graph) : graph_(graph) {}
 
-  void add(const ir::Value* value) {
-    places_.try_emplace(value, values_.size()), values_.emplace_back();
-  }
+  void add(const ir::Value* value);
   const c10::IValue& get(const ir::Value* value) const { return values_[places_.at(value)]; }
-  /// Also defines the symbol that an integer stands for.
+  /// Also defines the symbols that are an integer, or sizes of a tensor, where no value that was
+  /// added before has them.
   void set(const ir::Value* value, c10::IValue content);
   void forget(const ir::Value* value) { values_[places_.at(value)] = c10::IValue(); }
 
@@ -42,11 +42,20 @@ class Memory {
   int64_t integer(ir::Expr size);
 
  private:
+  /// A symbol that a value defines: as one of its sizes, or as what it is.
+  struct Definition {
+    size_t symbol = 0;
+    std::optional<int64_t> dimension;
+  };
+
   bool solve(ir::Expr size, size_t symbol, int64_t number);
+  void claim(const ir::Value* value, ir::Expr size, std::optional<int64_t> dimension);
 
   const ir::Graph& graph_;
   std::unordered_map<const ir::Value*, size_t> places_;
   std::vector<c10::IValue> values_;
+  std::unordered_map<const ir::Value*, std::vector<Definition>> definitions_;
+  std::set<size_t> defined_;                   // symbols that a value defines
   std::vector<std::optional<int64_t>> sizes_;  // of the symbols
   std::optional<ir::Evaluator> evaluator_;     // of sizes_
 };
@@ -82,6 +91,8 @@ class CompiledBlock {
     std::vector<const ir::Value*> last_uses;  // values that nothing reads afterwards
   };
 
+  static void run_if(const Control& control, Memory& memory, const Surroundings& surroundings);
+  static void run_loop(const Control& control, Memory& memory, const Surroundings& surroundings);
   static void run_cond(const Control& control, Memory& memory, const Surroundings& surroundings);
   static void run_while(const Control& control, Memory& memory, const Surroundings& surroundings);
   static void run_without_autocast(const Control& control, Memory& memory,

@@ -31,7 +31,7 @@ std::optional<int64_t> constant(Capturer& capturer, const Item* item) {
 std::optional<Exprs> content_of(Capturer& capturer, const TensorItem& tensor) {
   if (tensor.content) return tensor.content;
   if (tensor.value->kind() != ir::ValueKind::constant) return std::nullopt;
-  const at::Tensor& real = tensor.lanes[0];
+  const at::Tensor& real = real_lane(tensor);
   if (!at::isIntegralType(real.scalar_type(), false) || real.numel() > kMostContent) {
     return std::nullopt;
   }
@@ -249,7 +249,7 @@ Result<bool> read_number(Capturer& capturer, const Call& call) {
                        (call.node.output()->type()->kind() == c10::TypeKind::NumberType &&
                         at::isIntegralType(tensor->value->tensor()->dtype == DType::boolean
                                                ? at::kBool
-                                               : tensor->lanes[0].scalar_type(),
+                                               : real_lane(*tensor).scalar_type(),
                                            false));
   const auto content = content_of(capturer, *tensor);
   if (content && content->size() == 1 && integer) {
@@ -430,7 +430,7 @@ std::optional<Exprs> joined(Capturer& capturer, const Call& call) {
   for (const Item& one : *parts) {
     const auto here = operand(capturer, one);
     const TensorItem* tensor = one.tensor();
-    if (!here || tensor == nullptr || tensor->lanes[0].dim() > 1) return std::nullopt;
+    if (!here || tensor == nullptr || real_lane(*tensor).dim() > 1) return std::nullopt;
     out.insert(out.end(), here->begin(), here->end());
   }
   return out;
@@ -450,7 +450,7 @@ std::optional<Exprs> new_content(Capturer& capturer, const Call& call) {
   if (name == "select" || name == "slice") {
     const TensorItem* tensor = tensor_of(call);
     const auto all = tensor == nullptr ? std::nullopt : content_of(capturer, *tensor);
-    if (!all || tensor->lanes[0].dim() != 1) return std::nullopt;
+    if (!all || real_lane(*tensor).dim() != 1) return std::nullopt;
     return part(capturer, call, *all);
   }
   return combined(capturer, call);
