@@ -24,13 +24,13 @@ using torch::jit::Node;
 using torch::jit::Stack;
 
 /// Operators that give their input itself where there is nothing to do.
-constexpr std::array<std::string_view, 31> kMayGiveInput = {
+constexpr std::array<std::string_view, 32> kMayGiveInput = {
     "alias",        "alpha_dropout", "bfloat16",        "contiguous",   "cpu",
     "detach",       "detach_",       "double",          "dropout",      "dropout_",
     "expand",       "expand_as",     "feature_alpha_dropout", "feature_dropout", "flatten",
     "float",        "half",          "int",             "lift_fresh",   "long",
     "positive",     "ravel",         "requires_grad_",  "reshape",      "reshape_as",
-    "resolve_conj", "resolve_neg",   "to",              "type_as",      "view",
+    "resolve_conj", "resolve_neg", "slice",  "to",              "type_as",      "view",
     "view_as"};
 
 /// Of those, operators that give a view of another shape where the layout allows it.
@@ -84,6 +84,15 @@ std::optional<std::string> format_name(int64_t value) {
     if (static_cast<int64_t>(format) == value) return name;
   }
   return std::nullopt;
+}
+
+/// Whether a slice has all of its input at all sizes, not only at those of the lanes.
+bool keeps_sizes(Capturer& capturer, const Call& call) {
+  const ExpectedSizes expected = expected_sizes(capturer, call, 0);
+  const std::vector<Expr>& sizes = capturer.sizes_of(*call.inputs[0].tensor());
+  return std::ranges::equal(expected, sizes, [](const std::optional<Expr>& a, Expr b) {
+    return a == b;
+  });
 }
 
 c10::TypePtr without_optional(const c10::TypePtr& type) {
@@ -499,7 +508,8 @@ Status Capturer::operate(const Call& call) {
     for (const auto& result : results) {
       lanes.push_back(result.empty() ? at::Tensor() : result[0].toTensor());
     }
-    if (const auto same = unchanged_input(call, lanes)) {
+    const auto same = unchanged_input(call, lanes);
+    if (same && (name != "slice" || keeps_sizes(*this, call))) {
       set(call.node.output(), call.inputs[*same]);
       return {};
     }

@@ -108,10 +108,15 @@ Expr places(ir::Symbols& symbols, Expr length, const Window& window, size_t i, b
       symbols.add(symbols.multiply(window.dilation[i], symbols.subtract(window.kernel[i], one)), one);
   const Expr room = symbols.subtract(
       symbols.add(length, symbols.multiply(symbols.constant(2), padding)), reach);
-  if (!ceil) return symbols.add(symbols.floor_divide(room, window.stride[i]), one);
-  const Expr rounded_up = symbols.add(symbols.ceil_divide(room, window.stride[i]), one);
-  const Expr last = symbols.floor_divide(
-      symbols.subtract(symbols.add(length, padding), one), window.stride[i]);
+  const Expr stride = window.stride[i];
+  if (!ceil) return symbols.add(symbols.floor_divide(room, stride), one);
+  const Expr more = symbols.add(room, symbols.subtract(stride, one));
+  const Expr rounded_up = symbols.add(symbols.floor_divide(more, stride), one);
+  // The last place begins before the padding at the end by itself where the window is that long.
+  const Expr spare = symbols.subtract(reach, symbols.add(padding, stride));
+  if (symbols.bounds(spare).low >= 0) return rounded_up;
+  const Expr last =
+      symbols.floor_divide(symbols.subtract(symbols.add(length, padding), one), stride);
   return symbols.minimum(rounded_up, symbols.add(last, one));
 }
 
