@@ -1,0 +1,200 @@
+"""Runs calls through mlc and ONNX Runtime and compares with what PyTorch gives.
+
+`judge()` puts all calls of a case into one program; where something goes wrong it parts them until it is clear which
+calls it is.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+import numpy
+import onnxruntime
+
+from op_samples import Program, cache_folder, expected, write_program  # noqa: F401
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("MLC", ROOT / "build/release/bin/mlc")).resolve()
+ATOL, RTOL = 1e-5, 1e-4
+
+# How a call ended.
+PASSED = "passed"
+WRONG = "wrong"  # other values, dtypes or sizes
+REFUSED = "refused"  # mlc says that it cannot
+UNKNOWN = "unknown"  # mlc does not know an operator
+INVALID = "invalid"  # ONNX Runtime does not take the model
+CRASHED = "crashed"  # mlc ended as it must not
+UNEXPORTED = "unexported"  # PyTorch cannot write it: says nothing of mlc
+COUNTED = (PASSED, WRONG, REFUSED, INVALID, CRASHED)
+
+
+@dataclasses.dataclass
+class Outcome:
+    index: int
+    text: str
+    verdict: str
+    reason: str = ""
+
+
+def compare(ours, theirs, undefined=False):
+    """Empty where they are the same, else what differs."""
+    if ours.dtype != theirs.dtype:
+        return f"dtype {ours.dtype}, not {theirs.dtype}"
+    if ours.shape != theirs.shape:
+        return f"shape {list(ours.shape)}, not {list(theirs.shape)}"
+    if undefined or ours.size == 0:
+        return ""
+    if ours.dtype.kind in "fc":
+        with numpy.errstate(invalid="ignore", over="ignore"):
+            same = numpy.isclose(ours, theirs, atol=ATOL, rtol=RTOL, equal_nan=True)
+    else:
+        same = ours == theirs
+    if same.all():
+        return ""
+    first = numpy.argwhere(~same)[0] if ours.ndim else ()
+    at = tuple(int(i) for i in first)
+    return f"{int((~same).sum())} of {ours.size} values differ: {ours[at]!r}, not {theirs[at]!r} at {list(at)}"
+
+
+def session(model, optimised):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class Judge:
+    def __init__(self, case, mode, build, optimised=(True, False)):
+        self.case, self.mode, self.optimised = case, mode, optimised
+        self.folder = cache_folder(build)
+        self.expected = {}
+        self.outcomes = {}
+
+    def note(self, calls, verdict, reason=""):
+        for call in calls:
+            self.outcomes[call.index] = Outcome(call.index, call.text, verdict, reason)
+
+    def program(self, calls):
+        """The file, or the reason why PyTorch cannot write it."""
+        names = f"{self.case.name}/{self.case.dtype}/{self.mode}/{[call.index for call in calls]}"
+        place = self.folder / hashlib.sha256(names.encode()).hexdigest()[:24]
+        path = place.with_suffix(".pt" if self.mode == "script" else ".pt2")
+        failed = place.with_suffix(".failed")
+        if failed.exists():
+            return None, failed.read_text()
+        if not path.exists():
+            partial = path.with_suffix(f".{os.getpid()}{path.suffix}")
+            try:
+                write_program(calls, self.mode, partial)
+                partial.rename(path)
+            except Exception as error:  # noqa: BLE001: whatever torch.export raises
+                partial.unlink(missing_ok=True)
+                reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+                failed.write_text(reason)
+                return None, reason
+        return path, ""
+
+    def part(self, calls, verdict, reason):
+        """Looks at both halves, where there are two."""
+        if len(calls) == 1:
+            return self.note(calls, verdict, reason)
+        middle = len(calls) // 2
+        self.run(calls[:middle])
+        self.run(calls[middle:])
+
+    def run(self, calls):
+        if not calls:
+            return None
+        path, reason = self.program(calls)
+        if path is None:
+            return self.part(calls, UNEXPORTED, reason)
+        model = path.with_suffix(f".{os.getpid()}.onnx")
+        try:
+            done = subprocess.run(
+                [BINARY, "export-onnx", path, "-o", model, "--no-verify", "--force", "--json", "--threads", "1"],
+                capture_output=True, timeout=120, check=False)
+            if done.returncode != 0:
+                return self.part(calls, *verdict_of(done))
+            return self.run_model(calls, model.read_bytes())
+        except subprocess.TimeoutExpired:
+            return self.part(calls, CRASHED, "mlc does not end")
+        finally:
+            model.unlink(missing_ok=True)
+
+    def run_model(self, calls, model):
+        results = []
+        for optimised in self.optimised:
+            try:
+                made = session(model, optimised)
+                inputs = [array for call in calls for array in self.expected[call.index].inputs]
+                names = self.input_names(made, inputs)
+                results.append(made.run(None, names))
+            except Exception as error:  # noqa: BLE001: ONNX Runtime has many
+                return self.part(calls, INVALID, short_reason(error))
+        for call in calls:
+            self.note([call], PASSED)
+        for result in results:
+            at = 0
+            for call in calls:
+                theirs = self.expected[call.index].outputs
+                self.judge_call(call, result[at:at + len(theirs)], theirs)
+                at += len(theirs)
+        return None
+
+    def input_names(self, made, inputs):
+        # Inputs that nothing reads may be gone: what is left has its number in its name.
+        names = [one.name for one in made.get_inputs()]
+        if len(names) == len(inputs):
+            return dict(zip(names, inputs))
+        return {name: inputs[int(re.search(r"(\d+)$", name)[1])] for name in names}
+
+    def judge_call(self, call, ours, theirs):
+        if len(ours) != len(theirs):
+            return self.note([call], WRONG, f"{len(ours)} outputs, not {len(theirs)}")
+        for one, other in zip(ours, theirs):
+            reason = compare(one, other, self.case.is_undefined)
+            if reason:
+                return self.note([call], WRONG, reason)
+        return None
+
+    def judge(self, numbers, alone=()):
+        """NUMBERS of calls; those in ALONE get a program of their own from the start."""
+        wanted = [self.case.calls[number] for number in numbers]
+        ready = []
+        for call in wanted:
+            self.expected[call.index] = expected(call)
+            if self.expected[call.index].error:
+                self.note([call], UNEXPORTED, self.expected[call.index].error)
+            else:
+                ready.append(call)
+        self.run([call for call in ready if call.index not in alone])
+        for call in ready:
+            if call.index in alone:
+                self.run([call])
+        return [self.outcomes[call.index] for call in wanted]
+
+
+def verdict_of(done):
+    text = done.stderr.decode(errors="replace")
+    try:
+        message = json.loads(text)["message"]
+    except (ValueError, KeyError):
+        return CRASHED, f"exit {done.returncode}: {text[:300]}"
+    if done.returncode != 4:
+        return CRASHED, f"exit {done.returncode}: {message[:300]}"
+    # "  1 x aten::svd: no lowering, first at model.py:3"
+    problems = re.findall(r"^  \d+ x (.*?)(?:, first at .*)?$", message, re.MULTILINE) or [message.splitlines()[0]]
+    missing = any(problem.endswith(": no lowering") for problem in problems)
+    return (UNKNOWN if missing else REFUSED), "; ".join(problems)[:300]
+
+
+def short_reason(error):
+    text = str(error).strip().replace("\n", " ")
+    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    return text[:300]

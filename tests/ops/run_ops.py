@@ -1,0 +1,114 @@
+"""Compares every operator with PyTorch and shows what fails.
+
+  python tests/ops/run_ops.py                      the fixed subset
+  python tests/ops/run_ops.py --all                every call that PyTorch's authors thought of
+  python tests/ops/run_ops.py --match 'conv|pool'  some operators, with each failing call
+"""
+
+import argparse
+import collections
+import json
+import multiprocessing
+import os
+import pathlib
+import re
+import sys
+import time
+
+import differ
+import op_samples
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SECONDS = 300  # for one operator and dtype
+
+
+def judge(key, options, answers):
+    case = op_samples.cases()[key]
+    numbers = range(len(case.calls)) if options.all else case.subset
+    alone = set(options.failing.get(key, ()))
+    started = time.time()
+    outcomes = differ.Judge(case, options.mode, options.build, options.levels).judge(numbers, alone)
+    answers.send(([vars(one) for one in outcomes], time.time() - started))
+
+
+def run_all(keys, options, done):
+    """Each case in a process of its own, so that nothing that one of them breaks disturbs the others."""
+    fork = multiprocessing.get_context("fork")
+    waiting = collections.deque(keys)
+    running = {}
+    while waiting or running:
+        while waiting and len(running) < options.jobs:
+            key = waiting.popleft()
+            ours, theirs = fork.Pipe(duplex=False)
+            process = fork.Process(target=judge, args=(key, options, theirs))
+            process.start()
+            theirs.close()
+            running[ours] = (key, process, time.time())
+        for ours in multiprocessing.connection.wait(list(running), timeout=1):
+            key, process, _ = running.pop(ours)
+            try:
+                outcomes, seconds = ours.recv()
+            except EOFError:
+                outcomes, seconds = None, 0
+            process.join()
+            done(key, outcomes, seconds)
+        for ours, (key, process, since) in list(running.items()):
+            if time.time() - since > SECONDS:
+                process.kill()
+
+
+def previous(path):
+    """The failing calls of an earlier run, which get programs of their own."""
+    if not path.exists():
+        return {}
+    out = {}
+    for name, one in json.loads(path.read_text()).items():
+        op, dtype = name.rsplit("/", 1)
+        out[op, dtype] = [o["index"] for o in one["outcomes"] or [] if o["verdict"] != "passed"]
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--match", default="", help="of names of operators, a regular expression")
+    parser.add_argument("--dtype", action="append", choices=list(op_samples.DTYPES))
+    parser.add_argument("--mode", default="raw", choices=["raw", "core", "script"])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
+    parser.add_argument("--results", type=pathlib.Path, help="where the outcomes go (default: in --build)")
+    parser.add_argument("--verbose", action="store_true", help="each failing call")
+    options = parser.parse_args()
+    options.levels = (True, False)
+    name = f"{options.mode}-{'all' if options.all else 'subset'}.json"
+    results = options.results or options.build / "ops" / name
+    options.failing = previous(results)
+    keys = [key for key in op_samples.cases()
+            if re.search(options.match, key[0]) and (not options.dtype or key[1] in options.dtype)]
+    found = json.loads(results.read_text()) if results.exists() else {}
+    started = time.time()
+    counted = collections.Counter()
+
+    def done(key, outcomes, seconds):
+        found["/".join(key)] = {"outcomes": outcomes, "seconds": round(seconds, 2)}
+        if outcomes is None:
+            print(f"{key[0]} {key[1]}: the process ended")
+            counted["dead"] += 1
+            return
+        counted.update(one["verdict"] for one in outcomes)
+        failing = [one for one in outcomes if one["verdict"] not in (differ.PASSED, differ.UNEXPORTED)]
+        if options.verbose or options.match:
+            for one in failing:
+                print(f"{key[0]} {key[1]} #{one['index']} ({one['text']}): {one['verdict']}: {one['reason']}")
+
+    # What is imported and made once is there for all.
+    warm = op_samples.cases()["add", "float32"]
+    differ.Judge(warm, "raw", options.build).judge([0])
+    run_all(keys, options, done)
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps(found))
+    print(dict(counted), f"{time.time() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
