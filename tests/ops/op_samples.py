@@ -8,6 +8,7 @@ calls, and whose outputs are all tensors that they give. One program of many cal
 import dataclasses
 import functools
 import hashlib
+import logging
 import pathlib
 import sys
 import types
@@ -23,6 +24,7 @@ import torch  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
 
 torch.set_num_threads(1)
+logging.getLogger("torch").setLevel(logging.ERROR)
 
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 # How many calls of a case belong to the fixed subset, spread evenly over the list.
@@ -49,6 +51,19 @@ class Call:
     @property
     def tensors(self):
         return [leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor)]
+
+    @property
+    def dims(self):
+        """The dim of topk, sort and their like: the last whole number among their arguments that is a dimension."""
+        args, kwargs = pytree.tree_unflatten(self.leaves, self.tree)
+        if "dim" in kwargs:
+            return [kwargs["dim"]]
+        place = 2 if self.takes_count else 1
+        return [args[place]] if len(args) > place and not isinstance(args[place], bool) else []
+
+    @property
+    def takes_count(self):
+        return getattr(self.function, "__name__", "") in ("topk", "kthvalue")
 
     def __call__(self, tensors):
         remaining = iter(tensors)
@@ -132,6 +147,8 @@ def cases():
             if torch_dtype in op.supported_dtypes("cpu") and not name.startswith(NO_OPERATORS):
                 found[name, dtype] = Case(name, dtype, functools.partial(operator_calls, op))
     for info in module_db:
+        if "Lazy" in info.name:  # they become the others when they first run
+            continue
         name = "module." + info.name.removeprefix("nn.")
         found[name, "float32"] = Case(name, "float32", functools.partial(module_calls, info))
     return dict(sorted(found.items()))
