@@ -39,6 +39,8 @@ std::string key_of(std::string_view op, const Inputs& inputs, const Attributes& 
       for (const int64_t item : *list) key += fmt::format("{},", item);
     } else if (const auto* numbers = std::get_if<std::vector<float>>(&one.value)) {
       for (const float item : *numbers) key += fmt::format("{:a},", item);
+    } else if (const auto* words = std::get_if<std::vector<std::string>>(&one.value)) {
+      for (const std::string& item : *words) key += item + ",";
     } else {
       return {};
     }
@@ -176,6 +178,11 @@ void Builder::define_symbols(Value* value) {
     symbol_places_.try_emplace(used[0],
                                SymbolPlace{value, static_cast<int64_t>(axis), scopes_.size()});
   }
+}
+
+bool Builder::can_make(ir::Expr value) const {
+  return std::ranges::all_of(model_.symbols().symbols_of(value),
+                             [&](size_t index) { return symbol_places_.contains(index); });
 }
 
 Value* Builder::symbol_tensor(size_t index) {

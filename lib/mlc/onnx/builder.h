@@ -75,6 +75,8 @@ class Builder {
   Value* integer_list(const Sizes& values);
   /// That the symbols which stand alone among the sizes of VALUE can be had from it at run time.
   void define_symbols(Value* value);
+  /// Whether all symbols of VALUE can be had.
+  bool can_make(ir::Expr value) const;
   /// The symbol at INDEX of Symbols::all() is the value of a tensor, int64 without dimensions.
   void define_symbol(size_t index, Value* scalar);
 

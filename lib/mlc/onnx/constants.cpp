@@ -148,6 +148,48 @@ DataRef transpose_data(const DataRef& data, const std::vector<int64_t>& permutat
   return out;
 }
 
+DataRef reorder_data(const DataRef& data, const std::vector<int64_t>& order) {
+  const std::string how = fmt::format(".blocks({})", fmt::join(order, ","));
+  auto out = derived(data, data->dtype, data->sizes, how, [data, order]() -> Result<Buffer> {
+    MLC_TRY(const Buffer from, data->produce());
+    Block block;
+    block.reserve(from.bytes.size());
+    const size_t each = from.bytes.size() / order.size();
+    for (const int64_t at : order) {
+      const Bytes piece = from.bytes.subspan(static_cast<size_t>(at) * each, each);
+      block.insert(block.end(), piece.begin(), piece.end());
+    }
+    return buffer_of(std::move(block));
+  });
+  std::const_pointer_cast<TensorData>(out)->key = data->key;
+  return out;
+}
+
+DataRef join_data(const std::vector<DataRef>& parts) {
+  if (parts.size() == 1) return parts[0];
+  auto out = std::make_shared<TensorData>();
+  out->dtype = parts[0]->dtype;
+  out->sizes = parts[0]->sizes;
+  out->sizes[0] = 0;
+  out->key = parts[0]->key;
+  bool known = true;
+  for (const DataRef& part : parts) {
+    out->sizes[0] += part->sizes[0];
+    known = known && !part->identity.empty();
+    out->identity += (out->identity.empty() ? "join:" : "+") + part->identity;
+  }
+  if (!known) out->identity.clear();
+  out->produce = [parts]() -> Result<Buffer> {
+    Block block;
+    for (const DataRef& part : parts) {
+      MLC_TRY(const Buffer from, part->produce());
+      block.insert(block.end(), from.bytes.begin(), from.bytes.end());
+    }
+    return buffer_of(std::move(block));
+  };
+  return out;
+}
+
 DataRef cast_data(const DataRef& data, DType dtype) {
   if (!can_convert(data->dtype, dtype)) return nullptr;
   const std::string how = fmt::format(".to({}/{})", info(data->dtype).brief, info(dtype).brief);

@@ -36,6 +36,10 @@ DataRef tensor_of_integers(const std::vector<int64_t>& values, const std::vector
 // The same elements in another form, made when they are asked for.
 DataRef reshape_data(const DataRef& data, const std::vector<int64_t>& sizes);
 DataRef transpose_data(const DataRef& data, const std::vector<int64_t>& permutation);
+/// The first dimension as ORDER.size() equal blocks, in another order. Requires: they divide it.
+DataRef reorder_data(const DataRef& data, const std::vector<int64_t>& order);
+/// Behind each other along the first dimension. Requires: one dtype, equal other sizes.
+DataRef join_data(const std::vector<DataRef>& parts);
 /// Null for dtypes that mlc cannot convert.
 DataRef cast_data(const DataRef& data, DType dtype);
 

@@ -167,13 +167,17 @@ void ProgramLowering::keep_as_it_is(Call& call) {
 void ProgramLowering::lower_call(Call& call) {
   const std::string op = call.op();
   if (op == "prim::If" || op == "higher_order::cond") return lower_if(call);
+  // Whole numbers that are known as expressions need no operator, unless it makes their symbols.
+  bool known = !call.node.outputs().empty();
+  bool made = known;
+  for (const ir::Value* output : call.node.outputs()) {
+    const auto* scalar = std::get_if<ir::ScalarType>(&output->type());
+    known = known && scalar != nullptr && scalar->value;
+    made = made && known && builder_.can_make(*scalar->value);
+  }
+  if (made) return;
   const Row* row = find_row(op);
   if (row != nullptr) return row->lower(call);
-  // Whole numbers that are known as expressions need no operator.
-  const bool known = std::ranges::all_of(call.node.outputs(), [](const ir::Value* output) {
-    const auto* scalar = std::get_if<ir::ScalarType>(&output->type());
-    return scalar != nullptr && scalar->value.has_value();
-  });
   if (known) return;
   if (!options_.partial_domain.empty()) return keep_as_it_is(call);
   Call::refuse("no lowering");

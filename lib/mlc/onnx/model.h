@@ -64,7 +64,8 @@ struct Value {
 };
 
 using AttributeValue = std::variant<int64_t, float, std::string, std::vector<int64_t>,
-                                    std::vector<float>, DataRef, std::shared_ptr<Graph>>;
+                                    std::vector<float>, std::vector<std::string>, DataRef,
+                                    std::shared_ptr<Graph>>;
 struct Attribute {
   std::string name;
   AttributeValue value;

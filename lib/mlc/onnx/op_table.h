@@ -21,8 +21,10 @@ std::span<const Row> linear_rows();
 std::span<const Row> norm_rows();
 std::span<const Row> pass_rows();
 std::span<const Row> pool_rows();
+std::span<const Row> recurrent_rows();
 std::span<const Row> reduction_rows();
 std::span<const Row> shape_rows();
+std::span<const Row> symbolic_rows();
 
 /// Null for an operator that mlc does not know.
 const Row* find_row(std::string_view op);

@@ -204,6 +204,9 @@ Status Conversion::attribute(const Attribute& from, pb::AttributeProto& to) {
         } else if constexpr (std::is_same_v<T, std::vector<float>>) {
           to.set_type(pb::AttributeProto::FLOATS);
           to.mutable_floats()->Add(value.begin(), value.end());
+        } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+          to.set_type(pb::AttributeProto::STRINGS);
+          for (const std::string& one : value) to.add_strings(one);
         } else if constexpr (std::is_same_v<T, DataRef>) {
           to.set_type(pb::AttributeProto::TENSOR);
           return tensor(*value, *to.mutable_t());

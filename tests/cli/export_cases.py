@@ -1,0 +1,215 @@
+"""Operators by family, each as a program of torch.export: what test_export_families.py turns into ONNX."""
+
+import dataclasses
+import math
+import typing
+import zipfile
+
+import torch
+from torch import nn
+
+BATCH = torch.export.Dim("batch", min=1, max=64)
+STEPS = torch.export.Dim("steps", min=2, max=40)
+
+
+class Function(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args):
+        return self.function(*args)
+
+
+def rename_operators(path, names):
+    """Other operators in the program that torch.export.save wrote to PATH."""
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in records.items():
+            if name.endswith("models/model.json"):
+                for old, new in names.items():
+                    assert f'"{old}"'.encode() in content
+                    content = content.replace(f'"{old}"'.encode(), f'"{new}"'.encode())
+            archive.writestr(name, content)
+
+
+@dataclasses.dataclass
+class Case:
+    """MODULE on INPUTS; DYNAMIC as torch.export takes it, for each input. OPS: ONNX operators that must be there,
+    WITHOUT: that must not. MORE: other inputs to compare on. VERIFY: whether mlc's own random inputs suit it. DECOMPOSE: whether the
+    program is decomposed first. REFUSED: words of the reason why ONNX has no form for it. EXPECTED: the same for operators that have no
+    kernel on the CPU."""
+    module: typing.Any
+    inputs: tuple
+    dynamic: tuple | None = None
+    ops: tuple = ()
+    without: tuple = ()
+    more: tuple = ()
+    verify: bool = True
+    decompose: bool = False
+    refused: str = ""
+    expected: typing.Any = None
+    renamed: dict | None = None
+    atol: float = 1e-5
+
+    def program(self):
+        module = self.module if isinstance(self.module, nn.Module) else Function(self.module)
+        dynamic = self.dynamic
+        if dynamic is not None and not isinstance(self.module, nn.Module):
+            dynamic = (tuple(dynamic),)
+        elif dynamic is not None and isinstance(self.module, Layers):
+            dynamic = (dynamic[0], tuple(dynamic[1:])) if len(dynamic) > 1 else dynamic
+        program = torch.export.export(module.eval(), self.inputs, dynamic_shapes=dynamic, strict=False)
+        return program.run_decompositions() if self.decompose else program
+
+    def save(self, path):
+        torch.export.save(self.program(), path)
+        if self.renamed:
+            rename_operators(path, self.renamed)
+
+
+def randn(*sizes, seed=0):
+    return torch.randn(*sizes, generator=torch.Generator().manual_seed(seed))
+
+
+class Layers(nn.Module):
+    """A recurrent layer, with its first states as inputs or without them."""
+
+    def __init__(self, kind, *args, **kwargs):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = kind(*args, **kwargs)
+
+    def forward(self, x, *states):
+        return self.inner(x, (states if len(states) > 1 else states[0]) if states else None)
+
+
+class Cells(nn.Module):
+    """All cells, each as one step and as three."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.lstm, self.bare = nn.LSTMCell(4, 5), nn.LSTMCell(4, 5, bias=False)
+        self.gru, self.tanh, self.relu = nn.GRUCell(4, 5), nn.RNNCell(4, 5), nn.RNNCell(4, 5, nonlinearity="relu")
+
+    def forward(self, x, h, c):
+        state = (h, c)
+        for _ in range(3):
+            state = self.lstm(x, state)
+        return state, self.bare(x, (h, c)), self.gru(x, self.gru(x, h)), self.tanh(x, h), self.relu(x, h), self.gru(x[0], h[0])
+
+
+class DnnLayer(nn.Module):
+    """One direction of an LSTM as oneDNN runs it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = nn.LSTM(4, 5)
+
+    def forward(self, x, c):
+        return torch.ops.aten.mkldnn_rnn_layer(x, *self.inner.all_weights[0], c, c * 2, True, [], 2, 5, 1, True, False, False, False)[:3]
+
+
+def fused_cell(x, y, c):
+    return torch.ops.aten._thnn_fused_lstm_cell(x, y, c, x[0], y[0])[:2]
+
+
+def fused_cell_by_parts(x, y, c):
+    i, f, g, o = (x + y + x[0] + y[0]).chunk(4, 1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+class Packed(nn.Module):
+    """Recurrent layers of packed sequences, as traces have them. torch.export cannot follow these operators, so that the program is
+    made of stand-ins, which are given their names back when it is saved (RENAMED)."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.lstm = nn.LSTM(4, 5, num_layers=2, bidirectional=True)
+        self.gru = nn.GRU(10, 5)
+
+    def forward(self, x, lengths):
+        data, sizes = torch.ops.packed.pack_padded_sequence(x, lengths, True)
+        start = torch.zeros(4, 3, 5)
+        data, h, c = torch.ops.packed.lstm(data, sizes, [start, start], self.lstm._flat_weights, True, 2, 0.0, False, True)
+        data, last = torch.ops.packed.gru(data * 2, sizes, start[:1], self.gru._flat_weights, True, 1, 0.0, False, False)
+        return torch.ops.packed.pad_packed_sequence(data, sizes, True, -1.0, 6), h, c, last
+
+
+PACKED = torch.library.Library("packed", "DEF")
+RENAMED = {"pack_padded_sequence": "_pack_padded_sequence.default", "pad_packed_sequence": "_pad_packed_sequence.default",
+           "lstm": "lstm.data", "gru": "gru.data"}
+RENAMED = {f"torch.ops.packed.{old}.default": f"torch.ops.aten.{new}" for old, new in RENAMED.items()}
+
+
+def define_packed():
+    def pack(x, lengths, _):
+        return x.new_empty(torch.library.get_ctx().new_dynamic_size(), x.shape[2]), lengths.new_empty(6)
+
+    def lstm(data, _, states, *__):
+        return data.new_empty(data.shape[0], 10), torch.empty_like(states[0]), torch.empty_like(states[0])
+
+    layers = "Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional"
+    for schema, real, fake in (
+            ("pack_padded_sequence(Tensor input, Tensor lengths, bool batch_first) -> (Tensor, Tensor)",
+             torch.ops.aten._pack_padded_sequence, pack),
+            ("pad_packed_sequence(Tensor data, Tensor batch_sizes, bool batch_first, Scalar padding_value, int total_length)"
+             " -> (Tensor, Tensor)", torch.ops.aten._pad_packed_sequence,
+             lambda data, sizes, *_: (data.new_empty(3, 6, 5), sizes.new_empty(3))),
+            (f"lstm(Tensor data, Tensor batch_sizes, Tensor[] hx, {layers}) -> (Tensor, Tensor, Tensor)", torch.ops.aten.lstm.data, lstm),
+            (f"gru(Tensor data, Tensor batch_sizes, Tensor hx, {layers}) -> (Tensor, Tensor)", torch.ops.aten.gru.data,
+             lambda data, _, state, *__: (data.new_empty(data.shape[0], 5), torch.empty_like(state)))):
+        PACKED.define(schema)
+        name = schema[:schema.index("(")]
+        PACKED.impl(name, real, "CPU")
+        torch.library.register_fake("packed::" + name, fake, lib=PACKED)
+
+
+define_packed()
+
+def numbers(x, t):
+    """Arithmetic on a number that is known at run time only."""
+    n = t.item()
+    torch._check(n >= 1)
+    torch._check(n < 20)
+    more = n * 2 + 1
+    a = x * (n / 2) + torch.sym_max(n, 3) + torch.sym_min(n, 2) + n % 3 + n // 2 - (-n)
+    b = x * torch.sym_float(n) + torch.sym_ite(n > 3, 1, 2) + math.trunc(n / 2)
+    s = x.sum().item()
+    return a, b, x * (x.shape[0] / 3), torch.zeros(more, x.shape[0]), x * s + (s * 2) + s / 3 - (s - 1) * (s + n)
+
+
+CASES = {
+    "lstm": Case(Layers(nn.LSTM, 4, 5, num_layers=2, bidirectional=True, batch_first=True), (randn(3, 7, 4),), ({0: BATCH},),
+                 ("LSTM", "LSTM"), more=((randn(1, 7, 4),),)),
+    "lstm states": Case(Layers(nn.LSTM, 4, 5), (randn(7, 3, 4), randn(1, 3, 5), randn(1, 3, 5, seed=1)),
+                        ({1: BATCH}, {1: BATCH}, {1: BATCH}), ("LSTM",)),
+    "lstm unbatched": Case(Layers(nn.LSTM, 4, 5, bias=False), (randn(7, 4),), None, ("LSTM",)),
+    "lstm proj": Case(Layers(nn.LSTM, 4, 5, proj_size=3), (randn(7, 2, 4),), refused="proj_size"),
+    "lstm decomposed": Case(Layers(nn.LSTM, 4, 5, num_layers=2, bidirectional=True), (randn(7, 3, 4),), decompose=True),
+    "lstm wide": Case(Layers(nn.LSTM, 300, 300), (randn(5, 2, 300),), ops=("LSTM",), without=("Concat", "Split", "Slice")),
+    "lstm double": Case(Layers(nn.LSTM, 4, 5).double(), (randn(5, 2, 4).double(),), ops=("LSTM",)),
+    "gru": Case(Layers(nn.GRU, 4, 5, num_layers=2, bidirectional=True), (randn(7, 3, 4), randn(4, 3, 5)),
+                ({1: BATCH}, {1: BATCH}), ("GRU", "GRU")),
+    "gru batch first": Case(Layers(nn.GRU, 4, 5, batch_first=True, bias=False), (randn(3, 7, 4),), ({0: BATCH},), ("GRU",)),
+    "gru double": Case(Layers(nn.GRU, 4, 5).double(), (randn(5, 2, 4).double(),), ops=("GRU",)),
+    "gru decomposed": Case(Layers(nn.GRU, 4, 5), (randn(4, 3, 4),), decompose=True),
+    "rnn": Case(Layers(nn.RNN, 4, 5, num_layers=3), (randn(3, 7, 4),), ({1: BATCH},), ("RNN", "RNN", "RNN")),
+    "rnn relu": Case(Layers(nn.RNN, 4, 5, bidirectional=True, nonlinearity="relu"), (randn(3, 7, 4), randn(2, 7, 5)),
+                     ({1: BATCH}, {1: BATCH}), ("RNN",)),
+    "cells": Case(Cells(), (randn(2, 4), randn(2, 5), randn(2, 5)), ({0: BATCH}, {0: BATCH}, {0: BATCH})),
+    "fused cell": Case(fused_cell, (randn(3, 20), randn(3, 20, seed=1), randn(3, 5)), ({0: BATCH}, {0: BATCH}, {0: BATCH}),
+                       verify=False, expected=fused_cell_by_parts),
+    "mkldnn layer": Case(DnnLayer(), (randn(7, 3, 4), randn(3, 5)), ({1: BATCH}, {0: BATCH}), ("LSTM",)),
+    "packed": Case(Packed(), (randn(3, 6, 4), torch.tensor([6, 4, 2])), None, ("LSTM", "LSTM", "GRU"), verify=False, renamed=RENAMED,
+                   more=((randn(3, 6, 4, seed=1), torch.tensor([6, 6, 1])),)),
+    "numbers": Case(numbers, (randn(3, 4), torch.tensor(5)), ({0: BATCH}, {}), verify=False,
+                    more=((randn(1, 4), torch.tensor(2)), (randn(7, 4), torch.tensor(7)))),
+}
