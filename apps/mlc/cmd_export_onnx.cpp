@@ -1,6 +1,9 @@
 #include "cli/engine_options.h"
 #include "cli/export_view.h"
+#include "cli/metadata_sources.h"
+#include "cli/provenance_options.h"
 #include "command.h"
+#include "mlc/base/linked_folder.h"
 #include "mlc/base/output_file.h"
 #include "mlc/base/text.h"
 #include "mlc/base/version.h"
@@ -24,6 +27,8 @@
 
 namespace mlc::cli {
 namespace {
+
+constexpr std::string_view kPartialDomain = "mlc.aten";
 
 constexpr std::array<std::pair<std::string_view, onnx::ExternalData>, 3> kExternal = {{
     {"auto", onnx::ExternalData::automatic},
@@ -99,8 +104,10 @@ class Job {
   Result<onnx::Lowered> lower(const ProgramSource& program);
   void describe(const onnx::Model& model, const onnx::WriteSummary& summary);
   ExitCode list_operators(const ExportedProgram& program);
-  Status compare(const OutputFile& out);
-  Result<bool> can_verify();
+  Status compare(const std::string& path);
+  Status verify(const OutputFile& out, std::optional<LinkedFolder>& folder);
+  Result<bool> can_verify(const onnx::Model& model);
+  Status add_metadata(const Artefact& source, onnx::Model& model) const;
   Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
 
   const Options& options_;
@@ -187,8 +194,12 @@ Result<onnx::Lowered> Job::lower(const ProgramSource& program) {
   MLC_TRY(const onnx::Program lowered, onnx_program(program));
   onnx::LowerOptions how;
   if (options_.opset != 0) how.opset = static_cast<int>(options_.opset);
-  if (options_.partial) how.partial_domain = "mlc.aten";
+  if (options_.partial) how.partial_domain = kPartialDomain;
   return onnx::lower_program(lowered, how);
+}
+
+std::string base_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
 }
 
 std::string type_text(const onnx::Model& model, const onnx::TensorType& type) {
@@ -240,9 +251,15 @@ ExitCode Job::list_operators(const ExportedProgram& program) {
 }
 
 /// Opens both engines; false, with the reason in the answer, where one is not there.
-Result<bool> Job::can_verify() {
+Result<bool> Job::can_verify(const onnx::Model& model) {
   if (options_.no_verify) {
     answer_.not_verified = "--no-verify";
+    return false;
+  }
+  if (model.domains.contains(std::string(kPartialDomain))) {
+    answer_.not_verified = "ONNX Runtime does not have the operators that --partial kept";
+    if (options_.verify) return unsupported(answer_.not_verified);
+    context_.reporter.warn("the result was not run: " + answer_.not_verified);
     return false;
   }
   for (const auto kind : {EngineKind::torch, EngineKind::onnxruntime}) {
@@ -262,13 +279,12 @@ Result<bool> Job::can_verify() {
 }
 
 /// Loads the file, which has no name yet, and compares it with the source.
-Status Job::compare(const OutputFile& out) {
+Status Job::compare(const std::string& path) {
   const LoadOptions load = options_.engine.load_options(context_, Purpose::once);
   // Opened again, because the program that was lowered is not the one in the file any more.
   MLC_TRY(const Artefact source,
           Artefact::open(options_.model, options_.engine.artefact_options(), null_reporter()));
   MLC_TRY(const auto model, source.load(*torch_, load, null_reporter()));
-  const std::string path = fmt::format("/proc/self/fd/{}", out.fd());
   auto opened = OnnxArtefact::open(path);
   if (!opened.ok()) return std::move(opened).error().during("reading the new file back");
   if (!*opened) return internal_error("the new file is no ONNX model");
@@ -293,10 +309,44 @@ Status Job::compare(const OutputFile& out) {
   return {};
 }
 
+/// FOLDER, where weights lie beside the model, has both under their names.
+Status Job::verify(const OutputFile& out, std::optional<LinkedFolder>& folder) {
+  const std::string open = fmt::format("/proc/self/fd/{}", out.fd());
+  return compare(folder ? folder->path_of(base_name(options_.output)) : open);
+}
+
+/// What the model's file knows besides the graph: the metadata of the source, the bounds of sizes.
+Status Job::add_metadata(const Artefact& source, onnx::Model& model) const {
+  std::vector<std::string> sizes;
+  for (const ir::Symbol& symbol : model.symbols().all()) {
+    const bool is_input = std::ranges::any_of(model.graph.inputs, [&](const onnx::Value* input) {
+      return std::ranges::any_of(input->type.sizes, [&](ir::Expr size) {
+        return model.symbols().text(size) == symbol.name;
+      });
+    });
+    if (!is_input) continue;
+    const bool open = symbol.bounds.high == ir::kUnbounded;
+    sizes.push_back(fmt::format("{}={}..{}", symbol.name, symbol.bounds.low,
+                                open ? "" : std::to_string(symbol.bounds.high)));
+  }
+  if (!sizes.empty()) {
+    model.metadata.emplace_back("mlc.sizes", fmt::format("{}", fmt::join(sizes, ", ")));
+  }
+  MLC_TRY(auto metadata, metadata_to_carry(source.checkpoint()));
+  ProvenanceOptions given;
+  given.text("opset", options_.opset == 0 ? "" : std::to_string(options_.opset));
+  given.text("key", options_.engine.key).list("input", options_.engine.inputs);
+  given.list("dim", options_.dims).flag("partial", options_.partial);
+  const auto yaml = with_provenance(std::move(metadata), "export-onnx", given);
+  if (yaml) model.metadata.emplace_back("mlc.metadata", *yaml);
+  warn_of_sidecar(options_.output, yaml, context_.reporter);
+  return {};
+}
+
 Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   onnx::WriteOptions how;
   how.external = options_.external;
-  how.sidecar = options_.output.substr(options_.output.rfind('/') + 1) + ".data";
+  how.sidecar = base_name(options_.output) + ".data";
   MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(model, how));
   MLC_CHECK(onnx::check_skeleton(file.skeleton()));
   describe(model, file.summary());
@@ -310,9 +360,17 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   MLC_CHECK(file.write(out, sidecar ? &*sidecar : nullptr));
   MLC_CHECK(out.flush());
   if (sidecar) MLC_CHECK(sidecar->flush());
-  MLC_TRY(const bool verify, can_verify());
-  if (verify) {
-    MLC_CHECK_CTX(compare(out), "checking " + options_.output);
+  MLC_TRY(const bool is_verified, can_verify(model));
+  std::optional<LinkedFolder> folder;
+  if (is_verified && sidecar) {
+    MLC_TRY(LinkedFolder made, LinkedFolder::create_beside(options_.output));
+    MLC_CHECK(made.add(out.fd(), base_name(options_.output)));
+    MLC_CHECK(made.add(sidecar->fd(), how.sidecar));
+    folder.emplace(std::move(made));
+  }
+  if (is_verified) {
+    MLC_CHECK_CTX(verify(out, folder), "checking " + options_.output);
+    if (!answer_.check.not_checked.empty()) return fixed_in_model(answer_.check, options_.model);
     if (!answer_.check.passed()) return differing_export(answer_);
   }
   show_export(answer_, context_);
@@ -350,6 +408,7 @@ Result<ExitCode> Job::run() {
     return refused_export(lowered->problems).in_file(options_.model);
   }
   answer_.folded_norms = onnx::finish(lowered->model).folded_norms;
+  MLC_CHECK(add_metadata(source, lowered->model));
   return write(source, lowered->model);
 }
 

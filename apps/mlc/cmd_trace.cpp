@@ -310,7 +310,9 @@ Result<ExitCode> Job::run() {
   if (!out.ok()) return std::move(out).error().in_file(options_.model);
   MLC_TRY(const auto model, load(source, *engine, null_reporter()));
   MLC_CHECK_CTX(compare(*engine, *model, *out), "checking " + options_.output);
-  if (!answer_.check.not_checked.empty()) return fixed_in_model(answer_);
+  if (!answer_.check.not_checked.empty()) {
+    return fixed_in_model(answer_.check, options_.model);
+  }
   if (!answer_.check.passed()) {
     MLC_TRY(const std::string place, turned(*model));
     return refused_trace(answer_, place);

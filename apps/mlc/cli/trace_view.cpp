@@ -92,17 +92,6 @@ void show_trace(const TraceAnswer& answer, Context& context) {
   json.end_object();
 }
 
-Error fixed_in_model(const TraceAnswer& answer) {
-  const CaseResult& first = answer.check.not_checked.front();
-  const std::string size = first.other_size.substr(0, first.other_size.find('='));
-  std::string reason = first.not_checked;
-  if (reason.starts_with("A refuses")) reason = "it refuses" + reason.substr(9);
-  return conflict("the model itself has a fixed size for " + size + ": " + reason +
-                      "; nothing was written",
-                  "a plain number for " + size + " in --input says that it is meant to be fixed")
-      .in_file(answer.model);
-}
-
 Error refused_trace(const TraceAnswer& answer, const std::string& turned) {
   const auto failed = std::ranges::find(answer.check.cases, false, &CaseResult::passed);
   const bool baked = !failed->other_size.empty();

@@ -28,8 +28,6 @@ struct TraceAnswer {
 
 void show_trace(const TraceAnswer& answer, Context& context);
 
-/// The model itself takes no other size of a dimension that has a name. Requires: such a case.
-Error fixed_in_model(const TraceAnswer& answer);
 /// Why the file was not written, with what would help. TURNED: the control flow that the failing
 /// case takes another way, or empty. Requires: !answer.check.passed().
 Error refused_trace(const TraceAnswer& answer, const std::string& turned);

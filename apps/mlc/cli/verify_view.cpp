@@ -198,6 +198,17 @@ bool VerifyAnswer::passed() const {
   return std::ranges::all_of(cases, &CaseResult::passed);
 }
 
+Error fixed_in_model(const VerifyAnswer& check, const std::string& model) {
+  const CaseResult& first = check.not_checked.front();
+  const std::string size = first.other_size.substr(0, first.other_size.find('='));
+  std::string reason = first.not_checked;
+  if (reason.starts_with("A refuses")) reason = "it refuses" + reason.substr(9);
+  return conflict("the model itself has a fixed size for " + size + ": " + reason +
+                      "; nothing was written",
+                  "a plain number for " + size + " in --input says that it is meant to be fixed")
+      .in_file(model);
+}
+
 void show_verify(const VerifyAnswer& answer, Context& context) {
   if (context.json()) {
     show_json(answer, context);

@@ -30,6 +30,10 @@ void cases_json(const VerifyAnswer& answer, JsonWriter& json);
 /// The sentence that names the first problem; empty where all passed.
 std::string first_problem(const VerifyAnswer& answer);
 
+/// For what makes a file of a model: the model takes no other size of a dimension that has a name.
+/// Requires: not_checked has such a case.
+Error fixed_in_model(const VerifyAnswer& check, const std::string& model);
+
 void show_verify(const VerifyAnswer& answer, Context& context);
 
 }  // namespace mlc::cli

@@ -327,7 +327,9 @@ Status Rewriter::block(Block& block, State& state) {
     Status status = node(one, state);
     if (!status.ok()) return located(*one, std::move(status).error());
   }
-  return refresh_arguments(block.results(), state);
+  Status results = refresh_arguments(block.results(), state);
+  if (!results.ok()) return std::move(results).error().during("the results");
+  return {};
 }
 
 Result<Functionalized> Rewriter::run() {

@@ -1,0 +1,268 @@
+"""export-onnx: what it writes is checked by onnx and run by ONNX Runtime against PyTorch, not only by mlc."""
+
+import re
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+import mutation_programs
+from exported_models import CASES
+
+pytestmark = [pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine", "engine"),
+              pytest.mark.filterwarnings("ignore")]
+
+NOT_YET = {  # of exported_models.CASES: what has no form in ONNX so far, and what mlc says of it
+}
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, image):
+        x = torch.relu(self.norm(self.conv(image)))
+        return self.head(x.mean((2, 3)))
+
+
+def net():
+    torch.manual_seed(0)
+    model = Net().eval()
+    model.norm.running_mean.normal_()
+    model.norm.running_var.uniform_(0.5, 2)
+    return model
+
+
+def export(path, model, inputs, shapes=None):
+    with torch.no_grad():
+        torch.export.save(torch.export.export(model, inputs, dynamic_shapes=shapes, strict=False), path)
+
+
+def run(path, *inputs, **options):
+    import onnxruntime  # pylint: disable=import-outside-toplevel
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"], **options)
+    names = [one.name for one in session.get_inputs()]
+    return session.run(None, dict(zip(names, [np.asarray(one) for one in inputs])))
+
+
+@pytest.fixture
+def net_pt2(tmp_path):
+    export(tmp_path / "net.pt2", net(), (torch.randn(2, 3, 16, 16),), {"image": {0: torch.export.Dim("batch", min=1, max=64)}})
+    return "net.pt2"
+
+
+@pytest.mark.parametrize("kind", ["pt2", "traced", "scripted"])
+def test_a_net_computes_the_same_at_every_batch_size(mlc, tmp_path, net_pt2, kind):
+    model, file = net(), net_pt2
+    if kind != "pt2":
+        file = "net.pt"
+        made = torch.jit.trace(model, torch.randn(2, 3, 16, 16)) if kind == "traced" else torch.jit.script(model)
+        made.save(tmp_path / file)
+    mlc.ok("export-onnx", file, "-o", "net.onnx", "--input", "image:f32[batch=2,3,16,16]")
+    onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
+    for batch in (1, 2, 5):
+        image = torch.randn(batch, 3, 16, 16)
+        with torch.no_grad():
+            wanted = model(image).numpy()
+        found, = run(tmp_path / "net.onnx", image)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_graph_is_clean(mlc, tmp_path, net_pt2):
+    mlc.ok("export-onnx", net_pt2, "-o", "net.onnx", "--no-verify")
+    graph = onnx.load(tmp_path / "net.onnx").graph
+    assert [node.op_type for node in graph.node] == ["Conv", "Relu", "ReduceMean", "Gemm"]
+    assert {one.name for one in graph.initializer} == {"conv.weight", "conv.bias", "head.weight", "head.bias"}
+    assert graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert all(dim.dim_param or dim.HasField("dim_value") for value in graph.value_info for dim in value.type.tensor_type.shape.dim)
+    assert [node.name for node in graph.node][0] == "/conv/Conv"
+
+
+def test_the_same_input_gives_the_same_bytes(mlc, tmp_path, net_pt2):
+    mlc.ok("export-onnx", net_pt2, "-o", "a.onnx", "--no-verify")
+    mlc.ok("export-onnx", net_pt2, "-o", "b.onnx", "--no-verify")
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("opset", [13, 15, 17, 18, 20, 23])
+def test_every_opset_is_valid(mlc, tmp_path, net_pt2, opset):
+    mlc.ok("export-onnx", net_pt2, "-o", "net.onnx", "--opset", opset)
+    model = onnx.load(tmp_path / "net.onnx")
+    assert model.opset_import[0].version == opset
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_json_fits_its_schema(mlc, valid, net_pt2):
+    answer = mlc.ok("export-onnx", net_pt2, "-o", "net.onnx", "--json").json
+    valid(answer, "export-onnx")
+    assert answer["verified"] and answer["operators"] == {"Conv": 1, "Gemm": 1, "ReduceMean": 1, "Relu": 1}
+    valid(mlc.ok("export-onnx", net_pt2, "-o", "b.onnx", "--json", "--no-verify", "-n").json, "export-onnx")
+
+
+def test_dry_run_writes_nothing(mlc, tmp_path, net_pt2):
+    result = mlc.ok("export-onnx", net_pt2, "-o", "net.onnx", "-n")
+    assert "would write net.onnx" in result.stderr
+    assert not (tmp_path / "net.onnx").exists()
+
+
+def test_external_data_lies_beside_and_is_verified(mlc, tmp_path):
+    export(tmp_path / "fc.pt2", nn.Linear(64, 32).eval(), (torch.randn(2, 64),))
+    result = mlc.ok("export-onnx", "fc.pt2", "-o", "fc.onnx", "--external-data", "always")
+    assert "verified" in result.stdout and "close" in result.stdout or "equal" in result.stdout
+    assert (tmp_path / "fc.onnx.data").stat().st_size >= 64 * 32 * 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fc.onnx", "fc.onnx.data", "fc.pt2"]
+    onnx.checker.check_model(str(tmp_path / "fc.onnx"), full_check=True)
+
+
+def test_tied_weights_are_stored_once(mlc, tmp_path):
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.head = nn.Embedding(500, 32), nn.Linear(32, 500, bias=False)
+            self.head.weight = self.embed.weight
+
+        def forward(self, ids):
+            return self.head(self.embed(ids))
+
+    export(tmp_path / "tied.pt2", Tied().eval(), (torch.zeros(2, 3, dtype=torch.int64),))
+    mlc.ok("export-onnx", "tied.pt2", "-o", "tied.onnx", "--input", "ids:i64[2,3]=0..499")
+    assert (tmp_path / "tied.onnx").stat().st_size < 1.5 * 500 * 32 * 4
+
+
+def test_sizes_get_names_from_the_user(mlc, tmp_path, net_pt2):
+    mlc.ok("export-onnx", net_pt2, "-o", "a.onnx", "--input", "image:f32[n=2,3,16,16]", "--no-verify")
+    own = re.search(r"its sizes are (s\d+)", mlc("export-onnx", net_pt2, "--dump-graph", "--dim", "none=x").stderr)
+    mlc.ok("export-onnx", net_pt2, "-o", "b.onnx", "--dim", f"{own[1]}=images", "--no-verify")
+    names = [onnx.load(tmp_path / f).graph.input[0].type.tensor_type.shape.dim[0].dim_param for f in ("a.onnx", "b.onnx")]
+    assert names == ["n", "images"]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--input", "image:f32[batch=2..100,3,16,16]"], "may be 1 to 64, not 100"),
+    (["--input", "image:f32[batch=2,3,h=16,16]"], "is 16 in the program and cannot vary"),
+    (["--input", "image:i64[batch=2,3,16,16]"], "is f32 in the program, not i64"),
+    (["--input", "image:f32[2,3,16]"], "has 4 dimensions in the program, not 3"),
+    (["--input", "picture:f32[2,3,16,16]"], 'no input called "picture"'),
+    (["--dim", "s1=batch"], 'no size called "s1"'),
+    (["--dim", "batch"], "--dim wants OLD=NEW"),
+    (["--opset", "12"], "13"),
+    (["--verify", "--no-verify"], "contradict"),
+])
+def test_what_does_not_fit_is_refused(mlc, net_pt2, arguments, words):
+    result = mlc("export-onnx", net_pt2, "-o", "net.onnx", *arguments)
+    assert (result.rc, words in result.stderr) == (2, True), result.stderr
+
+
+def test_names_of_outputs_and_files(mlc, tmp_path, net_pt2):
+    assert mlc("export-onnx", net_pt2).rc == 2
+    assert mlc("export-onnx", net_pt2, "-o", "net.pt").rc == 2
+    (tmp_path / "net.onnx").write_text("precious")
+    assert mlc("export-onnx", net_pt2, "-o", "net.onnx").rc == 5
+    mlc.ok("export-onnx", net_pt2, "-o", "net.onnx", "-f")
+
+
+def test_everything_that_cannot_become_onnx_is_listed_at_once(mlc, tmp_path):
+    class Hard(nn.Module):
+        def forward(self, x):
+            return torch.linalg.qr(x)[0] + torch.linalg.eigvalsh(x)
+
+    export(tmp_path / "hard.pt2", Hard(), (torch.randn(3, 3),))
+    result = mlc("export-onnx", "hard.pt2", "-o", "hard.onnx")
+    assert result.rc == 4
+    assert "aten::linalg_qr" in result.stderr and "aten::linalg_eigvalsh" in result.stderr
+    assert "test_export_onnx.py" in result.stderr
+    assert mlc("export-onnx", "hard.pt2", "--list-ops").rc == 1
+    partial = mlc.ok("export-onnx", "hard.pt2", "-o", "hard.onnx", "--partial")
+    assert "was not run" in partial.stderr
+    assert {node.domain for node in onnx.load(tmp_path / "hard.onnx").graph.node} >= {"mlc.aten"}
+
+
+def test_training_mode_is_refused_by_name(mlc, tmp_path):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)).train()
+    torch.jit.trace(model, torch.randn(2, 4), check_trace=False).save(tmp_path / "train.pt")
+    result = mlc("export-onnx", "train.pt", "-o", "train.onnx", "--input", "input:f32[2,4]")
+    assert result.rc == 4 and "training mode" in result.stderr, result.stderr
+
+
+def test_a_size_that_the_trace_fixed_is_named(mlc, tmp_path):
+    class Fixed(nn.Module):
+        def forward(self, x):
+            return x + torch.ones(int(x.shape[0]), 6)
+
+    torch.jit.trace(Fixed(), torch.randn(2, 6)).save(tmp_path / "fixed.pt")
+    result = mlc("export-onnx", "fixed.pt", "-o", "fixed.onnx", "--input", "x:f32[batch=2,6]")
+    assert result.rc != 0 and "batch" in result.stderr, result.stderr
+
+
+def test_dump_graph_shows_sizes(mlc, net_pt2):
+    text = mlc.ok("export-onnx", net_pt2, "--dump-graph").stdout
+    assert "aten::conv2d" in text and "f32[batch, 8, 16, 16]" in text
+
+
+def same(found, wanted):
+    for ours, theirs in zip(found, wanted, strict=True):
+        theirs = theirs.numpy()
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def flat(value):
+    return [value] if isinstance(value, torch.Tensor) else [one for item in value for one in flat(item)]
+
+
+@pytest.mark.parametrize("how", ["pt2", "trace", "script"])
+@pytest.mark.parametrize("name", sorted(mutation_programs.PROGRAMS))
+def test_writes_and_control_flow(mlc, tmp_path, name, how):
+    """Right, or refused by name (exit code 4 or 1, no file)."""
+    function, inputs = mutation_programs.PROGRAMS[name]
+    if (how == "script") != (name in mutation_programs.SCRIPTED) and how != "pt2":
+        pytest.skip("made the other way")
+
+    class Program(nn.Module):
+        def forward(self, *args):
+            return function(*args)
+
+    arguments = []
+    try:
+        if how == "pt2":
+            export(tmp_path / "p.pt2", Program(), tuple(one.clone() for one in inputs))
+        elif how == "script":
+            torch.jit.script(function).save(tmp_path / "p.pt")
+        else:
+            torch.jit.trace(function, tuple(one.clone() for one in inputs), check_trace=False).save(tmp_path / "p.pt")
+    except Exception as problem:  # pylint: disable=broad-exception-caught
+        pytest.skip(f"PyTorch does not take it: {str(problem)[:60]}")
+    if how != "pt2":
+        kinds = {torch.float32: "f32", torch.int64: "i64"}
+        for label, one in zip(("x", "i"), inputs):
+            ends = "=0..2" if one.dtype == torch.int64 else ""
+            arguments += ["--input", f"{label}:{kinds[one.dtype]}[{','.join(map(str, one.shape))}]{ends}"]
+    elif any(one.dtype == torch.int64 for one in inputs):
+        arguments = ["--no-verify"]
+    file = "p.pt2" if how == "pt2" else "p.pt"
+    result = mlc("export-onnx", file, "-o", "p.onnx", *arguments)
+    if result.rc != 0:
+        assert result.rc in (1, 4) and not (tmp_path / "p.onnx").exists(), result.stderr
+        assert "::" in result.stderr or "writes into" in result.stderr or "the memory" in result.stderr, result.stderr
+        refused.add((name, how))
+        return
+    same(run(tmp_path / "p.onnx", *inputs), flat(function(*[one.clone() for one in inputs])))
+
+
+refused = set()
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_programs_of_torch_export(mlc, tmp_path, name):
+    make, inputs, shapes = CASES[name][:3]
+    export(tmp_path / "p.pt2", make(), inputs, shapes)
+    result = mlc("export-onnx", "p.pt2", "-o", "p.onnx", "--no-verify")
+    if name in NOT_YET:
+        assert result.rc == 4 and NOT_YET[name] in result.stderr
+        return
+    assert result.rc == 0, result.stderr
+    onnx.checker.check_model(str(tmp_path / "p.onnx"), full_check=True)
