@@ -82,7 +82,8 @@ Result<std::vector<size_t>> frozen_symbols(const CaptureTarget& target,
     bool runs = false;
     for (const LaneScale scale : {LaneScale::medium, LaneScale::large}) {
       std::vector<int64_t> sizes = examples;
-      for (const int64_t one : lane_sizes({&varying.symbols[i], 1}, examples, scale, 2)[0]) {
+      const auto others = lane_sizes({&varying.symbols[i], 1}, examples, scale, 2);
+      for (const int64_t one : others[0]) {
         sizes[i] = one;
         runs = runs || run_at(target, request, varying, sizes).ok();
       }
@@ -96,8 +97,8 @@ Result<std::vector<size_t>> frozen_symbols(const CaptureTarget& target,
 Error explain(Error error, const CaptureTarget& target, const CaptureRequest& request,
               const Varying& varying) {
   if (varying.symbols.empty()) return error;
-  const auto frozen = frozen_symbols(target, request, varying);
-  if (!frozen.ok()) return std::move(const_cast<Result<std::vector<size_t>>&>(frozen)).error();
+  auto frozen = frozen_symbols(target, request, varying);
+  if (!frozen.ok()) return std::move(frozen).error();
   std::vector<std::string> names;
   for (size_t i = 0; i < varying.symbols.size(); ++i) {
     const bool listed = frozen->empty() || std::ranges::find(*frozen, i) != frozen->end();

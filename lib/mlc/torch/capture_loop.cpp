@@ -381,6 +381,7 @@ Status Capturer::keep_loop(Node& node, Expr trips, const Item& go_on, const Item
     for (const torch::jit::Value* output : node.outputs()) set(output, Missing{});
     return {};
   }
+  keeps_loops_ = true;
   return KeptLoop(*this, node, trips, carried).run(go_on);
 }
 

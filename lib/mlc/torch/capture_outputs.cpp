@@ -95,15 +95,22 @@ class Liveness {
   std::set<const ir::Value*> values_;
 };
 
-/// The symbols in sizes of what the nodes of BLOCK give.
+/// The symbols in sizes of what the nodes of BLOCK take and give.
 void collect_symbols(const ir::Graph& graph, const ir::Block& block, std::set<size_t>& out) {
+  const auto add = [&](Expr size) {
+    const auto symbols = graph.symbols().symbols_of(size);
+    out.insert(symbols.begin(), symbols.end());
+  };
   for (const ir::Node* node : block.nodes()) {
+    for (const ir::Argument& argument : node->arguments()) {
+      if (const auto* one = std::get_if<Expr>(&argument.value)) add(*one);
+      if (const auto* list = std::get_if<std::vector<Expr>>(&argument.value)) {
+        for (const Expr one : *list) add(one);
+      }
+    }
     for (const ir::Value* value : node->outputs()) {
       if (value->tensor() == nullptr || !value->tensor()->sizes) continue;
-      for (const Expr size : *value->tensor()->sizes) {
-        const auto symbols = graph.symbols().symbols_of(size);
-        out.insert(symbols.begin(), symbols.end());
-      }
+      for (const Expr size : *value->tensor()->sizes) add(size);
     }
     for (const auto& inner : node->blocks()) collect_symbols(graph, *inner, out);
   }

@@ -24,7 +24,6 @@ namespace prim = c10::prim;
 namespace {
 
 constexpr size_t kMaxSteps = 200'000;
-constexpr size_t kMostProblems = 10;
 
 template <class Visit>
 void each_input(const Node& node, Visit visit) {
@@ -75,19 +74,15 @@ Result<CapturedProgram> Capturer::run() {
   }
   set(program_->inputs()[0], object(target_.module._ivalue(), ""));
   MLC_CHECK(add_inputs());
-  MLC_CHECK(block(*program_->block()));
-  if (problems_.empty()) {
-    MLC_CHECK(add_outputs());
+  Status done = block(*program_->block());
+  if (done.ok() && problems_.empty()) done = add_outputs();
+  if (!problems_.empty() && stop_ != CaptureStop::written_weight) {
+    // Whatever came behind what was refused.
+    stop_ = CaptureStop::none;
+    return unsupported("the program has what mlc cannot capture: " + join_list(problems_),
+                       keeps_loops_ ? "loops over sizes that are declared fixed are unrolled" : "");
   }
-  if (!problems_.empty()) {
-    std::string all = join_list(std::vector<std::string>(
-        problems_.begin(),
-        problems_.begin() + static_cast<std::ptrdiff_t>(std::min(problems_.size(), kMostProblems))));
-    if (problems_.size() > kMostProblems) {
-      all += " and " + std::to_string(problems_.size() - kMostProblems) + " more";
-    }
-    return unsupported("the program has what mlc cannot capture: " + all);
-  }
+  MLC_CHECK(std::move(done));
   erase_dead();
   note_sizes();
   MLC_CHECK(ir::verify(out_.program.graph));
@@ -116,7 +111,7 @@ ir::Origin Capturer::origin(const Node& node) const {
 
 bool Capturer::may_change(size_t depth, Node& node) {
   if (depth >= depth_) return true;
-  static_cast<void>(refuse(node, "a branch that hangs on values changes a list or an attribute"));
+  static_cast<void>(refuse(node, "a list or an attribute that changes within a branch or loop that hangs on values"));
   return false;
 }
 

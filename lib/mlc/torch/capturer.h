@@ -205,6 +205,7 @@ class Capturer {
   std::vector<std::weak_ptr<TensorItem>> with_content_;
   std::vector<ir::Argument> results_;
   std::map<size_t, const ir::Value*> definers_;  // of symbols that no input has
+  bool keeps_loops_ = false;
   bool trial_ = false;  // a round of a loop that stands in the graph already
   std::map<int64_t, std::vector<ir::Expr>> spare_;  // symbols for trials, by their lower bound
   std::map<int64_t, size_t> spare_used_;
