@@ -34,7 +34,8 @@ std::map<std::string, int64_t> sizes_in(std::string_view text) {
   std::map<std::string, int64_t> out;
   for (const std::string_view part : split(text, ',')) {
     const size_t equals = part.find('=');
-    out[std::string(part.substr(0, equals))] = std::atoll(std::string(part.substr(equals + 1)).c_str());
+    out[std::string(part.substr(0, equals))] =
+        std::atoll(std::string(part.substr(equals + 1)).c_str());
   }
   return out;
 }
@@ -85,8 +86,8 @@ Result<bool> compare_at(Model& model, Model& captured, std::vector<InputSpec> sp
 }
 
 Result<bool> check(const Options& options) {
-  MLC_TRY(const Artefact artefact, Artefact::open(options.model, {options.architecture, ""},
-                                                  null_reporter()));
+  MLC_TRY(const Artefact artefact,
+          Artefact::open(options.model, {options.architecture, ""}, null_reporter()));
   std::vector<InputSpec> specs = artefact.inputs();
   if (!options.inputs.empty()) {
     MLC_TRY(specs, parse_input_specs(options.inputs));
@@ -99,7 +100,8 @@ Result<bool> check(const Options& options) {
   const std::chrono::duration<double, std::milli> past = std::chrono::steady_clock::now() - before;
   fmt::print("{}", ir::to_text(captured.program.graph));
   for (const std::string& note : captured.notes) fmt::print("# note: {}\n", note);
-  for (const ProgramOutput& output : captured.program.outputs) fmt::print("# output: {}\n", output.name);
+  for (const ProgramOutput& output : captured.program.outputs)
+    fmt::print("# output: {}\n", output.name);
   fmt::print("# captured in {:.0f} ms\n", past.count());
   const ProgramSource source{std::make_shared<const ExportedProgram>(std::move(captured.program)),
                              captured.weight};

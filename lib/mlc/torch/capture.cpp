@@ -93,6 +93,19 @@ Result<std::vector<size_t>> frozen_symbols(const CaptureTarget& target,
   return out;
 }
 
+/// What is wrong at the example sizes, where something is; with the operator and its place.
+std::optional<Error> error_at_examples(const CaptureTarget& target, const CaptureRequest& request,
+                                       const Varying& varying, CaptureAttempt attempt) {
+  attempt.lanes = 1;
+  attempt.is_last = true;
+  attempt.sizes.clear();
+  for (const LaneSymbol& symbol : varying.symbols) attempt.sizes.push_back({symbol.example});
+  Capturer capturer(target, request, attempt);
+  auto captured = capturer.run();
+  if (captured.ok() || capturer.stop() != CaptureStop::lane_failed) return std::nullopt;
+  return std::move(captured).error();
+}
+
 /// ERROR is what an attempt at other sizes ended with.
 Error explain(Error error, const CaptureTarget& target, const CaptureRequest& request,
               const Varying& varying) {
@@ -143,7 +156,10 @@ Result<CapturedProgram> capture(const CaptureTarget& target, const CaptureReques
       attempt.lanes = kLanes;
     } else if (capturer.stop() != CaptureStop::written_weight) {
       if (!first) first = std::move(captured).error();
-      if (attempt.is_last) return explain(std::move(*first), target, request, sizes);
+      if (attempt.is_last) {
+        auto wrong = error_at_examples(target, request, sizes, attempt);
+        return wrong ? std::move(*wrong) : explain(std::move(*first), target, request, sizes);
+      }
       scale = scale == LaneScale::small ? LaneScale::medium : LaneScale::large;
     }
   }

@@ -21,7 +21,7 @@
 namespace mlc::torch_module {
 
 struct CaptureTarget {
-  torch::jit::Module module;  // in evaluation mode, on the CPU
+  torch::jit::Module module;             // in evaluation mode, on the CPU
   std::vector<c10::Argument> arguments;  // of forward, without self
   /// An argument of forward from the tensor for it.
   std::function<Result<c10::IValue>(const c10::Argument&, const HostTensor&)> to_argument;

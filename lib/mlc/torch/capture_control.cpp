@@ -19,9 +19,8 @@ constexpr size_t kMostUnrolled = 10'000;  // nodes of the graph
 
 /// Whether BLOCK does nothing but raise an exception.
 bool only_raises(const Block& block) {
-  return std::ranges::any_of(block.nodes(), [](const Node* node) {
-    return node->kind() == c10::prim::RaiseException;
-  });
+  return std::ranges::any_of(
+      block.nodes(), [](const Node* node) { return node->kind() == c10::prim::RaiseException; });
 }
 
 /// Whether an operator in BLOCK writes into what it is given.
@@ -42,8 +41,8 @@ std::vector<ir::Argument> numbered(std::vector<ir::Attribute> values) {
 }
 
 bool is_number(const Item& item) {
-  return item.as<Expr>() != nullptr || item.as<bool>() != nullptr ||
-         item.as<double>() != nullptr || item.as<DynamicRef>() != nullptr;
+  return item.as<Expr>() != nullptr || item.as<bool>() != nullptr || item.as<double>() != nullptr ||
+         item.as<DynamicRef>() != nullptr;
 }
 
 ir::ScalarKind kind_of(const Item& item) {
@@ -99,7 +98,8 @@ Status Capturer::fork(Node& node, const DynamicRef& condition) {
     const bool taken = std::ranges::find(taking, true) != taking.end();
     if (!taken && writes_in(inner)) {
       block_ = outer;
-      return refuse(node, "a branch that hangs on values, writes, and was not taken in a trial run");
+      return refuse(node,
+                    "a branch that hangs on values, writes, and was not taken in a trial run");
     }
     active_ = taken ? taking : active;
     block_ = &graph.add_block(made);
@@ -112,8 +112,10 @@ Status Capturer::fork(Node& node, const DynamicRef& condition) {
     if (!done.ok() && !taken && stop_ == CaptureStop::lane_failed) {
       stop_ = CaptureStop::none;
       block_ = outer;
-      return refuse(node, "a branch that hangs on values, was not taken in a trial run, and fails "
-                          "there: " + done.error().message());
+      return refuse(node,
+                    "a branch that hangs on values, was not taken in a trial run, and fails "
+                    "there: " +
+                        done.error().message());
     }
     MLC_CHECK(std::move(done));
     for (const torch::jit::Value* output : inner.outputs()) results[which].push_back(get(output));
@@ -176,8 +178,8 @@ TensorRef Capturer::placeholder(const TensorItem& like, ir::Block& block, const 
   std::vector<Expr> sizes = sizes_of(like);
   for (Expr& size : sizes) {
     const auto parts = symbols().symbols_of(size);
-    const bool inner = std::ranges::any_of(
-        parts, [this](size_t one) { return one >= attempt_.symbols.size(); });
+    const bool inner =
+        std::ranges::any_of(parts, [this](size_t one) { return one >= attempt_.symbols.size(); });
     if (inner) size = symbols().constant(0);
   }
   std::vector<at::Tensor> made;
@@ -203,8 +205,9 @@ Result<Item> Capturer::merged_tensor(Merge& merge, const Item& a, const Item& b)
   const ir::TensorType& right = *y->value->tensor();
   if (left.dtype != right.dtype || !left.sizes || !right.sizes ||
       left.sizes->size() != right.sizes->size()) {
-    MLC_CHECK(refuse(merge.node, "a branch that hangs on values and gives tensors of two types, or "
-                                 "with different numbers of dimensions"));
+    MLC_CHECK(refuse(merge.node,
+                     "a branch that hangs on values and gives tensors of two types, or "
+                     "with different numbers of dimensions"));
     return Item(Missing{});
   }
   auto out = std::make_shared<TensorItem>();

@@ -142,16 +142,15 @@ Status Capturer::KeptLoop::begin(const Item& go_on) {
   for (const Item& leaf : start_) {
     all_.push_back(carry(leaf));
     if (all_.back().value == nullptr) continue;
-    arguments.push_back(
-        {std::to_string(count++), *capturer_.attribute(leaf, c10::AnyType::get())});
+    arguments.push_back({std::to_string(count++), *capturer_.attribute(leaf, c10::AnyType::get())});
   }
   graph().set_arguments(made_, std::move(arguments));
   trial_ = graph().append(*outer_, {"prim", "Trial", ""}, {}, {}, {});
   graph().add_block(trial_);
   looping_.assign(lanes(), false);
   for (size_t i = 0; i < lanes(); ++i) {
-    looping_[i] = active_[i] && capturer_.sizes_.at(trips_)[i] > 0 &&
-                  capturer_.lane(go_on, i).toBool();
+    looping_[i] =
+        active_[i] && capturer_.sizes_.at(trips_)[i] > 0 && capturer_.lane(go_on, i).toBool();
   }
   return {};
 }
@@ -197,7 +196,8 @@ Result<bool> Capturer::KeptLoop::fits(Carried& one, const Item& start, const Ite
   if (one.value == nullptr) {
     if (!same(start, result)) {
       MLC_CHECK(capturer_.refuse(
-          node_, "a loop that carries something else than tensors and numbers from round to round"));
+          node_,
+          "a loop that carries something else than tensors and numbers from round to round"));
     }
     return true;
   }
@@ -212,8 +212,9 @@ Result<bool> Capturer::KeptLoop::fits(Carried& one, const Item& start, const Ite
   const auto* next = result.tensor() == nullptr ? nullptr : result.tensor()->value->tensor();
   if (next == nullptr || next->dtype != type->dtype || !next->sizes || !type->sizes ||
       next->sizes->size() != type->sizes->size()) {
-    MLC_CHECK(capturer_.refuse(node_, "a loop that carries a tensor of another type, or with other "
-                                      "dimensions, into its next round"));
+    MLC_CHECK(capturer_.refuse(node_,
+                               "a loop that carries a tensor of another type, or with other "
+                               "dimensions, into its next round"));
     return true;
   }
   bool fit = true;
@@ -237,8 +238,7 @@ Status Capturer::KeptLoop::settle(const Items& results, const Item& go_on, bool&
     settled = settled && fit;
   }
   if (!settled) return {};
-  std::vector<ir::Argument> out = {
-      {"condition", *capturer_.attribute(go_on, c10::AnyType::get())}};
+  std::vector<ir::Argument> out = {{"condition", *capturer_.attribute(go_on, c10::AnyType::get())}};
   for (size_t i = 0; i < all_.size(); ++i) {
     if (all_[i].value == nullptr) continue;
     const auto value = capturer_.attribute(results[i], c10::AnyType::get());

@@ -10,8 +10,6 @@
 #include <array>
 #include <utility>
 
-#include <c10/core/Layout.h>
-#include <c10/core/MemoryFormat.h>
 #include <c10/util/Exception.h>
 
 namespace mlc::torch_module {
@@ -24,14 +22,38 @@ using torch::jit::Node;
 using torch::jit::Stack;
 
 /// Operators that give their input itself where there is nothing to do.
-constexpr std::array<std::string_view, 32> kMayGiveInput = {
-    "alias",        "alpha_dropout", "bfloat16",        "contiguous",   "cpu",
-    "detach",       "detach_",       "double",          "dropout",      "dropout_",
-    "expand",       "expand_as",     "feature_alpha_dropout", "feature_dropout", "flatten",
-    "float",        "half",          "int",             "lift_fresh",   "long",
-    "positive",     "ravel",         "requires_grad_",  "reshape",      "reshape_as",
-    "resolve_conj", "resolve_neg", "slice",  "to",              "type_as",      "view",
-    "view_as"};
+constexpr std::array<std::string_view, 32> kMayGiveInput = {"alias",
+                                                            "alpha_dropout",
+                                                            "bfloat16",
+                                                            "contiguous",
+                                                            "cpu",
+                                                            "detach",
+                                                            "detach_",
+                                                            "double",
+                                                            "dropout",
+                                                            "dropout_",
+                                                            "expand",
+                                                            "expand_as",
+                                                            "feature_alpha_dropout",
+                                                            "feature_dropout",
+                                                            "flatten",
+                                                            "float",
+                                                            "half",
+                                                            "int",
+                                                            "lift_fresh",
+                                                            "long",
+                                                            "positive",
+                                                            "ravel",
+                                                            "requires_grad_",
+                                                            "reshape",
+                                                            "reshape_as",
+                                                            "resolve_conj",
+                                                            "resolve_neg",
+                                                            "slice",
+                                                            "to",
+                                                            "type_as",
+                                                            "view",
+                                                            "view_as"};
 
 /// Of those, operators that give a view of another shape where the layout allows it.
 constexpr std::array<std::string_view, 4> kMayView = {"flatten", "ravel", "reshape", "reshape_as"};
@@ -59,56 +81,12 @@ bool is_same_tensor(const at::Tensor& a, const at::Tensor& b) {
          a.sizes() == b.sizes() && a.strides() == b.strides();
 }
 
-/// The word that PyTorch has for the number VALUE of a layout or memory format.
-std::optional<std::string> layout_name(int64_t value) {
-  static constexpr std::array kNames = std::to_array<std::pair<c10::Layout, const char*>>({
-      {c10::kStrided, "strided"},
-      {c10::kSparse, "sparse_coo"},
-      {c10::kSparseCsr, "sparse_csr"},
-      {c10::kMkldnn, "_mkldnn"},
-  });
-  for (const auto& [layout, name] : kNames) {
-    if (static_cast<int64_t>(layout) == value) return name;
-  }
-  return std::nullopt;
-}
-
-std::optional<std::string> format_name(int64_t value) {
-  static constexpr std::array kNames = std::to_array<std::pair<at::MemoryFormat, const char*>>({
-      {at::MemoryFormat::Contiguous, "contiguous_format"},
-      {at::MemoryFormat::ChannelsLast, "channels_last"},
-      {at::MemoryFormat::ChannelsLast3d, "channels_last_3d"},
-      {at::MemoryFormat::Preserve, "preserve_format"},
-  });
-  for (const auto& [format, name] : kNames) {
-    if (static_cast<int64_t>(format) == value) return name;
-  }
-  return std::nullopt;
-}
-
 /// Whether a slice has all of its input at all sizes, not only at those of the lanes.
 bool keeps_sizes(Capturer& capturer, const Call& call) {
   const ExpectedSizes expected = expected_sizes(capturer, call, 0);
   const std::vector<Expr>& sizes = capturer.sizes_of(*call.inputs[0].tensor());
-  return std::ranges::equal(expected, sizes, [](const std::optional<Expr>& a, Expr b) {
-    return a == b;
-  });
-}
-
-c10::TypePtr without_optional(const c10::TypePtr& type) {
-  const auto optional = type->cast<c10::OptionalType>();
-  return optional ? optional->getElementType() : type;
-}
-
-/// Arguments that say where and how a tensor lies, not what is in it, at their usual values.
-bool is_noise(const std::string& name, const Item& item, const ir::Symbols& symbols) {
-  if (name == "pin_memory") {
-    const auto* pinned = item.as<bool>();
-    return item.is_none() || (pinned != nullptr && !*pinned);
-  }
-  if (name != "layout") return false;
-  const auto* layout = item.as<Expr>();
-  return item.is_none() || (layout != nullptr && symbols.constant_value(*layout) == 0);
+  return std::ranges::equal(expected, sizes,
+                            [](const std::optional<Expr>& a, Expr b) { return a == b; });
 }
 
 ir::OpName op_of(const Node& node) {
@@ -191,71 +169,6 @@ void Capturer::set_content(const TensorRef& tensor, std::vector<Expr> content) {
   with_content_.push_back(tensor);
 }
 
-std::optional<ir::Attribute> Capturer::attribute(const Item& item, const c10::TypePtr& given) {
-  const c10::TypePtr type = without_optional(given);
-  if (item.is_none()) return ir::Attribute(ir::None{});
-  if (const TensorItem* tensor = item.tensor()) return ir::Attribute(tensor->value);
-  if (const auto* dynamic = item.as<DynamicRef>()) return ir::Attribute((*dynamic)->value);
-  if (const auto* truth = item.as<bool>()) return ir::Attribute(*truth);
-  if (const auto* number = item.as<double>()) return ir::Attribute(*number);
-  if (const auto* text = item.as<std::string>()) return ir::Attribute(*text);
-  if (const auto* number = item.as<Expr>()) {
-    const auto value = symbols().constant_value(*number);
-    switch (type->kind()) {
-      case TypeKind::ScalarTypeType: {
-        const auto dtype = dtype_of(static_cast<c10::ScalarType>(value.value_or(-1)));
-        return dtype.ok() ? std::optional(ir::Attribute(*dtype)) : std::nullopt;
-      }
-      case TypeKind::LayoutType: {
-        const auto name = layout_name(value.value_or(-1));
-        return name ? std::optional(ir::Attribute(ir::Layout{*name})) : std::nullopt;
-      }
-      case TypeKind::MemoryFormatType: {
-        const auto name = format_name(value.value_or(-1));
-        return name ? std::optional(ir::Attribute(ir::MemoryFormat{*name})) : std::nullopt;
-      }
-      case TypeKind::FloatType:
-        if (value) return ir::Attribute(static_cast<double>(*value));
-        return std::nullopt;
-      default:
-        return ir::Attribute(*number);
-    }
-  }
-  if (const auto* other = item.as<IValue>()) {
-    if (other->isDevice()) return ir::Attribute(ir::Device{other->toDevice().str()});
-    return std::nullopt;
-  }
-  const Items* items = item.items();
-  if (items == nullptr) return std::nullopt;
-  const auto list = type->cast<c10::ListType>();
-  const c10::TypePtr element = list ? list->getElementType() : c10::AnyType::get();
-  ir::Values tensors;
-  std::vector<Expr> integers;
-  std::vector<double> numbers;
-  std::vector<bool> truths;
-  std::vector<std::string> texts;
-  for (const Item& one : *items) {
-    const auto part = attribute(one, element);
-    if (!part) return std::nullopt;
-    if (auto* const* value = std::get_if<ir::Value*>(&*part)) tensors.push_back(*value);
-    if (std::holds_alternative<ir::None>(*part)) tensors.push_back(nullptr);
-    if (const auto* value = std::get_if<Expr>(&*part)) integers.push_back(*value);
-    if (const auto* value = std::get_if<double>(&*part)) numbers.push_back(*value);
-    if (const auto* value = std::get_if<bool>(&*part)) truths.push_back(*value);
-    if (const auto* value = std::get_if<std::string>(&*part)) texts.push_back(*value);
-  }
-  if (items->empty()) {
-    const bool of_tensors = without_optional(element)->kind() == TypeKind::TensorType;
-    return of_tensors ? ir::Attribute(tensors) : ir::Attribute(integers);
-  }
-  if (tensors.size() == items->size()) return ir::Attribute(std::move(tensors));
-  if (integers.size() == items->size()) return ir::Attribute(std::move(integers));
-  if (numbers.size() == items->size()) return ir::Attribute(std::move(numbers));
-  if (truths.size() == items->size()) return ir::Attribute(std::move(truths));
-  if (texts.size() == items->size()) return ir::Attribute(std::move(texts));
-  return std::nullopt;
-}
-
 Status Capturer::note_writes(const Call& call) {
   const auto& arguments = call.node.schema().arguments();
   const std::string_view name = call.node.kind().toUnqualString();
@@ -302,12 +215,11 @@ Result<std::vector<std::vector<IValue>>> Capturer::run_lanes(const Call& call) {
     }
     if (!problem.empty()) {
       const ir::Origin where = origin(call.node);
-      return give_up(
-          CaptureStop::lane_failed,
-          usage_error(std::string(call.node.kind().toQualString()) +
-                      (where.scope.empty() ? "" : " in " + printable(where.scope)) + ": " +
-                      exception_sentence(problem) +
-                      (where.text.empty() ? "" : ", at " + where.text)));
+      return give_up(CaptureStop::lane_failed,
+                     usage_error(std::string(call.node.kind().toQualString()) +
+                                 (where.scope.empty() ? "" : " in " + printable(where.scope)) +
+                                 ": " + exception_sentence(problem) +
+                                 (where.text.empty() ? "" : ", at " + where.text)));
     }
     out[i] = std::move(stack);
   }
@@ -324,7 +236,8 @@ Result<std::vector<IValue>> Capturer::lane_results(const Call& call) {
 Result<TensorRef> Capturer::append_tensor(ir::OpName op, std::vector<ir::Argument> arguments,
                                           std::vector<at::Tensor> lanes, std::vector<Expr> sizes,
                                           const Node& node) {
-  const auto first = std::ranges::find_if(lanes, [](const at::Tensor& one) { return one.defined(); });
+  const auto first =
+      std::ranges::find_if(lanes, [](const at::Tensor& one) { return one.defined(); });
   ir::TensorType type;
   MLC_TRY(type.dtype, dtype_of(first->scalar_type()));
   type.sizes = std::move(sizes);
@@ -353,30 +266,6 @@ std::optional<size_t> Capturer::unchanged_input(const Call& call,
   return std::nullopt;
 }
 
-Result<std::optional<std::vector<ir::Argument>>> Capturer::arguments_of(const Call& call) {
-  const auto& arguments = call.node.schema().arguments();
-  const bool traced_convolution = call.node.schema().name() == "aten::_convolution";
-  std::vector<ir::Argument> out;
-  for (size_t i = 0; i < std::min(arguments.size(), call.inputs.size()); ++i) {
-    if (traced_convolution && i > 8) break;
-    const c10::Argument& argument = arguments[i];
-    const Item& item = call.inputs[i];
-    if (is_noise(argument.name(), item, symbols())) continue;
-    const bool known = !varies(item, symbols());
-    const auto& usual = argument.default_value();
-    if (known && usual && lane(item, 0) == *usual) continue;
-    auto value = attribute(item, argument.real_type());
-    if (!value) {
-      MLC_CHECK(refuse(call.node, std::string(call.node.kind().toQualString()) + " with a " +
-                                      argument.type()->annotation_str() + " for " +
-                                      mlc::quoted(argument.name())));
-      return std::optional<std::vector<ir::Argument>>();
-    }
-    out.push_back({argument.name(), std::move(*value)});
-  }
-  return std::optional(std::move(out));
-}
-
 Result<Expr> Capturer::size_of(const Call& call, const ir::LaneNumbers& observed,
                                std::optional<Expr> expected, std::span<const Expr> candidates,
                                std::map<ir::LaneNumbers, Expr>& own) {
@@ -388,26 +277,25 @@ Result<Expr> Capturer::size_of(const Call& call, const ir::LaneNumbers& observed
       return give_up(CaptureStop::more_lanes, internal_error("a size hangs on values"));
     }
     const auto known = own.find(observed);
-    found = known != own.end() ? known->second
-                               : fresh_size(observed);
+    found = known != own.end() ? known->second : fresh_size(observed);
     own.emplace(observed, *found);
   }
   if (attempt_.is_last || trial_ || symbols().constant_value(*found)) return *found;
   const bool tiny = std::ranges::all_of(
       observed, [](int64_t one) { return one == ir::kNoNumber || one == 0 || one == 1; });
-  const bool told = std::ranges::any_of(sizes_.at(*found), [&](int64_t one) {
-    return one != ir::kNoNumber && one != observed[0];
-  });
+  const bool told = std::ranges::any_of(
+      sizes_.at(*found), [&](int64_t one) { return one != ir::kNoNumber && one != observed[0]; });
   if (tiny && !told) {
-    return give_up(CaptureStop::too_small,
-                   usage_error("a size is too small to tell what it is: " + source_place(call.node)));
+    return give_up(CaptureStop::too_small, usage_error("a size is too small to tell what it is: " +
+                                                       source_place(call.node)));
   }
   return *found;
 }
 
 Result<ir::TensorType> Capturer::type_of(const Call& call, const std::vector<at::Tensor>& lanes,
                                          size_t output) {
-  const auto first = std::ranges::find_if(lanes, [](const at::Tensor& one) { return one.defined(); });
+  const auto first =
+      std::ranges::find_if(lanes, [](const at::Tensor& one) { return one.defined(); });
   if (first == lanes.end()) return ir::TensorType{};
   ir::TensorType out;
   MLC_TRY(out.dtype, dtype_of(first->scalar_type()));
@@ -491,9 +379,8 @@ void Capturer::note_definitions(const TensorItem& tensor) {
 }
 
 const at::Tensor& real_lane(const TensorItem& tensor) {
-  const auto found = std::ranges::find_if(tensor.lanes, [](const at::Tensor& one) {
-    return one.defined();
-  });
+  const auto found =
+      std::ranges::find_if(tensor.lanes, [](const at::Tensor& one) { return one.defined(); });
   return found == tensor.lanes.end() ? tensor.lanes[0] : *found;
 }
 
@@ -501,8 +388,8 @@ Status Capturer::operate(const Call& call) {
   MLC_CHECK(note_writes(call));
   MLC_TRY(const auto results, run_lanes(call));
   const std::string_view name = call.node.kind().toUnqualString();
-  const bool one_tensor = call.node.outputs().size() == 1 &&
-                          call.node.output()->type()->kind() == TypeKind::TensorType;
+  const bool one_tensor =
+      call.node.outputs().size() == 1 && call.node.output()->type()->kind() == TypeKind::TensorType;
   if (one_tensor && has(kMayGiveInput, name)) {
     std::vector<at::Tensor> lanes;
     for (const auto& result : results) {
@@ -521,62 +408,81 @@ Status Capturer::operate(const Call& call) {
   return arguments ? append(call, results, std::move(*arguments)) : Status();
 }
 
+/// The tensors that CALL gave as its output number INDEX, lists taken apart, lane by lane.
+Result<std::vector<std::vector<at::Tensor>>> Capturer::tensors_of(
+    const Call& call, const std::vector<std::vector<IValue>>& results, size_t index) {
+  std::vector<std::vector<at::Tensor>> out;
+  bool first = true;
+  for (size_t lane = 0; lane < lanes(); ++lane) {
+    if (results[lane].empty()) continue;
+    const IValue& value = results[lane][index];
+    const std::vector<at::Tensor> parts =
+        value.isTensor() ? std::vector<at::Tensor>{value.toTensor()} : value.toTensorVector();
+    if (first) out.assign(parts.size(), std::vector<at::Tensor>(lanes()));
+    first = false;
+    if (parts.size() != out.size()) {
+      return give_up(CaptureStop::too_small, unsupported("the number of parts hangs on a size: " +
+                                                         source_place(call.node)));
+    }
+    for (size_t part = 0; part < parts.size(); ++part) out[part][lane] = parts[part];
+  }
+  return out;
+}
+
+/// Where OP gives a view of its input in another shape it is one.
+void Capturer::write_as_view(const Call& call, const at::Tensor& result, const ir::TensorType& type,
+                             ir::OpName& op, std::vector<ir::Argument>& arguments) {
+  if (op.domain != "aten" || !has(kMayView, op.name)) return;
+  const TensorItem* input = call.inputs[0].tensor();
+  if (input == nullptr || storage_of(result) == nullptr) return;
+  const bool shares = std::ranges::any_of(
+      input->lanes, [&](const at::Tensor& one) { return storage_of(one) == storage_of(result); });
+  if (!shares) return;
+  ir::Attribute sizes = *type.sizes;
+  if (op.name == "reshape") sizes = arguments.back().value;
+  op = {"aten", "view", ""};
+  arguments = {{"self", input->value}, {"size", std::move(sizes)}};
+}
+
+/// An operator that gives one number, which hangs on values.
+Status Capturer::append_number_of(const Call& call, const std::vector<std::vector<IValue>>& results,
+                                  std::vector<ir::Argument> arguments) {
+  std::vector<IValue> numbers;
+  for (const auto& result : results) numbers.push_back(result.empty() ? IValue() : result[0]);
+  const IValue& sample =
+      *std::ranges::find_if(numbers, [](const IValue& one) { return !one.isNone(); });
+  set(call.node.output(), append_number(op_of(call.node), std::move(arguments), kind_of(sample),
+                                        std::move(numbers), call.node));
+  return {};
+}
+
 Status Capturer::append(const Call& call, const std::vector<std::vector<IValue>>& results,
                         std::vector<ir::Argument> arguments) {
   const size_t any = static_cast<size_t>(std::ranges::find(active_, true) - active_.begin());
-  ir::OpName op = op_of(call.node);
   std::vector<ir::Output> outputs;
   std::vector<std::vector<at::Tensor>> tensors;
   std::vector<size_t> counts;  // of graph values for each output of the node
   for (size_t i = 0; i < call.node.outputs().size(); ++i) {
     const IValue& sample = results[any][i];
     if (!sample.isTensor() && !sample.isTensorList()) {
-      if (sample.isInt() || sample.isDouble() || sample.isBool()) {
-        std::vector<IValue> numbers;
-        for (const auto& result : results) {
-          numbers.push_back(result.empty() ? IValue() : result[i]);
-        }
-        if (call.node.outputs().size() == 1) {
-          set(call.node.output(), append_number(std::move(op), std::move(arguments),
-                                                kind_of(sample), std::move(numbers), call.node));
-          return {};
-        }
+      const bool number = sample.isInt() || sample.isDouble() || sample.isBool();
+      if (number && call.node.outputs().size() == 1) {
+        return append_number_of(call, results, std::move(arguments));
       }
       return refuse(call.node, std::string(call.node.kind().toQualString()) + ", which gives a " +
                                    call.node.output(i)->type()->annotation_str());
     }
-    const size_t count = sample.isTensor() ? 1 : sample.toTensorVector().size();
-    counts.push_back(count);
-    for (size_t part = 0; part < count; ++part) {
-      std::vector<at::Tensor> lanes;
-      for (const auto& result : results) {
-        if (result.empty()) {
-          lanes.emplace_back();
-        } else if (sample.isTensor()) {
-          lanes.push_back(result[i].toTensor());
-        } else if (result[i].toTensorVector().size() == count) {
-          lanes.push_back(result[i].toTensorVector()[part]);
-        } else {
-          return give_up(CaptureStop::too_small,
-                         unsupported("the number of parts hangs on a size: " +
-                                     source_place(call.node)));
-        }
-      }
-      MLC_TRY(ir::TensorType type, type_of(call, lanes, tensors.size()));
+    MLC_TRY(auto parts, tensors_of(call, results, i));
+    counts.push_back(parts.size());
+    for (std::vector<at::Tensor>& part : parts) {
+      MLC_TRY(ir::TensorType type, type_of(call, part, tensors.size()));
       outputs.emplace_back(std::move(type));
-      tensors.push_back(std::move(lanes));
+      tensors.push_back(std::move(part));
     }
   }
-  if (op.domain == "aten" && has(kMayView, op.name) && tensors.size() == 1) {
-    const TensorItem* input = call.inputs[0].tensor();
-    if (input != nullptr && storage_of(tensors[0][any]) == storage_of(input->lanes[any]) &&
-        storage_of(tensors[0][any]) != nullptr) {
-      const auto& type = std::get<ir::TensorType>(outputs[0].type);
-      ir::Attribute sizes = *type.sizes;
-      if (op.name == "reshape") sizes = arguments.back().value;
-      op = {"aten", "view", ""};
-      arguments = {{"self", input->value}, {"size", std::move(sizes)}};
-    }
+  ir::OpName op = op_of(call.node);
+  if (tensors.size() == 1) {
+    write_as_view(call, tensors[0][any], std::get<ir::TensorType>(outputs[0].type), op, arguments);
   }
   ir::Node* made = out_.program.graph.append(*block_, std::move(op), std::move(arguments),
                                              std::move(outputs), origin(call.node));
@@ -592,12 +498,10 @@ Status Capturer::append(const Call& call, const std::vector<std::vector<IValue>>
       items.push_back(std::move(item));
     }
     const c10::TypePtr& type = call.node.output(i)->type();
-    if (type->kind() == TypeKind::TensorType) {
-      set(call.node.output(i), std::move(items[0]));
-    } else {
-      set(call.node.output(i),
-          std::make_shared<ListItem>(ListItem{type, std::move(items), depth_}));
-    }
+    set(call.node.output(i),
+        type->kind() == TypeKind::TensorType
+            ? items[0]
+            : Item(std::make_shared<ListItem>(ListItem{type, std::move(items), depth_})));
   }
   return {};
 }

@@ -132,8 +132,8 @@ Status Capturer::add_output(const std::string& path, const Item& item) {
     const auto type = (*tuple)->type->cast<c10::TupleType>();
     if (!type || !type->schema()) return add_output_items(path, (*tuple)->items);
     for (size_t i = 0; i < (*tuple)->items.size(); ++i) {
-      MLC_CHECK(add_output(joined(path, type->schema()->arguments()[i].name()),
-                           (*tuple)->items[i]));
+      MLC_CHECK(
+          add_output(joined(path, type->schema()->arguments()[i].name()), (*tuple)->items[i]));
     }
     return {};
   }
@@ -170,8 +170,8 @@ Status Capturer::add_output(const std::string& path, const Item& item) {
 Status Capturer::name_outputs() {
   const auto& names = target_.output_names;
   if (names.empty()) return {};
-  const bool is_dict = program_->outputs().size() == 1 &&
-                       get(program_->outputs()[0]).as<DictRef>() != nullptr;
+  const bool is_dict =
+      program_->outputs().size() == 1 && get(program_->outputs()[0]).as<DictRef>() != nullptr;
   if (is_dict) return {};
   if (names.size() != out_.program.outputs.size()) {
     return usage_error("the architecture declares " + plural(names.size(), "output") + " (" +

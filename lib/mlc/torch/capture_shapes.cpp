@@ -104,10 +104,10 @@ struct Window {
 Expr places(ir::Symbols& symbols, Expr length, const Window& window, size_t i, bool ceil) {
   const Expr one = symbols.constant(1);
   const Expr padding = window.padding[i];
-  const Expr reach =
-      symbols.add(symbols.multiply(window.dilation[i], symbols.subtract(window.kernel[i], one)), one);
-  const Expr room = symbols.subtract(
-      symbols.add(length, symbols.multiply(symbols.constant(2), padding)), reach);
+  const Expr reach = symbols.add(
+      symbols.multiply(window.dilation[i], symbols.subtract(window.kernel[i], one)), one);
+  const Expr room =
+      symbols.subtract(symbols.add(length, symbols.multiply(symbols.constant(2), padding)), reach);
   const Expr stride = window.stride[i];
   if (!ceil) return symbols.add(symbols.floor_divide(room, stride), one);
   const Expr more = symbols.add(room, symbols.subtract(stride, one));
@@ -177,7 +177,8 @@ ExpectedSizes pooled(Shapes& of) {
   const auto stride = of.spread("stride", Count, *kernel);
   const auto padding = of.spread("padding", Count, zeros);
   if (!stride || !padding) return {};
-  const Window window{*kernel, *stride, *padding, of.spread("dilation", Count, ones).value_or(ones)};
+  const Window window{*kernel, *stride, *padding,
+                      of.spread("dilation", Count, ones).value_or(ones)};
   ExpectedSizes out = known(*input);
   for (size_t i = 0; i < Count; ++i) {
     const size_t at = input->size() - Count + i;
@@ -215,9 +216,8 @@ ExpectedSizes columns(Shapes& of) {
   ExpectedSizes out(input->size() - 1);
   if (first == 2) out[0] = (*input)[0];
   out[first - 1] = of.symbols().multiply((*input)[first - 1], of.product(*kernel));
-  out[first] =
-      of.symbols().multiply(places(of.symbols(), (*input)[first], window, 0, false),
-                            places(of.symbols(), (*input)[first + 1], window, 1, false));
+  out[first] = of.symbols().multiply(places(of.symbols(), (*input)[first], window, 0, false),
+                                     places(of.symbols(), (*input)[first + 1], window, 1, false));
   return out;
 }
 
@@ -544,10 +544,19 @@ constexpr Row kRows[] = {
 };
 
 /// Operators of which all results have first sizes that hang on values.
-constexpr std::array<std::string_view, 13> kCounting = {
-    "argwhere",       "bincount",      "combinations",       "masked_select", "nms",
-    "nonzero",        "nonzero_numpy", "repeat_interleave", "unique_consecutive", "unique_dim",
-    "_unique", "_unique2", "where"};
+constexpr std::array<std::string_view, 13> kCounting = {"argwhere",
+                                                        "bincount",
+                                                        "combinations",
+                                                        "masked_select",
+                                                        "nms",
+                                                        "nonzero",
+                                                        "nonzero_numpy",
+                                                        "repeat_interleave",
+                                                        "unique_consecutive",
+                                                        "unique_dim",
+                                                        "_unique",
+                                                        "_unique2",
+                                                        "where"};
 
 std::string_view bare_name(const torch::jit::Node& node) {
   const std::string_view name = node.kind().toUnqualString();

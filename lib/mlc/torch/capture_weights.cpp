@@ -61,8 +61,8 @@ TensorRef Capturer::weight(const at::Tensor& tensor, ir::ValueKind kind, const s
     if (tensor.numel() > 0) std::tie(name, kind) = named->second;
   }
   auto item = std::make_shared<TensorItem>();
-  const bool written = tensor.has_storage() &&
-                       attempt_.written.contains(tensor.storage().unsafeGetStorageImpl());
+  const bool written =
+      tensor.has_storage() && attempt_.written.contains(tensor.storage().unsafeGetStorageImpl());
   for (size_t i = 0; i < lanes(); ++i) {
     item->lanes.push_back(written ? lane_copy(tensor, i) : tensor);
   }

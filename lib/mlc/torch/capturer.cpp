@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <utility>
 
-#include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/ir/constants.h>
 
 namespace mlc::torch_module {
 
@@ -111,7 +111,8 @@ ir::Origin Capturer::origin(const Node& node) const {
 
 bool Capturer::may_change(size_t depth, Node& node) {
   if (depth >= depth_) return true;
-  static_cast<void>(refuse(node, "a list or an attribute that changes within a branch or loop that hangs on values"));
+  static_cast<void>(refuse(
+      node, "a list or an attribute that changes within a branch or loop that hangs on values"));
   return false;
 }
 
@@ -240,10 +241,9 @@ Status Capturer::node(Node& node) {
       return fork_task(node);
     case prim::CreateObject: {
       const auto type = node.output()->type()->expect<c10::ClassType>();
-      set(node.output(),
-          object(c10::ivalue::Object::create(c10::StrongTypePtr(nullptr, type),
-                                             type->numAttributes()),
-                 ""));
+      set(node.output(), object(c10::ivalue::Object::create(c10::StrongTypePtr(nullptr, type),
+                                                            type->numAttributes()),
+                                ""));
       return {};
     }
     default:
@@ -314,7 +314,8 @@ Status Capturer::constant_node(Node& node) {
   const IValue value = *torch::jit::toIValue(node.output());
   if (value.isTensor()) {
     const std::string scope = origin(node).scope;
-    set(node.output(), constant(value.toTensor(), scope.empty() ? "constant" : scope + ".constant"));
+    set(node.output(),
+        constant(value.toTensor(), scope.empty() ? "constant" : scope + ".constant"));
     return {};
   }
   Item item = lift(value, type, symbols());
@@ -322,7 +323,8 @@ Status Capturer::constant_node(Node& node) {
     (*list)->depth = depth_;
     if (value.isTensorList()) {
       Items tensors;
-      for (const at::Tensor& one : value.toTensorVector()) tensors.push_back(constant(one, "constant"));
+      for (const at::Tensor& one : value.toTensorVector())
+        tensors.push_back(constant(one, "constant"));
       (*list)->items = std::move(tensors);
     }
   }
@@ -477,10 +479,10 @@ Status Capturer::is_instance(Node& node) {
 
 Status Capturer::raise(Node& node) {
   const auto* text = get(node.input(0)).as<std::string>();
-  return give_up(CaptureStop::lane_failed,
-                 usage_error("the model refuses the inputs: " +
-                             (text == nullptr ? "" : printable(*text) + ": ") +
-                             source_place(node)));
+  return give_up(
+      CaptureStop::lane_failed,
+      usage_error("the model refuses the inputs: " +
+                  (text == nullptr ? "" : printable(*text) + ": ") + source_place(node)));
 }
 
 Status Capturer::call(Node& node) {
@@ -498,12 +500,11 @@ Status Capturer::call(Node& node) {
   if (!node.blocks().empty() || node.maybeSchema() == nullptr) {
     return refuse(node, node.kind().toQualString());
   }
-  const bool tensors =
-      std::ranges::any_of(call.inputs, has_tensor) ||
-      std::ranges::any_of(node.outputs(), [](const Value* output) {
-        return output->type()->kind() == c10::TypeKind::TensorType ||
-               output->type()->isSubtypeOf(*c10::ListType::ofTensors());
-      });
+  const bool tensors = std::ranges::any_of(call.inputs, has_tensor) ||
+                       std::ranges::any_of(node.outputs(), [](const Value* output) {
+                         return output->type()->kind() == c10::TypeKind::TensorType ||
+                                output->type()->isSubtypeOf(*c10::ListType::ofTensors());
+                       });
   if (!tensors) return compute(call);
   MLC_CHECK(operate(call));
   follow_content(*this, call);

@@ -129,8 +129,7 @@ class Capturer {
   Result<Item> merged_number(Merge& merge, const Item& a, const Item& b);
   TensorRef placeholder(const TensorItem& like, ir::Block& block, const torch::jit::Node& node);
   Item number_output(ir::Node* node, ir::ScalarKind kind, std::vector<c10::IValue> lanes);
-  Status keep_loop(torch::jit::Node& node, ir::Expr trips, const Item& go_on,
-                   const Items& carried);
+  Status keep_loop(torch::jit::Node& node, ir::Expr trips, const Item& go_on, const Items& carried);
   Status loop(torch::jit::Node& node);
   Status attribute_of(torch::jit::Node& node);
   Status set_attribute(torch::jit::Node& node);
@@ -152,6 +151,12 @@ class Capturer {
   Result<ir::Expr> size_of(const Call& call, const ir::LaneNumbers& observed,
                            std::optional<ir::Expr> expected, std::span<const ir::Expr> candidates,
                            std::map<ir::LaneNumbers, ir::Expr>& own);
+  Result<std::vector<std::vector<at::Tensor>>> tensors_of(
+      const Call& call, const std::vector<std::vector<c10::IValue>>& results, size_t index);
+  void write_as_view(const Call& call, const at::Tensor& result, const ir::TensorType& type,
+                     ir::OpName& op, std::vector<ir::Argument>& arguments);
+  Status append_number_of(const Call& call, const std::vector<std::vector<c10::IValue>>& results,
+                          std::vector<ir::Argument> arguments);
   Status append(const Call& call, const std::vector<std::vector<c10::IValue>>& results,
                 std::vector<ir::Argument> arguments);
 
@@ -192,8 +197,9 @@ class Capturer {
   CaptureStop stop_ = CaptureStop::none;
   std::vector<std::string> problems_;
   std::unordered_map<const torch::jit::Value*, Item> items_;
-  std::unordered_map<const torch::jit::Block*,
-                     std::unordered_map<const torch::jit::Node*, std::vector<const torch::jit::Value*>>>
+  std::unordered_map<
+      const torch::jit::Block*,
+      std::unordered_map<const torch::jit::Node*, std::vector<const torch::jit::Value*>>>
       last_uses_;
   std::map<const void*, ObjectRef> objects_;
   std::map<std::string, TensorRef> weights_;  // by what tells tensors apart

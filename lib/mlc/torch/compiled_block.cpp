@@ -96,7 +96,8 @@ void Memory::set(const Value* value, IValue content) {
     sizes_.resize(graph_.symbols().all().size());
     for (const Definition& one : found->second) {
       if (one.dimension ? !content.isTensor() : !content.isInt()) continue;
-      const int64_t number = one.dimension ? content.toTensor().size(*one.dimension) : content.toInt();
+      const int64_t number =
+          one.dimension ? content.toTensor().size(*one.dimension) : content.toInt();
       if (sizes_[one.symbol] == number) continue;
       sizes_[one.symbol] = number;
       evaluator_.reset();

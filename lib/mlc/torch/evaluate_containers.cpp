@@ -68,8 +68,9 @@ Result<bool> get_item(Capturer& capturer, const Call& call) {
   if (items == nullptr) return false;
   const auto at = place(constant(capturer, call.inputs[1]), items->size());
   if (!at) {
-    MLC_CHECK(capturer.refuse(call.node, "a list read at a place that it does not have or that "
-                                         "hangs on values"));
+    MLC_CHECK(capturer.refuse(call.node,
+                              "a list read at a place that it does not have or that "
+                              "hangs on values"));
     return true;
   }
   give(capturer, call, (*items)[*at]);
@@ -229,7 +230,8 @@ Result<bool> slice(Capturer& capturer, const Call& call) {
     return true;
   }
   Items items;
-  for (int64_t i = *start; i < *end; i += *step) items.push_back(list->items[static_cast<size_t>(i)]);
+  for (int64_t i = *start; i < *end; i += *step)
+    items.push_back(list->items[static_cast<size_t>(i)]);
   give(capturer, call, new_list(capturer, list->type, std::move(items)));
   return true;
 }
@@ -237,8 +239,8 @@ Result<bool> slice(Capturer& capturer, const Call& call) {
 Result<bool> contains(Capturer& capturer, const Call& call) {
   if (const DictItem* dict = dict_of(call)) {
     give(capturer, call, std::ranges::any_of(dict->entries, [&](const auto& entry) {
-      return same(entry.first, call.inputs[1]);
-    }));
+           return same(entry.first, call.inputs[1]);
+         }));
     return true;
   }
   const ListItem* list = list_of(call);
@@ -247,8 +249,8 @@ Result<bool> contains(Capturer& capturer, const Call& call) {
     return false;
   }
   give(capturer, call, std::ranges::any_of(list->items, [&](const Item& one) {
-    return same(one, call.inputs[1]);
-  }));
+         return same(one, call.inputs[1]);
+       }));
   return true;
 }
 
@@ -339,7 +341,8 @@ Result<bool> equal_lists(Capturer& capturer, const Call& call) {
 Result<bool> identical(Capturer& capturer, const Call& call) {
   const bool wanted = call.node.kind() == c10::Symbol::fromQualString("aten::__is__");
   bool is = call.inputs[0].is_none() && call.inputs[1].is_none();
-  if (!call.inputs[0].is_none() && !call.inputs[1].is_none()) is = same(call.inputs[0], call.inputs[1]);
+  if (!call.inputs[0].is_none() && !call.inputs[1].is_none())
+    is = same(call.inputs[0], call.inputs[1]);
   give(capturer, call, is == wanted);
   return true;
 }

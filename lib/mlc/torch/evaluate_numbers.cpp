@@ -128,9 +128,9 @@ std::optional<bool> greater(Symbols& s, Expr a, Expr b) {
   return negated(s.less_equal(a, b));
 }
 constexpr Comparison kComparisons[] = {
-    {"aten::eq", equal, "eq"},         {"aten::ge", greater_equal, "ge"},
-    {"aten::gt", greater, "gt"},       {"aten::le", less_equal, "le"},
-    {"aten::lt", less, "lt"},          {"aten::ne", not_equal, "ne"},
+    {"aten::eq", equal, "eq"},   {"aten::ge", greater_equal, "ge"},
+    {"aten::gt", greater, "gt"}, {"aten::le", less_equal, "le"},
+    {"aten::lt", less, "lt"},    {"aten::ne", not_equal, "ne"},
 };
 
 /// Whether the call is one on numbers, and some of them vary.
@@ -283,10 +283,10 @@ Result<bool> as_bool(Capturer& capturer, const Call& call) {
     return true;
   }
   MLC_TRY(std::vector<IValue> lanes, capturer.lane_results(call));
-  capturer.set(call.node.output(),
-               capturer.append_scalar({"_operator", "ne", ""},
-                                      {{"a", number}, {"b", symbols.constant(0)}},
-                                      ir::ScalarKind::boolean, std::move(lanes), call.node));
+  capturer.set(
+      call.node.output(),
+      capturer.append_scalar({"_operator", "ne", ""}, {{"a", number}, {"b", symbols.constant(0)}},
+                             ir::ScalarKind::boolean, std::move(lanes), call.node));
   return true;
 }
 
@@ -303,7 +303,7 @@ Result<bool> logical(Capturer& capturer, const Call& call) {
       return true;
     }
   }
-  const char* op = name == "aten::__not__"  ? "not_"
+  const char* op = name == "aten::__not__"   ? "not_"
                    : name == "aten::__and__" ? "and_"
                    : name == "aten::__or__"  ? "or_"
                                              : "ne";

@@ -1,8 +1,7 @@
 // Properties of tensors, and tensors that hold sizes: traces compute with sizes in tensors of one
 // number, which are numbers here again.
-#include "mlc/torch/evaluators.h"
-
 #include "mlc/torch/capture_shapes.h"
+#include "mlc/torch/evaluators.h"
 
 #include <algorithm>
 #include <array>
@@ -48,8 +47,9 @@ Result<bool> all_sizes(Capturer& capturer, const Call& call) {
   if (tensor == nullptr) return false;
   Items items;
   for (const Expr size : capturer.sizes_of(*tensor)) items.emplace_back(size);
-  capturer.set(call.node.output(), std::make_shared<ListItem>(ListItem{
-                                       c10::ListType::ofInts(), std::move(items), capturer.depth()}));
+  capturer.set(call.node.output(),
+               std::make_shared<ListItem>(
+                   ListItem{c10::ListType::ofInts(), std::move(items), capturer.depth()}));
   return true;
 }
 
@@ -96,10 +96,9 @@ Result<bool> property(Capturer& capturer, const Call& call) {
       return true;
     }
   }
-  capturer.set(call.node.output(),
-               first == lanes.end()
-                   ? Item()
-                   : lift(*first, call.node.output()->type(), capturer.symbols()));
+  capturer.set(
+      call.node.output(),
+      first == lanes.end() ? Item() : lift(*first, call.node.output()->type(), capturer.symbols()));
   return true;
 }
 
@@ -108,8 +107,8 @@ Result<bool> strides(Capturer& capturer, const Call& call) {
   const TensorItem* tensor = tensor_of(call);
   if (tensor == nullptr) return false;
   MLC_TRY(const std::vector<IValue> lanes, capturer.lane_results(call));
-  const bool is_list = call.inputs.size() == 1 && call.node.output()->type()->kind() ==
-                                                      c10::TypeKind::ListType;
+  const bool is_list =
+      call.inputs.size() == 1 && call.node.output()->type()->kind() == c10::TypeKind::ListType;
   const size_t count = is_list ? capturer.sizes_of(*tensor).size() : 1;
   Items items;
   Exprs candidates = capturer.sizes_of(*tensor);
@@ -158,9 +157,9 @@ Result<TensorRef> scalar_tensor(Capturer& capturer, const Call& call, const Item
   const IValue code = static_cast<int64_t>(type);
   const auto dtype = capturer.attribute(lift(code, c10::IntType::get(), capturer.symbols()),
                                         c10::ScalarTypeType::get());
-  MLC_TRY(TensorRef out, capturer.append_tensor({"aten", "scalar_tensor", ""},
-                                                {{"s", *value}, {"dtype", *dtype}},
-                                                std::move(lanes), {}, call.node));
+  MLC_TRY(TensorRef out,
+          capturer.append_tensor({"aten", "scalar_tensor", ""}, {{"s", *value}, {"dtype", *dtype}},
+                                 std::move(lanes), {}, call.node));
   if (const auto* integer = number.as<Expr>()) capturer.set_content(out, {*integer});
   return out;
 }
@@ -212,9 +211,9 @@ Result<bool> make_tensor(Capturer& capturer, const Call& call) {
   const auto dtype = constant(capturer, argument(call, "dtype"));
   Items numbers;
   flat_numbers(data, numbers);
-  const bool nested = data.items() != nullptr && std::ranges::any_of(*data.items(), [](const Item& i) {
-    return i.items() != nullptr;
-  });
+  const bool nested =
+      data.items() != nullptr &&
+      std::ranges::any_of(*data.items(), [](const Item& i) { return i.items() != nullptr; });
   if (nested) return false;
   std::vector<ir::Value*> parts;
   Exprs content;
@@ -275,7 +274,7 @@ Result<bool> read_number(Capturer& capturer, const Call& call) {
     std::vector<at::Tensor> cast;
     for (size_t i = 0; i < capturer.lanes(); ++i) {
       const at::Tensor& lane = tensor->lanes[i];
-      const auto type = wanted == DType::i64      ? at::kLong
+      const auto type = wanted == DType::i64       ? at::kLong
                         : wanted == DType::boolean ? at::kBool
                                                    : at::kDouble;
       cast.push_back(lane.defined() ? lane.to(type) : lane);
@@ -285,9 +284,8 @@ Result<bool> read_number(Capturer& capturer, const Call& call) {
                                    std::move(cast), capturer.sizes_of(*tensor), call.node));
     source = made->value;
   }
-  capturer.set(call.node.output(),
-               capturer.append_number({"aten", "item", ""}, {{"self", source}}, kind,
-                                      std::move(lanes), call.node));
+  capturer.set(call.node.output(), capturer.append_number({"aten", "item", ""}, {{"self", source}},
+                                                          kind, std::move(lanes), call.node));
   return true;
 }
 
@@ -343,7 +341,8 @@ Combine combination(const Call& call) {
     const auto* text = mode == nullptr ? nullptr : mode->as<std::string>();
     return text == nullptr ? std::string() : *text;
   };
-  if (name == "add") return [](ir::Symbols& s, Expr a, Expr b) { return std::optional(s.add(a, b)); };
+  if (name == "add")
+    return [](ir::Symbols& s, Expr a, Expr b) { return std::optional(s.add(a, b)); };
   if (name == "sub") {
     return [](ir::Symbols& s, Expr a, Expr b) { return std::optional(s.subtract(a, b)); };
   }
@@ -383,7 +382,8 @@ std::optional<Exprs> operand(Capturer& capturer, const Item& item) {
 std::optional<Exprs> combined(Capturer& capturer, const Call& call) {
   const Combine combine = combination(call);
   if (combine == nullptr || call.inputs.size() < 2) return std::nullopt;
-  if (const Item* alpha = argument(call, "alpha"); alpha != nullptr && constant(capturer, alpha) != 1) {
+  if (const Item* alpha = argument(call, "alpha");
+      alpha != nullptr && constant(capturer, alpha) != 1) {
     return std::nullopt;
   }
   const auto a = operand(capturer, call.inputs[0]);
@@ -391,8 +391,8 @@ std::optional<Exprs> combined(Capturer& capturer, const Call& call) {
   if (!a || !b || (a->size() != b->size() && a->size() != 1 && b->size() != 1)) return std::nullopt;
   Exprs out;
   for (size_t i = 0; i < std::max(a->size(), b->size()); ++i) {
-    const auto one = combine(capturer.symbols(), (*a)[a->size() == 1 ? 0 : i],
-                             (*b)[b->size() == 1 ? 0 : i]);
+    const auto one =
+        combine(capturer.symbols(), (*a)[a->size() == 1 ? 0 : i], (*b)[b->size() == 1 ? 0 : i]);
     if (!one) return std::nullopt;
     out.push_back(*one);
   }
@@ -438,8 +438,8 @@ std::optional<Exprs> joined(Capturer& capturer, const Call& call) {
 
 std::optional<Exprs> new_content(Capturer& capturer, const Call& call) {
   static constexpr std::array<std::string_view, 13> kSame = {
-      "clone", "contiguous", "detach", "flatten", "lift_fresh", "lift_fresh_copy", "reshape",
-      "squeeze", "to", "unsqueeze", "view", "alias", "type_as"};
+      "clone",   "contiguous", "detach",    "flatten", "lift_fresh", "lift_fresh_copy", "reshape",
+      "squeeze", "to",         "unsqueeze", "view",    "alias",      "type_as"};
   const std::string_view name = call.node.kind().toUnqualString();
   if (name == "_shape_as_tensor") {
     const TensorItem* tensor = tensor_of(call);
