@@ -29,6 +29,8 @@ logging.getLogger("torch").setLevel(logging.ERROR)
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 # How many calls of a case belong to the fixed subset, spread evenly over the list.
 SUBSET = {"float32": 5, "int64": 3, "bool": 2}
+# To be raised where Program makes other modules of the same calls.
+PROGRAMS = 1
 # What draws numbers, or leaves memory as it finds it: only dtypes and sizes can be compared.
 UNDEFINED = {
     "bernoulli", "empty", "empty_like", "empty_permuted", "empty_strided", "multinomial", "new_empty",
@@ -211,8 +213,7 @@ def write_program(calls, mode, path):
 
 
 def cache_folder(build):
-    """Programs that were written are kept beside the build, for this PyTorch and this file."""
-    version = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:8]
-    folder = pathlib.Path(build) / "ops" / f"torch-{torch.__version__}-{version}"
+    """Programs that were written are kept beside the build, for this PyTorch and these modules."""
+    folder = pathlib.Path(build) / "ops" / f"torch-{torch.__version__}-{PROGRAMS}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

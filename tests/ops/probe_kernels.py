@@ -170,17 +170,18 @@ def table():
     text = TABLE.read_text()
     masks = {}
 
+    bits = {dtype: 1 << i for i, dtype in enumerate(DTYPES)}
+
     def value(expression):
-        out = set()
-        for term in expression.split("|"):
-            term = term.strip()
-            one = re.fullmatch(r"bit\(DType::(\w+)\)", term)
-            out |= {one[1]} if one else masks[term]
-        return out
+        """C++ and Python agree on |, & and ~ of whole numbers."""
+        return eval(re.sub(r"bit\(DType::(\w+)\)", lambda one: str(bits[one[1]]), expression), {}, masks)
+
+    def dtypes(mask):
+        return {dtype for dtype, bit in bits.items() if mask & bit}
 
     for name, expression in re.findall(r"constexpr Mask (k\w+) =\s*([^;]+);", text):
         masks[name] = value(expression)
-    return {name: value(expression) for name, expression in re.findall(r'\{"(\w+)",\s*([^}]+)\}', text)}
+    return {name: dtypes(value(expression)) for name, expression in re.findall(r'\{"(\w+)",\s*([^}]+)\}', text)}
 
 
 def main():

@@ -21,40 +21,46 @@ import op_samples
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 300  # for one operator and dtype
+TOGETHER = 8
 
 
-def judge(key, options, answers):
+def judge(keys, options, answers):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # torch.export prints graphs where it fails
-    case = op_samples.cases()[key]
-    numbers = range(len(case.calls)) if options.all else case.subset
-    alone = set(options.failing.get(key, ()))
-    started = time.time()
-    outcomes = differ.Judge(case, options.mode, options.build, options.levels).judge(numbers, alone)
-    answers.send(([vars(one) for one in outcomes], time.time() - started))
+    for key in keys:
+        case = op_samples.cases()[key]
+        numbers = range(len(case.calls)) if options.all else case.subset
+        started = time.time()
+        outcomes = differ.Judge(case, options.mode, options.build).judge(numbers, set(options.failing.get(key, ())))
+        answers.send((key, [vars(one) for one in outcomes], time.time() - started))
 
 
 def run_all(keys, options, done):
-    """Each case in a process of its own, so that nothing that one of them breaks disturbs the others."""
+    """A few cases in a process of their own, so that nothing that one of them breaks disturbs the others for long."""
     fork = multiprocessing.get_context("fork")
-    waiting = collections.deque(keys)
+    waiting = collections.deque(keys[at:at + TOGETHER] for at in range(0, len(keys), TOGETHER))
     running = {}
     while waiting or running:
         while waiting and len(running) < options.jobs:
-            key = waiting.popleft()
+            some = waiting.popleft()
             ours, theirs = fork.Pipe(duplex=False)
-            process = fork.Process(target=judge, args=(key, options, theirs))
+            process = fork.Process(target=judge, args=(some, options, theirs))
             process.start()
             theirs.close()
-            running[ours] = (key, process, time.time())
+            running[ours] = [some, process, time.time()]
         for ours in multiprocessing.connection.wait(list(running), timeout=1):
-            key, process, _ = running.pop(ours)
+            some, process, _ = running[ours]
             try:
-                outcomes, seconds = ours.recv()
+                key, outcomes, seconds = ours.recv()
+                done(key, outcomes, seconds)
+                some = [other for other in some if other != key]
+                running[ours] = [some, process, time.time()]
             except EOFError:
-                outcomes, seconds = None, 0
-            process.join()
-            done(key, outcomes, seconds)
-        for ours, (key, process, since) in list(running.items()):
+                process.join()
+                del running[ours]
+                if some:
+                    done(some[0], None, 0)
+                    waiting.extend([one] for one in some[1:])
+        for some, process, since in running.values():
             if time.time() - since > SECONDS:
                 process.kill()
 
@@ -79,20 +85,32 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--results", type=pathlib.Path, help="where the outcomes go (default: in --build)")
+    parser.add_argument("--resume", action="store_true", help="only what has no results yet")
     parser.add_argument("--verbose", action="store_true", help="each failing call")
     options = parser.parse_args()
-    options.levels = (True, False)
     name = f"{options.mode}-{'all' if options.all else 'subset'}.json"
     results = options.results or options.build / "ops" / name
     options.failing = previous(results)
     keys = [key for key in op_samples.cases()
             if re.search(options.match, key[0]) and (not options.dtype or key[1] in options.dtype)]
     found = json.loads(results.read_text()) if results.exists() else {}
-    started = time.time()
+    if options.resume:
+        keys = [key for key in keys if "/".join(key) not in found]
+    started = saved = time.time()
     counted = collections.Counter()
 
+    def save():
+        results.parent.mkdir(parents=True, exist_ok=True)
+        partial = results.with_suffix(".partial")
+        partial.write_text(json.dumps(found))
+        partial.rename(results)
+
     def done(key, outcomes, seconds):
+        nonlocal saved
         found["/".join(key)] = {"outcomes": outcomes, "seconds": round(seconds, 2)}
+        if time.time() - saved > 20:
+            saved = time.time()
+            save()
         if outcomes is None:
             print(f"{key[0]} {key[1]}: the process ended")
             counted["dead"] += 1
@@ -107,8 +125,7 @@ def main():
     warm = op_samples.cases()["add", "float32"]
     differ.Judge(warm, "raw", options.build).judge([0])
     run_all(keys, options, done)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(found))
+    save()
     print(dict(counted), f"{time.time() - started:.0f} s")
 
 

@@ -517,8 +517,10 @@ Value* Builder::expand(Value* x, const Sizes& sizes) {
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (from[i] == sizes[i]) target[i] = expr(1);
   }
+  const DType dtype = x->type.dtype;
+  const DType computed = kernel_dtype("Expand", dtype);
   Value* list = integer_list(target);
-  return node("Expand", {x, list}, {}, {x->type.dtype, sizes});
+  return cast(node("Expand", {cast(x, computed), list}, {}, {computed, sizes}), dtype);
 }
 
 Value* Builder::concat(const Inputs& parts, int64_t axis) {
@@ -612,17 +614,23 @@ Value* Builder::pad(Value* x, const Sizes& before, const Sizes& after, std::stri
   for (size_t i = 0; i < sizes.size(); ++i) {
     sizes[i] = symbols().add(sizes[i], symbols().add(before[i], after[i]));
   }
+  const DType dtype = x->type.dtype;
+  const DType computed = kernel_dtype("Pad", dtype);
   Value* list = integer_list(all);
-  return node("Pad", {x, list, fill}, {{"mode", std::string(mode)}},
-              {x->type.dtype, std::move(sizes)});
+  if (fill != nullptr) fill = cast(fill, computed);
+  return cast(node("Pad", {cast(x, computed), list, fill}, {{"mode", std::string(mode)}},
+                   {computed, std::move(sizes)}),
+              dtype);
 }
 
 Value* Builder::tile(Value* x, const Sizes& repeats) {
   Sizes sizes = x->type.sizes;
   for (size_t i = 0; i < sizes.size(); ++i) sizes[i] = symbols().multiply(sizes[i], repeats[i]);
   if (sizes == x->type.sizes) return x;
+  const DType dtype = x->type.dtype;
+  const DType computed = kernel_dtype("Tile", dtype);
   Value* list = integer_list(repeats);
-  return node("Tile", {x, list}, {}, {x->type.dtype, std::move(sizes)});
+  return cast(node("Tile", {cast(x, computed), list}, {}, {computed, std::move(sizes)}), dtype);
 }
 
 Value* Builder::reduce(std::string_view op, Value* x, std::vector<int64_t> axes, bool keep) {
@@ -715,7 +723,10 @@ Value* Builder::range(Value* start, Value* step, ir::Expr count) {
   const DType dtype = start->type.dtype;
   Value* n = integer(count);
   Value* end = add(start, mul(cast(n, dtype), step));
-  return node("Range", {start, end, step}, {}, {dtype, {count}});
+  const DType computed = kernel_dtype("Range", dtype);
+  return cast(node("Range", {cast(start, computed), cast(end, computed), cast(step, computed)}, {},
+                   {computed, {count}}),
+              dtype);
 }
 
 void Builder::begin_graph(std::string name) {

@@ -89,6 +89,22 @@ std::string one_line(std::string_view text) {
   return count > kMost ? fmt::format("{}; and {} more", out, count - kMost) : out;
 }
 
+void infer_shapes(pb::ModelProto model) {
+  const auto infer = [](pb::ModelProto& one, bool follow_values) {
+    const pb::ShapeInferenceOptions strict(/*check_type=*/true, /*strict_mode=*/1, follow_values);
+    pb::shape_inference::InferShapes(one, pb::OpSchemaRegistry::Instance(), strict);
+  };
+  try {
+    pb::ModelProto copy = model;
+    infer(copy, true);
+  } catch (const pb::InferenceError& problem) {
+    // ONNX 1.19 takes any tensor of one dimension for sizes and forgets what Unsqueeze makes of
+    // it, so that it refuses the outer product of two vectors.
+    if (std::string_view(problem.what()).find("Invalid rank for") == std::string_view::npos) throw;
+    infer(model, false);
+  }
+}
+
 }  // namespace
 
 Status check_skeleton(const Skeleton& skeleton) {
@@ -97,9 +113,7 @@ Status check_skeleton(const Skeleton& skeleton) {
   try {
     pb::checker::check_model(model);
     set_aside_foreign(model);
-    const pb::ShapeInferenceOptions strict(/*check_type=*/true, /*strict_mode=*/1,
-                                           /*data_prop=*/true);
-    pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), strict);
+    infer_shapes(std::move(model));
   } catch (const std::exception& problem) {
     return internal_error(one_line(problem.what())).during(std::string(kDoing));
   }

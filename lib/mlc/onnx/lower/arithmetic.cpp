@@ -1,5 +1,6 @@
 // Arithmetic: PyTorch's type promotion first, then one or a few nodes.
 #include "mlc/onnx/kernels.h"
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
 
 #include <cmath>
@@ -7,11 +8,6 @@
 
 namespace mlc::onnx {
 namespace {
-
-bool is_integral(DType dtype) {
-  const DTypeClass kind = info(dtype).kind;
-  return kind == DTypeClass::integer || kind == DTypeClass::boolean;
-}
 
 /// OTHER times alpha, which defaults to 1.
 Value* scaled(Call& c, Value* other) {
@@ -35,17 +31,6 @@ void lower_rsub(Call& c) {
 void lower_mul(Call& c) {
   const auto v = c.promoted({"self", "other"});
   c.give(c.b.mul(v[0], v[1]));
-}
-
-// Of integers, Mod has the sign of the divisor, as Python's, and Div rounds towards zero: without
-// the remainder it is exact.
-Value* integer_floor_divide(Builder& b, Value* x, Value* y) {
-  const DType dtype = x->type.dtype;
-  const DType computed = kernel_dtype("Div", dtype);
-  Value* n = b.cast(x, computed);
-  Value* d = b.cast(y, computed);
-  Value* rest = b.binary("Mod", n, d);
-  return b.cast(b.div(b.sub(n, rest), d), dtype);
 }
 
 Value* floor_divide(Builder& b, Value* x, Value* y) {
@@ -172,11 +157,8 @@ template <const char* kOp>
 void lower_nan_extremum(Call& c) {
   const auto v = c.promoted({"self", "other"});
   if (is_integral(v[0]->type.dtype)) return c.give(c.b.binary(kOp, v[0], v[1]));
-  const auto is_nan = [&](Value* x) {
-    return c.b.node("IsNaN", {x}, {}, {DType::boolean, x->type.sizes});
-  };
   Value* both = c.b.binary(kOp, v[0], v[1]);
-  c.give(c.b.where(is_nan(v[0]), v[1], c.b.where(is_nan(v[1]), v[0], both)));
+  c.give(c.b.where(is_nan(c.b, v[0]), v[1], c.b.where(is_nan(c.b, v[1]), v[0], both)));
 }
 
 Value* clamped(Call& c, Value* x, std::string_view low, std::string_view high) {
@@ -250,8 +232,7 @@ void lower_xlogy(Call& c) {
   Value* y = c.floating(v[1]);
   Value* zero = b.number(0.0, x->type.dtype);
   Value* product = b.mul(x, b.unary("Log", y));
-  Value* nan = b.node("IsNaN", {y}, {}, {DType::boolean, y->type.sizes});
-  Value* nothing = b.binary("And", b.compare("Equal", x, zero), b.logical_not(nan));
+  Value* nothing = b.binary("And", b.compare("Equal", x, zero), b.logical_not(is_nan(b, y)));
   c.give(b.where(nothing, zero, product));
 }
 
@@ -263,15 +244,11 @@ void lower_nan_to_num(Call& c) {
   const double most = dtype == DType::f64   ? 1.7976931348623157e308
                       : dtype == DType::f16 ? 65504
                                             : 3.4028234663852886e38;
-  const auto is_infinite = [&](bool positive) {
-    return b.node("IsInf", {x},
-                  {{"detect_negative", int64_t{!positive}}, {"detect_positive", int64_t{positive}}},
-                  {DType::boolean, x->type.sizes});
-  };
-  Value* nan = b.node("IsNaN", {x}, {}, {DType::boolean, x->type.sizes});
-  Value* out = b.where(nan, b.number(c.number("nan", 0), dtype), x);
-  out = b.where(is_infinite(true), b.number(c.number("posinf", most), dtype), out);
-  c.give(b.where(is_infinite(false), b.number(c.number("neginf", -most), dtype), out));
+  Value* out = b.where(is_nan(b, x), b.number(c.number("nan", 0), dtype), x);
+  Value* positive = is_infinite(b, x, false, true);
+  out = b.where(positive, b.number(c.number("posinf", most), dtype), out);
+  Value* negative = is_infinite(b, x, true, false);
+  c.give(b.where(negative, b.number(c.number("neginf", -most), dtype), out));
 }
 
 void lower_copysign(Call& c) {

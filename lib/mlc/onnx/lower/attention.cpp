@@ -33,8 +33,7 @@ Value* additive(Builder& b, Value* mask, DType dtype) {
 /// Rows whose every score is -inf give zeros in PyTorch.
 Value* safe_softmax(Builder& b, Value* scores) {
   Value* p = b.softmax(scores, -1);
-  Value* nan = b.node("IsNaN", {p}, {}, {DType::boolean, p->type.sizes});
-  return b.where(nan, b.number(0.0, p->type.dtype), p);
+  return b.where(is_nan(b, p), b.number(0.0, p->type.dtype), p);
 }
 
 /// softmax(q * k^T * scale + mask) * v; MASK is boolean, additive or null.
@@ -119,8 +118,7 @@ void lower_safe_softmax(Call& c) {
   const int64_t axis = c.axis("dim", x->type.sizes.size());
   Value* p = c.b.softmax(x, axis);
   if (never_minus_infinity(x)) return c.give(p);
-  Value* nan = c.b.node("IsNaN", {p}, {}, {DType::boolean, p->type.sizes});
-  c.give(c.b.where(nan, c.b.number(0.0, p->type.dtype), p));
+  c.give(c.b.where(is_nan(c.b, p), c.b.number(0.0, p->type.dtype), p));
 }
 
 /// [batch, length, 3 * width] or parts of it to [batch, heads, length, size of a head].

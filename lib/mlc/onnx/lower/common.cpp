@@ -1,5 +1,7 @@
 #include "mlc/onnx/lower/common.h"
 
+#include "mlc/onnx/kernels.h"
+
 #include <numbers>
 #include <numeric>
 
@@ -30,6 +32,39 @@ Value* layer_norm(Builder& b, Value* x, size_t dimensions, Value* weight, Value*
 Value* gelu(Builder& b, Value* x) {
   Value* error = b.unary("Erf", b.div(x, std::numbers::sqrt2));
   return b.mul(b.mul(x, b.add(error, 1.0)), 0.5);
+}
+
+Value* is_nan(Builder& b, Value* x) {
+  Value* in = b.cast(x, kernel_dtype("IsNaN", x->type.dtype));
+  return b.node("IsNaN", {in}, {}, {DType::boolean, x->type.sizes});
+}
+
+Value* is_infinite(Builder& b, Value* x, bool negative, bool positive) {
+  Value* in = b.cast(x, kernel_dtype("IsInf", x->type.dtype));
+  Attributes attributes;
+  if (!negative) attributes.push_back({"detect_negative", int64_t{0}});
+  if (!positive) attributes.push_back({"detect_positive", int64_t{0}});
+  return b.node("IsInf", {in}, std::move(attributes), {DType::boolean, x->type.sizes});
+}
+
+bool is_floating(const Value* x) {
+  return info(x->type.dtype).kind == DTypeClass::floating;
+}
+
+bool is_integral(DType dtype) {
+  const DTypeClass kind = info(dtype).kind;
+  return kind == DTypeClass::integer || kind == DTypeClass::boolean;
+}
+
+// Of integers, Mod has the sign of the divisor, as Python's, and Div rounds towards zero: without
+// the remainder it is exact.
+Value* integer_floor_divide(Builder& b, Value* x, Value* y) {
+  const DType dtype = x->type.dtype;
+  const DType computed = kernel_dtype("Div", dtype);
+  Value* n = b.cast(x, computed);
+  Value* d = b.cast(y, computed);
+  Value* rest = b.binary("Mod", n, d);
+  return b.cast(b.div(b.sub(n, rest), d), dtype);
 }
 
 Value* lower_triangle(Builder& b, ir::Expr rows, ir::Expr columns) {

@@ -13,6 +13,16 @@ Value* layer_norm(Builder& b, Value* x, size_t dimensions, Value* weight, Value*
 /// x * Phi(x), in the form that ONNX Runtime's optimiser knows.
 Value* gelu(Builder& b, Value* x);
 
+Value* is_nan(Builder& b, Value* x);
+/// Requires: NEGATIVE or POSITIVE.
+Value* is_infinite(Builder& b, Value* x, bool negative = true, bool positive = true);
+bool is_floating(const Value* x);
+/// bool or integer.
+bool is_integral(DType dtype);
+
+/// Rounded down. Requires: both of one integer dtype.
+Value* integer_floor_divide(Builder& b, Value* x, Value* y);
+
 /// bool of [ROWS, COLUMNS], true where column <= row.
 Value* lower_triangle(Builder& b, ir::Expr rows, ir::Expr columns);
 

@@ -1,4 +1,5 @@
 // Comparisons, logic, masks.
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
 
 namespace mlc::onnx {
@@ -43,35 +44,21 @@ void lower_bitwise_not(Call& c) {
   c.give(c.b.nodes("BitwiseNot", {x}, {}, {x->type}, {.opset = 18, .domain = {}})[0]);
 }
 
-Value* is_nan(Builder& b, Value* x) {
-  return b.node("IsNaN", {x}, {}, {DType::boolean, x->type.sizes});
-}
-Value* is_infinite(Builder& b, Value* x) {
-  return b.node("IsInf", {x}, {}, {DType::boolean, x->type.sizes});
-}
-bool is_floating(const Value* x) {
-  return info(x->type.dtype).kind == DTypeClass::floating;
-}
-
 /// ALIKE of every element, which holds for no integer.
 Value* none_of(Call& c, Value* x) {
   return c.b.expand(c.b.number(int64_t{0}, DType::boolean), x->type.sizes);
 }
 
-Value* computable(Call& c, Value* x) {
-  return x->type.dtype == DType::f16 || x->type.dtype == DType::bf16 ? c.b.cast(x, DType::f32) : x;
-}
-
 void lower_isnan(Call& c) {
-  Value* x = computable(c, c.tensor("self"));
+  Value* x = c.tensor("self");
   c.give(is_floating(x) ? is_nan(c.b, x) : none_of(c, x));
 }
 void lower_isinf(Call& c) {
-  Value* x = computable(c, c.tensor("self"));
+  Value* x = c.tensor("self");
   c.give(is_floating(x) ? is_infinite(c.b, x) : none_of(c, x));
 }
 void lower_isfinite(Call& c) {
-  Value* x = computable(c, c.tensor("self"));
+  Value* x = c.tensor("self");
   if (!is_floating(x)) return c.give(c.b.logical_not(none_of(c, x)));
   c.give(c.b.logical_not(c.b.binary("Or", is_nan(c.b, x), is_infinite(c.b, x))));
 }

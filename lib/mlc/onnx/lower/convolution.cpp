@@ -73,9 +73,41 @@ bool all_are(const std::vector<int64_t>& list, int64_t value) {
   return std::ranges::all_of(list, [value](int64_t one) { return one == value; });
 }
 
+/// Makes OUTPUT_PADDING smaller padding behind, as far as there is some. Returns what is left:
+/// ONNX Runtime takes none of the size of a stride, so that it has to be added to the result.
+std::vector<int64_t> overhang(Convolution& conv) {
+  std::vector<int64_t> out(conv.stride.size(), 0);
+  bool too_large = false;
+  for (size_t i = 0; i < out.size(); ++i) {
+    too_large = too_large || conv.output_padding[i] >= conv.stride[i];
+  }
+  if (!conv.transposed || !too_large) return out;
+  for (size_t i = 0; i < out.size(); ++i) {
+    const int64_t shared = std::min(conv.output_padding[i], conv.after[i]);
+    conv.after[i] -= shared;
+    out[i] = conv.output_padding[i] - shared;
+    conv.output_padding[i] = 0;
+  }
+  return out;
+}
+
+/// Y with EXTRA behind each dimension of space, where only the bias is.
+Value* extended(Builder& b, Value* y, const std::vector<int64_t>& extra, Value* bias) {
+  Sizes before(y->type.sizes.size(), b.expr(0));
+  Sizes after(2, b.expr(0));
+  for (const int64_t one : extra) after.push_back(b.expr(one));
+  y = b.pad(y, before, after, "constant", b.number(0.0, y->type.dtype));
+  if (bias == nullptr) return y;
+  Sizes sizes(extra.size() + 1, b.expr(1));
+  sizes[0] = b.size_of(bias, 0);
+  return b.add(y, b.reshape(b.cast(bias, y->type.dtype), sizes));
+}
+
 void lower_convolution(Call& c) {
   Builder& b = c.b;
   Convolution conv = read(c);
+  const std::vector<int64_t> extra = overhang(conv);
+  const bool extends = !all_are(extra, 0);
   const size_t rank = conv.weight->type.sizes.size();
   const bool unbatched = conv.input->type.sizes.size() + 1 == rank;
   if (!unbatched && conv.input->type.sizes.size() != rank) {
@@ -101,10 +133,15 @@ void lower_convolution(Call& c) {
   const char* op = conv.transposed ? "ConvTranspose" : "Conv";
   const DType computed = kernel_dtype(op, dtype);
   Inputs inputs = {b.cast(conv.input, computed), b.cast(conv.weight, computed)};
-  if (conv.bias != nullptr) inputs.push_back(b.cast(conv.bias, computed));
+  if (conv.bias != nullptr && !extends) inputs.push_back(b.cast(conv.bias, computed));
   Sizes sizes = c.output_sizes();
   if (unbatched) sizes.insert(sizes.begin(), b.expr(1));
-  Value* y = b.cast(b.node(op, inputs, attributes, {computed, sizes}), dtype);
+  for (size_t i = 0; i < extra.size(); ++i) {
+    sizes[i + 2] = c.symbols().subtract(sizes[i + 2], b.expr(extra[i]));
+  }
+  Value* y = b.node(op, inputs, attributes, {computed, sizes});
+  if (extends) y = extended(b, y, extra, conv.bias);
+  y = b.cast(y, dtype);
   c.give(unbatched ? b.squeeze(y, {0}) : y);
 }
 

@@ -1,6 +1,7 @@
 // New tensors.
 #include "mlc/onnx/op_table.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace mlc::onnx {
@@ -51,12 +52,43 @@ void lower_arange(Call& c) {
   c.give(b.cast(y, dtype));
 }
 
+/// The same between bounds that are known only at run time.
+Value* spread_between(Call& c, Value* start, Value* end, int64_t steps) {
+  Builder& b = c.b;
+  std::vector<double> from_start, from_end, is_front;
+  for (int64_t i = 0; i < steps; ++i) {
+    const bool front = i < steps / 2 || steps == 1;
+    from_start.push_back(static_cast<double>(i));
+    from_end.push_back(static_cast<double>(steps - 1 - i));
+    is_front.push_back(front ? 1 : 0);
+  }
+  const DType dtype = start->type.dtype;
+  const auto list = [&](const std::vector<double>& values, DType of) {
+    return b.floats(values, {steps}, of);
+  };
+  Value* step = b.div(b.sub(end, start), static_cast<double>(std::max<int64_t>(steps - 1, 1)));
+  Value* front = b.add(b.mul(list(from_start, dtype), step), start);
+  Value* back = b.sub(end, b.mul(list(from_end, dtype), step));
+  Value* values = b.where(list(is_front, DType::boolean), front, back);
+  if (c.op() != "aten::logspace") return values;
+  return b.binary("Pow", b.number(c.number("base", 10), dtype), values);
+}
+
 void lower_linspace(Call& c) {
   Builder& b = c.b;
   const DType dtype = c.output_dtype();
-  const double start = c.number("start");
-  const double end = c.number("end");
   const int64_t steps = c.fixed("steps");
+  const auto known_start = b.known_number(c.operand("start").value);
+  const auto known_end = b.known_number(c.operand("end").value);
+  if (!known_start || !known_end) {
+    const DType computed = dtype == DType::f64 ? DType::f64 : DType::f32;
+    const auto bound = [&](std::string_view name) {
+      return b.cast(b.reshape(c.operand(name).value, {}), computed);
+    };
+    return c.give(spread_between(c, bound("start"), bound("end"), steps));
+  }
+  const double start = *known_start;
+  const double end = *known_end;
   std::vector<double> values;
   const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0;
   for (int64_t i = 0; i < steps; ++i) {

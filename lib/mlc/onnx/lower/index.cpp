@@ -1,4 +1,6 @@
 // Reading and writing at indices.
+#include "mlc/onnx/kernels.h"
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
 #include "mlc/onnx/patterns.h"
 
@@ -31,10 +33,9 @@ void lower_embedding(Call& c) {
 /// too.
 void lower_gather(Call& c) {
   Value* x = c.tensor("self");
-  Value* index = c.tensor("index");
-  if (rank_of(x) == 0 || rank_of(index) == 0) {
-    return c.give(c.b.reshape(x, index->type.sizes));
-  }
+  Value* index = c.b.cast(c.tensor("index"), DType::i64);
+  if (rank_of(x) == 0) return c.give(c.b.expand(x, index->type.sizes));
+  if (rank_of(index) == 0) return c.give(c.b.gather(x, index, 0));
   c.give(c.b.node("GatherElements", {x, index}, {{"axis", c.axis("dim", rank_of(x))}},
                   {x->type.dtype, index->type.sizes}));
 }
@@ -237,6 +238,7 @@ void lower_masked_select(Call& c) {
 void lower_masked_scatter(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
+  x = b.expand(x, c.output_sizes());
   Value* mask = b.expand(b.cast(c.tensor("mask"), DType::boolean), x->type.sizes);
   Value* source = c.tensor("source");
   // The n-th true element takes the n-th of the source.
@@ -312,6 +314,14 @@ void lower_index_rows(Call& c) {
   c.give(b.swap_axes(y, 0, axis));
 }
 
+/// In what ScatterElements computes REDUCTION.
+DType scatter_dtype(const std::string& reduction, DType dtype) {
+  if (reduction.empty()) return dtype;
+  std::string op = "ScatterElements" + reduction;
+  op[15] = static_cast<char>(op[15] - 'a' + 'A');
+  return kernel_dtype(op, dtype);
+}
+
 /// scatter and its reductions: element by element along an axis.
 Value* scatter_elements(Call& c, Value* x, Value* index, Value* source, int64_t axis,
                         const std::string& reduction) {
@@ -330,9 +340,7 @@ Value* scatter_elements(Call& c, Value* x, Value* index, Value* source, int64_t 
     }
   }
   const DType dtype = x->type.dtype;
-  const bool half = dtype == DType::f16 && !reduction.empty();
-  const bool flags = dtype == DType::boolean && !reduction.empty();
-  const DType computed = half ? DType::f32 : (flags ? DType::i32 : dtype);
+  const DType computed = scatter_dtype(reduction, dtype);
   return b.cast(b.nodes("ScatterElements", {b.cast(x, computed), index, b.cast(source, computed)},
                         std::move(attributes), {{computed, x->type.sizes}}, needs)
                     .front(),
@@ -348,12 +356,21 @@ std::string onnx_reduction(const std::string& torch) {
   Call::refuse("its reduction is " + torch);
 }
 
-double neutral(const std::string& reduction, DType dtype) {
-  const bool whole = info(dtype).kind != DTypeClass::floating;
-  if (reduction == "mul") return 1;
-  if (reduction == "add") return 0;
-  const double most = whole ? 9e18 : std::numeric_limits<double>::infinity();
-  return reduction == "max" ? -most : most;
+/// What changes nothing that it is reduced with.
+Value* neutral(Builder& b, const std::string& reduction, DType dtype) {
+  const bool is_max = reduction == "max";
+  if (reduction == "mul") return b.number(int64_t{1}, dtype);
+  if (reduction == "add") return b.number(int64_t{0}, dtype);
+  if (info(dtype).kind == DTypeClass::floating) {
+    const double most = std::numeric_limits<double>::infinity();
+    return b.number(is_max ? -most : most, dtype);
+  }
+  if (dtype == DType::boolean) return b.number(int64_t{is_max ? 0 : 1}, dtype);
+  const auto bits = static_cast<int64_t>(info(dtype).bytes * 8);
+  const bool negative = dtype == DType::i8 || dtype == DType::i16 || dtype == DType::i32 ||
+                        dtype == DType::i64;
+  if (is_max) return b.number(negative ? -1 - (INT64_MAX >> (64 - bits)) : 0, dtype);
+  return b.number(bits == 64 ? INT64_MAX : (int64_t{1} << (negative ? bits - 1 : bits)) - 1, dtype);
 }
 
 void lower_scatter(Call& c) {
@@ -375,10 +392,7 @@ void lower_scatter(Call& c) {
   const bool without_self = c.op() == "aten::scatter_reduce" && !c.boolean("include_self", true);
   Value* base = x;
   if (without_self) {
-    Value* fill = b.number(neutral(reduce, x->type.dtype), x->type.dtype);
-    if (info(x->type.dtype).kind == DTypeClass::integer && (reduce == "max" || reduce == "min")) {
-      Call::refuse("include_self=False of integers");
-    }
+    Value* fill = neutral(b, reduce, x->type.dtype);
     base = scatter_elements(c, x, index, b.expand(fill, index->type.sizes), axis, "");
   }
   Value* y = scatter_elements(c, base, index, source, axis, reduce);
@@ -388,8 +402,7 @@ void lower_scatter(Call& c) {
     Value* counts =
         scatter_elements(c, start, index, b.expand(one, index->type.sizes), axis, "add");
     counts = b.binary("Max", counts, one);
-    if (info(x->type.dtype).kind == DTypeClass::integer) Call::refuse("the mean of integers");
-    y = b.div(y, counts);
+    y = is_integral(x->type.dtype) ? integer_floor_divide(b, y, counts) : b.div(y, counts);
   }
   c.give(b.reshape(y, original));
 }

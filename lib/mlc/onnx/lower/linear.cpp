@@ -1,4 +1,5 @@
 // Matrix products.
+#include "mlc/onnx/kernels.h"
 #include "mlc/onnx/op_table.h"
 
 #include <algorithm>
@@ -66,7 +67,9 @@ void lower_addmm(Call& c) {
   Value* z = c.tensor("mat2");
   const double beta = c.number("beta", 1);
   const DTypeClass kind = info(a->type.dtype).kind;
-  if (kind != DTypeClass::floating) return give_sum(c, c.b.matmul(a, z));
+  // ONNX Runtime's Gemm forgets beta where there is nothing to add up.
+  const bool nothing = c.symbols().constant_value(c.b.size_of(a, 1)) == 0;
+  if (kind != DTypeClass::floating || nothing) return give_sum(c, c.b.matmul(a, z));
   // What torch.export makes of a linear layer: its weight comes transposed.
   bool transposed = false;
   if (z->producer != nullptr && z->producer->op == "Transpose" && rank_of(z) == 2) {
@@ -97,36 +100,106 @@ void lower_outer(Call& c) {
   c.give(c.b.mul(c.b.unsqueeze(v[0], {1}), c.b.unsqueeze(v[1], {0})));
 }
 
-/// The equation without spaces and with its result written out, as numpy understands a missing one:
-/// letters that occur once, in order, behind the ellipsis.
-std::string whole_equation(std::string equation) {
-  std::erase_if(equation, [](unsigned char ch) { return std::isspace(ch) != 0; });
-  if (equation.find("->") != std::string::npos) return equation;
-  std::string result = equation.find("...") == std::string::npos ? "" : "...";
-  for (const char* letters : {"ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"}) {
-    for (const char* at = letters; *at != '\0'; ++at) {
-      if (std::ranges::count(equation, *at) == 1) result += *at;
-    }
+constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The equation of an einsum: a letter for each dimension.
+struct Equation {
+  std::vector<std::string> operands;
+  std::string result;
+};
+
+/// Letters for ellipses instead of these, which ONNX wants to stand for equally many dimensions
+/// everywhere, and the result written out, as numpy understands a missing one: letters that occur
+/// once, in order, behind the ellipsis.
+Equation read_equation(std::string text, const Inputs& v) {
+  std::erase_if(text, [](unsigned char ch) { return std::isspace(ch) != 0; });
+  const size_t arrow = text.find("->");
+  const bool implicit = arrow == std::string::npos;
+  Equation out;
+  std::string left = text.substr(0, arrow) + ",";
+  for (size_t end = left.find(','); end != std::string::npos; end = left.find(',')) {
+    out.operands.push_back(left.substr(0, end));
+    left.erase(0, end + 1);
   }
-  return equation + "->" + result;
+  if (out.operands.size() != v.size()) Call::refuse("its equation has another number of operands");
+  std::string unused;
+  for (const char letter : kLetters) {
+    if (text.find(letter) == std::string::npos) unused += letter;
+  }
+  size_t widest = 0;
+  for (size_t i = 0; i < v.size(); ++i) {
+    std::string& one = out.operands[i];
+    const size_t dots = one.find("...");
+    const size_t count = rank_of(v[i]) - (one.size() - (dots == std::string::npos ? 0 : 3));
+    if (dots == std::string::npos) continue;
+    if (count > unused.size()) Call::refuse("its equation does not fit its operands");
+    one.replace(dots, 3, unused.substr(unused.size() - count));
+    widest = std::max(widest, count);
+  }
+  const std::string all = unused.substr(unused.size() - widest);
+  if (implicit) {
+    out.result = all;
+    for (const char letter : kLetters) {
+      if (std::ranges::count(text, letter) == 1) out.result += letter;
+    }
+    return out;
+  }
+  out.result = text.substr(arrow + 2);
+  if (const size_t dots = out.result.find("..."); dots != std::string::npos) {
+    out.result.replace(dots, 3, all);
+  }
+  return out;
+}
+
+/// Takes dimensions of size 1 away that another operand has larger: ONNX Runtime broadcasts only
+/// those of an ellipsis.
+void drop_broadcast(Call& c, Equation& equation, Inputs& v) {
+  const auto is_one = [&](size_t operand, size_t axis) {
+    return c.symbols().constant_value(v[operand]->type.sizes.at(axis)) == 1;
+  };
+  for (size_t i = 0; i < v.size(); ++i) {
+    std::vector<int64_t> gone;
+    std::string kept;
+    for (size_t axis = 0; axis < equation.operands[i].size(); ++axis) {
+      const char letter = equation.operands[i][axis];
+      bool larger = false;
+      for (size_t other = 0; other < v.size() && is_one(i, axis); ++other) {
+        const size_t at = equation.operands[other].find(letter);
+        larger = larger || (other != i && at != std::string::npos && !is_one(other, at));
+      }
+      if (larger) gone.push_back(static_cast<int64_t>(axis));
+      if (!larger) kept += letter;
+    }
+    v[i] = c.b.squeeze(v[i], gone);
+    equation.operands[i] = kept;
+  }
 }
 
 void lower_einsum(Call& c) {
   Builder& b = c.b;
-  const Inputs v = c.tensors("tensors");
+  Inputs v = c.tensors("tensors");
   if (v.empty()) Call::refuse("it has no operands");
-  std::string equation = whole_equation(c.text("equation", ""));
-  const DType dtype = v[0]->type.dtype;
-  const DType computed = dtype == DType::f16 || dtype == DType::bf16 ? DType::f32 : dtype;
-  Inputs in;
-  for (Value* one : v) in.push_back(b.cast(one, computed));
+  Equation equation = read_equation(c.text("equation", ""), v);
+  drop_broadcast(c, equation, v);
+  const DType computed = kernel_dtype("Einsum", v[0]->type.dtype);
+  for (Value*& one : v) one = b.cast(one, computed == DType::f16 ? DType::f32 : computed);
   // ONNX knows lower and upper case letters as PyTorch does.
-  c.give(b.node("Einsum", in, {{"equation", equation}}, {computed, c.output_sizes()}));
+  const std::string text = fmt::format("{}->{}", fmt::join(equation.operands, ","), equation.result);
+  c.give(b.node("Einsum", v, {{"equation", text}}, {v[0]->type.dtype, c.output_sizes()}));
 }
 
 void lower_tensordot(Call& c) {
   Builder& b = c.b;
-  const auto v = c.promoted({"self", "other"});
+  auto v = c.promoted({"self", "other"});
+  const std::vector<int64_t> dims_self = c.fixed_list("dims_self", {});
+  const std::vector<int64_t> dims_other = c.fixed_list("dims_other", {});
+  // A size of 1 is paired with any other: what it meets is added up.
+  for (size_t i = 0; i < dims_self.size(); ++i) {
+    const auto one = c.symbols().constant_value(b.size_of(v[0], dims_self[i]));
+    const auto two = c.symbols().constant_value(b.size_of(v[1], dims_other.at(i)));
+    if (one == 1 && two != 1) v[1] = b.reduce("ReduceSum", v[1], {dims_other[i]}, true);
+    if (two == 1 && one != 1) v[0] = b.reduce("ReduceSum", v[0], {dims_self[i]}, true);
+  }
   const auto flat = [&](Value* x, std::vector<int64_t> dims, bool last) {
     std::vector<int64_t> order;
     Sizes kept;
@@ -143,8 +216,8 @@ void lower_tensordot(Call& c) {
                            : Sizes{b.product(summed), b.product(kept)};
     return b.reshape(b.transpose(x, order), two);
   };
-  Value* x = flat(v[0], c.fixed_list("dims_self", {}), true);
-  Value* y = flat(v[1], c.fixed_list("dims_other", {}), false);
+  Value* x = flat(v[0], dims_self, true);
+  Value* y = flat(v[1], dims_other, false);
   c.give(b.reshape(b.matmul(x, y), c.output_sizes()));
 }
 

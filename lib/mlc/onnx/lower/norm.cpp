@@ -27,15 +27,38 @@ Value* with_affine(Call& c, Value* x) {
   return x;
 }
 
+struct Statistics {
+  Value* mean = nullptr;
+  Value* root = nullptr;  // of the variance and eps
+};
+
+/// Along AXES, which stay with size 1.
+Statistics statistics(Call& c, Value* x, const std::vector<int64_t>& axes) {
+  Builder& b = c.b;
+  Statistics out;
+  out.mean = b.reduce("ReduceMean", x, axes, true);
+  Value* centred = b.sub(x, out.mean);
+  Value* variance = b.reduce("ReduceMean", b.mul(centred, centred), axes, true);
+  out.root = b.unary("Sqrt", b.add(variance, c.number("eps", 1e-5)));
+  return out;
+}
+
+/// Mean and reciprocal deviation as outputs 1 and 2, in the sizes that the program says.
+void give_statistics(Call& c, const Statistics& s) {
+  Builder& b = c.b;
+  c.give(b.reshape(s.mean, c.output_sizes(1)), 1);
+  Value* inverse = b.div(b.number(1.0, s.root->type.dtype), s.root);
+  c.give(b.reshape(inverse, c.output_sizes(2)), 2);
+}
+
 /// With the statistics of the batch.
 Value* batch_statistics(Call& c, Value* x) {
-  Builder& b = c.b;
   std::vector<int64_t> axes(x->type.sizes.size());
   std::iota(axes.begin(), axes.end(), 0);
   axes.erase(axes.begin() + 1);
-  Value* centred = b.sub(x, b.reduce("ReduceMean", x, axes, true));
-  Value* variance = b.reduce("ReduceMean", b.mul(centred, centred), axes, true);
-  return with_affine(c, b.div(centred, b.unary("Sqrt", b.add(variance, c.number("eps", 1e-5)))));
+  const Statistics s = statistics(c, x, axes);
+  if (c.output_count() > 2 && (c.is_used(1) || c.is_used(2))) give_statistics(c, s);
+  return with_affine(c, c.b.div(c.b.sub(x, s.mean), s.root));
 }
 
 Value* batch_norm(Call& c, Value* x, Value* mean, Value* variance) {
@@ -63,10 +86,14 @@ void lower_batch_norm(Call& c) {
   if (training && mean != nullptr) {
     Call::refuse("it updates its statistics, because the model is in training mode: call eval()");
   }
-  c.give(mean == nullptr || variance == nullptr || training ? batch_statistics(c, x)
-                                                            : batch_norm(c, x, mean, variance));
-  for (size_t i = 1; i < c.output_count(); ++i) {
-    if (c.is_used(i)) Call::refuse("the statistics that it gives are used");
+  const bool own = mean == nullptr || variance == nullptr || training;
+  c.give(own ? batch_statistics(c, x) : batch_norm(c, x, mean, variance));
+  for (size_t i = 1; !own && i < c.output_count(); ++i) {
+    if (!c.is_used(i)) continue;
+    if (c.output_sizes(i) != Sizes{c.b.expr(0)}) {
+      Call::refuse("the statistics that it gives are used");
+    }
+    c.give(c.b.filled(0.0, c.output_dtype(i), {0}), i);
   }
 }
 
@@ -109,9 +136,11 @@ void lower_group_norm(Call& c) {
   Value* x = c.tensor("input");
   const std::string_view groups = c.has("num_groups") ? "num_groups" : "group";
   c.give(with_affine(c, group_norm(c, x, c.integer(groups))));
-  for (size_t i = 1; i < c.output_count(); ++i) {
-    if (c.is_used(i)) Call::refuse("the statistics that it gives are used");
-  }
+  if (c.output_count() < 3 || (!c.is_used(1) && !c.is_used(2))) return;
+  const ir::Expr count = c.integer(groups);
+  const ir::Expr each =
+      c.symbols().floor_divide(c.b.product(std::span(x->type.sizes).subspan(1)), count);
+  give_statistics(c, statistics(c, c.b.reshape(x, {c.b.size_of(x, 0), count, each}), {2}));
 }
 
 void lower_instance_norm(Call& c) {
@@ -163,12 +192,13 @@ void lower_rms_norm(Call& c) {
 
 void lower_local_response_norm(Call& c) {
   Value* x = c.tensor("input");
-  c.give(c.b.node("LRN", {x},
+  Value* in = c.b.cast(x, kernel_dtype("LRN", x->type.dtype));
+  c.give(c.b.node("LRN", {in},
                   {{"size", c.fixed("size")},
                    {"alpha", static_cast<float>(c.number("alpha", 1e-4))},
                    {"beta", static_cast<float>(c.number("beta", 0.75))},
                    {"bias", static_cast<float>(c.number("k", 1))}},
-                  x->type));
+                  in->type));
 }
 
 constexpr Row kRows[] = {

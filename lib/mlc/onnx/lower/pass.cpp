@@ -16,6 +16,10 @@ void lower_nothing(Call&) {}
 void lower_dropout(Call& c) {
   const std::string_view flag = c.has("train") ? "train" : "training";
   const double p = c.has("p") ? c.number("p") : 0.5;
+  if (c.boolean(flag, false) && p == 1) {
+    Value* x = c.tensor(c.has("input") ? "input" : "self");
+    return c.give(c.b.expand(c.b.number(int64_t{0}, x->type.dtype), x->type.sizes));
+  }
   if (c.boolean(flag, false) && p != 0) {
     Call::refuse("it drops values at random, because the model is in training mode: call eval()");
   }

@@ -237,6 +237,68 @@ Value* adaptive_max(Builder& b, Value* x, int64_t axis, int64_t in, int64_t out)
   return b.concat(parts, axis);
 }
 
+/// The places of an axis that each of OUT windows sees, as many for all: the last one again and
+/// again where a window has fewer.
+std::vector<int64_t> window_places(int64_t in, int64_t out, int64_t& width) {
+  const auto end_of = [&](int64_t o) { return ((o + 1) * in + out - 1) / out; };
+  width = 0;
+  for (int64_t o = 0; o < out; ++o) width = std::max(width, end_of(o) - o * in / out);
+  std::vector<int64_t> places;
+  for (int64_t o = 0; o < out; ++o) {
+    for (int64_t i = 0; i < width; ++i) {
+      places.push_back(std::min(o * in / out + i, end_of(o) - 1));
+    }
+  }
+  return places;
+}
+
+/// Of windows of several sizes, the largest element and its place in the plane: all elements of a
+/// window side by side, then ArgMax. X is [N, C, ...].
+void adaptive_max_places(Call& c, Value* x, const std::vector<int64_t>& in,
+                         const std::vector<int64_t>& out, bool unbatched) {
+  Builder& b = c.b;
+  Value* windows = x;
+  std::vector<int64_t> order = {0, 1};
+  std::vector<int64_t> inner;
+  Sizes grid = {x->type.sizes[0], x->type.sizes[1]};
+  Value* places = b.number(int64_t{0}, DType::i64);
+  for (size_t i = 0; i < in.size(); ++i) {
+    int64_t width = 0;
+    const std::vector<int64_t> at = window_places(in[i], out[i], width);
+    // [..., out, width, ...] where the axis was.
+    const auto axis = static_cast<int64_t>(2 + 2 * i);
+    Value* index = b.int_tensor(at, {out[i], width}, DType::i64);
+    windows = b.gather(windows, index, axis);
+    order.push_back(axis);
+    inner.push_back(axis + 1);
+    grid.push_back(b.expr(out[i]));
+    Sizes own(2 * in.size(), b.expr(1));
+    own[2 * i] = b.expr(out[i]);
+    own[2 * i + 1] = b.expr(width);
+    Value* scaled = b.mul(places, b.number(in[i], DType::i64));
+    places = b.add(scaled, b.reshape(index, own));
+  }
+  order.insert(order.end(), inner.begin(), inner.end());
+  std::vector<int64_t> order_of_places;
+  for (size_t i = 2; i < order.size(); ++i) order_of_places.push_back(order[i] - 2);
+  Sizes flat = grid;
+  windows = b.transpose(windows, order);
+  flat.push_back(b.product(std::span(windows->type.sizes).last(in.size())));
+  windows = b.reshape(windows, flat);
+  Sizes flat_places = {b.expr(1), b.expr(1)};
+  flat_places.insert(flat_places.end(), flat.begin() + 2, flat.end());
+  places = b.reshape(b.transpose(places, order_of_places), flat_places);
+  Value* best = b.arg("ArgMax", windows, -1, true);
+  const auto pick = [&](Value* from) {
+    Value* one = b.node("GatherElements", {b.expand(from, flat), best}, {{"axis", int64_t{-1}}},
+                        {from->type.dtype, best->type.sizes});
+    one = b.squeeze(one, {-1});
+    return unbatched ? b.squeeze(one, {0}) : one;
+  };
+  c.give(pick(windows), 0);
+  c.give(pick(places), 1);
+}
+
 void lower_adaptive_max_pool(Call& c) {
   Builder& b = c.b;
   ir::Symbols& s = c.symbols();
@@ -270,7 +332,13 @@ void lower_adaptive_max_pool(Call& c) {
     return;
   }
   if (c.output_count() > 1 && c.is_used(1)) {
-    Call::refuse("the indices of windows of several sizes are used");
+    std::vector<int64_t> in;
+    std::vector<int64_t> out;
+    for (size_t i = 0; i < dims; ++i) {
+      in.push_back(*s.constant_value(x->type.sizes[2 + i]));
+      out.push_back(*s.constant_value(to[i]));
+    }
+    return adaptive_max_places(c, x, in, out, unbatched);
   }
   for (size_t i = 0; i < dims; ++i) {
     x = adaptive_max(b, x, static_cast<int64_t>(2 + i), *s.constant_value(x->type.sizes[2 + i]),

@@ -1,16 +1,15 @@
 // Reductions, extremes with their places, sorting.
 #include "mlc/onnx/kernels.h"
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 namespace mlc::onnx {
 namespace {
-
-bool is_floating(const Value* x) {
-  return info(x->type.dtype).kind == DTypeClass::floating;
-}
 
 template <const char* kOp>
 void lower_reduce(Call& c) {
@@ -27,8 +26,7 @@ constexpr char kSum[] = "ReduceSum", kMean[] = "ReduceMean", kProd[] = "ReducePr
 
 Value* without_nan(Call& c, Value* x) {
   if (!is_floating(x)) return x;
-  Value* nan = c.b.node("IsNaN", {x}, {}, {DType::boolean, x->type.sizes});
-  return c.b.where(nan, c.b.number(0.0, x->type.dtype), x);
+  return c.b.where(is_nan(c.b, x), c.b.number(0.0, x->type.dtype), x);
 }
 
 void lower_nansum(Call& c) {
@@ -41,7 +39,7 @@ void lower_nansum(Call& c) {
 void lower_nanmean(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
-  Value* nan = b.node("IsNaN", {x}, {}, {DType::boolean, x->type.sizes});
+  Value* nan = is_nan(b, x);
   Value* counted = b.cast(b.logical_not(nan), x->type.dtype);
   Value* zeros = b.where(nan, b.number(0.0, x->type.dtype), x);
   const auto axes = c.axes("dim", x->type.sizes.size());
@@ -129,12 +127,30 @@ struct Moments {
   Value* variance = nullptr;
 };
 
+/// What is reduced over nothing has no moments.
+std::optional<Moments> moments_of_nothing(Call& c, const Value* x,
+                                          const std::vector<int64_t>& axes, bool keep) {
+  Sizes sizes;
+  bool nothing = false;
+  for (size_t i = 0; i < x->type.sizes.size(); ++i) {
+    const bool gone = std::ranges::binary_search(axes, static_cast<int64_t>(i));
+    nothing = nothing || (gone && c.symbols().constant_value(x->type.sizes[i]) == 0);
+    if (!gone) sizes.push_back(x->type.sizes[i]);
+    if (gone && keep) sizes.push_back(c.b.expr(1));
+  }
+  if (!nothing) return std::nullopt;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  Value* out = c.b.expand(c.b.number(nan, x->type.dtype), sizes);
+  return Moments{out, out};
+}
+
 Moments moments(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
   const DType dtype = x->type.dtype;
   const auto axes = c.axes("dim", x->type.sizes.size());
   const bool keep = c.boolean("keepdim", false);
+  if (const auto nothing = moments_of_nothing(c, x, axes, keep)) return *nothing;
   double correction = 1;
   if (c.node.find("correction") != nullptr) {
     correction = c.number("correction", 1);
@@ -282,6 +298,10 @@ void lower_sort(Call& c) {
 void lower_kthvalue(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
+  if (x->type.sizes.empty()) {
+    c.give(x, 0);
+    return c.give(b.number(int64_t{0}, DType::i64), 1);
+  }
   const int64_t axis = c.axis("dim", x->type.sizes.size(), -1);
   const bool keep = c.boolean("keepdim", false);
   const Sorted s = sorted(c, x, axis, false);

@@ -98,11 +98,12 @@ void lower_unsqueeze(Call& c) {
 void lower_squeeze(Call& c) {
   Value* x = c.tensor("self");
   const size_t rank = x->type.sizes.size();
+  const auto* none = std::get_if<std::vector<ir::Expr>>(c.node.find("dim"));
+  if (rank == 0 || (none != nullptr && none->empty())) return c.give(x);
   std::vector<int64_t> gone;
   for (const int64_t axis : c.axes("dim", rank)) {
     if (c.symbols().constant_value(c.b.size_of(x, axis)) == 1) gone.push_back(axis);
   }
-  if (rank == 0) gone.clear();
   c.give(c.b.squeeze(x, gone));
 }
 
@@ -260,10 +261,30 @@ void lower_repeat(Call& c) {
   c.give(c.b.tile(c.b.unsqueeze(x, lead), repeats));
 }
 
+/// Which element each of COUNT results repeats: how many elements have ended before it.
+Value* repeated_places(Call& c, Value* repeats, ir::Expr size, ir::Expr count) {
+  Builder& b = c.b;
+  repeats = b.cast(b.expand(repeats, {size}), DType::i64);
+  Value* zero = b.number(int64_t{0}, DType::i64);
+  Value* ends = b.node("CumSum", {repeats, zero}, {}, repeats->type);
+  for (const size_t symbol : c.symbols().symbols_of(count)) {
+    if (c.symbols().text(count) == c.symbols().all()[symbol].name) {
+      b.define_symbol(symbol, b.reduce("ReduceSum", repeats, {}, false));
+    }
+  }
+  Value* places = b.range(zero, b.number(int64_t{1}, DType::i64), count);
+  Value* ended = b.compare("LessOrEqual", ends, b.unsqueeze(places, {1}));
+  return b.reduce("ReduceSum", b.cast(ended, DType::i64), {1}, false);
+}
+
 void lower_repeat_interleave(Call& c) {
   Builder& b = c.b;
-  if (!c.has("self")) Call::refuse("it counts out repeats that are not known");
+  if (!c.has("self")) {
+    Value* repeats = c.tensor("repeats");
+    return c.give(repeated_places(c, repeats, b.size_of(repeats, 0), c.output_sizes().at(0)));
+  }
   Value* x = c.tensor("self");
+  if (x->type.sizes.empty()) x = b.reshape(x, {b.expr(1)});
   if (!c.has("dim")) x = b.reshape(x, {b.product(x->type.sizes)});
   const int64_t axis = c.axis("dim", x->type.sizes.size(), 0);
   const auto* given = std::get_if<ir::Value*>(c.node.find("repeats"));
@@ -271,7 +292,10 @@ void lower_repeat_interleave(Call& c) {
     Value* repeats = c.tensor("repeats");
     const auto known = b.known_integers(repeats);
     const auto size = c.symbols().constant_value(b.size_of(x, axis));
-    if (!known || !size) Call::refuse("it counts out repeats that are not known");
+    if (!known || !size) {
+      const ir::Expr count = c.output_sizes().at(static_cast<size_t>(axis));
+      return c.give(b.gather(x, repeated_places(c, repeats, b.size_of(x, axis), count), axis));
+    }
     std::vector<int64_t> from;
     for (int64_t i = 0; i < *size; ++i) {
       const int64_t times = known->size() == 1 ? known->front() : known->at(static_cast<size_t>(i));
@@ -288,44 +312,63 @@ void lower_repeat_interleave(Call& c) {
   c.give(b.reshape(spread, sizes));
 }
 
-/// torch counts pairs from the last dimension. Negative ones cut.
+/// torch counts pairs from the last dimension. Negative ones cut, once what is added is there.
 Value* padded(Call& c, Value* x, const Sizes& pads, std::string_view mode, Value* fill) {
   ir::Symbols& s = c.symbols();
   const size_t rank = x->type.sizes.size();
   if (pads.size() % 2 != 0 || pads.size() / 2 > rank) Call::refuse("its padding does not fit");
   Sizes before(rank, c.b.expr(0));
   Sizes after(rank, c.b.expr(0));
+  struct Cut {
+    int64_t axis = 0;
+    ir::Expr from, to;
+  };
+  std::vector<Cut> cuts;
   for (size_t i = 0; i < pads.size() / 2; ++i) {
     const size_t axis = rank - 1 - i;
     const auto low = s.constant_value(pads[2 * i]);
     const auto high = s.constant_value(pads[2 * i + 1]);
     if ((low && *low < 0) || (high && *high < 0)) {
       const ir::Expr from = c.b.expr(low && *low < 0 ? -*low : 0);
-      const ir::Expr to =
-          high && *high < 0 ? s.add(x->type.sizes[axis], pads[2 * i + 1]) : c.b.expr(INT64_MAX);
-      x = c.b.slice(x, static_cast<int64_t>(axis), from, to);
+      const ir::Expr grown =
+          low && *low < 0 ? x->type.sizes[axis] : s.add(x->type.sizes[axis], pads[2 * i]);
+      const ir::Expr to = high && *high < 0 ? s.add(grown, pads[2 * i + 1]) : c.b.expr(INT64_MAX);
+      cuts.push_back({static_cast<int64_t>(axis), from, to});
     }
     if (!low || *low > 0) before[axis] = pads[2 * i];
     if (!high || *high > 0) after[axis] = pads[2 * i + 1];
   }
   if (mode == "constant" && fill == nullptr) fill = c.b.number(0.0, x->type.dtype);
-  return c.b.pad(x, before, after, mode, fill);
+  x = c.b.pad(x, before, after, mode, fill);
+  for (const Cut& cut : cuts) x = c.b.slice(x, cut.axis, cut.from, cut.to);
+  return x;
 }
 
 Value* wrapped(Call& c, Value* x, const Sizes& pads) {
   const size_t rank = x->type.sizes.size();
   ir::Symbols& s = c.symbols();
+  const ir::Expr end = c.b.expr(INT64_MAX);
   for (size_t i = 0; i < pads.size() / 2; ++i) {
     const auto axis = static_cast<int64_t>(rank - 1 - i);
     const ir::Expr size = c.b.size_of(x, axis);
-    const ir::Expr end = c.b.expr(INT64_MAX);
-    Inputs parts;
-    if (s.constant_value(pads[2 * i]) != 0) {
-      parts.push_back(c.b.slice(x, axis, s.subtract(size, pads[2 * i]), end));
+    const auto low = s.constant_value(pads[2 * i]);
+    const auto high = s.constant_value(pads[2 * i + 1]);
+    // Negative pads cut what is repeated, too.
+    Value* kept = x;
+    if ((low && *low < 0) || (high && *high < 0)) {
+      const ir::Expr from = c.b.expr(low && *low < 0 ? -*low : 0);
+      const ir::Expr to = high && *high < 0 ? s.add(size, pads[2 * i + 1]) : end;
+      kept = c.b.slice(x, axis, from, to);
     }
-    parts.push_back(x);
-    if (s.constant_value(pads[2 * i + 1]) != 0) {
-      parts.push_back(c.b.slice(x, axis, c.b.expr(0), pads[2 * i + 1]));
+    Inputs parts;
+    if (!low || *low > 0) {
+      const ir::Expr last = high && *high < 0 ? s.add(size, pads[2 * i + 1]) : size;
+      parts.push_back(c.b.slice(x, axis, s.subtract(last, pads[2 * i]), last));
+    }
+    parts.push_back(kept);
+    if (!high || *high > 0) {
+      const ir::Expr first = c.b.expr(low && *low < 0 ? -*low : 0);
+      parts.push_back(c.b.slice(x, axis, first, s.add(first, pads[2 * i + 1])));
     }
     x = c.b.concat(parts, axis);
   }
@@ -376,7 +419,6 @@ void lower_meshgrid(Call& c) {
     Sizes own(v.size(), c.b.expr(1));
     own[i] = all[i];
     Value* grid = c.b.expand(c.b.reshape(v[i], own), all);
-    if (swap) grid = c.b.swap_axes(grid, 0, 1);
     c.give(grid, swap && i < 2 ? 1 - i : i);
   }
 }
@@ -387,6 +429,14 @@ void lower_pixel_shuffle(Call& c) {
   const Sizes sizes = c.output_sizes();
   const Sizes flat = {c.b.product(std::span(x->type.sizes).first(x->type.sizes.size() - 3)),
                       c.b.size_of(x, -3), c.b.size_of(x, -2), c.b.size_of(x, -1)};
+  // ONNX Runtime has kernels for few dtypes; integers would not survive a cast to floats.
+  if (info(x->type.dtype).kind != DTypeClass::floating) {
+    const ir::Expr r = c.b.expr(block);
+    const Sizes parted = {flat[0], c.symbols().floor_divide(flat[1], c.b.expr(block * block)), r, r,
+                          flat[2], flat[3]};
+    Value* y = c.b.transpose(c.b.reshape(x, parted), {0, 1, 4, 2, 5, 3});
+    return c.give(c.b.reshape(y, sizes));
+  }
   Value* in = c.b.reshape(x, flat);
   Sizes out = {flat[0], sizes.at(sizes.size() - 3), sizes[sizes.size() - 2], sizes.back()};
   Value* y = c.b.node("DepthToSpace", {in}, {{"blocksize", block}, {"mode", std::string("CRD")}},
@@ -506,6 +556,10 @@ void lower_as_strided(Call& c) {
 void lower_diff(Call& c) {
   Value* x = c.tensor("self");
   const int64_t axis = c.axis("dim", x->type.sizes.size(), -1);
+  const Sizes sizes = c.output_sizes();
+  if (c.symbols().constant_value(sizes.at(static_cast<size_t>(axis))) == 0) {
+    return c.give(c.b.expand(c.b.number(int64_t{0}, x->type.dtype), sizes));
+  }
   Inputs parts;
   if (c.has("prepend")) parts.push_back(c.tensor("prepend"));
   parts.push_back(x);
