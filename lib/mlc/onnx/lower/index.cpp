@@ -367,8 +367,8 @@ Value* neutral(Builder& b, const std::string& reduction, DType dtype) {
   }
   if (dtype == DType::boolean) return b.number(int64_t{is_max ? 0 : 1}, dtype);
   const auto bits = static_cast<int64_t>(info(dtype).bytes * 8);
-  const bool negative = dtype == DType::i8 || dtype == DType::i16 || dtype == DType::i32 ||
-                        dtype == DType::i64;
+  const bool negative =
+      dtype == DType::i8 || dtype == DType::i16 || dtype == DType::i32 || dtype == DType::i64;
   if (is_max) return b.number(negative ? -1 - (INT64_MAX >> (64 - bits)) : 0, dtype);
   return b.number(bits == 64 ? INT64_MAX : (int64_t{1} << (negative ? bits - 1 : bits)) - 1, dtype);
 }

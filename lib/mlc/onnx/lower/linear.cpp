@@ -184,7 +184,8 @@ void lower_einsum(Call& c) {
   const DType computed = kernel_dtype("Einsum", v[0]->type.dtype);
   for (Value*& one : v) one = b.cast(one, computed == DType::f16 ? DType::f32 : computed);
   // ONNX knows lower and upper case letters as PyTorch does.
-  const std::string text = fmt::format("{}->{}", fmt::join(equation.operands, ","), equation.result);
+  const std::string text =
+      fmt::format("{}->{}", fmt::join(equation.operands, ","), equation.result);
   c.give(b.node("Einsum", v, {{"equation", text}}, {v[0]->type.dtype, c.output_sizes()}));
 }
 

@@ -128,8 +128,8 @@ struct Moments {
 };
 
 /// What is reduced over nothing has no moments.
-std::optional<Moments> moments_of_nothing(Call& c, const Value* x,
-                                          const std::vector<int64_t>& axes, bool keep) {
+std::optional<Moments> moments_of_nothing(Call& c, const Value* x, const std::vector<int64_t>& axes,
+                                          bool keep) {
   Sizes sizes;
   bool nothing = false;
   for (size_t i = 0; i < x->type.sizes.size(); ++i) {

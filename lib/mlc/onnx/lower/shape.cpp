@@ -432,7 +432,8 @@ void lower_pixel_shuffle(Call& c) {
   // ONNX Runtime has kernels for few dtypes; integers would not survive a cast to floats.
   if (info(x->type.dtype).kind != DTypeClass::floating) {
     const ir::Expr r = c.b.expr(block);
-    const Sizes parted = {flat[0], c.symbols().floor_divide(flat[1], c.b.expr(block * block)), r, r,
+    const Sizes parted = {flat[0], c.symbols().floor_divide(flat[1], c.b.expr(block * block)),
+                          r,       r,
                           flat[2], flat[3]};
     Value* y = c.b.transpose(c.b.reshape(x, parted), {0, 1, 4, 2, 5, 3});
     return c.give(c.b.reshape(y, sizes));
