@@ -3,6 +3,7 @@
   python tests/ops/run_ops.py                      the fixed subset
   python tests/ops/run_ops.py --all                every call that PyTorch's authors thought of
   python tests/ops/run_ops.py --match 'conv|pool'  some operators, with each failing call
+  python tests/ops/run_ops.py --update             the fixed subset, and scores.json after it
 """
 
 import argparse
@@ -16,8 +17,12 @@ import re
 import sys
 import time
 
+import onnxruntime
+import torch
+
 import differ
 import op_samples
+import scores
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 300  # for one operator and dtype
@@ -85,6 +90,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--results", type=pathlib.Path, help="where the outcomes go (default: in --build)")
+    parser.add_argument("--update", action="store_true", help="write scores.json")
     parser.add_argument("--resume", action="store_true", help="only what has no results yet")
     parser.add_argument("--verbose", action="store_true", help="each failing call")
     options = parser.parse_args()
@@ -117,15 +123,20 @@ def main():
             return
         counted.update(one["verdict"] for one in outcomes)
         failing = [one for one in outcomes if one["verdict"] not in (differ.PASSED, differ.UNEXPORTED)]
-        if options.verbose or options.match:
-            for one in failing:
-                print(f"{key[0]} {key[1]} #{one['index']} ({one['text']}): {one['verdict']}: {one['reason']}")
+        for one in failing if options.verbose else []:
+            print(f"{key[0]} {key[1]} #{one['index']} ({one['text'][:200]}): {one['verdict']}: {one['reason']}")
 
-    # What is imported and made once is there for all.
-    warm = op_samples.cases()["add", "float32"]
-    differ.Judge(warm, "raw", options.build).judge([0])
+    # What is imported and made once is there for all. ONNX Runtime's threads would not outlive a fork.
+    op_samples.write_program(op_samples.cases()["add", "float32"].calls[:1], "raw", os.devnull)
     run_all(keys, options, done)
     save()
+    if options.update:
+        versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
+        reached = {key: one["outcomes"] for key, one in found.items() if one["outcomes"]}
+        scores.write_scores(results.stem, reached, versions)
+    for key, one in sorted(found.items()):
+        for outcome in scores.unexplained(*key.rsplit("/", 1), one["outcomes"] or []):
+            print(f"{key} #{outcome['index']} ({outcome['text'][:200]}): {outcome['verdict']}: {outcome['reason']}")
     print(dict(counted), f"{time.time() - started:.0f} s")
 
 
