@@ -6,6 +6,7 @@ import typing
 import zipfile
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 BATCH = torch.export.Dim("batch", min=1, max=64)
@@ -186,6 +187,64 @@ def numbers(x, t):
     return a, b, x * (x.shape[0] / 3), torch.zeros(more, x.shape[0]), x * s + (s * 2) + s / 3 - (s - 1) * (s + n)
 
 
+def interpolate(**kwargs):
+    return lambda x: F.interpolate(x, **kwargs)
+
+
+def resized(*sizes):
+    """Every mode of two dimensions of space, to each of SIZES and by scales."""
+    def run(x):
+        out = []
+        for mode in ("nearest", "nearest-exact", "bilinear", "bicubic"):
+            out += [F.interpolate(x, size, mode=mode) for size in sizes]
+            out += [F.interpolate(x, scale_factor=scale, mode=mode) for scale in (2, 1.7, 0.3, (2.3, 0.5))]
+        for mode in ("bilinear", "bicubic"):
+            out += [F.interpolate(x, size, mode=mode, align_corners=True) for size in sizes]
+            out += [F.interpolate(x, scale_factor=1.5, mode=mode, align_corners=True)]
+            out += [F.interpolate(x, size, mode=mode, antialias=True) for size in sizes]
+            out += [F.interpolate(x, scale_factor=0.4, mode=mode, antialias=True)]
+        return out + [F.interpolate(x, scale_factor=1.5, mode="bilinear", recompute_scale_factor=True)]
+    return run
+
+
+def resized_other(x, y, z):
+    """One and three dimensions of space, and bytes."""
+    out = []
+    for mode in ("nearest", "nearest-exact", "linear"):
+        out += [F.interpolate(x, 9, mode=mode), F.interpolate(x, scale_factor=1.7, mode=mode)]
+    for mode in ("nearest", "nearest-exact", "trilinear"):
+        out += [F.interpolate(y, (3, 9, 4), mode=mode), F.interpolate(y, scale_factor=1.7, mode=mode)]
+    out += [F.interpolate(x, 9, mode="linear", align_corners=True), F.interpolate(y, 5, mode="trilinear", align_corners=True)]
+    return out + [F.interpolate(z, (9, 4), mode="nearest")]
+
+
+def resized_like(x, y):
+    return [F.interpolate(x, y.shape[2:], mode=mode) for mode in ("nearest", "bilinear", "bicubic")] + [
+        F.interpolate(x, (x.shape[2] * 2, x.shape[3] // 2), mode="bilinear")]
+
+
+def sampled(x, grid):
+    return [F.grid_sample(x, grid, mode, padding, align) for mode in ("bilinear", "nearest", "bicubic")
+            for padding in ("zeros", "border", "reflection") for align in (True, False)]
+
+
+def sampled_3d(x, grid):
+    return [F.grid_sample(x, grid, mode, padding, align) for mode in ("bilinear", "nearest")
+            for padding in ("zeros", "border", "reflection") for align in (True, False)]
+
+
+def affine_grids(theta):
+    out = [F.affine_grid(theta, (theta.shape[0], 3, 4, 5), align) for align in (True, False)]
+    out += [F.affine_grid(theta, (theta.shape[0], 3, 1, 5), True)]
+    wide = torch.cat([theta, theta[:, :1]], 1)
+    return out + [F.affine_grid(torch.cat([wide, wide[:, :, :1]], 2), (theta.shape[0], 3, 2, 4, 5), align) for align in (True, False)]
+
+
+HEIGHT = torch.export.Dim("height", min=2, max=64)
+WIDTH = torch.export.Dim("width", min=2, max=64)
+WIDE = torch.export.Dim("width", min=4, max=64)
+IMAGES = {0: BATCH, 2: HEIGHT, 3: WIDTH}
+
 CASES = {
     "lstm": Case(Layers(nn.LSTM, 4, 5, num_layers=2, bidirectional=True, batch_first=True), (randn(3, 7, 4),), ({0: BATCH},),
                  ("LSTM", "LSTM"), more=((randn(1, 7, 4),),)),
@@ -212,4 +271,19 @@ CASES = {
                    more=((randn(3, 6, 4, seed=1), torch.tensor([6, 6, 1])),)),
     "numbers": Case(numbers, (randn(3, 4), torch.tensor(5)), ({0: BATCH}, {}), verify=False,
                     more=((randn(1, 4), torch.tensor(2)), (randn(7, 4), torch.tensor(7)))),
+    "resize": Case(resized((9, 4), (3, 17), (1, 1)), (randn(2, 3, 7, 6),), ({0: BATCH},), ("Resize",)),
+    "resize dynamic": Case(interpolate(scale_factor=2.0, mode="bilinear"), (randn(2, 3, 7, 6),), (IMAGES,), ("Resize",), ("Shape",),
+                           more=((randn(1, 3, 5, 9),),)),
+    "resize dynamic align": Case(interpolate(scale_factor=1.5, mode="bicubic", align_corners=True), (randn(2, 3, 8, 6),), (IMAGES,),
+                                 ("Resize",), more=((randn(1, 3, 4, 10),),)),
+    "resize other": Case(resized_other, (randn(2, 3, 7), randn(2, 3, 4, 6, 5), torch.arange(2 * 3 * 7 * 6).reshape(2, 3, 7, 6).byte()),
+                         ({0: BATCH}, {0: BATCH}, {}), ("Resize",)),
+    "resize bytes": Case(interpolate(size=(9, 4), mode="bilinear"), (torch.arange(126).reshape(1, 3, 7, 6).byte(),), refused="bytes"),
+    "resize like": Case(resized_like, (randn(2, 3, 6, 5), randn(2, 1, 9, 4)), ({0: BATCH, 2: HEIGHT, 3: WIDE}, {2: STEPS, 3: torch.export.Dim("columns", min=2, max=9)}),
+                        ("Resize",) * 4, more=((randn(1, 3, 5, 7), randn(2, 1, 3, 8)),)),
+    "grid sample": Case(sampled, (randn(2, 3, 7, 6), randn(2, 4, 5, 2)), ({0: BATCH}, {0: BATCH}), ("GridSample",) * 18),
+    "grid sample 3d": Case(sampled_3d, (randn(2, 3, 4, 7, 6), randn(2, 3, 4, 5, 3)), ({0: BATCH}, {0: BATCH}), ("GridSample",) * 12),
+    "grid sample both": Case(lambda x, grid, y, other: (F.grid_sample(x, grid), F.grid_sample(y, other), F.grid_sample(x, grid, "bicubic")),
+                             (randn(2, 3, 7, 6), randn(2, 4, 5, 2), randn(2, 3, 4, 7, 6), randn(2, 3, 4, 5, 3))),
+    "affine grid": Case(affine_grids, (randn(2, 2, 3),), ({0: BATCH},)),
 }

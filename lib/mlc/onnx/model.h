@@ -63,9 +63,9 @@ struct Value {
   DataRef data;              // of an initializer
 };
 
-using AttributeValue = std::variant<int64_t, float, std::string, std::vector<int64_t>,
-                                    std::vector<float>, std::vector<std::string>, DataRef,
-                                    std::shared_ptr<Graph>>;
+using AttributeValue =
+    std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>,
+                 std::vector<std::string>, DataRef, std::shared_ptr<Graph>>;
 struct Attribute {
   std::string name;
   AttributeValue value;

@@ -23,6 +23,7 @@ std::span<const Row> pass_rows();
 std::span<const Row> pool_rows();
 std::span<const Row> recurrent_rows();
 std::span<const Row> reduction_rows();
+std::span<const Row> resample_rows();
 std::span<const Row> shape_rows();
 std::span<const Row> symbolic_rows();
 

@@ -42,6 +42,27 @@ constexpr std::array kAxesInputs = {
     AxesInput{"ReduceMin", 18},       AxesInput{"ReduceProd", 18}, AxesInput{"ReduceSum", 13},
     AxesInput{"ReduceSumSquare", 18}};
 
+/// Words that later opsets say in another way.
+struct Renamed {
+  std::string_view op;
+  int opset;
+  std::string_view old_word;
+  std::string_view new_word;
+};
+constexpr std::array kRenamed = {Renamed{"GridSample", 20, "bilinear", "linear"},
+                                 Renamed{"GridSample", 20, "bicubic", "cubic"}};
+
+/// EACH as the opset of the model has it.
+Attribute renamed(const Node& node, const Attribute& each, int opset) {
+  const auto* word = std::get_if<std::string>(&each.value);
+  if (word == nullptr || !node.domain.empty()) return each;
+  for (const Renamed& one : kRenamed) {
+    if (one.op != node.op || opset < one.opset || *word != one.old_word) continue;
+    return {each.name, std::string(one.new_word)};
+  }
+  return each;
+}
+
 std::string describe(const Node& node) {
   return fmt::format("{} {}", node.op, quoted(node.name));
 }
@@ -238,7 +259,8 @@ Status Conversion::node(const Node& from, pb::NodeProto& to) {
     if (axes_input && axes && each.name == "axes") {
       to.add_input(axes_initializer(*axes));
     } else {
-      MLC_CHECK_CTX(attribute(each, *to.add_attribute()), "attribute " + each.name);
+      MLC_CHECK_CTX(attribute(renamed(from, each, model_.opset), *to.add_attribute()),
+                    "attribute " + each.name);
     }
   }
   for (const Value* output : from.outputs) {

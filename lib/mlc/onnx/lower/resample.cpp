@@ -1,0 +1,214 @@
+// Changing the size of images, and reading them at computed places.
+#include "mlc/onnx/kernels.h"
+#include "mlc/onnx/op_table.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace mlc::onnx {
+namespace {
+
+enum class Mode : uint8_t { nearest, nearest_exact, linear, cubic };
+
+struct Resampling {
+  Mode mode = Mode::nearest;
+  bool antialias = false;
+  bool align_corners = false;
+  Sizes to;                    // of the dimensions of space
+  std::vector<double> scales;  // one for each of them; none: the sizes say it
+};
+
+/// The scales as they were given: a list, or one argument for each dimension of space.
+std::vector<double> given_scales(Call& c) {
+  if (c.has("scale_factors")) return c.numbers("scale_factors");
+  std::vector<double> out;
+  for (const std::string_view name : {"scales_d", "scales_h", "scales_w", "scales"}) {
+    if (c.has(name)) out.push_back(c.number(name));
+  }
+  return out;
+}
+
+/// ONNX takes the product of size and scale as float32 and rounds it down, PyTorch as double: a
+/// scale that gives the size which the program says, or nothing.
+std::optional<float> scale_for(double scale, std::optional<int64_t> from,
+                               std::optional<int64_t> to) {
+  auto out = static_cast<float>(scale);
+  if (!from || !to) return out;
+  for (int i = 0; i < 3; ++i) {
+    const float size = std::floor(static_cast<float>(*from) * out);
+    if (size == static_cast<float>(*to)) return out;
+    const float limit = std::numeric_limits<float>::infinity();
+    out = std::nextafter(out, size > static_cast<float>(*to) ? -limit : limit);
+  }
+  return std::nullopt;
+}
+
+Attributes attributes_of(const Resampling& r) {
+  if (r.mode == Mode::nearest) {
+    return {{"mode", std::string("nearest")},
+            {"coordinate_transformation_mode", std::string("asymmetric")},
+            {"nearest_mode", std::string("floor")}};
+  }
+  if (r.mode == Mode::nearest_exact) {
+    return {{"mode", std::string("nearest")},
+            {"coordinate_transformation_mode", std::string("half_pixel")},
+            {"nearest_mode", std::string("round_prefer_ceil")}};
+  }
+  Attributes out = {
+      {"mode", std::string(r.mode == Mode::linear ? "linear" : "cubic")},
+      {"coordinate_transformation_mode",
+       std::string(r.align_corners ? "align_corners" : "half_pixel")},
+  };
+  if (r.mode == Mode::cubic) out.push_back({"cubic_coeff_a", r.antialias ? -0.5F : -0.75F});
+  if (r.antialias) {
+    out.push_back({"antialias", int64_t{1}});
+    out.push_back({"exclude_outside", int64_t{1}});
+  }
+  return out;
+}
+
+/// X [N, C, ...] in another size.
+Value* resized(Call& c, Value* x, const Resampling& r) {
+  Builder& b = c.b;
+  Sizes sizes = {x->type.sizes[0], x->type.sizes[1]};
+  sizes.insert(sizes.end(), r.to.begin(), r.to.end());
+  if (sizes == x->type.sizes && r.scales.empty()) return x;
+  std::vector<double> factors(2, 1.0);
+  for (size_t i = 0; i < r.scales.size(); ++i) {
+    const auto from = c.symbols().constant_value(x->type.sizes[2 + i]);
+    const auto factor = scale_for(r.scales[i], from, c.symbols().constant_value(r.to[i]));
+    if (factor) factors.push_back(*factor);
+  }
+  const bool by_scales = factors.size() == sizes.size();
+  Inputs inputs = {x, nullptr};
+  if (by_scales) {
+    inputs.push_back(b.floats(factors, {static_cast<int64_t>(factors.size())}, DType::f32));
+  } else {
+    inputs.push_back(nullptr);
+    inputs.push_back(b.integer_list(sizes));
+  }
+  Builder::Needs needs;
+  if (r.antialias) needs.opset = 18;
+  return b.nodes("Resize", std::move(inputs), attributes_of(r), {{x->type.dtype, sizes}}, needs)
+      .front();
+}
+
+void resample(Call& c, Mode mode, size_t space, bool antialias) {
+  Builder& b = c.b;
+  Value* x = c.tensor(c.has("input") ? "input" : "self");
+  if (x->type.sizes.size() != space + 2) Call::refuse("its input has another rank");
+  const DType dtype = x->type.dtype;
+  Resampling r{mode, antialias, c.boolean("align_corners", false), {}, given_scales(c)};
+  const Sizes sizes = c.output_sizes();
+  r.to.assign(sizes.begin() + 2, sizes.end());
+  if (!r.scales.empty() && r.scales.size() != space) r.scales.clear();
+  const bool interpolates = mode == Mode::linear || mode == Mode::cubic;
+  if (interpolates && info(dtype).kind == DTypeClass::integer) {
+    Call::refuse("between bytes PyTorch rounds its weights, as its CPU does: cast them to float");
+  }
+  x = b.cast(x, kernel_dtype("Resize", dtype));
+  // One dimension of space is computed as two, of which one keeps its size.
+  if (space == 1) {
+    x = b.unsqueeze(x, {2});
+    r.to.insert(r.to.begin(), b.expr(1));
+    if (!r.scales.empty()) r.scales.insert(r.scales.begin(), 1.0);
+  }
+  Value* y = resized(c, x, r);
+  if (space == 1) y = b.squeeze(y, {2});
+  c.give(b.cast(y, dtype));
+}
+
+template <Mode kMode, size_t kSpace, bool kAntialias = false>
+void lower_resample(Call& c) {
+  resample(c, kMode, kSpace, kAntialias);
+}
+
+constexpr std::array<std::string_view, 3> kGridModes = {"bilinear", "nearest", "bicubic"};
+constexpr std::array<std::string_view, 3> kPaddings = {"zeros", "border", "reflection"};
+
+void lower_grid_sampler(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("input");
+  const DType dtype = x->type.dtype;
+  const DType computed = kernel_dtype("GridSample", dtype);
+  Value* grid = b.cast(c.tensor("grid"), computed);
+  const size_t rank = x->type.sizes.size();
+  Builder::Needs needs;
+  needs.opset = rank == 5 ? 20 : 16;
+  if (!b.can_use(needs.opset)) Call::refuse(rank == 5 ? "it needs opset 20" : "it needs opset 16");
+  const Attributes attributes = {
+      {"mode", std::string(kGridModes.at(static_cast<size_t>(c.fixed("interpolation_mode"))))},
+      {"padding_mode", std::string(kPaddings.at(static_cast<size_t>(c.fixed("padding_mode"))))},
+      {"align_corners", int64_t{c.boolean("align_corners", false)}}};
+  Value* y = b.nodes("GridSample", {b.cast(x, computed), grid}, attributes,
+                     {{computed, c.output_sizes()}}, needs)
+                 .front();
+  c.give(b.cast(y, dtype));
+}
+
+/// The middles of COUNT cells between -1 and 1, or their corners where those are aligned.
+Value* centres(Builder& b, ir::Expr count, bool align_corners, DType dtype) {
+  Value* n = b.cast(b.integer(count), dtype);
+  Value* at = b.cast(
+      b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), count), dtype);
+  if (!align_corners) return b.sub(b.div(b.add(b.mul(at, 2.0), 1.0), n), 1.0);
+  // A single cell has its corner at 0.
+  Value* steps = b.sub(n, 1.0);
+  Value* most = b.binary("Max", steps, b.number(1.0, dtype));
+  return b.div(b.sub(b.mul(at, 2.0), steps), most);
+}
+
+void lower_affine_grid(Call& c) {
+  Builder& b = c.b;
+  Value* theta = c.tensor("theta");
+  const DType dtype = theta->type.dtype;
+  const Sizes size = c.sizes("size");
+  const size_t space = size.size() - 2;
+  const bool align = c.boolean("align_corners", false);
+  Sizes cells(size.begin() + 2, size.end());
+  Sizes wide = cells;
+  wide.push_back(b.expr(1));
+  Inputs columns;
+  // The last dimension of space comes first: x, y, z.
+  for (size_t i = space; i-- > 0;) {
+    Sizes own(space + 1, b.expr(1));
+    own[i] = cells[i];
+    columns.push_back(b.expand(b.reshape(centres(b, cells[i], align, dtype), own), wide));
+  }
+  columns.push_back(b.expand(b.number(1.0, dtype), wide));
+  const Sizes flat = {b.product(cells), b.expr(static_cast<int64_t>(space) + 1)};
+  Value* base = b.reshape(b.concat(columns, -1), flat);
+  Value* grid = b.matmul(base, b.swap_axes(theta, 1, 2));
+  Sizes out = {b.size_of(theta, 0)};
+  out.insert(out.end(), cells.begin(), cells.end());
+  out.push_back(b.expr(static_cast<int64_t>(space)));
+  c.give(b.reshape(grid, out));
+}
+
+constexpr Row kRows[] = {
+    {"aten::_upsample_bicubic2d_aa", lower_resample<Mode::cubic, 2, true>},
+    {"aten::_upsample_bilinear2d_aa", lower_resample<Mode::linear, 2, true>},
+    {"aten::_upsample_nearest_exact1d", lower_resample<Mode::nearest_exact, 1>},
+    {"aten::_upsample_nearest_exact2d", lower_resample<Mode::nearest_exact, 2>},
+    {"aten::_upsample_nearest_exact3d", lower_resample<Mode::nearest_exact, 3>},
+    {"aten::affine_grid_generator", lower_affine_grid},
+    {"aten::grid_sampler", lower_grid_sampler},
+    {"aten::grid_sampler_2d", lower_grid_sampler},
+    {"aten::grid_sampler_3d", lower_grid_sampler},
+    {"aten::upsample_bicubic2d", lower_resample<Mode::cubic, 2>},
+    {"aten::upsample_bilinear2d", lower_resample<Mode::linear, 2>},
+    {"aten::upsample_linear1d", lower_resample<Mode::linear, 1>},
+    {"aten::upsample_nearest1d", lower_resample<Mode::nearest, 1>},
+    {"aten::upsample_nearest2d", lower_resample<Mode::nearest, 2>},
+    {"aten::upsample_nearest3d", lower_resample<Mode::nearest, 3>},
+    {"aten::upsample_trilinear3d", lower_resample<Mode::linear, 3>},
+};
+
+}  // namespace
+
+std::span<const Row> resample_rows() {
+  return kRows;
+}
+
+}  // namespace mlc::onnx
