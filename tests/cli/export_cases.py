@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import vision_operators  # pylint: disable=unused-import
+
 BATCH = torch.export.Dim("batch", min=1, max=64)
 STEPS = torch.export.Dim("steps", min=2, max=40)
 
@@ -240,6 +242,24 @@ def affine_grids(theta):
     return out + [F.affine_grid(torch.cat([wide, wide[:, :, :1]], 2), (theta.shape[0], 3, 2, 4, 5), align) for align in (True, False)]
 
 
+def boxes(count, seed=0):
+    corners = torch.rand(count, 2, 2, generator=torch.Generator().manual_seed(seed)) * 12 - 1
+    return torch.cat([corners.amin(1), corners.amax(1) + 1], 1)
+
+
+def regions(x, rois):
+    vision = torch.ops.torchvision
+    return (vision.roi_align(x, rois, 0.5, 3, 2, -1, True), vision.roi_align(x, rois, 1.0, 2, 3, 2, False),
+            vision.ps_roi_align(x, rois, 0.5, 2, 2, 2)[0], vision.ps_roi_align(x, rois, 1.0, 2, 1, -1)[0],
+            vision.roi_pool(x, rois, 0.7, 3, 2)[0])
+
+
+def deformed(x, weight, offset, mask, bias):
+    conv = torch.ops.torchvision.deform_conv2d
+    return conv(x, weight, offset, mask, bias, 1, 2, 1, 0, 1, 1, 1, 2, True), conv(
+        x, weight[:, :2], offset, mask, bias, 1, 2, 1, 0, 1, 1, 2, 2, False)
+
+
 HEIGHT = torch.export.Dim("height", min=2, max=64)
 WIDTH = torch.export.Dim("width", min=2, max=64)
 WIDE = torch.export.Dim("width", min=4, max=64)
@@ -286,4 +306,10 @@ CASES = {
     "grid sample both": Case(lambda x, grid, y, other: (F.grid_sample(x, grid), F.grid_sample(y, other), F.grid_sample(x, grid, "bicubic")),
                              (randn(2, 3, 7, 6), randn(2, 4, 5, 2), randn(2, 3, 4, 7, 6), randn(2, 3, 4, 5, 3))),
     "affine grid": Case(affine_grids, (randn(2, 2, 3),), ({0: BATCH},)),
+    "nms": Case(lambda boxes, scores: torch.ops.torchvision.nms(boxes, scores, 0.3), (boxes(20), randn(20)), ({0: STEPS}, {0: STEPS}),
+                ("NonMaxSuppression",), verify=False, more=((boxes(31, 1), randn(31)), (boxes(2, 1), randn(2)))),
+    "regions": Case(regions, (randn(2, 4, 9, 8), torch.cat([torch.tensor([[0.0], [1.0], [1.0]]), boxes(3)], 1)),
+                    ({0: BATCH}, {0: STEPS}), ("RoiAlign", "RoiAlign", "MaxRoiPool"), verify=False),
+    "deform conv": Case(deformed, (randn(2, 4, 5, 7), randn(6, 4, 3, 2), randn(2, 24, 5, 3), randn(2, 12, 5, 3), randn(6)),
+                        ({0: BATCH}, None, {0: BATCH}, {0: BATCH}, None), ("DeformConv", "DeformConv"), verify=False),
 }
