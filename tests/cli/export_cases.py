@@ -260,9 +260,27 @@ def deformed(x, weight, offset, mask, bias):
         x, weight[:, :2], offset, mask, bias, 1, 2, 1, 0, 1, 1, 2, 2, False)
 
 
+def unfolded(x):
+    return F.unfold(x, 3), F.unfold(x, (2, 3), (1, 2), (1, 0), (2, 1)), F.unfold(x[0], 2, stride=2), F.unfold(x.long(), 2)
+
+
+def folded(x, y):
+    return F.fold(x, (5, 6), (2, 2), 1, 0, 2 - 1), F.fold(y, (7, 8), (3, 2), (2, 1), (1, 0), (2, 2)), F.fold(x[0], (5, 6), 2)
+
+
+def unpooled(x, y):
+    out = []
+    for size, kwargs in ((2, {}), (3, {"stride": 2, "padding": 1})):
+        pooled, index = F.max_pool2d(x, size, return_indices=True, **kwargs)
+        out.append(F.max_unpool2d(pooled, index, size, output_size=x.shape[2:], **kwargs))
+    pooled, index = F.max_pool3d(y, 2, return_indices=True)
+    line, places = F.max_pool1d(x[:, :, 0], 2, return_indices=True)
+    return out + [F.max_unpool3d(pooled, index, 2), F.max_unpool1d(line, places, 2)]
+
+
 HEIGHT = torch.export.Dim("height", min=2, max=64)
 WIDTH = torch.export.Dim("width", min=2, max=64)
-WIDE = torch.export.Dim("width", min=4, max=64)
+WIDE = torch.export.Dim("width", min=6, max=64)
 IMAGES = {0: BATCH, 2: HEIGHT, 3: WIDTH}
 
 CASES = {
@@ -299,7 +317,7 @@ CASES = {
     "resize other": Case(resized_other, (randn(2, 3, 7), randn(2, 3, 4, 6, 5), torch.arange(2 * 3 * 7 * 6).reshape(2, 3, 7, 6).byte()),
                          ({0: BATCH}, {0: BATCH}, {}), ("Resize",)),
     "resize bytes": Case(interpolate(size=(9, 4), mode="bilinear"), (torch.arange(126).reshape(1, 3, 7, 6).byte(),), refused="bytes"),
-    "resize like": Case(resized_like, (randn(2, 3, 6, 5), randn(2, 1, 9, 4)), ({0: BATCH, 2: HEIGHT, 3: WIDE}, {2: STEPS, 3: torch.export.Dim("columns", min=2, max=9)}),
+    "resize like": Case(resized_like, (randn(2, 3, 6, 7), randn(2, 1, 9, 4)), ({0: BATCH, 2: HEIGHT, 3: WIDE}, {2: STEPS, 3: torch.export.Dim("columns", min=2, max=9)}),
                         ("Resize",) * 4, more=((randn(1, 3, 5, 7), randn(2, 1, 3, 8)),)),
     "grid sample": Case(sampled, (randn(2, 3, 7, 6), randn(2, 4, 5, 2)), ({0: BATCH}, {0: BATCH}), ("GridSample",) * 18),
     "grid sample 3d": Case(sampled_3d, (randn(2, 3, 4, 7, 6), randn(2, 3, 4, 5, 3)), ({0: BATCH}, {0: BATCH}), ("GridSample",) * 12),
@@ -312,4 +330,10 @@ CASES = {
                     ({0: BATCH}, {0: STEPS}), ("RoiAlign", "RoiAlign", "MaxRoiPool"), verify=False),
     "deform conv": Case(deformed, (randn(2, 4, 5, 7), randn(6, 4, 3, 2), randn(2, 24, 5, 3), randn(2, 12, 5, 3), randn(6)),
                         ({0: BATCH}, None, {0: BATCH}, {0: BATCH}, None), ("DeformConv", "DeformConv"), verify=False),
+    "unfold": Case(unfolded, (randn(2, 3, 7, 8),), ({0: BATCH, 2: torch.export.Dim("height", min=5, max=64), 3: WIDE},), ("Gather",),
+                   more=((randn(1, 3, 5, 9),),)),
+    "fold": Case(folded, (randn(2, 12, 20), randn(2, 12, 12)), ({0: BATCH}, {0: BATCH}), ("Col2Im",) * 3),
+    "unpool": Case(unpooled, (randn(2, 3, 6, 8), randn(2, 3, 4, 4, 6)), ({0: BATCH}, {0: BATCH})),
+    "lp pool": Case(lambda x: (F.lp_pool2d(x, 2, 3), F.lp_pool1d(x[0], 2, 2)), (randn(2, 3, 7, 8),), ({0: BATCH},)),
+    "fractional pool": Case(nn.FractionalMaxPool2d(2, output_size=3), (randn(2, 3, 7, 8),), refused="at random"),
 }

@@ -11,7 +11,7 @@ constexpr Table kTables[] = {activation_rows,  arithmetic_rows, attention_rows, 
                              convolution_rows, creation_rows,   index_rows,     linear_rows,
                              norm_rows,        pass_rows,       pool_rows,      recurrent_rows,
                              reduction_rows,   resample_rows,   shape_rows,     symbolic_rows,
-                             vision_rows};
+                             vision_rows,      window_rows};
 
 const std::unordered_map<std::string_view, const Row*>& all_rows() {
   static const auto rows = [] {

@@ -27,6 +27,7 @@ std::span<const Row> resample_rows();
 std::span<const Row> shape_rows();
 std::span<const Row> symbolic_rows();
 std::span<const Row> vision_rows();
+std::span<const Row> window_rows();
 
 /// Null for an operator that mlc does not know.
 const Row* find_row(std::string_view op);
