@@ -261,7 +261,7 @@ def deformed(x, weight, offset, mask, bias):
 
 
 def unfolded(x):
-    return F.unfold(x, 3), F.unfold(x, (2, 3), (1, 2), (1, 0), (2, 1)), F.unfold(x[0], 2, stride=2), F.unfold(x.long(), 2)
+    return F.unfold(x, 3), F.unfold(x, (2, 3), (1, 2), (1, 0), (2, 1)), F.unfold(x[0], 2, stride=2)
 
 
 def folded(x, y):
@@ -317,8 +317,11 @@ CASES = {
     "resize other": Case(resized_other, (randn(2, 3, 7), randn(2, 3, 4, 6, 5), torch.arange(2 * 3 * 7 * 6).reshape(2, 3, 7, 6).byte()),
                          ({0: BATCH}, {0: BATCH}, {}), ("Resize",)),
     "resize bytes": Case(interpolate(size=(9, 4), mode="bilinear"), (torch.arange(126).reshape(1, 3, 7, 6).byte(),), refused="bytes"),
+    "resize nearest": Case(lambda x: [F.interpolate(x, size, mode=mode) for mode in ("nearest", "nearest-exact")
+                                      for size in ((8, 8), (41, 6), (3, 11))], (randn(1, 2, 14, 26),), None, ("Gather",)),
+    "resize nearest twice": Case(interpolate(scale_factor=2.0), (randn(2, 3, 7, 6),), (IMAGES,), ("Resize",), ("Gather",)),
     "resize like": Case(resized_like, (randn(2, 3, 6, 7), randn(2, 1, 9, 4)), ({0: BATCH, 2: HEIGHT, 3: WIDE}, {2: STEPS, 3: torch.export.Dim("columns", min=2, max=9)}),
-                        ("Resize",) * 4, more=((randn(1, 3, 5, 7), randn(2, 1, 3, 8)),)),
+                        ("Resize",) * 3, more=((randn(1, 3, 5, 7), randn(2, 1, 3, 8)),)),
     "grid sample": Case(sampled, (randn(2, 3, 7, 6), randn(2, 4, 5, 2)), ({0: BATCH}, {0: BATCH}), ("GridSample",) * 18),
     "grid sample 3d": Case(sampled_3d, (randn(2, 3, 4, 7, 6), randn(2, 3, 4, 5, 3)), ({0: BATCH}, {0: BATCH}), ("GridSample",) * 12),
     "grid sample both": Case(lambda x, grid, y, other: (F.grid_sample(x, grid), F.grid_sample(y, other), F.grid_sample(x, grid, "bicubic")),

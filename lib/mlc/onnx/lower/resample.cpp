@@ -2,6 +2,7 @@
 #include "mlc/onnx/kernels.h"
 #include "mlc/onnx/op_table.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -94,6 +95,93 @@ Value* resized(Call& c, Value* x, const Resampling& r) {
       .front();
 }
 
+// The nearest pixel jumps where rounding differs: Resize is for sizes at which ONNX Runtime reads
+// the same pixels as PyTorch does, else they are gathered.
+
+/// One dimension: what Resize and PyTorch know of it.
+struct Line {
+  ir::Expr from, to;
+  std::optional<double> scale;
+};
+
+/// Where PyTorch reads, of float32 as it computes.
+int64_t torch_place(Mode mode, int64_t at, float step, int64_t from) {
+  const float middle = mode == Mode::nearest_exact ? 0.5F : 0.0F;
+  const float place = std::floor((static_cast<float>(at) + middle) * step);
+  return std::min(static_cast<int64_t>(place), from - 1);
+}
+
+int64_t onnx_place(Mode mode, int64_t at, float scale, int64_t from) {
+  const auto x = static_cast<float>(at);
+  const float place =
+      mode == Mode::nearest ? std::floor(x / scale) : std::floor((x + 0.5F) / scale - 0.5F + 0.5F);
+  return std::clamp(static_cast<int64_t>(place), int64_t{0}, from - 1);
+}
+
+float step_of(const Line& line, int64_t from, int64_t to) {
+  if (line.scale) return static_cast<float>(1.0 / *line.scale);
+  return static_cast<float>(from) / static_cast<float>(to);
+}
+
+bool reads_the_same(ir::Symbols& s, Mode mode, const Line& line) {
+  const auto from = s.constant_value(line.from);
+  const auto to = s.constant_value(line.to);
+  if (!from || !to) {
+    if (line.from == line.to) return true;
+    const auto times = s.constant_value(s.floor_divide(line.to, line.from));
+    return times && *times > 0 && s.multiply(line.from, s.constant(*times)) == line.to;
+  }
+  const auto own = static_cast<float>(*to) / static_cast<float>(*from);
+  const float scale = line.scale ? scale_for(*line.scale, from, to).value_or(own) : own;
+  for (int64_t at = 0; at < *to; ++at) {
+    if (torch_place(mode, at, step_of(line, *from, *to), *from) !=
+        onnx_place(mode, at, scale, *from)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+Value* nearest_places(Call& c, Mode mode, const Line& line) {
+  Builder& b = c.b;
+  const auto from = c.symbols().constant_value(line.from);
+  const auto to = c.symbols().constant_value(line.to);
+  if (from && to) {
+    std::vector<int64_t> places;
+    for (int64_t at = 0; at < *to; ++at) {
+      places.push_back(torch_place(mode, at, step_of(line, *from, *to), *from));
+    }
+    return b.integers(places);
+  }
+  Value* zero = b.number(int64_t{0}, DType::i64);
+  Value* one = b.number(int64_t{1}, DType::i64);
+  Value* at = b.cast(b.range(zero, one, line.to), DType::f32);
+  if (mode == Mode::nearest_exact) at = b.add(at, 0.5);
+  const auto size = [&](ir::Expr n) { return b.cast(b.integer(n), DType::f32); };
+  Value* step =
+      line.scale ? b.number(1.0 / *line.scale, DType::f32) : b.div(size(line.from), size(line.to));
+  Value* place = b.cast(b.unary("Floor", b.mul(at, step)), DType::i64);
+  return b.binary("Min", place, b.sub(b.integer(line.from), one));
+}
+
+/// X [N, C, ...] resized by gathering; null where Resize is as good.
+Value* gathered(Call& c, Value* x, const Resampling& r) {
+  std::vector<Line> lines;
+  bool same = true;
+  for (size_t i = 0; i < r.to.size(); ++i) {
+    Line line{x->type.sizes[2 + i], r.to[i], std::nullopt};
+    if (!r.scales.empty()) line.scale = r.scales[i];
+    if (!c.b.can_make(line.to) || !c.b.can_make(line.from)) return nullptr;
+    same = same && reads_the_same(c.symbols(), r.mode, line);
+    lines.push_back(line);
+  }
+  if (same) return nullptr;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    x = c.b.gather(x, nearest_places(c, r.mode, lines[i]), static_cast<int64_t>(2 + i));
+  }
+  return x;
+}
+
 void resample(Call& c, Mode mode, size_t space, bool antialias) {
   Builder& b = c.b;
   Value* x = c.tensor(c.has("input") ? "input" : "self");
@@ -106,6 +194,9 @@ void resample(Call& c, Mode mode, size_t space, bool antialias) {
   const bool interpolates = mode == Mode::linear || mode == Mode::cubic;
   if (interpolates && info(dtype).kind == DTypeClass::integer) {
     Call::refuse("between bytes PyTorch rounds its weights, as its CPU does: cast them to float");
+  }
+  if (!interpolates) {
+    if (Value* y = gathered(c, x, r)) return c.give(y);
   }
   x = b.cast(x, kernel_dtype("Resize", dtype));
   // One dimension of space is computed as two, of which one keeps its size.
