@@ -1,6 +1,7 @@
 """Operators by family, each as a program of torch.export: what test_export_families.py turns into ONNX."""
 
 import dataclasses
+import functools
 import math
 import typing
 import zipfile
@@ -278,6 +279,73 @@ def unpooled(x, y):
     return out + [F.max_unpool3d(pooled, index, 2), F.max_unpool1d(line, places, 2)]
 
 
+class Bags(nn.Module):
+    """Bags of every mode: by offsets, as rows of indices, with weights, with padding."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = nn.Parameter(torch.randn(10, 4))
+
+    def forward(self, ids, flat, offsets, weights):
+        bag = functools.partial(F.embedding_bag, weight=self.table)
+        out = [bag(ids, mode=mode) for mode in ("sum", "mean", "max")]
+        out += [bag(flat, offsets=offsets, mode=mode) for mode in ("sum", "mean", "max")]
+        out += [bag(flat, offsets=offsets, mode="sum", per_sample_weights=weights), bag(ids, mode="mean", padding_idx=3)]
+        return out + [bag(flat, offsets=offsets, mode=mode, padding_idx=1, include_last_offset=True) for mode in ("sum", "mean")]
+
+
+def distances(x, y):
+    out = [torch.cdist(x, y, p) for p in (0.0, 1.0, 2.0, 3.0, math.inf)] + [torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")]
+    out += [torch.cdist(x, torch.cat([y] * 12, 1)), F.pairwise_distance(x, y[:, :1]), F.pairwise_distance(x, x, 3, keepdim=True)]
+    out += [F.cosine_similarity(x, y[:, :1], dim=2), F.cosine_similarity(x, x + 1), torch.dist(x, y[:, :1], 1.5)]
+    return out + [F.pdist(y[0]), F.pdist(y[0], 1), F.normalize(x), F.normalize(x, 1, -1)]
+
+
+def matrices(x, y):
+    """X: square matrices of size 3; Y: 5x3."""
+    norm, out = torch.linalg.norm, []
+    out += [torch.linalg.matrix_norm(y, order) for order in ("fro", 1, -1, math.inf, -math.inf)]
+    out += [norm(y), norm(y, 1, -1), norm(y, "fro", (0, 1)), norm(y[0], 1), norm(y, math.inf, (2, 0), True), torch.linalg.matrix_norm(x, 1, (1, 0))]
+    out += [torch.linalg.det(x), x.det(), torch.logdet(x @ x.mT), *torch.linalg.slogdet(x), *torch.slogdet(x)]
+    out += [torch.linalg.inv(x), torch.inverse(x[:, :2, :2]), torch.linalg.inv(x[:, :1, :1]), *torch.linalg.inv_ex(x), x.matrix_power(5)]
+    out += [x[0].trace(), y[0].long().trace(), torch.cross(x, y[:, :3], -1), torch.linalg.cross(x, y[:, :3], dim=1), torch.linalg.cross(x, y[:, :1])]
+    return out + [torch.linalg.multi_dot([y[0], x[0], x[1]]), torch.linalg.vecdot(y, y + 1), torch.inner(y, x), torch.inner(y[0, 0], x[0, 0])]
+
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def losses(x, y, target):
+    """TARGET holds 0 and 1."""
+    signs, out = target * 2 - 1, []
+    for reduction in REDUCTIONS:
+        for loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.poisson_nll_loss):
+            out.append(loss(x, y, reduction=reduction))
+        out += [F.smooth_l1_loss(x, y, reduction=reduction, beta=0.3), F.huber_loss(x, y, reduction=reduction, delta=0.3)]
+        out += [F.binary_cross_entropy(x.sigmoid(), target, reduction=reduction), F.binary_cross_entropy(target, target, y.abs(), reduction=reduction)]
+        out.append(F.binary_cross_entropy_with_logits(x * 10, target, reduction=reduction))
+        out.append(F.binary_cross_entropy_with_logits(x, y.sigmoid(), y.abs(), pos_weight=x[0].abs(), reduction=reduction))
+        out += [F.kl_div(x, target * y.abs(), reduction=reduction), F.kl_div(x, y, reduction=reduction, log_target=True)]
+        out += [F.soft_margin_loss(x * 9, signs, reduction=reduction), F.margin_ranking_loss(x, y, signs, 0.2, reduction=reduction)]
+        out += [F.hinge_embedding_loss(x, signs, reduction=reduction), F.cosine_embedding_loss(x, y, signs[:, 0], 0.1, reduction=reduction)]
+        out += [F.triplet_margin_loss(x, y, target, swap=True, reduction=reduction), F.triplet_margin_loss(x, y, target, 0.5, 1, reduction=reduction)]
+        out.append(F.poisson_nll_loss(y.abs(), (x * 3).abs(), log_input=False, full=True, reduction=reduction))
+    return out
+
+
+def class_losses(x, target, pixels, labels, weight):
+    out = []
+    for reduction in REDUCTIONS:
+        for kwargs in ({}, {"weight": weight}, {"ignore_index": 2}, {"weight": weight, "ignore_index": 2}):
+            out += [F.nll_loss(x, target, reduction=reduction, **kwargs), F.nll_loss(pixels, labels, reduction=reduction, **kwargs)]
+            out += [F.cross_entropy(x, target, reduction=reduction, label_smoothing=s, **kwargs) for s in (0, 0.1)]
+            out.append(F.cross_entropy(pixels, labels, reduction=reduction, label_smoothing=0.1, **kwargs))
+        out += [F.cross_entropy(x, x.softmax(1), weight, reduction=reduction, label_smoothing=s) for s in (0, 0.1)]
+        out.append(F.cross_entropy(pixels, pixels.softmax(1), reduction=reduction))
+    return out + [F.nll_loss(x[0], target[0]), F.cross_entropy(x[0], target[0])]
+
+
 HEIGHT = torch.export.Dim("height", min=2, max=64)
 WIDTH = torch.export.Dim("width", min=2, max=64)
 WIDE = torch.export.Dim("width", min=6, max=64)
@@ -339,4 +407,16 @@ CASES = {
     "unpool": Case(unpooled, (randn(2, 3, 6, 8), randn(2, 3, 4, 4, 6)), ({0: BATCH}, {0: BATCH})),
     "lp pool": Case(lambda x: (F.lp_pool2d(x, 2, 3), F.lp_pool1d(x[0], 2, 2)), (randn(2, 3, 7, 8),), ({0: BATCH},)),
     "fractional pool": Case(nn.FractionalMaxPool2d(2, output_size=3), (randn(2, 3, 7, 8),), refused="at random"),
+    "bags": Case(Bags(), (torch.tensor([[1, 2, 3], [3, 3, 0]]), torch.tensor([1, 2, 3, 1, 7, 9]), torch.tensor([0, 0, 2, 5]), randn(6)),
+                 ({0: BATCH}, {0: STEPS}, {0: torch.export.Dim("bags", min=3, max=20)}, {0: STEPS}), ("ScatterND",), verify=False,
+                 more=((torch.tensor([[1, 0, 3]]), torch.tensor([9, 1, 1]), torch.tensor([0, 1, 3]), randn(3)),)),
+    "distances": Case(distances, (randn(2, 4, 3), randn(2, 5, 3, seed=1)), ({0: BATCH}, {0: BATCH}), atol=1e-4),
+    "matrices": Case(matrices, (randn(2, 3, 3, seed=3), randn(2, 5, 3)), None, ("Det",), atol=1e-4),
+    "singular values": Case(lambda x: torch.linalg.matrix_norm(x, "nuc"), (randn(3, 3),), refused="singular values"),
+    "wide inverse": Case(torch.linalg.inv, (randn(4, 4),), refused="3x3"),
+    "losses": Case(losses, (randn(3, 4), randn(3, 4, seed=1), (randn(3, 4, seed=2) > 0).float()), ({0: BATCH}, {0: BATCH}, {0: BATCH}),
+                   verify=False, more=((randn(5, 4), randn(5, 4, seed=1), torch.ones(5, 4)),)),
+    "class losses": Case(class_losses, (randn(3, 5), torch.tensor([2, 0, 4]), randn(2, 5, 2, 3),
+                                        torch.tensor([[[1, 2, 0], [4, 3, 2]], [[2, 2, 1], [0, 3, 3]]]), randn(5).abs()),
+                         ({0: BATCH}, {0: BATCH}, None, None, None), verify=False),
 }

@@ -2,6 +2,7 @@
 
 #include "mlc/onnx/kernels.h"
 
+#include <cmath>
 #include <numbers>
 #include <numeric>
 
@@ -72,6 +73,24 @@ Value* lower_triangle(Builder& b, ir::Expr rows, ir::Expr columns) {
   Value* one = b.number(int64_t{1}, DType::i64);
   Value* row = b.unsqueeze(b.range(zero, one, rows), {1});
   return b.compare("LessOrEqual", b.range(zero, one, columns), row);
+}
+
+Value* vector_norm(Builder& b, Value* x, double p, const std::vector<int64_t>& axes, bool keep) {
+  if (x->type.sizes.empty()) {
+    Value* size = b.unary("Abs", x);
+    return p == 0 ? b.cast(b.cast(x, DType::boolean), x->type.dtype) : size;
+  }
+  if (p == 2) return b.reduce("ReduceL2", x, axes, keep);
+  if (p == 1) return b.reduce("ReduceL1", x, axes, keep);
+  if (std::isinf(p)) {
+    return b.reduce(p > 0 ? "ReduceMax" : "ReduceMin", b.unary("Abs", x), axes, keep);
+  }
+  if (p == 0) {
+    return b.reduce("ReduceSum", b.cast(b.cast(x, DType::boolean), x->type.dtype), axes, keep);
+  }
+  const DType dtype = x->type.dtype;
+  Value* powers = b.binary("Pow", b.unary("Abs", x), b.number(p, dtype));
+  return b.binary("Pow", b.reduce("ReduceSum", powers, axes, keep), b.number(1 / p, dtype));
 }
 
 }  // namespace mlc::onnx

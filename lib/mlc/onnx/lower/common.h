@@ -23,6 +23,9 @@ bool is_integral(DType dtype);
 /// Rounded down. Requires: both of one integer dtype.
 Value* integer_floor_divide(Builder& b, Value* x, Value* y);
 
+/// The p-norm of a floating X along AXES: any P, also 0 and the infinities.
+Value* vector_norm(Builder& b, Value* x, double p, const std::vector<int64_t>& axes, bool keep);
+
 /// bool of [ROWS, COLUMNS], true where column <= row.
 Value* lower_triangle(Builder& b, ir::Expr rows, ir::Expr columns);
 

@@ -217,33 +217,13 @@ void lower_logsumexp(Call& c) {
   c.give(keep ? y : b.squeeze(y, axes));
 }
 
-/// The p-norm along AXES.
-Value* norm_of(Call& c, Value* x, double p, const std::vector<int64_t>& axes, bool keep) {
-  Builder& b = c.b;
-  if (x->type.sizes.empty()) {
-    Value* size = b.unary("Abs", x);
-    return p == 0 ? b.cast(b.cast(x, DType::boolean), x->type.dtype) : size;
-  }
-  if (p == 2) return b.reduce("ReduceL2", x, axes, keep);
-  if (p == 1) return b.reduce("ReduceL1", x, axes, keep);
-  if (std::isinf(p)) {
-    return b.reduce(p > 0 ? "ReduceMax" : "ReduceMin", b.unary("Abs", x), axes, keep);
-  }
-  if (p == 0) {
-    return b.reduce("ReduceSum", b.cast(b.cast(x, DType::boolean), x->type.dtype), axes, keep);
-  }
-  const DType dtype = x->type.dtype;
-  Value* powers = b.binary("Pow", b.unary("Abs", x), b.number(p, dtype));
-  return b.binary("Pow", b.reduce("ReduceSum", powers, axes, keep), b.number(1 / p, dtype));
-}
-
 void lower_norm(Call& c) {
   Value* x = c.tensor("self");
   if (const auto dtype = c.dtype("dtype")) x = c.b.cast(x, *dtype);
   x = c.floating(x);
   const std::string_view name = c.has("ord") ? "ord" : "p";
   const double p = c.has(name) ? c.number(name) : 2;
-  c.give(norm_of(c, x, p, c.axes("dim", x->type.sizes.size()), c.boolean("keepdim", false)));
+  c.give(vector_norm(c.b, x, p, c.axes("dim", x->type.sizes.size()), c.boolean("keepdim", false)));
 }
 
 void lower_topk(Call& c) {
