@@ -36,7 +36,7 @@ bool names_other_files(const std::string& path) {
   const auto file = InputFile::open(path);
   if (!file.ok()) return false;
   const auto head = (*file)->read_string(0, std::min<uint64_t>((*file)->size(), 64));
-  return head.ok() && trim(*head).starts_with('{');
+  return head.ok() && looks_like_json_object(*head);
 }
 
 /// The files that are read where PATH is named, itself first. What cannot be opened is for the

@@ -4,6 +4,7 @@
 #include "mlc/base/parallel.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/frontend/architecture.h"
@@ -159,7 +160,7 @@ Result<Expectation> expectation_in(const std::string& path) {
   MLC_TRY(const std::string head, file->read_string(0, std::min<uint64_t>(file->size(), kHead)));
   if (arch::looks_like_architecture(head)) return Expectation::architecture;
   const std::string_view first = std::string_view(head).substr(0, 64);
-  const bool manifest = trim(first).starts_with('{') &&
+  const bool manifest = looks_like_json_object(first) &&
                         first.find("weight_map") == std::string::npos &&
                         !path.ends_with(".index.json");
   return manifest ? Expectation::manifest : Expectation::checkpoint;

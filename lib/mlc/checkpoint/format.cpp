@@ -168,9 +168,6 @@ Result<Recognised> recognise(Checkpoint& checkpoint, std::string_view head) {
   if (head.starts_with("PK\x05\x06") || head.starts_with("PK\x06\x06")) {
     return corrupt("is an empty zip archive");
   }
-  if (looks_like_safetensors(head, checkpoint.files[0]->size())) {
-    return Recognised{Format::safetensors, read_safetensors};
-  }
   if (head.size() > 9 && head[8] == '{' && head[9] == '"') {
     return corrupt("looks like safetensors, but its header claims " +
                        std::to_string(load_le<uint64_t>(head.data())) + " bytes of " +
@@ -220,8 +217,14 @@ Status read_file(Checkpoint& checkpoint) {
   const auto head_size = std::min<uint64_t>(file->size(), kHeadBytes);
   MLC_TRY(const std::string head, file->read_string(0, head_size));
   checkpoint.files.push_back(std::move(file));
+  // The length that safetensors begins with may equal any signature, so this comes first.
+  if (looks_like_safetensors(head, checkpoint.files[0]->size())) {
+    checkpoint.format = Format::safetensors;
+    MLC_CHECK(read_safetensors(checkpoint));
+    return warn_if_ambiguous(checkpoint);
+  }
   MLC_CHECK(refuse_foreign(head));
-  if (trim(head).starts_with('{')) {
+  if (looks_like_json_object(head)) {
     checkpoint.format = Format::sharded;
     return read_sharded(checkpoint, checkpoint.path);
   }
@@ -284,6 +287,11 @@ Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path) {
   Status status = folder ? read_folder(*checkpoint) : read_file(*checkpoint);
   if (!status.ok()) return std::move(status).error().in_file(path);
   return checkpoint;
+}
+
+bool looks_like_json_object(std::string_view head) {
+  constexpr size_t kLengthBytes = 8;
+  return trim(head).starts_with('{') && head.substr(0, kLengthBytes).find('\0') == head.npos;
 }
 
 }  // namespace mlc

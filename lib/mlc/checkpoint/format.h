@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace mlc {
 
@@ -14,5 +15,9 @@ namespace mlc {
 /// Errors: not_found, read_failed, corrupt; unsupported for what is recognised but cannot be read
 /// (GGUF, HTML, Git LFS pointers, gzip, ... each with its own sentence).
 Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path);
+
+/// Whether a file that begins with HEAD is a JSON object. One of safetensors is none, though the
+/// length that it begins with may look like one: its eighth byte is zero.
+bool looks_like_json_object(std::string_view head);
 
 }  // namespace mlc

@@ -126,7 +126,7 @@ Result<std::unique_ptr<Checkpoint>> IndexReader::open_shard(const Shard& shard) 
   // An index among the shards could name itself; it must not be opened as one.
   MLC_TRY(const auto file, open_sibling(folder_, shard.name));
   MLC_TRY(const std::string head, file->read_string(0, std::min<uint64_t>(file->size(), 64)));
-  if (trim(head).starts_with('{')) return corrupt("it is JSON, not a checkpoint");
+  if (looks_like_json_object(head)) return corrupt("it is JSON, not a checkpoint");
   MLC_TRY(auto opened, open_checkpoint(path));
   const Format format = opened->format;
   if (format != Format::safetensors && format != Format::torch_zip &&
