@@ -348,10 +348,12 @@ std::vector<std::string> LoadReport::others_text(const std::vector<std::string>&
   std::vector<std::string> texts = describe_values(*input_.checkpoint, others);
   const std::string inside =
       state_dict_ == nullptr || state_dict_->path.empty() ? "" : state_dict_->path + ".";
+  std::set<std::string_view> rows;
+  for (size_t i = entries_; i < tensors_.size(); ++i) rows.insert(tensors_[i].path);
   for (size_t i = 0; i < others.size(); ++i) {
-    const bool listed = state_dict_ != nullptr && others[i].starts_with(inside) &&
-                        is_module_key(std::string_view(others[i]).substr(inside.size()));
-    if (listed) texts[i] = printable(others[i]);
+    if (state_dict_ == nullptr || !others[i].starts_with(inside)) continue;
+    const std::string_view key = std::string_view(others[i]).substr(inside.size());
+    if (is_module_key(key) || rows.contains(key)) texts[i] = printable(others[i]);
   }
   return texts;
 }

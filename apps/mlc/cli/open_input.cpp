@@ -166,10 +166,14 @@ std::string common_prefix_hint(const Input& input) {
 std::vector<std::string> describe_values(const Checkpoint& checkpoint,
                                          const std::vector<std::string>& paths) {
   std::vector<std::string> out;
+  constexpr size_t kShown = 10;  // by join_list(); the others are only counted
   for (const std::string& path : paths) {
-    const NodeId node = node_at(checkpoint, path);
-    const bool holds = node != kNoNode && checkpoint.tensor_at(node) == kNoIndex;
-    const uint64_t tensors = holds ? count_names(checkpoint, node) : 0;
+    const NodeId node = out.size() < kShown ? node_at(checkpoint, path) : kNoNode;
+    if (node != kNoNode && checkpoint.tensor_at(node) != kNoIndex) {
+      out.push_back(printable(path) + " (1 tensor)");
+      continue;
+    }
+    const uint64_t tensors = node != kNoNode ? count_names(checkpoint, node) : 0;
     out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(path));
   }
   return out;

@@ -50,7 +50,8 @@ std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateD
 /// The same of the wrappers around several state_dicts, where all have the same; else empty.
 std::string common_prefix_hint(const Input& input);
 
-/// PATHS of values for messages: those that hold tensors as "3 tensors in model".
+/// PATHS of values for join_list() in messages: those that hold tensors as "3 tensors in model",
+/// tensors as "mean (1 tensor)".
 std::vector<std::string> describe_values(const Checkpoint& checkpoint,
                                          const std::vector<std::string>& paths);
 

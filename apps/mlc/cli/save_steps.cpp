@@ -103,10 +103,11 @@ void add_versions(Graph& graph, NodeId into, NodeId more) {
 /// stays behind.
 void warn_of_unmerged(const Input& other, const StateDict& from,
                       const std::vector<std::string>& merged, Reporter& reporter) {
-  std::vector<std::string> left = printable_all(values_beside(*other.checkpoint, from));
+  std::vector<std::string> beside = values_beside(*other.checkpoint, from);
   std::unordered_set<std::string> taken;
-  for (const std::string& key : merged) taken.insert(printable(join_path(from.path, key)));
-  std::erase_if(left, [&taken](const std::string& path) { return taken.contains(path); });
+  for (const std::string& key : merged) taken.insert(join_path(from.path, key));
+  std::erase_if(beside, [&taken](const std::string& path) { return taken.contains(path); });
+  std::vector<std::string> left = describe_values(*other.checkpoint, beside);
   if (other.checkpoint->metadata_yaml) left.emplace_back("its metadata (--meta adds such)");
   for (const auto& [key, value] : other.checkpoint->string_metadata) {
     if (key != "format") left.push_back("the entry " + mlc::quoted(key) + " of its header");

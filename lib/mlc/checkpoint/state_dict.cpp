@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <unordered_set>
 
 namespace mlc {
@@ -438,15 +439,63 @@ std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector
   return changed;
 }
 
+namespace {
+
+/// What a collection has, as paths name it.
+std::vector<std::pair<std::string, NodeId>> named_values(const Graph& graph, NodeId node) {
+  std::vector<std::pair<std::string, NodeId>> out;
+  if (const auto* entries = graph.entries(node)) {
+    for (const auto& [key, value] : *entries) out.emplace_back(key_text(graph, key), value);
+  }
+  const auto items = graph.sequence(node);
+  for (size_t i = 0; i < items.size(); ++i) out.emplace_back(std::to_string(i), items[i]);
+  return out;
+}
+
+/// The paths of everything beside the way that PATH leads from NODE, which is at PLACE, down to
+/// TARGET; nothing where it does not lead there.
+std::optional<std::vector<std::string>> beside_way(const Graph& graph, NodeId node,
+                                                   std::string_view path, NodeId target,
+                                                   const std::string& place, int depth) {
+  if (path.empty())
+    return node == target ? std::optional(std::vector<std::string>()) : std::nullopt;
+  if (depth > kMaxTreeDepth) return std::nullopt;
+  const auto values = named_values(graph, node);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto& [name, value] = values[i];
+    const bool ends = path == name;
+    if (!ends && !(path.starts_with(name) && path.substr(name.size()).starts_with('.'))) continue;
+    const auto inner = beside_way(graph, value, ends ? "" : path.substr(name.size() + 1), target,
+                                  join_path(place, name), depth + 1);
+    if (!inner) continue;
+    std::vector<std::string> out;
+    for (size_t k = 0; k < values.size(); ++k) {
+      if (k == i)
+        out.insert(out.end(), inner->begin(), inner->end());
+      else
+        out.push_back(join_path(place, values[k].first));
+    }
+    return out;
+  }
+  const auto* content = graph.is(node, NodeKind::object) ? graph.content(node) : nullptr;
+  if (content == nullptr || content->state == kNoNode) return std::nullopt;
+  return beside_way(graph, content->state, path, target, place, depth + 1);
+}
+
+}  // namespace
+
 std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict) {
   const Graph& graph = checkpoint.graph;
   std::vector<std::string> out;
-  const auto* around = graph.entries(checkpoint.root);
-  if (state_dict.node != checkpoint.root && around != nullptr) {
-    const std::string first = state_dict.path.substr(0, state_dict.path.find('.'));
-    for (const auto& [key, value] : *around) {
-      const std::string name = key_text(graph, key);
-      if (name != first) out.push_back(name);
+  const NodeId stands = state_dict.module != kNoNode ? state_dict.module : state_dict.node;
+  if (stands != checkpoint.root && state_dict.node != checkpoint.root) {
+    auto beside = beside_way(graph, checkpoint.root, state_dict.path, stands, "", 0);
+    if (beside) {
+      out = std::move(*beside);
+    } else {  // under a key that is an empty text, which no path shows
+      for (const auto& [name, value] : named_values(graph, checkpoint.root)) {
+        if (value != stands) out.push_back(name);
+      }
     }
   }
   const auto* own = graph.entries(state_dict.node);

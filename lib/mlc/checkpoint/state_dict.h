@@ -65,9 +65,9 @@ NodeId node_at(const Checkpoint& checkpoint, std::string_view path);
 /// classes. Returns the paths that changed.
 std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector<StateDict>& all);
 
-/// What the file holds beside the tensors of STATE_DICT: the keys of the root that do not lead to
-/// it (epoch, optimizer, ...), the paths of its own values that are no tensors under a text key,
-/// and "record NAME" for each record of the zip that is neither.
+/// What the file holds beside the tensors of STATE_DICT: on each level of the tree what does not
+/// lead to it (epoch, optimizer, ...), its own values that are no tensors under a text key, both by
+/// their paths, and "record NAME" for each record of the zip that is neither.
 std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict);
 
 /// PATH and what lies below it under KEY: "model.w", or KEY alone at the root.

@@ -1,0 +1,75 @@
+"""What a file holds beside the state_dict that a verb works on is named, wherever it stands."""
+
+import pytest
+import torch
+
+from checkpoints import write
+
+
+def optimizer_state():
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+    weight.sum().backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def state_dict():
+    return {"w": torch.ones(3), "b": torch.zeros(2)}
+
+
+SHAPES = {
+    "tuple": (lambda: (state_dict(), [torch.ones(5)], torch.ones(2)), "0", ["1", "2"]),
+    "list": (lambda: [state_dict(), optimizer_state(), 7], "0", ["1", "2"]),
+    "list in a dict": (lambda: {"ckpt": [state_dict(), optimizer_state()], "e": 1}, "ckpt.0", ["ckpt.1", "e"]),
+    "dict in a dict": (lambda: {"e": 1, "ckpt": {"model": state_dict(), "step": 3}}, "ckpt.model", ["e", "ckpt.step"]),
+}
+
+
+@pytest.fixture(params=sorted(SHAPES))
+def nested(request, tmp_path):
+    make, key, beside = SHAPES[request.param]
+    return write(tmp_path / "a.pt", make()), key, beside
+
+
+def test_siblings_of_a_nested_state_dict_are_also_here(mlc, nested):
+    path, key, beside = nested
+    shown = mlc.ok("load", path, "--json").json
+    assert (shown["key"], shown["also_here"]) == (key, beside)
+    line = next(line for line in mlc.ok("load", path).stdout.splitlines() if line.startswith("also here"))
+    assert all(one in line for one in beside)
+
+
+def test_siblings_of_a_nested_state_dict_are_named_where_safetensors_leaves_them_out(mlc, nested):
+    path, _, beside = nested
+    saved = mlc.ok("save", path, "-o", "b.safetensors", "--json")
+    assert saved.json["left_out"] == beside
+    assert "left out: " in saved.stderr and all(one in saved.stderr for one in beside)
+
+
+def test_siblings_of_a_nested_state_dict_are_not_compared_by_diff(mlc, nested):
+    path, _, beside = nested
+    notes = mlc.ok("diff", path, path, "--json").json["notes"]
+    assert [note for note in notes if note.startswith("not compared: ") and all(one in note for one in beside)]
+
+
+def test_siblings_of_a_nested_state_dict_are_not_merged(mlc, nested, tmp_path):
+    path, key, beside = nested
+    base = {"other": torch.ones(1)}
+    for part in reversed(key.split(".")):
+        base = [base] if part.isdigit() else {part: base}
+    write(tmp_path / "base.pt", base)
+    merged = mlc.ok("save", "base.pt", path, "--merge", "-o", "c.pt")
+    line = next(line for line in merged.stderr.splitlines() if "not merged from" in line)
+    assert all(one in line for one in beside)
+
+
+def test_tensors_beside_a_state_dict_are_told_from_scalars(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"model": state_dict(), "mean": torch.ones(3), "epoch": 3})
+    assert "also here    mean (1 tensor) and epoch\n" in mlc.ok("load", "a.pt").stdout
+    assert "left out: mean (1 tensor) and epoch" in mlc.ok("save", "a.pt", "-o", "b.safetensors").stderr
+
+
+def test_siblings_of_a_state_dict_under_an_empty_key_are_named(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"": state_dict(), "epoch": 3})
+    assert mlc.ok("load", "a.pt", "--json").json["also_here"] == ["epoch"]
