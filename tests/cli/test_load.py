@@ -103,6 +103,21 @@ def test_stats_of_large_integers_and_infinities_are_exact(mlc, valid, tmp_path):
     assert f" {2**53 + 1} " in text and f" {2**63 + 5} " in text and " inf " in text
 
 
+def test_stats_say_nothing_of_tensors_that_they_do_not_examine(mlc, valid, tmp_path):
+    bad = torch.tensor([[float("nan"), 0.0], [0.0, float("inf")]])
+    odd = {"coo": bad.to_sparse(), "nested": torch.nested.nested_tensor([bad[0], bad[1]]),
+           "q": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "m": torch.ones(2, device="meta")}
+    write(tmp_path / "odd.pt", odd)
+    assert "; 4 tensors not examined\n" in mlc.ok("load", "odd.pt", "--stats", "--summary").stdout
+    write(tmp_path / "all.pt", {**odd, "w": torch.ones(2)})
+    assert "; no NaN or Inf, 4 tensors not examined\n" in mlc.ok("load", "all.pt", "--stats", "--summary").stdout
+    report = mlc.ok("load", "all.pt", "--stats", "--json").json
+    valid(report, "load")
+    found = {row["name"]: row["stats"] for row in report["tensors"]}
+    assert (found["w"]["nans"], found["w"]["infs"], found["w"]["zeros"]) == (0, 0, 0)
+    assert all(found[name][count] is None for name in odd for count in ("zeros", "nans", "infs", "min"))
+
+
 def test_the_bytes_of_sparse_tensors_are_in_the_sum_as_in_the_table(mlc, tmp_path):
     dense = torch.eye(3)
     write(tmp_path / "a.pt", {"coo": dense.to_sparse(), "csr": dense.to_sparse_csr(), "w": torch.ones(2)})
@@ -472,7 +487,7 @@ def test_tensors_under_other_keys_are_named(mlc, tmp_path):
     assert [line.split()[0] for line in shown.split("BYTES\n")[1].splitlines()] == ["a", "3"]
     assert mlc.ok("load", path, "--json").json["also_here"] == ["x", "3", "n"]
     saved = mlc.ok("save", path, "-o", "a.safetensors", "--json")
-    assert saved.json["left_out"] == ["x", "3", "n"] and "left out: 1 tensor in x, 3 and n" in saved.stderr
+    assert saved.json["left_out"] == ["x", "3", "n"] and "left out: 1 tensor in x, 3 (1 tensor) and n" in saved.stderr
     state["x"][0][1] = 7
     other = write(tmp_path / "b.pt", state)
     assert "not compared: x; `--key .` compares" in mlc.ok("diff", path, other).stderr

@@ -23,16 +23,23 @@ void extreme_json(JsonWriter& json, std::string_view name, const std::optional<d
   }
 }
 
-void stats_json(JsonWriter& json, const TensorStats& stats) {
+/// Of a tensor whose elements were not read: nulls.
+void stats_json(JsonWriter& json, const std::optional<TensorStats>& examined) {
+  const TensorStats stats = examined.value_or(TensorStats());
   const auto& integers = stats.integers;
   json.begin_object();
   extreme_json(json, "min", stats.min, integers ? &integers->min : nullptr);
   extreme_json(json, "max", stats.max, integers ? &integers->max : nullptr);
   extreme_json(json, "mean", stats.mean, nullptr);
   extreme_json(json, "std", stats.std, nullptr);
-  json.field("zeros", stats.zeros);
-  json.field("nans", stats.nans);
-  json.field("infs", stats.infs);
+  for (const auto& [name, count] :
+       {std::pair("zeros", stats.zeros), {"nans", stats.nans}, {"infs", stats.infs}}) {
+    json.key(name);
+    if (examined)
+      json.value(count);
+    else
+      json.null();
+  }
   json.end_object();
 }
 

@@ -77,7 +77,7 @@ class LoadReport {
   std::optional<IntegrityReport> integrity_;
   std::optional<ExpectReport> expected_;
   std::string file_hash_;
-  std::vector<TensorStats> stats_;
+  std::vector<std::optional<TensorStats>> stats_;  // nothing for those that are not plain
   std::vector<std::string> hashes_;
   uint64_t outside_ = 0;  // tensors in none of several state_dicts
   bool show_devices_ = false;

@@ -60,8 +60,9 @@ Error damage_error(const IntegrityReport& integrity) {
                  "damaged record");
 }
 
-/// EXAMINED: whether the elements were read at all.
-void add_stats(Table& table, const TensorStats& stats, bool examined) {
+/// Of a tensor whose elements were not read: nothing.
+void add_stats(Table& table, const std::optional<TensorStats>& examined) {
+  const TensorStats stats = examined.value_or(TensorStats());
   const auto text = [](const std::optional<double>& value) {
     return value ? fmt::format("{:.6g}", *value) : std::string("-");
   };
@@ -221,7 +222,7 @@ Status LoadReport::compute_stats() {
     if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
     const Tensor& tensor = input_.checkpoint->tensors[named.tensor];
     if (tensor.kind != TensorKind::dense) {
-      stats_.emplace_back();
+      stats_.emplace_back(std::nullopt);
       continue;
     }
     const auto [same, is_new] =
@@ -295,14 +296,20 @@ std::string LoadReport::non_finite_text() const {
   uint64_t nans = 0;
   uint64_t infs = 0;
   uint64_t tensors = 0;
-  for (const TensorStats& one : stats_) {
-    nans += one.nans;
-    infs += one.infs;
-    tensors += one.nans + one.infs > 0 ? 1 : 0;
+  uint64_t unseen = 0;
+  for (const std::optional<TensorStats>& one : stats_) {
+    unseen += one ? 0 : 1;
+    if (!one) continue;
+    nans += one->nans;
+    infs += one->infs;
+    tensors += one->nans + one->infs > 0 ? 1 : 0;
   }
-  if (tensors == 0) return "no NaN or Inf";
-  return format_count(nans) + " NaN and " + format_count(infs) + " Inf in " +
-         plural(tensors, "tensor");
+  const std::string rest = unseen > 0 ? plural(unseen, "tensor") + " not examined" : "";
+  if (unseen > 0 && unseen == stats_.size()) return rest;
+  const std::string found = tensors == 0 ? "no NaN or Inf"
+                                         : format_count(nans) + " NaN and " + format_count(infs) +
+                                               " Inf in " + plural(tensors, "tensor");
+  return rest.empty() ? found : found + ", " + rest;
 }
 
 std::string LoadReport::summary_line() const {
@@ -515,7 +522,7 @@ void LoadReport::show_table() {
     table.cell(shape_text(tensor));
     table.cell(std::to_string(input_.checkpoint->byte_size(tensor)));
     if (devices) table.cell(location_of(tensor));
-    if (options_.stats) add_stats(table, stats_[i], tensor.kind == TensorKind::dense);
+    if (options_.stats) add_stats(table, stats_[i]);
     if (!hashes_.empty()) table.cell(hashes_[i]);
   }
   task_.out.write("\n");
