@@ -5,6 +5,7 @@
 #include "cli/provenance_options.h"
 #include "cli/save_steps.h"
 #include "cli/table.h"
+#include "cli/take_from.h"
 #include "command.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
@@ -174,7 +175,6 @@ class Job {
   bool needs_state_dict() const;
   Status refuse_unused_options() const;
   void warn_of_program() const;
-  void warn_of_unused(const std::set<std::string>& left_out) const;
   SharedPolicy shared_policy() const { return options_.shared.value_or(SharedPolicy::dedupe); }
 
   FileTask& task_;
@@ -258,15 +258,7 @@ Status Job::change() {
   if (!options_.from.empty()) {
     MLC_TRY(migration_, take_from(checkpoint, *state_dict_, options_.from, options_.from_key,
                                   casts_, task_.reporter));
-    if (!migration_->mismatched.empty()) {
-      task_.reporter.warn("kept as they were, of another shape in " + printable(options_.from) +
-                          ": " + join_list(migration_->mismatched));
-    }
-    if (!migration_->missing.empty()) {
-      task_.reporter.warn("kept as they were, not in " + printable(options_.from) + ": " +
-                          join_list(migration_->missing));
-    }
-    warn_of_unused(left_out);
+    warn_of_migration(*migration_, {options_.from, task_.input, left_out}, task_.reporter);
     warn_of_optimizers();
   }
   if (options_.compact) MLC_CHECK(compact_views(checkpoint, *state_dict_));
@@ -299,24 +291,6 @@ Status Job::drop_unsafe() {
   task_.reporter.warn("dropped what weights_only=True refuses: " + join_list(dropped));
   dropped_.insert(dropped_.end(), dropped.begin(), dropped.end());
   return {};
-}
-
-/// LEFT_OUT has the keys that the selection took out of the input, and so out of the output.
-void Job::warn_of_unused(const std::set<std::string>& left_out) const {
-  std::vector<std::string> absent;
-  std::vector<std::string> deselected;
-  for (const std::string& key : migration_->unused) {
-    (left_out.contains(key) ? deselected : absent).push_back(key);
-  }
-  const std::string from = printable(options_.from);
-  if (!absent.empty()) {
-    task_.reporter.warn("not taken from " + from + ", not in " + printable(task_.input) + ": " +
-                        join_list(absent));
-  }
-  if (!deselected.empty()) {
-    task_.reporter.warn("the selection keeps out of the output, not only of what is taken from " +
-                        from + ": " + join_list(deselected));
-  }
 }
 
 Result<std::optional<std::string>> Job::metadata() {
@@ -536,12 +510,7 @@ void Job::answer() {
   json.field("overflowed", casts_.overflowed.load());
   if (migration_) {
     json.key("from");
-    json.begin_object();
-    json.field("taken", migration_->taken);
-    json.list("missing", migration_->missing);
-    json.list("mismatched", migration_->mismatched);
-    json.field("unused", migration_->unused.size());
-    json.end_object();
+    migration_json(json, *migration_);
   }
   json.end_object();
 }

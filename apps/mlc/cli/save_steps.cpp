@@ -72,22 +72,6 @@ class Selection {
   const SelectOptions* options_;
 };
 
-void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
-  StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
-  fresh.module = state_dict.module;
-  state_dict = std::move(fresh);
-}
-
-/// Moves the tensors ENTRIES of OTHER into CHECKPOINT; returns their nodes there, in order.
-Result<std::vector<NodeId>> adopt(Checkpoint& checkpoint, Input& other,
-                                  const std::vector<StateDictEntry>& entries) {
-  std::vector<NodeId> nodes;
-  for (const StateDictEntry& entry : entries) {
-    nodes.push_back(other.checkpoint->tensors[entry.tensor].node);
-  }
-  return absorb(checkpoint, std::move(*other.checkpoint), nodes);
-}
-
 /// The module versions in MORE that INTO does not have yet.
 void add_versions(Graph& graph, NodeId into, NodeId more) {
   if (into == kNoNode || graph.entries(into) == nullptr || graph.entries(more) == nullptr) return;
@@ -132,19 +116,8 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, StateDict& state_dict, 
     if (is_new) {
       MLC_TRY_CTX(it->second, derive(entry.tensor), "tensor " + printable(entry.key));
     }
-    uint32_t fresh = it->second;
-    if (!is_new) {
-      // Another tensor on the same new storage, so that the tie survives.
-      const Tensor made = checkpoint.tensors[it->second];
-      Tensor twin = made;
-      twin.node = kNoNode;
-      const std::vector<int64_t> sizes(checkpoint.sizes(made).begin(),
-                                       checkpoint.sizes(made).end());
-      const std::vector<int64_t> strides(checkpoint.strides(made).begin(),
-                                         checkpoint.strides(made).end());
-      fresh = checkpoint.add_tensor(twin, sizes, strides);
-    }
-    replace_tensor(checkpoint, entry.tensor, fresh);
+    replace_tensor(checkpoint, entry.tensor,
+                   is_new ? it->second : derive_twin(checkpoint, it->second));
     ++count;
   }
   read_again(checkpoint, state_dict);
@@ -206,29 +179,6 @@ Error collision_error(const Input& other, const StateDict& from, size_t merged,
       .in_file(path);
 }
 
-/// What keeps every tensor of FROM in OTHER from being taken: MISMATCHED has the shapes of those
-/// with a name of the input's.
-Error nothing_taken_error(const Input& other, const StateDict& from,
-                          const std::vector<std::string>& mismatched) {
-  const std::string& path = other.checkpoint->path;
-  if (!mismatched.empty()) {
-    return conflict("none of its tensors has the shape of the input's of the same name: " +
-                        join_list(mismatched, 3),
-                    "--from takes whole tensors; `mlc load --expect` lists what differs")
-        .in_file(path);
-  }
-  std::string hint = "both must use the same keys";
-  for (const PrefixHint& prefix : detect_prefixes(key_infos(*other.checkpoint, from))) {
-    if (prefix.count == prefix.total) {
-      hint = "its keys start with " + std::string(prefix.prefix) +
-             "; strip that first with `mlc strip-module-prefix`";
-      break;
-    }
-  }
-  return conflict("none of its tensors has the name and shape of one of the input's", hint)
-      .in_file(path);
-}
-
 /// The selection as the rules of remap-keys would have it.
 Plan plan_selection(const std::vector<KeyInfo>& keys, const Selection& selection) {
   Plan plan;
@@ -247,6 +197,12 @@ Plan plan_selection(const std::vector<KeyInfo>& keys, const Selection& selection
 }
 
 }  // namespace
+
+void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
+  StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
+  fresh.module = state_dict.module;
+  state_dict = std::move(fresh);
+}
 
 Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
                                 Reporter& reporter) {
@@ -381,54 +337,6 @@ Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
     replaced += count;
   }
   return replaced;
-}
-
-Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
-                            const std::string& key, CastCounts& counts, Reporter& reporter) {
-  MLC_TRY(Input other, open_input(path, reporter));
-  MLC_TRY(StateDict * from, choose_other_state_dict(other, state_dict.path, key, "--from-key"));
-  std::unordered_map<std::string, size_t> by_name;
-  for (size_t i = 0; i < from->entries.size(); ++i) by_name.emplace(from->entries[i].key, i);
-
-  Migration out;
-  std::vector<uint32_t> targets;
-  std::vector<StateDictEntry> sources;
-  for (const StateDictEntry& entry : state_dict.entries) {
-    const auto it = by_name.find(std::string(entry.key));
-    if (it == by_name.end()) {
-      out.missing.push_back(printable(entry.key));
-      continue;
-    }
-    const StateDictEntry& source = from->entries[it->second];
-    const Tensor& theirs = other.checkpoint->tensors[source.tensor];
-    const Dims want = checkpoint.sizes(checkpoint.tensors[entry.tensor]);
-    const Dims have = other.checkpoint->sizes(theirs);
-    if (!std::equal(want.begin(), want.end(), have.begin(), have.end())) {
-      out.mismatched.push_back(printable(entry.key) + " " + format_shape(have) + " instead of " +
-                               format_shape(want));
-      continue;
-    }
-    targets.push_back(entry.tensor);
-    sources.push_back(source);
-  }
-  if (targets.empty()) return nothing_taken_error(other, *from, out.mismatched);
-  out.taken = targets.size();
-  std::unordered_set<std::string_view> own;
-  for (const StateDictEntry& entry : state_dict.entries) own.insert(entry.key);
-  for (const StateDictEntry& entry : from->entries) {
-    if (!own.contains(entry.key)) out.unused.push_back(printable(entry.key));
-  }
-  MLC_TRY(const auto nodes, adopt(checkpoint, other, sources));
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    uint32_t fresh = checkpoint.tensor_at(nodes[i]);
-    const DType wanted = checkpoint.tensors[targets[i]].dtype;
-    if (checkpoint.tensors[fresh].dtype != wanted) {
-      MLC_TRY(fresh, derive_cast(checkpoint, fresh, wanted, counts));
-    }
-    replace_tensor(checkpoint, targets[i], fresh);
-  }
-  read_again(checkpoint, state_dict);
-  return out;
 }
 
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,

@@ -18,6 +18,9 @@ struct Selected {
   std::vector<std::string> stale;  // paths of optimizers that could not follow
 };
 
+/// Reads STATE_DICT anew after its mapping in CHECKPOINT has changed.
+void read_again(const Checkpoint& checkpoint, StateDict& state_dict);
+
 /// Leaves only what OPTIONS select of STATE_DICT, which is one of INPUT; what stands beside its
 /// modules (epoch) goes only where an --exclude names it. Optimizers that name their parameters
 /// follow. Errors: usage for a bad pattern, conflict if nothing is left.
@@ -34,20 +37,6 @@ enum class OnConflict : uint8_t { error, first, last };
 Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
                               const std::vector<std::string>& paths, const SelectOptions& select,
                               OnConflict on_conflict, Reporter& reporter);
-
-/// What taking weights from another checkpoint did.
-struct Migration {
-  uint64_t taken = 0;
-  std::vector<std::string> missing;     // not in the other checkpoint
-  std::vector<std::string> mismatched;  // there with another shape
-  std::vector<std::string> unused;      // of the other checkpoint, not in this one
-};
-
-/// Replaces every tensor of STATE_DICT by the one of the same name and shape in the checkpoint at
-/// PATH (in its state_dict KEY, where given), converted to the type it had; the others stay. COUNTS
-/// must live until the output is written.
-Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
-                            const std::string& key, CastCounts& counts, Reporter& reporter);
 
 /// Casts the floating-point tensors of STATE_DICT; tied ones stay tied. Returns how many.
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,

@@ -224,6 +224,17 @@ Result<uint32_t> derive_cast(Checkpoint& checkpoint, uint32_t tensor, DType dtyp
   return add_contiguous(checkpoint, tensor, dtype, sizes, std::move(produce));
 }
 
+uint32_t derive_twin(Checkpoint& checkpoint, uint32_t index) {
+  const Tensor made = checkpoint.tensors[index];
+  Tensor twin = made;
+  twin.node = kNoNode;
+  const Dims sizes = checkpoint.sizes(made);
+  const Dims strides = checkpoint.strides(made);
+  const std::vector<int64_t> own_sizes(sizes.begin(), sizes.end());  // adding moves the others
+  const std::vector<int64_t> own_strides(strides.begin(), strides.end());
+  return checkpoint.add_tensor(twin, own_sizes, own_strides);
+}
+
 void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement) {
   Graph& graph = checkpoint.graph;
   NodeId node = checkpoint.tensors[old].node;

@@ -46,6 +46,9 @@ struct CastCounts {
 Result<uint32_t> derive_cast(Checkpoint& checkpoint, uint32_t tensor, DType dtype,
                              CastCounts& counts);
 
+/// Another tensor that shows the same elements of the same storage.
+uint32_t derive_twin(Checkpoint& checkpoint, uint32_t tensor);
+
 /// Puts tensor REPLACEMENT where tensor OLD is in the tree, for every reference to it; a Parameter
 /// stays one.
 void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement);

@@ -1,0 +1,270 @@
+#include "cli/take_from.h"
+
+#include "cli/save_steps.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/absorb.h"
+#include "mlc/checkpoint/diff.h"
+#include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/keys/apply_plan.h"
+#include "mlc/keys/prefix.h"
+#include "mlc/tensor/compare.h"
+#include "mlc/tensor/convert.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace mlc::cli {
+namespace {
+
+/// Moves the tensors ENTRIES of OTHER into CHECKPOINT; returns their nodes there, in order.
+Result<std::vector<NodeId>> adopt(Checkpoint& checkpoint, Input& other,
+                                  const std::vector<StateDictEntry>& entries) {
+  std::vector<NodeId> nodes;
+  for (const StateDictEntry& entry : entries) {
+    nodes.push_back(other.checkpoint->tensors[entry.tensor].node);
+  }
+  return absorb(checkpoint, std::move(*other.checkpoint), nodes);
+}
+
+/// What keeps every tensor of FROM in OTHER from being taken: MISMATCHED has the shapes of those
+/// with a name of the input's.
+Error nothing_taken_error(const Input& other, const StateDict& from,
+                          const std::vector<std::string>& mismatched) {
+  const std::string& path = other.checkpoint->path;
+  if (!mismatched.empty()) {
+    return conflict("none of its tensors has the shape and type of the input's of the same name: " +
+                        join_list(mismatched, 3),
+                    "--from takes whole tensors; `mlc load --expect` lists what differs")
+        .in_file(path);
+  }
+  std::string hint = "both must use the same keys";
+  for (const PrefixHint& prefix : detect_prefixes(key_infos(*other.checkpoint, from))) {
+    if (prefix.count == prefix.total) {
+      hint = "its keys start with " + std::string(prefix.prefix) +
+             "; strip that first with `mlc strip-module-prefix`";
+      break;
+    }
+  }
+  return conflict("none of its tensors has the name and shape of one of the input's", hint)
+      .in_file(path);
+}
+
+/// The names of a state_dict that show one tensor: what becomes of one becomes of all.
+struct Tie {
+  std::vector<size_t> entries;
+  std::vector<size_t> taken;  // of them, those that the other checkpoint has; the last one counts
+};
+
+/// `save --from`: which tensors are taken from another state_dict, and which are not.
+class Taking {
+ public:
+  Taking(Checkpoint& checkpoint, StateDict& state_dict, Input& other, const StateDict& from)
+      : checkpoint_(checkpoint), state_dict_(state_dict), other_(other), from_(from) {}
+
+  Result<Migration> run(CastCounts& counts);
+
+ private:
+  void find_ties();
+  void match();
+  std::string misfit(const Tensor& own, const Tensor& theirs) const;
+  Result<std::vector<uint32_t>> adopt_taken();
+  Result<bool> equal(uint32_t a, uint32_t b) const;
+  Status take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCounts& counts);
+  void report_rest();
+  std::string name(size_t entry) const { return printable(state_dict_.entries[entry].key); }
+
+  Checkpoint& checkpoint_;
+  StateDict& state_dict_;
+  Input& other_;
+  const StateDict& from_;
+  std::vector<Tie> ties_;
+  std::vector<size_t> tie_of_;                          // by entry
+  std::vector<std::optional<StateDictEntry>> sources_;  // by entry
+  std::vector<std::string> misfits_;                    // by entry
+  Migration out_;
+};
+
+void Taking::find_ties() {
+  std::map<TensorIdentity, size_t> by_identity;
+  std::unordered_map<uint32_t, size_t> by_tensor;
+  for (size_t i = 0; i < state_dict_.entries.size(); ++i) {
+    const uint32_t index = state_dict_.entries[i].tensor;
+    const Tensor& tensor = checkpoint_.tensors[index];
+    const auto [same, is_new] = by_tensor.try_emplace(index, ties_.size());
+    size_t tie = same->second;
+    if (is_new && tensor.storage != kNoIndex) {
+      tie = by_identity.try_emplace(identity_of(checkpoint_, tensor), ties_.size()).first->second;
+      same->second = tie;
+    }
+    if (tie == ties_.size()) ties_.emplace_back();
+    ties_[tie].entries.push_back(i);
+    tie_of_.push_back(tie);
+  }
+}
+
+/// Why THEIRS cannot take the place of OWN; empty where it can.
+std::string Taking::misfit(const Tensor& own, const Tensor& theirs) const {
+  const Dims want = checkpoint_.sizes(own);
+  const Dims have = other_.checkpoint->sizes(theirs);
+  if (!std::ranges::equal(want, have)) {
+    return format_shape(have) + " instead of " + format_shape(want);
+  }
+  const std::string layout = layout_name(checkpoint_, own);
+  const std::string other_layout = layout_name(*other_.checkpoint, theirs);
+  if (layout != other_layout) return other_layout + " instead of " + layout;
+  const bool plain = own.kind == TensorKind::dense;
+  if (own.dtype == theirs.dtype || (plain && can_convert(theirs.dtype, own.dtype))) return {};
+  return std::string(info(theirs.dtype).torch) + " instead of " +
+         std::string(info(own.dtype).torch);
+}
+
+void Taking::match() {
+  std::unordered_map<std::string_view, size_t> by_name;
+  for (size_t i = 0; i < from_.entries.size(); ++i) by_name.emplace(from_.entries[i].key, i);
+  sources_.resize(state_dict_.entries.size());
+  misfits_.resize(state_dict_.entries.size());
+  for (size_t i = 0; i < state_dict_.entries.size(); ++i) {
+    const StateDictEntry& own = state_dict_.entries[i];
+    const auto it = by_name.find(own.key);
+    if (it == by_name.end()) continue;
+    const StateDictEntry& source = from_.entries[it->second];
+    misfits_[i] =
+        misfit(checkpoint_.tensors[own.tensor], other_.checkpoint->tensors[source.tensor]);
+    if (!misfits_[i].empty()) continue;
+    sources_[i] = source;
+    ties_[tie_of_[i]].taken.push_back(i);
+  }
+}
+
+/// What is not taken, unless a tie to what is changes it all the same.
+void Taking::report_rest() {
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    if (sources_[i]) continue;
+    const Tie& tie = ties_[tie_of_[i]];
+    if (!tie.taken.empty()) {
+      out_.tied.push_back(name(i) + " is " + name(tie.taken.back()));
+    } else if (misfits_[i].empty()) {
+      out_.missing.push_back(name(i));
+    } else {
+      out_.mismatched.push_back(name(i) + " " + misfits_[i]);
+    }
+  }
+  std::unordered_set<std::string_view> own;
+  for (const StateDictEntry& entry : state_dict_.entries) own.insert(entry.key);
+  for (const StateDictEntry& entry : from_.entries) {
+    if (!own.contains(entry.key)) out_.unused.push_back(printable(entry.key));
+  }
+}
+
+/// The tensors that are taken, in this checkpoint; by entry.
+Result<std::vector<uint32_t>> Taking::adopt_taken() {
+  std::vector<StateDictEntry> sources;
+  for (const auto& source : sources_) {
+    if (source) sources.push_back(*source);
+  }
+  MLC_TRY(const auto nodes, adopt(checkpoint_, other_, sources));
+  std::vector<uint32_t> adopted(sources_.size(), kNoIndex);
+  size_t next = 0;
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    if (sources_[i]) adopted[i] = checkpoint_.tensor_at(nodes[next++]);
+  }
+  return adopted;
+}
+
+Result<bool> Taking::equal(uint32_t a, uint32_t b) const {
+  const Tensor& one = checkpoint_.tensors[a];
+  const Tensor& two = checkpoint_.tensors[b];
+  if (a == b || identity_of(checkpoint_, one) == identity_of(checkpoint_, two)) return true;
+  if (one.kind != TensorKind::dense || !can_compare(one.dtype, two.dtype)) return false;
+  MLC_TRY(const TensorView left, checkpoint_.view(a));
+  MLC_TRY(const TensorView right, checkpoint_.view(b));
+  MLC_TRY(const CompareResult result,
+          compare_tensors(left, right, {.atol = 0, .rtol = 0, .equal_nan = true}));
+  return result.mismatches == 0;
+}
+
+Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCounts& counts) {
+  if (tie.taken.empty()) return {};
+  const size_t last = tie.taken.back();
+  uint32_t fresh = adopted[last];
+  for (const size_t entry : tie.taken) {
+    MLC_TRY_CTX(const bool same, equal(adopted[entry], fresh), "tensor " + name(entry));
+    if (same)
+      ++out_.taken;
+    else
+      out_.lost.push_back(name(entry) + " is " + name(last));
+  }
+  const DType wanted = checkpoint_.tensors[state_dict_.entries[last].tensor].dtype;
+  if (checkpoint_.tensors[fresh].dtype != wanted) {
+    MLC_TRY_CTX(fresh, derive_cast(checkpoint_, fresh, wanted, counts), "tensor " + name(last));
+  }
+  std::unordered_set<uint32_t> replaced;
+  for (const size_t entry : tie.entries) {
+    const uint32_t target = state_dict_.entries[entry].tensor;
+    if (!replaced.insert(target).second) continue;
+    replace_tensor(checkpoint_, target,
+                   replaced.size() == 1 ? fresh : derive_twin(checkpoint_, fresh));
+  }
+  return {};
+}
+
+Result<Migration> Taking::run(CastCounts& counts) {
+  find_ties();
+  match();
+  report_rest();
+  if (std::ranges::all_of(ties_, [](const Tie& tie) { return tie.taken.empty(); })) {
+    return nothing_taken_error(other_, from_, out_.mismatched);
+  }
+  MLC_TRY(const std::vector<uint32_t> adopted, adopt_taken());
+  for (const Tie& tie : ties_) MLC_CHECK(take(tie, adopted, counts));
+  read_again(checkpoint_, state_dict_);
+  return std::move(out_);
+}
+
+}  // namespace
+
+Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
+                            const std::string& key, CastCounts& counts, Reporter& reporter) {
+  MLC_TRY(Input other, open_input(path, reporter));
+  MLC_TRY(StateDict * from, choose_other_state_dict(other, state_dict.path, key, "--from-key"));
+  return Taking(checkpoint, state_dict, other, *from).run(counts);
+}
+
+void warn_of_migration(const Migration& migration, const MigrationNames& names,
+                       Reporter& reporter) {
+  const std::string from = printable(names.from);
+  std::vector<std::string> absent;
+  std::vector<std::string> deselected;
+  for (const std::string& key : migration.unused) {
+    (names.left_out.contains(key) ? deselected : absent).push_back(key);
+  }
+  const std::pair<std::string, const std::vector<std::string>*> rows[] = {
+      {"kept as they were, of another shape or type in " + from, &migration.mismatched},
+      {"kept as they were, not in " + from, &migration.missing},
+      {"changed too, being tied to what was taken from " + from, &migration.tied},
+      {"not taken from " + from + ", being tied to a tensor of another value there",
+       &migration.lost},
+      {"not taken from " + from + ", not in " + printable(names.input), &absent},
+      {"the selection keeps out of the output, not only of what is taken from " + from,
+       &deselected},
+  };
+  for (const auto& [text, keys] : rows) {
+    if (!keys->empty()) reporter.warn(text + ": " + join_list(*keys));
+  }
+}
+
+void migration_json(JsonWriter& json, const Migration& migration) {
+  json.begin_object();
+  json.field("taken", migration.taken);
+  json.list("missing", migration.missing);
+  json.list("mismatched", migration.mismatched);
+  json.list("tied", migration.tied);
+  json.list("lost", migration.lost);
+  json.field("unused", migration.unused.size());
+  json.end_object();
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,74 @@
+"""mlc save --from: what is taken, what is not, and what changes without being named."""
+
+import pytest
+import torch
+
+from checkpoints import assert_same, write
+
+
+def tied(form):
+    shared = torch.zeros(2)
+    return {"a": shared, "b": shared if form == "one object" else shared.detach(), "c": torch.zeros(1)}
+
+
+@pytest.fixture(params=["one object", "one storage"])
+def target(request, tmp_path):
+    return write(tmp_path / "tied.pt", tied(request.param))
+
+
+def saved(mlc, valid, target, other):
+    write(target.parent / "pre.pt", other)
+    result = mlc.ok("save", target, "--from", "pre.pt", "-o", "out.pt", "--json")
+    valid(result.json, "save")
+    return result.stderr, result.json["from"], torch.load(target.parent / "out.pt")
+
+
+def assert_tied(state):
+    assert state["a"].data_ptr() == state["b"].data_ptr()
+
+
+def test_a_tensor_changed_through_a_tie_was_reported_as_kept(mlc, valid, target):
+    text, report, state = saved(mlc, valid, target, {"a": torch.ones(2)})
+    assert (report["taken"], report["missing"], report["tied"], report["lost"]) == (1, ["c"], ["b is a"], [])
+    assert "changed too, being tied to what was taken from pre.pt: b is a" in text
+    assert_same({"a": torch.ones(2), "b": torch.ones(2), "c": torch.zeros(1)}, state, views=False)
+    assert_tied(state)
+
+
+def test_a_value_that_lost_to_its_tie_was_reported_as_taken(mlc, valid, target):
+    values = {"a": torch.ones(2), "b": torch.full((2,), 2.0)}
+    text, report, state = saved(mlc, valid, target, values)
+    assert (report["taken"], report["tied"], report["lost"]) == (1, [], ["a is b"])
+    assert "not taken from pre.pt, being tied to a tensor of another value there: a is b" in text
+    assert_tied(state)
+    module = torch.nn.ParameterDict({"a": torch.zeros(2)})
+    module["b"] = module["a"]
+    module.load_state_dict(values)
+    assert torch.equal(state["a"], module["a"])  # torch.nn.Module: the last one counts too
+
+
+def test_equal_values_of_tied_tensors_are_both_taken(mlc, valid, target):
+    _, report, state = saved(mlc, valid, target, {"a": torch.ones(2), "b": torch.ones(2), "c": torch.ones(1)})
+    assert (report["taken"], report["tied"], report["lost"], report["missing"]) == (3, [], [], [])
+    assert_tied(state)
+
+
+def test_a_type_that_cannot_be_converted_is_one_of_the_mismatches(mlc, valid, tmp_path):
+    target = write(tmp_path / "a.pt", {"w": torch.zeros(2), "c": torch.zeros(2), "i": torch.zeros(2, dtype=torch.int64),
+                                       "s": torch.zeros(2, 2), "f": torch.zeros(2)})
+    text, report, state = saved(mlc, valid, target, {
+        "w": torch.ones(2), "c": torch.ones(2, dtype=torch.complex64), "i": torch.ones(2),
+        "s": torch.eye(2).to_sparse(), "f": torch.tensor([3, 4])})
+    assert report["mismatched"] == ["c complex64 instead of float32", "i float32 instead of int64",
+                                    "s sparse_coo instead of dense"]
+    assert "kept as they were, of another shape or type in pre.pt: c complex64" in text and report["taken"] == 2
+    assert_same({"w": torch.ones(2), "c": torch.zeros(2), "i": torch.zeros(2, dtype=torch.int64),
+                 "s": torch.zeros(2, 2), "f": torch.tensor([3.0, 4.0])}, state)
+
+
+def test_nothing_of_a_fitting_type_names_the_types(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.zeros(2)})
+    write(tmp_path / "b.pt", {"w": torch.zeros(2, dtype=torch.complex64)})
+    result = mlc("save", "a.pt", "--from", "b.pt", "-o", "c.pt")
+    assert result.rc != 0 and "w complex64 instead of float32" in result.stderr
+    assert not (tmp_path / "c.pt").exists()
