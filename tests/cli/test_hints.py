@@ -148,3 +148,48 @@ def test_a_shared_state_dict_is_shown_with_all_its_paths(mlc, valid, tmp_path):
     report = mlc.ok("load", "a.pt", "--json").json
     valid(report, "load")
     assert report["state_dicts"] == [{"path": "model", "also_at": ["best"], "tensors": 1, "recovered": False}]
+
+
+# --- mappings of tensors where no search goes
+
+STATE = {"w": torch.ones(2), "b": torch.zeros(1)}
+OUT_OF_THE_WAY = {
+    "a.b.c.d.e": {"a": {"b": {"c": {"d": {"e": STATE}}}}},
+    "optim.shadow": {"optim": {"shadow": STATE}},
+    "folds.70": {"folds": [{"w": torch.ones(i + 1), "b": torch.zeros(1)} for i in range(100)]},
+}
+
+
+@pytest.mark.parametrize("key", OUT_OF_THE_WAY)
+def test_a_named_mapping_of_tensors_was_refused_for_its_place(mlc, tmp_path, key):
+    write(tmp_path / "a.pt", OUT_OF_THE_WAY[key])
+    assert mlc.ok("load", "a.pt", "--key", key, "--json").json["key"] == key
+    mlc.ok("save", "a.pt", "--key", key, "-o", "b.safetensors")
+    mlc.ok("remap-keys", "a.pt", "--key", key, "--add-prefix", "x.", "-o", "c.pt")
+    mlc.ok("diff", "a.pt", "b.safetensors", "--key", key, "--key-b", ".")
+    mlc.ok("load", "b.safetensors", "--expect", "a.pt", "--expect-key", key)
+    renamed = mlc.ok("load", "c.pt", "--key", key, "--json").json["tensors"]
+    assert [row["name"] for row in renamed] == ["x.w", "x.b"]
+
+
+@pytest.mark.parametrize("key", OUT_OF_THE_WAY)
+def test_a_file_without_a_state_dict_says_where_a_mapping_of_tensors_is(mlc, tmp_path, key):
+    write(tmp_path / "a.pt", OUT_OF_THE_WAY[key])
+    result = mlc("save", "a.pt", "-o", "b.safetensors")
+    assert result.rc == 2 and "but no state_dict where one is looked for" in result.stderr
+    assert f"--key {'folds.0' if key.startswith('folds') else key}\n" in result.stderr
+
+
+def test_why_there_is_no_state_dict_is_true(mlc, tmp_path):
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+    weight.sum().backward()
+    optimizer.step()
+    write(tmp_path / "optimizer.pt", optimizer.state_dict())
+    write(tmp_path / "numbers.pt", {"model": {0: torch.ones(1)}, "list": [torch.ones(1)]})
+    assert "1 tensor but no state_dict: it is the state of an optimizer" in mlc(
+        "save", "optimizer.pt", "-o", "b.safetensors").stderr
+    assert "2 tensors but no state_dict: none of them has a text as its key" in mlc(
+        "save", "numbers.pt", "-o", "b.safetensors").stderr
+    refused = mlc("save", "optimizer.pt", "--key", ".", "-o", "b.safetensors")
+    assert refused.rc == 2 and "the root is the state of an optimizer" in refused.stderr

@@ -1,5 +1,6 @@
 #include "cli/open_input.h"
 
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -48,6 +49,32 @@ std::string what_stands_at(const Checkpoint& checkpoint, const std::string& key)
   return place + " is no state_dict, though " + plural(tensors, "tensor") + " can be reached there";
 }
 
+/// Why CHECKPOINT, which has tensors, has no state_dict.
+Status refuse_none(const Checkpoint& checkpoint) {
+  const auto tensors = all_tensors(checkpoint, checkpoint.root);
+  if (tensors.empty()) return {};
+  const std::string held = "holds " + plural(tensors.size(), "tensor") + " but no state_dict";
+  const std::string tree = "`mlc load --tree` shows where they are";
+  if (is_optimizer(checkpoint.graph, checkpoint.root)) {
+    return usage_error(held + ": it is the state of an optimizer", tree).in_file(checkpoint.path);
+  }
+  const std::string place = first_mapping_of_tensors(checkpoint);
+  if (!place.empty()) {
+    return usage_error(held + " where one is looked for",
+                       "--key takes any mapping of tensors: --key " + shell_word(place))
+        .in_file(checkpoint.path);
+  }
+  return usage_error(held + ": none of them has a text as its key", tree).in_file(checkpoint.path);
+}
+
+/// Who names a mapping of tensors means it, wherever it stands.
+Status obey(Input& input, const std::string& key) {
+  if (key.empty() || state_dict_at(input.state_dicts, key) != nullptr) return {};
+  auto added = add_state_dict_at(*input.checkpoint, input.state_dicts, key);
+  if (!added.ok()) return std::move(added).error().in_file(input.checkpoint->path);
+  return {};
+}
+
 constexpr const char* kStripHint = "; `mlc strip-module-prefix";
 
 /// What strip-module-prefix takes off the front of every key: "_orig_mod.module.".
@@ -89,17 +116,8 @@ Result<Input> open_input(const std::string& path, Reporter& reporter) {
 }
 
 Result<StateDict*> choose_state_dict(Input& input, const std::string& key) {
-  if (key.empty() && input.state_dicts.empty()) {
-    const Checkpoint& checkpoint = *input.checkpoint;
-    const auto tensors = all_tensors(checkpoint, checkpoint.root);
-    if (!tensors.empty()) {
-      return usage_error("holds " + plural(tensors.size(), "tensor") +
-                             " but no state_dict: none of them stands in a mapping under a text "
-                             "key",
-                         "`mlc load --tree` shows where they are")
-          .in_file(checkpoint.path);
-    }
-  }
+  if (key.empty() && input.state_dicts.empty()) MLC_CHECK(refuse_none(*input.checkpoint));
+  MLC_CHECK(obey(input, key));
   auto chosen = select_state_dict(input.state_dicts, key, "--key");
   if (!chosen.ok()) {
     Error error = std::move(chosen).error();
@@ -114,8 +132,13 @@ Result<Shown> choose_shown(Input& input, const std::string& key) {
   Shown shown;
   const bool elsewhere = !key.empty() && state_dict_at(input.state_dicts, key) == nullptr;
   const NodeId node = elsewhere ? node_at(*input.checkpoint, key) : kNoNode;
-  if (node != kNoNode) shown.tensors = all_tensors(*input.checkpoint, node);
-  if (!shown.tensors.empty() || (elsewhere && key == ".")) return shown;
+  if (node != kNoNode) {
+    shown.tensors = all_tensors(*input.checkpoint, node);
+    const size_t entries = read_state_dict(*input.checkpoint, node, "").entries.size();
+    const bool is_state_dict = entries > 0 && entries == shown.tensors.size();
+    if (!shown.tensors.empty() && !is_state_dict) return shown;
+  }
+  if (elsewhere && key == ".") return shown;
   MLC_TRY(shown.state_dict, choose_state_dict(input, key));
   shown.tensors = named_tensors(*shown.state_dict);
   return shown;
@@ -123,6 +146,7 @@ Result<Shown> choose_shown(Input& input, const std::string& key) {
 
 Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_key,
                                            const std::string& key, std::string_view option) {
+  MLC_CHECK(obey(other, key));
   const bool has_own = !own_key.empty() && state_dict_at(other.state_dicts, own_key) != nullptr;
   auto chosen =
       select_state_dict(other.state_dicts, key.empty() && has_own ? own_key : key, option);

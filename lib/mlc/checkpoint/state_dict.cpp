@@ -428,6 +428,43 @@ NodeId node_at(const Checkpoint& checkpoint, std::string_view path) {
   return node_below(checkpoint, checkpoint.root, path == "." ? "" : path, 0);
 }
 
+Result<bool> add_state_dict_at(Checkpoint& checkpoint, std::vector<StateDict>& all,
+                               std::string_view path) {
+  const NodeId node = node_at(checkpoint, path);
+  if (node == kNoNode || is_optimizer(checkpoint.graph, node)) return false;
+  NodeId mapping = node;
+  const bool module = is_module(checkpoint.graph, node);
+  if (module) {
+    MLC_TRY(mapping, recover_state_dict(checkpoint, node));
+  }
+  StateDict found = read_state_dict(checkpoint, mapping, std::string(path == "." ? "" : path));
+  if (found.entries.empty()) return false;
+  if (module) found.module = node;
+  all.push_back(std::move(found));
+  return true;
+}
+
+std::string first_mapping_of_tensors(const Checkpoint& checkpoint) {
+  constexpr size_t kMostTried = 100;
+  const auto tensors = all_tensors(checkpoint, checkpoint.root);
+  for (size_t i = 0; i < tensors.size() && i < kMostTried; ++i) {
+    std::string_view place = tensors[i].path;  // keys may have dots, so every part of it may be one
+    for (size_t dot = place.rfind('.'); dot != place.npos && dot > 0; dot = place.rfind('.')) {
+      place = place.substr(0, dot);
+      const NodeId node = node_at(checkpoint, place);
+      if (node == kNoNode) continue;
+      if (checkpoint.graph.entries(node) == nullptr || is_optimizer(checkpoint.graph, node)) break;
+      const auto found = read_state_dict(checkpoint, node, "").entries;
+      if (std::ranges::any_of(
+              found, [&](const StateDictEntry& one) { return one.tensor == tensors[i].tensor; })) {
+        return std::string(place);
+      }
+      break;
+    }
+  }
+  return {};
+}
+
 std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector<StateDict>& all) {
   std::vector<std::string> changed;
   for (StateDict& one : all) {

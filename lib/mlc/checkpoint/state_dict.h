@@ -43,6 +43,16 @@ struct StateDict {
 /// Errors: corrupt (a module that contains itself), unsupported (nesting).
 Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint);
 
+/// Adds to ALL the mapping of texts to tensors, or the module, that stands at PATH where no search
+/// goes: deep in the tree, or among what belongs to no model. Whether there is one: the state of an
+/// optimizer is none. Errors: as above. Pointers into ALL end.
+Result<bool> add_state_dict_at(Checkpoint& checkpoint, std::vector<StateDict>& all,
+                               std::string_view path);
+
+/// The path of the first mapping below the root that add_state_dict_at() would take; empty for none
+/// and for the root.
+std::string first_mapping_of_tensors(const Checkpoint& checkpoint);
+
 /// Reads the state_dict at NODE, which is known to be a mapping. PATH is for messages.
 StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string path);
 
