@@ -561,3 +561,41 @@ def test_a_part_of_a_checkpoint_can_be_loaded(mlc, valid, tmp_path):
     assert mlc("load", "a.pt", "--expect", "b.pt").rc == 1
     mlc.ok("load", "a.pt", "--expect", "b.pt", "--include", "body.?")
     assert mlc("load", "a.pt", "--include", "nothing").rc == 2
+
+
+# --- old batch norms, as load_state_dict takes them
+
+
+def batch_norm_cases():
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 2))
+    old = {key: value for key, value in model.state_dict().items() if "num_batches" not in key}
+    versioned = model.state_dict()
+    del versioned["0.num_batches_tracked"]
+    one = {**model.state_dict(), "0.num_batches_tracked": torch.zeros(1, dtype=torch.int64)}
+    two = {**one, "0.num_batches_tracked": torch.zeros(2, dtype=torch.int64)}
+    return model, {"old": old, "versioned": versioned, "one element": one, "two elements": two}
+
+
+@pytest.mark.parametrize("name", ["old", "versioned", "one element", "two elements"])
+def test_expect_of_old_batch_norms_answers_as_load_state_dict(mlc, valid, tmp_path, name):
+    model, cases = batch_norm_cases()
+    write(tmp_path / "model.pt", model.state_dict())
+    write(tmp_path / "a.pt", cases[name])
+    try:
+        model.load_state_dict(cases[name])
+        accepted = True
+    except RuntimeError:
+        accepted = False
+    assert accepted == (name in ("old", "one element"))
+    result = mlc("load", "a.pt", "--expect", "model.pt", "--json")
+    assert result.rc == (0 if accepted else 1)
+    valid(result.json, "load")
+    assert result.json["expect"]["filled"] == (["0.num_batches_tracked"] if name == "old" else [])
+    text = mlc("load", "a.pt", "--expect", "model.pt").stdout
+    assert ("filled in    0.num_batches_tracked: load_state_dict adds" in text) == (name == "old")
+
+
+def test_a_counter_of_no_batch_norm_is_missing(mlc, tmp_path):
+    write(tmp_path / "model.pt", {"w": torch.ones(1), "a.num_batches_tracked": torch.ones(1)})
+    write(tmp_path / "a.pt", {"w": torch.ones(1)})
+    assert mlc("load", "a.pt", "--expect", "model.pt").rc == 1

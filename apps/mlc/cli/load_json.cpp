@@ -180,6 +180,7 @@ void LoadReport::expect_json(JsonWriter& json) const {
   json.field("satisfied", expected_->satisfied);
   json.list("missing", expected_->missing);
   json.list("ignored", expected_->ignored);
+  json.list("filled", expected_->filled);
   json.list("unexpected", expected_->unexpected);
   json.list("no_tensors", expected_->no_tensors);
   json.key("mismatched");

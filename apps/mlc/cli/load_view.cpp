@@ -208,6 +208,9 @@ Status LoadReport::expect() {
   for (std::vector<ExpectedTensor>* side : {&found, &wanted}) {
     std::erase_if(*side, [this](const ExpectedTensor& one) { return !selected(one.name); });
   }
+  options.module_version = [&](std::string_view module) {
+    return state_dict_ != nullptr ? module_version(checkpoint, *state_dict_, module) : std::nullopt;
+  };
   expected_ = check_expected(found, wanted, options);
   return {};
 }
@@ -485,6 +488,10 @@ void LoadReport::show_check() {
     line("expected", expected_->satisfied ? "yes: " + printable(options_.expect) + " fits"
                                           : "no: " + printable(options_.expect) + " does not fit");
     task_.out.write(expected_->text());
+    if (!expected_->filled.empty()) {
+      line("filled in", join_list(printable_all(expected_->filled)) +
+                            ": load_state_dict adds what old batch norms lack");
+    }
     if (!expected_->hint.empty()) task_.out.write("hint: " + expected_->hint + "\n");
   }
 }

@@ -98,6 +98,29 @@ std::string ExpectReport::text() const {
   return out;
 }
 
+namespace {
+
+/// Whether load_state_dict adds KEY itself: torch/nn/modules/batchnorm.py, _load_from_state_dict.
+bool is_filled(std::string_view key, const Index& expected, const ExpectOptions& options) {
+  constexpr std::string_view kCounter = "num_batches_tracked";
+  constexpr int64_t kCounted = 2;  // the version since which modules have one
+  if (!options.module_version || !key.ends_with(kCounter)) return false;
+  const std::string_view prefix = key.substr(0, key.size() - kCounter.size());
+  if (!prefix.empty() && prefix.back() != '.') return false;
+  if (!expected.contains(std::string(prefix) + "running_mean")) return false;
+  const std::string_view module = prefix.substr(0, prefix.empty() ? 0 : prefix.size() - 1);
+  return options.module_version(module).value_or(0) < kCounted;
+}
+
+/// Scalars were tensors of one element before PyTorch 0.4: load_state_dict takes those too.
+bool shapes_fit(const ExpectedTensor& found, const ExpectedTensor& wanted,
+                const ExpectOptions& options) {
+  if (!wanted.has_shape || !found.has_shape || found.shape == wanted.shape) return true;
+  return options.module_version && wanted.shape.empty() && found.shape == std::vector<int64_t>{1};
+}
+
+}  // namespace
+
 ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
                             const std::vector<ExpectedTensor>& expected,
                             const ExpectOptions& options) {
@@ -108,10 +131,11 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
     const auto it = found_index.find(wanted.name);
     if (it == found_index.end()) {
       const bool ignored = options.ignore_missing && options.ignore_missing(wanted.name);
-      (ignored ? report.ignored : report.missing).push_back(wanted.name);
+      const bool filled = !ignored && is_filled(wanted.name, expected_index, options);
+      (ignored ? report.ignored : filled ? report.filled : report.missing).push_back(wanted.name);
     } else if (wanted.is_tensor && !it->second->is_tensor && !module_of_extra_state(wanted.name)) {
       report.no_tensors.push_back(wanted.name);
-    } else if (wanted.has_shape && it->second->has_shape && it->second->shape != wanted.shape) {
+    } else if (!shapes_fit(*it->second, wanted, options)) {
       report.mismatched.push_back({wanted.name, it->second->shape, wanted.shape});
     }
   }
@@ -145,6 +169,16 @@ std::vector<ExpectedTensor> expected_keys(const Checkpoint& checkpoint,
     out.push_back({std::string(other.key), {}, false, false});
   }
   return out;
+}
+
+std::optional<int64_t> module_version(const Checkpoint& checkpoint, const StateDict& state_dict,
+                                      std::string_view module) {
+  const pickle::Graph& graph = checkpoint.graph;
+  if (state_dict.metadata == kNoNode) return std::nullopt;
+  const NodeId entry = graph.find(state_dict.metadata, module);
+  const NodeId version = entry == kNoNode ? kNoNode : graph.find(entry, "version");
+  if (version == kNoNode || !graph.is(version, pickle::NodeKind::integer)) return std::nullopt;
+  return graph.integer(version);
 }
 
 Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {

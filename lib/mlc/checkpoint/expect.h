@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,11 +33,16 @@ struct ExpectOptions {
   bool strict = true;                                    // missing and unexpected keys count
   bool ignore_shapes = false;                            // mismatched shapes do not count
   std::function<bool(std::string_view)> ignore_missing;  // keys that may be missing; may be empty
+  /// The version in `_metadata` of a module ("layer1.bn") in what is found. Where given, files of
+  /// old PyTorch pass as load_state_dict lets them: batch norms before version 2 lack
+  /// num_batches_tracked, and scalars have the shape [1].
+  std::function<std::optional<int64_t>(std::string_view)> module_version;
 };
 
 struct ExpectReport {
   std::vector<std::string> missing;     // expected, not found
   std::vector<std::string> ignored;     // missing, but may be
+  std::vector<std::string> filled;      // missing, but load_state_dict adds them itself
   std::vector<std::string> unexpected;  // found, not expected
   std::vector<std::string> no_tensors;  // found, but not as the tensors that are expected
   std::vector<ShapeMismatch> mismatched;
@@ -60,6 +66,10 @@ std::vector<ExpectedTensor> expected_tensors(const Checkpoint& checkpoint,
 /// its module as it is.
 std::vector<ExpectedTensor> expected_keys(const Checkpoint& checkpoint,
                                           const StateDict& state_dict);
+
+/// The version that the `_metadata` of STATE_DICT has for MODULE, if any.
+std::optional<int64_t> module_version(const Checkpoint& checkpoint, const StateDict& state_dict,
+                                      std::string_view module);
 
 /// A manifest: what `mlc load --json` prints, or a JSON object of name -> shape (null for
 /// what is no tensor). Errors: usage.
