@@ -61,8 +61,9 @@ Command diff_command() {
       .group = Group::inspect,
       .summary = "compare two checkpoints tensor by tensor",
       .details =
-          "Compares keys, shapes, types, values and metadata across formats. Exit code 0 "
-          "means equal, 1 different. Equal is by value: -0 equals 0 and a NaN a NaN. The order "
+          "Compares keys, shapes, types, values and metadata (in the file, else in its sidecar) "
+          "across formats. Exit code 0 means equal, 1 different. Equal is by value: -0 equals 0 "
+          "and a NaN a NaN. The order "
           "of keys, strides, devices and provenance do not count. Of what is no tensor the extra "
           "state of modules and plain values in the state_dict are compared where both formats "
           "hold such; with --key . whole files are (optimizer, config).\n\n"

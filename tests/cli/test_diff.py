@@ -325,3 +325,14 @@ def test_values_are_the_same_in_every_pickle_protocol(mlc, tmp_path):
     torch.save(values, tmp_path / "a.pt")
     torch.save(values, tmp_path / "b.pt", pickle_protocol=4, _use_new_zipfile_serialization=False)
     mlc.ok("diff", "a.pt", "b.pt", "--key", ".")
+
+
+def test_metadata_in_a_sidecar_was_not_compared(mlc, valid, tmp_path):
+    for name, version in (("a", "1.0.0"), ("b", "1.1.0")):
+        torch.save({"w": torch.ones(2)}, tmp_path / f"{name}.pt")
+        mlc.ok("metadata", f"{name}.pt", "--set", f"version={version}", "--sidecar")
+    assert differences(mlc, valid, "a.pt", "b.pt")["metadata"] == [{"path": "version", "a": "1.0.0", "b": "1.1.0"}]
+    mlc.ok("save", "a.pt", "-o", "c.pt")  # which puts it into the file
+    mlc.ok("diff", "a.pt", "c.pt")
+    assert mlc("diff", "b.pt", "c.pt").rc == 1
+    mlc.ok("diff", "b.pt", "c.pt", "--no-metadata")

@@ -599,3 +599,18 @@ def test_a_counter_of_no_batch_norm_is_missing(mlc, tmp_path):
     write(tmp_path / "model.pt", {"w": torch.ones(1), "a.num_batches_tracked": torch.ones(1)})
     write(tmp_path / "a.pt", {"w": torch.ones(1)})
     assert mlc("load", "a.pt", "--expect", "model.pt").rc == 1
+
+
+def test_metadata_in_a_sidecar_is_shown(mlc, valid, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.ones(2)})
+    mlc.ok("metadata", "a.pt", "--set", "name=tiny", "--set", "version=1.2.0", "--sidecar")
+    assert "metadata     tiny 1.2.0 (in a.pt.mlc.yaml)\n" in mlc.ok("load", "a.pt").stdout
+    report = mlc.ok("load", "a.pt", "--json").json
+    valid(report, "load")
+    assert (report["metadata"]["name"], report["metadata_sidecar"]) == ("tiny", "a.pt.mlc.yaml")
+    (tmp_path / "a.pt.mlc.yaml").write_text("mlc: metadata/1\nname: [\n")
+    broken = mlc.ok("load", "a.pt", "--json")
+    assert "metadata" not in broken.json and "a.pt.mlc.yaml" in broken.stderr
+    (tmp_path / "a.pt.mlc.yaml").unlink()
+    mlc.ok("metadata", "a.pt", "--set", "name=inside", "--in-place")
+    assert "metadata     inside\n" in mlc.ok("load", "a.pt").stdout

@@ -1,6 +1,7 @@
 #include "cli/diff_view.h"
 
 #include "cli/json_writer.h"
+#include "cli/metadata_sources.h"
 #include "cli/open_input.h"
 #include "mlc/base/glob.h"
 #include "mlc/base/shell_word.h"
@@ -171,7 +172,7 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
   MLC_CHECK(strip(side));
   std::erase_if(side.tensors, [this](const NamedTensor& named) { return !selected(named.path); });
   if (arguments_.no_metadata || arguments_.keys_only) return side;
-  MLC_TRY(auto metadata, read_metadata(checkpoint));
+  MLC_TRY(auto metadata, metadata_to_carry(checkpoint));
   if (metadata) side.metadata = std::move(*metadata);
   return side;
 }

@@ -149,6 +149,7 @@ void LoadReport::metadata_json(JsonWriter& json) const {
   if (!metadata_) return;
   json.key("metadata");
   json.raw(metadata_->to_json());
+  if (!sidecar_.empty()) json.field("metadata_sidecar", sidecar_);
 }
 
 void LoadReport::integrity_json(JsonWriter& json) const {

@@ -31,6 +31,7 @@ class LoadReport {
   bool selected(std::string_view key) const;
   void count_parameters();
   void map_devices();
+  Status find_own_metadata();
   Status check();
   Status expect();
   Status compute_stats();
@@ -74,6 +75,7 @@ class LoadReport {
   std::vector<pickle::GlobalUse> globals_;
   WeightsOnlyVerdict verdict_;
   std::optional<Metadata> metadata_;
+  std::string sidecar_;  // where it came from, if not from the file
   std::optional<IntegrityReport> integrity_;
   std::optional<ExpectReport> expected_;
   std::string file_hash_;

@@ -1,5 +1,6 @@
 #include "cli/load_report.h"
 #include "cli/load_tree.h"
+#include "cli/metadata_sources.h"
 #include "cli/save_steps.h"
 #include "cli/table.h"
 #include "mlc/base/glob.h"
@@ -243,10 +244,24 @@ Status LoadReport::compute_stats() {
   return {};
 }
 
+/// A sidecar that cannot be read says nothing about the file.
+Status LoadReport::find_own_metadata() {
+  MLC_TRY(metadata_, read_metadata(*input_.checkpoint));
+  if (metadata_) return {};
+  auto found = find_metadata(*input_.checkpoint);
+  if (!found.ok()) {
+    task_.reporter.warn(printable(found.error().file()) + ": " + found.error().text());
+    return {};
+  }
+  metadata_ = std::move(found->metadata);
+  sidecar_ = std::move(found->sidecar);
+  return {};
+}
+
 Result<FileReport> LoadReport::run() {
   MLC_TRY(input_, open_input(task_.input, task_.reporter));
   MLC_CHECK(select());
-  MLC_TRY(metadata_, read_metadata(*input_.checkpoint));
+  MLC_CHECK(find_own_metadata());
   MLC_CHECK(check());
   MLC_CHECK(expect());
   MLC_CHECK(compute_stats());
@@ -428,7 +443,8 @@ void LoadReport::show_lines() {
   if (metadata_) {
     const std::string version = metadata_->version().value_or("");
     line("metadata", printable(metadata_->name().value_or("(no name)")) +
-                         (version.empty() ? "" : " " + printable(version)));
+                         (version.empty() ? "" : " " + printable(version)) +
+                         (sidecar_.empty() ? "" : " (in " + printable(sidecar_) + ")"));
   }
   if (const auto strings = string_metadata_text(checkpoint); !strings.empty()) {
     line("header", join_list(strings));

@@ -139,11 +139,21 @@ Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter&
   return sources;
 }
 
-Result<std::optional<Metadata>> metadata_to_carry(const Checkpoint& checkpoint) {
+Result<FoundMetadata> find_metadata(const Checkpoint& checkpoint) {
+  FoundMetadata found;
+  MLC_TRY(found.metadata, read_metadata(checkpoint));
+  if (found.metadata) return found;
   MetadataSources sources;
-  MLC_TRY(sources.embedded, read_metadata(checkpoint));
-  if (!sources.embedded) MLC_CHECK(find_sidecar(checkpoint.path, sources));
-  return sources.embedded ? std::move(sources.embedded) : std::move(sources.beside);
+  MLC_CHECK(find_sidecar(checkpoint.path, sources));
+  if (!sources.beside) return found;
+  found.metadata = std::move(sources.beside);
+  found.sidecar = std::move(sources.sidecar);
+  return found;
+}
+
+Result<std::optional<Metadata>> metadata_to_carry(const Checkpoint& checkpoint) {
+  MLC_TRY(FoundMetadata found, find_metadata(checkpoint));
+  return std::move(found.metadata);
 }
 
 }  // namespace mlc::cli

@@ -46,6 +46,14 @@ void warn_of_sidecar(const std::string& output, const std::optional<std::string>
 /// checkpoint noticed is a detail here. Errors: as open_checkpoint(), as Metadata::parse().
 Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter);
 
+/// The metadata that counts for a checkpoint, if there is any.
+struct FoundMetadata {
+  std::optional<Metadata> metadata;
+  std::string sidecar;  // where it lies beside the file; empty where it is in it
+};
+/// That in the file, else that of its sidecar. Errors: as Metadata::parse().
+Result<FoundMetadata> find_metadata(const Checkpoint& checkpoint);
+
 /// What an output made of CHECKPOINT should carry: the metadata in the file, else that of its
 /// sidecar, which it would be parted from. Errors: as Metadata::parse().
 Result<std::optional<Metadata>> metadata_to_carry(const Checkpoint& checkpoint);
