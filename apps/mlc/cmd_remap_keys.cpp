@@ -7,6 +7,9 @@
 #include "mlc/keys/key_rules.h"
 #include "mlc/keys/plan_builder.h"
 
+#include <algorithm>
+#include <unordered_map>
+
 namespace mlc::cli {
 namespace {
 
@@ -106,15 +109,49 @@ Status emit_inverse(const Options& options, const Plan& plan) {
   return out.publish();
 }
 
+/// The text of the list of keys at PATH. Errors: usage for what is no text.
+Result<std::string> read_list(const std::string& path) {
+  constexpr uint64_t kHead = uint64_t{64} << 10U;  // before a checkpoint is read as a whole
+  MLC_TRY(const auto file, InputFile::open(path));
+  const auto is_text = [](std::string_view bytes) { return bytes.find('\0') == bytes.npos; };
+  MLC_TRY(std::string text, file->read_string(0, std::min(file->size(), kHead)));
+  if (is_text(text) && file->size() > kHead) {
+    MLC_TRY(text, file->read_string(0, file->size()));
+  }
+  if (is_text(text) && is_utf8(text)) return text;
+  return usage_error("is no list of keys: it holds bytes that are no text",
+                     "--only-names takes a text file with a key on each line; with -n in its place "
+                     "the rules are tried on a checkpoint")
+      .in_file(path);
+}
+
+/// The keys of TEXT, one a line. Errors: conflict for one that is there twice.
+Result<std::vector<KeyInfo>> keys_in(std::string_view text) {
+  std::vector<KeyInfo> keys;
+  std::unordered_map<std::string_view, size_t> lines;
+  std::vector<std::string> twice;
+  size_t number = 0;
+  for (const std::string_view line : split(text, '\n')) {
+    ++number;
+    const std::string_view key = trim(line);
+    if (key.empty()) continue;
+    const auto [first, is_new] = lines.emplace(key, number);
+    if (!is_new) {
+      twice.push_back(printable(key) + " on lines " + std::to_string(first->second) + " and " +
+                      std::to_string(number));
+    }
+    keys.push_back({key, {}, false});
+  }
+  if (!twice.empty()) return conflict("holds keys twice: " + join_list(twice));
+  return keys;
+}
+
 /// Keys from a text file, one a line: rules can be tried without a checkpoint.
 Result<FileReport> remap_names(const Options& options, const RuleSet& rules, FileTask& task) {
-  MLC_TRY(const auto file, InputFile::open(task.input));
-  MLC_TRY(const std::string text, file->read_string(0, file->size()));
-  std::vector<KeyInfo> keys;
-  for (const std::string_view line : split(text, '\n')) {
-    if (!trim(line).empty()) keys.push_back({trim(line), {}, false});
-  }
-  auto plan = make_plan(keys, rules, options.rules);
+  MLC_TRY(const std::string text, read_list(task.input));
+  auto keys = keys_in(text);
+  if (!keys.ok()) return std::move(keys).error().in_file(task.input);
+  auto plan = make_plan(*keys, rules, options.rules);
   if (!plan.ok()) return std::move(plan).error().in_file(task.input);
   for (const std::string& warning : plan->warnings) task.reporter.warn(warning);
   MLC_CHECK(emit_inverse(options, *plan));

@@ -263,3 +263,19 @@ def test_many_rules_that_match_nothing_are_ten_lines_and_a_count(mlc, tmp_path):
     result = mlc.ok("remap-keys", "a.pt", "--rules", "r.yaml", "-o", "b.pt")
     assert result.stderr.count("matched nothing") == 10
     assert "and 290 more" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["a.pt", "a.safetensors", "latin"])
+def test_only_names_took_a_binary_file_for_a_list_of_keys(mlc, tmp_path, name):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    mlc.ok("save", "a.pt", "-o", "a.safetensors")
+    (tmp_path / "latin").write_bytes("schl\u00fcssel\n".encode("latin-1"))
+    result = mlc("remap-keys", name, "--only-names", "--map", "w=v")
+    assert (result.rc, result.stdout) == (2, "")
+    assert f"{name}: is no list of keys: it holds bytes that are no text" in result.stderr
+
+
+def test_keys_twice_in_a_list_are_told_by_their_lines(mlc, tmp_path):
+    (tmp_path / "keys.txt").write_text("a\nb\n\na\nb\n")
+    result = mlc("remap-keys", "keys.txt", "--only-names", "--map", "x=y")
+    assert result.rc == 1 and "keys.txt: holds keys twice: a on lines 1 and 4 and b on lines 2 and 5" in result.stderr
