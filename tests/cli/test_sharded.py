@@ -149,3 +149,29 @@ def test_old_shards_of_pickles_hid_the_safetensors_beside_them(mlc, tmp_path, fi
     assert "folder: read model.safetensors, as transformers does; pytorch_model.bin.index.json beside it was not read\n" in result.stderr
     (tmp_path / "folder/model.safetensors").unlink()
     assert "not read" not in mlc.ok("diff", "folder", "old.pt").stderr
+
+
+def view_sizes(folder):
+    return [sum(t.nbytes for t in read_shard(path).values()) for path in sorted(folder.glob("model-*.safetensors"))]
+
+
+@pytest.mark.parametrize("flags", [[], ["--shared", "clone"]])
+def test_views_of_one_storage_exceeded_the_size_of_a_shard(mlc, tmp_path, flags):
+    base = torch.arange(4000.0)
+    views = {f"v{i}": base[1000 * i:1000 * (i + 1)] for i in range(4)}
+    write(tmp_path / "a.pt", {**views, "tie": views["v0"]})
+    mlc.ok("save", "a.pt", "-o", "out", "--max-shard-size", "8KB", *flags)
+    sizes = view_sizes(tmp_path / "out")
+    assert max(sizes) <= 8000 and sum(sizes) == (20000 if flags else 16000)
+    mlc.ok("save", "out", "-o", "whole.safetensors")
+    mlc.ok("diff", "a.pt", "whole.safetensors")
+
+
+def test_tied_tensors_stay_in_one_shard_with_their_names(mlc, tmp_path):
+    tied = torch.ones(1000)
+    write(tmp_path / "a.pt", ordered(a=tied, b=torch.zeros(1000), c=torch.zeros(1000), d=tied.detach()))
+    mlc.ok("save", "a.pt", "-o", "out", "--max-shard-size", "4KB")
+    assert view_sizes(tmp_path / "out") == [4000, 4000, 4000]
+    opened = mlc.ok("load", "out", "--json").json
+    assert opened["shared"] == [["a", "d"]] and opened["totals"]["tensors"] == 4
+    assert mlc("save", "a.pt", "-o", "other", "--max-shard-size", "4KB", "--shared", "error").rc == 1

@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/lower_tensors.h"
 #include "mlc/checkpoint/summary.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/checkpoint/write_safetensors.h"
 #include "mlc/checkpoint/write_torch_zip.h"
 
@@ -29,32 +30,60 @@ Names names_for(OutputFormat format) {
   return {"pytorch_model", ".bin"};
 }
 
-/// The shard of every tensor, greedily in key order; tensors of one storage go where its first one
-/// went.
+/// What has to be in one shard: in a .pt the tensors of one storage, in safetensors, where views
+/// are written as tensors of their own, those that are tied.
+class Companions {
+ public:
+  Companions(const Checkpoint& checkpoint, const ShardOptions& options)
+      : checkpoint_(checkpoint),
+        by_storage_(options.format == OutputFormat::torch_zip),
+        alone_(!by_storage_ && options.shared == SharedPolicy::clone) {}
+
+  /// The shard of the first companion of TENSOR; LAST is that of TENSOR where it is the first.
+  size_t shard_of(const Tensor& tensor, size_t last) {
+    if (tensor.storage == kNoIndex || alone_) return last;
+    if (by_storage_) return shard_of_storage_.try_emplace(tensor.storage, last).first->second;
+    return shard_of_tensor_.try_emplace(identity_of(checkpoint_, tensor), last).first->second;
+  }
+  bool knows(const Tensor& tensor) const {
+    if (tensor.storage == kNoIndex || alone_) return false;
+    if (by_storage_) return shard_of_storage_.contains(tensor.storage);
+    return shard_of_tensor_.contains(identity_of(checkpoint_, tensor));
+  }
+  /// Bytes that TENSOR brings with it.
+  uint64_t size_of(const Tensor& tensor) const {
+    if (tensor.storage == kNoIndex) return 0;
+    return by_storage_ ? checkpoint_.storages[tensor.storage].byte_size()
+                       : checkpoint_.byte_size(tensor);
+  }
+
+ private:
+  const Checkpoint& checkpoint_;
+  bool by_storage_;
+  bool alone_;
+  std::map<uint32_t, size_t> shard_of_storage_;
+  std::map<TensorIdentity, size_t> shard_of_tensor_;
+};
+
+/// The shard of every tensor, greedily in key order; companions go where the first one went.
 struct Layout {
   std::vector<std::vector<NamedTensor>> shards;
 };
 
 Layout lay_out(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
-               uint64_t limit) {
+               const ShardOptions& options) {
   Layout out;
-  std::map<uint32_t, size_t> shard_of_storage;
+  Companions companions(checkpoint, options);
   uint64_t filled = 0;
   for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
-    if (const auto it = shard_of_storage.find(tensor.storage);
-        tensor.storage != kNoIndex && it != shard_of_storage.end()) {
-      out.shards[it->second].push_back(named);
-      continue;
-    }
-    const uint64_t size =
-        tensor.storage == kNoIndex ? 0 : checkpoint.storages[tensor.storage].byte_size();
-    if (out.shards.empty() || (filled > 0 && filled + size > limit)) {
+    const bool follows = companions.knows(tensor);
+    const uint64_t size = follows ? 0 : companions.size_of(tensor);
+    if (out.shards.empty() || (!follows && filled > 0 && filled + size > options.max_shard_bytes)) {
       out.shards.emplace_back();
       filled = 0;
     }
-    out.shards.back().push_back(named);
-    if (tensor.storage != kNoIndex) shard_of_storage.emplace(tensor.storage, out.shards.size() - 1);
+    out.shards[companions.shard_of(tensor, out.shards.size() - 1)].push_back(named);
     filled += size;
   }
   return out;
@@ -134,7 +163,7 @@ class ShardWriter {
       : checkpoint_(checkpoint), folder_(folder), options_(options), reporter_(reporter) {}
 
   Result<ShardSummary> run(const std::vector<NamedTensor>& tensors) {
-    const Layout layout = lay_out(checkpoint_, tensors, options_.max_shard_bytes);
+    const Layout layout = lay_out(checkpoint_, tensors, options_);
     const size_t count = std::max<size_t>(1, layout.shards.size());
     OutputFolder folder(folder_);
     MLC_CHECK(folder.make());

@@ -1,6 +1,7 @@
 // Writing a state_dict as shards with an index, under the names and rules of Hugging Face
-// (huggingface_hub/serialization/_base.py): shards are filled in key order, tensors that share a
-// storage stay together, no tensor is divided, total_size counts every storage once.
+// (huggingface_hub/serialization/_base.py): shards are filled in key order, no tensor is divided,
+// total_size counts every storage once. In .bin files tensors that share a storage stay together;
+// in safetensors, where views are tensors of their own, only tied ones do.
 #pragma once
 
 #include "mlc/base/output_file.h"
