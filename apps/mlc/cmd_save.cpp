@@ -11,6 +11,7 @@
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/write_sharded.h"
 #include "mlc/engine/architecture_model.h"
 #include "mlc/metadata/provenance.h"
@@ -449,8 +450,8 @@ void Job::show_plan() {
   Table table({{"NAME", Align::left, true}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Align::right}});
   for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
-    table.add({named.path, info(tensor.dtype).brief, format_shape(checkpoint.sizes(tensor)),
-               std::to_string(checkpoint.byte_size(tensor))});
+    table.add({named.path, info(tensor.dtype).brief, shape_text(checkpoint, tensor),
+               std::to_string(stored_bytes(checkpoint, tensor))});
   }
   table.render(task_.out, task_.width);
 }

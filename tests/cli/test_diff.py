@@ -1,6 +1,7 @@
 """mlc diff on pairs that torch and safetensors wrote."""
 import argparse
 import json
+import struct
 
 import pytest
 
@@ -336,3 +337,36 @@ def test_metadata_in_a_sidecar_was_not_compared(mlc, valid, tmp_path):
     mlc.ok("diff", "a.pt", "c.pt")
     assert mlc("diff", "b.pt", "c.pt").rc == 1
     mlc.ok("diff", "b.pt", "c.pt", "--no-metadata")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors_differed_from_themselves(mlc, valid, tmp_path, layout):
+    rows = [torch.ones(2, 3), torch.zeros(4, 3)]
+    torch.save({"n": torch.nested.nested_tensor(rows, layout=layout)}, tmp_path / "a.pt")
+    rows[1][3, 2] = 1
+    torch.save({"n": torch.nested.nested_tensor(rows, layout=layout)}, tmp_path / "b.pt")
+    torch.save({"n": torch.nested.nested_tensor([rows[1], rows[0]], layout=layout)}, tmp_path / "c.pt")
+    mlc.ok("diff", "a.pt", "a.pt")
+    mlc.ok("save", "a.pt", "-o", "copy.pt")
+    mlc.ok("diff", "a.pt", "copy.pt")
+    for other in ("b.pt", "c.pt"):
+        (row,) = differences(mlc, valid, "a.pt", other)["differences"]
+        assert (row["kind"], row["reason"]) == ("value", "what is stored of it differs")
+
+
+def test_damage_in_a_part_of_a_sparse_tensor_is_no_difference(mlc, tmp_path):
+    torch.save({"w": sparse(0.25)}, tmp_path / "a.pt")
+    bytes_ = bytearray((tmp_path / "a.pt").read_bytes())
+    at = bytes_.index(struct.pack("<ff", 1.0, 0.25))
+    bytes_[at + 5] ^= 1
+    (tmp_path / "b.pt").write_bytes(bytes_)
+    result = mlc("diff", "a.pt", "b.pt")
+    assert result.rc == 3 and "is damaged" in result.stderr
+
+
+def test_meta_tensors_were_counted_as_compared(mlc, valid, tmp_path):
+    torch.save({"m": torch.ones(4, device="meta"), "w": torch.ones(2)}, tmp_path / "a.pt")
+    done = differences(mlc, valid, "a.pt", "a.pt", rc=0)
+    assert done["bytes"] == 8
+    assert done["notes"] == ["1 tensor without values on both sides (meta): only shapes and types were compared"]

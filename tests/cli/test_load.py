@@ -118,12 +118,33 @@ def test_stats_say_nothing_of_tensors_that_they_do_not_examine(mlc, valid, tmp_p
     assert all(found[name][count] is None for name in odd for count in ("zeros", "nans", "infs", "min"))
 
 
+def test_sparse_and_nested_tensors_have_the_size_that_is_stored(mlc, valid, tmp_path):
+    rows = [torch.ones(2, 3, dtype=torch.float64), torch.ones(4, 3, dtype=torch.float64)]
+    huge = torch.sparse_coo_tensor(torch.tensor([[0, 7], [3, 9]]), torch.ones(2), (10**6, 10**7))
+    write(tmp_path / "a.pt", {"huge": huge, "csr": torch.eye(3).to_sparse_csr(), "nested": torch.nested.nested_tensor(rows),
+                              "parameter": torch.nn.Parameter(huge)})
+    report = mlc.ok("load", "a.pt", "--json").json
+    valid(report, "load")
+    found = {row["name"]: row for row in report["tensors"]}
+    assert (found["huge"]["shape"], found["huge"]["nnz"], found["huge"]["bytes"]) == ([10**6, 10**7], 2, 4 * 8 + 8)
+    assert (found["csr"]["nnz"], found["csr"]["bytes"]) == (3, 4 * 8 + 3 * 8 + 12)
+    assert (found["nested"]["shape"], found["nested"]["dtype"]) == (None, "float64")
+    assert "nnz" not in found["nested"] and found["nested"]["bytes"] >= 18 * 8
+    assert found["parameter"]["bytes"] == 40
+    assert report["totals"]["parameters"] == 2 + 3 + 18 + 2
+    text = mlc.ok("load", "a.pt").stdout
+    assert "[1000000, 10000000] nnz 2  " in text and "[3, 3] nnz 3 " in text
+    mlc.ok("load", "a.pt", "--expect", "a.pt")
+    (tmp_path / "manifest.json").write_text(json.dumps(report))
+    mlc.ok("load", "a.pt", "--expect", "manifest.json")
+
+
 def test_the_bytes_of_sparse_tensors_are_in_the_sum_as_in_the_table(mlc, tmp_path):
     dense = torch.eye(3)
     write(tmp_path / "a.pt", {"coo": dense.to_sparse(), "csr": dense.to_sparse_csr(), "w": torch.ones(2)})
     report = mlc.ok("load", "a.pt", "--json").json
-    assert report["totals"]["bytes"] == sum(row["bytes"] for row in report["tensors"]) == 80
-    assert "3 tensors, 20 parameters, 80 B" in mlc.ok("load", "a.pt").stdout
+    assert report["totals"]["bytes"] == sum(row["bytes"] for row in report["tensors"]) == 60 + 68 + 8
+    assert "3 tensors, 8 parameters, 136 B" in mlc.ok("load", "a.pt").stdout
 
 
 def test_keys_that_are_no_text_can_be_told_apart(mlc, tmp_path):

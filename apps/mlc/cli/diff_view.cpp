@@ -10,6 +10,7 @@
 #include "mlc/checkpoint/diff_values.h"
 #include "mlc/checkpoint/expect.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/stored_parts.h"
 
 #include <algorithm>
 #include <map>
@@ -331,6 +332,10 @@ void DiffView::collect_notes() {
     notes_.push_back(plural(report_.value_equal, "tensor") +
                      (exact ? " equal by value, not byte for byte" : " within the tolerance"));
   }
+  if (report_.without_values > 0 && !arguments_.no_values && !arguments_.keys_only) {
+    notes_.push_back(plural(report_.without_values, "tensor") +
+                     " without values on both sides (meta): only shapes and types were compared");
+  }
   note_sharing(report_.shared_in_a, "A");
   note_sharing(report_.shared_in_b, "B");
   note_beside();
@@ -359,7 +364,7 @@ void DiffView::note_prefix(const ExpectReport& fit) {
 std::string DiffView::tensor_text(const Side& side, uint32_t index) const {
   const Checkpoint& checkpoint = *side.input.checkpoint;
   const Tensor& tensor = checkpoint.tensors[index];
-  return fmt::format("{} {}", info(tensor.dtype).brief, format_shape(checkpoint.sizes(tensor)));
+  return fmt::format("{} {}", info(tensor.dtype).brief, shape_text(checkpoint, tensor));
 }
 
 /// Row-major index of the first mismatch; empty if there is none, or for packed types.

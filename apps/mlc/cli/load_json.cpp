@@ -3,6 +3,7 @@
 #include "cli/load_tree.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/stored_parts.h"
 
 #include <cmath>
 
@@ -51,9 +52,15 @@ void LoadReport::tensor_json(JsonWriter& json, size_t i) {
   json.begin_object();
   json.field("name", tensors_[i].path);
   json.field("dtype", info(tensor.dtype).torch);
-  json.list("shape", checkpoint.sizes(tensor));
+  if (has_shape(checkpoint, tensor)) {
+    json.list("shape", checkpoint.sizes(tensor));
+  } else {
+    json.key("shape");
+    json.null();
+  }
+  if (const auto values = stored_values(checkpoint, tensor)) json.field("nnz", *values);
   if (i >= entries_) json.field("in_value", true);
-  json.field("bytes", checkpoint.byte_size(tensor));
+  json.field("bytes", stored_bytes(checkpoint, tensor));
   if (tensor.kind != TensorKind::dense && tensor.detail != kNoIndex) {
     json.field("layout", checkpoint.details[tensor.detail]);
   }

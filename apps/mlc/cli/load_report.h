@@ -55,7 +55,6 @@ class LoadReport {
   void expect_json(JsonWriter& json) const;
   void tensor_json(JsonWriter& json, size_t i);
   void line(std::string_view label, std::string_view text);
-  std::string shape_text(const Tensor& tensor) const;
   std::string kind_text(const Tensor& tensor) const;
   std::string location_of(const Tensor& tensor) const;
   std::string non_finite_text() const;

@@ -10,6 +10,7 @@
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/pattern.h"
@@ -291,10 +292,6 @@ void LoadReport::line(std::string_view label, std::string_view text) {
   task_.out.write(fmt::format("{:<12} {}\n", label, text));
 }
 
-std::string LoadReport::shape_text(const Tensor& tensor) const {
-  return format_shape(input_.checkpoint->sizes(tensor));
-}
-
 std::string LoadReport::kind_text(const Tensor& tensor) const {
   std::string text(info(tensor.dtype).brief);
   if (tensor.kind != TensorKind::dense && tensor.detail != kNoIndex) {
@@ -542,8 +539,8 @@ void LoadReport::show_table() {
     const Tensor& tensor = input_.checkpoint->tensors[tensors_[i].tensor];
     table.cell(tensors_[i].path.empty() ? "." : tensors_[i].path);
     table.cell(kind_text(tensor));
-    table.cell(shape_text(tensor));
-    table.cell(std::to_string(input_.checkpoint->byte_size(tensor)));
+    table.cell(shape_text(*input_.checkpoint, tensor));
+    table.cell(std::to_string(stored_bytes(*input_.checkpoint, tensor)));
     if (devices) table.cell(location_of(tensor));
     if (options_.stats) add_stats(table, stats_[i]);
     if (!hashes_.empty()) table.cell(hashes_[i]);

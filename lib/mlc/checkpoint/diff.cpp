@@ -5,9 +5,11 @@
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/expansion.h"
+#include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/pickle/render.h"
+#include "mlc/pickle/traverse.h"
 
 #include <algorithm>
 #include <atomic>
@@ -69,20 +71,6 @@ Result<TensorView> view_of(const Checkpoint& checkpoint, const NamedTensor& name
   return std::move(view).error().during("tensor " + printable(named.path)).in_file(checkpoint.path);
 }
 
-/// The arguments that the tensor is rebuilt from, behind its Parameter.
-std::span<const NodeId> rebuild_args(const Checkpoint& checkpoint, const Tensor& tensor) {
-  const Graph& graph = checkpoint.graph;
-  NodeId node = tensor.node;
-  if (node == kNoNode || !graph.is(node, NodeKind::object)) return {};
-  auto args = graph.tuple(graph.args(node));
-  while (tensor.parameter && !args.empty() && checkpoint.tensor_at(args[0]) != kNoIndex) {
-    node = args[0];
-    if (!graph.is(node, NodeKind::object)) return {};
-    args = graph.tuple(graph.args(node));
-  }
-  return args;
-}
-
 class Differ {
  public:
   Differ(const Checkpoint& a, const Checkpoint& b, const DiffOptions& options, Reporter& reporter)
@@ -102,6 +90,8 @@ class Differ {
   Status walk(const Piece& piece, const Visit& visit) const;
   Result<bool> same_quantizer(const Tensor& a, const Tensor& b) const;
   Result<bool> same_parts(NodeId a, NodeId b, int depth) const;
+  Result<bool> same_build(NodeId a, NodeId b) const;
+  Result<bool> same_elements(uint32_t a, uint32_t b) const;
   void report_rows();
   void report_elements(const Row& row, Difference difference);
   void report_sharing();
@@ -149,7 +139,11 @@ Status Differ::ask_kind(Row& row, const Tensor& a, const Tensor& b) {
   const bool reads = options_.depth == DiffDepth::values;
   if (a.kind == TensorKind::other) {
     if (!reads) return {};
-    return answer(DiffKind::uncompared, layout_name(a_, a) + " tensors cannot be compared");
+    if (rebuild_args(a_, a).empty() || rebuild_args(b_, b).empty()) {
+      return answer(DiffKind::uncompared, layout_name(a_, a) + " tensors cannot be compared");
+    }
+    MLC_TRY(const bool same, same_build(a.node, b.node));
+    return same ? Status() : answer(DiffKind::value, "what is stored of it differs");
   }
   if (!std::ranges::equal(a_.sizes(a), b_.sizes(b))) return answer(DiffKind::shape, "");
   if (!row.same_dtype && !options_.ignore_dtype && !(reads && can_compare(a.dtype, b.dtype))) {
@@ -185,7 +179,8 @@ Status Differ::classify(Row& row) {
   const Tensor& b = tensor_b(row);
   ++report_.common;
   const bool tied = a.storage != kNoIndex && !counted_.insert(identity_of(a_, a)).second;
-  if (!tied) report_.bytes += a_.byte_size(a);
+  if (!tied && a.kind != TensorKind::meta) report_.bytes += stored_bytes(a_, a);
+  report_.without_values += a.kind == TensorKind::meta && b.kind == TensorKind::meta ? 1 : 0;
   if (options_.depth == DiffDepth::keys) return {};
   row.same_dtype = a.dtype == b.dtype;
   if (layout_name(a_, a) != layout_name(b_, b)) {
@@ -285,14 +280,7 @@ Result<bool> Differ::same_parts(NodeId a, NodeId b, int depth) const {
   const uint32_t tensor_in_a = a_.tensor_at(a);
   const uint32_t tensor_in_b = b_.tensor_at(b);
   if (tensor_in_a != kNoIndex && tensor_in_b != kNoIndex) {
-    const Tensor& x = a_.tensors[tensor_in_a];
-    const Tensor& y = b_.tensors[tensor_in_b];
-    if (!has_elements(x) || !has_elements(y) || x.dtype != y.dtype) return false;
-    if (!std::ranges::equal(a_.sizes(x), b_.sizes(y))) return false;
-    MLC_TRY(const TensorView view_a, a_.view(tensor_in_a));
-    MLC_TRY(const TensorView view_b, b_.view(tensor_in_b));
-    MLC_TRY(const CompareResult result, compare_tensors(view_a, view_b, options_.tolerance));
-    return result.mismatches == 0;
+    return same_elements(tensor_in_a, tensor_in_b);
   }
   if (a_.graph.is(a, NodeKind::tuple) && b_.graph.is(b, NodeKind::tuple)) {
     const auto items_a = a_.graph.tuple(a);
@@ -306,6 +294,48 @@ Result<bool> Differ::same_parts(NodeId a, NodeId b, int depth) const {
   }
   if (!all_tensors(a_, a).empty() || !all_tensors(b_, b).empty()) return false;
   return pickle::render(a_.graph, a) == pickle::render(b_.graph, b);
+}
+
+Result<bool> Differ::same_elements(uint32_t a, uint32_t b) const {
+  const Tensor& x = a_.tensors[a];
+  const Tensor& y = b_.tensors[b];
+  if (!has_elements(x) || !has_elements(y) || x.dtype != y.dtype) return false;
+  if (!std::ranges::equal(a_.sizes(x), b_.sizes(y))) return false;
+  MLC_TRY(const TensorView view_a, a_.view(a));
+  MLC_TRY(const TensorView view_b, b_.view(b));
+  MLC_TRY(const CompareResult result, compare_tensors(view_a, view_b, options_.tolerance));
+  return result.mismatches == 0;
+}
+
+/// Whether two tensors that mlc cannot read are rebuilt in the same way from equal parts.
+Result<bool> Differ::same_build(NodeId a, NodeId b) const {
+  constexpr size_t kLeaf = 8;  // nodes
+  std::set<std::pair<NodeId, NodeId>> seen;
+  std::vector<std::pair<NodeId, NodeId>> stack = {{a, b}};
+  while (!stack.empty()) {
+    const auto pair = stack.back();
+    stack.pop_back();
+    if (!seen.insert(pair).second) continue;
+    const auto [left, right] = pair;
+    const uint32_t in_a = a_.tensor_at(left);
+    const uint32_t in_b = b_.tensor_at(right);
+    if (in_a != kNoIndex && in_b != kNoIndex && has_elements(a_.tensors[in_a])) {
+      MLC_TRY(const bool same, same_elements(in_a, in_b));
+      if (!same) return false;
+      continue;
+    }
+    if (a_.graph.kind(left) != b_.graph.kind(right)) return false;
+    std::vector<NodeId> below_a;
+    std::vector<NodeId> below_b;
+    pickle::append_children(a_.graph, left, below_a);
+    pickle::append_children(b_.graph, right, below_b);
+    if (below_a.size() != below_b.size()) return false;
+    for (size_t i = 0; i < below_a.size(); ++i) stack.emplace_back(below_a[i], below_b[i]);
+    if (!below_a.empty()) continue;
+    const auto text_a = pickle::canonical_text(a_.graph, left, kLeaf);
+    if (!text_a || text_a != pickle::canonical_text(b_.graph, right, kLeaf)) return false;
+  }
+  return true;
 }
 
 void Differ::report_elements(const Row& row, Difference difference) {
@@ -394,6 +424,22 @@ Result<DiffReport> Differ::run(const std::vector<NamedTensor>& tensors_a,
 
 }  // namespace
 
+namespace {
+
+/// TENSORS, and behind them what some of them are rebuilt from.
+std::vector<NamedTensor> with_parts(const Checkpoint& checkpoint,
+                                    std::vector<NamedTensor> tensors) {
+  const size_t count = tensors.size();
+  for (size_t i = 0; i < count; ++i) {
+    for (const uint32_t part : stored_parts(checkpoint, checkpoint.tensors[tensors[i].tensor])) {
+      tensors.push_back({tensors[i].path, part});
+    }
+  }
+  return tensors;
+}
+
+}  // namespace
+
 std::string_view diff_kind_name(DiffKind kind) {
   static constexpr std::string_view kNames[] = {"only_in_a", "only_in_b", "layout",    "shape",
                                                 "dtype",     "value",     "uncompared"};
@@ -415,8 +461,8 @@ Result<DiffReport> diff_tensors(const Checkpoint& a, const std::vector<NamedTens
                                 const DiffOptions& options, Reporter& reporter) {
   if (options.depth == DiffDepth::values) {
     // Damaged values say nothing about the tensors that were saved.
-    MLC_CHECK(check_storages(a, tensors_a, options.threads));
-    MLC_CHECK(check_storages(b, tensors_b, options.threads));
+    MLC_CHECK(check_storages(a, with_parts(a, tensors_a), options.threads));
+    MLC_CHECK(check_storages(b, with_parts(b, tensors_b), options.threads));
     MLC_CHECK(check_expansion(b, tensors_b));
     MLC_CHECK(check_expansion(a, tensors_a));
     // Tied tensors are compared each.

@@ -58,9 +58,10 @@ struct DiffOptions {
 struct DiffReport {
   /// Those with a key of A in its order, then the keys that only B has.
   std::vector<Difference> differences;
-  uint64_t common = 0;  // keys in both
-  uint64_t bytes = 0;   // of the tensors of A under them; tied ones count once, as in a Summary
-  uint64_t value_equal = 0;  // equal in value but not in bytes: -0 and 0, NaNs, within tolerance
+  uint64_t common = 0;          // keys in both
+  uint64_t bytes = 0;           // stored of the tensors of A under them; tied ones count once
+  uint64_t without_values = 0;  // common keys of two meta tensors, which have none to compare
+  uint64_t value_equal = 0;     // equal in value but not in bytes: -0 and 0, NaNs, within tolerance
   /// Groups of common keys that use one storage on one side only. No difference of values.
   std::vector<std::vector<std::string>> shared_in_a;
   std::vector<std::vector<std::string>> shared_in_b;

@@ -4,6 +4,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/stored_parts.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -155,8 +156,9 @@ std::vector<ExpectedTensor> expected_tensors(const Checkpoint& checkpoint,
   std::vector<ExpectedTensor> out;
   out.reserve(tensors.size());
   for (const NamedTensor& named : tensors) {
-    const Dims sizes = checkpoint.sizes(checkpoint.tensors[named.tensor]);
-    const bool counts = !module_of_extra_state(named.path);
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    const Dims sizes = checkpoint.sizes(tensor);
+    const bool counts = !module_of_extra_state(named.path) && has_shape(checkpoint, tensor);
     out.push_back({named.path, {sizes.begin(), sizes.end()}, counts});
   }
   return out;

@@ -1,5 +1,6 @@
 #include "mlc/checkpoint/summary.h"
 
+#include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/tensor_identity.h"
 
 #include <algorithm>
@@ -88,8 +89,8 @@ Summary summarize(const Checkpoint& checkpoint, const std::vector<NamedTensor>& 
     const Tensor& tensor = checkpoint.tensors[tensors[i].tensor];
     ++dtypes[tensor.dtype];
     if (tensor.storage == kNoIndex) {
-      out.parameters += static_cast<uint64_t>(checkpoint.element_count(tensor));
-      out.bytes += checkpoint.byte_size(tensor);
+      out.parameters += stored_elements(checkpoint, tensor);
+      out.bytes += stored_bytes(checkpoint, tensor);
       continue;
     }
     uses.push_back({tensor.storage, static_cast<uint32_t>(i)});

@@ -13,8 +13,8 @@ namespace mlc {
 
 struct Summary {
   uint64_t tensors = 0;
-  uint64_t parameters = 0;  // elements; a tensor under several names counts once
-  uint64_t bytes = 0;       // of the contiguous tensors, likewise once
+  uint64_t parameters = 0;  // stored_elements(); a tensor under several names counts once
+  uint64_t bytes = 0;       // stored_bytes(), likewise once
   std::vector<std::pair<DType, uint64_t>> dtypes;         // with the number of tensors, most first
   std::vector<std::pair<std::string, uint64_t>> devices;  // storage locations, likewise
   std::vector<std::vector<std::string>> shared;           // groups of names that use one storage

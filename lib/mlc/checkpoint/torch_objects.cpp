@@ -99,6 +99,7 @@ class Collector {
                                std::string detail);
   Result<Made> copy_of(uint32_t tensor) const;
   Made opaque(std::string detail);
+  Made make_nested(std::span<const NodeId> args);
   Status read_dims(NodeId node, std::string_view what, std::vector<int64_t>& out) const;
   Result<std::optional<Made>> make_old(NodeId node);
   Status apply_metadata(NodeId metadata, Tensor& tensor) const;
@@ -309,6 +310,14 @@ Collector::Made Collector::opaque(std::string what) {
   return made;
 }
 
+// (buffer, sizes, strides, offsets): rows of different shapes.
+Collector::Made Collector::make_nested(std::span<const NodeId> args) {
+  Made made = opaque("nested");
+  const uint32_t buffer = checkpoint_.tensor_at(args[0]);
+  if (buffer != kNoIndex) made.tensor.dtype = checkpoint_.tensors[buffer].dtype;
+  return made;
+}
+
 Result<Collector::Made> Collector::make(Rebuild rebuild, std::span<const NodeId> args) {
   static constexpr std::array<size_t, 11> kLeastArguments = {0, 4, 7, 2, 3, 5, 2, 4, 3, 5, 0};
   if (args.size() < kLeastArguments[static_cast<size_t>(rebuild)]) {
@@ -338,7 +347,7 @@ Result<Collector::Made> Collector::make(Rebuild rebuild, std::span<const NodeId>
     case Rebuild::sparse:
       return make_sparse(args);
     case Rebuild::nested:
-      return opaque("nested");
+      return make_nested(args);
     case Rebuild::meta:
       return make_shape_only(args[0], args[1], args[2], TensorKind::meta, "meta");
     case Rebuild::wrapper_subclass:
