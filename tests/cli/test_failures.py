@@ -31,7 +31,7 @@ def test_a_damaged_record_in_a_batch_was_no_failure(mlc, tmp_path, plain):
     for summary in ([], ["--summary"]):
         result = mlc("load", "bad.pt", "a.pt", "--check", "crc", *summary, "--keep-going")
         assert result.rc == 3 and result.stdout.startswith("bad.pt: failed\na.pt: ")
-        assert f"mlc: error: bad.pt: 1 damaged record, first {name} at offset" in result.stderr
+        assert f"mlc: error: bad.pt: 1 damaged record, first {name} (0.weight) at offset" in result.stderr
         assert "2 files, 1 failed" in result.stderr
     result = mlc("load", "bad.pt", "a.pt", "--check", "crc")
     assert result.rc == 3 and result.stdout == "bad.pt: failed\n" and "1 not begun" in result.stderr

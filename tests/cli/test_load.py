@@ -402,7 +402,7 @@ def test_damage_is_named_in_text_and_stops_those_who_read(mlc, training):
     bad[offset] ^= 0x80
     training.write_bytes(bad)
     result = mlc("load", training, "--check", "crc")
-    assert result.rc == 3 and f"damaged      {name} at offset" in result.stdout
+    assert result.rc == 3 and f"damaged      {name} (0.weight) at offset" in result.stdout
     for arguments in (["load", training, "--stats"], ["save", training, "-o", "out.safetensors"]):
         result = mlc(*arguments)
         assert result.rc == 3 and "CRC" in result.stderr and name.split("/", 1)[1] in result.stderr
@@ -635,3 +635,32 @@ def test_metadata_in_a_sidecar_is_shown(mlc, valid, tmp_path):
     (tmp_path / "a.pt.mlc.yaml").unlink()
     mlc.ok("metadata", "a.pt", "--set", "name=inside", "--in-place")
     assert "metadata     inside\n" in mlc.ok("load", "a.pt").stdout
+
+
+def test_no_damage_was_said_of_tensors_without_a_crc(mlc, valid, tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        write(tmp_path / "a.pt", {"w": torch.ones(1000), "s": torch.eye(2).to_sparse()})
+    finally:
+        torch.serialization.set_crc32_options(True)
+    mlc.ok("metadata", "a.pt", "--set", "name=x", "--in-place")  # which writes records that have one
+    text = mlc.ok("load", "a.pt", "--check", "crc").stdout
+    assert "; no damage found, but 2 tensors have no CRC to compare\n" in text
+    assert "; not compared: 2 tensors without CRC\n" in text
+    report = mlc.ok("load", "a.pt", "--check", "crc", "--json").json
+    valid(report, "load")
+    assert report["check"]["records"] > 0 and report["check"]["tensors_without_crc"] == 2
+    mlc.ok("save", "a.pt", "-o", "b.pt")
+    assert "; no damage\n" in mlc.ok("load", "b.pt", "--check", "crc").stdout
+
+
+def test_damage_names_its_tensors(mlc, valid, tmp_path):
+    path = write(tmp_path / "a.pt", {"model": {"w": torch.full((9,), 0.75), "tie": torch.ones(3)}, "epoch": 3})
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<9f", *[0.75] * 9), struct.pack("<9f", *[0.5] * 9)))
+    result = mlc("load", path, "--check", "crc")
+    assert result.rc == 3 and "damaged      a/data/0 (w) at offset" in result.stdout
+    assert "; 1 damaged record, first a/data/0 (w)\n" in result.stdout
+    report = mlc("load", path, "--check", "crc", "--json").json
+    valid(report, "load")
+    assert [row["tensors"] for row in report["check"]["damaged"]] == [["w"]]

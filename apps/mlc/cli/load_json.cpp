@@ -165,12 +165,14 @@ void LoadReport::integrity_json(JsonWriter& json) const {
     json.begin_object();
     json.field("records", integrity_->records);
     json.field("without_crc", integrity_->without_crc);
+    json.field("tensors_without_crc", tensors_without_crc());
     json.field("has_checksums", integrity_->has_checksums);
     json.key("damaged");
     json.begin_array();
     for (const DamagedRecord& row : integrity_->damaged) {
       json.begin_object();
       json.field("record", row.record);
+      json.list("tensors", damaged_tensors(row));
       json.field("offset", row.offset);
       json.field("problem", row.problem);
       json.end_object();

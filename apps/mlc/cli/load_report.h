@@ -58,6 +58,10 @@ class LoadReport {
   std::string kind_text(const Tensor& tensor) const;
   std::string location_of(const Tensor& tensor) const;
   std::string non_finite_text() const;
+  std::string integrity_text() const;
+  std::vector<std::string> damaged_tensors(const DamagedRecord& record) const;
+  uint64_t tensors_without_crc() const;
+  Error damage_error() const;
   std::string summary_line() const;
   std::string safety_text() const;
   std::vector<std::string> other_values() const;

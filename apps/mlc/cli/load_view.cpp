@@ -5,17 +5,12 @@
 #include "cli/table.h"
 #include "mlc/base/glob.h"
 #include "mlc/base/text.h"
-#include "mlc/checkpoint/copy_tensors.h"
-#include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
-#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/apply_plan.h"
-#include "mlc/keys/pattern.h"
 #include "mlc/keys/prefix.h"
-#include "mlc/metadata/provenance.h"
 
 #include <algorithm>
 #include <map>
@@ -51,15 +46,6 @@ std::vector<std::string> string_metadata_text(const Checkpoint& checkpoint) {
     parts.push_back(printable(key) + " " + mlc::quoted(value));
   }
   return parts;
-}
-
-Error damage_error(const IntegrityReport& integrity) {
-  const DamagedRecord& first = integrity.damaged[0];
-  return corrupt(plural(integrity.damaged.size(), "damaged record") + ", first " +
-                     printable(first.record) + " at offset " + std::to_string(first.offset) + ": " +
-                     printable(first.problem),
-                 "fetch or save the file again; `mlc load --check crc` of it alone lists every "
-                 "damaged record");
 }
 
 /// Of a tensor whose elements were not read: nothing.
@@ -168,83 +154,6 @@ void LoadReport::map_devices() {
   summary_.devices = std::move(mapped);
 }
 
-Status LoadReport::check() {
-  if (options_.check == LoadCheck::none) return {};
-  if (options_.check == LoadCheck::crc) {
-    MLC_TRY(integrity_, check_integrity(*input_.checkpoint, task_.threads, task_.reporter));
-    return {};
-  }
-  MLC_TRY(file_hash_, sha256_file(*input_.checkpoint->files[0], task_.reporter));
-  MLC_CHECK(check_expansion(*input_.checkpoint, tensors_));
-  MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
-  hashes_.resize(tensors_.size());
-  return parallel_hash(*input_.checkpoint, tensors_, task_.threads, hashes_);
-}
-
-Status LoadReport::expect() {
-  if (options_.expect.empty()) return {};
-  std::vector<Pattern> ignored;
-  for (const std::string& text : options_.ignore_missing) {
-    MLC_TRY(Pattern pattern, Pattern::compile(MatchKind::regex, text));
-    ignored.push_back(std::move(pattern));
-  }
-  ExpectOptions options;
-  options.strict = !options_.no_strict;
-  options.ignore_shapes = options_.ignore_shapes;
-  options.ignore_missing = [&ignored](std::string_view key) {
-    return std::any_of(ignored.begin(), ignored.end(),
-                       [key](const Pattern& pattern) { return pattern.matches(key); });
-  };
-  if (state_dict_ == nullptr && options_.key.empty() && !input_.state_dicts.empty()) {
-    // Which of several is meant decides the answer.
-    MLC_TRY(state_dict_, choose_state_dict(input_, ""));
-  }
-  std::string own_key = options_.key;
-  if (state_dict_ != nullptr && !state_dict_->path.empty()) own_key = state_dict_->path;
-  MLC_TRY(auto wanted,
-          read_expected(options_.expect, own_key, options_.expect_key, task_.reporter));
-  const Checkpoint& checkpoint = *input_.checkpoint;
-  std::vector<ExpectedTensor> found = state_dict_ != nullptr
-                                          ? expected_keys(checkpoint, *state_dict_)
-                                          : expected_tensors(checkpoint, tensors_);
-  for (std::vector<ExpectedTensor>* side : {&found, &wanted}) {
-    std::erase_if(*side, [this](const ExpectedTensor& one) { return !selected(one.name); });
-  }
-  options.module_version = [&](std::string_view module) {
-    return state_dict_ != nullptr ? module_version(checkpoint, *state_dict_, module) : std::nullopt;
-  };
-  expected_ = check_expected(found, wanted, options);
-  return {};
-}
-
-Status LoadReport::compute_stats() {
-  if (!options_.stats) return {};
-  MLC_CHECK(check_expansion(*input_.checkpoint, tensors_));
-  MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
-  std::map<TensorIdentity, size_t> known;
-  const ProgressScope progress(task_.reporter, "reading " + task_.input, summary_.bytes);
-  for (const NamedTensor& named : tensors_) {
-    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
-    const Tensor& tensor = input_.checkpoint->tensors[named.tensor];
-    if (tensor.kind != TensorKind::dense) {
-      stats_.emplace_back(std::nullopt);
-      continue;
-    }
-    const auto [same, is_new] =
-        known.try_emplace(identity_of(*input_.checkpoint, tensor), stats_.size());
-    if (!is_new) {
-      stats_.push_back(stats_[same->second]);
-      continue;
-    }
-    MLC_TRY_CTX(const TensorView view, input_.checkpoint->view(named.tensor),
-                "tensor " + printable(named.path));
-    MLC_TRY(const TensorStats one, tensor_stats(view, task_.threads));
-    stats_.push_back(one);
-    task_.reporter.advance(input_.checkpoint->byte_size(tensor));
-  }
-  return {};
-}
-
 /// A sidecar that cannot be read says nothing about the file.
 Status LoadReport::find_own_metadata() {
   MLC_TRY(metadata_, read_metadata(*input_.checkpoint));
@@ -269,7 +178,7 @@ Result<FileReport> LoadReport::run() {
   FileReport report;
   if (integrity_ && !integrity_->damaged.empty()) {
     report.code = ExitCode::input;
-    report.damage = damage_error(*integrity_);
+    report.damage = damage_error();
   }
   const bool refused = options_.require_safe && !verdict_.accepts();
   if ((expected_ && !expected_->satisfied) || refused) {
@@ -306,41 +215,12 @@ std::string LoadReport::location_of(const Tensor& tensor) const {
                          options_.map_location);
 }
 
-/// What --stats is asked for most: whether training has diverged.
-std::string LoadReport::non_finite_text() const {
-  uint64_t nans = 0;
-  uint64_t infs = 0;
-  uint64_t tensors = 0;
-  uint64_t unseen = 0;
-  for (const std::optional<TensorStats>& one : stats_) {
-    unseen += one ? 0 : 1;
-    if (!one) continue;
-    nans += one->nans;
-    infs += one->infs;
-    tensors += one->nans + one->infs > 0 ? 1 : 0;
-  }
-  const std::string rest = unseen > 0 ? plural(unseen, "tensor") + " not examined" : "";
-  if (unseen > 0 && unseen == stats_.size()) return rest;
-  const std::string found = tensors == 0 ? "no NaN or Inf"
-                                         : format_count(nans) + " NaN and " + format_count(infs) +
-                                               " Inf in " + plural(tensors, "tensor");
-  return rest.empty() ? found : found + ", " + rest;
-}
-
 std::string LoadReport::summary_line() const {
   std::string text = plural(summary_.tensors, "tensor") + ", " +
                      plural(summary_.parameters, "parameter") + ", " + format_bytes(summary_.bytes);
   if (outside_ > 0) text += "; " + plural(outside_, "tensor") + " in none of the state_dicts";
   if (options_.stats) text += "; " + non_finite_text();
-  const bool compared = integrity_ && integrity_->records > 0;
-  if (integrity_ && integrity_->has_checksums && !compared) text += "; no CRC to compare";
-  if (integrity_ && integrity_->has_checksums && compared) {
-    text += integrity_->damaged.empty()
-                ? "; no damage"
-                : "; " + plural(integrity_->damaged.size(), "damaged record") + ", first " +
-                      printable(integrity_->damaged[0].record);
-  }
-  if (integrity_ && !integrity_->has_checksums) text += "; no checksums in this format";
+  if (integrity_) text += "; " + integrity_text();
   if (expected_) text += expected_->satisfied ? "; as expected" : "; not as expected";
   if (!file_hash_.empty()) text += "; sha256 " + file_hash_;
   return text;
@@ -474,38 +354,6 @@ void LoadReport::show_verdict() {
                              ? "accepts the file"
                              : "is not asked: " + std::string(verdict_.other_reader) +
                                    " reads this format, torch.load does not");
-  }
-}
-
-void LoadReport::show_check() {
-  if (integrity_) {
-    if (!integrity_->has_checksums) {
-      line("check", "this format records no checksums; nothing to compare");
-    } else if (integrity_->records == 0) {
-      line("check", "none of the " + plural(integrity_->without_crc, "record") +
-                        " has a CRC; nothing was compared");
-    } else {
-      line("check", plural(integrity_->records, "record") + " compared, " +
-                        plural(integrity_->damaged.size(), "damaged record") +
-                        (integrity_->without_crc > 0
-                             ? ", " + format_count(integrity_->without_crc) + " without CRC"
-                             : ""));
-    }
-    for (const DamagedRecord& row : integrity_->damaged) {
-      line("damaged", printable(row.record) + " at offset " + std::to_string(row.offset) + ": " +
-                          printable(row.problem));
-    }
-  }
-  if (!file_hash_.empty()) line("sha256", file_hash_);
-  if (expected_) {
-    line("expected", expected_->satisfied ? "yes: " + printable(options_.expect) + " fits"
-                                          : "no: " + printable(options_.expect) + " does not fit");
-    task_.out.write(expected_->text());
-    if (!expected_->filled.empty()) {
-      line("filled in", join_list(printable_all(expected_->filled)) +
-                            ": load_state_dict adds what old batch norms lack");
-    }
-    if (!expected_->hint.empty()) task_.out.write("hint: " + expected_->hint + "\n");
   }
 }
 

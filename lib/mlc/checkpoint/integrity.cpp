@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/integrity.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/checkpoint/stored_parts.h"
 #include "mlc/container/crc32.h"
 
 #include <algorithm>
@@ -108,9 +109,14 @@ void Check::plan() {
 
 void Check::add_damage(const Piece& piece, std::string problem) {
   const auto offset = piece.archive->data_offset(*piece.entry);
+  const auto entries = piece.archive->entries();
+  const auto archive = std::ranges::find_if(
+      checkpoint_.archives, [&](const ZipReader& one) { return &one == piece.archive; });
   const std::lock_guard lock(mutex_);
   report_.damaged.push_back({piece.archive->file().path(), std::string(piece.entry->name),
-                             offset.ok() ? *offset : 0, std::move(problem)});
+                             offset.ok() ? *offset : 0, std::move(problem),
+                             static_cast<uint32_t>(archive - checkpoint_.archives.begin()),
+                             static_cast<uint32_t>(piece.entry - entries.data())});
 }
 
 void Check::check(Piece& piece) {
@@ -152,6 +158,44 @@ void Check::compare_pieces() {
 Result<IntegrityReport> check_integrity(const Checkpoint& checkpoint, unsigned threads,
                                         Reporter& reporter) {
   return Check(checkpoint, reporter).run(threads);
+}
+
+namespace {
+
+/// The storages of TENSOR and of what it is rebuilt from.
+std::vector<uint32_t> storages_of(const Checkpoint& checkpoint, const Tensor& tensor) {
+  std::vector<uint32_t> storages;
+  if (tensor.storage != kNoIndex) storages.push_back(tensor.storage);
+  for (const uint32_t part : stored_parts(checkpoint, tensor)) {
+    storages.push_back(checkpoint.tensors[part].storage);
+  }
+  return storages;
+}
+
+}  // namespace
+
+bool has_checksum(const Checkpoint& checkpoint, const Tensor& tensor) {
+  const std::vector<uint32_t> storages = storages_of(checkpoint, tensor);
+  return std::ranges::all_of(storages, [&checkpoint](uint32_t index) {
+    const Storage& storage = checkpoint.storages[index];
+    return storage.archive != kNoIndex &&
+           checkpoint.archives[storage.archive].entries()[storage.entry].has_crc();
+  });
+}
+
+std::vector<std::string> tensors_in(const Checkpoint& checkpoint, const DamagedRecord& record,
+                                    const std::vector<NamedTensor>& tensors) {
+  std::vector<std::string> names;
+  for (const NamedTensor& named : tensors) {
+    const std::vector<uint32_t> storages =
+        storages_of(checkpoint, checkpoint.tensors[named.tensor]);
+    const bool inside = std::ranges::any_of(storages, [&](uint32_t index) {
+      const Storage& storage = checkpoint.storages[index];
+      return storage.archive == record.archive && storage.entry == record.entry;
+    });
+    if (inside) names.push_back(named.path);
+  }
+  return names;
 }
 
 }  // namespace mlc

@@ -5,6 +5,7 @@
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
 
 #include <cstdint>
 #include <string>
@@ -17,6 +18,8 @@ struct DamagedRecord {
   std::string record;
   uint64_t offset = 0;  // of its data in the file; 0 if not even the header is sound
   std::string problem;
+  uint32_t archive = kNoIndex;  // in Checkpoint::archives
+  uint32_t entry = kNoIndex;    // of that archive
 };
 
 struct IntegrityReport {
@@ -31,5 +34,12 @@ struct IntegrityReport {
 /// only the first. Errors: read_failed, interrupted.
 Result<IntegrityReport> check_integrity(const Checkpoint& checkpoint, unsigned threads,
                                         Reporter& reporter);
+
+/// Whether all that is stored of TENSOR lies in records with a CRC.
+bool has_checksum(const Checkpoint& checkpoint, const Tensor& tensor);
+
+/// The names among TENSORS of those that have bytes in the record.
+std::vector<std::string> tensors_in(const Checkpoint& checkpoint, const DamagedRecord& record,
+                                    const std::vector<NamedTensor>& tensors);
 
 }  // namespace mlc

@@ -1,0 +1,195 @@
+#include "cli/load_report.h"
+#include "cli/load_tree.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/expansion.h"
+#include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/keys/pattern.h"
+#include "mlc/metadata/provenance.h"
+
+#include <algorithm>
+#include <map>
+
+namespace mlc::cli {
+namespace {
+
+/// What is damaged: " (fc.weight and fc.bias)", or nothing.
+std::string in_tensors(const std::vector<std::string>& tensors) {
+  return tensors.empty() ? "" : " (" + join_list(printable_all(tensors), 3) + ")";
+}
+
+}  // namespace
+
+Error LoadReport::damage_error() const {
+  const DamagedRecord& first = integrity_->damaged[0];
+  return corrupt(plural(integrity_->damaged.size(), "damaged record") + ", first " +
+                     printable(first.record) + in_tensors(damaged_tensors(first)) + " at offset " +
+                     std::to_string(first.offset) + ": " + printable(first.problem),
+                 "fetch or save the file again; `mlc load --check crc` of it alone lists every "
+                 "damaged record");
+}
+
+/// The tensors shown that have bytes in the record; where there are none, any of the file.
+std::vector<std::string> LoadReport::damaged_tensors(const DamagedRecord& record) const {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  std::vector<std::string> names = tensors_in(checkpoint, record, tensors_);
+  if (!names.empty()) return names;
+  return tensors_in(checkpoint, record, all_tensors(checkpoint, checkpoint.root));
+}
+
+uint64_t LoadReport::tensors_without_crc() const {
+  return static_cast<uint64_t>(std::ranges::count_if(tensors_, [this](const NamedTensor& named) {
+    return !has_checksum(*input_.checkpoint, input_.checkpoint->tensors[named.tensor]);
+  }));
+}
+
+std::string LoadReport::integrity_text() const {
+  if (!integrity_->has_checksums) return "no checksums in this format";
+  if (integrity_->records == 0) return "no CRC to compare";
+  if (!integrity_->damaged.empty()) {
+    const DamagedRecord& first = integrity_->damaged[0];
+    return plural(integrity_->damaged.size(), "damaged record") + ", first " +
+           printable(first.record) + in_tensors(damaged_tensors(first));
+  }
+  const uint64_t unchecked = tensors_without_crc();
+  return unchecked == 0
+             ? "no damage"
+             : "no damage found, but " + plural(unchecked, "tensor has", "tensors have") +
+                   " no CRC to compare";
+}
+
+/// What --stats is asked for most: whether training has diverged.
+std::string LoadReport::non_finite_text() const {
+  uint64_t nans = 0;
+  uint64_t infs = 0;
+  uint64_t tensors = 0;
+  uint64_t unseen = 0;
+  for (const std::optional<TensorStats>& one : stats_) {
+    unseen += one ? 0 : 1;
+    if (!one) continue;
+    nans += one->nans;
+    infs += one->infs;
+    tensors += one->nans + one->infs > 0 ? 1 : 0;
+  }
+  const std::string rest = unseen > 0 ? plural(unseen, "tensor") + " not examined" : "";
+  if (unseen > 0 && unseen == stats_.size()) return rest;
+  const std::string found = tensors == 0 ? "no NaN or Inf"
+                                         : format_count(nans) + " NaN and " + format_count(infs) +
+                                               " Inf in " + plural(tensors, "tensor");
+  return rest.empty() ? found : found + ", " + rest;
+}
+
+Status LoadReport::check() {
+  if (options_.check == LoadCheck::none) return {};
+  if (options_.check == LoadCheck::crc) {
+    MLC_TRY(integrity_, check_integrity(*input_.checkpoint, task_.threads, task_.reporter));
+    return {};
+  }
+  MLC_TRY(file_hash_, sha256_file(*input_.checkpoint->files[0], task_.reporter));
+  MLC_CHECK(check_expansion(*input_.checkpoint, tensors_));
+  MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
+  hashes_.resize(tensors_.size());
+  return parallel_hash(*input_.checkpoint, tensors_, task_.threads, hashes_);
+}
+
+Status LoadReport::expect() {
+  if (options_.expect.empty()) return {};
+  std::vector<Pattern> ignored;
+  for (const std::string& text : options_.ignore_missing) {
+    MLC_TRY(Pattern pattern, Pattern::compile(MatchKind::regex, text));
+    ignored.push_back(std::move(pattern));
+  }
+  ExpectOptions options;
+  options.strict = !options_.no_strict;
+  options.ignore_shapes = options_.ignore_shapes;
+  options.ignore_missing = [&ignored](std::string_view key) {
+    return std::any_of(ignored.begin(), ignored.end(),
+                       [key](const Pattern& pattern) { return pattern.matches(key); });
+  };
+  if (state_dict_ == nullptr && options_.key.empty() && !input_.state_dicts.empty()) {
+    // Which of several is meant decides the answer.
+    MLC_TRY(state_dict_, choose_state_dict(input_, ""));
+  }
+  std::string own_key = options_.key;
+  if (state_dict_ != nullptr && !state_dict_->path.empty()) own_key = state_dict_->path;
+  MLC_TRY(auto wanted,
+          read_expected(options_.expect, own_key, options_.expect_key, task_.reporter));
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  std::vector<ExpectedTensor> found = state_dict_ != nullptr
+                                          ? expected_keys(checkpoint, *state_dict_)
+                                          : expected_tensors(checkpoint, tensors_);
+  for (std::vector<ExpectedTensor>* side : {&found, &wanted}) {
+    std::erase_if(*side, [this](const ExpectedTensor& one) { return !selected(one.name); });
+  }
+  options.module_version = [&](std::string_view module) {
+    return state_dict_ != nullptr ? module_version(checkpoint, *state_dict_, module) : std::nullopt;
+  };
+  expected_ = check_expected(found, wanted, options);
+  return {};
+}
+
+Status LoadReport::compute_stats() {
+  if (!options_.stats) return {};
+  MLC_CHECK(check_expansion(*input_.checkpoint, tensors_));
+  MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
+  std::map<TensorIdentity, size_t> known;
+  const ProgressScope progress(task_.reporter, "reading " + task_.input, summary_.bytes);
+  for (const NamedTensor& named : tensors_) {
+    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    const Tensor& tensor = input_.checkpoint->tensors[named.tensor];
+    if (tensor.kind != TensorKind::dense) {
+      stats_.emplace_back(std::nullopt);
+      continue;
+    }
+    const auto [same, is_new] =
+        known.try_emplace(identity_of(*input_.checkpoint, tensor), stats_.size());
+    if (!is_new) {
+      stats_.push_back(stats_[same->second]);
+      continue;
+    }
+    MLC_TRY_CTX(const TensorView view, input_.checkpoint->view(named.tensor),
+                "tensor " + printable(named.path));
+    MLC_TRY(const TensorStats one, tensor_stats(view, task_.threads));
+    stats_.push_back(one);
+    task_.reporter.advance(input_.checkpoint->byte_size(tensor));
+  }
+  return {};
+}
+
+void LoadReport::show_check() {
+  if (integrity_) {
+    if (!integrity_->has_checksums) {
+      line("check", "this format records no checksums; nothing to compare");
+    } else if (integrity_->records == 0) {
+      line("check", "none of the " + plural(integrity_->without_crc, "record") +
+                        " has a CRC; nothing was compared");
+    } else {
+      line("check",
+           plural(integrity_->records, "record") + " compared, " +
+               plural(integrity_->damaged.size(), "damaged record") +
+               (integrity_->without_crc > 0
+                    ? ", " + format_count(integrity_->without_crc) + " without CRC"
+                    : "") +
+               (tensors_without_crc() > 0
+                    ? "; not compared: " + plural(tensors_without_crc(), "tensor") + " without CRC"
+                    : ""));
+    }
+    for (const DamagedRecord& row : integrity_->damaged) {
+      line("damaged", printable(row.record) + in_tensors(damaged_tensors(row)) + " at offset " +
+                          std::to_string(row.offset) + ": " + printable(row.problem));
+    }
+  }
+  if (!file_hash_.empty()) line("sha256", file_hash_);
+  if (expected_) {
+    line("expected", expected_->satisfied ? "yes: " + printable(options_.expect) + " fits"
+                                          : "no: " + printable(options_.expect) + " does not fit");
+    task_.out.write(expected_->text());
+    if (!expected_->filled.empty()) {
+      line("filled in", join_list(printable_all(expected_->filled)) +
+                            ": load_state_dict adds what old batch norms lack");
+    }
+    if (!expected_->hint.empty()) task_.out.write("hint: " + expected_->hint + "\n");
+  }
+}
+
+}  // namespace mlc::cli
