@@ -150,3 +150,13 @@ def test_shards_edited_in_place_were_refused_in_riddles(mlc, plain):
         result = mlc("remap-keys", path, "--add-prefix", "p.", "--in-place")
         assert result.rc == 4 and f"{path}: a checkpoint of several files cannot be edited in place" in result.stderr
         assert "with -o" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["--help"], ["load", "--help"], ["man", "load"], ["man"]])
+def test_the_worst_exit_code_of_a_batch_was_undocumented(mlc, command):
+    text = " ".join(mlc.ok(*command).stdout.split())
+    assert "of several files the worst counts, from worst to best: 130, 70, 5, 3, 4, 2, 1, 0" in text.replace("Of", "of")
+
+
+def test_verbs_of_one_file_say_nothing_of_several(mlc):
+    assert "of several files" not in mlc.ok("diff", "--help").stdout

@@ -73,4 +73,12 @@ ExitCode worst(ExitCode a, ExitCode b) {
   return rank(a) < rank(b) ? b : a;
 }
 
+std::string worst_first() {
+  std::string text = "of several files the worst counts, from worst to best: ";
+  for (size_t i = kFromBestToWorst.size(); i-- > 0;) {
+    text += std::to_string(static_cast<int>(kFromBestToWorst[i])) + (i > 0 ? ", " : "");
+  }
+  return text;
+}
+
 }  // namespace mlc::cli

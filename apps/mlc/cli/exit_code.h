@@ -4,6 +4,7 @@
 #include "mlc/base/error.h"
 
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace mlc::cli {
@@ -33,8 +34,10 @@ ExitCode exit_code_of(ErrorKind kind);
 /// called within a catch block.
 Error error_of_exception();
 
-/// The code that a run over several files ends with, of two files. From worst to best:
-/// 130, 70, 5, 3, 4, 2, 1, 0.
+/// The code that a run over several files ends with, of two files.
 ExitCode worst(ExitCode a, ExitCode b);
+
+/// "of several files the worst counts: 130, 70, 5, 3, 4, 2, 1, 0": the order of worst().
+std::string worst_first();
 
 }  // namespace mlc::cli

@@ -42,11 +42,12 @@ void append_options(std::string& out, const OptionSet& set) {
   }
 }
 
-void append_exit_codes(std::string& out) {
+void append_exit_codes(std::string& out, bool takes_several) {
   out += "\nExit codes:\n";
   for (const ExitCodeRow& row : exit_codes()) {
     out += fmt::format("  {:>3}  {}\n", static_cast<int>(row.code), row.meaning);
   }
+  if (takes_several) out += "  " + wrapped(worst_first(), 2, 2) + "\n";
 }
 
 std::string_view needs_text(Needs needs) {
@@ -126,7 +127,7 @@ std::string full_help() {
   add_shared_options(shared, options);
   append_options(out, shared);
   append_entry(out, "    --version", "version, commit and compiler; also with --json");
-  append_exit_codes(out);
+  append_exit_codes(out, true);
   return out + "\n`mlc VERB --help` explains a verb.\n";
 }
 
@@ -150,7 +151,10 @@ std::string verb_help(const Command& command) {
     out += fmt::format("\n{}\n", needs);
   }
   append_options(out, set);
-  append_exit_codes(out);
+  const auto options = set.options();
+  append_exit_codes(out, std::any_of(options.begin(), options.end(), [](const Option& option) {
+                      return option.long_name == "keep-going";
+                    }));
   if (command.examples.size() > 2)
     out += fmt::format("\n`mlc man {} | man -l -` shows all examples.\n", command.name);
   return out;

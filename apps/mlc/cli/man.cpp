@@ -86,9 +86,9 @@ std::string exit_codes_section() {
   for (const ExitCodeRow& row : exit_codes()) {
     out += entry("\\fB" + std::to_string(static_cast<int>(row.code)) + "\\fR", row.meaning);
   }
-  return out +
-         ".PP\nOf several files the worst code counts; from worst to best: 130, 70, 5, 3, 4, 2, 1, "
-         "0.\n";
+  std::string order = worst_first();
+  order[0] = 'O';
+  return out + ".PP\n" + roff(order) + ".\n";
 }
 
 std::string synopsis(const Command& command, const OptionSet& set) {
