@@ -73,3 +73,28 @@ def test_tensors_beside_a_state_dict_are_told_from_scalars(mlc, tmp_path):
 def test_siblings_of_a_state_dict_under_an_empty_key_are_named(mlc, tmp_path):
     write(tmp_path / "a.pt", {"": state_dict(), "epoch": 3})
     assert mlc.ok("load", "a.pt", "--json").json["also_here"] == ["epoch"]
+
+
+def test_a_pt2_saved_as_a_checkpoint_had_two_state_dicts(mlc, tmp_path):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(2, 2)
+            self.register_buffer("scale", torch.ones(2), persistent=False)
+
+        def forward(self, x):
+            return self.fc(x) * self.scale + torch.tensor([1.0, 2.0])
+
+    torch.export.save(torch.export.export(Model(), (torch.ones(1, 2),)), tmp_path / "a.pt2")
+    mlc.ok("save", "a.pt2", "-o", "b.pt")
+    for name in ("a.pt2", "b.pt"):
+        shown = mlc.ok("load", name, "--json").json
+        assert (shown["key"], shown["also_here"]) == ("state_dict", ["constants"])
+    mlc.ok("save", "b.pt", "-o", "c.safetensors")
+    mlc.ok("diff", "a.pt2", "b.pt")
+    assert mlc.ok("load", "b.pt", "--key", "constants", "--json").json["totals"]["tensors"] == 2
+
+
+def test_constants_beside_other_state_dicts_are_one_themselves(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"state_dict": state_dict(), "constants": state_dict(), "epoch": 1})
+    assert len(mlc.ok("load", "a.pt", "--json").json["state_dicts"]) == 2

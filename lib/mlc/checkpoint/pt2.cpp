@@ -258,7 +258,7 @@ Result<NodeId> Pt2Reader::read_model(std::string_view name) {
 NodeId Pt2Reader::join(NodeId weights, NodeId constants) {
   if (checkpoint_.graph.dict(constants).empty()) return weights;
   const NodeId both = checkpoint_.graph.add_dict();
-  const NodeId weights_key = checkpoint_.graph.add_text("state_dict");
+  const NodeId weights_key = checkpoint_.graph.add_text(kPt2StateDict);
   const NodeId constants_key = checkpoint_.graph.add_text(kPt2Constants);
   checkpoint_.graph.dict(both).emplace_back(weights_key, weights);
   checkpoint_.graph.dict(both).emplace_back(constants_key, constants);

@@ -23,6 +23,7 @@ Status read_torch_tar(Checkpoint& checkpoint);
 Status read_torchscript(Checkpoint& checkpoint);
 // pt2.cpp: archives[0] is open. The root is the state_dict, or, where the archive has constants too
 // (tensors of the graph, non-persistent buffers), a mapping of both under their names.
+inline constexpr std::string_view kPt2StateDict = "state_dict";
 inline constexpr std::string_view kPt2Constants = "constants";
 Status read_pt2(Checkpoint& checkpoint);
 // safetensors.cpp

@@ -110,8 +110,9 @@ class Search {
       const bool tensors_only = entries->size() == found_tensors;
       if (tensors_only) return {};
       const std::vector<Entry> copy = *entries;  // recovering modules adds to the graph
+      const bool program = node == checkpoint_.root && is_of_program(copy);
       for (const auto& [key, value] : copy) {
-        if (graph.is(key, NodeKind::text) && may_hold_models(graph.text(key))) {
+        if (graph.is(key, NodeKind::text) && may_hold_models(graph.text(key), program)) {
           MLC_CHECK(visit(value, join_path(path, graph.text(key)), depth + 1));
         }
       }
@@ -126,8 +127,20 @@ class Search {
     return {};
   }
 
-  bool may_hold_models(std::string_view key) const {
-    return is_model_key(key) && !(checkpoint_.format == Format::pt2 && key == kPt2Constants);
+  static bool may_hold_models(std::string_view key, bool program) {
+    return is_model_key(key) && !(program && key == kPt2Constants);
+  }
+
+  /// Whether the root, with these ENTRIES, is what read_pt2() makes of a program, or was saved so.
+  bool is_of_program(const std::vector<Entry>& entries) const {
+    const Graph& graph = checkpoint_.graph;
+    const auto has = [&](std::string_view name) {
+      return std::ranges::any_of(entries, [&](const Entry& entry) {
+        return graph.is(entry.first, NodeKind::text) && graph.text(entry.first) == name;
+      });
+    };
+    return checkpoint_.format == Format::pt2 ||
+           (entries.size() == 2 && has(kPt2StateDict) && has(kPt2Constants));
   }
 
   Status add_module(NodeId node, const std::string& path) {
