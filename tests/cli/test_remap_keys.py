@@ -279,3 +279,14 @@ def test_keys_twice_in_a_list_are_told_by_their_lines(mlc, tmp_path):
     (tmp_path / "keys.txt").write_text("a\nb\n\na\nb\n")
     result = mlc("remap-keys", "keys.txt", "--only-names", "--map", "x=y")
     assert result.rc == 1 and "keys.txt: holds keys twice: a on lines 1 and 4 and b on lines 2 and 5" in result.stderr
+
+
+def test_inverse_rules_were_written_that_mlc_does_not_read(mlc, tmp_path):
+    (tmp_path / "keys.txt").write_text("".join(f"a.{i}\n" for i in range(210_000)))
+    result = mlc("remap-keys", "keys.txt", "--only-names", "--map", "a=b", "--emit-inverse", "inverse.yaml")
+    assert result.rc == 4 and "the rules that undo this would be larger than mlc reads" in result.stderr
+    assert not (tmp_path / "inverse.yaml").exists()
+    (tmp_path / "keys.txt").write_text("".join(f"a.{i}\n" for i in range(100_000)))
+    mlc.ok("remap-keys", "keys.txt", "--only-names", "--map", "a=b", "--emit-inverse", "inverse.yaml")
+    (tmp_path / "back.txt").write_text("b.7\n")
+    assert mlc.ok("remap-keys", "back.txt", "--only-names", "--rules", "inverse.yaml").stdout == "a.7\n"

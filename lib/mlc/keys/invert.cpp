@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/keys/replacement.h"
+#include "mlc/yaml/document.h"
 
 #include <algorithm>
 #include <set>
@@ -111,6 +112,15 @@ Status check(const Plan& plan) {
   return {};
 }
 
+/// Rules that mlc would not read back are of no use.
+Status check_readable(const std::string& yaml) {
+  constexpr size_t kSmall = size_t{1} << 20U;  // of bytes: no more nodes than that
+  if (yaml.size() <= kSmall) return {};
+  if (yaml.size() <= yaml::kMaxFileBytes && yaml::parse(yaml, "").ok()) return {};
+  return unsupported("the rules that undo this would be larger than mlc reads",
+                     "leave --emit-inverse out, or rename a part of the keys at a time");
+}
+
 }  // namespace
 
 Result<std::string> invert(const Plan& plan) {
@@ -137,7 +147,9 @@ Result<std::string> invert(const Plan& plan) {
         break;
     }
   }
-  return "version: 1\nrules:" + (rules.empty() ? " []\n" : "\n" + rules);
+  std::string yaml = "version: 1\nrules:" + (rules.empty() ? " []\n" : "\n" + rules);
+  MLC_CHECK(check_readable(yaml));
+  return yaml;
 }
 
 }  // namespace mlc
