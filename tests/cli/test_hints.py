@@ -193,3 +193,11 @@ def test_why_there_is_no_state_dict_is_true(mlc, tmp_path):
         "save", "numbers.pt", "-o", "b.safetensors").stderr
     refused = mlc("save", "optimizer.pt", "--key", ".", "-o", "b.safetensors")
     assert refused.rc == 2 and "the root is the state of an optimizer" in refused.stderr
+
+
+def test_the_counter_of_an_averaged_model_was_said_to_have_the_prefix(mlc, tmp_path):
+    write(tmp_path / "swa.pt", torch.optim.swa_utils.AveragedModel(torch.nn.Linear(2, 2)).state_dict())
+    shown = mlc.ok("load", "swa.pt").stdout
+    assert "prefix       every key but n_averaged starts with module.; `mlc strip-module-prefix` removes it\n" in shown
+    write(tmp_path / "dp.pt", {"module.w": torch.ones(1)})
+    assert "prefix       every key starts with module.;" in mlc.ok("load", "dp.pt").stdout

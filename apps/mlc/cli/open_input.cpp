@@ -158,17 +158,18 @@ std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateD
   std::vector<std::string> hints;
   const std::vector<KeyInfo> keys = key_infos(checkpoint, state_dict);
   const std::string wrappers = wrappers_around(keys);
+  const std::vector<std::string> kept = printable_all(kept_by_wrappers(keys));
+  const std::string every = "every key " + (kept.empty() ? "" : "but " + join_list(kept) + " ");
   if (!wrappers.empty()) {
-    hints.push_back("every key starts with " + wrappers + kStripHint + "` removes it");
+    hints.push_back(every + "starts with " + wrappers + kStripHint + "` removes it");
   }
   for (const PrefixHint& hint : detect_prefixes(keys)) {
     const std::string prefix(hint.prefix);
     if (hint.count != hint.total || (hint.stripped && wrappers.find(prefix) != wrappers.npos))
       continue;
     const std::string option = hint.stripped ? "" : " --prefix " + prefix;
-    hints.push_back(
-        (hint.stripped ? "every key has " + prefix + " in it" : "every key starts with " + prefix) +
-        kStripHint + option + "` removes it");
+    hints.push_back(every + (hint.stripped ? "has " + prefix + " in it" : "starts with " + prefix) +
+                    kStripHint + option + "` removes it");
   }
   return hints;
 }

@@ -304,6 +304,14 @@ Result<Plan> plan_strip_prefix(std::span<const KeyInfo> keys, const PrefixOption
   return Stripper(keys, options).run();
 }
 
+std::vector<std::string> kept_by_wrappers(std::span<const KeyInfo> keys) {
+  std::vector<std::string> names;
+  for (const KeyInfo& key : keys) {
+    if (is_wrapper_buffer(key.name)) names.emplace_back(key.name);
+  }
+  return names;
+}
+
 std::vector<PrefixHint> detect_prefixes(std::span<const KeyInfo> keys) {
   std::vector<PrefixHint> hints;
   const auto buffers = static_cast<uint64_t>(std::count_if(

@@ -46,6 +46,9 @@ struct PrefixHint {
   bool stripped = false;  // by strip-module-prefix without options; others need --prefix
 };
 
+/// Those of KEYS that wrappers keep beside the model: n_averaged and the like.
+std::vector<std::string> kept_by_wrappers(std::span<const KeyInfo> keys);
+
 /// The known prefixes that occur in KEYS, wrappers first, in the order of a fixed table.
 std::vector<PrefixHint> detect_prefixes(std::span<const KeyInfo> keys);
 
