@@ -12,6 +12,7 @@
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
+#include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/write_sharded.h"
 #include "mlc/engine/architecture_model.h"
 #include "mlc/metadata/provenance.h"
@@ -170,6 +171,7 @@ class Job {
   void warn_of_optimizers();
   void warn_of_kept();
   void warn_of_uncast();
+  void warn_of_parted(std::vector<std::vector<std::string>> groups);
   void warn_about_values();
   void answer();
   std::string summary() const;
@@ -264,8 +266,10 @@ Status Job::change() {
   }
   if (options_.compact) MLC_CHECK(compact_views(checkpoint, *state_dict_));
   if (!options_.dtype.empty()) {
+    const auto groups = summarize(checkpoint, named_tensors(*state_dict_)).shared;
     MLC_CHECK(cast_tensors(checkpoint, *state_dict_, *dtype_from_name(options_.dtype), casts_));
     warn_of_uncast();
+    warn_of_parted(groups);
   }
   keep_weights();
   warn_of_kept();
@@ -418,6 +422,23 @@ void Job::warn_of_uncast() {
   }
   if (kept.empty()) return;
   task_.reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
+}
+
+/// GROUPS shared a storage before the cast. Tied tensors still do; safetensors parts views anyway.
+void Job::warn_of_parted(std::vector<std::vector<std::string>> groups) {
+  if (format_ == OutputFormat::safetensors || groups.empty()) return;
+  const auto still = summarize(*input_.checkpoint, named_tensors(*state_dict_)).shared;
+  std::erase_if(groups, [&still](const auto& group) {
+    return std::ranges::find(still, group) != still.end();
+  });
+  std::vector<std::string> parted;
+  for (const auto& group : groups) {
+    for (const std::string& name : group) parted.push_back(printable(name));
+  }
+  if (parted.empty()) return;
+  task_.reporter.warn(
+      "views of one storage before, each with a storage of its own after --dtype: " +
+      join_list(parted));
 }
 
 /// What a dry run can say of the output before it is written, refusals included.

@@ -623,3 +623,15 @@ def test_merge_can_prefer_the_first_or_the_last(mlc, tmp_path):
     assert "replaced by that of b.pt: w\n" in done.stderr and "replaced by that of c.pt: w\n" in done.stderr
     assert_loads_as(tmp_path / "last.pt", ordered(w=torch.full((2,), 2.0), a=torch.zeros(1), b=torch.ones(1)))
     assert mlc("save", "a.pt", "-o", "x.pt", "--on-conflict", "last").rc == 2
+
+
+def test_views_that_a_cast_parts_are_named(mlc, tmp_path):
+    base, tied = torch.arange(6.0), torch.ones(3)
+    write(tmp_path / "a.pt", {"v": base[:3], "w": base[3:], "t": tied, "u": tied.detach(), "x": torch.ones(1)})
+    result = mlc.ok("save", "a.pt", "-o", "b.pt", "--dtype", "bf16")
+    assert "each with a storage of its own after --dtype: v and w\n" in result.stderr
+    found = torch.load(tmp_path / "b.pt")
+    assert found["t"].data_ptr() == found["u"].data_ptr()
+    assert found["v"].untyped_storage().data_ptr() != found["w"].untyped_storage().data_ptr()
+    assert "storage of its own" not in mlc.ok("save", "a.pt", "-o", "c.pt", "--dtype", "fp32").stderr
+    assert "storage of its own" not in mlc.ok("save", "a.pt", "-o", "c.safetensors", "--dtype", "bf16").stderr
