@@ -664,3 +664,18 @@ def test_damage_names_its_tensors(mlc, valid, tmp_path):
     report = mlc("load", path, "--check", "crc", "--json").json
     valid(report, "load")
     assert [row["tensors"] for row in report["check"]["damaged"]] == [["w"]]
+
+
+def test_dead_bytes_of_edits_in_place_are_shown(mlc, valid, tmp_path):
+    path = write(tmp_path / "a.pt", {f"module.layer.{i}.weight": torch.ones(4) for i in range(50)})
+    assert mlc.ok("load", path, "--json").json["totals"]["dead_bytes"] == 0
+    size = path.stat().st_size
+    mlc.ok("strip-module-prefix", path, "--in-place")
+    report = mlc.ok("load", path, "--json").json
+    valid(report, "load")
+    grown = path.stat().st_size - size
+    assert 1000 < report["totals"]["dead_bytes"] <= grown
+    assert " that edits in place left in the file; `mlc save` writes it without them\n" in mlc.ok("load", path).stdout
+    mlc.ok("save", path, "-o", "b.pt")
+    assert mlc.ok("load", "b.pt", "--json").json["totals"]["dead_bytes"] == 0
+    assert "dead bytes" not in mlc.ok("load", "b.pt").stdout

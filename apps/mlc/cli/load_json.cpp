@@ -112,6 +112,7 @@ void LoadReport::summary_json(JsonWriter& json) const {
   json.field("bytes", summary_.bytes);
   json.field("storage_bytes", summary_.storage_bytes);
   json.field("unused_bytes", summary_.wasted_bytes);
+  json.field("dead_bytes", dead_bytes(*input_.checkpoint));
   json.end_object();
   json.key("dtypes");
   json.begin_object();

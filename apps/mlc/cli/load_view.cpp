@@ -312,6 +312,12 @@ void LoadReport::show_lines() {
     line("unused", format_bytes(summary_.wasted_bytes) +
                        " of storage that no tensor shows; `mlc save --compact-views` drops it");
   }
+  const uint64_t dead = dead_bytes(checkpoint);
+  if (dead > total_size(checkpoint) / 100) {
+    line("dead bytes",
+         format_bytes(dead) +
+             " that edits in place left in the file; `mlc save` writes it without them");
+  }
   if (state_dict_ != nullptr) {
     for (const std::string& hint : prefix_hints(checkpoint, *state_dict_)) line("prefix", hint);
   } else if (const std::string hint = common_prefix_hint(input_); !hint.empty()) {

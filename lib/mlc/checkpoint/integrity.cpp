@@ -174,6 +174,30 @@ std::vector<uint32_t> storages_of(const Checkpoint& checkpoint, const Tensor& te
 
 }  // namespace
 
+uint64_t dead_bytes(const Checkpoint& checkpoint) {
+  constexpr uint64_t kLocalHeader = 30;
+  constexpr uint64_t kDescriptor = 24;  // behind the data, where the writer did not know the size
+  constexpr uint64_t kPadding = 128;    // in front of the data, and zip64's sizes
+  uint64_t dead = 0;
+  for (const ZipReader& archive : checkpoint.archives) {
+    std::vector<const ZipEntry*> records;
+    for (const ZipEntry& entry : archive.entries()) records.push_back(&entry);
+    std::ranges::sort(records, {}, &ZipEntry::header_offset);
+    for (size_t i = 0; i < records.size(); ++i) {
+      const ZipEntry& entry = *records[i];
+      const uint64_t next = i + 1 < records.size() ? records[i + 1]->header_offset
+                                                   : archive.central_directory_offset();
+      const uint64_t least = entry.header_offset + kLocalHeader + entry.name.size() +
+                             entry.compressed_size + kDescriptor + kPadding;
+      if (next <= least) continue;
+      const auto data = archive.data_offset(entry);
+      const uint64_t end = data.ok() ? *data + entry.compressed_size + kDescriptor : next;
+      if (next > end) dead += next - end;
+    }
+  }
+  return dead;
+}
+
 bool has_checksum(const Checkpoint& checkpoint, const Tensor& tensor) {
   const std::vector<uint32_t> storages = storages_of(checkpoint, tensor);
   return std::ranges::all_of(storages, [&checkpoint](uint32_t index) {

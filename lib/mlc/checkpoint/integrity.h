@@ -35,6 +35,11 @@ struct IntegrityReport {
 Result<IntegrityReport> check_integrity(const Checkpoint& checkpoint, unsigned threads,
                                         Reporter& reporter);
 
+/// Bytes between the records of the checkpoint's zips that nothing refers to: what edits in place
+/// left behind. Padding does not count; nor do records that cannot be read. Reads a local header
+/// only where there is room for such bytes.
+uint64_t dead_bytes(const Checkpoint& checkpoint);
+
 /// Whether all that is stored of TENSOR lies in records with a CRC.
 bool has_checksum(const Checkpoint& checkpoint, const Tensor& tensor);
 
