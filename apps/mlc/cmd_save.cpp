@@ -155,6 +155,7 @@ class Job {
  private:
   Status choose();
   Status change();
+  Status compact();
   void keep_weights();
   Status drop_unsafe();
   Result<std::optional<std::string>> metadata();
@@ -195,10 +196,9 @@ class Job {
 bool Job::needs_state_dict() const {
   const SelectOptions& select = options_.select;
   return format_ == OutputFormat::safetensors || options_.weights_only || options_.merge ||
-         options_.compact || !options_.architecture.empty() || !options_.dtype.empty() ||
-         !options_.from.empty() || options_.max_shard_size > 0 || !select.key.empty() ||
-         !select.include.empty() || !select.exclude.empty() || !select.include_regex.empty() ||
-         !select.exclude_regex.empty();
+         !options_.architecture.empty() || !options_.dtype.empty() || !options_.from.empty() ||
+         options_.max_shard_size > 0 || !select.key.empty() || !select.include.empty() ||
+         !select.exclude.empty() || !select.include_regex.empty() || !select.exclude_regex.empty();
 }
 
 /// Who converts arrays knows what comes out; a program that runs no more is another thing.
@@ -264,7 +264,7 @@ Status Job::change() {
     warn_of_migration(*migration_, {options_.from, task_.input, left_out}, task_.reporter);
     warn_of_optimizers();
   }
-  if (options_.compact) MLC_CHECK(compact_views(checkpoint, *state_dict_));
+  if (options_.compact) MLC_CHECK(compact());
   if (!options_.dtype.empty()) {
     const auto groups = summarize(checkpoint, named_tensors(*state_dict_)).shared;
     MLC_CHECK(cast_tensors(checkpoint, *state_dict_, *dtype_from_name(options_.dtype), casts_));
@@ -273,8 +273,19 @@ Status Job::change() {
   }
   keep_weights();
   warn_of_kept();
+  warn_of_unused_locations(checkpoint, options_.map_location, task_.reporter);
   map_locations(checkpoint, options_.map_location);
   return drop_unsafe();
+}
+
+/// The one that was chosen, else all that there are: views do not depend on which is meant.
+Status Job::compact() {
+  std::vector<StateDict*> chosen;
+  for (StateDict& one : input_.state_dicts) chosen.push_back(&one);
+  if (state_dict_ != nullptr) chosen = {state_dict_};
+  if (chosen.empty()) MLC_CHECK(choose_state_dict(input_, ""));
+  MLC_CHECK(compact_views(*input_.checkpoint, chosen));
+  return {};
 }
 
 void Job::keep_weights() {
@@ -471,7 +482,7 @@ void Job::show_plan() {
   Table table({{"NAME", Align::left, true}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Align::right}});
   for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
-    table.add({named.path, info(tensor.dtype).brief, shape_text(checkpoint, tensor),
+    table.add({shown_key(named.path), info(tensor.dtype).brief, shape_text(checkpoint, tensor),
                std::to_string(stored_bytes(checkpoint, tensor))});
   }
   table.render(task_.out, task_.width);

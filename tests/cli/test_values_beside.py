@@ -98,3 +98,37 @@ def test_a_pt2_saved_as_a_checkpoint_had_two_state_dicts(mlc, tmp_path):
 def test_constants_beside_other_state_dicts_are_one_themselves(mlc, tmp_path):
     write(tmp_path / "a.pt", {"state_dict": state_dict(), "constants": state_dict(), "epoch": 1})
     assert len(mlc.ok("load", "a.pt", "--json").json["state_dicts"]) == 2
+
+
+# --- files with several state_dicts
+
+
+def test_views_of_several_state_dicts_are_compacted_without_a_key(mlc, tmp_path):
+    base = torch.arange(8000.0)
+    write(tmp_path / "a.pt", {"model": {"w": base[:10], "tie": base[:10]}, "ema": {"w": base[:10], "v": base[100:110]}})
+    mlc.ok("save", "a.pt", "-o", "b.pt", "--compact-views")
+    assert (tmp_path / "b.pt").stat().st_size < 4000
+    mlc.ok("diff", "a.pt", "b.pt", "--key", ".")
+    found = torch.load(tmp_path / "b.pt")
+    assert found["model"]["w"].data_ptr() == found["ema"]["w"].data_ptr() == found["model"]["tie"].data_ptr()
+    mlc.ok("save", "a.pt", "-o", "one.pt", "--compact-views", "--key", "model")
+    assert (tmp_path / "one.pt").stat().st_size > 30000  # ema shows the storage still
+
+
+def test_a_device_on_which_nothing_lies_is_warned_of(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"model": {"w": torch.ones(1)}, "ema": {"w": torch.ones(1)}})
+    wanted = "--map-location cuda:0=cpu changes nothing: the tensors lie on cpu"
+    assert wanted in mlc.ok("save", "a.pt", "-o", "b.pt", "--map-location", "cuda:0=cpu").stderr
+    assert wanted in mlc.ok("load", "a.pt", "--map-location", "cuda:0=cpu").stderr
+    assert "changes nothing" not in mlc.ok("save", "a.pt", "-o", "c.pt", "--map-location", "cpu=cuda:1").stderr
+    assert "changes nothing" not in mlc.ok("load", "c.pt", "--map-location", "cuda:1=cpu").stderr
+
+
+def test_an_empty_key_was_shown_as_the_root(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"": torch.ones(2), "w": torch.ones(1)})
+    write(tmp_path / "b.pt", {"": torch.zeros(2), "w": torch.ones(1)})
+    write(tmp_path / "bare.pt", torch.ones(2))
+    assert '\n""    f32' in mlc.ok("load", "a.pt").stdout
+    assert '\n""    f32' in mlc.ok("save", "a.pt", "-n").stdout
+    assert mlc("diff", "a.pt", "b.pt").stdout.startswith('value: "": ')
+    assert "\n.     f32" in mlc.ok("load", "bare.pt").stdout

@@ -428,8 +428,10 @@ std::string DiffView::line(const Difference& difference) const {
       text = difference.values ? values_text(difference) : printable(difference.reason);
       break;
   }
+  const bool root = a_.is_whole && a_.tensors.size() == 1 && difference.key.empty();
   const std::string_view label = kKindTexts[static_cast<size_t>(difference.kind)].label;
-  return fmt::format("{}: {}: {}\n", label, printable(difference.key), text);
+  return fmt::format("{}: {}: {}\n", label, root ? "." : printable(shown_key(difference.key)),
+                     text);
 }
 
 std::string DiffView::summary() const {

@@ -140,6 +140,7 @@ void LoadReport::count_parameters() {
 }
 
 void LoadReport::map_devices() {
+  warn_of_unused_locations(*input_.checkpoint, options_.map_location, task_.reporter);
   std::vector<std::pair<std::string, uint64_t>> mapped;
   for (const auto& [location, count] : summary_.devices) {
     const std::string device = mapped_location(location, options_.map_location);
@@ -391,7 +392,8 @@ void LoadReport::show_table() {
   table.reserve(tensors_.size());
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = input_.checkpoint->tensors[tensors_[i].tensor];
-    table.cell(tensors_[i].path.empty() ? "." : tensors_[i].path);
+    const bool root = tensors_[i].path.empty() && tensors_.size() == 1 && state_dict_ == nullptr;
+    table.cell(root ? "." : shown_key(tensors_[i].path));
     table.cell(kind_text(tensor));
     table.cell(shape_text(*input_.checkpoint, tensor));
     table.cell(std::to_string(stored_bytes(*input_.checkpoint, tensor)));

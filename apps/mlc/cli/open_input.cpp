@@ -188,6 +188,10 @@ std::string common_prefix_hint(const Input& input) {
          " --key '*'` removes it";
 }
 
+std::string shown_key(const std::string& key) {
+  return key.empty() ? "\"\"" : key;
+}
+
 std::vector<std::string> describe_values(const Checkpoint& checkpoint,
                                          const std::vector<std::string>& paths) {
   std::vector<std::string> out;

@@ -50,6 +50,9 @@ std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateD
 /// The same of the wrappers around several state_dicts, where all have the same; else empty.
 std::string common_prefix_hint(const Input& input);
 
+/// KEY for people, who would not see an empty one; not yet harmless on a terminal.
+std::string shown_key(const std::string& key);
+
 /// PATHS of values for join_list() in messages: those that hold tensors as "3 tensors in model",
 /// tensors as "mean (1 tensor)".
 std::vector<std::string> describe_values(const Checkpoint& checkpoint,

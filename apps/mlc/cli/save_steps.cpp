@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -100,15 +101,23 @@ void warn_of_unmerged(const Input& other, const StateDict& from,
   reporter.warn("not merged from " + printable(other.checkpoint->path) + ": " + join_list(left));
 }
 
-/// Replaces the tensors of STATE_DICT that WANTED selects by what DERIVE makes of them, tied ones
+std::vector<StateDictEntry> entries_of(std::span<StateDict* const> state_dicts) {
+  std::vector<StateDictEntry> entries;
+  for (const StateDict* const one : state_dicts) {
+    entries.insert(entries.end(), one->entries.begin(), one->entries.end());
+  }
+  return entries;
+}
+
+/// Replaces the tensors of STATE_DICTS that WANTED selects by what DERIVE makes of them, tied ones
 /// by one.
 template <class Wanted, class Derive>
-Result<uint64_t> replace_tensors(Checkpoint& checkpoint, StateDict& state_dict, Wanted wanted,
-                                 Derive derive) {
+Result<uint64_t> replace_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
+                                 Wanted wanted, Derive derive) {
   std::map<TensorIdentity, uint32_t> done;
   std::unordered_set<uint32_t> seen;
   uint64_t count = 0;
-  for (const StateDictEntry& entry : state_dict.entries) {
+  for (const StateDictEntry& entry : entries_of(state_dicts)) {
     if (!seen.insert(entry.tensor).second) continue;
     const Tensor tensor = checkpoint.tensors[entry.tensor];
     if (!wanted(tensor)) continue;
@@ -120,7 +129,7 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, StateDict& state_dict, 
                    is_new ? it->second : derive_twin(checkpoint, it->second));
     ++count;
   }
-  read_again(checkpoint, state_dict);
+  for (StateDict* const one : state_dicts) read_again(checkpoint, *one);
   return count;
 }
 
@@ -349,16 +358,17 @@ Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DTy
   std::erase_if(
       cast, [&](const NamedTensor& named) { return !is_cast(checkpoint.tensors[named.tensor]); });
   MLC_CHECK(check_expansion(checkpoint, cast));
-  return replace_tensors(checkpoint, state_dict, is_cast, [&](uint32_t tensor) {
+  StateDict* const one[] = {&state_dict};
+  return replace_tensors(checkpoint, one, is_cast, [&](uint32_t tensor) {
     return derive_cast(checkpoint, tensor, dtype, counts);
   });
 }
 
-Result<uint64_t> compact_views(Checkpoint& checkpoint, StateDict& state_dict) {
+Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts) {
   // Views that overlap can take more room apart than together: their storage stays whole.
   std::map<uint32_t, uint64_t> apart;  // storage -> bytes of its tensors, each on its own
   std::set<TensorIdentity> seen;
-  for (const StateDictEntry& entry : state_dict.entries) {
+  for (const StateDictEntry& entry : entries_of(state_dicts)) {
     const Tensor& tensor = checkpoint.tensors[entry.tensor];
     if (tensor.storage == kNoIndex) continue;
     if (!seen.insert(identity_of(checkpoint, tensor)).second) continue;
@@ -366,7 +376,7 @@ Result<uint64_t> compact_views(Checkpoint& checkpoint, StateDict& state_dict) {
     sum = checked_add(sum, compact_size(checkpoint, tensor)).value_or(UINT64_MAX);
   }
   return replace_tensors(
-      checkpoint, state_dict,
+      checkpoint, state_dicts,
       [&](const Tensor& tensor) {
         return tensor.kind == TensorKind::dense && tensor.storage != kNoIndex &&
                apart[tensor.storage] < checkpoint.storages[tensor.storage].byte_size();
@@ -395,6 +405,36 @@ std::string mapped_location(std::string_view location, const std::vector<std::st
     if (rule.substr(0, equals) == location) return rule.substr(equals + 1);
   }
   return std::string(location);
+}
+
+namespace {
+
+std::vector<std::string> unused_locations(const Checkpoint& checkpoint,
+                                          const std::vector<std::string>& rules) {
+  std::vector<std::string> unused = rules;
+  std::erase_if(unused, [&checkpoint](const std::string& rule) {
+    const size_t equals = rule.find('=');
+    if (equals == std::string::npos) return true;
+    return std::ranges::any_of(checkpoint.storages, [&](const Storage& storage) {
+      return storage.location == std::string_view(rule).substr(0, equals);
+    });
+  });
+  return unused;
+}
+
+}  // namespace
+
+void warn_of_unused_locations(const Checkpoint& checkpoint, const std::vector<std::string>& rules,
+                              Reporter& reporter) {
+  for (const std::string& rule : unused_locations(checkpoint, rules)) {
+    std::set<std::string> devices;
+    for (const Storage& storage : checkpoint.storages) {
+      if (!storage.location.empty()) devices.insert(printable(storage.location));
+    }
+    const std::vector<std::string> names(devices.begin(), devices.end());
+    reporter.warn("--map-location " + printable(rule) + " changes nothing: the tensors lie on " +
+                  (names.empty() ? "no device" : join_list(names)));
+  }
 }
 
 void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules) {

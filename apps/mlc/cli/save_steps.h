@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/derive.h"
 
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,8 +43,8 @@ Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,
                               CastCounts& counts);
 
-/// Gives tensors that show only a part of their storage a storage of their own.
-Result<uint64_t> compact_views(Checkpoint& checkpoint, StateDict& state_dict);
+/// Gives tensors of STATE_DICTS that show only a part of their storage a storage of their own.
+Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts);
 
 /// Whether each of the --map-location RULES, `cpu` or `cuda:0=cpu`, names a device that PyTorch
 /// knows. Errors: usage.
@@ -51,6 +52,10 @@ Status check_locations(const std::vector<std::string>& rules);
 
 /// Where torch.load's map_location would place what lies on LOCATION: the first rule that fits.
 std::string mapped_location(std::string_view location, const std::vector<std::string>& rules);
+
+/// Warns of those of the RULES that name a device on which nothing lies.
+void warn_of_unused_locations(const Checkpoint& checkpoint, const std::vector<std::string>& rules,
+                              Reporter& reporter);
 
 /// Sets the location of every storage by such rules.
 void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules);
