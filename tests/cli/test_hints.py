@@ -1,5 +1,6 @@
 """What messages say is true, and the commands they recommend do what they promise."""
 
+import argparse
 import re
 import shlex
 
@@ -201,3 +202,34 @@ def test_the_counter_of_an_averaged_model_was_said_to_have_the_prefix(mlc, tmp_p
     assert "prefix       every key but n_averaged starts with module.; `mlc strip-module-prefix` removes it\n" in shown
     write(tmp_path / "dp.pt", {"module.w": torch.ones(1)})
     assert "prefix       every key starts with module.;" in mlc.ok("load", "dp.pt").stdout
+
+
+# --- messages without a culprit
+
+
+def test_a_join_of_types_named_no_input(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"q": torch.ones(2, 2), "k": torch.ones(2, 2).half()})
+    (tmp_path / "r.yaml").write_text("version: 1\nrules:\n  - match: ['^q$', '^k$']\n    concat: {dim: 0, to: qk}\n")
+    for option in (["-n"], ["-o", "b.pt"]):
+        result = mlc("remap-keys", "a.pt", "--rules", "r.yaml", *option)
+        assert result.rc == 1 and "tensor qk: q (float32) and k (float16) cannot be joined" in result.stderr
+    mlc.ok("save", "a.pt", "-o", "c.pt", "--dtype", "fp16")
+    mlc.ok("remap-keys", "c.pt", "--rules", "r.yaml", "-o", "b.pt")
+
+
+@pytest.mark.parametrize("command", [["load", ""], ["diff", "a.pt", ""], ["load", "a.pt", ""]])
+def test_an_empty_argument_named_nothing(mlc, tmp_path, command):
+    write(tmp_path / "a.pt", {"w": torch.ones(1)})
+    result = mlc(*command)
+    assert result.rc == 2 and "is an empty text" in result.stderr
+    assert ("B: " if command[0] == "diff" else "INPUT: ") in result.stderr
+
+
+@pytest.mark.parametrize("make", [lambda space: space, lambda space: {"o": space}, lambda space: [space, space.m]])
+def test_where_safe_gives_up_it_says_what_works(mlc, tmp_path, make):
+    write(tmp_path / "a.pt", make(argparse.Namespace(m={"w": torch.ones(1)})))
+    result = mlc("save", "a.pt", "--safe", "-o", "b.pt")
+    assert result.rc == 4
+    hint = re.search(r"hint: (--key \S+ --weights-only) writes the tensors there", result.stderr).group(1)
+    mlc.ok("save", "a.pt", "--safe", *shlex.split(hint), "-o", "b.pt")
+    assert torch.equal(torch.load(tmp_path / "b.pt", weights_only=True)["w"], torch.ones(1))

@@ -254,6 +254,16 @@ void OptionSet::suggest(std::vector<std::string> values) {
   options_.back().choices = std::move(values);
 }
 
+namespace {
+
+/// An argument that is empty is mostly a variable of a script that was not set.
+Status not_empty(std::string_view value) {
+  if (!value.empty()) return {};
+  return usage_error("is an empty text", "is a variable of the shell not set?");
+}
+
+}  // namespace
+
 void OptionSet::positional(std::string_view name, std::string& target, std::string_view help,
                            ValueHint hint) {
   optional_positional(name, target, help, hint);
@@ -265,7 +275,7 @@ void OptionSet::optional_positional(std::string_view name, std::string& target,
   positionals_.push_back(
       {std::string(name), std::string(help), 0, 1, hint, [&target](std::string_view value) {
          target = value;
-         return Status();
+         return not_empty(value);
        }});
 }
 
@@ -274,7 +284,7 @@ void OptionSet::positionals(std::string_view name, std::vector<std::string>& tar
   positionals_.push_back({std::string(name), std::string(help), min, max, ValueHint::file,
                           [&target](std::string_view value) {
                             target.emplace_back(value);
-                            return Status();
+                            return not_empty(value);
                           }});
 }
 

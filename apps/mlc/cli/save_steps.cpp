@@ -466,13 +466,18 @@ class UnsafeDropper {
     if (!visit(checkpoint_.root, "", 0)) return refusal(checkpoint_.root);
     if (had_tensors && all_tensors(checkpoint_, checkpoint_.root).empty()) {
       return unsupported(
-          "every tensor lies in what weights_only=True refuses: " + join_list(dropped_),
-          "leave --safe out, or write a .safetensors");
+          "every tensor lies in what weights_only=True refuses: " + join_list(dropped_), way_out());
     }
     return std::move(dropped_);
   }
 
  private:
+  /// How to get at the tensors all the same. What was dropped is gone from the tree by now.
+  std::string way_out() const {
+    if (place_.empty()) return "leave --safe out; `mlc load --tree` shows what is in the file";
+    return "--key " + shell_word(place_) + " --weights-only writes the tensors there";
+  }
+
   /// Says which part of the root, which is refused, is the reason.
   Error refusal(NodeId root) {
     const auto items = graph_.sequence(root);
@@ -482,14 +487,16 @@ class UnsafeDropper {
     }
     const bool plain = graph_.is(root, NodeKind::list) || graph_.is(root, NodeKind::tuple);
     if (!plain) {
-      return unsupported("the whole file is a Python object that weights_only=True refuses");
+      return unsupported("the whole file is a Python object that weights_only=True refuses: " +
+                             join_list(refused_globals(checkpoint_), 3),
+                         way_out());
     }
     return unsupported(plural(refused.size(), "item") + " of the " +
                            (graph_.is(root, NodeKind::list) ? "list" : "tuple") +
                            " that is the whole file cannot be dropped, though weights_only=True "
                            "refuses what is in it: " +
                            join_list(refused),
-                       "--key with the number of an item and --weights-only write its tensors");
+                       way_out());
   }
 
   /// Whether nothing that NODE reaches is refused. What was found safe is not walked again.
@@ -555,6 +562,7 @@ class UnsafeDropper {
   static constexpr int kMaxDepth = 16;
   Checkpoint& checkpoint_;
   Graph& graph_;
+  const std::string place_ = first_mapping_of_tensors(checkpoint_);
   std::unordered_set<NodeId> safe_;
   std::vector<std::string> dropped_;
 };

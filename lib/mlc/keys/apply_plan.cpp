@@ -36,6 +36,7 @@ class Application {
   Status replace_entries();
   void place_others(std::vector<Placed>& placed) const;
   Result<Entry> make_entry(const PlanItem& item);
+  Status check_types(const PlanItem& item) const;
   Result<uint32_t> derive(const PlanItem& item);
   void rename_modules();
   StateDict read_again() const;
@@ -47,6 +48,24 @@ class Application {
   AppliedPlan result_;
 };
 
+/// Tensors that are joined have one type.
+Status Application::check_types(const PlanItem& item) const {
+  const auto dtype_of = [this](uint32_t source) {
+    return checkpoint_.tensors[state_dict_.entries[source].tensor].dtype;
+  };
+  const uint32_t first = item.sources[0];
+  for (const uint32_t source : item.sources) {
+    if (dtype_of(source) == dtype_of(first)) continue;
+    const auto described = [&](uint32_t one) {
+      return printable(plan_.names[one]) + " (" + std::string(info(dtype_of(one)).torch) + ")";
+    };
+    return conflict(described(first) + " and " + described(source) +
+                        " cannot be joined, being of different types",
+                    "`mlc save --dtype` gives all of them one type");
+  }
+  return {};
+}
+
 Result<uint32_t> Application::derive(const PlanItem& item) {
   std::vector<uint32_t> sources;
   for (const uint32_t source : item.sources) sources.push_back(state_dict_.entries[source].tensor);
@@ -55,6 +74,7 @@ Result<uint32_t> Application::derive(const PlanItem& item) {
       return derive_slice(checkpoint_, sources[0], item.dim, item.part_offset(),
                           item.sizes[item.part]);
     case PlanItem::Op::concat:
+      MLC_CHECK(check_types(item));
       return derive_concat(checkpoint_, sources, item.dim);
     case PlanItem::Op::transpose:
       return derive_permuted(checkpoint_, sources[0], item.permutation);
