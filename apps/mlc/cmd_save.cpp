@@ -476,7 +476,7 @@ std::vector<NamedTensor> Job::planned_tensors() const {
 }
 
 void Job::show_plan() {
-  if (task_.json || !task_.alone) return;
+  if (task_.json) return;
   const Checkpoint& checkpoint = *input_.checkpoint;
   const std::vector<NamedTensor> tensors = planned_tensors();
   Table table({{"NAME", Align::left, true}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Align::right}});

@@ -160,3 +160,15 @@ def test_the_worst_exit_code_of_a_batch_was_undocumented(mlc, command):
 
 def test_verbs_of_one_file_say_nothing_of_several(mlc):
     assert "of several files" not in mlc.ok("diff", "--help").stdout
+
+
+def test_a_dry_run_of_several_files_showed_no_plan(mlc, tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.pt", {f"module.{name}": torch.ones(2)})
+    shown = mlc.ok("strip-module-prefix", "a.pt", "b.pt", "--out-dir", "out", "-n").stdout
+    assert shown == ("a.pt: dry run: 1 renamed; nothing was written\nmodule.a -> a\n\n"
+                     "b.pt: dry run: 1 renamed; nothing was written\nmodule.b -> b\n")
+    shown = mlc.ok("save", "a.pt", "b.pt", "--out-dir", "out", "-n").stdout
+    assert "module.a  f32    [2]        8\n\nb.pt: dry run: would write 1 tensor" in shown
+    shown = mlc.ok("metadata", "a.pt", "b.pt", "--set", "name=x", "--in-place", "-n").stdout
+    assert shown.count("name: x\n") == 2 and "\n\nb.pt: " in shown

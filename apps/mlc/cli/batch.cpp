@@ -295,7 +295,9 @@ void Batch::show(const FilePair& file, const Finished& finished) {
     return context_.console.error(*finished.error);
   }
   if (!finished.answer.empty()) {
-    out.write((shown_ > 0 ? "\n" : "") + finished.answer);
+    if (shown_ > 0) out.write("\n");
+    if (!finished.summary.empty()) out.line(printable(file.input) + ": " + finished.summary);
+    out.write(finished.answer);
   } else if (!context_.shared.quiet || (file.output.empty() && !finished.passed)) {
     // What was done is a note, and so is that all is well.
     out.line(printable(file.input) + ": " + finished.summary);

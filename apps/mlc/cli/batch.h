@@ -55,12 +55,12 @@ struct FileTask {
   const std::string& input;
   const std::string& output;
   Reporter& reporter;
-  /// Where the answer for this file goes: JSON, or text if `alone`. Write only once nothing can
+  /// Where the answer for this file goes: JSON, or text. Write only once nothing can
   /// fail any more, so that stdout is empty after an error.
   Writer& out;
   bool json = false;
-  /// The only file: full text. Else FileReport::summary is shown, unless text was asked for by an
-  /// option and written to `out`.
+  /// The only file: full text. Else FileReport::summary is shown, and behind it what was written to
+  /// `out`: text that was asked for by an option, the plan of a dry run.
   bool alone = true;
   size_t width = 0;      // for Table::render
   unsigned threads = 1;  // for this file: --threads, or a fair share of the processors

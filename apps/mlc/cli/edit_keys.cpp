@@ -401,7 +401,7 @@ void Job::answer_json() {
 /// The answer of a dry run is the plan; otherwise the file is.
 void Job::answer() {
   if (task_.json) return answer_json();
-  if (!edit_.writing.dry_run || !task_.alone) return;
+  if (!edit_.writing.dry_run) return;
   for (const Target& target : targets_) {
     if (targets_.size() > 1) {
       task_.out.write("# " + printable(target.state_dict->path) + "\n");

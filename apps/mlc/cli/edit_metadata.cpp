@@ -231,7 +231,7 @@ std::string Job::summary() const {
 /// The answer of a dry run is the metadata as it would be.
 void Job::answer() {
   if (!task_.json) {
-    if (edit_.writing.dry_run && task_.alone) task_.out.write(new_.to_yaml());
+    if (edit_.writing.dry_run) task_.out.write(new_.to_yaml());
     return;
   }
   JsonWriter json(task_.out, task_.json_layout());
