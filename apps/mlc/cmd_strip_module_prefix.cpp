@@ -69,18 +69,20 @@ constexpr Example kExamples[] = {
 }  // namespace
 
 Command strip_module_prefix_command() {
-  return {.name = "strip-module-prefix",
-          .group = Group::edit,
-          .summary = "remove wrapper prefixes such as module. from keys",
-          .details =
-              "Strips what DataParallel, DDP, torch.compile, FSDP and activation checkpointing "
-              "put before the names of parameters, in any nesting and order. The versions in "
-              "_metadata and the names in optimizer states follow. A file in which only some "
-              "keys have the prefix is an error: a submodule may truly be called module.\n\n"
-              "Tensor bytes are copied by the kernel, or with --in-place not touched at all.",
-          .needs = Needs::nothing,
-          .examples = kExamples,
-          .setup = bind<Options, setup, run>};
+  return {
+      .name = "strip-module-prefix",
+      .group = Group::edit,
+      .summary = "remove wrapper prefixes such as module. from keys",
+      .details =
+          "Strips what DataParallel, DDP, torch.compile, FSDP and activation checkpointing "
+          "put before the names of parameters, in any nesting and order. The versions in "
+          "_metadata and the names in optimizer states follow. A file in which only some "
+          "keys have the prefix is an error: a submodule may truly be called module. Nothing to "
+          "strip is none, exit code 0; with --require it is 1.\n\n"
+          "Tensor bytes are copied by the kernel, or with --in-place not touched at all.",
+      .needs = Needs::nothing,
+      .examples = kExamples,
+      .setup = bind<Options, setup, run>};
 }
 
 }  // namespace mlc::cli

@@ -228,3 +228,14 @@ def test_a_prefix_at_two_depths_was_stripped_without_a_word(mlc, tmp_path):
     assert "warning" not in done.stderr
     mlc.ok("strip-module-prefix", "in.pt", "--partial", "-o", "all.pt")
     assert list(torch.load(tmp_path / "all.pt")) == ["a", "b", "n"]
+
+
+def test_a_misspelt_prefix_was_ignored_silently(mlc, tmp_path):
+    torch.save({"model.a.w": torch.ones(1), "model.b.w": torch.ones(1)}, tmp_path / "a.pt")
+    result = mlc.ok("strip-module-prefix", "a.pt", "--prefix", "modle", "-o", "b.pt")
+    assert "--prefix modle. is in no key; did you mean model.?" in result.stderr
+    assert mlc("strip-module-prefix", "a.pt", "--prefix", "modle", "-o", "c.pt", "--require").rc == 1
+    inside = mlc.ok("strip-module-prefix", "a.pt", "--prefix", "b.", "-n").stderr
+    assert "--prefix b. begins no key; --anywhere strips it within keys too" in inside
+    done = mlc.ok("strip-module-prefix", "a.pt", "--prefix", "model", "-o", "d.pt").stderr
+    assert "--prefix" not in done

@@ -298,10 +298,38 @@ Result<Plan> Stripper::run() {
   return plan();
 }
 
+/// Says of a PREFIX that was asked for and is in no key, or begins none, that it is so.
+std::string unused_prefix(std::span<const KeyInfo> keys, const std::string& given, bool anywhere) {
+  const std::string prefix = given.ends_with('.') ? given : given + ".";
+  bool inside = false;
+  std::set<std::string> first;  // components, for the nearest
+  for (const KeyInfo& key : keys) {
+    if (starts_with_prefix(key.name, prefix)) return {};
+    inside |= find_components(key.name, prefix, 0) != std::string_view::npos;
+    const size_t dot = key.name.find('.');
+    if (dot != key.name.npos) first.emplace(key.name.substr(0, dot + 1));
+  }
+  if (inside) {
+    return anywhere ? ""
+                    : "--prefix " + printable(prefix) +
+                          " begins no key; --anywhere strips it within keys too";
+  }
+  const std::vector<std::string> candidates(first.begin(), first.end());
+  const auto near = nearest(prefix, candidates);
+  return "--prefix " + printable(prefix) + " is in no key" +
+         (near ? "; did you mean " + printable(*near) + "?" : "");
+}
+
 }  // namespace
 
 Result<Plan> plan_strip_prefix(std::span<const KeyInfo> keys, const PrefixOptions& options) {
-  return Stripper(keys, options).run();
+  MLC_TRY(Plan plan, Stripper(keys, options).run());
+  for (const std::string& prefix : options.prefixes) {
+    std::string warning =
+        unused_prefix(keys, prefix, options.anywhere || options.prefixes.size() > 1);
+    if (!warning.empty()) plan.warnings.push_back(std::move(warning));
+  }
+  return plan;
 }
 
 std::vector<std::string> kept_by_wrappers(std::span<const KeyInfo> keys) {

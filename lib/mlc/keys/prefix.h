@@ -34,7 +34,8 @@ struct PrefixOptions {
 /// go on while all keys have a prefix; where only some have, it is the name of a submodule and
 /// stays, with a warning. With `anywhere` a key that has a prefix further in counts as having it.
 ///
-/// Nothing to strip gives a plan that changes nothing. Errors: usage (an empty prefix); conflict
+/// Nothing to strip gives a plan that changes nothing; `prefixes` that are in no key are among its
+/// warnings. Errors: usage (an empty prefix); conflict
 /// (mixed keys, two keys that become one); unsupported (FSDP's flattened parameters).
 Result<Plan> plan_strip_prefix(std::span<const KeyInfo> keys, const PrefixOptions& options = {});
 
