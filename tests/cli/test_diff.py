@@ -71,7 +71,7 @@ def test_one_flipped_value(mlc, pair, valid):
     first, last = done.stdout.splitlines()
     assert first.startswith("value: conv.weight: 1 of 108 values differ, max abs 0.5, ")
     assert first.endswith(", first at [1, 1, 1, 1]")
-    assert last == "different: 1 value"
+    assert last == "different: 1 tensor with other values"
 
     (row,) = differences(mlc, valid, *files)["differences"]
     values = row["values"]
@@ -79,6 +79,7 @@ def test_one_flipped_value(mlc, pair, valid):
     assert (values["mismatches"], values["first_mismatch"], values["nan_pairs"]) == (1, 40, 0)
     assert values["max_abs"] == (a - b).abs().max().item()
     assert values["max_rel"] == ((a - b).abs() / b.abs()).max().item()
+    assert values["rel_norm"] == pytest.approx(((a - b).norm() / b.norm()).item(), rel=1e-12)
     cosine = torch.nn.functional.cosine_similarity(a.view(1, -1), b.view(1, -1)).item()
     assert values["cosine"] == pytest.approx(cosine, rel=1e-12)
 
@@ -167,7 +168,7 @@ def test_fifty_lines_unless_verbose(mlc, tmp_path):
     torch.save({f"layer.{i}": torch.ones(1) for i in range(60)}, tmp_path / "b.pt")
     lines = mlc("diff", "a.pt", "b.pt").stdout.splitlines()
     assert len(lines) == 52
-    assert lines[-2:] == ["and 10 more; -v shows all", "different: 60 values"]
+    assert lines[-2:] == ["and 10 more; -v shows all", "different: 60 tensors with other values"]
     assert len(mlc("diff", "a.pt", "b.pt", "-v").stdout.splitlines()) == 61
 
 
@@ -370,3 +371,20 @@ def test_meta_tensors_were_counted_as_compared(mlc, valid, tmp_path):
     done = differences(mlc, valid, "a.pt", "a.pt", rc=0)
     assert done["bytes"] == 8
     assert done["notes"] == ["1 tensor without values on both sides (meta): only shapes and types were compared"]
+
+
+def test_how_far_a_tensor_has_moved(mlc, valid, tmp_path):
+    torch.manual_seed(0)
+    a, zero = torch.randn(300_001), torch.zeros(3)
+    b = a + 0.01 * torch.randn(300_001)
+    torch.save({"w": a, "zero": torch.ones(3)}, tmp_path / "a.pt")
+    torch.save({"w": b, "zero": zero}, tmp_path / "b.pt")
+    moved, from_zero = differences(mlc, valid, "a.pt", "b.pt")["differences"]
+    expected = ((a.double() - b.double()).norm() / b.double().norm()).item()
+    assert moved["values"]["rel_norm"] == pytest.approx(expected, rel=1e-9)
+    assert from_zero["values"]["rel_norm"] is None
+    assert f", rel norm {expected:.4g}, cosine " in mlc("diff", "a.pt", "b.pt").stdout
+    b[7] = float("nan")
+    torch.save({"w": b, "zero": zero}, tmp_path / "b.pt")
+    expected = ((a - b).double()[b.isfinite()].norm() / b.double()[b.isfinite()].norm()).item()
+    assert differences(mlc, valid, "a.pt", "b.pt")["differences"][0]["values"]["rel_norm"] == pytest.approx(expected, rel=1e-6)

@@ -55,7 +55,7 @@ constexpr KindText kKindTexts[] = {
     {DiffKind::layout, "layout", "layout", "layouts"},
     {DiffKind::shape, "shape", "shape", "shapes"},
     {DiffKind::dtype, "dtype", "dtype", "dtypes"},
-    {DiffKind::value, "value", "value", "values"},
+    {DiffKind::value, "value", "tensor with other values", "tensors with other values"},
     {DiffKind::uncompared, "not compared", "not compared", "not compared"},
 };
 
@@ -388,6 +388,7 @@ std::string DiffView::values_text(const Difference& difference) const {
       fmt::format("{} of {} {}, max abs {:.4g}, max rel {:.4g}", format_count(values.mismatches),
                   plural(values.count, "value"), exact ? "differ" : "beyond the tolerance",
                   values.max_abs, values.max_rel);
+  if (values.rel_norm) text += fmt::format(", rel norm {:.4g}", *values.rel_norm);
   if (values.cosine) text += fmt::format(", cosine {:.8g}", *values.cosine);
   if (values.nan_pairs > 0) {
     text += fmt::format(", {} NaN on one side", format_count(values.nan_pairs));
@@ -517,6 +518,11 @@ void DiffView::values_json(JsonWriter& json, const Difference& difference) const
   json.field("max_abs", values.max_abs);
   json.field("max_rel", values.max_rel);
   json.field("nan_pairs", values.nan_pairs);
+  json.key("rel_norm");
+  if (values.rel_norm)
+    json.value(*values.rel_norm);
+  else
+    json.null();
   json.key("cosine");
   if (values.cosine)
     json.value(*values.cosine);

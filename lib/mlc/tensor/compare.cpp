@@ -136,6 +136,7 @@ bool Comparer::correlate(const Chunk& chunk) {
   std::array<Pair, kPairs> dots{};
   std::array<Pair, kPairs> norms_a{};
   std::array<Pair, kPairs> norms_b{};
+  std::array<Pair, kPairs> differences{};
   const size_t whole = chunk.parts / kPairStep * kPairStep;
   for (size_t i = 0; i < whole; i += kPairStep) {
     for (size_t k = 0; k < kPairs; ++k) {
@@ -144,20 +145,23 @@ bool Comparer::correlate(const Chunk& chunk) {
       dots[k] += a * b;
       norms_a[k] += a * a;
       norms_b[k] += b * b;
+      differences[k] += (a - b) * (a - b);
     }
   }
   double dot = sum_pairs(dots);
   double norm_a = sum_pairs(norms_a);
   double norm_b = sum_pairs(norms_b);
+  double difference = sum_pairs(differences);
   const auto add_one = [&](size_t i) {
     dot += chunk.a[i] * chunk.b[i];
     norm_a += chunk.a[i] * chunk.a[i];
     norm_b += chunk.b[i] * chunk.b[i];
+    difference += (chunk.a[i] - chunk.b[i]) * (chunk.a[i] - chunk.b[i]);
   };
   for (size_t i = whole; i < chunk.parts; ++i) add_one(i);
   const bool finite = std::isfinite(norm_a) && std::isfinite(norm_b);
   if (!finite) {
-    dot = norm_a = norm_b = 0;
+    dot = norm_a = norm_b = difference = 0;
     for (size_t i = 0; i < chunk.parts; ++i) {
       if (std::isfinite(chunk.a[i]) && std::isfinite(chunk.b[i])) add_one(i);
     }
@@ -165,6 +169,7 @@ bool Comparer::correlate(const Chunk& chunk) {
   dot_ += dot;
   norm_a_ += norm_a;
   norm_b_ += norm_b;
+  norm_difference_ += difference;
   return finite;
 }
 
@@ -212,11 +217,16 @@ void Comparer::merge(const Comparer& next) {
   dot_ += next.dot_;
   norm_a_ += next.norm_a_;
   norm_b_ += next.norm_b_;
+  norm_difference_ += next.norm_difference_;
 }
 
 CompareResult Comparer::result() const {
   CompareResult out = result_;
   out.bit_equal = out.bit_equal && a_ == b_;
+  if (norm_b_ > 0) {
+    const double relative = std::sqrt(norm_difference_) / std::sqrt(norm_b_);
+    if (std::isfinite(relative)) out.rel_norm = relative;
+  }
   if (norm_a_ > 0 && norm_b_ > 0) {
     const double cosine = dot_ / (std::sqrt(norm_a_) * std::sqrt(norm_b_));
     if (std::isfinite(cosine)) out.cosine = std::clamp(cosine, -1.0, 1.0);

@@ -26,7 +26,10 @@ struct CompareResult {
   std::optional<uint64_t> first_mismatch;  // row-major index of a value
   double max_abs = 0;  // largest |a - b|, infinite where one is; NaNs take no part
   double max_rel = 0;  // largest |a - b| / |b|, infinite where only b is zero; NaNs take no part
-  uint64_t nan_pairs = 0;        // exactly one of both is NaN
+  uint64_t nan_pairs = 0;  // exactly one of both is NaN
+  /// Euclidean norm of a - b over that of b, of the pairs of finite values; nothing where b is
+  /// zero.
+  std::optional<double> rel_norm;
   std::optional<double> cosine;  // over the pairs of finite values; nothing if a side is all zero
   bool bit_equal = true;         // equal types and bytes
 };
@@ -58,6 +61,7 @@ class Comparer {
   double dot_ = 0;
   double norm_a_ = 0;  // squared, as is the next
   double norm_b_ = 0;
+  double norm_difference_ = 0;  // likewise
 };
 
 /// Whether elements of both types stand for as many values of one kind: not complex with real, not
