@@ -26,6 +26,7 @@ class ProgramLowering {
   void lower_node(const ir::Node& node);
   void lower_call(Call& call);
   void lower_if(Call& call);
+  void give_operands(Call& call, const ir::Block& block);
   void keep_as_it_is(Call& call);
   void note_problem(const ir::Node& node, std::string reason);
   void stand_in(const ir::Node& node);
@@ -100,9 +101,27 @@ void ProgramLowering::stand_in(const ir::Node& node) {
   }
 }
 
+/// What BLOCK of a higher-order operator is given: the tensors behind the first argument, in order.
+void ProgramLowering::give_operands(Call& call, const ir::Block& block) {
+  Inputs operands;
+  for (size_t i = 1; i < call.node.arguments().size(); ++i) {
+    const ir::Argument& argument = call.node.arguments()[i];
+    if (std::holds_alternative<ir::Values>(argument.value)) {
+      for (Value* one : call.optional_tensors(argument.name)) operands.push_back(one);
+    } else if (std::holds_alternative<ir::Value*>(argument.value)) {
+      operands.push_back(call.tensor_at(i));
+    }
+  }
+  for (size_t i = 0; i < block.inputs().size(); ++i) {
+    if (operands.at(i) == nullptr) Call::refuse("one of its operands is None");
+    values_.insert_or_assign(block.inputs()[i], operands[i]);
+  }
+}
+
 void ProgramLowering::lower_if(Call& call) {
   const ir::Node& node = call.node;
   if (node.blocks().size() != 2) Call::refuse("it has no two branches");
+  for (const auto& block : node.blocks()) give_operands(call, *block);
   Value* condition = call.b.cast(call.tensor_at(0), DType::boolean);
   if (const auto known = builder_.known_integers(condition)) {
     const ir::Block& taken = *node.blocks()[known->front() != 0 ? 0 : 1];
