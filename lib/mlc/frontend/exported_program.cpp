@@ -459,8 +459,9 @@ Status ProgramReader::read_node(Scope& scope, const JsonPlace& node) {
   MLC_TRY(const std::string text, target.string());
   const auto op = ir::op_name(text);
   if (!op) {
-    return unsupported("the program calls " + quoted(text, 80) + ", which is no operator",
-                       "torch.export.save(program.run_decompositions(), FILE) takes such calls out");
+    return unsupported(
+        "the program calls " + quoted(text, 80) + ", which is no operator",
+        "torch.export.save(program.run_decompositions(), FILE) takes such calls out");
   }
   Graphs graphs;
   MLC_TRY(std::vector<ir::Argument> arguments, read_arguments(scope, node, graphs));
