@@ -91,6 +91,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--results", type=pathlib.Path, help="where the outcomes go (default: in --build)")
     parser.add_argument("--update", action="store_true", help="write scores.json")
+    parser.add_argument("--failing-only", action="store_true", help="only what failed in the last run")
     parser.add_argument("--resume", action="store_true", help="only what has no results yet")
     parser.add_argument("--verbose", action="store_true", help="each failing call")
     options = parser.parse_args()
@@ -100,6 +101,8 @@ def main():
     keys = [key for key in op_samples.cases()
             if re.search(options.match, key[0]) and (not options.dtype or key[1] in options.dtype)]
     found = json.loads(results.read_text()) if results.exists() else {}
+    if options.failing_only:
+        keys = [key for key in keys if found.get("/".join(key), {}).get("outcomes") is None or options.failing.get(key)]
     if options.resume:
         keys = [key for key in keys if "/".join(key) not in found]
     started = saved = time.time()

@@ -220,9 +220,14 @@ void lower_atan2(Call& c) {
 void lower_logaddexp(Call& c) {
   Builder& b = c.b;
   const auto v = c.promoted({"self", "other"});
+  const bool is_binary = c.op() == "aten::logaddexp2";
   Value* most = b.binary("Max", v[0], v[1]);
   Value* apart = b.unary("Neg", b.unary("Abs", b.sub(v[0], v[1])));
-  c.give(b.add(most, b.unary("Log", b.add(b.unary("Exp", apart), 1.0))));
+  // Infinities of one sign are no distance apart.
+  apart = b.where(b.compare("Equal", v[0], v[1]), b.number(0.0, apart->type.dtype), apart);
+  if (is_binary) apart = b.mul(apart, std::numbers::ln2);
+  Value* more = b.unary("Log", b.add(b.unary("Exp", apart), 1.0));
+  c.give(b.add(most, is_binary ? b.mul(more, 1 / std::numbers::ln2) : more));
 }
 
 void lower_xlogy(Call& c) {
@@ -256,7 +261,11 @@ void lower_copysign(Call& c) {
   auto v = c.promoted({"self", "other"});
   Value* x = b.unary("Abs", c.floating(v[0]));
   Value* sign = c.floating(v[1]);
-  c.give(b.where(b.compare("Less", sign, b.number(0.0, sign->type.dtype)), b.unary("Neg", x), x));
+  // 1 / -0.0 is below zero, but 1 / -inf is not.
+  Value* zero = b.number(0.0, sign->type.dtype);
+  Value* inverse = b.div(b.number(1.0, sign->type.dtype), sign);
+  Value* below = b.binary("Or", b.compare("Less", sign, zero), b.compare("Less", inverse, zero));
+  c.give(b.where(below, b.unary("Neg", x), x));
 }
 
 void lower_hypot(Call& c) {
@@ -329,6 +338,7 @@ constexpr Row kRows[] = {
     {"aten::log1p", lower_log1p},
     {"aten::log2", lower_log2},
     {"aten::logaddexp", lower_logaddexp},
+    {"aten::logaddexp2", lower_logaddexp},
     {"aten::logit", lower_logit},
     {"aten::maximum", lower_extremum<kMax>},
     {"aten::minimum", lower_extremum<kMin>},

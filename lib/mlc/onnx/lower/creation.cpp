@@ -122,6 +122,40 @@ void lower_random(Call& c) {
 }
 constexpr char kUniform[] = "RandomUniformLike", kNormal[] = "RandomNormalLike";
 
+Value* uniform(Call& c, const Sizes& sizes, DType dtype) {
+  Value* shape = full(c, c.b.number(0.0, dtype), sizes);
+  return c.b.node("RandomUniformLike", {shape}, {{"dtype", int64_t{info(dtype).onnx}}},
+                  {dtype, sizes});
+}
+
+/// Whole numbers from LOW up to HIGH, which is left out.
+void lower_random_integers(Call& c) {
+  Builder& b = c.b;
+  const double low = c.number("low", 0);
+  const double high = c.number("high");
+  Value* y = b.mul(uniform(c, c.output_sizes(), DType::f32), high - low);
+  c.give(b.add(b.unary("Floor", y), low));
+}
+
+/// True, or 1, with the probability that each element is.
+void lower_bernoulli(Call& c) {
+  Value* x = c.tensor("self");
+  const DType dtype = x->type.dtype == DType::f64 ? DType::f64 : DType::f32;
+  Value* p = c.has("p") ? c.b.number(c.number("p"), dtype) : c.b.cast(x, dtype);
+  c.give(c.b.compare("Less", uniform(c, x->type.sizes, dtype), p));
+}
+
+void lower_normal(Call& c) {
+  Builder& b = c.b;
+  const Sizes sizes = c.output_sizes();
+  const DType dtype = c.output_dtype() == DType::f64 ? DType::f64 : DType::f32;
+  Value* shape = full(c, b.number(0.0, dtype), sizes);
+  Value* y =
+      b.node("RandomNormalLike", {shape}, {{"dtype", int64_t{info(dtype).onnx}}}, {dtype, sizes});
+  if (c.has("std")) y = b.mul(y, b.cast(c.operand("std").value, dtype));
+  c.give(c.has("mean") ? b.add(y, b.cast(c.operand("mean").value, dtype)) : y);
+}
+
 void lower_tril_indices(Call& c) {
   const bool upper = c.op() == "aten::triu_indices";
   const int64_t rows = c.fixed("row");
@@ -166,6 +200,7 @@ void lower_window(Call& c) {
 
 constexpr Row kRows[] = {
     {"aten::arange", lower_arange},
+    {"aten::bernoulli", lower_bernoulli},
     {"aten::blackman_window", lower_window<2>},
     {"aten::empty", lower_zeros},
     {"aten::empty_like", lower_zeros},
@@ -180,13 +215,18 @@ constexpr Row kRows[] = {
     {"aten::linspace", lower_linspace},
     {"aten::logspace", lower_linspace},
     {"aten::new_empty", lower_zeros},
+    {"aten::new_empty_strided", lower_zeros},
     {"aten::new_full", lower_full},
     {"aten::new_ones", lower_ones},
     {"aten::new_zeros", lower_zeros},
+    {"aten::normal", lower_normal},
+    {"aten::normal_functional", lower_normal},
     {"aten::ones", lower_ones},
     {"aten::ones_like", lower_ones},
     {"aten::rand", lower_random<kUniform>},
     {"aten::rand_like", lower_random<kUniform>},
+    {"aten::randint", lower_random_integers},
+    {"aten::randint_like", lower_random_integers},
     {"aten::randn", lower_random<kNormal>},
     {"aten::randn_like", lower_random<kNormal>},
     {"aten::tril_indices", lower_tril_indices},

@@ -36,6 +36,10 @@ void lower_gather(Call& c) {
   Value* index = c.b.cast(c.tensor("index"), DType::i64);
   if (rank_of(x) == 0) return c.give(c.b.expand(x, index->type.sizes));
   if (rank_of(index) == 0) return c.give(c.b.gather(x, index, 0));
+  // An index without elements may have any number of dimensions.
+  if (rank_of(index) != rank_of(x)) {
+    return c.give(c.b.expand(c.b.number(int64_t{0}, x->type.dtype), index->type.sizes));
+  }
   c.give(c.b.node("GatherElements", {x, index}, {{"axis", c.axis("dim", rank_of(x))}},
                   {x->type.dtype, index->type.sizes}));
 }
@@ -191,7 +195,12 @@ void lower_index(Call& c) {
 /// Adds, where ACCUMULATE, or replaces.
 Value* scatter_nd(Builder& b, Value* x, Value* tuples, Value* updates, bool accumulate) {
   if (!accumulate) return b.node("ScatterND", {x, tuples, updates}, {}, x->type);
-  return b.node("ScatterND", {x, tuples, updates}, {{"reduction", std::string("add")}}, x->type);
+  const DType dtype = x->type.dtype;
+  const DType computed = kernel_dtype("ScatterNDAdd", dtype);
+  const TensorType type{computed, x->type.sizes};
+  Value* y = b.node("ScatterND", {b.cast(x, computed), tuples, b.cast(updates, computed)},
+                    {{"reduction", std::string("add")}}, type);
+  return b.cast(y, dtype);
 }
 
 void lower_index_put(Call& c) {
@@ -251,13 +260,25 @@ void lower_masked_scatter(Call& c) {
   c.give(b.where(mask, b.reshape(b.cast(taken, x->type.dtype), x->type.sizes), x));
 }
 
+/// Of what has no dimensions: one row, or none.
+void lower_nonzero_numpy(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  if (rank_of(x) == 0) x = b.reshape(x, {b.expr(1)});
+  const Inputs lists = true_positions(c, x);
+  for (size_t i = 0; i < lists.size(); ++i) c.give(lists[i], i);
+}
+
 void lower_nonzero(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
-  const DType dtype = x->type.dtype;
-  constexpr DType kKernels[] = {DType::boolean, DType::f32, DType::i32, DType::i64, DType::u8};
-  if (std::ranges::find(kKernels, dtype) == std::end(kKernels)) x = b.cast(x, DType::boolean);
+  if (kernel_dtype("NonZero", x->type.dtype) != x->type.dtype) x = b.cast(x, DType::boolean);
   const Sizes sizes = c.output_sizes();
+  if (rank_of(x) == 0) {  // a row without columns where it is true
+    Value* y =
+        b.node("NonZero", {b.reshape(x, {b.expr(1)})}, {}, {DType::i64, {b.expr(1), sizes.at(0)}});
+    return c.give(b.slice(b.swap_axes(y, 0, 1), 1, b.expr(0), b.expr(0)));
+  }
   const ir::Expr rank = b.expr(static_cast<int64_t>(rank_of(x)));
   Value* y = b.node("NonZero", {x}, {}, {DType::i64, {rank, sizes.at(0)}});
   c.give(b.swap_axes(y, 0, 1));
@@ -373,38 +394,71 @@ Value* neutral(Builder& b, const std::string& reduction, DType dtype) {
   return b.number(bits == 64 ? INT64_MAX : (int64_t{1} << (negative ? bits - 1 : bits)) - 1, dtype);
 }
 
+struct Scatter {
+  Value* x = nullptr;
+  Value* index = nullptr;
+  Value* source = nullptr;
+  int64_t axis = 0;
+  std::string reduction;  // "", "sum", "mean", ...: PyTorch's word
+  bool with_self = true;
+};
+
+Value* scattered(Call& c, const Scatter& s) {
+  Builder& b = c.b;
+  const std::string reduce = onnx_reduction(s.reduction);
+  const DType dtype = s.x->type.dtype;
+  const auto everywhere = [&](Value* one) { return b.expand(one, s.index->type.sizes); };
+  Value* base = s.x;
+  if (!s.with_self) {
+    base = scatter_elements(c, base, s.index, everywhere(neutral(b, reduce, dtype)), s.axis, "");
+  }
+  Value* y = scatter_elements(c, base, s.index, s.source, s.axis, reduce);
+  if (s.reduction != "mean") return y;
+  Value* one = b.number(int64_t{1}, dtype);
+  Value* start = b.expand(b.number(int64_t{s.with_self ? 1 : 0}, dtype), s.x->type.sizes);
+  Value* counts = scatter_elements(c, start, s.index, everywhere(one), s.axis, "add");
+  counts = b.binary("Max", counts, one);
+  return is_integral(dtype) ? integer_floor_divide(b, y, counts) : b.div(y, counts);
+}
+
 void lower_scatter(Call& c) {
   Builder& b = c.b;
-  Value* x = c.tensor("self");
-  Value* index = b.cast(c.tensor("index"), DType::i64);
+  Scatter s;
+  s.x = c.tensor("self");
+  s.index = b.cast(c.tensor("index"), DType::i64);
   const bool is_value = !c.has("src");
-  Value* source = b.cast(is_value ? c.operand("value").value : c.tensor("src"), x->type.dtype);
-  std::string reduction = c.text("reduce", "");
-  if (c.op() == "aten::scatter_add") reduction = "add";
-  const std::string reduce = onnx_reduction(reduction);
-  const Sizes original = x->type.sizes;
-  if (rank_of(x) == 0) x = b.reshape(x, {b.expr(1)});
-  if (rank_of(index) == 0) index = b.reshape(index, {b.expr(1)});
-  if (is_value || rank_of(source) == 0) {
-    source = b.expand(rank_of(source) == 0 ? source : b.reshape(source, {}), index->type.sizes);
+  s.source = b.cast(is_value ? c.operand("value").value : c.tensor("src"), s.x->type.dtype);
+  s.reduction = c.op() == "aten::scatter_add" ? "add" : c.text("reduce", "");
+  s.with_self = c.op() != "aten::scatter_reduce" || c.boolean("include_self", true);
+  const Sizes original = s.x->type.sizes;
+  if (rank_of(s.x) == 0) s.x = b.reshape(s.x, {b.expr(1)});
+  if (rank_of(s.index) == 0) s.index = b.reshape(s.index, {b.expr(1)});
+  // An index without elements may have any number of dimensions.
+  if (rank_of(s.index) != rank_of(s.x)) return c.give(b.reshape(s.x, original));
+  if (is_value || rank_of(s.source) == 0) {
+    s.source = b.expand(b.reshape(s.source, {}), s.index->type.sizes);
   }
-  const int64_t axis = c.axis("dim", rank_of(x));
-  const bool without_self = c.op() == "aten::scatter_reduce" && !c.boolean("include_self", true);
-  Value* base = x;
-  if (without_self) {
-    Value* fill = neutral(b, reduce, x->type.dtype);
-    base = scatter_elements(c, x, index, b.expand(fill, index->type.sizes), axis, "");
-  }
-  Value* y = scatter_elements(c, base, index, source, axis, reduce);
-  if (reduction == "mean") {
-    Value* one = b.number(int64_t{1}, x->type.dtype);
-    Value* start = b.expand(b.number(int64_t{without_self ? 0 : 1}, x->type.dtype), x->type.sizes);
-    Value* counts =
-        scatter_elements(c, start, index, b.expand(one, index->type.sizes), axis, "add");
-    counts = b.binary("Max", counts, one);
-    y = is_integral(x->type.dtype) ? integer_floor_divide(b, y, counts) : b.div(y, counts);
-  }
-  c.give(b.reshape(y, original));
+  s.axis = c.axis("dim", rank_of(s.x));
+  c.give(b.reshape(scattered(c, s), original));
+}
+
+/// Rows of SOURCE along an axis: an index for each of their elements.
+void lower_index_reduce(Call& c) {
+  Builder& b = c.b;
+  Scatter s;
+  s.x = c.tensor("self");
+  s.source = b.cast(c.tensor("source"), s.x->type.dtype);
+  s.reduction = c.text("reduce", "");
+  s.with_self = c.boolean("include_self", true);
+  s.axis = c.axis("dim", rank_of(s.x));
+  const Sizes original = s.x->type.sizes;
+  if (rank_of(s.x) == 0) s.x = b.reshape(s.x, {b.expr(1)});
+  if (rank_of(s.source) == 0) s.source = b.reshape(s.source, {b.expr(1)});
+  Value* index = b.cast(c.tensor("index"), DType::i64);
+  Sizes own(rank_of(s.source), b.expr(1));
+  own.at(static_cast<size_t>(s.axis)) = b.product(index->type.sizes);
+  s.index = b.expand(b.reshape(index, own), s.source->type.sizes);
+  c.give(b.reshape(scattered(c, s), original));
 }
 
 void lower_slice_scatter(Call& c) {
@@ -463,34 +517,15 @@ void lower_copy(Call& c) {
   c.give(c.b.expand(c.b.cast(c.tensor("src"), x->type.dtype), x->type.sizes));
 }
 
-void lower_diagonal_scatter(Call& c) {
+void lower_put(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
-  const size_t rank = rank_of(x);
-  const int64_t one = c.axis("dim1", rank, 0);
-  const int64_t two = c.axis("dim2", rank, 1);
-  const int64_t offset = c.fixed("offset", 0);
-  std::vector<int64_t> order;
-  for (int64_t i = 0; i < static_cast<int64_t>(rank); ++i) {
-    if (i != one && i != two) order.push_back(i);
-  }
-  order.push_back(one);
-  order.push_back(two);
-  Value* y = b.transpose(x, order);
-  Value* zero = b.number(int64_t{0}, DType::i64);
-  Value* step = b.number(int64_t{1}, DType::i64);
-  Value* rows = b.unsqueeze(b.range(zero, step, b.size_of(y, -2)), {1});
-  Value* columns = b.range(zero, step, b.size_of(y, -1));
-  Value* on = b.compare("Equal", b.add(rows, b.number(offset, DType::i64)), columns);
-  // Each element of the source in its row, or in its column where those are counted from the
-  // offset.
-  Value* source = c.tensor("src");
-  Value* place = offset >= 0 ? rows : b.unsqueeze(columns, {0});
-  Value* last = b.integer(c.symbols().subtract(b.size_of(source, -1), b.expr(1)));
-  Value* at = b.binary("Min", place, last);
-  Value* spread = b.gather(source, b.reshape(at, {b.product(at->type.sizes)}), -1);
-  spread = b.unsqueeze(spread, {offset >= 0 ? -1 : -2});
-  c.give(b.transpose(b.where(on, b.cast(spread, x->type.dtype), y), inverse(order)));
+  const Sizes all = {b.product(x->type.sizes)};
+  const auto flat = [&](Value* y) { return b.reshape(y, {b.product(y->type.sizes)}); };
+  Value* source = b.cast(flat(c.tensor("source")), x->type.dtype);
+  Value* at = b.unsqueeze(flat(c.tensor("index")), {1});
+  Value* y = scatter_nd(b, b.reshape(x, all), at, source, c.boolean("accumulate", false));
+  c.give(b.reshape(y, x->type.sizes));
 }
 
 void lower_item(Call& c) {
@@ -503,8 +538,8 @@ constexpr Row kRows[] = {
     {"aten::_local_scalar_dense", lower_item},
     {"aten::_unsafe_index", lower_index},
     {"aten::_unsafe_index_put", lower_index_put},
+    {"aten::argwhere", lower_nonzero},
     {"aten::copy", lower_copy},
-    {"aten::diagonal_scatter", lower_diagonal_scatter},
     {"aten::embedding", lower_embedding},
     {"aten::gather", lower_gather},
     {"aten::index", lower_index},
@@ -512,12 +547,15 @@ constexpr Row kRows[] = {
     {"aten::index_copy", lower_index_rows<false>},
     {"aten::index_fill", lower_index_fill},
     {"aten::index_put", lower_index_put},
+    {"aten::index_reduce", lower_index_reduce},
     {"aten::index_select", lower_index_select},
     {"aten::item", lower_item},
     {"aten::masked_scatter", lower_masked_scatter},
     {"aten::masked_select", lower_masked_select},
     {"aten::nonzero", lower_nonzero},
+    {"aten::nonzero_numpy", lower_nonzero_numpy},
     {"aten::one_hot", lower_one_hot},
+    {"aten::put", lower_put},
     {"aten::scatter", lower_scatter},
     {"aten::scatter_add", lower_scatter},
     {"aten::scatter_reduce", lower_scatter},

@@ -26,7 +26,15 @@ void lower_dropout(Call& c) {
   c.give(c.tensor(c.has("input") ? "input" : "self"));
 }
 
+/// What does nothing to real numbers.
+void lower_conjugate(Call& c) {
+  Value* x = c.tensor("self");
+  if (info(x->type.dtype).kind == DTypeClass::complex) Call::refuse("its tensor is complex");
+  c.give(x);
+}
+
 void lower_to(Call& c) {
+  if (info(c.output_dtype()).kind == DTypeClass::complex) Call::refuse("it makes complex numbers");
   c.give(c.b.cast(c.tensor("self"), c.output_dtype()));
 }
 
@@ -44,12 +52,16 @@ constexpr Row kRows[] = {
     {"aten::_cast_Int", lower_cast<DType::i32>},
     {"aten::_cast_Long", lower_cast<DType::i64>},
     {"aten::_to_copy", lower_to},
+    {"aten::_conj", lower_conjugate},
     {"aten::alias", lower_pass},
+    {"aten::alias_copy", lower_pass},
     {"aten::alpha_dropout", lower_dropout},
     {"aten::bfloat16", lower_cast<DType::bf16>},
     {"aten::bool", lower_cast<DType::boolean>},
     {"aten::byte", lower_cast<DType::u8>},
     {"aten::clone", lower_pass},
+    {"aten::conj", lower_conjugate},
+    {"aten::conj_physical", lower_conjugate},
     {"aten::contiguous", lower_pass},
     {"aten::cpu", lower_pass},
     {"aten::detach", lower_pass},
@@ -67,6 +79,7 @@ constexpr Row kRows[] = {
     {"aten::long", lower_cast<DType::i64>},
     {"aten::native_dropout", lower_dropout},
     {"aten::positive", lower_pass},
+    {"aten::real", lower_conjugate},
     {"aten::requires_grad_", lower_pass},
     {"aten::resolve_conj", lower_pass},
     {"aten::resolve_neg", lower_pass},

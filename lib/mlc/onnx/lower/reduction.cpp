@@ -275,6 +275,27 @@ void lower_sort(Call& c) {
   c.give(s.indices, 1);
 }
 
+void lower_msort(Call& c) {
+  Value* x = c.tensor("self");
+  c.give(x->type.sizes.empty() ? x : sorted(c, x, 0, false).values);
+}
+
+/// Slices along an axis whose norm is too large are scaled down to it.
+void lower_renorm(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const DType dtype = x->type.dtype;
+  const int64_t axis = c.axis("dim", x->type.sizes.size());
+  std::vector<int64_t> axes;
+  for (int64_t i = 0; i < std::ssize(x->type.sizes); ++i) {
+    if (i != axis) axes.push_back(i);
+  }
+  Value* norm = norm_of(c, x, c.number("p"), axes, true);
+  Value* most = b.number(c.number("maxnorm"), dtype);
+  Value* scale = b.div(most, b.add(norm, 1e-7));
+  c.give(b.mul(x, b.where(b.compare("Greater", norm, most), scale, b.number(1.0, dtype))));
+}
+
 void lower_kthvalue(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
@@ -330,10 +351,12 @@ constexpr Row kRows[] = {
     {"aten::mean", lower_reduce<kMean>},
     {"aten::median", lower_median},
     {"aten::min", lower_extreme<kMin, kArgMin, kMinimum>},
+    {"aten::msort", lower_msort},
     {"aten::nanmean", lower_nanmean},
     {"aten::nansum", lower_nansum},
     {"aten::norm", lower_norm},
     {"aten::prod", lower_reduce<kProd>},
+    {"aten::renorm", lower_renorm},
     {"aten::sort", lower_sort},
     {"aten::special_logsumexp", lower_logsumexp},
     {"aten::std", lower_std},

@@ -1,4 +1,4 @@
-// Shapes, views, joining and cutting. Sizes are expressions: most of these need no node for them.
+// Shapes, views and cutting. Sizes are expressions: most of these need no node for them.
 #include "mlc/onnx/kernels.h"
 #include "mlc/onnx/op_table.h"
 
@@ -29,11 +29,6 @@ void lower_expand(Call& c) {
   c.give(c.b.expand(c.tensor("self"), c.output_sizes()));
 }
 
-void lower_broadcast_tensors(Call& c) {
-  const auto v = c.tensors("tensors");
-  for (size_t i = 0; i < v.size(); ++i) c.give(c.b.expand(v[i], c.output_sizes(i)), i);
-}
-
 void lower_permute(Call& c) {
   Value* x = c.tensor("self");
   std::vector<int64_t> dims = c.fixed_list("dims");
@@ -57,6 +52,28 @@ void lower_t(Call& c) {
 }
 void lower_mt(Call& c) {
   c.give(c.b.swap_axes(c.tensor("self"), -1, -2));
+}
+
+/// The transpose of what is real. Of less than two dimensions, itself.
+void lower_adjoint(Call& c) {
+  Value* x = c.tensor("self");
+  if (info(x->type.dtype).kind == DTypeClass::complex) Call::refuse("it conjugates");
+  c.give(rank_of(x) < 2 ? x : c.b.swap_axes(x, -1, -2));
+}
+
+/// What broadcasting to the sizes of SELF has come from.
+void lower_sum_to_size(Call& c) {
+  Value* x = c.b.cast(c.tensor("self"), c.output_dtype());
+  const Sizes to = c.output_sizes();
+  const size_t lead = x->type.sizes.size() - to.size();
+  std::vector<int64_t> axes;
+  for (size_t i = 0; i < x->type.sizes.size(); ++i) {
+    const bool one = i >= lead && c.symbols().constant_value(to[i - lead]) == 1;
+    if (i < lead || (one && x->type.sizes[i] != to[i - lead])) {
+      axes.push_back(static_cast<int64_t>(i));
+    }
+  }
+  c.give(axes.empty() ? x : c.b.reshape(c.b.reduce("ReduceSum", x, axes, true), to));
 }
 
 void lower_numpy_t(Call& c) {
@@ -107,90 +124,6 @@ void lower_squeeze(Call& c) {
   c.give(c.b.squeeze(x, gone));
 }
 
-/// Those of PARTS that count: an empty tensor of one dimension is left out, as PyTorch does.
-Inputs joined(Call& c, const Inputs& parts) {
-  Inputs out;
-  std::vector<Operand> operands;
-  for (Value* part : parts) {
-    const Rank rank = part->type.sizes.empty() ? Rank::zero_dim : Rank::tensor;
-    operands.push_back({part->type.dtype, rank});
-    const bool is_empty =
-        part->type.sizes.size() == 1 && c.symbols().constant_value(part->type.sizes[0]) == 0;
-    if (!is_empty) out.push_back(part);
-  }
-  if (out.empty()) out = parts;
-  const DType dtype = promote(operands);
-  for (Value*& part : out) part = c.b.cast(part, dtype);
-  return out;
-}
-
-void lower_cat(Call& c) {
-  const Inputs parts = joined(c, c.tensors("tensors"));
-  if (parts.empty()) Call::refuse("it joins nothing");
-  c.give(c.b.concat(parts, c.axis("dim", parts[0]->type.sizes.size(), 0)));
-}
-
-void lower_stack(Call& c) {
-  Inputs parts = joined(c, c.tensors("tensors"));
-  if (parts.empty()) Call::refuse("it joins nothing");
-  const int64_t axis = c.axis("dim", parts[0]->type.sizes.size() + 1, 0);
-  for (Value*& part : parts) part = c.b.unsqueeze(part, {axis});
-  c.give(c.b.concat(parts, axis));
-}
-
-/// hstack, vstack, dstack: every part with at least RANK dimensions.
-Value* at_least(Builder& b, Value* x, int64_t rank) {
-  const Sizes& sizes = x->type.sizes;
-  const ir::Expr one = b.expr(1);
-  const auto have = static_cast<int64_t>(sizes.size());
-  if (have >= rank) return x;
-  if (rank == 1) return b.reshape(x, {one});
-  if (rank == 2) return have == 0 ? b.reshape(x, {one, one}) : b.reshape(x, {one, sizes[0]});
-  if (have == 0) return b.reshape(x, {one, one, one});
-  return have == 1 ? b.reshape(x, {one, sizes[0], one}) : b.reshape(x, {sizes[0], sizes[1], one});
-}
-
-template <int64_t kRank>
-void lower_at_least(Call& c) {
-  if (c.has("tensors")) {
-    const auto v = c.tensors("tensors");
-    for (size_t i = 0; i < v.size(); ++i) c.give(at_least(c.b, v[i], kRank), i);
-    return;
-  }
-  c.give(at_least(c.b, c.tensor("self"), kRank));
-}
-
-template <int64_t kRank, int64_t kAxis>
-void lower_stacked(Call& c) {
-  Inputs parts = joined(c, c.tensors("tensors"));
-  if (parts.empty()) Call::refuse("it joins nothing");
-  for (Value*& part : parts) part = at_least(c.b, part, kRank);
-  const bool flat = kAxis == 1 && parts[0]->type.sizes.size() < 2;
-  c.give(c.b.concat(parts, flat ? 0 : kAxis));
-}
-
-/// The pieces are what the program says.
-void lower_split(Call& c) {
-  Value* x = c.tensor("self");
-  const size_t rank = x->type.sizes.size();
-  const int64_t axis = c.axis("dim", rank, 0);
-  Sizes parts;
-  for (size_t i = 0; i < c.output_count(); ++i) {
-    const Sizes sizes = c.output_sizes(i);
-    if (sizes.size() != rank) Call::refuse("its results have another number of dimensions");
-    parts.push_back(sizes[static_cast<size_t>(axis)]);
-  }
-  const auto pieces = c.b.split(x, axis, parts);
-  for (size_t i = 0; i < pieces.size(); ++i) c.give(pieces[i], i);
-}
-
-void lower_unbind(Call& c) {
-  Value* x = c.tensor("self");
-  const int64_t axis = c.axis("dim", x->type.sizes.size(), 0);
-  const auto pieces = c.b.split(x, axis, Sizes(c.output_count(), c.b.expr(1)));
-  for (size_t i = 0; i < pieces.size(); ++i) c.give(c.b.squeeze(pieces[i], {axis}), i);
-}
-
 void lower_slice(Call& c) {
   Value* x = c.tensor("self");
   const int64_t axis = c.axis("dim", x->type.sizes.size(), 0);
@@ -214,17 +147,30 @@ void lower_narrow(Call& c) {
   c.give(c.b.slice(x, axis, start, c.symbols().add(start, length)));
 }
 
+/// Along AXES, backwards.
+Value* flipped(Builder& b, Value* x, std::vector<int64_t> axes) {
+  std::erase_if(axes, [&](int64_t axis) {
+    const auto size = b.symbols().constant_value(b.size_of(x, axis));
+    return size == 0 || size == 1;
+  });
+  if (axes.empty()) return x;
+  const std::vector<int64_t> lowest(axes.size(), INT64_MIN);
+  const std::vector<int64_t> last(axes.size(), -1);
+  return b.node("Slice",
+                {x, b.integers(last), b.integers(lowest), b.integers(axes), b.integers(last)}, {},
+                x->type);
+}
+
+template <int64_t kAxis>
+void lower_flip_axis(Call& c) {
+  c.give(flipped(c.b, c.tensor("self"), {kAxis}));
+}
+
 void lower_flip(Call& c) {
   Value* x = c.tensor("self");
   const std::vector<int64_t> dims = c.fixed_list("dims", {});
   if (dims.empty() || rank_of(x) == 0) return c.give(x);
-  const std::vector<int64_t> axes = c.axes("dims", x->type.sizes.size());
-  const std::vector<int64_t> lowest(axes.size(), INT64_MIN);
-  const std::vector<int64_t> last(axes.size(), -1);
-  c.give(c.b.node(
-      "Slice",
-      {x, c.b.integers(last), c.b.integers(lowest), c.b.integers(axes), c.b.integers(last)}, {},
-      x->type));
+  c.give(flipped(c.b, x, c.axes("dims", x->type.sizes.size())));
 }
 
 Value* rolled(Call& c, Value* x, int64_t axis, ir::Expr shift) {
@@ -409,20 +355,6 @@ void lower_triangle(Call& c) {
       c.b.cast(c.b.node("Trilu", inputs, {{"upper", kUpper}}, {computed, x->type.sizes}), dtype));
 }
 
-void lower_meshgrid(Call& c) {
-  Inputs v = c.tensors("tensors");
-  const bool swap = c.text("indexing", "ij") == "xy" && v.size() > 1;
-  if (swap) std::swap(v[0], v[1]);
-  Sizes all;
-  for (const Value* one : v) all.push_back(c.b.product(one->type.sizes));
-  for (size_t i = 0; i < v.size(); ++i) {
-    Sizes own(v.size(), c.b.expr(1));
-    own[i] = all[i];
-    Value* grid = c.b.expand(c.b.reshape(v[i], own), all);
-    c.give(grid, swap && i < 2 ? 1 - i : i);
-  }
-}
-
 void lower_pixel_shuffle(Call& c) {
   Value* x = c.tensor("self");
   const int64_t block = c.fixed("upscale_factor");
@@ -467,41 +399,11 @@ void lower_channel_shuffle(Call& c) {
   c.give(b.reshape(y, x->type.sizes));
 }
 
-/// The diagonal of the last two of permuted dimensions, by the indices of its elements.
-void lower_diagonal(Call& c) {
-  Builder& b = c.b;
-  Value* x = c.tensor("self");
-  const size_t rank = x->type.sizes.size();
-  const int64_t one = c.axis("dim1", rank, 0);
-  const int64_t two = c.axis("dim2", rank, 1);
-  const int64_t offset = c.fixed("offset", 0);
-  std::vector<int64_t> order;
-  for (int64_t i = 0; i < static_cast<int64_t>(rank); ++i) {
-    if (i != one && i != two) order.push_back(i);
-  }
-  order.push_back(one);
-  order.push_back(two);
-  Value* y = b.transpose(x, order);
-  const ir::Expr columns = b.size_of(y, -1);
-  Sizes flat(y->type.sizes.begin(), y->type.sizes.end() - 2);
-  flat.push_back(c.symbols().multiply(b.size_of(y, -2), columns));
-  const ir::Expr count = c.output_sizes().back();
-  Value* first =
-      b.integer(offset >= 0 ? b.expr(offset) : c.symbols().multiply(b.expr(-offset), columns));
-  Value* step = b.integer(c.symbols().add(columns, b.expr(1)));
-  c.give(b.gather(b.reshape(y, flat), b.range(first, step, count), -1));
-}
-
 void lower_rot90(Call& c) {
   Value* x = c.tensor("self");
   const std::vector<int64_t> dims = c.fixed_list("dims", {0, 1});
   const int64_t k = ((c.fixed("k", 1) % 4) + 4) % 4;
-  const auto flip = [&](Value* y, int64_t axis) {
-    return c.b.node("Slice",
-                    {y, c.b.integers({-1}), c.b.integers({INT64_MIN}), c.b.integers({axis}),
-                     c.b.integers({-1})},
-                    {}, y->type);
-  };
+  const auto flip = [&](Value* y, int64_t axis) { return flipped(c.b, y, {axis}); };
   const int64_t a = Builder::axis_of(dims.at(0), x->type.sizes.size());
   const int64_t z = Builder::axis_of(dims.at(1), x->type.sizes.size());
   if (k == 1) x = c.b.swap_axes(flip(x, z), a, z);
@@ -587,36 +489,31 @@ void lower_number_to_tensor(Call& c) {
 void lower_integer_known(Call&) {}
 
 constexpr Row kRows[] = {
+    {"aten::_pad_circular", lower_circular_pad},
     {"aten::_reshape_alias", lower_reshape},
     {"aten::_shape_as_tensor", lower_shape_as_tensor},
     {"aten::_unsafe_view", lower_reshape},
+    {"aten::adjoint", lower_adjoint},
     {"aten::as_strided", lower_as_strided},
-    {"aten::atleast_1d", lower_at_least<1>},
-    {"aten::atleast_2d", lower_at_least<2>},
-    {"aten::atleast_3d", lower_at_least<3>},
-    {"aten::broadcast_tensors", lower_broadcast_tensors},
+    {"aten::as_strided_copy", lower_as_strided},
     {"aten::broadcast_to", lower_expand},
-    {"aten::cat", lower_cat},
     {"aten::channel_shuffle", lower_channel_shuffle},
-    {"aten::chunk", lower_split},
-    {"aten::_pad_circular", lower_circular_pad},
-    {"aten::concat", lower_cat},
-    {"aten::concatenate", lower_cat},
     {"aten::constant_pad_nd", lower_constant_pad},
-    {"aten::diagonal", lower_diagonal},
     {"aten::diff", lower_diff},
-    {"aten::dstack", lower_stacked<3, 2>},
     {"aten::expand", lower_expand},
     {"aten::expand_as", lower_expand},
     {"aten::expand_copy", lower_expand},
     {"aten::flatten", lower_flatten},
     {"aten::flip", lower_flip},
-    {"aten::hstack", lower_stacked<1, 1>},
+    {"aten::fliplr", lower_flip_axis<1>},
+    {"aten::flipud", lower_flip_axis<0>},
+    {"aten::mH", lower_adjoint},
     {"aten::mT", lower_mt},
-    {"aten::meshgrid", lower_meshgrid},
+    {"aten::matrix_H", lower_adjoint},
     {"aten::moveaxis", lower_movedim},
     {"aten::movedim", lower_movedim},
     {"aten::narrow", lower_narrow},
+    {"aten::narrow_copy", lower_narrow},
     {"aten::native_channel_shuffle", lower_channel_shuffle},
     {"aten::numel", lower_integer_known},
     {"aten::numpy_T", lower_numpy_t},
@@ -638,19 +535,14 @@ constexpr Row kRows[] = {
     {"aten::reshape_as", lower_reshape},
     {"aten::roll", lower_roll},
     {"aten::rot90", lower_rot90},
-    {"aten::row_stack", lower_stacked<2, 0>},
     {"aten::scalar_tensor", lower_number_to_tensor},
     {"aten::select", lower_select},
     {"aten::select_copy", lower_select},
     {"aten::slice", lower_slice},
     {"aten::slice_copy", lower_slice},
-    {"aten::split", lower_split},
-    {"aten::split_copy", lower_split},
-    {"aten::split_with_sizes", lower_split},
-    {"aten::split_with_sizes_copy", lower_split},
     {"aten::squeeze", lower_squeeze},
     {"aten::squeeze_copy", lower_squeeze},
-    {"aten::stack", lower_stack},
+    {"aten::sum_to_size", lower_sum_to_size},
     {"aten::swapaxes", lower_transpose},
     {"aten::swapdims", lower_transpose},
     {"aten::sym_numel", lower_integer_known},
@@ -658,25 +550,19 @@ constexpr Row kRows[] = {
     {"aten::sym_stride", lower_integer_known},
     {"aten::t", lower_t},
     {"aten::t_copy", lower_t},
-    {"aten::tensor_split", lower_split},
     {"aten::tile", lower_repeat},
     {"aten::transpose", lower_transpose},
     {"aten::transpose_copy", lower_transpose},
     {"aten::tril", lower_triangle<0>},
     {"aten::triu", lower_triangle<1>},
-    {"aten::unbind", lower_unbind},
-    {"aten::unbind_copy", lower_unbind},
     {"aten::unflatten", lower_reshape},
     {"aten::unfold", lower_unfold},
-    {"aten::unsafe_chunk", lower_split},
-    {"aten::unsafe_split", lower_split},
-    {"aten::unsafe_split_with_sizes", lower_split},
+    {"aten::unfold_copy", lower_unfold},
     {"aten::unsqueeze", lower_unsqueeze},
     {"aten::unsqueeze_copy", lower_unsqueeze},
     {"aten::view", lower_reshape},
     {"aten::view_as", lower_reshape},
     {"aten::view_copy", lower_reshape},
-    {"aten::vstack", lower_stacked<2, 0>},
     {"prim::NumToTensor", lower_number_to_tensor},
 };
 
