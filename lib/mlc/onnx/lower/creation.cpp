@@ -78,17 +78,20 @@ void lower_linspace(Call& c) {
   Builder& b = c.b;
   const DType dtype = c.output_dtype();
   const int64_t steps = c.fixed("steps");
+  // Between whole numbers where the result is one: the bounds are rounded first.
+  const bool whole = info(dtype).kind == DTypeClass::integer;
   const auto known_start = b.known_number(c.operand("start").value);
   const auto known_end = b.known_number(c.operand("end").value);
   if (!known_start || !known_end) {
-    const DType computed = dtype == DType::f64 ? DType::f64 : DType::f32;
+    const DType computed = whole || dtype == DType::f64 ? DType::f64 : DType::f32;
     const auto bound = [&](std::string_view name) {
-      return b.cast(b.reshape(c.operand(name).value, {}), computed);
+      Value* value = b.reshape(c.operand(name).value, {});
+      return b.cast(whole ? b.cast(value, dtype) : value, computed);
     };
     return c.give(spread_between(c, bound("start"), bound("end"), steps));
   }
-  const double start = *known_start;
-  const double end = *known_end;
+  const double start = whole ? std::trunc(*known_start) : *known_start;
+  const double end = whole ? std::trunc(*known_end) : *known_end;
   std::vector<double> values;
   const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0;
   for (int64_t i = 0; i < steps; ++i) {
