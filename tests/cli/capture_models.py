@@ -205,6 +205,24 @@ class WritesState(nn.Module):
         return x - self.mean
 
 
+@case(SEQUENCE, SEQUENCES)
+class ReshapesInPlace(nn.Module):
+    def forward(self, x):
+        y = x + 1
+        y.unsqueeze_(1).transpose_(2, 3)
+        z = y * 2
+        z.squeeze_(1)
+        return y, z, y.size(-1)
+
+
+@case(SEQUENCE, SEQUENCES)
+class Context(nn.Module):
+    def forward(self, x):
+        with torch.no_grad():
+            y = x.detach() * 2
+        return y
+
+
 # --- branches and loops
 
 

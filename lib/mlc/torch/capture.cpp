@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
 namespace mlc::torch_module {
@@ -137,6 +138,7 @@ Error explain(Error error, const CaptureTarget& target, const CaptureRequest& re
 
 Result<CapturedProgram> capture(const CaptureTarget& target, const CaptureRequest& request) {
   const c10::InferenceMode inference;
+  const at::NoGradGuard whatever_the_program_sets;
   const Varying sizes = varying(request);
   CaptureAttempt attempt;
   for (const LaneSymbol& symbol : sizes.symbols) {
@@ -149,6 +151,7 @@ Result<CapturedProgram> capture(const CaptureTarget& target, const CaptureReques
   for (int i = 0; i < kMostAttempts; ++i) {
     attempt.sizes = lane_sizes(sizes.symbols, sizes.fixed, scale, attempt.lanes);
     attempt.is_last = scale == LaneScale::large || sizes.symbols.empty();
+    at::manual_seed(0);
     Capturer capturer(target, request, attempt);
     auto captured = capturer.run();
     if (captured.ok() || capturer.stop() == CaptureStop::none) return captured;

@@ -58,6 +58,20 @@ constexpr std::array<std::string_view, 32> kMayGiveInput = {"alias",
 /// Of those, operators that give a view of another shape where the layout allows it.
 constexpr std::array<std::string_view, 4> kMayView = {"flatten", "ravel", "reshape", "reshape_as"};
 
+/// Operators that give their input itself another shape, and what they are without that.
+constexpr std::array kReshapeInput = std::to_array<std::pair<std::string_view, const char*>>({
+    {"squeeze_", "squeeze"},
+    {"swapaxes_", "swapaxes"},
+    {"swapdims_", "swapdims"},
+    {"t_", "t"},
+    {"transpose_", "transpose"},
+    {"unsqueeze_", "unsqueeze"},
+});
+
+/// Operators that give their input other memory: what else lies there cannot be told.
+constexpr std::array<std::string_view, 5> kReplaceInput = {"as_strided_", "resize_", "resize_as_",
+                                                           "set_", "set_data"};
+
 /// Writes into the running mean and variance, which their schemas do not say.
 constexpr std::array<std::string_view, 4> kNorms = {"batch_norm", "instance_norm",
                                                     "native_batch_norm", "cudnn_batch_norm"};
@@ -384,10 +398,38 @@ const at::Tensor& real_lane(const TensorItem& tensor) {
   return found == tensor.lanes.end() ? tensor.lanes[0] : *found;
 }
 
+/// x.unsqueeze_(0): the lanes have done it, and the graph gets a view that stands for x from now
+/// on.
+Status Capturer::reshape_input(const Call& call, const char* op) {
+  if (depth_ > 0 || call.inputs[0].tensor()->value->kind() != ir::ValueKind::output) {
+    return refuse(call.node, std::string(call.node.kind().toQualString()) +
+                                 " of an input, of a weight, or within a branch or loop that hangs "
+                                 "on values");
+  }
+  const TensorRef input = *call.inputs[0].as<TensorRef>();
+  MLC_TRY(auto arguments, arguments_of(call));
+  if (!arguments) return {};
+  MLC_TRY(ir::TensorType type, type_of(call, input->lanes, 0));
+  ir::OpName view{"aten", op, call.node.schema().overload_name()};
+  if (view.name == "transpose") view.overload = "int";
+  ir::Node* made = out_.program.graph.append(*block_, std::move(view), std::move(*arguments),
+                                             {std::move(type)}, origin(call.node));
+  input->value = made->output(0);
+  input->content.reset();
+  set(call.node.output(), input);
+  return {};
+}
+
 Status Capturer::operate(const Call& call) {
+  const std::string_view name = call.node.kind().toUnqualString();
+  if (has(kReplaceInput, name)) {
+    return refuse(call.node, std::string(call.node.kind().toQualString()));
+  }
   MLC_CHECK(note_writes(call));
   MLC_TRY(const auto results, run_lanes(call));
-  const std::string_view name = call.node.kind().toUnqualString();
+  for (const auto& [from, to] : kReshapeInput) {
+    if (name == from) return reshape_input(call, to);
+  }
   const bool one_tensor =
       call.node.outputs().size() == 1 && call.node.output()->type()->kind() == TypeKind::TensorType;
   if (one_tensor && has(kMayGiveInput, name)) {

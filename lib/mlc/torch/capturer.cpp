@@ -237,6 +237,9 @@ Status Capturer::node(Node& node) {
       return call_method(node);
     case prim::CallFunction:
       return call_function(node);
+    case prim::Enter:
+    case prim::Exit:
+      return within(node);
     case prim::fork:
       return fork_task(node);
     case prim::CreateObject: {
@@ -295,6 +298,20 @@ Status Capturer::call_function(Node& node) {
   if (function == nullptr) return refuse(node, "the function " + type->function()->name());
   Items inputs;
   for (size_t i = 1; i < node.inputs().size(); ++i) inputs.push_back(get(node.input(i)));
+  return enter(node, *function->graph(), inputs, scope_);
+}
+
+/// `with object:` calls its methods, as torch.no_grad() has them.
+Status Capturer::within(Node& node) {
+  const bool enters = node.kind() == prim::Enter;
+  const auto* owner = get(node.input(0)).as<ObjectRef>();
+  const auto type = owner == nullptr ? nullptr : (*owner)->object.toObject()->type();
+  torch::jit::Function* method =
+      type == nullptr ? nullptr : type->findMethod(enters ? "__enter__" : "__exit__");
+  auto* const function = method == nullptr ? nullptr : torch::jit::tryToGraphFunction(*method);
+  if (function == nullptr) return refuse(node, "a with statement");
+  Items inputs = {get(node.input(0))};
+  while (inputs.size() < function->graph()->inputs().size()) inputs.emplace_back();
   return enter(node, *function->graph(), inputs, scope_);
 }
 

@@ -118,6 +118,7 @@ class Capturer {
                std::string scope);
   Status call_method(torch::jit::Node& node);
   Status call_function(torch::jit::Node& node);
+  Status within(torch::jit::Node& node);
   Status fork_task(torch::jit::Node& node);
   Status branch(torch::jit::Node& node);
   Status take_branch(torch::jit::Node& node, size_t which);
@@ -155,6 +156,7 @@ class Capturer {
       const Call& call, const std::vector<std::vector<c10::IValue>>& results, size_t index);
   void write_as_view(const Call& call, const at::Tensor& result, const ir::TensorType& type,
                      ir::OpName& op, std::vector<ir::Argument>& arguments);
+  Status reshape_input(const Call& call, const char* op);
   Status append_number_of(const Call& call, const std::vector<std::vector<c10::IValue>>& results,
                           std::vector<ir::Argument> arguments);
   Status append(const Call& call, const std::vector<std::vector<c10::IValue>>& results,

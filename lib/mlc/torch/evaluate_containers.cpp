@@ -402,6 +402,7 @@ constexpr EvaluatorRow kRows[] = {
     {"aten::values", "*", dict_values},
     {"aten::wait", "*", pass_through},
     {"aten::warn", "*", nothing},
+    {"prim::data", "*", pass_through},
     {"prim::unchecked_cast", "*", pass_through},
     {"prim::unchecked_unwrap_optional", "*", pass_through},
 };
