@@ -172,7 +172,6 @@ class Job {
   void warn_of_optimizers();
   void warn_of_kept();
   void warn_of_uncast();
-  void warn_of_parted(std::vector<std::vector<std::string>> groups);
   void warn_about_values();
   void answer();
   std::string summary() const;
@@ -269,7 +268,9 @@ Status Job::change() {
     const auto groups = summarize(checkpoint, named_tensors(*state_dict_)).shared;
     MLC_CHECK(cast_tensors(checkpoint, *state_dict_, *dtype_from_name(options_.dtype), casts_));
     warn_of_uncast();
-    warn_of_parted(groups);
+    if (format_ == OutputFormat::torch_zip) {
+      warn_of_parted(checkpoint, *state_dict_, groups, task_.reporter);
+    }
   }
   keep_weights();
   warn_of_kept();
@@ -326,6 +327,9 @@ Result<std::optional<std::string>> Job::metadata() {
       return usage_error("--set " + mlc::quoted(text) + " has no =", "--set training.epoch=42");
     }
     MLC_CHECK_CTX(metadata->set(text.substr(0, equals), text.substr(equals + 1)), "--set");
+  }
+  if (!options_.meta.empty() || !options_.set.empty()) {
+    warn_of_frameworks(*metadata, task_.reporter);
   }
   if (!options_.architecture.empty()) MLC_CHECK(embed_architecture(*metadata));
   std::string hash;
@@ -433,23 +437,6 @@ void Job::warn_of_uncast() {
   }
   if (kept.empty()) return;
   task_.reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
-}
-
-/// GROUPS shared a storage before the cast. Tied tensors still do; safetensors parts views anyway.
-void Job::warn_of_parted(std::vector<std::vector<std::string>> groups) {
-  if (format_ == OutputFormat::safetensors || groups.empty()) return;
-  const auto still = summarize(*input_.checkpoint, named_tensors(*state_dict_)).shared;
-  std::erase_if(groups, [&still](const auto& group) {
-    return std::ranges::find(still, group) != still.end();
-  });
-  std::vector<std::string> parted;
-  for (const auto& group : groups) {
-    for (const std::string& name : group) parted.push_back(printable(name));
-  }
-  if (parted.empty()) return;
-  task_.reporter.warn(
-      "views of one storage before, each with a storage of its own after --dtype: " +
-      join_list(parted));
 }
 
 /// What a dry run can say of the output before it is written, refusals included.

@@ -439,3 +439,15 @@ def test_an_old_sidecar_became_the_metadata_of_another_file_without_a_word(mlc, 
     write(tmp_path / "fresh.pt", {"w": torch.zeros(2)})
     mlc.ok("metadata", "fresh.pt", "--sidecar", "--set", "name=fresh")
     assert "mlc.yaml" not in mlc.ok(verb[0], "fresh.pt", *verb[1:], "-o", "copy.pt").stderr
+
+
+def test_misspelt_frameworks_and_their_versions_are_warned_of(mlc, tmp_path):
+    torch.save({"w": torch.ones(1)}, tmp_path / "a.pt")
+    doubts = ["--set", "framework.pytorch=2.1", "--set", "framework.cuda=twelve", "--set", "framework.mylib=1.0"]
+    for command in (["metadata", "a.pt", *doubts, "-n"], ["save", "a.pt", *doubts, "-o", "b.pt"]):
+        warnings = mlc.ok(*command).stderr
+        assert "framework.pytorch: did you mean torch?" in warnings
+        assert 'framework.cuda: "twelve" is no version that `mlc validate-version` can compare' in warnings
+        assert "mylib" not in warnings
+    sound = ["--set", "framework.torch=2.13.0+cu128", "--set", "framework.cuda=12.8", "--set", "framework.python=3.11.7"]
+    assert "framework" not in mlc.ok("save", "a.pt", *sound, "-o", "c.pt").stderr

@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/rewrite_zip.h"
 #include "mlc/checkpoint/save.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -105,6 +106,9 @@ class Job {
     MLC_TRY(sources_, read_metadata_sources(task_.input, task_.reporter));
     MLC_CHECK(check_target());
     MLC_CHECK(plan());
+    if (std::find(keys_.begin(), keys_.end(), "framework") != keys_.end()) {
+      warn_of_frameworks(new_, task_.reporter);
+    }
     const bool over_itself = edit_.sidecar || edit_.writing.in_place;
     if (!edit_.writing.dry_run && !(over_itself && !changed_)) {
       MLC_CHECK(write());

@@ -104,6 +104,10 @@ std::vector<std::string> differing_keys(const Metadata& a, const Metadata& b) {
   return keys;
 }
 
+void warn_of_frameworks(const Metadata& metadata, Reporter& reporter) {
+  for (const std::string& doubt : metadata.framework_doubts()) reporter.warn(doubt);
+}
+
 void write_value(JsonWriter& json, const MetaValue& value) {
   if (const MetaValue::Map* map = value.as_map()) {
     json.begin_object();

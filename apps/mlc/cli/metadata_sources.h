@@ -58,6 +58,9 @@ Result<FoundMetadata> find_metadata(const Checkpoint& checkpoint);
 /// sidecar, which it would be parted from. Errors: as Metadata::parse().
 Result<std::optional<Metadata>> metadata_to_carry(const Checkpoint& checkpoint);
 
+/// Warns of what looks like a mistake in `framework`.
+void warn_of_frameworks(const Metadata& metadata, Reporter& reporter);
+
 /// The top-level keys in which the two differ, without provenance, in the order of the format.
 std::vector<std::string> differing_keys(const Metadata& a, const Metadata& b);
 

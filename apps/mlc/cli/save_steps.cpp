@@ -7,6 +7,7 @@
 #include "mlc/checkpoint/absorb.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/follow_optimizers.h"
@@ -362,6 +363,22 @@ Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DTy
   return replace_tensors(checkpoint, one, is_cast, [&](uint32_t tensor) {
     return derive_cast(checkpoint, tensor, dtype, counts);
   });
+}
+
+void warn_of_parted(const Checkpoint& checkpoint, const StateDict& state_dict,
+                    std::vector<std::vector<std::string>> groups, Reporter& reporter) {
+  if (groups.empty()) return;
+  const auto still = summarize(checkpoint, named_tensors(state_dict)).shared;
+  std::erase_if(groups, [&still](const auto& group) {
+    return std::find(still.begin(), still.end(), group) != still.end();
+  });
+  std::vector<std::string> parted;
+  for (const auto& group : groups) {
+    for (const std::string& name : group) parted.push_back(printable(name));
+  }
+  if (parted.empty()) return;
+  reporter.warn("views of one storage before, each with a storage of its own after --dtype: " +
+                join_list(parted));
 }
 
 Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts) {

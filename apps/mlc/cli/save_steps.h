@@ -43,6 +43,11 @@ Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,
                               CastCounts& counts);
 
+/// Warns of tensors of STATE_DICT that shared a storage before they were cast, in GROUPS, and share
+/// none now. Tied tensors still do; safetensors parts views anyway.
+void warn_of_parted(const Checkpoint& checkpoint, const StateDict& state_dict,
+                    std::vector<std::vector<std::string>> groups, Reporter& reporter);
+
 /// Gives tensors of STATE_DICTS that show only a part of their storage a storage of their own.
 Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts);
 

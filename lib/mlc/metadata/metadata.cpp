@@ -5,6 +5,7 @@
 #include "mlc/base/version.h"
 #include "mlc/metadata/meta_yaml.h"
 #include "mlc/metadata/metadata_rules.h"
+#include "mlc/metadata/pep440.h"
 
 #include <algorithm>
 #include <charconv>
@@ -195,6 +196,25 @@ std::optional<std::string> Metadata::framework(std::string_view part) const {
   const MetaValue* value = parts != nullptr ? parts->find(part) : nullptr;
   if (value == nullptr) return std::nullopt;
   return *value->as_text();
+}
+
+std::vector<std::string> Metadata::framework_doubts() const {
+  static const std::vector<std::string> kKnown = {
+      "torch", "torchvision",  "torchaudio",  "python", "cuda",      "cudnn",
+      "numpy", "transformers", "safetensors", "onnx",   "lightning", "mlc"};
+  std::vector<std::string> doubts;
+  const MetaValue* parts = root_.find("framework");
+  if (parts == nullptr || parts->as_map() == nullptr) return doubts;
+  for (const auto& [name, value] : *parts->as_map()) {
+    const std::string place = "framework." + printable(name);
+    const auto near = nearest(name, kKnown);
+    if (near && *near != name) doubts.push_back(place + ": did you mean " + *near + "?");
+    if (value.as_text() != nullptr && !Version::parse_lenient(*value.as_text()).ok()) {
+      doubts.push_back(place + ": " + quoted(*value.as_text(), 60) +
+                       " is no version that `mlc validate-version` can compare");
+    }
+  }
+  return doubts;
 }
 
 std::vector<Requirement> Metadata::requirements() const {

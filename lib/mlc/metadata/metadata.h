@@ -43,6 +43,9 @@ class Metadata {
   std::optional<std::string> version() const { return text_at("version"); }
   /// framework.PART, e.g. "torch".
   std::optional<std::string> framework(std::string_view part) const;
+  /// What looks like a mistake in `framework`, which the format allows all the same: names near to
+  /// those of known packages, and versions that PEP 440 cannot compare.
+  std::vector<std::string> framework_doubts() const;
   /// The entries of `requires`, which is a reserved word in C++.
   std::vector<Requirement> requirements() const;
 
