@@ -346,6 +346,40 @@ def class_losses(x, target, pixels, labels, weight):
     return out + [F.nll_loss(x[0], target[0]), F.cross_entropy(x[0], target[0])]
 
 
+def searches(x, borders, lists, ids):
+    out = [torch.searchsorted(borders, x), torch.searchsorted(borders, x, right=True), torch.searchsorted(lists.sort(-1).values, x, side="right")]
+    out += [torch.searchsorted(lists, x, sorter=lists.argsort(-1)), torch.searchsorted(borders, 0.1), torch.bucketize(ids, borders)]
+    out += [torch.bucketize(x, borders, right=True, out_int32=True), torch.bucketize(ids, ids[0].sort().values)]
+    return out + [torch.histc(x, 7, -1, 1), torch.histc(x, 5), torch.histc(x * 0 + 3, 4)]
+
+
+def uniques(ids, x):
+    out = [*torch.unique(ids, return_inverse=True, return_counts=True), torch.unique(x), *torch.unique(ids, dim=0, return_inverse=True)]
+    out += [*torch.unique_consecutive(ids, return_inverse=True, return_counts=True), torch.unique(ids.int()), torch.unique(ids > 1)]
+    return out + [*torch.unique_consecutive(ids, return_inverse=True, return_counts=True, dim=1), torch.unique_consecutive(x)]
+
+
+def bins(ids, weights):
+    return torch.bincount(ids), torch.bincount(ids, weights), torch.bincount(ids, minlength=20), torch.bincount(ids, weights.double(), 3)
+
+
+def quantiles(x, q):
+    out = [torch.quantile(x, 0.3), torch.quantile(x, q), torch.quantile(x, q, 0), torch.quantile(x, 0.6, 1, True)]
+    out += [torch.quantile(x, q, 1, True, interpolation=how) for how in ("lower", "higher", "nearest", "midpoint")]
+    gaps = torch.where(x > 0.5, math.nan, x)
+    out += [torch.nanmedian(gaps), *torch.nanmedian(gaps, 1), *torch.nanmedian(gaps, 0, True), torch.quantile(gaps, 0.3, 1)]
+    return out + [torch.mode((x * 2).round())[0], torch.mode((x * 2).long(), 0, True)[0], torch.mode((x * 2).int(), 1)[0]]
+
+
+def running(x, ids):
+    out = [x.cumprod(0), x.cumprod(-1), ids.cumprod(1), x.logcumsumexp(1), (x * 100).logcumsumexp(0)]
+    for values in (x, ids, ids.int(), ids.byte()):
+        for dim in (0, -1):
+            out += [*torch.cummax(values, dim), *torch.cummin(values, dim)]
+    out += [torch.trapz(x), torch.trapezoid(x, dx=0.3, dim=0), torch.trapezoid(x, x.exp()), torch.trapezoid(x, x[0], dim=1)]
+    return out + [torch.cumulative_trapezoid(x), torch.cumulative_trapezoid(x, x[0].exp())]
+
+
 HEIGHT = torch.export.Dim("height", min=2, max=64)
 WIDTH = torch.export.Dim("width", min=2, max=64)
 WIDE = torch.export.Dim("width", min=6, max=64)
@@ -419,4 +453,13 @@ CASES = {
     "class losses": Case(class_losses, (randn(3, 5), torch.tensor([2, 0, 4]), randn(2, 5, 2, 3),
                                         torch.tensor([[[1, 2, 0], [4, 3, 2]], [[2, 2, 1], [0, 3, 3]]]), randn(5).abs()),
                          ({0: BATCH}, {0: BATCH}, None, None, None), verify=False),
+    "searches": Case(searches, (randn(3, 4), randn(6).sort().values, randn(3, 5), torch.tensor([[0, 1, -2, 5], [1, 1, 0, 7]])),
+                     ({0: BATCH}, {}, {0: BATCH}, {}), ("ScatterElements",), verify=False),
+    "uniques": Case(uniques, (torch.tensor([[1, 1, 0, 0], [3, 3, 3, 3], [1, 1, 0, 0]]), torch.tensor([2.0, 2, 1, 1, 2])), ({0: BATCH}, {0: STEPS}),
+                    ("Unique", "Compress"), verify=False, more=((torch.tensor([[5, 5, 1, 1]]), torch.tensor([0.5, 0.5])),)),
+    "bins": Case(bins, (torch.tensor([1, 5, 2, 5]), randn(4)), ({0: STEPS}, {0: STEPS}), ("ScatterElements",) * 4, verify=False,
+                 more=((torch.tensor([7, 0]), randn(2)),)),
+    "quantiles": Case(quantiles, (randn(3, 5), torch.tensor([0.0, 0.25, 0.7, 1.0])), ({0: BATCH}, {}), ("TopK",), verify=False,
+                      more=((randn(4, 5, seed=4), torch.tensor([0.1, 0.9, 0.5, 0.5])),)),
+    "running": Case(running, (randn(3, 5), torch.tensor([[1, 4, 2, 4, 0], [3, 3, 3, 1, 5]])), ({0: BATCH}, {0: torch.export.Dim("rows", min=1, max=9)})),
 }

@@ -29,6 +29,8 @@ std::span<const Row> pool_rows();
 std::span<const Row> recurrent_rows();
 std::span<const Row> reduction_rows();
 std::span<const Row> resample_rows();
+std::span<const Row> scan_rows();
+std::span<const Row> search_rows();
 std::span<const Row> shape_rows();
 std::span<const Row> special_rows();
 std::span<const Row> symbolic_rows();
