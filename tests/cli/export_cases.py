@@ -8,6 +8,8 @@ import zipfile
 
 import torch
 import torch.nn.functional as F
+from torch._higher_order_ops.scan import scan
+from torch._higher_order_ops.while_loop import while_loop
 from torch import nn
 
 import vision_operators  # pylint: disable=unused-import
@@ -385,6 +387,28 @@ WIDTH = torch.export.Dim("width", min=2, max=64)
 WIDE = torch.export.Dim("width", min=6, max=64)
 IMAGES = {0: BATCH, 2: HEIGHT, 3: WIDTH}
 
+class Unrecorded(nn.Module):
+    """Parts that run in another mode: their blocks become part of the program."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            y = x * 2
+            z = y + 1
+        with torch.autocast("cpu", enabled=False):
+            z = z @ z.mT
+        return y.sum(-1) + z.mean(-1) + 1
+
+
+class While(nn.Module):
+    def forward(self, x, n):
+        return while_loop(lambda i, a, b: (i < n) & (a.sum() < 900), lambda i, a, b: (i + 1, a * 2 + x[:1], a - 1), (n * 0, x, x - 1))
+
+
+class Scan(nn.Module):
+    def forward(self, x, h, w):
+        return scan(lambda state, row: ((state + row) / 2, state * row + w), h, x, dim=0)
+
+
 CASES = {
     "lstm": Case(Layers(nn.LSTM, 4, 5, num_layers=2, bidirectional=True, batch_first=True), (randn(3, 7, 4),), ({0: BATCH},),
                  ("LSTM", "LSTM"), more=((randn(1, 7, 4),),)),
@@ -462,4 +486,8 @@ CASES = {
     "quantiles": Case(quantiles, (randn(3, 5), torch.tensor([0.0, 0.25, 0.7, 1.0])), ({0: BATCH}, {}), ("TopK",), verify=False,
                       more=((randn(4, 5, seed=4), torch.tensor([0.1, 0.9, 0.5, 0.5])),)),
     "running": Case(running, (randn(3, 5), torch.tensor([[1, 4, 2, 4, 0], [3, 3, 3, 1, 5]])), ({0: BATCH}, {0: torch.export.Dim("rows", min=1, max=9)})),
+    "unrecorded": Case(Unrecorded(), (randn(3, 4),), ({0: BATCH},), ("MatMul",)),
+    "while": Case(While(), (randn(3, 4).abs(), torch.tensor(4)), ({0: BATCH}, {}), ("Loop",), verify=False,
+                  more=((randn(2, 4).abs(), torch.tensor(0)), (randn(2, 4).abs(), torch.tensor(30)))),
+    "scan": Case(Scan(), (randn(5, 4), randn(4), randn(4, seed=1)), None, ("Scan",), verify=False),
 }

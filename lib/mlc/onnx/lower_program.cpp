@@ -27,6 +27,12 @@ class ProgramLowering {
   void lower_call(Call& call);
   void lower_if(Call& call);
   void give_operands(Call& call, const ir::Block& block);
+  void lower_inlined(Call& call);
+  void lower_while(Call& call);
+  void lower_scan(Call& call);
+  void enter(const ir::Block& block, const Inputs& given);
+  Inputs results_of(const ir::Block& block);
+  Inputs block_inputs(const ir::Block& block, size_t count);
   void keep_as_it_is(Call& call);
   void note_problem(const ir::Node& node, std::string reason);
   void stand_in(const ir::Node& node);
@@ -153,6 +159,142 @@ void ProgramLowering::lower_if(Call& call) {
   for (size_t o = 0; o < made.size(); ++o) call.give(made[o], o);
 }
 
+/// What BLOCK is given, and all that it does.
+void ProgramLowering::enter(const ir::Block& block, const Inputs& given) {
+  if (block.inputs().size() != given.size())
+    Call::refuse("its block takes another number of values");
+  for (size_t i = 0; i < given.size(); ++i) {
+    values_.insert_or_assign(block.inputs()[i], given[i]);
+    builder_.define_symbols(given[i]);
+  }
+  lower_block(block);
+}
+
+Inputs ProgramLowering::results_of(const ir::Block& block) {
+  Call ends(builder_, values_, *block.results());
+  Inputs out;
+  for (size_t i = 0; i < block.results()->arguments().size(); ++i) out.push_back(ends.tensor_at(i));
+  return out;
+}
+
+/// Inputs of the graph that was begun last, as the first COUNT of BLOCK are.
+Inputs ProgramLowering::block_inputs(const ir::Block& block, size_t count) {
+  Inputs out;
+  for (size_t i = 0; i < count; ++i) {
+    const ir::TensorType* type = block.inputs().at(i)->tensor();
+    if (type == nullptr || !type->dtype || !type->sizes) {
+      Call::refuse("its block takes values whose shapes are not known");
+    }
+    out.push_back(builder_.graph_input({*type->dtype, *type->sizes}));
+  }
+  return out;
+}
+
+namespace {
+
+/// All tensors among the arguments, those of lists too.
+Inputs all_tensors(Call& call) {
+  Inputs out;
+  for (const ir::Argument& argument : call.node.arguments()) {
+    if (std::holds_alternative<ir::Values>(argument.value)) {
+      for (Value* value : call.tensors(argument.name)) out.push_back(value);
+    } else if (std::holds_alternative<ir::Value*>(argument.value)) {
+      out.push_back(call.tensor(argument.name));
+    }
+  }
+  return out;
+}
+
+/// The list of tensors that stands at PLACE among the arguments of a higher-order operator.
+Inputs tensors_at(Call& call, std::string_view place) {
+  return call.has(place) ? call.tensors(place) : Inputs();
+}
+
+Inputs joined(Inputs first, const Inputs& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
+bool calls_its_block(std::string_view op) {
+  constexpr std::string_view kOps[] = {"higher_order::hints_wrapper",
+                                       "higher_order::invoke_subgraph",
+                                       "higher_order::strict_mode",
+                                       "higher_order::tag_activation_checkpoint",
+                                       "higher_order::wrap",
+                                       "higher_order::wrap_activation_checkpoint",
+                                       "higher_order::wrap_with_autocast",
+                                       "higher_order::wrap_with_set_grad_enabled"};
+  return std::ranges::find(kOps, op) != std::end(kOps);
+}
+
+}  // namespace
+
+/// What only says how its block is to be run.
+void ProgramLowering::lower_inlined(Call& call) {
+  if (call.node.blocks().size() != 1) Call::refuse("it has not one block");
+  if (call.node.op().name == "wrap_with_autocast" && call.boolean("2", true)) {
+    Call::refuse("it changes dtypes as it runs (torch.autocast): export the model without it");
+  }
+  const ir::Block& block = *call.node.blocks()[0];
+  Inputs given = all_tensors(call);
+  if (given.size() > block.inputs().size()) {
+    given.erase(given.begin(), given.end() - std::ssize(block.inputs()));
+  }
+  enter(block, given);
+  const Inputs results = results_of(block);
+  for (size_t i = 0; i < call.output_count(); ++i) call.give(results.at(i), i);
+}
+
+/// while_loop(condition, body, carried, additional).
+void ProgramLowering::lower_while(Call& call) {
+  if (call.node.blocks().size() != 2) Call::refuse("it has no condition and body");
+  const ir::Block& condition = *call.node.blocks()[0];
+  const ir::Block& body = *call.node.blocks()[1];
+  const Inputs carried = tensors_at(call, "2");
+  const Inputs outer = tensors_at(call, "3");
+  enter(condition, joined(carried, outer));
+  Value* begins = builder_.cast(results_of(condition).at(0), DType::boolean);
+  builder_.begin_graph("body");
+  builder_.graph_input({DType::i64, {}});      // which round it is
+  builder_.graph_input({DType::boolean, {}});  // that it runs
+  enter(body, joined(block_inputs(body, carried.size()), outer));
+  const Inputs next = results_of(body);
+  enter(condition, joined(next, outer));
+  Value* goes_on = builder_.cast(results_of(condition).at(0), DType::boolean);
+  builder_.set_origin(call.node.origin(), call.op());
+  std::vector<GraphOutput> outputs = {
+      {"", builder_.unary("Identity", builder_.reshape(goes_on, {}))}};
+  for (Value* value : next) outputs.push_back({"", builder_.unary("Identity", value)});
+  const auto graph = builder_.end_graph(std::move(outputs));
+  Inputs inputs = joined({nullptr, builder_.reshape(begins, {})}, carried);
+  std::vector<TensorType> types;
+  for (size_t i = 0; i < call.output_count(); ++i) types.push_back(call.output_type(i));
+  const auto made = builder_.nodes("Loop", std::move(inputs), {{"body", graph}}, std::move(types));
+  for (size_t i = 0; i < made.size(); ++i) call.give(made[i], i);
+}
+
+/// scan(combine, first states, sequences, additional): the sequences along their first dimension.
+void ProgramLowering::lower_scan(Call& call) {
+  if (call.node.blocks().size() != 1) Call::refuse("it has not one block");
+  const ir::Block& body = *call.node.blocks()[0];
+  const Inputs states = tensors_at(call, "1");
+  const Inputs sequences = tensors_at(call, "2");
+  builder_.begin_graph("body");
+  const Inputs own = block_inputs(body, states.size() + sequences.size());
+  enter(body, joined(own, tensors_at(call, "3")));
+  const Inputs results = results_of(body);
+  builder_.set_origin(call.node.origin(), call.op());
+  std::vector<GraphOutput> outputs;
+  for (Value* value : results) outputs.push_back({"", builder_.unary("Identity", value)});
+  const auto graph = builder_.end_graph(std::move(outputs));
+  std::vector<TensorType> types;
+  for (size_t i = 0; i < call.output_count(); ++i) types.push_back(call.output_type(i));
+  const auto count = static_cast<int64_t>(sequences.size());
+  const auto made = builder_.nodes("Scan", joined(states, sequences),
+                                   {{"body", graph}, {"num_scan_inputs", count}}, std::move(types));
+  for (size_t i = 0; i < made.size(); ++i) call.give(made[i], i);
+}
+
 /// With --partial: an operator of its own domain, its tensors as inputs, the rest as attributes.
 void ProgramLowering::keep_as_it_is(Call& call) {
   Inputs inputs;
@@ -186,6 +328,9 @@ void ProgramLowering::keep_as_it_is(Call& call) {
 void ProgramLowering::lower_call(Call& call) {
   const std::string op = call.op();
   if (op == "prim::If" || op == "higher_order::cond") return lower_if(call);
+  if (op == "higher_order::while_loop") return lower_while(call);
+  if (op == "higher_order::scan") return lower_scan(call);
+  if (calls_its_block(op)) return lower_inlined(call);
   // Whole numbers that are known as expressions need no operator, unless it makes their symbols.
   bool known = !call.node.outputs().empty();
   bool made = known;
