@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine", "eng
 
 NOT_YET = {  # of exported_models.CASES: what has no form in ONNX so far, and what mlc says of it
     "counter": "writes into",
-    "loop": "higher_order::while_loop",
 }
 
 

@@ -191,23 +191,32 @@ Status Rewriter::write_shape(Node* node, State& state) {
   return {};
 }
 
-/// Nobody knows whether SELF is a view of its memory or a copy. That makes no difference as long as
-/// nothing else that looks at the memory is read from here on, which current() watches.
+/// Nobody knows whether the last step of SELF that may have copied did. That makes no difference as
+/// long as nothing else that looks at the memory before it is read from here on, which current()
+/// watches: what the step gave is memory of its own then.
 void Rewriter::part_ways(Value* self, State& state) {
   const Alias old = alias_of(self, state);
+  size_t count = old.steps.size();
+  while (view_kind(old.steps[count - 1].node->op()) != ViewKind::maybe) --count;
+  const Step& last = old.steps[count - 1];
+  Value* root = last.node->output(last.output);
+  const auto known = state.aliases.find(root);
+  Value* value = known == state.aliases.end() ? root : known->second.value;
   memory_of(old.root, state).unknown = true;
-  state.memories.insert_or_assign(self, Memory{old.value, 0, false});
-  for (auto& [value, alias] : state.aliases) {
-    if (alias.root != old.root || alias.steps.size() < old.steps.size()) continue;
-    const bool is_behind = std::equal(
-        old.steps.begin(), old.steps.end(), alias.steps.begin(),
-        [](const Step& a, const Step& b) { return a.node == b.node && a.output == b.output; });
-    if (!is_behind) continue;
-    const auto behind = alias.steps.begin() + static_cast<ptrdiff_t>(old.steps.size());
-    const std::vector<Step> steps(behind, alias.steps.end());
-    const bool uncertain = std::ranges::any_of(
-        steps, [](const Step& step) { return view_kind(step.node->op()) == ViewKind::maybe; });
-    alias = {self, steps, uncertain, alias.value, 0};
+  state.memories.insert_or_assign(root, Memory{value, 0, false});
+  const auto same = [](const Step& a, const Step& b) {
+    return a.node == b.node && a.output == b.output;
+  };
+  for (auto& [of, alias] : state.aliases) {
+    if (alias.root != old.root || alias.steps.size() < count) continue;
+    const auto end = old.steps.begin() + static_cast<ptrdiff_t>(count);
+    if (!std::equal(old.steps.begin(), end, alias.steps.begin(), same)) continue;
+    alias.root = root;
+    alias.steps.erase(alias.steps.begin(), alias.steps.begin() + static_cast<ptrdiff_t>(count));
+    alias.uncertain = std::ranges::any_of(alias.steps, [](const Step& step) {
+      return view_kind(step.node->op()) == ViewKind::maybe;
+    });
+    alias.version = 0;
   }
 }
 

@@ -290,7 +290,7 @@ void lower_renorm(Call& c) {
   for (int64_t i = 0; i < std::ssize(x->type.sizes); ++i) {
     if (i != axis) axes.push_back(i);
   }
-  Value* norm = norm_of(c, x, c.number("p"), axes, true);
+  Value* norm = vector_norm(b, x, c.number("p"), axes, true);
   Value* most = b.number(c.number("maxnorm"), dtype);
   Value* scale = b.div(most, b.add(norm, 1e-7));
   c.give(b.mul(x, b.where(b.compare("Greater", norm, most), scale, b.number(1.0, dtype))));
