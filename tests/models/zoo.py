@@ -304,7 +304,7 @@ def convnext():
 
 @zoo_model
 def efficientnet():
-    return image("EfficientNetModel", hf_config("EfficientNetConfig", image_size=64, width_coefficient=0.25, depth_coefficient=0.25, hidden_dim=64), size=64)
+    return image("EfficientNetModel", hf_config("EfficientNetConfig", image_size=64, width_coefficient=0.25, depth_coefficient=0.25, hidden_dim=320), size=64)
 
 
 @zoo_model
