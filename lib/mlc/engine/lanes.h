@@ -21,9 +21,9 @@ struct LaneSymbol {
 /// the power of two in the example; large: multiples of the example.
 enum class LaneScale : uint8_t { small, medium, large };
 
-/// LANES numbers for each of SYMBOLS, in its bounds. As far as the bounds have room no number
-/// stands twice, none is 0, 1 or in TAKEN, and no symbol is a*s + b of another: what is computed
-/// from them cannot be confused.
+/// LANES numbers for each of SYMBOLS, in its bounds. As far as the bounds have room no two symbols
+/// have the same number in a lane, none is 0, 1 or in TAKEN, and no symbol is a*s + b of another:
+/// what is computed from them cannot be confused.
 std::vector<std::vector<int64_t>> lane_sizes(std::span<const LaneSymbol> symbols,
                                              std::span<const int64_t> taken, LaneScale scale,
                                              size_t lanes);

@@ -219,6 +219,7 @@ Result<std::vector<std::vector<IValue>>> Capturer::run_lanes(const Call& call) {
     if (!active_[i]) continue;
     Stack stack;
     for (const Item& item : call.inputs) stack.push_back(lane(item, i));
+    if (call.node.schema().is_vararg()) stack.emplace_back(static_cast<int64_t>(stack.size()));
     std::string problem;
     try {
       operation(stack);

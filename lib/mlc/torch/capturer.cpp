@@ -538,6 +538,7 @@ Status Capturer::compute(const Call& call) {
   }
   torch::jit::Stack stack;
   for (const Item& item : call.inputs) stack.push_back(lane(item, 0));
+  if (call.node.schema().is_vararg()) stack.emplace_back(static_cast<int64_t>(stack.size()));
   try {
     call.node.getOperation()(stack);
   } catch (const std::exception& error) {

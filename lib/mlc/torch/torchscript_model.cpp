@@ -323,7 +323,8 @@ class TorchScriptModel : public Model {
       return unsupported("models are captured on the CPU only", "leave --device out");
     }
     return guarded(ErrorKind::unsupported, [&]() -> Result<CapturedProgram> {
-      const WithoutOneDnn plain;
+      std::optional<WithoutOneDnn> plain;
+      if (try_first_) plain.emplace();
       CaptureTarget target;
       target.module = module_;
       target.arguments = arguments_;
