@@ -171,7 +171,10 @@ def define_packed():
              lambda data, sizes, *_: (data.new_empty(3, 6, 5), sizes.new_empty(3))),
             (f"lstm(Tensor data, Tensor batch_sizes, Tensor[] hx, {layers}) -> (Tensor, Tensor, Tensor)", torch.ops.aten.lstm.data, lstm),
             (f"gru(Tensor data, Tensor batch_sizes, Tensor hx, {layers}) -> (Tensor, Tensor)", torch.ops.aten.gru.data,
-             lambda data, _, state, *__: (data.new_empty(data.shape[0], 5), torch.empty_like(state)))):
+             lambda data, _, state, *__: (data.new_empty(data.shape[0], 5), torch.empty_like(state))),
+            ("cov(Tensor self, *, int correction=1) -> Tensor", lambda x, correction=1: torch.cov(x, correction=correction),
+             lambda x, correction=1: x.new_empty(() if x.dim() == 1 else (x.shape[0], x.shape[0]))),
+            ("corrcoef(Tensor self) -> Tensor", torch.corrcoef, lambda x: x.new_empty(() if x.dim() == 1 else (x.shape[0], x.shape[0])))):
         PACKED.define(schema)
         name = schema[:schema.index("(")]
         PACKED.impl(name, real, "CPU")
@@ -409,6 +412,31 @@ class Scan(nn.Module):
         return scan(lambda state, row: ((state + row) / 2, state * row + w), h, x, dim=0)
 
 
+def rare(x, ids):
+    out = [ids << 2, ids >> 1, ids.byte() << 3, torch.bitwise_left_shift(ids, ids.abs() % 5), torch.bitwise_right_shift(ids, ids.abs() % 3)]
+    ends = torch.where(x > 1, math.inf, torch.where(x < -1, -math.inf, x))
+    out += [torch.isneginf(ends), torch.isposinf(ends), torch.isposinf(ids), torch.signbit(x), torch.sinc(ids), torch.sinc(x)]
+    out += [torch.special.xlog1py(x.relu(), x.abs()), torch.special.entr(x), torch.special.entr(x.relu()), torch.logaddexp2(x, ends)]
+    out += [torch.ldexp(x, ids[:, :4]), torch.float_power(x.abs(), 1.5), torch.float_power(ids, 2), torch.special.ndtr(x)]
+    out += [torch._weight_norm(x, x[:, :1], 0), torch._weight_norm(x, x[:1], 1), torch.norm_except_dim(x, 2, 1)]
+    return out + [torch.ops.aten._weight_norm_interface(x, x[:1], 1)]
+
+
+def assembled(x, line, ids):
+    out = [torch.diag(line), torch.diag(line, 2), torch.diag(line, -1), torch.diag(x), torch.diag(x, 1), torch.diag(x, -1), torch.diagflat(x, 1)]
+    out += [torch.diag_embed(x), torch.diag_embed(x, 1), torch.diag_embed(x, -2), torch.diag_embed(x, 1, 0, 2), torch.diag_embed(ids > 1)]
+    out += [torch.block_diag(x, line, x[:1]), torch.kron(x, line), torch.kron(x, x[:, :2]), torch.tensordot(x, x, ([1], [1]))]
+    out += [torch.tensordot(x.reshape(-1, 2, 2), x.reshape(-1, 2, 2), ([1, 2], [2, 1])), torch.cartesian_prod(line, line)]
+    out += [torch.column_stack([x, x[:, 0]]), torch.vander(line, 3)]
+    out += [torch.vander(ids[0], increasing=True), torch.linalg.vander(line)]
+    return out + [x.put(ids[:1].abs() % 4, line[:4]), x.put(ids[:1].abs() % 4, line[:4], True)]
+
+
+def covariances(x):
+    stand_in = torch.ops.packed
+    return stand_in.cov(x), stand_in.cov(x[0]), stand_in.cov(x, correction=0), stand_in.corrcoef(x), stand_in.corrcoef(x[0])
+
+
 CASES = {
     "lstm": Case(Layers(nn.LSTM, 4, 5, num_layers=2, bidirectional=True, batch_first=True), (randn(3, 7, 4),), ({0: BATCH},),
                  ("LSTM", "LSTM"), more=((randn(1, 7, 4),),)),
@@ -490,4 +518,12 @@ CASES = {
     "while": Case(While(), (randn(3, 4).abs(), torch.tensor(4)), ({0: BATCH}, {}), ("Loop",), verify=False,
                   more=((randn(2, 4).abs(), torch.tensor(0)), (randn(2, 4).abs(), torch.tensor(30)))),
     "scan": Case(Scan(), (randn(5, 4), randn(4), randn(4, seed=1)), None, ("Scan",), verify=False),
+    "rare": Case(rare, (randn(3, 4), torch.tensor([[5, -7, 0, 2], [1, 3, -2, 9], [4, 0, 0, -1]])), None, verify=False,
+                 more=((randn(3, 4, seed=5), torch.tensor([[1, 2, 3, 4], [-9, 8, 7, 6], [0, 0, 1, 1]])),)),
+    "assembled": Case(assembled, (randn(3, 4), randn(5), torch.tensor([[5, 7, 0, 2], [1, 3, 2, 9]])), None,
+                      verify=False, more=((randn(3, 4, seed=5), randn(5), torch.tensor([[5, 7, 0, 2], [1, 3, 2, 9]])),)),
+    "covariances": Case(covariances, (randn(3, 4),), ({0: BATCH},), verify=False, more=((randn(5, 4),),), renamed={
+        "torch.ops.packed.cov.default": "torch.ops.aten.cov.default", "torch.ops.packed.corrcoef.default": "torch.ops.aten.corrcoef.default"}),
+    "no function": Case(lambda x: (torch.lgamma(x), torch.erfinv(x), torch.polygamma(1, x)), (randn(3).abs(),), refused="no exact form"),
+    "no solution": Case(lambda x: torch.linalg.cholesky(x @ x.mT), (randn(3, 3),), refused="factors or solves"),
 }

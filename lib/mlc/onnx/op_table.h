@@ -12,6 +12,7 @@ namespace mlc::onnx {
 // One table per file of lower/.
 std::span<const Row> activation_rows();
 std::span<const Row> arithmetic_rows();
+std::span<const Row> assemble_rows();
 std::span<const Row> attention_rows();
 std::span<const Row> comparison_rows();
 std::span<const Row> convolution_rows();
@@ -26,6 +27,7 @@ std::span<const Row> loss_rows();
 std::span<const Row> norm_rows();
 std::span<const Row> pass_rows();
 std::span<const Row> pool_rows();
+std::span<const Row> rare_rows();
 std::span<const Row> recurrent_rows();
 std::span<const Row> reduction_rows();
 std::span<const Row> resample_rows();
