@@ -32,6 +32,10 @@ step "Make TorchScript of it, which is compared with it before it appears" \
   mlc trace shipped.pt --arch digits_cnn.yaml -o script.pt
 step "Do both compute the same, as it reads them from disk?" \
   mlc verify shipped.pt script.pt --arch digits_cnn.yaml
+step "Make an ONNX model of it that counts what it reads right, which is compared too" \
+  mlc export-onnx shipped.pt --arch evaluate.yaml -o evaluate.onnx
+step "How many of the images does it read under ONNX Runtime?" \
+  mlc run evaluate.onnx --threads 1 --input image=@test.safetensors --input label=@test.safetensors
 
 # The numbers differ from run to run: they go into files.
 printf '\n# %s\n$ %s\n' "How fast are both on this machine? bench.html has plots" \

@@ -26,6 +26,8 @@ REFUSED = {
     ("falcon", "trace"): "a size was fixed when it was traced",
     ("mixtral", "pt2"): "grouped_mm",
     ("mixtral", "trace"): "grouped_mm",
+    ("fnet", "pt2"): "fft_fftn",
+    ("fnet", "trace"): "fft_fftn",
     ("mamba", "trace"): "runs at seq = 10 only",
     ("funnel", "trace"): "cannot become ONNX",
 }
