@@ -553,6 +553,7 @@ Value* Builder::slice(Value* x, int64_t axis, ir::Expr start, ir::Expr end, int6
   axis = axis_of(axis, x->type.sizes.size());
   const auto clamp = [&](ir::Expr at) {
     const ir::Bounds bounds = s.bounds(at);
+    if (s.constant_value(at) == INT64_MAX || s.less_equal(size, at) == true) return size;
     if (bounds.high < 0) return s.maximum(s.add(at, size), expr(0));
     if (s.less_equal(at, size) == true && bounds.low >= 0) return at;
     if (bounds.low >= 0) return s.minimum(at, size);

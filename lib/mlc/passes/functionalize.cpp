@@ -109,7 +109,11 @@ Memory& Rewriter::memory_of(Value* root, State& state) {
 /// VALUE as it is now: its views are made again where what they look at was written since.
 Result<Value*> Rewriter::current(Value* value, Node* place, State& state) {
   const auto found = state.aliases.find(value);
-  if (found == state.aliases.end()) return value;
+  if (found == state.aliases.end()) {
+    // Written in a branch only, where it got its alias.
+    const auto memory = state.memories.find(value);
+    return memory == state.memories.end() ? value : memory->second.value;
+  }
   Alias& alias = found->second;
   const Memory& memory = memory_of(alias.root, state);
   if (alias.version == memory.version && !memory.unknown) return alias.value;
