@@ -7,6 +7,7 @@ import typing
 import zipfile
 
 import torch
+import torch.ao.quantization.fx._decomposed  # pylint: disable=unused-import
 import torch.nn.functional as F
 from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
@@ -155,6 +156,10 @@ RENAMED = {"pack_padded_sequence": "_pack_padded_sequence.default", "pad_packed_
 RENAMED = {f"torch.ops.packed.{old}.default": f"torch.ops.aten.{new}" for old, new in RENAMED.items()}
 
 
+def renamed(*names):
+    return {f"torch.ops.packed.{name}.default": f"torch.ops.aten.{name}.default" for name in names}
+
+
 def define_packed():
     def pack(x, lengths, _):
         return x.new_empty(torch.library.get_ctx().new_dynamic_size(), x.shape[2]), lengths.new_empty(6)
@@ -172,6 +177,13 @@ def define_packed():
             (f"lstm(Tensor data, Tensor batch_sizes, Tensor[] hx, {layers}) -> (Tensor, Tensor, Tensor)", torch.ops.aten.lstm.data, lstm),
             (f"gru(Tensor data, Tensor batch_sizes, Tensor hx, {layers}) -> (Tensor, Tensor)", torch.ops.aten.gru.data,
              lambda data, _, state, *__: (data.new_empty(data.shape[0], 5), torch.empty_like(state))),
+            ("fake_quantize_per_tensor_affine(Tensor self, float scale, int zero_point, int quant_min, int quant_max) -> Tensor",
+             torch.fake_quantize_per_tensor_affine, lambda x, *_: torch.empty_like(x)),
+            ("fake_quantize_per_tensor_affine_cachemask(Tensor self, float scale, int zero_point, int quant_min, int quant_max)"
+             " -> (Tensor, Tensor)", torch.ops.aten.fake_quantize_per_tensor_affine_cachemask,
+             lambda x, *_: (torch.empty_like(x), torch.empty_like(x, dtype=torch.bool))),
+            ("fake_quantize_per_channel_affine(Tensor self, Tensor scale, Tensor zero_point, int axis, int quant_min, int quant_max)"
+             " -> Tensor", torch.fake_quantize_per_channel_affine, lambda x, *_: torch.empty_like(x)),
             ("cov(Tensor self, *, int correction=1) -> Tensor", lambda x, correction=1: torch.cov(x, correction=correction),
              lambda x, correction=1: x.new_empty(() if x.dim() == 1 else (x.shape[0], x.shape[0]))),
             ("corrcoef(Tensor self) -> Tensor", torch.corrcoef, lambda x: x.new_empty(() if x.dim() == 1 else (x.shape[0], x.shape[0])))):
@@ -437,6 +449,30 @@ def covariances(x):
     return stand_in.cov(x), stand_in.cov(x[0]), stand_in.cov(x, correction=0), stand_in.corrcoef(x), stand_in.corrcoef(x[0])
 
 
+def quantized(x, scales, zeros):
+    """What PT2E's flow writes: whole and narrow grids of several integers, by number, by tensor, by channel."""
+    q, out = torch.ops.quantized_decomposed, []
+    for low, high, dtype, zero in ((0, 255, torch.uint8, 100), (-128, 127, torch.int8, -3), (-127, 127, torch.int8, 0), (0, 127, torch.uint8, 64),
+                                   (-32768, 32767, torch.int16, 7), (-2**31, 2**31 - 1, torch.int32, 0)):
+        whole = q.quantize_per_tensor(x, 0.013, zero, low, high, dtype)
+        out += [whole, q.dequantize_per_tensor(whole, 0.013, zero, low, high, dtype)]
+    for axis, size in ((0, 3), (1, 4)):
+        whole = q.quantize_per_channel(x, scales[:size], zeros[:size], axis, -127, 127, torch.int8)
+        out += [whole, q.dequantize_per_channel(whole, scales[:size], zeros[:size], axis, -127, 127, torch.int8)]
+    scale, zero = q.choose_qparams.tensor(x, -128, 127, 1e-5, torch.int8)
+    whole = q.quantize_per_tensor.tensor(x, scale, zero, -128, 127, torch.int8)
+    out += [scale, zero, whole, q.dequantize_per_tensor.tensor(whole, scale, zero, -128, 127, torch.int8)]
+    return out + list(q.choose_qparams_symmetric.tensor(x, -127, 127, 1e-5, torch.int8))
+
+
+def simulated(x, scales, zeros):
+    fake, out = torch.ops.packed, []
+    for zero, low, high in ((0, -128, 127), (7, 0, 255), (3, -8, 7), (9, -600, 600)):
+        out.append(fake.fake_quantize_per_tensor_affine(x, 0.01, zero, low, high))
+    out += [fake.fake_quantize_per_channel_affine(x, scales, zeros, 1, low, high) for low, high in ((-128, 127), (0, 15))]
+    return out + list(fake.fake_quantize_per_tensor_affine_cachemask(x, 0.01, 3, 0, 255))
+
+
 CASES = {
     "lstm": Case(Layers(nn.LSTM, 4, 5, num_layers=2, bidirectional=True, batch_first=True), (randn(3, 7, 4),), ({0: BATCH},),
                  ("LSTM", "LSTM"), more=((randn(1, 7, 4),),)),
@@ -522,8 +558,12 @@ CASES = {
                  more=((randn(3, 4, seed=5), torch.tensor([[1, 2, 3, 4], [-9, 8, 7, 6], [0, 0, 1, 1]])),)),
     "assembled": Case(assembled, (randn(3, 4), randn(5), torch.tensor([[5, 7, 0, 2], [1, 3, 2, 9]])), None,
                       verify=False, more=((randn(3, 4, seed=5), randn(5), torch.tensor([[5, 7, 0, 2], [1, 3, 2, 9]])),)),
-    "covariances": Case(covariances, (randn(3, 4),), ({0: BATCH},), verify=False, more=((randn(5, 4),),), renamed={
-        "torch.ops.packed.cov.default": "torch.ops.aten.cov.default", "torch.ops.packed.corrcoef.default": "torch.ops.aten.corrcoef.default"}),
+    "covariances": Case(covariances, (randn(3, 4),), ({0: BATCH},), verify=False, more=((randn(5, 4),),), renamed=renamed("cov", "corrcoef")),
     "no function": Case(lambda x: (torch.lgamma(x), torch.erfinv(x), torch.polygamma(1, x)), (randn(3).abs(),), refused="no exact form"),
     "no solution": Case(lambda x: torch.linalg.cholesky(x @ x.mT), (randn(3, 3),), refused="factors or solves"),
+    "quantized": Case(quantized, (randn(3, 4), torch.tensor([0.01, 0.02, 0.013, 0.5]), torch.tensor([0, 3, 1, -2])), None,
+                      ("QuantizeLinear", "DequantizeLinear"), verify=False),
+    "simulated": Case(simulated, (randn(3, 4), torch.tensor([0.01, 0.02, 0.013, 0.5]), torch.tensor([0, 3, 1, 2]).int()), ({0: BATCH}, {}, {}),
+                      ("QuantizeLinear",) * 6 + ("DequantizeLinear",) * 6, verify=False, renamed=renamed(
+                          "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine_cachemask")),
 }

@@ -11,9 +11,9 @@ constexpr Table kTables[] = {
     activation_rows,  arithmetic_rows, assemble_rows, attention_rows, comparison_rows,
     convolution_rows, creation_rows,   diagonal_rows, distance_rows,  embedding_bag_rows,
     index_rows,       join_rows,       linear_rows,   loss_rows,      norm_rows,
-    pass_rows,        pool_rows,       rare_rows,     recurrent_rows, reduction_rows,
-    resample_rows,    scan_rows,       search_rows,   shape_rows,     special_rows,
-    symbolic_rows,    vision_rows,     window_rows,
+    pass_rows,        pool_rows,       quantize_rows, rare_rows,      recurrent_rows,
+    reduction_rows,   resample_rows,   scan_rows,     search_rows,    shape_rows,
+    special_rows,     symbolic_rows,   vision_rows,   window_rows,
 };
 
 const std::unordered_map<std::string_view, const Row*>& all_rows() {

@@ -27,6 +27,7 @@ std::span<const Row> loss_rows();
 std::span<const Row> norm_rows();
 std::span<const Row> pass_rows();
 std::span<const Row> pool_rows();
+std::span<const Row> quantize_rows();
 std::span<const Row> rare_rows();
 std::span<const Row> recurrent_rows();
 std::span<const Row> reduction_rows();
