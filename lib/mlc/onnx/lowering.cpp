@@ -13,8 +13,6 @@ namespace {
   throw Unlowerable(fmt::format("its argument {} is no {}", name, wanted));
 }
 
-const ir::Attribute kNone = ir::None();
-
 bool is_none(const ir::Attribute* attribute) {
   return attribute == nullptr || std::holds_alternative<ir::None>(*attribute);
 }
