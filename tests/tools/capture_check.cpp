@@ -103,7 +103,7 @@ Result<bool> check(const Options& options) {
   for (const ProgramOutput& output : captured.program.outputs)
     fmt::print("# output: {}\n", output.name);
   fmt::print("# captured in {:.0f} ms\n", past.count());
-  const ProgramSource source{std::make_shared<const ExportedProgram>(std::move(captured.program)),
+  const ProgramSource source{std::make_shared<ExportedProgram>(std::move(captured.program)),
                              captured.weight};
   MLC_TRY(const auto other, engine->interpret(source, {}, null_reporter()));
   bool same = true;
