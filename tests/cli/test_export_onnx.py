@@ -1,5 +1,6 @@
 """export-onnx: what it writes is checked by onnx and run by ONNX Runtime against PyTorch, not only by mlc."""
 
+import json
 import re
 
 import numpy as np
@@ -102,6 +103,10 @@ def test_json_fits_its_schema(mlc, valid, net_pt2):
     valid(answer, "export-onnx")
     assert answer["verified"] and answer["operators"] == {"Conv": 1, "Gemm": 1, "ReduceMean": 1, "Relu": 1}
     valid(mlc.ok("export-onnx", net_pt2, "-o", "b.onnx", "--json", "--no-verify", "-n").json, "export-onnx")
+
+
+def test_schema_example(valid, root):
+    valid(json.loads((root / "schemas/examples/export-onnx.json").read_text()), "export-onnx")
 
 
 def test_dry_run_writes_nothing(mlc, tmp_path, net_pt2):
