@@ -370,7 +370,10 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   }
   if (is_verified) {
     MLC_CHECK_CTX(verify(out, folder), "checking " + options_.output);
-    if (!answer_.check.not_checked.empty()) return fixed_in_model(answer_.check, options_.model);
+    // A .pt2 says itself which sizes it takes; that others do not go together is no news.
+    if (!answer_.check.not_checked.empty() && source.exported() == nullptr) {
+      return fixed_in_model(answer_.check, options_.model);
+    }
     if (!answer_.check.passed()) return differing_export(answer_);
   }
   show_export(answer_, context_);

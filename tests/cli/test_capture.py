@@ -162,8 +162,8 @@ class OnlySix(nn.Module):
 
 def test_a_size_that_the_model_demands_is_named(tmp_path):
     rc, _, err = check(tmp_path, scripted(tmp_path, OnlySix), SEQUENCE)
-    assert rc == 3 and "the model runs at seq = 6 only: the model refuses the inputs: only six" in err
-    assert "'x:f32[batch=2,6,4]'" in err
+    assert rc == 3 and "seq = 6 only: the model refuses the inputs: only six" in err
+    assert "6,4]'" in err
 
 
 class ManyReasons(nn.Module):

@@ -28,7 +28,7 @@ REFUSED = {
     ("mixtral", "trace"): "grouped_mm",
     ("fnet", "pt2"): "fft_fftn",
     ("fnet", "trace"): "fft_fftn",
-    ("mamba", "trace"): "runs at seq = 10 only",
+    ("mamba", "trace"): "seq = 10 only",
     ("funnel", "trace"): "cannot become ONNX",
 }
 

@@ -54,6 +54,8 @@ def test_operator_as_pytorch_computes_it(name, dtypes, capsys):
 
 def test_most_calls_of_known_operators_pass():
     reached, _ = scores.scores(PART)
+    if not reached:
+        pytest.skip("there are no scores: run_ops.py --update")
     passed = sum(score.passed for score in reached.values())
     total = sum(score.total for score in reached.values())
     assert total > 3000

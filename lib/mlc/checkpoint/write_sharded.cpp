@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/write_sharded.h"
 
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/lower_tensors.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/tensor_identity.h"
@@ -163,6 +164,9 @@ class ShardWriter {
       : checkpoint_(checkpoint), folder_(folder), options_(options), reporter_(reporter) {}
 
   Result<ShardSummary> run(const std::vector<NamedTensor>& tensors) {
+    // Of all shards together: each alone may stay within its limit.
+    if (options_.format == OutputFormat::safetensors)
+      MLC_CHECK(check_expansion(checkpoint_, tensors));
     const Layout layout = lay_out(checkpoint_, tensors, options_);
     const size_t count = std::max<size_t>(1, layout.shards.size());
     OutputFolder folder(folder_);

@@ -214,10 +214,10 @@ void SizeNames::use_usual_names() {
       const auto symbol = lone_symbol(symbols_, (*type->sizes)[axis]);
       if (!symbol || named_.contains(*symbol)) continue;
       const std::string wanted = usual(*type, axis);
-      std::string name_to_try = wanted;
-      for (int n = 2; !name(*symbol, name_to_try).ok() && n < 1000; ++n) {
-        name_to_try = fmt::format("{}_{}", wanted, n);
-      }
+      // Two sizes are not one because they stand at the same place.
+      std::string free = wanted;
+      for (int n = 2; index_of(free); ++n) free = fmt::format("{}_{}", wanted, n);
+      (void)name(*symbol, free);
     }
   }
 }

@@ -512,6 +512,13 @@ Value* Builder::expand(Value* x, const Sizes& sizes) {
   Sizes from(sizes.size() - x->type.sizes.size(), expr(1));
   from.insert(from.end(), x->type.sizes.begin(), x->type.sizes.end());
   if (from == sizes) return reshape(x, sizes);
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const auto known = symbols().constant_value(from[i]);
+    if (known && *known != 1 && symbols().equal(from[i], sizes[i]) == false) {
+      throw Unlowerable(
+          fmt::format("an expansion of size {} to {}", *known, symbols().text(sizes[i])));
+    }
+  }
   // 1 leaves a size as it is, so that only those that grow have to be known.
   Sizes target = sizes;
   for (size_t i = 0; i < sizes.size(); ++i) {

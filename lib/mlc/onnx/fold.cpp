@@ -26,7 +26,7 @@ struct Call {
   DType dtype = DType::f32;  // of the result
   Sizes sizes;               // of the result
 
-  const Array& x() const { return *in[0]; }
+  const Array& x() const { return in.at(0).value(); }
   bool has(size_t i) const { return i < in.size() && in[i].has_value(); }
   const AttributeValue* find(std::string_view name) const {
     const auto found = std::ranges::find(*attributes, name, &Attribute::name);
@@ -60,9 +60,9 @@ Array empty_like(const Call& call) {
 
 void copy_element(Array& to, size_t i, const Array& from, size_t j) {
   if (to.is_floating()) {
-    to.doubles[i] = from.doubles[j];
+    to.doubles.at(i) = from.doubles.at(j);
   } else {
-    to.integers[i] = from.integers[j];
+    to.integers.at(i) = from.integers.at(j);
   }
 }
 
@@ -128,7 +128,7 @@ std::optional<Array> unary(const Call& call) {
   const Array& x = call.x();
   if (x.is_floating() && call.op != "Not") {
     for (size_t i = 0; i < x.doubles.size(); ++i) {
-      out.doubles[i] = real_unary(call.op, x.doubles[i]);
+      out.doubles.at(i) = real_unary(call.op, x.doubles.at(i));
     }
     return out;
   }
@@ -136,7 +136,7 @@ std::optional<Array> unary(const Call& call) {
     return std::nullopt;
   }
   for (size_t i = 0; i < x.integers.size(); ++i) {
-    out.integers[i] = integer_unary(call.op, x.integers[i]);
+    out.integers.at(i) = integer_unary(call.op, x.integers.at(i));
   }
   return out;
 }
@@ -183,8 +183,8 @@ std::optional<bool> compared(std::string_view op, T x, T y) {
 }
 
 std::optional<Array> binary(const Call& call) {
-  const Array& a = *call.in[0];
-  const Array& b = *call.in[1];
+  const Array& a = call.in.at(0).value();
+  const Array& b = call.in.at(1).value();
   if (call.in.size() != 2 || a.is_floating() != b.is_floating()) return std::nullopt;
   if (call.op == "Mod" && a.is_floating()) return std::nullopt;
   Array out = empty_like(call);
@@ -195,22 +195,22 @@ std::optional<Array> binary(const Call& call) {
             const auto x = static_cast<size_t>(at[0]);
             const auto y = static_cast<size_t>(at[1]);
             if (call.dtype == DType::boolean) {
-              auto truth = a.is_floating() ? compared(call.op, a.doubles[x], b.doubles[y])
-                                           : compared(call.op, a.integers[x], b.integers[y]);
+              auto truth = a.is_floating() ? compared(call.op, a.doubles.at(x), b.doubles.at(y))
+                                           : compared(call.op, a.integers.at(x), b.integers.at(y));
               if (!truth && !a.is_floating()) {
-                const auto both = integer_binary(call.op, a.integers[x], b.integers[y]);
+                const auto both = integer_binary(call.op, a.integers.at(x), b.integers.at(y));
                 if (both) truth = *both != 0;
               }
               ok = ok && truth.has_value();
-              out.integers[i] = truth.value_or(false);
+              out.integers.at(i) = truth.value_or(false);
             } else if (a.is_floating()) {
-              const auto value = real_binary(call.op, a.doubles[x], b.doubles[y]);
+              const auto value = real_binary(call.op, a.doubles.at(x), b.doubles.at(y));
               ok = ok && value.has_value();
-              out.doubles[i] = value.value_or(0);
+              out.doubles.at(i) = value.value_or(0);
             } else {
-              const auto value = integer_binary(call.op, a.integers[x], b.integers[y]);
+              const auto value = integer_binary(call.op, a.integers.at(x), b.integers.at(y));
               ok = ok && value.has_value();
-              out.integers[i] = value.value_or(0);
+              out.integers.at(i) = value.value_or(0);
             }
           });
   if (!ok) return std::nullopt;
@@ -222,15 +222,15 @@ std::optional<Array> cast(const Call& call) {
   const Array& x = call.x();
   for (size_t i = 0; i < x.count(); ++i) {
     if (out.is_floating()) {
-      out.doubles[i] = x.is_floating() ? x.doubles[i] : static_cast<double>(x.integers[i]);
+      out.doubles.at(i) = x.is_floating() ? x.doubles.at(i) : static_cast<double>(x.integers.at(i));
     } else if (call.dtype == DType::boolean) {
-      out.integers[i] = x.is_floating() ? x.doubles[i] != 0 : x.integers[i] != 0;
+      out.integers.at(i) = x.is_floating() ? x.doubles.at(i) != 0 : x.integers.at(i) != 0;
     } else if (x.is_floating()) {
       // What does not fit is undefined in PyTorch: it is left to the runtime.
-      if (!(std::fabs(x.doubles[i]) < 9.2e18)) return std::nullopt;
-      out.integers[i] = static_cast<int64_t>(x.doubles[i]);
+      if (!(std::fabs(x.doubles.at(i)) < 9.2e18)) return std::nullopt;
+      out.integers.at(i) = static_cast<int64_t>(x.doubles.at(i));
     } else {
-      out.integers[i] = x.integers[i];
+      out.integers.at(i) = x.integers.at(i);
     }
   }
   return out;
@@ -240,11 +240,12 @@ std::optional<Array> where(const Call& call) {
   Array out = empty_like(call);
   const size_t rank = call.sizes.size();
   walk<3>(call.sizes,
-          {broadcast_strides(call.in[0]->sizes, rank), broadcast_strides(call.in[1]->sizes, rank),
-           broadcast_strides(call.in[2]->sizes, rank)},
+          {broadcast_strides(call.in.at(0).value().sizes, rank),
+           broadcast_strides(call.in.at(1).value().sizes, rank),
+           broadcast_strides(call.in.at(2).value().sizes, rank)},
           {0, 0, 0}, [&](size_t i, const std::array<int64_t, 3>& at) {
-            const bool chosen = call.in[0]->integers[static_cast<size_t>(at[0])] != 0;
-            copy_element(out, i, chosen ? *call.in[1] : *call.in[2],
+            const bool chosen = call.in.at(0).value().integers.at(static_cast<size_t>(at[0])) != 0;
+            copy_element(out, i, chosen ? call.in.at(1).value() : call.in.at(2).value(),
                          static_cast<size_t>(chosen ? at[1] : at[2]));
           });
   return out;
@@ -280,17 +281,17 @@ std::optional<Array> slice(const Call& call) {
   const Sizes own = contiguous_strides(x.sizes);
   Sizes strides = own;
   int64_t offset = 0;
-  for (size_t i = 0; i < call.in[3]->integers.size(); ++i) {
-    int64_t axis = call.in[3]->integers[i];
+  for (size_t i = 0; i < call.in.at(3).value().integers.size(); ++i) {
+    int64_t axis = call.in.at(3).value().integers.at(i);
     if (axis < 0) axis += std::ssize(x.sizes);
-    const int64_t size = x.sizes[static_cast<size_t>(axis)];
-    const int64_t step = call.has(4) ? call.in[4]->integers[i] : 1;
-    int64_t start = call.in[1]->integers[i];
+    const int64_t size = x.sizes.at(static_cast<size_t>(axis));
+    const int64_t step = call.has(4) ? call.in.at(4).value().integers.at(i) : 1;
+    int64_t start = call.in.at(1).value().integers.at(i);
     if (start < 0) start += size;
     start = std::clamp<int64_t>(start, 0, step > 0 ? size : size - 1);
-    if (call.sizes[static_cast<size_t>(axis)] == 0) return empty_like(call);
-    offset += start * own[static_cast<size_t>(axis)];
-    strides[static_cast<size_t>(axis)] = own[static_cast<size_t>(axis)] * step;
+    if (call.sizes.at(static_cast<size_t>(axis)) == 0) return empty_like(call);
+    offset += start * own.at(static_cast<size_t>(axis));
+    strides.at(static_cast<size_t>(axis)) = own.at(static_cast<size_t>(axis)) * step;
   }
   Array out = empty_like(call);
   walk<1>(call.sizes, {strides}, {offset}, [&](size_t i, const std::array<int64_t, 1>& at) {
@@ -301,7 +302,7 @@ std::optional<Array> slice(const Call& call) {
 
 std::optional<Array> gather(const Call& call) {
   const Array& x = call.x();
-  const Array& indices = *call.in[1];
+  const Array& indices = call.in.at(1).value();
   const size_t axis = call.axis("axis", 0, x.sizes.size());
   const auto size = x.sizes[axis];
   const auto at = x.sizes.begin() + static_cast<ptrdiff_t>(axis);
@@ -324,9 +325,11 @@ std::optional<Array> range(const Call& call) {
   Array out = empty_like(call);
   for (size_t i = 0; i < out.count(); ++i) {
     if (out.is_floating()) {
-      out.doubles[i] = call.x().doubles[0] + static_cast<double>(i) * call.in[2]->doubles[0];
+      out.doubles.at(i) =
+          call.x().doubles.at(0) + static_cast<double>(i) * call.in.at(2).value().doubles.at(0);
     } else {
-      out.integers[i] = call.x().integers[0] + static_cast<int64_t>(i) * call.in[2]->integers[0];
+      out.integers.at(i) =
+          call.x().integers.at(0) + static_cast<int64_t>(i) * call.in.at(2).value().integers.at(0);
     }
   }
   return out;
@@ -335,7 +338,7 @@ std::optional<Array> range(const Call& call) {
 std::optional<Array> trilu(const Call& call) {
   Array out = empty_like(call);
   const bool upper = call.integer("upper", 1) != 0;
-  const int64_t k = call.has(1) ? call.in[1]->integers[0] : 0;
+  const int64_t k = call.has(1) ? call.in.at(1).value().integers.at(0) : 0;
   const int64_t columns = call.sizes.back();
   const int64_t rows = call.sizes[call.sizes.size() - 2];
   for (size_t i = 0; i < out.count(); ++i) {
@@ -393,7 +396,7 @@ std::optional<Array> reduce(const Call& call) {
   Sizes axes;
   if (const AttributeValue* given = call.find("axes")) axes = std::get<Sizes>(*given);
   Sizes kept = x.sizes;
-  for (const int64_t axis : axes) kept[static_cast<size_t>(axis)] = 1;
+  for (const int64_t axis : axes) kept.at(static_cast<size_t>(axis)) = 1;
   const Sizes strides = broadcast_strides(kept, kept.size());
   Array out = empty_like(call);
   std::vector<bool> begun(out.count(), false);
@@ -402,9 +405,9 @@ std::optional<Array> reduce(const Call& call) {
     if (!begun[at]) {
       copy_element(out, at, x, i);
     } else if (x.is_floating()) {
-      accumulate(call.op, out.doubles[at], x.doubles[i]);
+      accumulate(call.op, out.doubles.at(at), x.doubles.at(i));
     } else {
-      accumulate(call.op, out.integers[at], x.integers[i]);
+      accumulate(call.op, out.integers.at(at), x.integers.at(i));
     }
     begun[at] = true;
   });
@@ -418,17 +421,17 @@ std::optional<Array> reduce(const Call& call) {
 std::optional<Array> cumulative_sum(const Call& call) {
   if (call.integer("exclusive", 0) != 0 || call.integer("reverse", 0) != 0) return std::nullopt;
   Array out = call.x();
-  int64_t axis = call.in[1]->integers[0];
+  int64_t axis = call.in.at(1).value().integers.at(0);
   if (axis < 0) axis += std::ssize(out.sizes);
   const Sizes strides = contiguous_strides(out.sizes);
-  const auto step = static_cast<size_t>(strides[static_cast<size_t>(axis)]);
-  const int64_t size = out.sizes[static_cast<size_t>(axis)];
+  const auto step = static_cast<size_t>(strides.at(static_cast<size_t>(axis)));
+  const int64_t size = out.sizes.at(static_cast<size_t>(axis));
   for (size_t i = 0; i < out.count(); ++i) {
     if ((static_cast<int64_t>(i / step)) % size == 0) continue;
     if (out.is_floating()) {
-      out.doubles[i] += out.doubles[i - step];
+      out.doubles.at(i) += out.doubles.at(i - step);
     } else {
-      accumulate("ReduceSum", out.integers[i], out.integers[i - step]);
+      accumulate("ReduceSum", out.integers.at(i), out.integers.at(i - step));
     }
   }
   return out;

@@ -341,7 +341,14 @@ void ProgramLowering::lower_call(Call& call) {
   }
   if (made) return;
   const Row* row = find_row(op);
-  if (row != nullptr) return row->lower(call);
+  if (row != nullptr && options_.partial_domain.empty()) return row->lower(call);
+  if (row != nullptr) {
+    try {
+      return row->lower(call);
+    } catch (const Unlowerable&) {
+      return keep_as_it_is(call);
+    }
+  }
   if (known) return;
   if (!options_.partial_domain.empty()) return keep_as_it_is(call);
   Call::refuse("no lowering");
@@ -361,6 +368,8 @@ void ProgramLowering::lower_node(const ir::Node& node) {
   } catch (const Unlowerable& problem) {
     reason = problem.what;
   } catch (const std::out_of_range&) {
+    reason = "its arguments do not fit each other";
+  } catch (const std::bad_optional_access&) {
     reason = "its arguments do not fit each other";
   } catch (const std::bad_variant_access&) {
     reason = "its arguments have other types than it takes";
