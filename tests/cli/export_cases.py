@@ -473,6 +473,42 @@ def simulated(x, scales, zeros):
     return out + list(fake.fake_quantize_per_tensor_affine_cachemask(x, 0.01, 3, 0, 255))
 
 
+class Rotary(nn.Module):
+    """Rotary embedding with complex numbers, a table of them in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("turns", torch.polar(torch.ones(9, 2), torch.arange(18.0).reshape(9, 2)))
+
+    def forward(self, x):
+        pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+        return torch.view_as_real(pairs * self.turns[:x.shape[1]].reshape(1, x.shape[1], 1, -1)).flatten(3).type_as(x)
+
+
+def complex_numbers(x, y):
+    a, b = torch.complex(x, y), torch.view_as_complex(torch.stack([y, x * 2], -1))
+    made = [a + b, a - b, a * b, a / b, 2 - a, a * 2, x * a, a / y, torch.polar(x, y), a.conj().resolve_conj(), a.exp(), 1 / a, a @ b.mT, -a]
+    made += [a.reshape(-1), a.transpose(0, 1), a[1:], torch.cat([a, b]), torch.stack([a, b], -1), a.sum(0), a.mean(-1), a.unsqueeze(0)]
+    made += [a.flip(0), a[:, torch.tensor([1, 0])], a.expand(2, -1, -1), a + x, a + 1]
+    return [torch.view_as_real(one) for one in made] + [a.abs(), a.angle(), a.real, (a * b).imag, x.angle()]
+
+
+def spectra(x):
+    fft, real = torch.fft, torch.view_as_real
+    z = torch.complex(x, x.flip(-1))
+    out = [real(one) for one in (fft.rfft(x), fft.fft(x), fft.fft(z), fft.ifft(z, norm="ortho"), fft.rfft(x, 5, 0, "forward"), fft.fft(z, 12, 1),
+                                 fft.fft2(z), fft.rfft2(x, norm="ortho"), fft.fftn(z), fft.ifft2(z), fft.rfftn(x), fft.ifftn(z, norm="forward"))]
+    return out + [fft.irfft(fft.rfft(x)), fft.irfft(fft.rfft(x), 7), fft.irfft2(fft.rfft2(x)), fft.irfftn(fft.rfftn(x)), fft.irfft(z, norm="ortho")]
+
+
+def spectrograms(x):
+    window = torch.hann_window(16)
+    out = [torch.stft(x, 16, window=window, return_complex=True), torch.stft(x, 16, 5, 12, torch.hamming_window(12), False, return_complex=True),
+           torch.stft(x[0], 16, 4, normalized=True, onesided=False, return_complex=True)]
+    back = [torch.istft(out[0], 16, window=window), torch.istft(out[0], 16, window=window, length=40), torch.istft(out[0][0], 16, 4, window=window)]
+    return [torch.view_as_real(one) for one in out] + [out[0].abs().square()] + back
+
+
 CASES = {
     "lstm": Case(Layers(nn.LSTM, 4, 5, num_layers=2, bidirectional=True, batch_first=True), (randn(3, 7, 4),), ({0: BATCH},),
                  ("LSTM", "LSTM"), more=((randn(1, 7, 4),),)),
@@ -566,4 +602,12 @@ CASES = {
     "simulated": Case(simulated, (randn(3, 4), torch.tensor([0.01, 0.02, 0.013, 0.5]), torch.tensor([0, 3, 1, 2]).int()), ({0: BATCH}, {}, {}),
                       ("QuantizeLinear",) * 6 + ("DequantizeLinear",) * 6, verify=False, renamed=renamed(
                           "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine_cachemask")),
+    "rotary": Case(Rotary(), (randn(2, 5, 3, 4),), ({0: BATCH, 1: torch.export.Dim("seq", min=2, max=8)},), more=((randn(1, 8, 3, 4),),)),
+    "complex numbers": Case(complex_numbers, (randn(3, 4), randn(3, 4, seed=1)), None, atol=1e-4),
+    "spectra": Case(spectra, (randn(3, 8),), None, ("MatMul",), atol=1e-4),
+    "spectra decomposed": Case(spectra, (randn(3, 9),), None, ("MatMul",), decompose=True, atol=1e-4),
+    "spectra batched": Case(lambda x: (torch.fft.rfft(x).abs(), torch.fft.irfft(torch.fft.rfft(x, norm="ortho"), 6)), (randn(3, 6),), ({0: BATCH},)),
+    "spectrograms": Case(spectrograms, (randn(2, 64),), ({0: BATCH},), ("Conv", "ConvTranspose"), atol=1e-4),
+    "complex output": Case(torch.fft.rfft, (randn(6),), refused="view_as_real"),
+    "complex input": Case(lambda x: x.abs(), (torch.complex(randn(3), randn(3)),), refused="view_as_real", verify=False),
 }

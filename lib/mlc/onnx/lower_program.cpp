@@ -25,6 +25,8 @@ class ProgramLowering {
   void lower_block(const ir::Block& block);
   void lower_node(const ir::Node& node);
   void lower_call(Call& call);
+  void lower_complex(Call& call);
+  void lower_parts(Call& call, const Row& row);
   void lower_if(Call& call);
   void give_operands(Call& call, const ir::Block& block);
   void lower_inlined(Call& call);
@@ -58,6 +60,9 @@ Status ProgramLowering::add_inputs() {
       type.dtype = scalar.kind == ir::ScalarKind::integer   ? DType::i64
                    : scalar.kind == ir::ScalarKind::boolean ? DType::boolean
                                                             : DType::f32;
+    } else if (is_complex(value)) {
+      return unsupported("its input " + name + " is complex",
+                         "ONNX Runtime has no complex numbers: give torch.view_as_real of it");
     } else if (tensor->dtype && tensor->sizes) {
       type = {*tensor->dtype, *tensor->sizes};
     } else {
@@ -78,9 +83,22 @@ Status ProgramLowering::add_inputs() {
   return {};
 }
 
+namespace {
+
+/// A complex tensor as the pairs of real numbers that it is in memory.
+DataRef pairs_of(const DataRef& data, DType part) {
+  auto out = std::make_shared<TensorData>(*data);
+  out->dtype = part;
+  out->sizes.push_back(2);
+  return out;
+}
+
+}  // namespace
+
 void ProgramLowering::add_weights() {
   for (const auto& [value, data] : program_.weights) {
-    values_.emplace(value, builder_.constant(data));
+    const auto part = part_dtype(data->dtype);
+    values_.emplace(value, builder_.constant(part ? pairs_of(data, *part) : data));
   }
 }
 
@@ -325,6 +343,79 @@ void ProgramLowering::keep_as_it_is(Call& call) {
   for (size_t i = 0; i < made.size(); ++i) call.give(made[i], i);
 }
 
+namespace {
+
+/// The values of one argument, those of lists too.
+std::vector<const ir::Value*> values_of(const ir::Node& node, size_t argument) {
+  const ir::Attribute& attribute = node.arguments().at(argument).value;
+  if (const auto* value = std::get_if<ir::Value*>(&attribute)) return {*value};
+  if (const auto* list = std::get_if<ir::Values>(&attribute)) return {list->begin(), list->end()};
+  return {};
+}
+
+std::vector<const ir::Value*> values_of(const ir::Node& node) {
+  std::vector<const ir::Value*> out;
+  for (size_t i = 0; i < node.arguments().size(); ++i) {
+    const auto some = values_of(node, i);
+    out.insert(out.end(), some.begin(), some.end());
+  }
+  return out;
+}
+
+bool touches_complex(const ir::Node& node) {
+  return std::ranges::any_of(values_of(node), is_complex) ||
+         std::ranges::any_of(node.outputs(), is_complex);
+}
+
+}  // namespace
+
+void ProgramLowering::lower_complex(Call& call) {
+  const Row* own = find_complex_row(call.op());
+  const Row* plain = find_row(call.op());
+  if (own == nullptr || (own->lower == nullptr && plain == nullptr)) {
+    Call::refuse("it computes with complex numbers");
+  }
+  if (own->lower == nullptr) return lower_parts(call, *plain);
+  call.complex = Call::Complex::pairs;
+  own->lower(call);
+}
+
+/// What treats real and imaginary parts alike, for one after the other.
+void ProgramLowering::lower_parts(Call& call, const Row& row) {
+  std::map<const ir::Value*, Value*> pairs;
+  for (const ir::Value* value : values_of(call.node)) {
+    if (is_complex(value)) pairs.emplace(value, call.value_of(value));
+    const ir::TensorType* type = value == nullptr ? nullptr : value->tensor();
+    if (type != nullptr && type->dtype && info(*type->dtype).kind == DTypeClass::floating) {
+      Call::refuse("it mixes complex and real numbers");
+    }
+  }
+  call.complex = Call::Complex::parts;
+  std::vector<Inputs> parts(call.output_count());
+  const auto give_back = [&] {
+    for (const auto& [value, pair] : pairs) values_[value] = pair;
+  };
+  for (int64_t part = 0; part < 2; ++part) {
+    for (const auto& [value, pair] : pairs) {
+      values_[value] = builder_.select(pair, -1, builder_.expr(part));
+    }
+    try {
+      row.lower(call);
+    } catch (...) {
+      give_back();
+      throw;
+    }
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const auto made = values_.find(call.node.output(i));
+      if (made != values_.end()) parts[i].push_back(builder_.unsqueeze(made->second, {-1}));
+    }
+  }
+  give_back();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].size() == 2) values_[call.node.output(i)] = builder_.concat(parts[i], -1);
+  }
+}
+
 void ProgramLowering::lower_call(Call& call) {
   const std::string op = call.op();
   if (op == "prim::If" || op == "higher_order::cond") return lower_if(call);
@@ -340,6 +431,7 @@ void ProgramLowering::lower_call(Call& call) {
     made = made && known && builder_.can_make(*scalar->value);
   }
   if (made) return;
+  if (touches_complex(call.node)) return lower_complex(call);
   const Row* row = find_row(op);
   if (row != nullptr && options_.partial_domain.empty()) return row->lower(call);
   if (row != nullptr) {
@@ -389,6 +481,9 @@ void ProgramLowering::add_outputs() {
   for (const auto& [name, result] : program_.outputs) {
     Call ends(builder_, values_, results);
     try {
+      if (std::ranges::any_of(values_of(results, result), is_complex)) {
+        Call::refuse("its output " + name + " is complex: return torch.view_as_real of it");
+      }
       Value* value = ends.tensor_at(result);
       // An output has a name of its own, so that what has one already is passed through.
       const bool named = value->producer == nullptr ||

@@ -240,13 +240,26 @@ std::vector<int64_t> Call::axes(std::string_view name, size_t rank) {
   return out;
 }
 
+std::optional<DType> part_dtype(DType dtype) {
+  if (dtype == DType::c32) return DType::f16;
+  if (dtype == DType::c64) return DType::f32;
+  if (dtype == DType::c128) return DType::f64;
+  return std::nullopt;
+}
+
+bool is_complex(const ir::Value* value) {
+  const ir::TensorType* type = value == nullptr ? nullptr : value->tensor();
+  return type != nullptr && type->dtype && part_dtype(*type->dtype).has_value();
+}
+
 TensorType Call::output_type(size_t index) const {
   if (index >= node.outputs().size()) throw Unlowerable("it has too few outputs");
   const ir::Type& type = node.output(index)->type();
   if (const auto* scalar = std::get_if<ir::ScalarType>(&type)) return {dtype_of(scalar->kind), {}};
   const auto& tensor = std::get<ir::TensorType>(type);
   if (!tensor.dtype || !tensor.sizes) throw Unlowerable("the shape of its result is not known");
-  return {*tensor.dtype, *tensor.sizes};
+  const auto part = complex == Complex::refused ? std::nullopt : part_dtype(*tensor.dtype);
+  return {part.value_or(*tensor.dtype), *tensor.sizes};
 }
 
 void Call::give(Value* value, size_t index) {
@@ -266,9 +279,10 @@ void Call::give(Value* value, size_t index) {
     return;
   }
   const ir::TensorType& declared = *output->tensor();
-  if (declared.dtype) value = b.cast(value, *declared.dtype);
+  const bool is_pair = complex == Complex::pairs && is_complex(output);
+  if (declared.dtype) value = b.cast(value, output_type(index).dtype);
   if (declared.sizes) {
-    if (declared.sizes->size() != value->type.sizes.size()) {
+    if (declared.sizes->size() + (is_pair ? 1 : 0) != value->type.sizes.size()) {
       refuse(fmt::format("the program says that its result has {} dimensions, but it has {}",
                          declared.sizes->size(), value->type.sizes.size()));
     }

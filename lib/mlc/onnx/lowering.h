@@ -34,6 +34,10 @@ class Call {
 
   Builder& b;
   const ir::Node& node;
+  /// ONNX Runtime computes with no complex numbers. As pairs, they have a last dimension of size 2;
+  /// as parts, a lowering sees the real parts alone, then the imaginary ones.
+  enum class Complex : uint8_t { refused, pairs, parts };
+  Complex complex = Complex::refused;
   ir::Symbols& symbols() { return b.symbols(); }
 
   /// "aten::add".
@@ -108,6 +112,10 @@ class Call {
 };
 
 using Lower = void (*)(Call&);
+
+/// float32 for complex64, float64 for complex128; nothing for other dtypes.
+std::optional<DType> part_dtype(DType dtype);
+bool is_complex(const ir::Value* value);
 
 /// One operator. The tables of lower/ are sorted by nobody: op_table.cpp finds rows by name.
 struct Row {

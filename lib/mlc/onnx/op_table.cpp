@@ -22,6 +22,10 @@ const std::unordered_map<std::string_view, const Row*>& all_rows() {
     for (const Table table : kTables) {
       for (const Row& row : table()) out.emplace(row.op, &row);
     }
+    // Those that make complex numbers, or take nothing else.
+    for (const Row& row : complex_rows()) {
+      if (row.lower != nullptr) out.emplace(row.op, &row);
+    }
     return out;
   }();
   return rows;
@@ -32,6 +36,12 @@ const std::unordered_map<std::string_view, const Row*>& all_rows() {
 const Row* find_row(std::string_view op) {
   const auto found = all_rows().find(op);
   return found == all_rows().end() ? nullptr : found->second;
+}
+
+const Row* find_complex_row(std::string_view op) {
+  const auto rows = complex_rows();
+  const auto found = std::ranges::find(rows, op, &Row::op);
+  return found == rows.end() ? nullptr : &*found;
 }
 
 std::vector<std::string_view> known_operators() {

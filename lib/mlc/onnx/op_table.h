@@ -40,6 +40,12 @@ std::span<const Row> symbolic_rows();
 std::span<const Row> vision_rows();
 std::span<const Row> window_rows();
 
+/// An operator on complex numbers: a lowering of its own on pairs, or none where the plain one does
+/// it for the real parts and the imaginary parts.
+std::span<const Row> complex_rows();
+/// Null for an operator that mlc knows of real numbers only.
+const Row* find_complex_row(std::string_view op);
+
 /// Null for an operator that mlc does not know.
 const Row* find_row(std::string_view op);
 /// Sorted by name.

@@ -1,0 +1,619 @@
+// Complex numbers as pairs of real ones, and what is computed with them: products and spectra.
+//
+// A spectrum is a product with the matrix of its sines and cosines, which every runtime can
+// compute; lengths have to be known.
+#include "mlc/onnx/op_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <string>
+
+namespace mlc::onnx {
+namespace {
+
+constexpr int64_t kLongest = 4096;
+
+/// Real and imaginary parts; a real number has no imaginary ones.
+struct Parts {
+  Value* re = nullptr;
+  Value* im = nullptr;
+};
+
+Value* paired(Builder& b, const Parts& parts) {
+  return b.concat({b.unsqueeze(parts.re, {-1}), b.unsqueeze(parts.im, {-1})}, -1);
+}
+
+Parts parts_of_pairs(Builder& b, Value* pairs) {
+  return {b.select(pairs, -1, b.expr(0)), b.select(pairs, -1, b.expr(1))};
+}
+
+bool is_complex_argument(const Call& c, std::string_view name) {
+  const ir::Attribute* attribute = c.node.find(name);
+  const auto* value = attribute == nullptr ? nullptr : std::get_if<ir::Value*>(attribute);
+  return value != nullptr && is_complex(*value);
+}
+
+/// DTYPE: of a number among the operands, which has none of its own.
+Parts parts_of(Call& c, std::string_view name, DType dtype) {
+  if (is_complex_argument(c, name)) return parts_of_pairs(c.b, c.tensor(name));
+  return {c.b.cast(c.operand(name).value, dtype), nullptr};
+}
+
+Value* zeros_like(Builder& b, Value* x) {
+  return b.expand(b.number(0.0, x->type.dtype), x->type.sizes);
+}
+
+void give_parts(Call& c, Parts parts) {
+  Builder& b = c.b;
+  if (parts.im == nullptr) parts.im = zeros_like(b, parts.re);
+  const Sizes sizes = b.broadcast(parts.re->type.sizes, parts.im->type.sizes);
+  c.give(paired(b, {b.expand(parts.re, sizes), b.expand(parts.im, sizes)}));
+}
+
+Value* sum_or(Builder& b, Value* x, Value* y, bool negative) {
+  if (y == nullptr) return x;
+  if (x == nullptr) return negative ? b.unary("Neg", y) : y;
+  return negative ? b.sub(x, y) : b.add(x, y);
+}
+
+template <bool kMinus, bool kReverse = false>
+void lower_sum(Call& c) {
+  Builder& b = c.b;
+  const DType dtype = c.output_dtype();
+  Parts x = parts_of(c, kReverse ? "other" : "self", dtype);
+  Parts y = parts_of(c, kReverse ? "self" : "other", dtype);
+  if (c.has("alpha") && c.number("alpha") != 1) {
+    y.re = b.mul(y.re, c.number("alpha"));
+    if (y.im != nullptr) y.im = b.mul(y.im, c.number("alpha"));
+  }
+  give_parts(c, {sum_or(b, x.re, y.re, kMinus), sum_or(b, x.im, y.im, kMinus)});
+}
+
+Parts product(Builder& b, const Parts& x, const Parts& y) {
+  if (y.im == nullptr && x.im == nullptr) return {b.mul(x.re, y.re), nullptr};
+  if (y.im == nullptr) return {b.mul(x.re, y.re), b.mul(x.im, y.re)};
+  if (x.im == nullptr) return {b.mul(x.re, y.re), b.mul(x.re, y.im)};
+  return {b.sub(b.mul(x.re, y.re), b.mul(x.im, y.im)), b.add(b.mul(x.re, y.im), b.mul(x.im, y.re))};
+}
+
+Value* squared_size(Builder& b, const Parts& x) {
+  return b.add(b.mul(x.re, x.re), b.mul(x.im, x.im));
+}
+
+void lower_mul(Call& c) {
+  const DType dtype = c.output_dtype();
+  give_parts(c, product(c.b, parts_of(c, "self", dtype), parts_of(c, "other", dtype)));
+}
+
+Parts quotient(Builder& b, const Parts& x, Parts y) {
+  if (y.im == nullptr) {
+    return {b.div(x.re, y.re), x.im == nullptr ? nullptr : b.div(x.im, y.re)};
+  }
+  Value* size = squared_size(b, y);
+  y.im = b.unary("Neg", y.im);
+  const Parts top = product(b, x, y);
+  return {b.div(top.re, size), b.div(top.im, size)};
+}
+
+void lower_div(Call& c) {
+  if (c.has("rounding_mode")) Call::refuse("it rounds complex numbers");
+  const DType dtype = c.output_dtype();
+  give_parts(c, quotient(c.b, parts_of(c, "self", dtype), parts_of(c, "other", dtype)));
+}
+void lower_reciprocal(Call& c) {
+  const Parts one = {c.b.number(1.0, c.output_dtype()), nullptr};
+  give_parts(c, quotient(c.b, one, parts_of_pairs(c.b, c.tensor("self"))));
+}
+
+void lower_matmul(Call& c) {
+  Builder& b = c.b;
+  const DType dtype = c.output_dtype();
+  const std::string_view second = c.has("other") ? "other" : "mat2";
+  const Parts x = parts_of(c, "self", dtype);
+  const Parts y = parts_of(c, second, dtype);
+  const auto by = [&](Value* one, Value* two) {
+    return one == nullptr || two == nullptr ? nullptr : b.matmul(one, two);
+  };
+  give_parts(c, {sum_or(b, by(x.re, y.re), by(x.im, y.im), true),
+                 sum_or(b, by(x.re, y.im), by(x.im, y.re), false)});
+}
+
+void lower_pass(Call& c) {
+  c.give(c.tensor("self"));
+}
+void lower_conjugate(Call& c) {
+  Builder& b = c.b;
+  if (!is_complex_argument(c, "self")) return lower_pass(c);
+  Value* signs = b.floats({1, -1}, {2}, c.output_dtype());
+  c.give(b.mul(c.tensor("self"), signs));
+}
+template <int64_t kPart>
+void lower_part(Call& c) {
+  if (!is_complex_argument(c, "self")) return lower_pass(c);
+  c.give(c.b.select(c.tensor("self"), -1, c.b.expr(kPart)));
+}
+void lower_complex(Call& c) {
+  const auto v = c.promoted({"real", "imag"});
+  give_parts(c, {v[0], v[1]});
+}
+void lower_polar(Call& c) {
+  const auto v = c.promoted({"abs", "angle"});
+  give_parts(c, {c.b.mul(v[0], c.b.unary("Cos", v[1])), c.b.mul(v[0], c.b.unary("Sin", v[1]))});
+}
+void lower_abs(Call& c) {
+  c.give(c.b.reduce("ReduceL2", c.tensor("self"), {-1}, false));
+}
+
+/// The angle of a complex number; of a real one 0 or pi.
+void lower_angle(Call& c) {
+  Builder& b = c.b;
+  if (!is_complex_argument(c, "self")) {
+    Value* x = c.floating("self");
+    const DType dtype = x->type.dtype;
+    Value* negative = b.compare("Less", x, b.number(0.0, dtype));
+    return c.give(b.where(negative, b.number(std::numbers::pi, dtype), b.number(0.0, dtype)));
+  }
+  const Parts x = parts_of_pairs(b, c.tensor("self"));
+  const DType dtype = x.re->type.dtype;
+  Value* zero = b.number(0.0, dtype);
+  Value* pi = b.number(std::numbers::pi, dtype);
+  Value* slope = b.unary("Atan", b.div(x.im, x.re));
+  Value* left = b.where(b.compare("Less", x.im, zero), b.sub(slope, pi), b.add(slope, pi));
+  Value* axis = b.mul(b.unary("Sign", x.im), std::numbers::pi / 2);
+  Value* out = b.where(b.compare("Less", x.re, zero), left, slope);
+  c.give(b.where(b.compare("Equal", x.re, zero), axis, out));
+}
+
+void lower_exp(Call& c) {
+  Builder& b = c.b;
+  const Parts x = parts_of_pairs(b, c.tensor("self"));
+  Value* size = b.unary("Exp", x.re);
+  give_parts(c, {b.mul(size, b.unary("Cos", x.im)), b.mul(size, b.unary("Sin", x.im))});
+}
+
+/// Zeros around it; pairs of numbers for each dimension, the last one first.
+void lower_pad(Call& c) {
+  Builder& b = c.b;
+  if (c.has("value") && c.number("value") != 0) Call::refuse("it pads with another value than 0");
+  Value* x = c.tensor("self");
+  const Sizes list = c.sizes("pad");
+  Sizes before(x->type.sizes.size(), b.expr(0));
+  Sizes after = before;
+  for (size_t i = 0; i + 1 < list.size(); i += 2) {
+    const size_t at = before.size() - 2 - i / 2;
+    before.at(at) = list[i];
+    after.at(at) = list[i + 1];
+  }
+  for (const Sizes* sizes : {&before, &after}) {
+    for (const ir::Expr size : *sizes) {
+      if (b.symbols().bounds(size).low < 0) Call::refuse("it cuts complex numbers off");
+    }
+  }
+  c.give(b.pad(x, before, after));
+}
+
+// Spectra.
+
+/// [FROM, TO] of cosines or sines of 2 pi row column / LENGTH, times FACTOR of the row.
+Value* waves(Builder& b, int64_t from, int64_t to, int64_t length, bool sines, DType dtype,
+             double factor) {
+  if (from > kLongest || to > kLongest) Call::refuse("it is longer than 4096");
+  std::vector<double> out;
+  out.reserve(static_cast<size_t>(from * to));
+  for (int64_t i = 0; i < from; ++i) {
+    for (int64_t j = 0; j < to; ++j) {
+      const auto turn = static_cast<double>(i * j % length) / static_cast<double>(length);
+      const double angle = 2 * std::numbers::pi * turn;
+      out.push_back(factor * (sines ? std::sin(angle) : std::cos(angle)));
+    }
+  }
+  return b.floats(out, {from, to}, dtype);
+}
+
+int64_t known_length(Call& c, const Value* x, int64_t axis) {
+  const auto length = c.symbols().constant_value(c.b.size_of(x, axis));
+  if (!length || *length == 0) Call::refuse("the length of its signal varies");
+  return *length;
+}
+
+/// X times MATRIX along AXIS.
+Value* along(Builder& b, Value* x, Value* matrix, int64_t axis) {
+  return b.swap_axes(b.matmul(b.swap_axes(x, axis, -1), matrix), axis, -1);
+}
+
+/// The COUNT first coefficients of the spectrum of X along AXIS.
+Parts spectrum(Call& c, const Parts& x, int64_t axis, bool forward, std::optional<int64_t> count) {
+  Builder& b = c.b;
+  const int64_t length = known_length(c, x.re, axis);
+  const int64_t to = count.value_or(length);
+  const DType dtype = x.re->type.dtype;
+  Value* cosines = waves(b, length, to, length, false, dtype, 1);
+  Value* sines = waves(b, length, to, length, true, dtype, forward ? -1 : 1);
+  const auto by = [&](Value* one, Value* matrix) {
+    return one == nullptr ? nullptr : along(b, one, matrix, axis);
+  };
+  return {sum_or(b, by(x.re, cosines), by(x.im, sines), true),
+          sum_or(b, by(x.re, sines), by(x.im, cosines), false)};
+}
+
+/// The real signal of LENGTH whose spectrum begins with X along AXIS.
+Value* real_signal(Call& c, const Parts& x, int64_t axis, int64_t length) {
+  Builder& b = c.b;
+  const int64_t half = length / 2 + 1;
+  const DType dtype = x.re->type.dtype;
+  // All coefficients but the first, and the middle one, stand for two.
+  std::vector<double> weights(static_cast<size_t>(half), 2.0);
+  weights.front() = 1;
+  if (length % 2 == 0) weights.back() = 1;
+  Value* weight = b.floats(weights, {half, 1}, dtype);
+  Value* cosines = b.mul(waves(b, half, length, length, false, dtype, 1), weight);
+  Value* sines = b.mul(waves(b, half, length, length, true, dtype, -1), weight);
+  const auto cut = [&](Value* y) { return b.slice(y, axis, b.expr(0), b.expr(half)); };
+  return b.add(along(b, cut(x.re), cosines, axis), along(b, cut(x.im), sines, axis));
+}
+
+Parts scaled(Builder& b, Parts x, double factor) {
+  if (factor == 1) return x;
+  x.re = b.mul(x.re, factor);
+  if (x.im != nullptr) x.im = b.mul(x.im, factor);
+  return x;
+}
+
+/// What a transform of COUNT elements is multiplied with; MODE: 1 the root, 2 the number itself.
+double normalization(int64_t mode, double count) {
+  return mode == 1 ? 1 / std::sqrt(count) : mode == 2 ? 1 / count : 1.0;
+}
+
+Parts transform_input(Call& c) {
+  if (is_complex_argument(c, "self")) return parts_of_pairs(c.b, c.tensor("self"));
+  return {c.floating("self"), nullptr};
+}
+
+struct Transform {
+  std::vector<int64_t> axes;
+  bool forward = true;
+  int64_t mode = 0;
+};
+
+double element_count(Call& c, const Parts& x, const std::vector<int64_t>& axes) {
+  double count = 1;
+  for (const int64_t axis : axes) count *= static_cast<double>(known_length(c, x.re, axis));
+  return count;
+}
+
+void give_complex_transform(Call& c, Parts x, const Transform& t) {
+  const double count = element_count(c, x, t.axes);
+  for (const int64_t axis : t.axes) x = spectrum(c, x, axis, t.forward, std::nullopt);
+  give_parts(c, scaled(c.b, x, normalization(t.mode, count)));
+}
+
+/// Of a real signal: half of the last axis, then all of the others.
+void give_real_transform(Call& c, Parts x, const Transform& t, bool half) {
+  const double count = element_count(c, x, t.axes);
+  const int64_t last = t.axes.back();
+  const int64_t length = known_length(c, x.re, last);
+  x = spectrum(c, x, last, true, half ? length / 2 + 1 : length);
+  for (size_t i = 0; i + 1 < t.axes.size(); ++i) {
+    x = spectrum(c, x, t.axes[i], true, std::nullopt);
+  }
+  give_parts(c, scaled(c.b, x, normalization(t.mode, count)));
+}
+
+void give_signal(Call& c, Parts x, const Transform& t, int64_t length) {
+  std::vector<int64_t> others(t.axes.begin(), t.axes.end() - 1);
+  const double count = element_count(c, x, others) * static_cast<double>(length);
+  for (const int64_t axis : others) x = spectrum(c, x, axis, false, std::nullopt);
+  Value* y = real_signal(c, x, t.axes.back(), length);
+  c.give(scaled(c.b, {y, nullptr}, normalization(t.mode, count)).re);
+}
+
+std::vector<int64_t> transform_axes(Call& c, const Parts& x) {
+  std::vector<int64_t> axes = c.fixed_list("dim");
+  for (int64_t& axis : axes) axis = Builder::axis_of(axis, x.re->type.sizes.size());
+  if (axes.empty()) Call::refuse("it transforms no dimension");
+  return axes;
+}
+
+void lower_c2c(Call& c) {
+  const Parts x = transform_input(c);
+  give_complex_transform(
+      c, x, {transform_axes(c, x), c.boolean("forward", true), c.fixed("normalization")});
+}
+void lower_r2c(Call& c) {
+  const Parts x = transform_input(c);
+  give_real_transform(c, x, {transform_axes(c, x), true, c.fixed("normalization")},
+                      c.boolean("onesided", true));
+}
+void lower_c2r(Call& c) {
+  const Parts x = transform_input(c);
+  give_signal(c, x, {transform_axes(c, x), false, c.fixed("normalization")},
+              c.fixed("last_dim_size"));
+}
+
+// torch.fft, whose functions say their lengths and how to normalise.
+
+/// X cut or padded with zeros to LENGTH along AXIS.
+Parts resized(Builder& b, const Parts& x, int64_t axis, int64_t length) {
+  const auto fit = [&](Value* y) -> Value* {
+    if (y == nullptr) return nullptr;
+    const auto own = b.symbols().constant_value(b.size_of(y, axis));
+    if (own && *own >= length) return b.slice(y, axis, b.expr(0), b.expr(length));
+    Sizes none(y->type.sizes.size(), b.expr(0));
+    Sizes after = none;
+    after[static_cast<size_t>(axis)] = b.symbols().subtract(b.expr(length), b.size_of(y, axis));
+    return b.pad(y, none, after);
+  };
+  return {fit(x.re), fit(x.im)};
+}
+
+int64_t mode_of(Call& c, bool forward) {
+  const std::string norm = c.text("norm", "backward");
+  if (norm == "ortho") return 1;
+  return (norm == "forward") == forward ? 2 : 0;
+}
+
+struct Asked {
+  Transform transform;
+  std::vector<std::optional<int64_t>> lengths;
+};
+
+/// KDIMS: 1 of "n" and "dim", 2 for the last two dimensions where none are named, 0 for all.
+Asked asked_of(Call& c, const Parts& x, int dims, bool forward) {
+  const auto rank = static_cast<int64_t>(x.re->type.sizes.size());
+  Asked out;
+  std::vector<int64_t> lengths = c.fixed_list(dims == 1 ? "n" : "s", {});
+  if (c.has("dim")) {
+    out.transform.axes = c.fixed_list("dim");
+  } else {
+    const int64_t count = dims != 0 ? dims : !lengths.empty() ? std::ssize(lengths) : rank;
+    for (int64_t i = rank - count; i < rank; ++i) out.transform.axes.push_back(i);
+  }
+  for (int64_t& axis : out.transform.axes) axis = Builder::axis_of(axis, static_cast<size_t>(rank));
+  out.transform.forward = forward;
+  out.transform.mode = mode_of(c, forward);
+  for (size_t i = 0; i < out.transform.axes.size(); ++i) {
+    const bool given = i < lengths.size() && lengths[i] != -1;
+    out.lengths.push_back(given ? std::optional(lengths[i]) : std::nullopt);
+  }
+  return out;
+}
+
+Parts fitted(Builder& b, Parts x, const Asked& asked, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    if (asked.lengths[i]) x = resized(b, x, asked.transform.axes[i], *asked.lengths[i]);
+  }
+  return x;
+}
+
+template <int kDims, bool kForward>
+void lower_fft(Call& c) {
+  const Parts x = transform_input(c);
+  const Asked asked = asked_of(c, x, kDims, kForward);
+  give_complex_transform(c, fitted(c.b, x, asked, asked.lengths.size()), asked.transform);
+}
+template <int kDims>
+void lower_rfft(Call& c) {
+  const Parts x = transform_input(c);
+  const Asked asked = asked_of(c, x, kDims, true);
+  give_real_transform(c, fitted(c.b, x, asked, asked.lengths.size()), asked.transform, true);
+}
+template <int kDims>
+void lower_irfft(Call& c) {
+  Parts x = transform_input(c);
+  if (x.im == nullptr) x.im = zeros_like(c.b, x.re);
+  const Asked asked = asked_of(c, x, kDims, false);
+  const size_t last = asked.lengths.size() - 1;
+  const int64_t axis = asked.transform.axes[last];
+  const int64_t length =
+      asked.lengths[last] ? *asked.lengths[last] : 2 * (known_length(c, x.re, axis) - 1);
+  x = fitted(c.b, x, asked, last);
+  if (known_length(c, x.re, axis) < length / 2 + 1) x = resized(c.b, x, axis, length / 2 + 1);
+  give_signal(c, x, asked.transform, length);
+}
+
+// Spectrograms: one convolution with the windowed waves.
+
+struct Frames {
+  int64_t size = 0;
+  int64_t step = 0;
+  int64_t bins = 0;
+  Value* window = nullptr;  // [size]
+};
+
+Frames frames_of(Call& c, DType dtype) {
+  Builder& b = c.b;
+  Frames f;
+  f.size = c.fixed("n_fft");
+  f.step = c.fixed("hop_length", f.size / 4);
+  f.bins = c.boolean("onesided", true) ? f.size / 2 + 1 : f.size;
+  const int64_t width = c.fixed("win_length", f.size);
+  f.window = c.has("window") ? b.cast(c.tensor("window"), dtype) : b.filled(1.0, dtype, {width});
+  if (width < f.size) {
+    const int64_t left = (f.size - width) / 2;
+    f.window = b.pad(f.window, {b.expr(left)}, {b.expr(f.size - width - left)});
+  }
+  return f;
+}
+
+/// [2 * bins, 1, size]: cosines, then sines, as a convolution reads them.
+Value* wave_kernels(Builder& b, const Frames& f, DType dtype) {
+  Value* cosines = waves(b, f.bins, f.size, f.size, false, dtype, 1);
+  Value* sines = waves(b, f.bins, f.size, f.size, true, dtype, -1);
+  return b.unsqueeze(b.mul(b.concat({cosines, sines}, 0), f.window), {1});
+}
+
+void lower_stft(Call& c) {
+  Builder& b = c.b;
+  if (is_complex_argument(c, "self")) Call::refuse("its signal is complex");
+  Value* x = b.cast(c.tensor("self"), DType::f32);
+  const Frames f = frames_of(c, DType::f32);
+  const bool single = x->type.sizes.size() == 1;
+  x = b.unsqueeze(x, single ? std::vector<int64_t>{0, 1} : std::vector<int64_t>{1});
+  if (c.boolean("center", false)) {
+    const Sizes around = {b.expr(0), b.expr(0), b.expr(f.size / 2)};
+    const std::string mode = c.text("pad_mode", "reflect");
+    x = b.pad(x, around, around, mode == "replicate" ? "edge" : mode);
+  }
+  Value* kernels = wave_kernels(b, f, DType::f32);
+  if (c.boolean("normalized", false)) {
+    kernels = b.mul(kernels, 1 / std::sqrt(static_cast<double>(f.size)));
+  }
+  ir::Symbols& s = c.symbols();
+  const ir::Expr room = s.subtract(b.size_of(x, 2), b.expr(f.size));
+  const ir::Expr count = s.add(s.floor_divide(room, b.expr(f.step)), b.expr(1));
+  const Sizes sizes = {b.size_of(x, 0), b.expr(2 * f.bins), count};
+  Value* y = b.node("Conv", {x, kernels}, {{"strides", std::vector<int64_t>{f.step}}},
+                    {DType::f32, sizes});
+  y = b.reshape(y, {sizes[0], b.expr(2), b.expr(f.bins), count});
+  y = b.transpose(y, {0, 2, 3, 1});
+  c.give(single ? b.squeeze(y, {0}) : y);
+}
+
+/// FRAMES [batch, channels, count] as signals through KERNELS [channels, 1, size], added up.
+Value* overlapped(Builder& b, Value* frames, Value* kernels, const Frames& f, ir::Expr length) {
+  return b.node("ConvTranspose", {frames, kernels}, {{"strides", std::vector<int64_t>{f.step}}},
+                {DType::f32, {b.size_of(frames, 0), b.expr(1), length}});
+}
+
+void lower_istft(Call& c) {
+  Builder& b = c.b;
+  ir::Symbols& s = c.symbols();
+  if (c.boolean("return_complex", false)) Call::refuse("its signal is complex");
+  if (!c.boolean("onesided", true)) Call::refuse("its spectrum is not onesided");
+  Value* x = b.cast(c.tensor("self"), DType::f32);  // [..., bins, frames, 2]
+  const Frames f = frames_of(c, DType::f32);
+  const bool single = x->type.sizes.size() == 3;
+  if (single) x = b.unsqueeze(x, {0});
+  const ir::Expr count = b.size_of(x, 2);
+  x = b.reshape(b.transpose(x, {0, 3, 1, 2}), {b.size_of(x, 0), b.expr(2 * f.bins), count});
+  std::vector<double> weights(static_cast<size_t>(f.bins), 2.0);
+  weights.front() = 1;
+  if (f.size % 2 == 0) weights.back() = 1;
+  const double size = static_cast<double>(f.size);
+  const double part = c.boolean("normalized", false) ? 1 / std::sqrt(size) : 1 / size;
+  for (double& weight : weights) weight *= part;
+  std::vector<double> twice = weights;
+  twice.insert(twice.end(), weights.begin(), weights.end());
+  Value* kernels =
+      b.mul(wave_kernels(b, f, DType::f32), b.floats(twice, {2 * f.bins, 1, 1}, DType::f32));
+  const ir::Expr before = s.multiply(s.subtract(count, b.expr(1)), b.expr(f.step));
+  const ir::Expr all = s.add(before, b.expr(f.size));
+  Value* y = overlapped(b, x, kernels, f, all);
+  // Each place has been weighed by the square of all windows over it.
+  Value* square = b.reshape(b.mul(f.window, f.window), {b.expr(1), b.expr(1), b.expr(f.size)});
+  Value* ones = b.expand(b.number(1.0, DType::f32), {b.expr(1), b.expr(1), count});
+  Value* envelope = overlapped(b, ones, square, f, all);
+  const bool centred = c.boolean("center", true);
+  const ir::Expr start = b.expr(centred ? f.size / 2 : 0);
+  ir::Expr end = centred ? s.subtract(all, b.expr(f.size / 2)) : all;
+  if (c.has("length")) end = s.minimum(s.add(start, c.integer("length")), all);
+  y = b.div(b.slice(y, 2, start, end), b.slice(envelope, 2, start, end));
+  if (c.has("length")) {
+    const ir::Expr missing = s.subtract(c.integer("length"), b.size_of(y, 2));
+    y = b.pad(y, {b.expr(0), b.expr(0), b.expr(0)}, {b.expr(0), b.expr(0), missing});
+  }
+  c.give(single ? b.squeeze(y, {0, 1}) : b.squeeze(y, {1}));
+}
+
+constexpr Row kRows[] = {
+    {"aten::_conj", lower_conjugate},
+    {"aten::_conj_physical", lower_conjugate},
+    {"aten::_fft_c2c", lower_c2c},
+    {"aten::_fft_c2r", lower_c2r},
+    {"aten::_fft_r2c", lower_r2c},
+    {"aten::_unsafe_view", nullptr},
+    {"aten::abs", lower_abs},
+    {"aten::add", lower_sum<false>},
+    {"aten::alias", nullptr},
+    {"aten::angle", lower_angle},
+    {"aten::bmm", lower_matmul},
+    {"aten::cat", nullptr},
+    {"aten::chunk", nullptr},
+    {"aten::clone", nullptr},
+    {"aten::complex", lower_complex},
+    {"aten::conj", lower_conjugate},
+    {"aten::conj_physical", lower_conjugate},
+    {"aten::constant_pad_nd", lower_pad},
+    {"aten::contiguous", nullptr},
+    {"aten::cumsum", nullptr},
+    {"aten::detach", nullptr},
+    {"aten::diagonal", nullptr},
+    {"aten::div", lower_div},
+    {"aten::exp", lower_exp},
+    {"aten::expand", nullptr},
+    {"aten::fft_fft", lower_fft<1, true>},
+    {"aten::fft_fft2", lower_fft<2, true>},
+    {"aten::fft_fftn", lower_fft<0, true>},
+    {"aten::fft_ifft", lower_fft<1, false>},
+    {"aten::fft_ifft2", lower_fft<2, false>},
+    {"aten::fft_ifftn", lower_fft<0, false>},
+    {"aten::fft_irfft", lower_irfft<1>},
+    {"aten::fft_irfft2", lower_irfft<2>},
+    {"aten::fft_irfftn", lower_irfft<0>},
+    {"aten::fft_rfft", lower_rfft<1>},
+    {"aten::fft_rfft2", lower_rfft<2>},
+    {"aten::fft_rfftn", lower_rfft<0>},
+    {"aten::flatten", nullptr},
+    {"aten::flip", nullptr},
+    {"aten::gather", nullptr},
+    {"aten::hstack", nullptr},
+    {"aten::imag", lower_part<1>},
+    {"aten::index", nullptr},
+    {"aten::index_select", nullptr},
+    {"aten::istft", lower_istft},
+    {"aten::lift_fresh_copy", nullptr},
+    {"aten::mT", nullptr},
+    {"aten::matmul", lower_matmul},
+    {"aten::mean", nullptr},
+    {"aten::mm", lower_matmul},
+    {"aten::moveaxis", nullptr},
+    {"aten::movedim", nullptr},
+    {"aten::mul", lower_mul},
+    {"aten::narrow", nullptr},
+    {"aten::neg", nullptr},
+    {"aten::permute", nullptr},
+    {"aten::polar", lower_polar},
+    {"aten::ravel", nullptr},
+    {"aten::real", lower_part<0>},
+    {"aten::reciprocal", lower_reciprocal},
+    {"aten::repeat", nullptr},
+    {"aten::reshape", nullptr},
+    {"aten::reshape_as", nullptr},
+    {"aten::resolve_conj", nullptr},
+    {"aten::resolve_neg", nullptr},
+    {"aten::roll", nullptr},
+    {"aten::rsub", lower_sum<true, true>},
+    {"aten::select", nullptr},
+    {"aten::slice", nullptr},
+    {"aten::split", nullptr},
+    {"aten::split_with_sizes", nullptr},
+    {"aten::squeeze", nullptr},
+    {"aten::stack", nullptr},
+    {"aten::stft", lower_stft},
+    {"aten::sub", lower_sum<true>},
+    {"aten::sum", nullptr},
+    {"aten::swapaxes", nullptr},
+    {"aten::swapdims", nullptr},
+    {"aten::t", nullptr},
+    {"aten::tile", nullptr},
+    {"aten::transpose", nullptr},
+    {"aten::tril", nullptr},
+    {"aten::triu", nullptr},
+    {"aten::unbind", nullptr},
+    {"aten::unflatten", nullptr},
+    {"aten::unsqueeze", nullptr},
+    {"aten::view", nullptr},
+    {"aten::view_as", nullptr},
+    {"aten::view_as_complex", lower_pass},
+    {"aten::view_as_real", lower_pass},
+    {"aten::vstack", nullptr},
+};
+
+}  // namespace
+
+std::span<const Row> complex_rows() {
+  return kRows;
+}
+
+}  // namespace mlc::onnx
