@@ -360,6 +360,8 @@ def class_losses(x, target, pixels, labels, weight):
             out.append(F.cross_entropy(pixels, labels, reduction=reduction, label_smoothing=0.1, **kwargs))
         out += [F.cross_entropy(x, x.softmax(1), weight, reduction=reduction, label_smoothing=s) for s in (0, 0.1)]
         out.append(F.cross_entropy(pixels, pixels.softmax(1), reduction=reduction))
+    out += [F.pairwise_distance(labels[0], labels[1]), F.triplet_margin_loss(labels[0], labels[1], labels[0] + 3)]
+    out += [F.cosine_embedding_loss(labels[0] + 1, labels[1], target[:2].sign()), F.poisson_nll_loss(labels, labels[0], full=True)]
     return out + [F.nll_loss(x[0], target[0]), F.cross_entropy(x[0], target[0])]
 
 
@@ -385,12 +387,12 @@ def quantiles(x, q):
     out += [torch.quantile(x, q, 1, True, interpolation=how) for how in ("lower", "higher", "nearest", "midpoint")]
     gaps = torch.where(x > 0.5, math.nan, x)
     out += [torch.nanmedian(gaps), *torch.nanmedian(gaps, 1), *torch.nanmedian(gaps, 0, True), torch.quantile(gaps, 0.3, 1)]
-    return out + [torch.mode((x * 2).round())[0], torch.mode((x * 2).long(), 0, True)[0], torch.mode((x * 2).int(), 1)[0]]
+    return out + [torch.mode((x * 2).round())[0], torch.mode((x * 2).long(), 0, True)[0], torch.mode((x * 2).int(), 1)[0], torch.mode(x.round(), 0)[1], *torch.nanmedian((x * 9).long(), 0)]
 
 
 def running(x, ids):
     out = [x.cumprod(0), x.cumprod(-1), ids.cumprod(1), x.logcumsumexp(1), (x * 100).logcumsumexp(0)]
-    for values in (x, ids, ids.int(), ids.byte()):
+    for values in (x, ids, ids.int(), ids.byte(), ids > 1):
         for dim in (0, -1):
             out += [*torch.cummax(values, dim), *torch.cummin(values, dim)]
     out += [torch.trapz(x), torch.trapezoid(x, dx=0.3, dim=0), torch.trapezoid(x, x.exp()), torch.trapezoid(x, x[0], dim=1)]
@@ -490,14 +492,17 @@ def complex_numbers(x, y):
     made = [a + b, a - b, a * b, a / b, 2 - a, a * 2, x * a, a / y, torch.polar(x, y), a.conj().resolve_conj(), a.exp(), 1 / a, a @ b.mT, -a]
     made += [a.reshape(-1), a.transpose(0, 1), a[1:], torch.cat([a, b]), torch.stack([a, b], -1), a.sum(0), a.mean(-1), a.unsqueeze(0)]
     made += [a.flip(0), a[:, torch.tensor([1, 0])], a.expand(2, -1, -1), a + x, a + 1]
-    return [torch.view_as_real(one) for one in made] + [a.abs(), a.angle(), a.real, (a * b).imag, x.angle()]
+    return [torch.view_as_real(one) for one in made] + [
+        torch.view_as_real(x.to(torch.complex64) + a), a.abs(), a.angle(), a.real, (a * b).imag, x.angle()]
 
 
 def spectra(x):
     fft, real = torch.fft, torch.view_as_real
     z = torch.complex(x, x.flip(-1))
-    out = [real(one) for one in (fft.rfft(x), fft.fft(x), fft.fft(z), fft.ifft(z, norm="ortho"), fft.rfft(x, 5, 0, "forward"), fft.fft(z, 12, 1),
-                                 fft.fft2(z), fft.rfft2(x, norm="ortho"), fft.fftn(z), fft.ifft2(z), fft.rfftn(x), fft.ifftn(z, norm="forward"))]
+    out = [real(one.resolve_conj()) for one in (fft.rfft(x), fft.fft(x), fft.fft(z), fft.ifft(z, norm="ortho"), fft.rfft(x, 5, 0, "forward"), fft.fft(z, 12, 1),
+                                 fft.fft2(z), fft.rfft2(x, norm="ortho"), fft.fftn(z), fft.ifft2(z), fft.rfftn(x), fft.ifftn(z, norm="forward"),
+                                 fft.ihfft(x), fft.ihfftn(x, norm="ortho"), fft.fftshift(z), fft.ifftshift(z, 1))]
+    out += [fft.hfft(z), fft.hfft(x, 9, 1, "forward"), fft.hfft2(z), fft.hfftn(z, norm="ortho"), fft.fftshift(x), fft.ifftshift(x, 0)]
     return out + [fft.irfft(fft.rfft(x)), fft.irfft(fft.rfft(x), 7), fft.irfft2(fft.rfft2(x)), fft.irfftn(fft.rfftn(x)), fft.irfft(z, norm="ortho")]
 
 

@@ -128,6 +128,16 @@ void lower_conjugate(Call& c) {
   Value* signs = b.floats({1, -1}, {2}, c.output_dtype());
   c.give(b.mul(c.tensor("self"), signs));
 }
+/// To another dtype: a real number gets no imaginary part, a complex one loses it.
+void lower_to(Call& c) {
+  const bool from = is_complex_argument(c, "self");
+  Value* x = c.tensor("self");
+  if (is_complex(c.node.output(0))) {
+    if (from) return c.give(x);
+    return give_parts(c, {c.b.cast(x, c.output_dtype()), nullptr});
+  }
+  c.give(from ? c.b.select(x, -1, c.b.expr(0)) : x);
+}
 template <int64_t kPart>
 void lower_part(Call& c) {
   if (!is_complex_argument(c, "self")) return lower_pass(c);
@@ -289,7 +299,7 @@ void give_complex_transform(Call& c, Parts x, const Transform& t) {
 }
 
 /// Of a real signal: half of the last axis, then all of the others.
-void give_real_transform(Call& c, Parts x, const Transform& t, bool half) {
+Parts real_transform(Call& c, Parts x, const Transform& t, bool half) {
   const double count = element_count(c, x, t.axes);
   const int64_t last = t.axes.back();
   const int64_t length = known_length(c, x.re, last);
@@ -297,7 +307,10 @@ void give_real_transform(Call& c, Parts x, const Transform& t, bool half) {
   for (size_t i = 0; i + 1 < t.axes.size(); ++i) {
     x = spectrum(c, x, t.axes[i], true, std::nullopt);
   }
-  give_parts(c, scaled(c.b, x, normalization(t.mode, count)));
+  return scaled(c.b, x, normalization(t.mode, count));
+}
+void give_real_transform(Call& c, const Parts& x, const Transform& t, bool half) {
+  give_parts(c, real_transform(c, x, t, half));
 }
 
 void give_signal(Call& c, Parts x, const Transform& t, int64_t length) {
@@ -358,7 +371,7 @@ struct Asked {
   std::vector<std::optional<int64_t>> lengths;
 };
 
-/// KDIMS: 1 of "n" and "dim", 2 for the last two dimensions where none are named, 0 for all.
+/// DIMS: 1 of "n" and "dim", 2 for the last two dimensions where none are named, 0 for all.
 Asked asked_of(Call& c, const Parts& x, int dims, bool forward) {
   const auto rank = static_cast<int64_t>(x.re->type.sizes.size());
   Asked out;
@@ -398,18 +411,57 @@ void lower_rfft(Call& c) {
   const Asked asked = asked_of(c, x, kDims, true);
   give_real_transform(c, fitted(c.b, x, asked, asked.lengths.size()), asked.transform, true);
 }
-template <int kDims>
-void lower_irfft(Call& c) {
-  Parts x = transform_input(c);
-  if (x.im == nullptr) x.im = zeros_like(c.b, x.re);
-  const Asked asked = asked_of(c, x, kDims, false);
+/// The signal of the length that is asked for, or of twice as many elements as there are.
+void give_asked_signal(Call& c, Parts x, const Asked& asked) {
   const size_t last = asked.lengths.size() - 1;
   const int64_t axis = asked.transform.axes[last];
   const int64_t length =
       asked.lengths[last] ? *asked.lengths[last] : 2 * (known_length(c, x.re, axis) - 1);
+  if (length < 1) Call::refuse("its signal has no elements");
   x = fitted(c.b, x, asked, last);
   if (known_length(c, x.re, axis) < length / 2 + 1) x = resized(c.b, x, axis, length / 2 + 1);
   give_signal(c, x, asked.transform, length);
+}
+template <int kDims>
+void lower_irfft(Call& c) {
+  Parts x = transform_input(c);
+  if (x.im == nullptr) x.im = zeros_like(c.b, x.re);
+  give_asked_signal(c, x, asked_of(c, x, kDims, false));
+}
+
+/// Real signals of hermitian spectra: the other way round as for rfft, so that the sign of the
+/// imaginary part and the normalisation are too.
+template <int kDims>
+void lower_hfft(Call& c) {
+  Parts x = transform_input(c);
+  x.im = x.im == nullptr ? zeros_like(c.b, x.re) : c.b.unary("Neg", x.im);
+  give_asked_signal(c, x, asked_of(c, x, kDims, true));
+}
+template <int kDims>
+void lower_ihfft(Call& c) {
+  Parts x = transform_input(c);
+  const Asked asked = asked_of(c, x, kDims, false);
+  x = fitted(c.b, x, asked, asked.lengths.size());
+  Parts y = real_transform(c, x, asked.transform, true);
+  y.im = c.b.unary("Neg", y.im);
+  give_parts(c, y);
+}
+
+/// The middle of each axis to its front, or back.
+template <bool kBack>
+void lower_shift(Call& c) {
+  Builder& b = c.b;
+  ir::Symbols& s = c.symbols();
+  Value* x = c.tensor("self");
+  const size_t rank = x->type.sizes.size() - (is_complex_argument(c, "self") ? 1 : 0);
+  for (const int64_t axis : c.axes("dim", rank)) {
+    const ir::Expr size = b.size_of(x, axis);
+    const ir::Expr half = s.floor_divide(size, b.expr(2));
+    const ir::Expr cut = kBack ? half : s.subtract(size, half);
+    x = b.concat({b.slice(x, axis, cut, b.expr(INT64_MAX)), b.slice(x, axis, b.expr(0), cut)},
+                 axis);
+  }
+  c.give(x);
 }
 
 // Spectrograms: one convolution with the windowed waves.
@@ -523,6 +575,7 @@ constexpr Row kRows[] = {
     {"aten::_fft_c2r", lower_c2r},
     {"aten::_fft_r2c", lower_r2c},
     {"aten::_unsafe_view", nullptr},
+    {"aten::_to_copy", lower_to},
     {"aten::abs", lower_abs},
     {"aten::add", lower_sum<false>},
     {"aten::alias", nullptr},
@@ -545,9 +598,17 @@ constexpr Row kRows[] = {
     {"aten::fft_fft", lower_fft<1, true>},
     {"aten::fft_fft2", lower_fft<2, true>},
     {"aten::fft_fftn", lower_fft<0, true>},
+    {"aten::fft_fftshift", lower_shift<false>},
+    {"aten::fft_hfft", lower_hfft<1>},
+    {"aten::fft_hfft2", lower_hfft<2>},
+    {"aten::fft_hfftn", lower_hfft<0>},
     {"aten::fft_ifft", lower_fft<1, false>},
     {"aten::fft_ifft2", lower_fft<2, false>},
     {"aten::fft_ifftn", lower_fft<0, false>},
+    {"aten::fft_ifftshift", lower_shift<true>},
+    {"aten::fft_ihfft", lower_ihfft<1>},
+    {"aten::fft_ihfft2", lower_ihfft<2>},
+    {"aten::fft_ihfftn", lower_ihfft<0>},
     {"aten::fft_irfft", lower_irfft<1>},
     {"aten::fft_irfft2", lower_irfft<2>},
     {"aten::fft_irfftn", lower_irfft<0>},
@@ -597,6 +658,7 @@ constexpr Row kRows[] = {
     {"aten::swapdims", nullptr},
     {"aten::t", nullptr},
     {"aten::tile", nullptr},
+    {"aten::to", lower_to},
     {"aten::transpose", nullptr},
     {"aten::tril", nullptr},
     {"aten::triu", nullptr},

@@ -124,7 +124,8 @@ void lower_hinge_embedding(Call& c) {
 
 void lower_cosine_embedding(Call& c) {
   Builder& b = c.b;
-  const auto v = c.promoted({"input1", "input2"});
+  std::vector<Value*> v = c.promoted({"input1", "input2"});
+  for (Value*& one : v) one = c.floating(one);
   const DType dtype = v[0]->type.dtype;
   const auto sum = [&](Value* x) { return b.reduce("ReduceSum", x, {-1}, false); };
   Value* squares =
@@ -145,7 +146,7 @@ void lower_triplet_margin(Call& c) {
   const double p = c.number("p", 2);
   const double eps = c.number("eps", 1e-6);
   const auto distance = [&](Value* x, Value* y) {
-    return vector_norm(b, b.add(b.sub(x, y), eps), p, {-1}, false);
+    return vector_norm(b, b.add(c.floating(b.sub(x, y)), eps), p, {-1}, false);
   };
   Value* far = distance(v[0], v[2]);
   if (c.boolean("swap", false)) far = b.binary("Min", far, distance(v[1], v[2]));
@@ -155,7 +156,8 @@ void lower_triplet_margin(Call& c) {
 
 void lower_poisson(Call& c) {
   Builder& b = c.b;
-  const auto v = c.promoted({"input", "target"});
+  std::vector<Value*> v = c.promoted({"input", "target"});
+  for (Value*& one : v) one = c.floating(one);
   Value* target = v[1];
   const bool is_log = c.boolean("log_input", true);
   Value* loss =

@@ -45,6 +45,7 @@ void lower_logcumsumexp(Call& c) {
 /// The least number of an integer DTYPE, or the largest.
 int64_t extreme_integer(DType dtype, bool least) {
   const auto bits = static_cast<int64_t>(info(dtype).bytes * 8);
+  if (dtype == DType::boolean) return least ? 0 : 1;
   if (dtype == DType::u8) return least ? 0 : 255;
   const int64_t most = bits == 64 ? INT64_MAX : (int64_t{1} << (bits - 1)) - 1;
   return least ? -most - 1 : most;

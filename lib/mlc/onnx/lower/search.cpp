@@ -1,5 +1,6 @@
 // Searching, counting, unique values and quantiles.
 #include "mlc/onnx/kernels.h"
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
 
 #include <algorithm>
@@ -147,11 +148,15 @@ Value* changes(Builder& b, Value* x, int64_t axis) {
 void lower_unique_consecutive(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
+  if (std::ranges::find(x->type.sizes, b.expr(0)) != x->type.sizes.end()) {
+    Call::refuse("its tensor has no elements");
+  }
   const bool by_rows = c.has("dim");
   if (!by_rows) x = flattened(b, x);
   const int64_t axis = by_rows ? c.axis("dim", x->type.sizes.size()) : 0;
   Value* begins = changes(b, x, axis);
   const Sizes sizes = c.output_sizes(0);
+  if (sizes.size() != x->type.sizes.size()) Call::refuse("the program misstates its shape");
   c.give(b.node("Compress", {x, begins}, {{"axis", axis}}, {x->type.dtype, sizes}), 0);
   if (c.output_count() > 1 && c.is_used(1)) {
     Value* steps = b.cast(begins, DType::i64);
@@ -176,23 +181,20 @@ std::vector<Value*> sorted_last(Builder& b, Value* x) {
                  {{computed, x->type.sizes}, {DType::i64, x->type.sizes}});
 }
 
-Value* is_nan(Builder& b, Value* x) {
-  return b.node("IsNaN", {x}, {}, {DType::boolean, x->type.sizes});
-}
-
 /// The middle of what is no NaN, the lower one of two.
 void lower_nanmedian(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
-  if (info(x->type.dtype).kind != DTypeClass::floating) Call::refuse("it is of integers");
   const bool all = !c.has("dim");
-  if (all) x = flattened(b, x);
+  if (all || x->type.sizes.empty()) x = flattened(b, x);
   const size_t rank = std::max<size_t>(x->type.sizes.size(), 1);
   const int64_t axis = all ? 0 : c.axis("dim", rank);
   x = b.swap_axes(x, axis, -1);
-  Value* nan = is_nan(b, x);
+  const bool whole = !is_floating(x);
+  Value* nan = whole ? b.expand(zero_of(b, DType::boolean), x->type.sizes) : is_nan(b, x);
   Value* counts = b.reduce("ReduceSum", b.cast(b.logical_not(nan), DType::i64), {-1}, true);
-  const auto order = sorted_last(b, b.where(nan, b.number(kInfinity, x->type.dtype), x));
+  const auto order =
+      sorted_last(b, whole ? x : b.where(nan, b.number(kInfinity, x->type.dtype), x));
   Value* less = b.binary("Max", b.sub(counts, one_of(b)), zero_of(b));
   Value* middle = b.div(less, b.number(int64_t{2}, DType::i64));
   const auto pick = [&](Value* y) {
@@ -203,8 +205,12 @@ void lower_nanmedian(Call& c) {
   const bool keep = !all && c.boolean("keepdim", false);
   const auto shaped = [&](Value* y) { return keep ? y : b.squeeze(y, {axis}); };
   Value* empty = b.swap_axes(b.compare("Equal", counts, zero_of(b)), axis, -1);
-  Value* nothing = b.number(std::numeric_limits<double>::quiet_NaN(), x->type.dtype);
-  c.give(shaped(b.where(empty, nothing, b.cast(pick(order[0]), x->type.dtype))), 0);
+  Value* found = b.cast(pick(order[0]), x->type.dtype);
+  if (!whole) {
+    Value* nothing = b.number(std::numeric_limits<double>::quiet_NaN(), x->type.dtype);
+    found = b.where(empty, nothing, found);
+  }
+  c.give(shaped(found), 0);
   if (!all && c.is_used(1)) c.give(shaped(pick(order[1])), 1);
 }
 
@@ -253,26 +259,33 @@ void lower_quantile(Call& c) {
   c.give(b.reshape(in_front, sizes));
 }
 
-/// The most frequent value, the least of several.
+/// The most frequent value, the least of several; of its places the last, where PyTorch names any.
 void lower_mode(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
-  if (x->type.sizes.empty()) return c.give(x, 0);
-  if (c.output_count() > 1 && c.is_used(1))
-    Call::refuse("which of equal values it names is left open");
+  if (x->type.sizes.empty()) {
+    c.give(x, 0);
+    return c.give(zero_of(b), 1);
+  }
   const int64_t axis = c.axis("dim", x->type.sizes.size(), -1);
   Value* last = b.swap_axes(x, axis, -1);
   Value* same = b.compare("Equal", b.unsqueeze(last, {-1}), b.unsqueeze(last, {-2}));
   Value* counts = b.reduce("ReduceSum", b.cast(same, DType::i64), {-1}, false);
   Value* most = b.reduce("ReduceMax", counts, {-1}, true);
   const DType dtype = x->type.dtype;
-  const bool whole = info(dtype).kind != DTypeClass::floating;
-  Value* large = whole ? b.number(dtype == DType::i64 ? INT64_MAX : int64_t{127}, dtype)
-                       : b.number(kInfinity, dtype);
-  if (whole && dtype != DType::i64) large = b.cast(b.reduce("ReduceMax", last, {}, false), dtype);
+  Value* large =
+      is_floating(x) ? b.number(kInfinity, dtype) : b.reduce("ReduceMax", last, {-1}, true);
   Value* frequent = b.where(b.compare("Equal", counts, most), last, large);
-  Value* y = b.swap_axes(b.reduce("ReduceMin", frequent, {-1}, true), axis, -1);
-  c.give(c.boolean("keepdim", false) ? y : b.squeeze(y, {axis}), 0);
+  Value* value = b.reduce("ReduceMin", frequent, {-1}, true);
+  const auto shaped = [&](Value* y) {
+    y = b.swap_axes(y, axis, -1);
+    return c.boolean("keepdim", false) ? y : b.squeeze(y, {axis});
+  };
+  c.give(shaped(value), 0);
+  if (c.output_count() < 2 || !c.is_used(1)) return;
+  Value* places = b.range(zero_of(b), one_of(b), b.size_of(last, -1));
+  Value* own = b.where(b.compare("Equal", last, value), places, zero_of(b));
+  c.give(shaped(b.reduce("ReduceMax", own, {-1}, true)), 1);
 }
 
 constexpr Row kRows[] = {
