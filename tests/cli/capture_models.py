@@ -266,6 +266,25 @@ class EarlyReturn(nn.Module):
 
 
 @case(SEQUENCE, SEQUENCES)
+class BranchChanges(nn.Module):
+    """A branch that was not taken calls a module, and both change lists and dictionaries from outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        sizes = [1, 2]
+        found = {"x": x}
+        if bool(x.abs().max() > 100):
+            sizes[0] = 5
+            found["x"] = self.linear(x)
+        elif x.size(1) > 5:
+            sizes[1] = 7
+        return found["x"] * sizes[0] + sizes[1]
+
+
+@case(SEQUENCE, SEQUENCES)
 class Asserts(nn.Module):
     def forward(self, x):
         assert x.dim() == 3, "three dimensions"

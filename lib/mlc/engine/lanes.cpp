@@ -28,7 +28,9 @@ Steps steps_of(const LaneSymbol& symbol, LaneScale scale) {
   const int64_t power = power_of_two_in(example);
   // A batch or the like stays small.
   if (example < kMostHalved) return {std::max<int64_t>(power, 2), power, false};
-  return {(kMostHalved / power + 1) * power, power, true};
+  constexpr int64_t kApart = 3;
+  return {(kMostHalved / power + 1) * power, scale == LaneScale::wide ? kApart * power : power,
+          true};
 }
 
 /// The first numbers that fit, those that nobody has before others.

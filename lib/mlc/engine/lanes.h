@@ -17,9 +17,10 @@ struct LaneSymbol {
   int64_t example = 1;
 };
 
-/// small: the cheapest; medium: for models that halve their input again and again, multiples of
-/// the power of two in the example; large: multiples of the example.
-enum class LaneScale : uint8_t { small, medium, large };
+/// In the order in which to try them. small: the cheapest; medium: for models that halve their input
+/// again and again, multiples of the power of two in the example; wide: the same farther apart, for
+/// windows of what is left; large: multiples of the example.
+enum class LaneScale : uint8_t { small, medium, wide, large };
 
 /// LANES numbers for each of SYMBOLS, in its bounds. As far as the bounds have room no two symbols
 /// have the same number in a lane, none is 0, 1 or in TAKEN, and no symbol is a*s + b of another:

@@ -86,7 +86,8 @@ Result<std::vector<size_t>> frozen_symbols(const CaptureTarget& target,
       const auto others = lane_sizes({&varying.symbols[i], 1}, examples, scale, 2);
       for (const int64_t one : others[0]) {
         sizes[i] = one;
-        runs = runs || run_at(target, request, varying, sizes).ok();
+        const bool other = one != examples[i];
+        runs = runs || (other && run_at(target, request, varying, sizes).ok());
       }
     }
     if (!runs) out.push_back(i);
@@ -158,12 +159,13 @@ Result<CapturedProgram> capture(const CaptureTarget& target, const CaptureReques
     if (capturer.stop() == CaptureStop::more_lanes) {
       attempt.lanes = kLanes;
     } else if (capturer.stop() != CaptureStop::written_weight) {
+      target.reporter->detail("a trial run of the capture failed: " + captured.error().message());
       if (!first) first = std::move(captured).error();
       if (attempt.is_last) {
         auto wrong = error_at_examples(target, request, sizes, attempt);
         return wrong ? std::move(*wrong) : explain(std::move(*first), target, request, sizes);
       }
-      scale = scale == LaneScale::small ? LaneScale::medium : LaneScale::large;
+      scale = static_cast<LaneScale>(static_cast<int>(scale) + 1);
     }
   }
   return internal_error("a capture did not come to an end");

@@ -25,6 +25,7 @@ struct CaptureTarget {
   std::vector<c10::Argument> arguments;  // of forward, without self
   /// An argument of forward from the tensor for it.
   std::function<Result<c10::IValue>(const c10::Argument&, const HostTensor&)> to_argument;
+  Reporter* reporter = nullptr;  // hears of sizes that did not do
   /// Names for what forward gives; empty: as Model::outputs() makes them.
   std::vector<std::string> output_names;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <ATen/Functions.h>
+#include <torch/csrc/jit/api/function_impl.h>
 
 namespace mlc::torch_module {
 
@@ -23,15 +24,35 @@ bool only_raises(const Block& block) {
       block.nodes(), [](const Node* node) { return node->kind() == c10::prim::RaiseException; });
 }
 
-/// Whether an operator in BLOCK writes into what it is given.
+bool writes_in(const Block& block);
+
+/// The function that NODE calls, or null.
+torch::jit::GraphFunction* called(const Node& node) {
+  torch::jit::Function* function = nullptr;
+  if (node.kind() == c10::prim::CallMethod) {
+    const auto type = node.input(0)->type()->cast<c10::ClassType>();
+    if (type) function = type->findMethod(node.s(c10::attr::name));
+  } else if (node.kind() == c10::prim::CallFunction) {
+    function = node.input(0)->type()->expectRef<c10::FunctionType>().function();
+  }
+  return function == nullptr ? nullptr : torch::jit::tryToGraphFunction(*function);
+}
+
+/// Whether an operator writes into a tensor that it is given; lists and attributes can be put back.
+bool writes(const Node& node) {
+  if (auto* const function = called(node)) return writes_in(*function->graph()->block());
+  if (const auto* schema = node.maybeSchema()) {
+    for (const c10::Argument& argument : schema->arguments()) {
+      const auto* alias = argument.alias_info();
+      const bool tensor = argument.type()->isSubtypeOf(*c10::TensorType::get());
+      if (tensor && alias != nullptr && alias->isWrite()) return true;
+    }
+  }
+  return std::ranges::any_of(node.blocks(), [](const Block* inner) { return writes_in(*inner); });
+}
+
 bool writes_in(const Block& block) {
-  return std::ranges::any_of(block.nodes(), [](const Node* node) {
-    if (node->kind() == c10::prim::SetAttr || node->kind() == c10::prim::CallMethod) return true;
-    const auto* schema = node->maybeSchema();
-    if (schema != nullptr && schema->is_mutable()) return true;
-    return std::ranges::any_of(node->blocks(),
-                               [](const Block* inner) { return writes_in(*inner); });
-  });
+  return std::ranges::any_of(block.nodes(), [](const Node* node) { return writes(*node); });
 }
 
 std::vector<ir::Argument> numbered(std::vector<ir::Attribute> values) {
@@ -52,6 +73,87 @@ ir::ScalarKind kind_of(const Item& item) {
     return std::get<ir::ScalarType>((*dynamic)->value->type()).kind;
   }
   return ir::ScalarKind::number;
+}
+
+size_t depth_of(const Item& container) {
+  if (const auto* list = container.as<ListRef>()) return (*list)->depth;
+  if (const auto* dict = container.as<DictRef>()) return (*dict)->depth;
+  return (*container.as<ObjectRef>())->depth;
+}
+
+bool is_same_container(const Item& a, const Item& b) {
+  const auto* x = a.as<ListRef>();
+  const auto* y = b.as<ListRef>();
+  if (x != nullptr || y != nullptr) return x != nullptr && y != nullptr && *x == *y;
+  return same(a, b);
+}
+
+/// Another container with the same elements.
+Item copy_of(const Item& container) {
+  if (const auto* list = container.as<ListRef>()) return std::make_shared<ListItem>(**list);
+  if (const auto* dict = container.as<DictRef>()) return std::make_shared<DictItem>(**dict);
+  return std::make_shared<ObjectItem>(**container.as<ObjectRef>());
+}
+
+/// Gives CONTAINER the elements of FROM.
+void assign(const Item& container, const Item& from) {
+  if (const auto* list = container.as<ListRef>()) (*list)->items = (*from.as<ListRef>())->items;
+  if (const auto* dict = container.as<DictRef>()) (*dict)->entries = (*from.as<DictRef>())->entries;
+  if (const auto* object = container.as<ObjectRef>()) {
+    (*object)->attributes = (*from.as<ObjectRef>())->attributes;
+  }
+}
+
+/// Gives all containers of LOG what they had before, and returns what they had until now.
+Items put_back(const std::vector<std::pair<Item, Item>>& log) {
+  Items now;
+  for (const auto& [container, before] : log) {
+    now.push_back(copy_of(container));
+    assign(container, before);
+  }
+  return now;
+}
+
+/// The elements of CONTAINER in an order that containers with the same keys share.
+Items parts_of(const Item& container) {
+  if (const auto* list = container.as<ListRef>()) return (*list)->items;
+  Items out;
+  if (const auto* dict = container.as<DictRef>()) {
+    for (const auto& entry : (*dict)->entries) out.push_back(entry.second);
+  }
+  if (const auto* object = container.as<ObjectRef>()) {
+    for (const auto& entry : (*object)->attributes) out.push_back(entry.second);
+  }
+  return out;
+}
+
+void put_parts(const Item& container, const Items& parts) {
+  size_t next = 0;
+  if (const auto* list = container.as<ListRef>()) (*list)->items = parts;
+  if (const auto* dict = container.as<DictRef>()) {
+    for (auto& entry : (*dict)->entries) entry.second = parts[next++];
+  }
+  if (const auto* object = container.as<ObjectRef>()) {
+    for (auto& entry : (*object)->attributes) entry.second = parts[next++];
+  }
+}
+
+/// Attributes that only one of two states of an object has read are in both.
+void share_attributes(const Item& a, const Item& b) {
+  const auto* x = a.as<ObjectRef>();
+  const auto* y = b.as<ObjectRef>();
+  if (x == nullptr || y == nullptr) return;
+  (*x)->attributes.insert((*y)->attributes.begin(), (*y)->attributes.end());
+  (*y)->attributes.insert((*x)->attributes.begin(), (*x)->attributes.end());
+}
+
+bool same_keys(const Item& a, const Item& b) {
+  if (const auto* x = a.as<DictRef>()) {
+    return std::ranges::equal(
+        (*x)->entries, (*b.as<DictRef>())->entries,
+        [](const auto& one, const auto& other) { return same(one.first, other.first); });
+  }
+  return true;
 }
 
 }  // namespace
@@ -91,6 +193,8 @@ Status Capturer::fork(Node& node, const DynamicRef& condition) {
   ir::Block* const outer = block_;
   const std::vector<bool> active = active_;
   std::vector<Items> results(2);
+  std::vector<ChangeLog> logs(2);
+  std::vector<Items> after(2);  // what became of what the logs hold
   for (size_t which = 0; which < 2; ++which) {
     Block& inner = *node.blocks()[which];
     std::vector<bool> taking = active;
@@ -105,8 +209,11 @@ Status Capturer::fork(Node& node, const DynamicRef& condition) {
     block_ = &graph.add_block(made);
     const ir::KnownSizes::Remembered remembered = sizes_.remembered();
     ++depth_;
+    logs_.push_back(&logs[which]);
     Status done = block(inner);
+    logs_.pop_back();
     --depth_;
+    after[which] = put_back(logs[which]);
     sizes_.restore(remembered);
     active_ = active;
     if (!done.ok() && !taken && stop_ == CaptureStop::lane_failed) {
@@ -121,12 +228,71 @@ Status Capturer::fork(Node& node, const DynamicRef& condition) {
     for (const torch::jit::Value* output : inner.outputs()) results[which].push_back(get(output));
   }
   block_ = outer;
-  return merge(node, made, condition, holds, results);
+  Merge both{node, made, condition, holds, {}, {}};
+  MLC_CHECK(merge_changes(both, logs, after));
+  return merge(both, results);
 }
 
-Status Capturer::merge(Node& node, ir::Node* made, const DynamicRef& condition,
-                       const std::vector<bool>& holds, const std::vector<Items>& results) {
-  Merge merge{node, made, condition, holds, {}, {}};
+bool Capturer::may_change(const Item& container, Node& node) {
+  const size_t depth = depth_of(container);
+  if (depth >= depth_) return true;
+  const bool within_loop = std::find(logs_.begin() + static_cast<std::ptrdiff_t>(depth),
+                                     logs_.end(), nullptr) != logs_.end();
+  if (within_loop) {
+    static_cast<void>(refuse(
+        node, "a list or an attribute that changes within a loop that hangs on sizes or values"));
+    return false;
+  }
+  ChangeLog& log = *logs_.back();
+  const bool noted = std::ranges::any_of(
+      log, [&](const auto& one) { return is_same_container(one.first, container); });
+  if (!noted) log.emplace_back(container, copy_of(container));
+  return true;
+}
+
+/// Both branches of what they change together: elements that differ become outputs of the If.
+Status Capturer::merge_changes(Merge& merge, std::vector<ChangeLog>& logs,
+                               const std::vector<Items>& after) {
+  ChangeLog all = logs[0];
+  for (const auto& one : logs[1]) {
+    const bool noted = std::ranges::any_of(
+        all, [&](const auto& known) { return is_same_container(known.first, one.first); });
+    if (!noted) all.push_back(one);
+  }
+  for (const auto& [container, before] : all) {
+    const auto state = [&, &wanted = container, &unchanged = before](size_t which) -> Item {
+      for (size_t i = 0; i < logs[which].size(); ++i) {
+        if (is_same_container(logs[which][i].first, wanted)) return after[which][i];
+      }
+      return unchanged;
+    };
+    const Item a = copy_of(state(0));
+    const Item b = copy_of(state(1));
+    share_attributes(a, b);
+    const auto x = parts_of(a);
+    const auto y = parts_of(b);
+    const bool pairs = x.size() == y.size() && same_keys(a, b);
+    if (!pairs) {
+      MLC_CHECK(refuse(merge.node,
+                       "a branch that hangs on values and changes how many elements a "
+                       "list or dictionary has"));
+      continue;
+    }
+    if (!may_change(container, merge.node)) continue;
+    Items merged_parts;
+    for (size_t i = 0; i < x.size(); ++i) {
+      MLC_TRY(Item one, merged(merge, x[i], y[i]));
+      merged_parts.push_back(std::move(one));
+    }
+    put_parts(a, merged_parts);
+    assign(container, a);
+  }
+  return {};
+}
+
+Status Capturer::merge(Merge& merge, const std::vector<Items>& results) {
+  Node& node = merge.node;
+  ir::Node* const made = merge.made;
   for (size_t i = 0; i < node.outputs().size(); ++i) {
     if (node.output(i)->uses().empty()) {
       set(node.output(i), Missing{});

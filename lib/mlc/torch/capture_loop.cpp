@@ -268,7 +268,9 @@ Status Capturer::KeptLoop::round(int64_t number) {
   ir::Block* const here = settled_ ? trial_->blocks()[0].get() : body_;
   capturer_.block_ = here;
   ++capturer_.depth_;
+  capturer_.logs_.push_back(nullptr);
   MLC_CHECK(capturer_.block(block));
+  capturer_.logs_.pop_back();
   --capturer_.depth_;
   Items results;
   for (size_t i = 0; i < carried_.size(); ++i) {

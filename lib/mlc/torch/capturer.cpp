@@ -109,13 +109,6 @@ ir::Origin Capturer::origin(const Node& node) const {
   return {scope_, source_place(node)};
 }
 
-bool Capturer::may_change(size_t depth, Node& node) {
-  if (depth >= depth_) return true;
-  static_cast<void>(refuse(
-      node, "a list or an attribute that changes within a branch or loop that hangs on values"));
-  return false;
-}
-
 Result<std::vector<ir::Expr>> Capturer::input_sizes(const InputSpec& spec) {
   std::vector<ir::Expr> out;
   for (const InputDim& dim : spec.dims) {
@@ -362,17 +355,13 @@ ObjectRef Capturer::object(const IValue& value, const std::string& path) {
 
 Status Capturer::attribute_of(Node& node) {
   const auto* owner = get(node.input()).as<ObjectRef>();
-  if (owner == nullptr) {
-    set(node.output(), Missing{});
-    return {};
-  }
-  const std::string& name = node.s(c10::attr::name);
-  ObjectItem& object = **owner;
+  set(node.output(), owner == nullptr ? Item(Missing{}) : read(**owner, node.s(c10::attr::name)));
+  return {};
+}
+
+Item Capturer::read(ObjectItem& object, const std::string& name) {
   const auto known = object.attributes.find(name);
-  if (known != object.attributes.end()) {
-    set(node.output(), known->second);
-    return {};
-  }
+  if (known != object.attributes.end()) return known->second;
   const auto& type = *object.object.toObject()->type();
   const size_t slot = type.getAttributeSlot(name);
   const IValue& value = object.object.toObject()->getSlot(slot);
@@ -392,19 +381,20 @@ Status Capturer::attribute_of(Node& node) {
   } else if (value.isObject()) {
     item = this->object(value, path);
   } else {
-    item = lift(value, node.output()->type(), symbols());
+    item = lift(value, type.getAttribute(slot), symbols());
   }
   object.attributes[name] = item;
-  set(node.output(), std::move(item));
-  return {};
+  return item;
 }
 
 Status Capturer::set_attribute(Node& node) {
   const auto* owner = get(node.input(0)).as<ObjectRef>();
   if (owner == nullptr) return {};
   ObjectItem& object = **owner;
-  if (!may_change(object.depth, node)) return {};
   const std::string& name = node.s(c10::attr::name);
+  // What it was: the other branch still has it.
+  if (object.depth < depth_) read(object, name);
+  if (!may_change(*owner, node)) return {};
   object.attributes[name] = get(node.input(1));
   if (object.object.toObject()->type()->is_module()) {
     note("the model assigns to its attribute " +

@@ -86,8 +86,9 @@ class Capturer {
   /// Lets CONTENT be what is in TENSOR, unless a lane says otherwise.
   void set_content(const TensorRef& tensor, std::vector<ir::Expr> content);
   ir::Origin origin(const torch::jit::Node& node) const;
-  /// Whether a container of DEPTH may be changed here. False: the change is refused.
-  bool may_change(size_t depth, torch::jit::Node& node);
+  /// Whether CONTAINER, a list, dictionary or object, may be changed here. What a branch that hangs
+  /// on values changes is noted, for both branches together. False: the change is refused.
+  bool may_change(const Item& container, torch::jit::Node& node);
   void note(std::string text);
   Error give_up(CaptureStop stop, Error error) {
     stop_ = stop;
@@ -95,7 +96,6 @@ class Capturer {
   }
 
  private:
-  class KeptLoop;
   /// What becomes of the results of two branches.
   struct Merge {
     torch::jit::Node& node;
@@ -105,6 +105,10 @@ class Capturer {
     std::vector<ir::Attribute> then_results;
     std::vector<ir::Attribute> else_results;
   };
+  class KeptLoop;
+  /// Containers from outside that a branch changes, and what they were.
+  using ChangeLog = std::vector<std::pair<Item, Item>>;
+  Status merge_changes(Merge& merge, std::vector<ChangeLog>& logs, const std::vector<Items>& after);
 
   Status add_inputs();
   Status add_input(const InputSpec& spec, const c10::Argument& argument,
@@ -123,8 +127,7 @@ class Capturer {
   Status branch(torch::jit::Node& node);
   Status take_branch(torch::jit::Node& node, size_t which);
   Status fork(torch::jit::Node& node, const DynamicRef& condition);
-  Status merge(torch::jit::Node& node, ir::Node* made, const DynamicRef& condition,
-               const std::vector<bool>& holds, const std::vector<Items>& results);
+  Status merge(Merge& merge, const std::vector<Items>& results);
   Result<Item> merged(Merge& merge, const Item& a, const Item& b);
   Result<Item> merged_tensor(Merge& merge, const Item& a, const Item& b);
   Result<Item> merged_number(Merge& merge, const Item& a, const Item& b);
@@ -133,6 +136,7 @@ class Capturer {
   Status keep_loop(torch::jit::Node& node, ir::Expr trips, const Item& go_on, const Items& carried);
   Status loop(torch::jit::Node& node);
   Status attribute_of(torch::jit::Node& node);
+  Item read(ObjectItem& object, const std::string& name);
   Status set_attribute(torch::jit::Node& node);
   Status construct(torch::jit::Node& node);
   Status unpack(torch::jit::Node& node);
@@ -193,8 +197,9 @@ class Capturer {
   ir::KnownSizes sizes_;
   ir::Block* block_ = nullptr;
   size_t depth_ = 0;
-  std::string scope_;  // the path of the module that runs
-  int calls_ = 0;      // that are open
+  std::vector<ChangeLog*> logs_;  // of the blocks around; null for loops
+  std::string scope_;             // the path of the module that runs
+  int calls_ = 0;                 // that are open
   std::vector<bool> active_;
   CaptureStop stop_ = CaptureStop::none;
   std::vector<std::string> problems_;

@@ -79,7 +79,7 @@ Result<bool> get_item(Capturer& capturer, const Call& call) {
 
 Result<bool> set_item(Capturer& capturer, const Call& call) {
   if (DictItem* dict = dict_of(call)) {
-    if (!capturer.may_change(dict->depth, call.node)) return true;
+    if (!capturer.may_change(call.inputs[0], call.node)) return true;
     const auto known = std::ranges::find_if(
         dict->entries, [&](const auto& entry) { return same(entry.first, call.inputs[1]); });
     if (known != dict->entries.end()) {
@@ -91,7 +91,7 @@ Result<bool> set_item(Capturer& capturer, const Call& call) {
   }
   ListItem* list = list_of(call);
   if (list == nullptr) return false;
-  if (!capturer.may_change(list->depth, call.node)) return true;
+  if (!capturer.may_change(call.inputs[0], call.node)) return true;
   const auto at = place(constant(capturer, call.inputs[1]), list->items.size());
   if (!at) {
     MLC_CHECK(capturer.refuse(call.node, "a list written at a place that is not known"));
@@ -105,7 +105,7 @@ Result<bool> set_item(Capturer& capturer, const Call& call) {
 Result<bool> append(Capturer& capturer, const Call& call) {
   ListItem* list = list_of(call);
   if (list == nullptr) return false;
-  if (!capturer.may_change(list->depth, call.node)) return true;
+  if (!capturer.may_change(call.inputs[0], call.node)) return true;
   list->items.push_back(call.inputs[1]);
   give(capturer, call, call.inputs[0]);
   return true;
@@ -115,7 +115,7 @@ Result<bool> extend(Capturer& capturer, const Call& call) {
   ListItem* list = list_of(call);
   const Items* more = call.inputs[1].items();
   if (list == nullptr || more == nullptr) return false;
-  if (!capturer.may_change(list->depth, call.node)) return true;
+  if (!capturer.may_change(call.inputs[0], call.node)) return true;
   const Items copy = *more;
   list->items.insert(list->items.end(), copy.begin(), copy.end());
   give(capturer, call, call.inputs[0]);
@@ -126,7 +126,7 @@ Result<bool> insert(Capturer& capturer, const Call& call) {
   ListItem* list = list_of(call);
   const auto index = constant(capturer, call.inputs[1]);
   if (list == nullptr || !index) return false;
-  if (!capturer.may_change(list->depth, call.node)) return true;
+  if (!capturer.may_change(call.inputs[0], call.node)) return true;
   const auto count = static_cast<int64_t>(list->items.size());
   const int64_t at = std::clamp<int64_t>(*index < 0 ? *index + count : *index, 0, count);
   list->items.insert(list->items.begin() + at, call.inputs[2]);
@@ -135,7 +135,7 @@ Result<bool> insert(Capturer& capturer, const Call& call) {
 
 Result<bool> pop(Capturer& capturer, const Call& call) {
   if (DictItem* dict = dict_of(call)) {
-    if (!capturer.may_change(dict->depth, call.node)) return true;
+    if (!capturer.may_change(call.inputs[0], call.node)) return true;
     const auto known = std::ranges::find_if(
         dict->entries, [&](const auto& entry) { return same(entry.first, call.inputs[1]); });
     if (known == dict->entries.end()) {
@@ -149,7 +149,7 @@ Result<bool> pop(Capturer& capturer, const Call& call) {
   }
   ListItem* list = list_of(call);
   if (list == nullptr) return false;
-  if (!capturer.may_change(list->depth, call.node)) return true;
+  if (!capturer.may_change(call.inputs[0], call.node)) return true;
   const auto at = place(constant(capturer, call.inputs[1]), list->items.size());
   if (!at) return false;
   give(capturer, call, list->items[*at]);
@@ -161,7 +161,7 @@ Result<bool> clear(Capturer& capturer, const Call& call) {
   ListItem* list = list_of(call);
   DictItem* dict = dict_of(call);
   if (list == nullptr && dict == nullptr) return false;
-  if (!capturer.may_change(list != nullptr ? list->depth : dict->depth, call.node)) return true;
+  if (!capturer.may_change(call.inputs[0], call.node)) return true;
   if (list != nullptr) list->items.clear();
   if (dict != nullptr) dict->entries.clear();
   return true;
@@ -170,7 +170,7 @@ Result<bool> clear(Capturer& capturer, const Call& call) {
 Result<bool> reverse(Capturer& capturer, const Call& call) {
   ListItem* list = list_of(call);
   if (list == nullptr) return false;
-  if (!capturer.may_change(list->depth, call.node)) return true;
+  if (!capturer.may_change(call.inputs[0], call.node)) return true;
   std::ranges::reverse(list->items);
   return true;
 }
@@ -300,7 +300,7 @@ Result<bool> dict_update(Capturer& capturer, const Call& call) {
   DictItem* dict = dict_of(call);
   const auto* other = call.inputs[1].as<DictRef>();
   if (dict == nullptr || other == nullptr) return false;
-  if (!capturer.may_change(dict->depth, call.node)) return true;
+  if (!capturer.may_change(call.inputs[0], call.node)) return true;
   const auto entries = (*other)->entries;
   for (const auto& [key, value] : entries) {
     const auto known = std::ranges::find_if(

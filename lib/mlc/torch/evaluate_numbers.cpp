@@ -335,20 +335,19 @@ Result<bool> derive_index(Capturer& capturer, const Call& call) {
   return true;
 }
 
-/// min and max of a list of integers.
+/// min, max and sum of a list of integers.
 Result<bool> of_list(Capturer& capturer, const Call& call) {
   if (call.inputs.empty()) return false;
   const Items* items = call.inputs[0].items();
   if (items == nullptr || items->empty() || call.inputs.size() != 1) return false;
   if (!varies(call.inputs[0], capturer.symbols())) return false;
-  const bool least = call.node.kind() == c10::Symbol::fromQualString("prim::min");
+  const std::string_view name = call.node.kind().toQualString();
+  const OnIntegers combine = name == "prim::min" ? minimum : name == "prim::max" ? maximum : add;
   std::optional<Expr> out;
   for (const Item& one : *items) {
     const auto* number = one.as<Expr>();
     if (number == nullptr) return false;
-    out = !out    ? *number
-          : least ? capturer.symbols().minimum(*out, *number)
-                  : capturer.symbols().maximum(*out, *number);
+    out = out ? combine(capturer.symbols(), *out, *number) : *number;
   }
   capturer.set(call.node.output(), *out);
   return true;
@@ -389,6 +388,7 @@ constexpr EvaluatorRow kRows[] = {
     {"aten::remainder", "*", binary},
     {"aten::sqrt", "*", square_root},
     {"aten::sub", "*", binary},
+    {"aten::sum", "int", of_list},
     {"prim::abs", "*", absolute},
     {"prim::max", "self_int", of_list},
     {"prim::max", "*", binary},

@@ -329,6 +329,7 @@ class TorchScriptModel : public Model {
       target.module = module_;
       target.arguments = arguments_;
       target.output_names = output_names_;
+      target.reporter = &reporter_;
       target.to_argument = [this](const c10::Argument& argument, const HostTensor& tensor) {
         return to_argument(argument, tensor);
       };
