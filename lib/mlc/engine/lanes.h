@@ -17,9 +17,9 @@ struct LaneSymbol {
   int64_t example = 1;
 };
 
-/// In the order in which to try them. small: the cheapest; medium: for models that halve their input
-/// again and again, multiples of the power of two in the example; wide: the same farther apart, for
-/// windows of what is left; large: multiples of the example.
+/// In the order in which to try them. small: the cheapest; medium: for models that halve their
+/// input again and again, multiples of the power of two in the example; wide: the same farther
+/// apart, for windows of what is left; large: multiples of the example.
 enum class LaneScale : uint8_t { small, medium, wide, large };
 
 /// LANES numbers for each of SYMBOLS, in its bounds. As far as the bounds have room no two symbols
