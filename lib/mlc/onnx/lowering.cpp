@@ -311,6 +311,12 @@ std::vector<Value*> Call::promoted(std::initializer_list<std::string_view> names
   return out;
 }
 
+std::vector<Value*> Call::floating(std::initializer_list<std::string_view> names) {
+  std::vector<Value*> out = promoted(names);
+  for (Value*& one : out) one = floating(one);
+  return out;
+}
+
 Value* Call::floating(Value* x) {
   const DTypeClass kind = info(x->type.dtype).kind;
   if (kind == DTypeClass::boolean || kind == DTypeClass::integer) return b.cast(x, DType::f32);

@@ -97,6 +97,8 @@ class Call {
   /// The operands cast to the dtype that PyTorch computes with; DTYPE, where given, instead of it.
   std::vector<Value*> promoted(std::initializer_list<std::string_view> names,
                                std::optional<DType> dtype = {});
+  /// The same, float32 where that would be bool or an integer.
+  std::vector<Value*> floating(std::initializer_list<std::string_view> names);
   /// float32 for bool and integers, as functions of real numbers take them.
   Value* floating(Value* x);
   Value* floating(std::string_view name) { return floating(tensor(name)); }

@@ -65,8 +65,8 @@ void lower_pdist(Call& c) {
 }
 
 void lower_pairwise_distance(Call& c) {
-  const auto v = c.promoted({"x1", "x2"});
-  Value* difference = c.b.add(c.floating(c.b.sub(v[0], v[1])), c.number("eps", 1e-6));
+  const auto v = c.floating({"x1", "x2"});
+  Value* difference = c.b.add(c.b.sub(v[0], v[1]), c.number("eps", 1e-6));
   c.give(vector_norm(c.b, difference, c.number("p", 2), {-1}, c.boolean("keepdim", false)));
 }
 

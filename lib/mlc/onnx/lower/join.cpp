@@ -75,11 +75,30 @@ void lower_stacked(Call& c) {
   c.give(c.b.concat(parts, flat ? 0 : kAxis));
 }
 
+/// Cut where a tensor says it, which is known only at run time.
+void split_at(Call& c, Value* x, int64_t axis, Value* places) {
+  Builder& b = c.b;
+  Value* start = b.integers({0});
+  for (size_t i = 0; i < c.output_count(); ++i) {
+    const bool is_last = i + 1 == c.output_count();
+    const auto at = static_cast<int64_t>(i);
+    Value* end = is_last ? b.integers({INT64_MAX}) : b.slice(places, 0, b.expr(at), b.expr(at + 1));
+    c.give(b.node("Slice", {x, start, end, b.integers({axis})}, {},
+                  {x->type.dtype, c.output_sizes(i)}),
+           i);
+    start = end;
+  }
+}
+
 /// The pieces are what the program says.
 void lower_split(Call& c) {
   Value* x = c.tensor("self");
   const size_t rank = x->type.sizes.size();
   const int64_t axis = c.axis("dim", rank, 0);
+  if (c.has("tensor_indices_or_sections")) {
+    Value* places = c.tensor("tensor_indices_or_sections");
+    if (places->type.sizes.size() == 1) return split_at(c, x, axis, places);
+  }
   Sizes parts;
   for (size_t i = 0; i < c.output_count(); ++i) {
     const Sizes sizes = c.output_sizes(i);

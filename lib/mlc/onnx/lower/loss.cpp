@@ -124,8 +124,7 @@ void lower_hinge_embedding(Call& c) {
 
 void lower_cosine_embedding(Call& c) {
   Builder& b = c.b;
-  std::vector<Value*> v = c.promoted({"input1", "input2"});
-  for (Value*& one : v) one = c.floating(one);
+  const auto v = c.floating({"input1", "input2"});
   const DType dtype = v[0]->type.dtype;
   const auto sum = [&](Value* x) { return b.reduce("ReduceSum", x, {-1}, false); };
   Value* squares =
@@ -142,7 +141,7 @@ void lower_cosine_embedding(Call& c) {
 
 void lower_triplet_margin(Call& c) {
   Builder& b = c.b;
-  const auto v = c.promoted({"anchor", "positive", "negative"});
+  const auto v = c.floating({"anchor", "positive", "negative"});
   const double p = c.number("p", 2);
   const double eps = c.number("eps", 1e-6);
   const auto distance = [&](Value* x, Value* y) {
@@ -156,8 +155,7 @@ void lower_triplet_margin(Call& c) {
 
 void lower_poisson(Call& c) {
   Builder& b = c.b;
-  std::vector<Value*> v = c.promoted({"input", "target"});
-  for (Value*& one : v) one = c.floating(one);
+  const auto v = c.floating({"input", "target"});
   Value* target = v[1];
   const bool is_log = c.boolean("log_input", true);
   Value* loss =

@@ -192,6 +192,9 @@ void resample(Call& c, Mode mode, size_t space, bool antialias) {
   r.to.assign(sizes.begin() + 2, sizes.end());
   if (!r.scales.empty() && r.scales.size() != space) r.scales.clear();
   const bool interpolates = mode == Mode::linear || mode == Mode::cubic;
+  if (antialias && r.align_corners) {
+    Call::refuse("antialias with align_corners, which ONNX Runtime computes in another way");
+  }
   if (interpolates && info(dtype).kind == DTypeClass::integer) {
     Call::refuse("between bytes PyTorch rounds its weights, as its CPU does: cast them to float");
   }

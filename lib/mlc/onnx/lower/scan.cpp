@@ -47,6 +47,7 @@ int64_t extreme_integer(DType dtype, bool least) {
   const auto bits = static_cast<int64_t>(info(dtype).bytes * 8);
   if (dtype == DType::boolean) return least ? 0 : 1;
   if (dtype == DType::u8) return least ? 0 : 255;
+  if (dtype == DType::boolean) return least ? 0 : 1;
   const int64_t most = bits == 64 ? INT64_MAX : (int64_t{1} << (bits - 1)) - 1;
   return least ? -most - 1 : most;
 }

@@ -186,15 +186,17 @@ void lower_nanmedian(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
   const bool all = !c.has("dim");
-  if (all || x->type.sizes.empty()) x = flattened(b, x);
+  const bool scalar = x->type.sizes.empty();
+  const bool whole = info(x->type.dtype).kind == DTypeClass::integer;
+  if (all || scalar) x = flattened(b, x);
   const size_t rank = std::max<size_t>(x->type.sizes.size(), 1);
   const int64_t axis = all ? 0 : c.axis("dim", rank);
   x = b.swap_axes(x, axis, -1);
-  const bool whole = !is_floating(x);
-  Value* nan = whole ? b.expand(zero_of(b, DType::boolean), x->type.sizes) : is_nan(b, x);
+  Value* none = b.number(int64_t{0}, DType::boolean);
+  Value* nan = whole ? b.expand(none, x->type.sizes) : is_nan(b, x);
   Value* counts = b.reduce("ReduceSum", b.cast(b.logical_not(nan), DType::i64), {-1}, true);
-  const auto order =
-      sorted_last(b, whole ? x : b.where(nan, b.number(kInfinity, x->type.dtype), x));
+  Value* in = whole ? x : b.where(nan, b.number(kInfinity, x->type.dtype), x);
+  const auto order = sorted_last(b, in);
   Value* less = b.binary("Max", b.sub(counts, one_of(b)), zero_of(b));
   Value* middle = b.div(less, b.number(int64_t{2}, DType::i64));
   const auto pick = [&](Value* y) {
@@ -202,15 +204,12 @@ void lower_nanmedian(Call& c) {
                         {y->type.dtype, middle->type.sizes});
     return b.swap_axes(one, axis, -1);
   };
-  const bool keep = !all && c.boolean("keepdim", false);
+  const bool keep = !all && !scalar && c.boolean("keepdim", false);
   const auto shaped = [&](Value* y) { return keep ? y : b.squeeze(y, {axis}); };
   Value* empty = b.swap_axes(b.compare("Equal", counts, zero_of(b)), axis, -1);
-  Value* found = b.cast(pick(order[0]), x->type.dtype);
-  if (!whole) {
-    Value* nothing = b.number(std::numeric_limits<double>::quiet_NaN(), x->type.dtype);
-    found = b.where(empty, nothing, found);
-  }
-  c.give(shaped(found), 0);
+  const double nothing_number = whole ? 0 : std::numeric_limits<double>::quiet_NaN();
+  Value* nothing = b.number(nothing_number, x->type.dtype);
+  c.give(shaped(b.where(empty, nothing, b.cast(pick(order[0]), x->type.dtype))), 0);
   if (!all && c.is_used(1)) c.give(shaped(pick(order[1])), 1);
 }
 
