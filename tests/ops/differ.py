@@ -14,8 +14,9 @@ import subprocess
 
 import numpy
 import onnxruntime
+import torch
 
-from op_samples import Program, cache_folder, expected, write_program  # noqa: F401
+from op_samples import Program, cache_folder, expected, write_program
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("MLC", ROOT / "build/release/bin/mlc")).resolve()
@@ -91,8 +92,8 @@ def session(model, optimised):
 
 
 class Judge:
-    def __init__(self, case, mode, build, optimised=(True, False)):
-        self.case, self.mode, self.optimised = case, mode, optimised
+    def __init__(self, case, mode, build, exporter="mlc"):
+        self.case, self.mode, self.exporter = case, mode, exporter
         self.folder = cache_folder(build)
         self.expected = {}
         self.outcomes = {}
@@ -140,25 +141,53 @@ class Judge:
     def run(self, calls):
         if not calls:
             return None
+        make = self.make_with_mlc if self.exporter == "mlc" else self.make_with_torch
+        model, verdict, reason = make(calls)
+        if model is None:
+            return self.part(calls, verdict, reason)
+        return self.run_model(calls, model)
+
+    def make_with_mlc(self, calls):
+        """The bytes of a model, or a verdict with its reason."""
         path, reason = self.program(calls)
         if path is None:
-            return self.part(calls, UNEXPORTED, reason)
+            return None, UNEXPORTED, reason
         model = path.with_suffix(f".{os.getpid()}.onnx")
         try:
             done = subprocess.run(
                 [BINARY, "export-onnx", path, "-o", model, "--no-verify", "--force", "--json", "--threads", "1"],
                 capture_output=True, timeout=120, check=False)
             if done.returncode != 0:
-                return self.part(calls, *verdict_of(done))
-            return self.run_model(calls, model.read_bytes())
+                return None, *verdict_of(done)
+            return model.read_bytes(), PASSED, ""
         except subprocess.TimeoutExpired:
-            return self.part(calls, CRASHED, "mlc does not end")
+            return None, CRASHED, "mlc does not end"
+        finally:
+            model.unlink(missing_ok=True)
+
+    def make_with_torch(self, calls):
+        """The same with PyTorch's own exporters. Calls that torch.export cannot write do not count for them either."""
+        path, reason = self.program(calls)
+        if path is None:
+            return None, UNEXPORTED, reason
+        module = Program(calls).eval()
+        tensors = tuple(tensor.clone() for call in calls for tensor in call.tensors)
+        model = path.with_suffix(f".{os.getpid()}.onnx")
+        try:
+            with torch.no_grad():
+                if self.exporter == "dynamo":
+                    torch.onnx.export(module, tensors, model, dynamo=True, external_data=False, verbose=False)
+                else:
+                    torch.onnx.export(module, tensors, str(model), dynamo=False, opset_version=18)
+            return model.read_bytes(), PASSED, ""
+        except Exception as error:  # noqa: BLE001: whatever they raise
+            return None, REFUSED, (str(error).strip() or repr(error)).splitlines()[0][:200]
         finally:
             model.unlink(missing_ok=True)
 
     def run_model(self, calls, model):
         results = []
-        for optimised in self.optimised:
+        for optimised in (True, False):
             try:
                 made = session(model, optimised)
                 inputs = [array for call in calls for array in self.expected[call.index].inputs]

@@ -35,7 +35,8 @@ def judge(keys, options, answers):
         case = op_samples.cases()[key]
         numbers = range(len(case.calls)) if options.all else case.subset
         started = time.time()
-        outcomes = differ.Judge(case, options.mode, options.build).judge(numbers, set(options.failing.get(key, ())))
+        alone = set(options.failing.get(key, ()))
+        outcomes = differ.Judge(case, options.mode, options.build, options.exporter).judge(numbers, alone)
         answers.send((key, [vars(one) for one in outcomes], time.time() - started))
 
 
@@ -87,6 +88,8 @@ def main():
     parser.add_argument("--match", default="", help="of names of operators, a regular expression")
     parser.add_argument("--dtype", action="append", choices=list(op_samples.DTYPES))
     parser.add_argument("--mode", default="raw", choices=["raw", "core", "script"])
+    parser.add_argument("--exporter", default="mlc", choices=["mlc", "dynamo", "torchscript"],
+                        help="what makes the models: mlc, or PyTorch's own, to compare with")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--results", type=pathlib.Path, help="where the outcomes go (default: in --build)")
@@ -95,7 +98,8 @@ def main():
     parser.add_argument("--resume", action="store_true", help="only what has no results yet")
     parser.add_argument("--verbose", action="store_true", help="each failing call")
     options = parser.parse_args()
-    name = f"{options.mode}-{'all' if options.all else 'subset'}.json"
+    who = "" if options.exporter == "mlc" else options.exporter + "-"
+    name = f"{who}{options.mode}-{'all' if options.all else 'subset'}.json"
     results = options.results or options.build / "ops" / name
     options.failing = previous(results)
     keys = [key for key in op_samples.cases()
@@ -137,7 +141,7 @@ def main():
         versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
         reached = {key: one["outcomes"] for key, one in found.items() if one["outcomes"]}
         scores.write_scores(results.stem, reached, versions)
-    for key, one in sorted(found.items()):
+    for key, one in sorted(found.items()) if options.exporter == "mlc" else ():
         for outcome in scores.unexplained(*key.rsplit("/", 1), one["outcomes"] or []):
             print(f"{key} #{outcome['index']} ({outcome['text'][:200]}): {outcome['verdict']}: {outcome['reason']}")
     print(dict(counted), f"{time.time() - started:.0f} s")
