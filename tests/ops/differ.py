@@ -26,7 +26,7 @@ ATOL, RTOL = 1e-5, 1e-4
 PASSED = "passed"
 WRONG = "wrong"  # other values, dtypes or sizes
 REFUSED = "refused"  # mlc says that it cannot
-UNKNOWN = "unknown"  # mlc does not know an operator
+UNKNOWN = "unknown"  # mlc does not know an operator, or knows that it has no form in ONNX, whatever its arguments
 INVALID = "invalid"  # ONNX Runtime does not take the model
 CRASHED = "crashed"  # mlc ended as it must not
 UNEXPORTED = "unexported"  # PyTorch cannot write it: says nothing of mlc
@@ -238,6 +238,9 @@ class Judge:
         return [self.outcomes[call.index] for call in wanted]
 
 
+WITHOUT_FORM = r": no lowering$|ONNX has no such function|factors or solves matrices"
+
+
 def verdict_of(done):
     text = done.stderr.decode(errors="replace")
     try:
@@ -248,7 +251,7 @@ def verdict_of(done):
         return CRASHED, f"exit {done.returncode}: {message[:300]}"
     # "  1 x aten::svd: no lowering, first at model.py:3"
     problems = re.findall(r"^  \d+ x (.*?)(?:, first (?:at|in) .*)?$", message, re.MULTILINE) or [message.splitlines()[0]]
-    missing = any(problem.endswith(": no lowering") for problem in problems)
+    missing = any(re.search(WITHOUT_FORM, problem) for problem in problems)
     return (UNKNOWN if missing else REFUSED), "; ".join(problems)[:300]
 
 
