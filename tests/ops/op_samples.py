@@ -28,7 +28,7 @@ logging.getLogger("torch").setLevel(logging.ERROR)
 
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 # How many calls of a case belong to the fixed subset, spread evenly over the list.
-SUBSET = {"float32": 5, "int64": 3, "bool": 2}
+SUBSET = {"float32": 10, "int64": 5, "bool": 3}
 # To be raised where Program makes other modules of the same calls.
 PROGRAMS = 1
 # What draws numbers, or leaves memory as it finds it: only dtypes and sizes can be compared.

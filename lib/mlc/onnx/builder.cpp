@@ -691,6 +691,10 @@ Value* Builder::matmul(Value* a, Value* b) {
   if (x.size() >= 2) sizes.push_back(x[x.size() - 2]);
   if (y.size() >= 2) sizes.push_back(y.back());
   same_dtype("MatMul", a, b);
+  // ONNX Runtime refuses batches of size 0.
+  for (const ir::Expr size : sizes) {
+    if (symbols().constant_value(size) == 0) return expand(number(0.0, a->type.dtype), sizes);
+  }
   if (Value* simpler = scaled_product(*this, a, b)) return simpler;
   // Leading dimensions broadcast, so that a weight need not be repeated.
   for (Value** side : {&a, &b}) {

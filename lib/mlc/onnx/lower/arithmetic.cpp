@@ -120,8 +120,11 @@ void lower_pow(Call& c) {
   const DType dtype = c.output_dtype();
   const auto v = c.promoted({"self", "exponent"}, dtype);
   const auto exponent = c.b.known_number(v[1]);
-  if (exponent == 1.0) return c.give(v[0]);
-  if (exponent == 0.5 && !is_integral(dtype)) return c.give(c.b.unary("Sqrt", v[0]));
+  const Sizes sizes = c.b.broadcast(v[0]->type.sizes, v[1]->type.sizes);
+  if (exponent == 1.0) return c.give(c.b.expand(v[0], sizes));
+  if (exponent == 0.5 && !is_integral(dtype)) {
+    return c.give(c.b.expand(c.b.unary("Sqrt", v[0]), sizes));
+  }
   c.give(c.b.binary("Pow", v[0], v[1]));
 }
 

@@ -100,6 +100,14 @@ Value* matrix_norm(Builder& b, Value* x, double order, const std::vector<int64_t
   if (!rows && std::fabs(order) != 1) {
     throw Unlowerable("it needs singular values, which ONNX does not compute");
   }
+  for (const int64_t axis : axes) {
+    if (b.symbols().constant_value(b.size_of(x, axis)) != 0) continue;
+    Value* zero = b.number(0.0, x->type.dtype);
+    Sizes sizes = x->type.sizes;
+    for (const int64_t gone : axes) sizes[static_cast<size_t>(gone)] = b.expr(1);
+    Value* zeros = b.expand(zero, sizes);
+    return keep ? zeros : b.squeeze(zeros, axes);
+  }
   // The sums of the columns, or of the rows.
   Value* sums = b.reduce("ReduceSum", b.unary("Abs", x), {axes[rows ? 1 : 0]}, true);
   Value* y = b.reduce(order > 0 ? "ReduceMax" : "ReduceMin", sums, {axes[rows ? 0 : 1]}, true);

@@ -116,7 +116,11 @@ void lower_embedding_bag(Call& c) {
   if (c.has("per_sample_weights")) {
     bags.weights = b.unsqueeze(b.cast(c.tensor("per_sample_weights"), computed), {1});
   }
-  const int64_t padding = c.fixed("padding_idx", -1);
+  int64_t padding = c.fixed("padding_idx", -1);
+  // Counted from the end, where it is not only left out.
+  if (padding < 0 && c.has("padding_idx") && c.op() == "aten::embedding_bag") {
+    padding += c.symbols().constant_value(b.size_of(table, 0)).value_or(0);
+  }
   if (padding >= 0) {
     if (bags.mode == Mode::max) Call::refuse("the largest of bags that hold padding");
     Value* real = b.logical_not(b.compare("Equal", indices, b.number(padding, DType::i64)));

@@ -3,6 +3,7 @@
 #include "mlc/onnx/op_table.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 namespace mlc::onnx {
@@ -104,11 +105,39 @@ Value* plane_indices(Call& c, const Pool& p, Value* indices) {
   return c.b.binary("Mod", indices, c.b.integer(plane));
 }
 
+/// X with the least value around, where a pad is as large as the kernel, which dilation allows but
+/// ONNX Runtime does not: PADS are none then.
+Value* padded_outside(Call& c, const Pool& p, std::vector<int64_t>& before,
+                      std::vector<int64_t>& after) {
+  Builder& b = c.b;
+  bool large = false;
+  Sizes low(2, b.expr(0));
+  Sizes high(2, b.expr(0));
+  for (size_t i = 0; i < p.dims; ++i) {
+    large = large || before[i] >= p.kernel[i] || after[i] >= p.kernel[i];
+    low.push_back(b.expr(before[i]));
+    high.push_back(b.expr(after[i]));
+  }
+  if (!large) return p.input;
+  const DType dtype = p.input->type.dtype;
+  if (info(dtype).kind != DTypeClass::floating) Call::refuse("pads as large as its kernel");
+  if (c.output_count() > 1 && c.is_used(1)) {
+    Call::refuse("indices with pads as large as its kernel");
+  }
+  before.assign(p.dims, 0);
+  after.assign(p.dims, 0);
+  const double least = -std::numeric_limits<double>::infinity();
+  return b.pad(p.input, low, high, "constant", b.number(least, dtype));
+}
+
 void lower_max_pool(Call& c) {
   Builder& b = c.b;
-  const Pool p = read(c, "MaxPool");
+  Pool p = read(c, "MaxPool");
   const Sizes sizes = batched_sizes(c, p);
-  const Attributes attributes = window(p, p.padding, end_pads(c, p));
+  std::vector<int64_t> before = p.padding;
+  std::vector<int64_t> after = end_pads(c, p);
+  p.input = padded_outside(c, p, before, after);
+  const Attributes attributes = window(p, before, after);
   const TensorType type{p.input->type.dtype, sizes};
   if (c.output_count() < 2 || !c.is_used(1)) {
     return give_pooled(c, p, b.node("MaxPool", {p.input}, attributes, type));

@@ -320,6 +320,10 @@ void lower_median(Call& c) {
   ir::Symbols& s = c.symbols();
   Value* x = c.tensor("self");
   const bool all = !c.has("dim");
+  if (x->type.sizes.empty()) {
+    c.give(x, 0);
+    return c.give(b.number(int64_t{0}, DType::i64), 1);
+  }
   if (all) x = b.reshape(x, {b.product(x->type.sizes)});
   const int64_t axis = all ? 0 : c.axis("dim", x->type.sizes.size());
   const ir::Expr middle = s.floor_divide(s.subtract(b.size_of(x, axis), b.expr(1)), b.expr(2));

@@ -154,9 +154,9 @@ void lower_unique_consecutive(Call& c) {
   const bool by_rows = c.has("dim");
   if (!by_rows) x = flattened(b, x);
   const int64_t axis = by_rows ? c.axis("dim", x->type.sizes.size()) : 0;
-  Value* begins = changes(b, x, axis);
   const Sizes sizes = c.output_sizes(0);
-  if (sizes.size() != x->type.sizes.size()) Call::refuse("the program misstates its shape");
+  if (sizes.size() != x->type.sizes.size()) Call::refuse("its result has another rank");
+  Value* begins = changes(b, x, axis);
   c.give(b.node("Compress", {x, begins}, {{"axis", axis}}, {x->type.dtype, sizes}), 0);
   if (c.output_count() > 1 && c.is_used(1)) {
     Value* steps = b.cast(begins, DType::i64);
@@ -238,7 +238,7 @@ void lower_quantile(Call& c) {
   const bool all = !c.has("dim");
   const size_t rank = x->type.sizes.size();
   const int64_t axis = all ? 0 : c.axis("dim", rank);
-  if (all) x = flattened(b, x);
+  if (all || rank == 0) x = flattened(b, x);
   Value* nan = b.reduce("ReduceMax", b.cast(is_nan(b, x), DType::i32), {axis}, true);
   Value* last = b.swap_axes(x, axis, -1);
   Value* order = b.cast(sorted_last(b, last)[0], dtype);
