@@ -61,11 +61,10 @@ def test_operator_as_pytorch_computes_it(mode, name, dtypes):
     assert not problems, "\n".join(problems)
 
 
-def test_most_calls_of_known_operators_pass():
-    reached, _ = scores.scores(PART)
-    if not reached:
-        pytest.skip("there are no scores: run_ops.py --update")
+@pytest.mark.parametrize("part, least", [("raw-subset", 5000), ("core-subset", 2500)])
+def test_most_calls_of_known_operators_pass(part, least):
+    reached, _ = scores.scores(part)
     passed = sum(score.passed for score in reached.values())
     total = sum(score.total for score in reached.values())
-    assert total > 6000
-    assert passed >= 0.95 * total
+    assert total > least
+    assert passed >= 0.95 * total, f"{passed} of {total}"
