@@ -116,6 +116,10 @@ void ProgramLowering::stand_in(const ir::Node& node) {
     TensorType type;
     if (const ir::TensorType* tensor = output->tensor()) {
       type = {tensor->dtype.value_or(DType::f32), tensor->sizes.value_or(Sizes())};
+      if (const auto part = part_dtype(type.dtype)) {
+        type.dtype = *part;
+        type.sizes.push_back(builder_.expr(2));
+      }
     } else {
       type.dtype = DType::i64;
     }
