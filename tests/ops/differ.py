@@ -216,7 +216,7 @@ class Judge:
         if len(ours) != len(theirs):
             return self.note([call], WRONG, f"{len(ours)} outputs, not {len(theirs)}")
         for one, other in zip(ours, theirs):
-            reason = compare(one, other, self.case.is_undefined)
+            reason = compare(one, other, self.case.is_undefined(call))
             if reason and not leads_to_same(self.case, call, one, other):
                 return self.note([call], WRONG, reason)
         return None
