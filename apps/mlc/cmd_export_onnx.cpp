@@ -2,6 +2,7 @@
 #include "cli/export_view.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
+#include "cli/tolerance_options.h"
 #include "command.h"
 #include "mlc/base/linked_folder.h"
 #include "mlc/base/output_file.h"
@@ -21,7 +22,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include <fmt/format.h>
 
@@ -48,8 +48,7 @@ struct Options {
   bool verify = false;
   bool no_verify = false;
   int64_t samples = 2;
-  double atol = 1e-5;
-  double rtol = 1e-3;
+  ToleranceOptions tolerance{.usual_rtol = 1e-3};
   std::string output;
   bool force = false;
   bool sync = false;
@@ -59,7 +58,6 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  constexpr double kMost = std::numeric_limits<double>::max();
   set.positional("MODEL", options.model, "checkpoint with an architecture, TorchScript, or .pt2");
   set.group("ONNX");
   set.integer("--opset", options.opset, "N",
@@ -79,10 +77,7 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--no-verify", options.no_verify, "do not run the result");
   set.integer("--samples", options.samples, "N",
               "random inputs at the given sizes (default 2), from --seed on", 1, 10'000);
-  set.real("--atol", options.atol, "X", "values may differ by X + rtol * |b| (default 1e-5)", 0,
-           kMost);
-  set.real("--rtol", options.rtol, "X", "... and by this part of the value (default 1e-3)", 0,
-           kMost);
+  add_tolerance_options(set, options.tolerance);
   set.group("Output");
   set.file("-o, --output", options.output, "FILE", "the ONNX file to write (.onnx)");
   set.flag("-f, --force", options.force, "replace an output that exists");
@@ -295,7 +290,7 @@ Status Job::compare(const std::string& path) {
   answer_.check.engine = torch_->title();
   answer_.check.engine_b = onnxruntime_->title();
   answer_.check.device = model->device();
-  answer_.check.gates.tolerance = {options_.atol, options_.rtol, true};
+  options_.tolerance.apply(answer_.check.gates);
   const auto cases = verify_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
                                   static_cast<uint64_t>(options_.samples));
   for (const VerifyCase& one : cases) {

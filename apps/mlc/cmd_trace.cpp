@@ -1,6 +1,7 @@
 #include "cli/engine_options.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
+#include "cli/tolerance_options.h"
 #include "cli/trace_view.h"
 #include "command.h"
 #include "mlc/base/output_file.h"
@@ -14,7 +15,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include <fmt/format.h>
 
@@ -30,8 +30,7 @@ struct Options {
   bool freeze = false;
   bool optimize = false;
   int64_t samples = 2;
-  double atol = 1e-5;
-  double rtol = 1e-4;
+  ToleranceOptions tolerance;
   std::string output;
   bool force = false;
   bool sync = false;
@@ -42,7 +41,6 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  constexpr double kMost = std::numeric_limits<double>::max();
   set.positional("MODEL", options.model, "checkpoint with an architecture, TorchScript, or .pt2");
   set.group("Program");
   set.choice("--method", options.method, kMethods,
@@ -56,10 +54,7 @@ void setup(OptionSet& set, Options& options) {
   set.group("Check");
   set.integer("--samples", options.samples, "N",
               "random inputs at the given sizes (default 2), from --seed on", 1, 10'000);
-  set.real("--atol", options.atol, "X", "values may differ by X + rtol * |b| (default 1e-5)", 0,
-           kMost);
-  set.real("--rtol", options.rtol, "X", "... and by this part of the value (default 1e-4)", 0,
-           kMost);
+  add_tolerance_options(set, options.tolerance);
   set.group("Output");
   set.file("-o, --output", options.output, "FILE", "the TorchScript file to write (.pt)");
   set.flag("-f, --force", options.force, "replace an output that exists");
@@ -291,7 +286,7 @@ void Job::describe_job() {
   answer_.dry_run = options_.dry_run;
   answer_.check.a = options_.model;
   answer_.check.b = "the new file";
-  answer_.check.gates.tolerance = {options_.atol, options_.rtol, true};
+  options_.tolerance.apply(answer_.check.gates);
 }
 
 Result<ExitCode> Job::run() {

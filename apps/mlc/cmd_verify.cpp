@@ -1,4 +1,5 @@
 #include "cli/engine_options.h"
+#include "cli/tolerance_options.h"
 #include "cli/verify_view.h"
 #include "command.h"
 #include "mlc/base/text.h"
@@ -8,8 +9,6 @@
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/paired_inputs.h"
 #include "mlc/engine/sample_inputs.h"
-
-#include <limits>
 
 namespace mlc::cli {
 namespace {
@@ -21,15 +20,13 @@ struct Options {
   std::string b;
   EngineOptions engine;
   int64_t samples = 3;
-  double atol = 1e-5;
-  double rtol = 1e-4;
+  ToleranceOptions tolerance;
   double min_cosine = kUnset;
   double min_agreement = kUnset;
 
   VerifyGates gates() const {
     VerifyGates gates;
-    gates.tolerance.atol = atol;
-    gates.tolerance.rtol = rtol;
+    tolerance.apply(gates);
     if (min_cosine > kUnset) gates.cosine = min_cosine;
     if (min_agreement > kUnset) gates.top1 = min_agreement;
     return gates;
@@ -37,7 +34,6 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  constexpr double kMost = std::numeric_limits<double>::max();
   set.positional(
       "A", options.a,
       "the artefact to trust: TorchScript, .pt2, ONNX, or a checkpoint with an architecture");
@@ -46,10 +42,7 @@ void setup(OptionSet& set, Options& options) {
   set.integer("--samples", options.samples, "N",
               "random inputs at the given sizes (default 3), from --seed on", 1, 10'000);
   set.group("What counts");
-  set.real("--atol", options.atol, "X", "values may differ by X + rtol * |b| (default 1e-5)", 0,
-           kMost);
-  set.real("--rtol", options.rtol, "X", "... and by this part of the value in B (default 1e-4)", 0,
-           kMost);
+  add_tolerance_options(set, options.tolerance);
   set.real("--min-cosine", options.min_cosine, "X",
            "cosine of A and B at least X, instead of the tolerance", -1, 1);
   set.real("--min-agreement", options.min_agreement, "X",

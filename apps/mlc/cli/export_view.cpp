@@ -43,6 +43,7 @@ void show_text(const ExportAnswer& answer, Context& context) {
   }
   if (!answer.not_verified.empty()) return line("verified", "no: " + answer.not_verified);
   line("verified", answer.check.engine + " against " + answer.check.engine_b);
+  line("same if", same_if(answer.check));
   context.out().line("");
   show_cases(answer.check, context);
 }

@@ -44,6 +44,7 @@ void show_text(const TraceAnswer& answer, Context& context) {
     line("device", fmt::format("{} in {}, now {}", device.name, plural(device.count, "place"),
                                answer.check.device));
   }
+  if (!answer.check.cases.empty()) line("same if", same_if(answer.check));
   context.out().line("");
   show_cases(answer.check, context);
 }

@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -15,14 +16,20 @@ std::string number_text(const std::optional<double>& value, std::string_view for
   return value ? fmt::format(fmt::runtime(format), *value) : "-";
 }
 
-std::string gates_text(const VerifyGates& gates) {
-  if (!gates.cosine && !gates.top1) {
-    return fmt::format("|a - b| <= {:g} + {:g} * |b|", gates.tolerance.atol, gates.tolerance.rtol);
+std::string tolerance_text(const Tolerance& tolerance) {
+  return fmt::format("{:g} + {:g} * |b|", tolerance.atol, tolerance.rtol);
+}
+
+/// What outputs of half precision were held to, where that is not what others are.
+std::string other_tolerances(const VerifyAnswer& answer) {
+  std::set<std::string> texts;
+  for (const CaseResult& one : answer.cases) {
+    for (const OutputDifference& output : one.comparison.outputs) {
+      if (output.problem.empty()) texts.insert(tolerance_text(output.tolerance));
+    }
   }
-  std::vector<std::string> parts;
-  if (gates.cosine) parts.push_back(fmt::format("cosine at least {:g}", *gates.cosine));
-  if (gates.top1) parts.push_back(fmt::format("top-1 agreement at least {:g}", *gates.top1));
-  return join_list(parts);
+  texts.erase(tolerance_text(answer.gates.tolerance));
+  return texts.empty() ? "" : fmt::format(" (in half precision {})", fmt::join(texts, " and "));
 }
 
 std::string both_names(const OutputDifference& output) {
@@ -54,6 +61,17 @@ void add_case(Table& table, const CaseResult& one) {
 
 }  // namespace
 
+std::string same_if(const VerifyAnswer& answer) {
+  const VerifyGates& gates = answer.gates;
+  if (!gates.cosine && !gates.top1) {
+    return "|a - b| <= " + tolerance_text(gates.tolerance) + other_tolerances(answer);
+  }
+  std::vector<std::string> parts;
+  if (gates.cosine) parts.push_back(fmt::format("cosine at least {:g}", *gates.cosine));
+  if (gates.top1) parts.push_back(fmt::format("top-1 agreement at least {:g}", *gates.top1));
+  return join_list(parts);
+}
+
 std::string first_problem(const VerifyAnswer& answer) {
   const auto failed = std::ranges::find(answer.cases, false, &CaseResult::passed);
   if (failed == answer.cases.end()) return "";
@@ -77,7 +95,7 @@ void show_text(const VerifyAnswer& answer, Context& context) {
   line("B", printable(answer.b));
   const std::string other = answer.engine_b.empty() ? "" : " and " + answer.engine_b;
   line("engine", answer.engine + other + " on " + answer.device);
-  line("same if", gates_text(answer.gates));
+  line("same if", same_if(answer));
   context.out().line("");
   show_cases(answer, context);
   context.out().line(answer.passed() ? "the same in " + plural(answer.cases.size(), "case")
@@ -126,6 +144,8 @@ void output_json(JsonWriter& json, const OutputDifference& output) {
   json.field("within_tolerance", output.within_tolerance());
   json.field("count", output.values.count);
   json.field("mismatches", output.values.mismatches);
+  json.field("atol", output.tolerance.atol);
+  json.field("rtol", output.tolerance.rtol);
   json.field("max_abs", output.values.max_abs);
   json.field("max_rel", output.values.max_rel);
   json.field("nan_pairs", output.values.nan_pairs);

@@ -23,6 +23,8 @@ struct VerifyAnswer {
   bool passed() const;
 };
 
+/// "|a - b| <= 1e-05 + 0.0001 * |b|": what counts as the same.
+std::string same_if(const VerifyAnswer& answer);
 /// The table of the cases that were compared, and a line for each size that was not.
 void show_cases(const VerifyAnswer& answer, Context& context);
 /// The field "cases", and "not_checked" where there are such.

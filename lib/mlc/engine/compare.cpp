@@ -57,6 +57,7 @@ OutputDifference compare_one(const NamedValue& a, const NamedValue& b, const Tol
     return out;
   }
   out.values = std::move(*values);
+  out.tolerance = tolerance;
   out.top1 = top1_agreement(a.tensor, b.tensor);
   return out;
 }
@@ -74,9 +75,20 @@ const NamedValue* find(std::span<const NamedValue> values, const std::string& na
 
 }  // namespace
 
+Tolerance usual_tolerance(DType a, DType b, Tolerance tolerance) {
+  const auto at_least = [&](DType dtype, double atol, double rtol) {
+    if (a != dtype && b != dtype) return;
+    tolerance.atol = std::max(tolerance.atol, atol);
+    tolerance.rtol = std::max(tolerance.rtol, rtol);
+  };
+  at_least(DType::f16, 1e-3, 1e-2);
+  at_least(DType::bf16, 1e-2, 5e-2);
+  return tolerance;
+}
+
 Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
-                                          std::span<const NamedValue> b,
-                                          const Tolerance& tolerance) {
+                                          std::span<const NamedValue> b, const Tolerance& tolerance,
+                                          bool by_dtype) {
   if (a.size() != b.size()) {
     return conflict(plural(a.size(), "output") + " against " + plural(b.size(), "output"));
   }
@@ -84,7 +96,9 @@ Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
   OutputsComparison out;
   for (size_t i = 0; i < a.size(); ++i) {
     const NamedValue& other = same_names ? *find(b, a[i].name) : b[i];
-    out.outputs.push_back(compare_one(a[i], other, tolerance));
+    const Tolerance fitting =
+        by_dtype ? usual_tolerance(a[i].tensor.dtype, other.tensor.dtype, tolerance) : tolerance;
+    out.outputs.push_back(compare_one(a[i], other, fitting));
     if (!out.first_diverging && !out.outputs.back().within_tolerance()) out.first_diverging = i;
   }
   return out;

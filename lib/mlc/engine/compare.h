@@ -18,6 +18,7 @@ struct OutputDifference {
   std::string name_b;   // of B, where it has another one
   std::string problem;  // why the values cannot be compared: shapes or types; else empty
   CompareResult values;
+  Tolerance tolerance;  // that the values were held to
   /// Rows along the last dimension whose largest value is in the same place, of all; nothing where
   /// there are no rows of at least two real numbers.
   std::optional<double> top1;
@@ -30,11 +31,16 @@ struct OutputsComparison {
   std::optional<size_t> first_diverging;  // the first that is not within the tolerance
 };
 
+/// What values of dtypes A and B may differ by where nobody said it: TOLERANCE, or what sums in
+/// half precision are apart by, whichever is more: 1e-3 + 1e-2 |b| for f16, 1e-2 + 5e-2 |b| for
+/// bf16.
+Tolerance usual_tolerance(DType a, DType b, Tolerance tolerance);
+
 /// Pairs outputs by name where both sides have the same names, each once, else by position. Types
-/// may differ as long as their values can be compared (bf16 with f32). Errors: conflict for
-/// different numbers of outputs.
+/// may differ as long as their values can be compared (bf16 with f32). BY_DTYPE: half precision is
+/// held to usual_tolerance(). Errors: conflict for different numbers of outputs.
 Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
-                                          std::span<const NamedValue> b,
-                                          const Tolerance& tolerance);
+                                          std::span<const NamedValue> b, const Tolerance& tolerance,
+                                          bool by_dtype = false);
 
 }  // namespace mlc

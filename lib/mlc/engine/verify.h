@@ -19,6 +19,7 @@ namespace mlc {
 /// for top1 has to pass the other gate, or the tolerance.
 struct VerifyGates {
   Tolerance tolerance{.atol = 1e-5, .rtol = 1e-4, .equal_nan = true};
+  bool by_dtype = false;         // the tolerance is only the usual one: usual_tolerance()
   std::optional<double> cosine;  // at least, instead of the tolerance
   std::optional<double> top1;    // at least, instead of the tolerance
 };

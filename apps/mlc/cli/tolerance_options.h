@@ -1,0 +1,22 @@
+// --atol and --rtol of the verbs that compare what two artefacts compute.
+#pragma once
+
+#include "cli/option_set.h"
+#include "mlc/engine/verify.h"
+
+namespace mlc::cli {
+
+struct ToleranceOptions {
+  double usual_rtol = 1e-4;
+  double atol = kUnset;
+  double rtol = kUnset;
+
+  static constexpr double kUnset = -1;
+
+  /// With what was given; where nothing was, half precision is held to less.
+  void apply(VerifyGates& gates) const;
+};
+
+void add_tolerance_options(OptionSet& set, ToleranceOptions& options);
+
+}  // namespace mlc::cli
