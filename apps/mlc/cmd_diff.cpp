@@ -1,10 +1,16 @@
 #include "cli/diff_view.h"
 #include "command.h"
 
+#include <array>
 #include <limits>
+#include <string_view>
+#include <utility>
 
 namespace mlc::cli {
 namespace {
+
+constexpr std::array<std::pair<std::string_view, DiffOrder>, 2> kOrders = {
+    {{"key", DiffOrder::key}, {"moved", DiffOrder::movement}}};
 
 /// Tolerances for what is not compared would suggest that it was.
 Status check(DiffArguments& options) {
@@ -43,12 +49,16 @@ void setup(OptionSet& set, DiffArguments& options) {
   set.flag("--keys-only", options.keys_only, "compare names, nothing else");
   set.flag("--no-values", options.no_values, "compare names, shapes and types; reads no tensor");
   set.flag("--no-metadata", options.no_metadata, "leave the YAML of mlc out");
+  set.group("Showing");
+  set.choice("--sort", options.sort, kOrders,
+             "key: as in A (the default); moved: the largest rel norm first");
   set.check([&options] { return check(options); });
 }
 
 constexpr Example kExamples[] = {
     {"mlc diff model.pt model.safetensors", "did the conversion keep everything?"},
     {"mlc diff f32.pt bf16.pt --ignore-dtype --rtol 0.01", "how much did a cast cost?"},
+    {"mlc diff epoch1.pt epoch9.pt --sort moved", "which layers moved most?"},
     {"mlc diff ddp.pt plain.pt --strip-prefix module.", "past the prefix of a wrapper"},
     {"mlc diff last.ckpt best.pt --key state_dict --key-b .", "one lies deeper than the other"},
 };

@@ -24,6 +24,7 @@
 #include <array>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace mlc::cli {
 namespace {
@@ -62,7 +63,8 @@ void setup(OptionSet& set, Options& options) {
   set.group("ONNX");
   set.integer("--opset", options.opset, "N",
               "13 to 23 (default 17, or the least one that the operators need)", 13, 23);
-  set.list("--dim", options.dims, "OLD=NEW", "rename a varying size of a .pt2: s77=batch");
+  set.list("--dim", options.dims, "OLD=NEW",
+           "rename a varying size of a .pt2: batch=N; two with one name become one size");
   set.choice("--external-data", options.external, kExternal,
              "weights in FILE.data beside the model: auto (above 1.8 GB, the default), always, "
              "never");
@@ -102,6 +104,7 @@ class Job {
   Status compare(const std::string& path);
   Status verify(const OutputFile& out, std::optional<LinkedFolder>& folder);
   Result<bool> can_verify(const onnx::Model& model);
+  void note_fixed_sizes() const;
   Status add_metadata(const Artefact& source, onnx::Model& model) const;
   Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
 
@@ -170,8 +173,17 @@ Result<std::map<std::string, std::string>> Job::dim_names() const {
     if (at == std::string::npos || at == 0 || at + 1 == text.size()) {
       return usage_error("--dim wants OLD=NEW, not " + quoted(text), "as in --dim s77=batch");
     }
-    if (!out.emplace(text.substr(0, at), text.substr(at + 1)).second) {
-      return usage_error("--dim names " + quoted(text.substr(0, at)) + " twice");
+    const std::string old = text.substr(0, at);
+    const std::string wanted = text.substr(at + 1);
+    const auto same = std::ranges::find(out, wanted, [](const auto& row) { return row.second; });
+    if (same != out.end() && same->first != old) {
+      context_.reporter.warn(
+          fmt::format("{} and {} become one size, {}: the model will take only "
+                      "inputs where they are equal",
+                      printable(same->first), printable(old), printable(wanted)));
+    }
+    if (!out.emplace(old, wanted).second) {
+      return usage_error("--dim names " + quoted(old) + " twice");
     }
   }
   return out;
@@ -310,6 +322,24 @@ Status Job::verify(const OutputFile& out, std::optional<LinkedFolder>& folder) {
   return compare(folder ? folder->path_of(base_name(options_.output)) : open);
 }
 
+/// Inputs that were given as plain numbers or files fix all sizes, which few people mean.
+void Job::note_fixed_sizes() const {
+  const auto varies = [](const InputDim& dim) { return !dim.symbol.empty(); };
+  const InputSpec* first = nullptr;
+  for (const InputSpec& spec : specs_) {
+    if (std::ranges::any_of(spec.dims, varies)) return;
+    if (first == nullptr && (!spec.dims.empty() || !spec.file.empty())) first = &spec;
+  }
+  if (first == nullptr) return;
+  InputSpec example = *first;
+  std::string text = printable(first->name) + ":f32[batch=1,...]";
+  if (first->file.empty()) {
+    example.dims[0].symbol = "batch";
+    text = printable(to_text(example));
+  }
+  context_.console.note("all sizes are fixed; named ones stay free, as in --input '" + text + "'");
+}
+
 /// What the model's file knows besides the graph: the metadata of the source, the bounds of sizes.
 Status Job::add_metadata(const Artefact& source, onnx::Model& model) const {
   std::vector<std::string> sizes;
@@ -372,7 +402,15 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
     if (!answer_.check.passed()) return differing_export(answer_);
   }
   show_export(answer_, context_);
-  const std::string size = format_bytes(answer_.file_bytes + answer_.sidecar_bytes);
+  if (source.exported() == nullptr) note_fixed_sizes();
+  std::string size = format_bytes(answer_.file_bytes);
+  if (sidecar) {
+    size +=
+        " and, beside it, " + printable(how.sidecar) + ": " + format_bytes(answer_.sidecar_bytes);
+  } else if (access((options_.output + ".data").c_str(), F_OK) == 0) {
+    context_.reporter.warn(printable(options_.output + ".data") +
+                           " lies beside the model, which does not use it");
+  }
   if (options_.dry_run) {
     context_.console.note("would write " + printable(options_.output) + ": " + size);
     return ExitCode::done;
@@ -387,6 +425,11 @@ Result<ExitCode> Job::run() {
   MLC_CHECK(check_usage());
   MLC_TRY(const auto names, dim_names());
   MLC_TRY(const Artefact source, open_source());
+  if (!names.empty() && source.exported() == nullptr) {
+    return usage_error("--dim renames sizes of a .pt2, which this is not",
+                       "sizes have the names that --input gives them: 'x:f32[batch=2,3]'")
+        .in_file(options_.model);
+  }
   MLC_TRY(specs_, choose_inputs(options_.engine, source));
   auto captured = capture(source);
   if (!captured.ok()) return std::move(captured).error().in_file(options_.model);

@@ -90,3 +90,14 @@ def test_other_strings_of_safetensors_are_a_note(mlc, tmp_path):
         result = mlc.ok("diff", "a.safetensors", f"{b}.safetensors")
         assert result.stderr == (f"{note}{keys}\n" if keys else "")
         assert mlc.ok("diff", "a.safetensors", f"{b}.safetensors", "--no-metadata").stderr == ""
+
+
+def test_what_moved_most_comes_first(mlc, tmp_path):
+    # In key order the largest of 120 was among "and 70 more".
+    before = {f"l{i:03d}": torch.ones(4) for i in range(120)}
+    after = {key: value + (3 if key == "l110" else 0.1) for key, value in before.items()}
+    torch.save(before, tmp_path / "a.pt")
+    torch.save({**after, "new": torch.ones(1)}, tmp_path / "b.pt")
+    lines = mlc("diff", "a.pt", "b.pt", "--sort", "moved").stdout.splitlines()
+    assert lines[0].startswith("only in B: new") and lines[1].startswith("value: l110: ")
+    assert "l110" not in mlc("diff", "a.pt", "b.pt").stdout

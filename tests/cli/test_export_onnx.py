@@ -141,10 +141,83 @@ def test_tied_weights_are_stored_once(mlc, tmp_path):
 
 def test_sizes_get_names_from_the_user(mlc, tmp_path, net_pt2):
     mlc.ok("export-onnx", net_pt2, "-o", "a.onnx", "--input", "image:f32[n=2,3,16,16]", "--no-verify")
-    own = re.search(r"its sizes are (s\d+)", mlc("export-onnx", net_pt2, "--dump-graph", "--dim", "none=x").stderr)
+    own = re.search(r"its sizes are batch \((s\d+)\)", mlc("export-onnx", net_pt2, "--dump-graph", "--dim", "none=x").stderr)
     mlc.ok("export-onnx", net_pt2, "-o", "b.onnx", "--dim", f"{own[1]}=images", "--no-verify")
     names = [onnx.load(tmp_path / f).graph.input[0].type.tensor_type.shape.dim[0].dim_param for f in ("a.onnx", "b.onnx")]
     assert names == ["n", "images"]
+
+
+def test_sizes_have_one_name_in_all_verbs(mlc, tmp_path, net_pt2):
+    # export-onnx called it batch, everything else s77, and --dim took only that.
+    assert "image f32[2, 3, 16, 16]" in mlc.ok("run", net_pt2).stdout
+    assert 'input "image"' in (other := mlc("run", net_pt2, "--input", "image:f32[batch=70,3,16,16]")).stderr, other.stderr
+    mlc.ok("export-onnx", net_pt2, "-o", "n.onnx", "--dim", "batch=n", "--no-verify")
+    assert onnx.load(tmp_path / "n.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
+    assert "batch=4" in mlc.ok("verify", net_pt2, "n.onnx").stdout
+    mlc.ok("bench", net_pt2, "--batch", "1", "--batch", "2", "--runs", "2")
+
+
+def test_two_sizes_under_one_name_are_told(mlc, tmp_path):
+    class Flat(nn.Module):
+        def forward(self, x):
+            return x * 2
+
+    free = torch.export.Dim.DYNAMIC
+    export(tmp_path / "flat.pt2", Flat(), (torch.randn(2, 3),), ({0: free, 1: free},))
+    result = mlc.ok("export-onnx", "flat.pt2", "-o", "flat.onnx", "--dim", "batch=n", "--dim", "seq=n")
+    assert "become one size, n: the model will take only inputs where they are equal" in result.stderr
+
+
+def test_dim_is_for_programs_of_torch_export(mlc, tmp_path):
+    # "one size is called "N" and "batch"": the names of a trace are those of --input.
+    torch.jit.trace(nn.Linear(3, 2).eval(), torch.randn(1, 3)).save(tmp_path / "t.pt")
+    result = mlc("export-onnx", "t.pt", "-o", "t.onnx", "--input", "input:f32[batch=2,3]", "--dim", "batch=N")
+    assert result.rc == 2 and "--dim renames sizes of a .pt2" in result.stderr and "--input gives" in result.stderr
+
+
+def test_fixed_sizes_are_told_and_the_hint_keeps_the_batch_free(mlc, tmp_path):
+    # Pasting the hint made a model for one batch size, without a word.
+    torch.jit.trace(nn.Linear(3, 2).eval(), torch.randn(4, 3)).save(tmp_path / "t.pt")
+    hint = re.search(r"--input '([^']*)'", mlc("export-onnx", "t.pt", "-o", "t.onnx").stderr)[1]
+    assert hint == "input:f32[batch=4,3]"
+    assert "all sizes are fixed" not in mlc.ok("export-onnx", "t.pt", "-o", "t.onnx", "--input", hint).stderr
+    note = "all sizes are fixed; named ones stay free, as in --input 'input:f32[batch=4,3]'"
+    assert note in mlc.ok("export-onnx", "t.pt", "-o", "u.onnx", "--input", "input:f32[4,3]").stderr
+
+
+def test_the_file_beside_the_model_is_named_and_one_that_is_left(mlc, valid, tmp_path):
+    export(tmp_path / "net.pt2", nn.Linear(64, 64).eval(), (torch.randn(2, 64),))
+    result = mlc.ok("export-onnx", "net.pt2", "-o", "n.onnx", "--external-data", "always", "--no-verify")
+    assert re.search(r"wrote n\.onnx: .* and, beside it, n\.onnx\.data: ", result.stderr)
+    result = mlc.ok("export-onnx", "net.pt2", "-fo", "n.onnx", "--no-verify")
+    assert "n.onnx.data lies beside the model, which does not use it" in result.stderr
+    result = mlc.ok("export-onnx", "net.pt2", "-fo", "n.onnx", "--external-data", "always", "--no-verify", "--json")
+    valid(result.json, "export-onnx")
+    assert result.json["sidecar"] == "n.onnx.data"
+
+
+def test_half_precision_is_held_to_the_same_by_export_and_verify(mlc, valid, tmp_path):
+    # Called close by the one, different by the other.
+    model = nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 64)).eval().half()
+    torch.jit.trace(model, torch.randn(2, 64).half()).save(tmp_path / "h.pt")
+    result = mlc.ok("export-onnx", "h.pt", "-o", "h.onnx", "--input", "input:f16[batch=2,64]")
+    assert "in half precision 0.001 + 0.01 * |b|" in result.stdout
+    result = mlc.ok("verify", "h.pt", "h.onnx", "--input", "input:f16[batch=2,64]", "--json")
+    valid(result.json, "verify")
+    assert result.json["cases"][0]["outputs"][0]["rtol"] == 0.01
+    assert mlc("verify", "h.pt", "h.onnx", "--input", "input:f16[batch=2,64]", "--rtol", "1e-7", "--atol", "0").rc == 1
+
+
+def test_partial_keeps_nothing_complex(mlc, tmp_path):
+    # ONNX's checker found complex numbers in ONNX's own operators: an internal error.
+    class Roots(nn.Module):
+        def forward(self, x):
+            return torch.linalg.eigvals(x).abs()
+
+    export(tmp_path / "roots.pt2", Roots(), (torch.randn(4, 4),))
+    for flags in ([], ["--partial"]):
+        result = mlc("export-onnx", "roots.pt2", "-o", "roots.onnx", *flags)
+        assert result.rc == 4 and "complex" in result.stderr and "--partial keeps" not in result.stderr
 
 
 def test_sizes_at_the_same_place_of_two_inputs_stay_apart(mlc, tmp_path):

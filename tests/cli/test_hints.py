@@ -233,3 +233,27 @@ def test_where_safe_gives_up_it_says_what_works(mlc, tmp_path, make):
     hint = re.search(r"hint: (--key \S+ --weights-only) writes the tensors there", result.stderr).group(1)
     mlc.ok("save", "a.pt", "--safe", *shlex.split(hint), "-o", "b.pt")
     assert torch.equal(torch.load(tmp_path / "b.pt", weights_only=True)["w"], torch.ones(1))
+
+
+def test_an_output_that_exists_in_a_folder_can_be_skipped(mlc, tmp_path):
+    # Only --force was named, thirteen times, to someone whose batch had been interrupted.
+    for name in ("a.pt", "b.pt"):
+        write(tmp_path / name, tensors(module_w=1))
+    mlc.ok("strip-module-prefix", "a.pt", "b.pt", "--out-dir", "out")
+    assert "--skip-existing leaves it" in mlc("strip-module-prefix", "a.pt", "b.pt", "--out-dir", "out").stderr
+    mlc.ok("strip-module-prefix", "a.pt", "-o", "c.pt")
+    assert "--skip-existing" not in mlc("strip-module-prefix", "a.pt", "-o", "c.pt").stderr
+
+
+def test_a_backslash_in_double_quotes_of_yaml(mlc, tmp_path):
+    write(tmp_path / "a.pt", tensors(encoder_w=1))
+    (tmp_path / "rules.yaml").write_text('rules:\n  - regex: "^encoder\\.w"\n    to: w\n')
+    result = mlc("remap-keys", "a.pt", "--rules", "rules.yaml", "-o", "b.pt")
+    assert "single quotes take it as it is" in result.stderr
+
+
+def test_other_names_of_half_precision(mlc):
+    # f16, as mlc itself prints it, was answered with "did you mean bf16?".
+    for name in ("f16", "float16", "half", "bfloat16", "f32"):
+        assert "is not one of" not in mlc("run", "none.pt", "--dtype", name).stderr
+    assert "is not one of" in mlc("run", "none.pt", "--dtype", "int8").stderr

@@ -80,7 +80,8 @@ Result<std::vector<FilePair>> into_folder(const std::vector<std::string>& inputs
                          "run it for each with -o, or for each folder with its own --out-dir");
     }
     const std::string slash = options.out_dir.ends_with('/') ? "" : "/";
-    files.push_back({input, options.out_dir + slash + name, options.force, options.skip_existing});
+    files.push_back(
+        {input, options.out_dir + slash + name, options.force, options.skip_existing, true});
   }
   return files;
 }
@@ -155,7 +156,9 @@ bool output_exists(const FilePair& file) {
 
 Status refuse_existing(const FilePair& file) {
   if (file.may_replace || !output_exists(file)) return {};
-  return Error(ErrorKind::exists, "exists already", "--force replaces it").in_file(file.output);
+  const std::string other = file.in_folder ? ", --skip-existing leaves it" : "";
+  return Error(ErrorKind::exists, "exists already", "--force replaces it" + other)
+      .in_file(file.output);
 }
 
 // Messages of one file among several: named, one at a time; progress belongs to the batch.

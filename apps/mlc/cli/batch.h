@@ -29,6 +29,7 @@ struct FilePair {
   std::string output;        // empty: nothing is written
   bool may_replace = false;  // --force or --in-place
   bool skip_existing = false;
+  bool in_folder = false;  // of --out-dir
 };
 
 /// Every input without an output, for verbs that only read.

@@ -122,6 +122,7 @@ class DiffView {
   void note_strings();
   void note_prefix(const ExpectReport& fit);
   void note_sharing(const std::vector<std::vector<std::string>>& groups, std::string_view side);
+  bool exact() const { return arguments_.atol == 0 && arguments_.rtol == 0; }
   bool equal() const { return report_.equal() && metadata_.empty() && values_.empty(); }
   void show_text();
   std::string line(const Difference& difference) const;
@@ -219,6 +220,7 @@ Result<ExitCode> DiffView::run() {
   }
   MLC_TRY(report_, diff_tensors(*a_.input.checkpoint, a_.tensors, *b_.input.checkpoint, b_.tensors,
                                 options(), context_.reporter));
+  if (arguments_.sort == DiffOrder::movement) sort_by_movement(report_.differences);
   MLC_CHECK(compare_values());
   compare_metadata(&a_.metadata.root(), &b_.metadata.root(), "", metadata_);
   collect_notes();
@@ -328,9 +330,8 @@ void DiffView::note_strings() {
 
 void DiffView::collect_notes() {
   if (report_.value_equal > 0) {
-    const bool exact = arguments_.atol == 0 && arguments_.rtol == 0;
     notes_.push_back(plural(report_.value_equal, "tensor") +
-                     (exact ? " equal by value, not byte for byte" : " within the tolerance"));
+                     (exact() ? " equal by value, not byte for byte" : " within the tolerance"));
   }
   if (report_.without_values > 0 && !arguments_.no_values && !arguments_.keys_only) {
     notes_.push_back(plural(report_.without_values, "tensor") +
@@ -383,10 +384,9 @@ std::string DiffView::values_text(const Difference& difference) const {
   if (!difference.values) return {};
   const CompareResult& values = *difference.values;
   if (values.mismatches == 0 && values.max_abs == 0) return "equal values";
-  const bool exact = arguments_.atol == 0 && arguments_.rtol == 0;
   std::string text =
       fmt::format("{} of {} {}, max abs {:.4g}, max rel {:.4g}", format_count(values.mismatches),
-                  plural(values.count, "value"), exact ? "differ" : "beyond the tolerance",
+                  plural(values.count, "value"), exact() ? "differ" : "beyond the tolerance",
                   values.max_abs, values.max_rel);
   if (values.rel_norm) text += fmt::format(", rel norm {:.4g}", *values.rel_norm);
   if (values.cosine) text += fmt::format(", cosine {:.8g}", *values.cosine);
@@ -456,11 +456,13 @@ std::string DiffView::summary() const {
 void DiffView::show_text() {
   std::vector<std::string> lines;
   for (const Difference& difference : report_.differences) lines.push_back(line(difference));
-  for (const ValueDifference& row : values_) {
-    const auto side = [](const std::string& value) { return value.empty() ? "nothing" : value; };
+  const auto or_nothing = [](const std::string& value) {
+    return value.empty() ? "nothing" : value;
+  };
+  for (const auto& [path, a, b] : values_) {
     lines.push_back(fmt::format("other value: {}: {} and {}\n",
-                                row.path.empty() ? "." : printable(row.path), side(row.a),
-                                side(row.b)));
+                                path.empty() ? "." : printable(path), or_nothing(a),
+                                or_nothing(b)));
   }
   for (const MetadataDifference& row : metadata_) {
     const auto side = [](const MetaValue* value) {
@@ -469,14 +471,12 @@ void DiffView::show_text() {
     lines.push_back(
         fmt::format("metadata: {}: {} and {}\n", printable(row.path), side(row.a), side(row.b)));
   }
-  const bool all = context_.console.verbosity() > 0;
-  const size_t shown = all ? lines.size() : std::min(lines.size(), kShownDifferences);
-  for (size_t i = 0; i < shown; ++i) context_.out().write(lines[i]);
-  if (shown < lines.size()) {
-    context_.out().write(
-        fmt::format("and {} more; -v shows all\n", format_count(lines.size() - shown)));
+  const size_t most = context_.console.verbosity() > 0 ? lines.size() : kShownDifferences;
+  for (size_t i = 0; i < std::min(lines.size(), most); ++i) context_.out().write(lines[i]);
+  if (most < lines.size()) {
+    context_.out().line("and " + format_count(lines.size() - most) + " more; -v shows all");
   }
-  context_.out().write(summary() + "\n");
+  context_.out().line(summary());
   static_cast<void>(context_.out().flush());  // the notes come last on a terminal
   for (const std::string& text : notes_) context_.console.note(text);
 }

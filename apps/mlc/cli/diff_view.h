@@ -3,11 +3,14 @@
 
 #include "command.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace mlc::cli {
+
+enum class DiffOrder : uint8_t { key, movement };
 
 struct DiffArguments {
   std::string a;
@@ -23,6 +26,7 @@ struct DiffArguments {
   bool ignore_dtype = false;
   double atol = 0;
   double rtol = 0;
+  DiffOrder sort = DiffOrder::key;
 };
 
 /// ExitCode::done if nothing differs, else ExitCode::no.

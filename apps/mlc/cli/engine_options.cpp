@@ -8,6 +8,17 @@ namespace mlc::cli {
 namespace {
 
 constexpr std::array<std::string_view, 3> kTypes = {"fp32", "bf16", "fp16"};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOtherNames = {{
+    {"f32", "fp32"},
+    {"float32", "fp32"},
+    {"float", "fp32"},
+    {"bfloat16", "bf16"},
+    {"BF16", "bf16"},
+    {"f16", "fp16"},
+    {"float16", "fp16"},
+    {"half", "fp16"},
+    {"F16", "fp16"},
+}};
 constexpr std::array<std::string_view, 3> kAutoOnOff = {"auto", "on", "off"};
 
 }  // namespace
@@ -29,6 +40,7 @@ void add_engine_options(OptionSet& set, EngineOptions& options) {
   set.text("--device", options.device, "DEVICE", "cpu (the default), cuda, cuda:N or auto");
   set.choice("--dtype", options.dtype, kTypes,
              "cast floating parameters and inputs (default: as they are)");
+  for (const auto& [other, type] : kOtherNames) set.alias(std::string(other), std::string(type));
   set.choice(
       "--channels-last", options.channels_last, kAutoOnOff,
       "images pixel by pixel in memory, for convolutions; auto (the default): bench on a CPU, "

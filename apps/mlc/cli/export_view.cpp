@@ -70,6 +70,7 @@ void show_json(const ExportAnswer& answer, Context& context) {
   json.field("opset", static_cast<int64_t>(answer.opset));
   json.field("file_bytes", answer.file_bytes);
   json.field("sidecar_bytes", answer.sidecar_bytes);
+  if (answer.sidecar_bytes > 0) json.field("sidecar", answer.output + ".data");
   json.field("nodes", answer.nodes);
   json.key("operators");
   json.begin_object();

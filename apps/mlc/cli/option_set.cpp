@@ -250,6 +250,14 @@ void OptionSet::choice(std::string_view names, std::string& target,
   add_choice(names, words, help, [&target, words](size_t i) { target = words[i]; });
 }
 
+void OptionSet::alias(std::string other, std::string choice) {
+  Option& option = options_.back();
+  option.assign = [other = std::move(other), choice = std::move(choice),
+                   rest = std::move(option.assign)](std::string_view value) {
+    return rest(value == other ? std::string_view(choice) : value);
+  };
+}
+
 void OptionSet::suggest(std::vector<std::string> values) {
   options_.back().choices = std::move(values);
 }

@@ -132,6 +132,8 @@ class OptionSet {
                [&target, choices](size_t i) { target = choices[i].second; });
   }
 
+  /// The option declared last takes OTHER for CHOICE too: "float16" for "fp16".
+  void alias(std::string other, std::string choice);
   /// What a shell offers for the option declared last, which takes other values too.
   void suggest(std::vector<std::string> values);
 

@@ -14,6 +14,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
+#include <limits>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -448,6 +450,15 @@ std::string_view diff_kind_name(DiffKind kind) {
 
 uint64_t DiffReport::count(DiffKind kind) const {
   return static_cast<uint64_t>(std::ranges::count(differences, kind, &Difference::kind));
+}
+
+void sort_by_movement(std::vector<Difference>& differences) {
+  const auto moved = [](const Difference& one) {
+    if (!one.values) return std::numeric_limits<double>::infinity();
+    const bool zero = one.values->max_abs == 0;
+    return one.values->rel_norm.value_or(zero ? 0 : std::numeric_limits<double>::max());
+  };
+  std::ranges::stable_sort(differences, std::greater(), moved);
 }
 
 std::string layout_name(const Checkpoint& checkpoint, const Tensor& tensor) {

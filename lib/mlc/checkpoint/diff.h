@@ -77,6 +77,10 @@ Result<DiffReport> diff_tensors(const Checkpoint& a, const std::vector<NamedTens
                                 const Checkpoint& b, const std::vector<NamedTensor>& tensors_b,
                                 const DiffOptions& options, Reporter& reporter);
 
+/// Orders DIFFERENCES by how far tensors moved, the farthest first: by rel_norm, those that left
+/// zero before all others. What has no values to compare comes before them, in the order it had.
+void sort_by_movement(std::vector<Difference>& differences);
+
 /// "dense", "meta", "sparse_coo", ...
 std::string layout_name(const Checkpoint& checkpoint, const Tensor& tensor);
 

@@ -1,6 +1,7 @@
 #include "mlc/engine/exported_artefact.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/size_names.h"
 #include "mlc/engine/weights.h"
 
 #include <algorithm>
@@ -45,13 +46,15 @@ int64_t example_of(const ExportedProgram& program, ir::Expr size) {
   return ir::Evaluator(program.graph.symbols(), values)(size).value_or(1);
 }
 
-InputDim dim_of(const ExportedProgram& program, ir::Expr size) {
+InputDim dim_of(const ExportedProgram& program, const std::map<std::string, std::string>& names,
+                ir::Expr size) {
   const ir::Symbols& symbols = program.graph.symbols();
   InputDim out;
   out.example = example_of(program, size);
   const std::string text = symbols.text(size);
   if (!ir::is_symbol_name(text)) return out;
-  out.symbol = text;
+  const auto name = names.find(text);
+  out.symbol = name == names.end() ? text : name->second;
   const ir::Bounds bounds = symbols.bounds(size);
   if (bounds.high != ir::kUnbounded) out.bounds = {std::max<int64_t>(bounds.low, 0), bounds.high};
   return out;
@@ -60,6 +63,7 @@ InputDim dim_of(const ExportedProgram& program, ir::Expr size) {
 }  // namespace
 
 std::vector<InputSpec> program_inputs(const ExportedProgram& program) {
+  const std::map<std::string, std::string> names = usual_size_names(program);
   std::vector<InputSpec> out;
   for (const ProgramInput& input : program.inputs) {
     if (input.value == nullptr) continue;
@@ -67,7 +71,7 @@ std::vector<InputSpec> program_inputs(const ExportedProgram& program) {
     spec.name = input.name;
     if (const ir::TensorType* tensor = input.value->tensor()) {
       spec.dtype = *tensor->dtype;
-      for (const ir::Expr size : *tensor->sizes) spec.dims.push_back(dim_of(program, size));
+      for (const ir::Expr size : *tensor->sizes) spec.dims.push_back(dim_of(program, names, size));
     } else {
       const auto& scalar = std::get<ir::ScalarType>(input.value->type());
       spec.dtype = DType::i64;

@@ -21,8 +21,8 @@ class ExportedArtefact {
   /// those of read_exported_program(); unsupported for archives without a program, or with several.
   static Result<ExportedArtefact> open(Checkpoint& checkpoint);
 
-  /// What the program takes: sizes that may vary have the names of the export and the sizes that it
-  /// was exported with. Arguments that the export fixed are none.
+  /// What the program takes: sizes that may vary have the names of usual_size_names() and the
+  /// sizes that it was exported with. Arguments that the export fixed are none.
   const std::vector<InputSpec>& inputs() const { return inputs_; }
   const ExportedProgram& program() const { return *program_; }
   /// The program and the weights that CHECKPOINT, which must outlive it, has for it.

@@ -48,6 +48,12 @@ std::string half_inputs(const Signature& signature, std::span<const NamedValue> 
   return out;
 }
 
+/// TYPE with a name for its first dimension, of more than one: few models are meant for one batch.
+std::string with_batch(std::string type, const std::vector<int64_t>& sizes) {
+  if (sizes.size() > 1) type.insert(type.find('[') + 1, "batch=");
+  return type;
+}
+
 }  // namespace
 
 std::string describe_inputs(const Signature& signature, const std::string& between) {
@@ -67,13 +73,14 @@ std::string example_options(const Signature& signature) {
   std::string out;
   for (const InputInfo& input : signature.inputs) {
     if (!input.required && any_required) continue;
-    const std::string type = !input.declared.empty()      ? input.declared
-                             : input.dtype && input.sizes ? spelled(*input.dtype, *input.sizes)
+    const std::string type = !input.declared.empty() ? input.declared
+                             : input.dtype && input.sizes
+                                 ? with_batch(spelled(*input.dtype, *input.sizes), *input.sizes)
                              : input.dtype           ? std::string(info(*input.dtype).brief) + "[1]"
                              : input.type == "int"   ? "i64[]"
                              : input.type == "float" ? "f64[]"
                              : input.type == "bool"  ? "bool[]"
-                                                     : "f32[1,3,224,224]";
+                                                     : "f32[batch=1,3,224,224]";
     out += (out.empty() ? "" : " ") + std::string("--input '") + printable(input.name) + ":" +
            type + "'";
   }

@@ -16,8 +16,8 @@ Status match_inputs(const Signature& signature, std::span<const InputSpec> specs
 /// "image: Tensor, traced with f32[1, 3, 224, 224]" for each argument.
 std::string describe_inputs(const Signature& signature, const std::string& between = "\n");
 
-/// "--input 'image:f32[1,3,224,224]'": options to start from. Sizes that the file does not tell
-/// are an example.
+/// "--input 'image:f32[batch=1,3,224,224]'": options to start from. Sizes that the file does not
+/// tell are an example.
 std::string example_options(const Signature& signature);
 
 /// Adds to the error of a run what the model takes, where the inputs differ from it in type, rank

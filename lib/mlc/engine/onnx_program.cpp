@@ -1,6 +1,7 @@
 #include "mlc/engine/onnx_program.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/size_names.h"
 #include "mlc/ir/substitute.h"
 
 #include <algorithm>
@@ -24,13 +25,6 @@ onnx::DataRef data_of(const ProgramWeight& weight, const Weight& value) {
     return buffer;
   };
   return out;
-}
-
-/// The size at DIM of an input, where it is nothing but a symbol: its index among all symbols.
-std::optional<size_t> lone_symbol(const ir::Symbols& symbols, ir::Expr size) {
-  const std::vector<size_t> used = symbols.symbols_of(size);
-  if (used.size() != 1 || symbols.text(size) != symbols.all()[used[0]].name) return std::nullopt;
-  return used[0];
 }
 
 }  // namespace
@@ -78,7 +72,6 @@ class SizeNames {
   Status name(size_t symbol, const std::string& wanted);
   std::optional<size_t> index_of(const std::string& name) const;
   void make_equal(size_t symbol, size_t other);
-  std::string usual(const ir::TensorType& type, size_t axis) const;
 
   ExportedProgram& program_;
   ir::Symbols& symbols_;
@@ -123,18 +116,29 @@ Status SizeNames::name(size_t symbol, const std::string& wanted) {
 }
 
 Status SizeNames::use(const std::map<std::string, std::string>& names) {
-  for (const auto& [old, wanted] : names) {
-    const auto& all = symbols_.all();
-    const auto at = std::ranges::find(all, old, &ir::Symbol::name);
-    if (at == all.end()) {
-      std::vector<std::string> known;
-      for (const ir::Symbol& symbol : all) known.push_back(symbol.name);
-      return usage_error(
-          "--dim: the program has no size called " + quoted(old),
-          known.empty() ? "all of its sizes are fixed" : "its sizes are " + join_list(known));
+  const std::map<std::string, std::string> usual = usual_size_names(program_);
+  const auto known_as = [&](const std::string& name) -> std::optional<size_t> {
+    if (const auto symbol = index_of(name)) return symbol;
+    const auto other = std::ranges::find(usual, name, [](const auto& row) { return row.second; });
+    return other == usual.end() ? std::nullopt : index_of(other->first);
+  };
+  std::vector<std::pair<size_t, std::string>> wanted;
+  for (const auto& [old, new_name] : names) {
+    const auto symbol = known_as(old);
+    if (symbol) {
+      wanted.emplace_back(*symbol, new_name);
+      continue;
     }
-    MLC_CHECK(name(static_cast<size_t>(at - all.begin()), wanted));
+    std::vector<std::string> known;
+    for (const ir::Symbol& one : symbols_.all()) {
+      const auto other = usual.find(one.name);
+      known.push_back(other == usual.end() ? one.name : other->second + " (" + one.name + ")");
+    }
+    return usage_error(
+        "--dim: the program has no size called " + quoted(old),
+        known.empty() ? "all of its sizes are fixed" : "its sizes are " + join_list(known));
   }
+  for (const auto& [symbol, new_name] : wanted) MLC_CHECK(name(symbol, new_name));
   return {};
 }
 
@@ -198,27 +202,10 @@ Status SizeNames::use_specs() {
   return {};
 }
 
-std::string SizeNames::usual(const ir::TensorType& type, size_t axis) const {
-  const size_t rank = type.sizes->size();
-  if (axis == 0) return "batch";
-  if (rank == 4 && axis >= 2) return axis == 2 ? "height" : "width";
-  if (rank <= 3 && axis == 1) return "seq";
-  return fmt::format("dim{}", axis);
-}
-
 void SizeNames::use_usual_names() {
-  for (const ProgramInput& input : program_.inputs) {
-    const ir::TensorType* type = input.value == nullptr ? nullptr : input.value->tensor();
-    if (type == nullptr || !type->sizes) continue;
-    for (size_t axis = 0; axis < type->sizes->size(); ++axis) {
-      const auto symbol = lone_symbol(symbols_, (*type->sizes)[axis]);
-      if (!symbol || named_.contains(*symbol)) continue;
-      const std::string wanted = usual(*type, axis);
-      // Two sizes are not one because they stand at the same place.
-      std::string free = wanted;
-      for (int n = 2; index_of(free); ++n) free = fmt::format("{}_{}", wanted, n);
-      (void)name(*symbol, free);
-    }
+  for (const auto& [old, wanted] : usual_size_names(program_)) {
+    const auto symbol = index_of(old);
+    if (symbol && !named_.contains(*symbol)) (void)name(*symbol, wanted);
   }
 }
 

@@ -442,10 +442,14 @@ void ProgramLowering::lower_call(Call& call) {
     try {
       return row->lower(call);
     } catch (const Unlowerable&) {
+      if (std::ranges::any_of(call.node.outputs(), is_complex)) throw;
       return keep_as_it_is(call);
     }
   }
   if (known) return;
+  if (std::ranges::any_of(call.node.outputs(), is_complex)) {
+    Call::refuse("no lowering, and its result is complex, which ONNX Runtime has no operators for");
+  }
   if (!options_.partial_domain.empty()) return keep_as_it_is(call);
   Call::refuse("no lowering");
 }

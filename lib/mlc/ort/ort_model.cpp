@@ -90,17 +90,22 @@ class OrtModel : public Model {
   Status check_types(std::span<const NamedValue> inputs) const {
     std::string problems;
     std::string wanted;
+    std::string cast;
     for (const NamedValue& input : inputs) {
       const std::string problem = wrong(*find(input.name), input.tensor);
       if (problem.empty()) continue;
       problems += (problems.empty() ? "" : "; ") + ("input " + quoted(input.name)) + " is " +
                   describe(input.tensor.dtype, input.tensor.sizes) + ", " + problem;
-      const auto info = std::ranges::find(loaded_.signature.inputs, input.name, &InputInfo::name);
-      if (info->declared.empty()) continue;
+      if (find(input.name)->dtype != input.tensor.dtype) {
+        cast = "; a file has to hold that type: x.astype(\"" +
+               std::string(mlc::info(find(input.name)->dtype).torch) + "\") in numpy";
+      }
+      const auto known = std::ranges::find(loaded_.signature.inputs, input.name, &InputInfo::name);
+      if (known->declared.empty()) continue;
       wanted += (wanted.empty() ? "as in --input '" : " --input '") + printable(input.name) + ":" +
-                printable(info->declared) + "'";
+                printable(known->declared) + "'";
     }
-    return problems.empty() ? Status() : usage_error(problems, wanted);
+    return problems.empty() ? Status() : usage_error(problems, wanted + cast);
   }
 
   static std::string wrong(const SessionInput& wanted, const HostTensor& given) {

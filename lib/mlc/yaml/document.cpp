@@ -309,6 +309,10 @@ Error reworded(const Source& source, const Builder& builder, const YAML::Excepti
       return source.error(line, column, std::string(row.ours), std::string(row.hint));
     }
   }
+  if (e.msg.starts_with(YAML::ErrorMsg::INVALID_ESCAPE)) {
+    return source.error(line, column, e.msg,
+                        "in double quotes, \\ begins an escape: single quotes take it as it is");
+  }
   return source.error(line, column, e.msg);
 }
 

@@ -1,0 +1,56 @@
+#include "mlc/engine/size_names.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace mlc {
+namespace {
+
+bool is_number_of_export(std::string_view name) {
+  return name.size() > 1 && name[0] == 's' &&
+         std::ranges::all_of(name.substr(1), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+std::string usual(size_t rank, size_t axis) {
+  if (axis == 0) return "batch";
+  if (rank == 4 && axis >= 2) return axis == 2 ? "height" : "width";
+  if (rank <= 3 && axis == 1) return "seq";
+  return fmt::format("dim{}", axis);
+}
+
+}  // namespace
+
+std::optional<size_t> lone_symbol(const ir::Symbols& symbols, ir::Expr size) {
+  const std::vector<size_t> used = symbols.symbols_of(size);
+  if (used.size() != 1 || symbols.text(size) != symbols.all()[used[0]].name) return std::nullopt;
+  return used[0];
+}
+
+std::map<std::string, std::string> usual_size_names(const ExportedProgram& program) {
+  const ir::Symbols& symbols = program.graph.symbols();
+  std::set<std::string> taken;
+  for (const ir::Symbol& symbol : symbols.all()) taken.insert(symbol.name);
+  std::map<std::string, std::string> out;
+  for (const ProgramInput& input : program.inputs) {
+    const ir::TensorType* type = input.value == nullptr ? nullptr : input.value->tensor();
+    if (type == nullptr || !type->sizes) continue;
+    for (size_t axis = 0; axis < type->sizes->size(); ++axis) {
+      const auto symbol = lone_symbol(symbols, (*type->sizes)[axis]);
+      if (!symbol) continue;
+      const std::string& old = symbols.all()[*symbol].name;
+      if (!is_number_of_export(old) || out.contains(old)) continue;
+      const std::string wanted = usual(type->sizes->size(), axis);
+      // Two sizes are not one because they stand at the same place.
+      std::string free = wanted;
+      for (int n = 2; !taken.insert(free).second; ++n) free = fmt::format("{}_{}", wanted, n);
+      out.emplace(old, free);
+    }
+  }
+  return out;
+}
+
+}  // namespace mlc
