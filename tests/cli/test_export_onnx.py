@@ -147,6 +147,49 @@ def test_sizes_get_names_from_the_user(mlc, tmp_path, net_pt2):
     assert names == ["n", "images"]
 
 
+def traced(path, model, *inputs):
+    torch.jit.trace(model.eval(), inputs, check_trace=False).save(path)
+
+
+class Made(nn.Module):
+    """What FUNCTION makes of its input."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def test_squeeze_of_a_size_that_varies_is_told(mlc, tmp_path):
+    # Published as verified, and wrong at 1, which was never tried.
+    traced(tmp_path / "s.pt", Made(lambda x: x.squeeze(0) + 1), torch.randn(2, 4))
+    result = mlc.ok("export-onnx", "s.pt", "-o", "s.onnx", "--input", "x:f32[n=2,4]")
+    assert "n has to be at least 2" in result.stderr and "n=5" in result.stdout
+    props = {one.key: one.value for one in onnx.load(tmp_path / "s.onnx").metadata_props}
+    assert props["mlc.sizes"] == "n=2.."
+
+
+def test_a_diagonal_of_the_smaller_of_two_sizes(mlc, tmp_path):
+    # At 10 rows and more the model gave too many elements.
+    traced(tmp_path / "d.pt", Made(lambda x: torch.diagonal(x, 2)), torch.randn(4, 10))
+    refused = mlc("export-onnx", "d.pt", "-o", "d.onnx", "--input", "x:f32[b=4,10]")
+    assert refused.rc == 4 and "the smaller of two sizes" in refused.stderr
+    mlc.ok("export-onnx", "d.pt", "-o", "d.onnx", "--input", "x:f32[b=4..8,10]")
+    x = torch.randn(8, 10)
+    np.testing.assert_array_equal(run(tmp_path / "d.onnx", x)[0], torch.diagonal(x, 2))
+
+
+def test_guards_of_the_export_choose_the_sizes_that_are_tried(mlc, tmp_path):
+    # Tried at 5, where torch itself refuses, and so refused as different.
+    export(tmp_path / "g.pt2", Made(lambda x: x.reshape(x.shape[0] // 2, -1) if x.shape[0] % 2 == 0 else x),
+           (torch.randn(4, 4),), ({0: torch.export.Dim.DYNAMIC},))
+    assert "batch=8" in mlc.ok("export-onnx", "g.pt2", "-o", "g.onnx").stdout
+    refused = mlc("run", "g.pt2", "--input", "x:f32[5,4]")
+    assert refused.rc == 2 and "holds only where" in refused.stderr and "x.size(0)" in refused.stderr
+
+
 def test_sizes_have_one_name_in_all_verbs(mlc, tmp_path, net_pt2):
     # export-onnx called it batch, everything else s77, and --dim took only that.
     assert "image f32[2, 3, 16, 16]" in mlc.ok("run", net_pt2).stdout

@@ -137,7 +137,9 @@ Error differing_export(const ExportAnswer& answer) {
   std::string hint = "--no-verify writes it all the same, to look at";
   if (other_size) {
     const std::string size = failed->other_size.substr(0, failed->other_size.find('='));
-    hint = "a plain number for " + size + " in --input says that it is meant to be fixed";
+    const bool one = failed->other_size.ends_with("=1");
+    hint = one ? size + "=2..64 in --input says that it is never 1"
+               : "a plain number for " + size + " in --input says that it is meant to be fixed";
   }
   return conflict(std::move(message), std::move(hint)).in_file(answer.output);
 }

@@ -5,6 +5,7 @@
 #include "mlc/engine/sample_inputs.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 namespace mlc {
@@ -62,6 +63,28 @@ int64_t twice_the_example(std::span<const InputSpec> specs, const std::string& s
   return 0;
 }
 
+/// Every named dimension, by its name, as it is first met.
+std::map<std::string, InputDim> named_dims(std::span<const InputSpec> specs) {
+  std::map<std::string, InputDim> out;
+  for (const InputSpec& spec : specs) {
+    for (const InputDim& dim : spec.dims) {
+      if (!dim.symbol.empty()) out.try_emplace(dim.symbol, dim);
+    }
+  }
+  return out;
+}
+
+std::vector<VerifyCase> seeded_cases(std::span<const InputSpec> specs, uint64_t seed,
+                                     uint64_t samples) {
+  const bool random = std::ranges::any_of(specs, &std::string::empty, &InputSpec::file);
+  std::vector<VerifyCase> out;
+  for (uint64_t i = 0; i < (random ? samples : 1); ++i) {
+    out.push_back(
+        {"seed " + std::to_string(seed + i), {specs.begin(), specs.end()}, seed + i, "", {}});
+  }
+  return out;
+}
+
 bool passes(const OutputDifference& output, const VerifyGates& gates) {
   if (!output.problem.empty()) return false;
   if (!gates.cosine && !gates.top1) return output.within_tolerance();
@@ -84,17 +107,39 @@ Result<std::vector<NamedValue>> outputs_of(Model& model, std::span<const NamedVa
 
 std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples) {
-  const bool random = std::ranges::any_of(specs, &std::string::empty, &InputSpec::file);
-  std::vector<VerifyCase> out;
-  for (uint64_t i = 0; i < (random ? samples : 1); ++i) {
-    out.push_back(
-        {"seed " + std::to_string(seed + i), {specs.begin(), specs.end()}, seed + i, "", {}});
-  }
+  std::vector<VerifyCase> out = seeded_cases(specs, seed, samples);
   for (const auto& [symbol, size] : other_sizes(specs)) {
     VerifyCase one = other_case(specs, symbol, size, seed);
     const int64_t twice = twice_the_example(specs, symbol);
     if (twice != size && twice > 0) one.instead.push_back(other_case(specs, symbol, twice, seed));
     out.push_back(std::move(one));
+  }
+  return out;
+}
+
+std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t seed,
+                                     uint64_t samples,
+                                     const std::map<std::string, int64_t>& least) {
+  std::vector<VerifyCase> out = seeded_cases(specs, seed, samples);
+  for (const auto& [symbol, dim] : named_dims(specs)) {
+    const int64_t high = dim.bounds ? dim.bounds->second : INT64_MAX;
+    const int64_t twice = checked_mul<int64_t>(dim.example, 2).value_or(dim.example);
+    std::vector<VerifyCase> larger;
+    for (const int64_t size : {std::min(twice, high - 1) + 1, twice, dim.example + 1}) {
+      if (size > dim.example && size <= high) {
+        larger.push_back(other_case(specs, symbol, size, seed));
+      }
+    }
+    if (!larger.empty()) {
+      VerifyCase first = std::move(larger.front());
+      first.instead.assign(std::make_move_iterator(larger.begin() + 1),
+                           std::make_move_iterator(larger.end()));
+      out.push_back(std::move(first));
+    }
+    const auto known = least.find(symbol);
+    const int64_t low =
+        std::max(dim.bounds ? dim.bounds->first : 1, known == least.end() ? 1 : known->second);
+    if (dim.example != 1 && low <= 1) out.push_back(other_case(specs, symbol, 1, seed));
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include "mlc/engine/input_spec.h"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,6 +41,12 @@ struct VerifyCase {
 /// case.
 std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples);
+
+/// What a new form of a model is tried at: SAMPLES seeds from SEED on at the example sizes; then,
+/// for every named dimension, one more than twice its example, or as much as its bounds and A
+/// allow, and 1, where its bounds and LEAST (by its name) allow that.
+std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t seed,
+                                     uint64_t samples, const std::map<std::string, int64_t>& least);
 
 /// For every named dimension with bounds, a case where it has its upper bound, as far as inputs
 /// stay below a few million elements.

@@ -57,6 +57,7 @@ class ProgramReader {
  private:
   Status check_version() const;
   Status read_ranges();
+  Status read_guards();
   Status read_inputs(Scope& scope);
   Status read_input(Scope& scope, const JsonPlace& argument, const JsonPlace& spec);
   Status read_weight(Scope& scope, const JsonPlace& argument, const JsonPlace& about,
@@ -103,6 +104,16 @@ Status ProgramReader::check_version() const {
   return unsupported(fmt::format("the program has schema version {}, mlc reads {}", number, kMajor),
                      "export it again with PyTorch 2.6 or newer" +
                          std::string(number > kMajor ? ", or use a newer mlc" : ""));
+}
+
+Status ProgramReader::read_guards() {
+  constexpr size_t kMost = 10'000;
+  const auto codes = root_.value().find("guards_code");
+  if (codes == root_.value().end() || !codes->is_array()) return {};
+  for (const auto& code : *codes) {
+    if (code.is_string() && out_.guards.size() < kMost) out_.guards.push_back(code);
+  }
+  return {};
 }
 
 // {"s77": {"min_val": 1, "max_val": 64}}
@@ -713,6 +724,7 @@ Status ProgramReader::read_output_specs(Scope& scope) {
 Result<ExportedProgram> ProgramReader::run() {
   MLC_CHECK(check_version());
   MLC_CHECK(read_ranges());
+  MLC_CHECK(read_guards());
   MLC_TRY(const JsonPlace module, root_.at("graph_module"));
   MLC_TRY(const JsonPlace graph, module.at("graph"));
   Scope scope{graph, &out_.graph.body(), {}};

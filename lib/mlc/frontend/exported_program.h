@@ -56,6 +56,8 @@ struct ExportedProgram {
   std::vector<ProgramMutation> mutations;
   /// What the symbols of graph.symbols() were when the program was exported; absent where unknown.
   std::map<std::string, int64_t> examples;
+  /// What the export found to hold for the sizes of inputs, as Python: "L['x'].size()[0] <= 64".
+  std::vector<std::string> guards;
 };
 
 /// RECORD is where JSON lay, for errors. Errors: corrupt, with the place in the JSON; unsupported,

@@ -104,6 +104,12 @@ void Builder::set_origin(ir::Origin origin, std::string source) {
   source_ = std::move(source);
 }
 
+void Builder::need_at_least(ir::Expr size, int64_t least) {
+  if (symbols().bounds(size).low >= least) return;
+  int64_t& known = model_.least_sizes.try_emplace(symbols().text(size), least).first->second;
+  known = std::max(known, least);
+}
+
 void Builder::raise_opset(int opset) {
   if (!pinned_) model_.opset = std::max(model_.opset, opset);
 }

@@ -103,7 +103,9 @@ struct Model {
   int opset = 17;
   std::map<std::string, int> domains;                         // other domains and their versions
   std::vector<std::pair<std::string, std::string>> metadata;  // metadata_props
-  std::shared_ptr<ir::Graph> program;                         // has the symbols of all sizes
+  /// Sizes that have to be larger than their bounds say, by their texts: "n", "2*n".
+  std::map<std::string, int64_t> least_sizes;
+  std::shared_ptr<ir::Graph> program;  // has the symbols of all sizes
   std::deque<Value> values;
   std::deque<Node> nodes;
 

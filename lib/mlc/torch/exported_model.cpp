@@ -1,6 +1,7 @@
 #include "mlc/torch/exported_model.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/size_guards.h"
 #include "mlc/torch/compiled_block.h"
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/program_to_script.h"
@@ -84,6 +85,7 @@ class ExportedModel : public Model {
             [this](const ir::Value* value) -> const IValue& { return memory_.get(value); },
             [this](ir::Expr size) { return memory_.integer(size); }},
         signature_(signature_of(*program_)),
+        guards_(program_->guards),
         device_(std::move(device)),
         seed_(options.seed) {}
 
@@ -100,12 +102,14 @@ class ExportedModel : public Model {
   Result<at::Tensor> weight(const ProgramSource& source, const ProgramWeight& weight) const;
   Status set_input(const ProgramInput& input, const NamedValue& given);
   Status check_sizes(const ProgramInput& input, const std::vector<int64_t>& sizes);
+  Status check_guards(std::span<const NamedValue> inputs) const;
 
   std::shared_ptr<const ExportedProgram> program_;
   Memory memory_;
   Surroundings surroundings_;
   CompiledBlock body_;
   Signature signature_;
+  SizeGuards guards_;
   std::string device_;
   uint64_t seed_;
 };
@@ -205,6 +209,19 @@ Status ExportedModel::set_input(const ProgramInput& input, const NamedValue& giv
   return {};
 }
 
+Status ExportedModel::check_guards(std::span<const NamedValue> inputs) const {
+  const auto broken =
+      guards_.broken([&](std::string_view name, int64_t dim) -> std::optional<int64_t> {
+        const auto at = std::ranges::find(inputs, name, &NamedValue::name);
+        const auto index = static_cast<size_t>(dim);
+        if (at == inputs.end() || index >= at->tensor.sizes.size()) return std::nullopt;
+        return at->tensor.sizes[index];
+      });
+  if (!broken) return {};
+  return usage_error("the program holds only where " + printable(*broken),
+                     "that is a guard of torch.export; the sizes of these inputs break it");
+}
+
 Status ExportedModel::set_inputs(std::span<const NamedValue> inputs) {
   return guarded(ErrorKind::usage, [&]() -> Status {
     at::manual_seed(seed_);
@@ -227,7 +244,7 @@ Status ExportedModel::set_inputs(std::span<const NamedValue> inputs) {
       }
       MLC_CHECK(set_input(input, *given));
     }
-    return {};
+    return check_guards(inputs);
   });
 }
 

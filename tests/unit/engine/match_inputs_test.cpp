@@ -33,7 +33,7 @@ TEST_CASE("a missing input is explained with a line that works") {
         "input \"image\" is missing. The model takes\n"
         "  image: Tensor, traced with f32[1, 3, 8, 8]\n"
         "  scale: float, may be left out");
-  CHECK(status.error().hint() == "as in --input 'image:f32[1,3,8,8]'");
+  CHECK(status.error().hint() == "as in --input 'image:f32[batch=1,3,8,8]'");
 }
 
 TEST_CASE("an unknown input is told together with the missing one") {
@@ -48,5 +48,5 @@ TEST_CASE("an error of the run says what the model was traced with") {
   const Error error = explain_run_error(usage_error("sizes differ"), two_inputs(), inputs);
   CHECK(error.hint() ==
         "image is u8[1, 2], the model was traced with f32[1, 3, 8, 8]; try --input "
-        "'image:f32[1,3,8,8]'");
+        "'image:f32[batch=1,3,8,8]'");
 }

@@ -45,7 +45,17 @@ void lower_diagonal(Call& c) {
   const int64_t one = c.axis("dim1", rank, last ? -2 : 0);
   const int64_t two = c.axis("dim2", rank, last ? -1 : 1);
   Value* y = c.b.transpose(x, moved_last(rank, one, two));
-  c.give(diagonal_of(c, y, c.fixed("offset", 0), c.output_sizes().back()));
+  const int64_t offset = c.fixed("offset", 0);
+  const ir::Expr count = c.output_sizes().back();
+  ir::Symbols& s = c.symbols();
+  const ir::Expr rows = s.add(c.b.size_of(y, -2), c.b.expr(std::min<int64_t>(offset, 0)));
+  const ir::Expr columns = s.subtract(c.b.size_of(y, -1), c.b.expr(std::max<int64_t>(offset, 0)));
+  // A program that was recorded at some sizes says what held there.
+  const ir::Expr shorter = s.minimum(rows, columns);
+  if (s.equal(count, shorter) != true && s.equal(count, s.maximum(shorter, c.b.expr(0))) != true) {
+    Call::refuse("its length is the smaller of two sizes, and nothing says which that is");
+  }
+  c.give(diagonal_of(c, y, offset, count));
 }
 
 /// SOURCE on the diagonal of the last two dimensions of Y, which stays as it is elsewhere.

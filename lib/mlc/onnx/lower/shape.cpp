@@ -119,7 +119,12 @@ void lower_squeeze(Call& c) {
   if (rank == 0 || (none != nullptr && none->empty())) return c.give(x);
   std::vector<int64_t> gone;
   for (const int64_t axis : c.axes("dim", rank)) {
-    if (c.symbols().constant_value(c.b.size_of(x, axis)) == 1) gone.push_back(axis);
+    const ir::Expr size = c.b.size_of(x, axis);
+    if (c.symbols().constant_value(size) == 1) {
+      gone.push_back(axis);
+    } else if (!c.symbols().constant_value(size)) {
+      c.b.need_at_least(size, 2);
+    }
   }
   c.give(c.b.squeeze(x, gone));
 }
