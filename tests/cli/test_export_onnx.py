@@ -319,6 +319,28 @@ def test_everything_that_cannot_become_onnx_is_listed_at_once(mlc, tmp_path):
     assert {node.domain for node in onnx.load(tmp_path / "hard.onnx").graph.node} >= {"mlc.aten"}
 
 
+OPSETS = {  # what an opset is too low for
+    "bitwise": (lambda x: x.int() & 3, 18), "triangle": (torch.tril, 14),
+    "scatter_add": (lambda x: x.index_put((torch.tensor([0, 0]),), torch.ones(4), accumulate=True), 16),
+    "zero": (lambda x: x[:0].reshape(4, 0, 2).sum(1), 14),
+}
+
+
+@pytest.mark.parametrize("name", OPSETS)
+def test_an_opset_too_low_was_a_defect_of_mlc_and_not_of_the_option(mlc, tmp_path, name):
+    class Program(nn.Module):
+        def forward(self, x):
+            return OPSETS[name][0](x)
+
+    x = torch.randn(4, 4)
+    export(tmp_path / "p.pt2", Program(), (x,))
+    least = OPSETS[name][1]
+    result = mlc("export-onnx", "p.pt2", "-o", "p.onnx", "--opset", least - 1 if least > 14 else 13)
+    assert result.rc == 4 and "aten::" in result.stderr and f"opset {least}" in result.stderr, result.stderr
+    mlc.ok("export-onnx", "p.pt2", "-o", "p.onnx", "--opset", least)
+    same(run(tmp_path / "p.onnx", x), [OPSETS[name][0](x)])
+
+
 def test_training_mode_is_refused_by_name(mlc, tmp_path):
     model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)).train()
     torch.jit.trace(model, torch.randn(2, 4), check_trace=False).save(tmp_path / "train.pt")

@@ -48,6 +48,13 @@ std::string key_of(std::string_view op, const Inputs& inputs, const Attributes& 
   return key;
 }
 
+int opset_of(std::string_view op, const Attributes& attributes, const std::string& domain) {
+  if (!domain.empty()) return 0;
+  const auto found = std::ranges::find(attributes, "reduction", &Attribute::name);
+  const bool scatters = found != attributes.end() && op.starts_with("Scatter");
+  return least_opset(op, scatters ? std::get<std::string>(found->value) : std::string_view());
+}
+
 std::vector<int64_t> normalized(std::vector<int64_t> axes, size_t rank) {
   for (int64_t& axis : axes) {
     axis = Builder::axis_of(axis, rank);
@@ -252,7 +259,9 @@ Value* Builder::integer_list(const Sizes& values) {
 
 std::vector<Value*> Builder::append(std::string_view op, Inputs inputs, Attributes attributes,
                                     std::vector<TensorType> types, const Needs& needs) {
-  raise_opset(needs.opset);
+  const int opset = std::max(needs.opset, opset_of(op, attributes, needs.domain));
+  if (!can_use(opset)) throw Unlowerable(fmt::format("it needs opset {}", opset));
+  raise_opset(opset);
   if (!needs.domain.empty()) model_.domains.emplace(needs.domain, needs.domain_version);
   Node* made = model_.new_node();
   made->op = op;
@@ -261,7 +270,7 @@ std::vector<Value*> Builder::append(std::string_view op, Inputs inputs, Attribut
   made->attributes = std::move(attributes);
   made->origin = origin_;
   made->source = source_;
-  made->opset = needs.opset;
+  made->opset = opset;
   for (TensorType& type : types) {
     Value* out = model_.new_value(std::move(type));
     out->producer = made;
@@ -439,6 +448,13 @@ Value* Builder::plain_reshape(Value* x, const Sizes& sizes) {
   if (x->data != nullptr && fixed) return constant(reshape_data(x->data, *fixed));
   if (const auto target = reshape_target(x->type.sizes, sizes)) {
     return node("Reshape", {x, integers(*target)}, {}, std::move(type));
+  }
+  // Before opset 14 a 0 can only stand for the size that X has there.
+  if (fixed && !can_use(14)) {
+    for (size_t i = 0; i < fixed->size(); ++i) {
+      const bool same = i < x->type.sizes.size() && x->type.sizes[i] == sizes[i];
+      if ((*fixed)[i] == 0 && !same) throw Unlowerable("it needs opset 14");
+    }
   }
   Value* list = integer_list(sizes);
   Attributes attributes;

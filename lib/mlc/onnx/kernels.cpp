@@ -141,7 +141,37 @@ static_assert(std::ranges::is_sorted(kRows, {}, &Row::op));
 // has one.
 constexpr std::array kWider = {DType::i32, DType::i64, DType::f32, DType::f64};
 
+struct OpsetRow {
+  std::string_view op;
+  int opset;
+};
+
+constexpr OpsetRow kOpsets[] = {
+    {"BitwiseAnd", 18},
+    {"BitwiseNot", 18},
+    {"BitwiseOr", 18},
+    {"BitwiseXor", 18},
+    {"Col2Im", 18},
+    {"DFT", 17},
+    {"DeformConv", 19},
+    {"GridSample", 16},
+    {"HardSwish", 14},
+    {"HannWindow", 17},
+    {"LayerNormalization", 17},
+    {"Mish", 18},
+    {"RoiAlign", 16},
+    {"STFT", 17},
+    {"Trilu", 14},
+};
+
 }  // namespace
+
+int least_opset(std::string_view op, std::string_view reduction) {
+  if (reduction == "add" || reduction == "mul") return 16;
+  if (reduction == "max" || reduction == "min") return 18;
+  const auto* const row = std::ranges::find(kOpsets, op, &OpsetRow::op);
+  return row == std::end(kOpsets) ? 0 : row->opset;
+}
 
 DType kernel_dtype(std::string_view op, DType dtype) {
   const auto row = std::ranges::lower_bound(kRows, op, {}, &Row::op);

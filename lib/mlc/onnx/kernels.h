@@ -14,4 +14,9 @@ namespace mlc::onnx {
 /// Tried on ONNX Runtime 1.31: a model of one node for each pair.
 DType kernel_dtype(std::string_view op, DType dtype);
 
+/// The least opset that has ONNX's OP, with REDUCTION (of ScatterND and ScatterElements; mostly
+/// empty); 0 for those that every opset from 13 on has.
+/// Source: the operators' changelog of ONNX 1.19.
+int least_opset(std::string_view op, std::string_view reduction);
+
 }  // namespace mlc::onnx
