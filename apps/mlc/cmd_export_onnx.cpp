@@ -1,6 +1,7 @@
 #include "cli/engine_options.h"
 #include "cli/export_view.h"
 #include "cli/metadata_sources.h"
+#include "cli/operator_list.h"
 #include "cli/provenance_options.h"
 #include "cli/tolerance_options.h"
 #include "command.h"
@@ -15,7 +16,6 @@
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_program.h"
 #include "mlc/onnx/finish.h"
-#include "mlc/onnx/op_table.h"
 #include "mlc/onnx_write/check.h"
 #include "mlc/onnx_write/write.h"
 #include "mlc/passes/functionalize.h"
@@ -59,7 +59,8 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  set.positional("MODEL", options.model, "checkpoint with an architecture, TorchScript, or .pt2");
+  set.optional_positional("MODEL", options.model,
+                          "checkpoint with an architecture, TorchScript, or .pt2");
   set.group("ONNX");
   set.integer("--opset", options.opset, "N",
               "13 to 23 (default 17, or the least one that the operators need)", 13, 23);
@@ -71,7 +72,8 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--partial", options.partial,
            "keep operators that mlc does not know, in the domain mlc.aten");
   set.flag("--list-ops", options.list_ops,
-           "only list the operators of the model, and which of them mlc can lower");
+           "only list the operators of the model, and why one of them cannot become ONNX; without "
+           "a model all that mlc knows");
   set.flag("--dump-graph", options.dump_graph, "only print the program that is lowered");
   add_engine_options(set, options.engine);
   set.group("Check");
@@ -100,7 +102,6 @@ class Job {
   Result<std::map<std::string, std::string>> dim_names() const;
   Result<onnx::Lowered> lower(const ProgramSource& program);
   void describe(const onnx::Model& model, const onnx::WriteSummary& summary);
-  ExitCode list_operators(const ExportedProgram& program);
   Status compare(const std::string& path);
   Status verify(const OutputFile& out, std::optional<LinkedFolder>& folder);
   Result<bool> can_verify(const onnx::Model& model);
@@ -122,6 +123,9 @@ Status Job::check_usage() const {
   MLC_CHECK(parse_input_specs(options_.engine.inputs));
   if (options_.verify && options_.no_verify) {
     return usage_error("--verify and --no-verify contradict each other");
+  }
+  if (options_.model.empty()) {
+    return usage_error("MODEL is missing", "as in `mlc export-onnx model.pt2 -o model.onnx`");
   }
   if (options_.list_ops || options_.dump_graph) return {};
   if (options_.output.empty()) {
@@ -243,20 +247,6 @@ void Job::describe(const onnx::Model& model, const onnx::WriteSummary& summary) 
   for (const onnx::GraphOutput& output : model.graph.outputs) {
     answer_.outputs.push_back({output.name, type_text(model, output.value->type)});
   }
-}
-
-ExitCode Job::list_operators(const ExportedProgram& program) {
-  std::map<std::string, uint64_t> counts;
-  for (const ir::Node* node : program.graph.body().nodes()) {
-    ++counts[node->op().domain + "::" + node->op().name];
-  }
-  bool all = true;
-  for (const auto& [name, count] : counts) {
-    const bool known = onnx::find_row(name) != nullptr;
-    all = all && known;
-    context_.out().line(fmt::format("{:>6}  {:<40} {}", count, name, known ? "yes" : "no"));
-  }
-  return all ? ExitCode::done : ExitCode::no;
 }
 
 /// Opens both engines; false, with the reason in the answer, where one is not there.
@@ -444,6 +434,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
 }
 
 Result<ExitCode> Job::run() {
+  if (options_.list_ops && options_.model.empty()) return list_known_operators(context_);
   MLC_CHECK(check_usage());
   MLC_TRY(const auto names, dim_names());
   MLC_TRY(const Artefact source, open_source());
@@ -464,9 +455,12 @@ Result<ExitCode> Job::run() {
     context_.out().write(ir::to_text(program.program->graph));
     return ExitCode::done;
   }
-  if (options_.list_ops) return list_operators(*program.program);
   auto lowered = lower(program);
   if (!lowered.ok()) return std::move(lowered).error().in_file(options_.model);
+  if (options_.list_ops) {
+    const auto counts = count_operators(program.program->graph);
+    return list_operators_of(options_.model, counts, lowered->problems, context_);
+  }
   if (!lowered->problems.empty()) {
     return refused_export(lowered->problems).in_file(options_.model);
   }
@@ -485,7 +479,8 @@ constexpr Example kExamples[] = {
     {"mlc export-onnx net.pt -o net.onnx --input 'x:f32[batch=2,3,224,224]'",
      "TorchScript; batch stays free"},
     {"mlc export-onnx w.pt --arch arch.yaml -o w.onnx", "a checkpoint with an architecture"},
-    {"mlc export-onnx net.pt2 --list-ops", "what the model needs"},
+    {"mlc export-onnx net.pt2 --list-ops", "what the model needs, and what is missing"},
+    {"mlc export-onnx --list-ops", "every operator that mlc knows"},
 };
 
 }  // namespace

@@ -313,7 +313,10 @@ def test_everything_that_cannot_become_onnx_is_listed_at_once(mlc, tmp_path):
     assert result.rc == 4
     assert "aten::linalg_qr" in result.stderr and "aten::special_bessel_j0" in result.stderr
     assert "test_export_onnx.py" in result.stderr
-    assert mlc("export-onnx", "hard.pt2", "--list-ops").rc == 1
+    listed = mlc("export-onnx", "hard.pt2", "--list-ops")
+    assert listed.rc == 1
+    assert re.search(r"^aten::special_bessel_j0 +1 +- +- +no: no lowering$", listed.stdout, re.MULTILINE), listed.stdout
+    assert re.search(r"^aten::add +2 .* yes$", listed.stdout, re.MULTILINE), listed.stdout
     partial = mlc.ok("export-onnx", "hard.pt2", "-o", "hard.onnx", "--partial")
     assert "was not run" in partial.stderr
     assert {node.domain for node in onnx.load(tmp_path / "hard.onnx").graph.node} >= {"mlc.aten"}
@@ -339,6 +342,35 @@ def test_an_opset_too_low_was_a_defect_of_mlc_and_not_of_the_option(mlc, tmp_pat
     assert result.rc == 4 and "aten::" in result.stderr and f"opset {least}" in result.stderr, result.stderr
     mlc.ok("export-onnx", "p.pt2", "-o", "p.onnx", "--opset", least)
     same(run(tmp_path / "p.onnx", x), [OPSETS[name][0](x)])
+
+
+def test_list_ops_says_what_an_operator_lacks_and_not_only_whether_it_is_known(mlc, valid, net_pt2, tmp_path):
+    class Bits(nn.Module):
+        def forward(self, x):
+            return torch.relu(x) & 3
+
+    export(tmp_path / "bits.pt2", Bits(), (torch.arange(4),))
+    answer = mlc.ok("export-onnx", "bits.pt2", "--list-ops", "--json").json
+    valid(answer, "export-onnx-operators")
+    result = mlc("export-onnx", "bits.pt2", "--list-ops", "--opset", "13", "--json")
+    valid(result.json, "export-onnx-operators")
+    rows = {one["name"]: one for one in result.json["operators"]}
+    assert result.rc == 1 and rows["aten::relu"]["supported"] and "18" in rows["aten::__and__"]["problems"][0]
+    assert {one["name"] for one in answer["operators"]} == set(rows) and all(one["supported"] for one in answer["operators"])
+    assert not (tmp_path / "net.onnx").exists()
+
+
+def test_list_ops_without_a_model_is_the_whole_table(mlc, valid):
+    answer = mlc.ok("export-onnx", "--list-ops", "--json").json
+    valid(answer, "export-onnx-operators")
+    names = [one["name"] for one in answer["operators"]]
+    assert names == sorted(set(names)) and {"aten::conv2d", "prim::If", "torchvision::nms"} <= set(names)
+    (gather,) = [one for one in answer["operators"] if one["name"] == "aten::bitwise_and"]
+    assert gather["opset"] == 13 and gather["opset_of_all"] == 18 and 0 < gather["passed"] <= gather["calls"]
+    text = mlc.ok("export-onnx", "--list-ops").stdout
+    assert re.search(r"^aten::bitwise_and +13\.\.18 +\d+ of \d+$", text, re.MULTILINE)
+    assert f"{len(names)} operators" in text
+    assert mlc("export-onnx").rc == 2 and mlc("export-onnx", "-o", "x.onnx").rc == 2
 
 
 def test_training_mode_is_refused_by_name(mlc, tmp_path):

@@ -39,6 +39,9 @@ class Outcome:
     text: str
     verdict: str
     reason: str = ""
+    program: str = ""  # the file that showed it, with other calls perhaps; empty where there is none
+    place: int = 0  # of the call among those of the program
+    outputs: int = 0
 
 
 # Which of equal elements is meant is not said: other indices are right where they lead to the same values.
@@ -98,16 +101,20 @@ class Judge:
         self.expected = {}
         self.outcomes = {}
 
-    def note(self, calls, verdict, reason=""):
-        for call in calls:
-            self.outcomes[call.index] = Outcome(call.index, call.text, verdict, reason)
+    def note(self, calls, verdict, reason="", program=""):
+        for place, call in enumerate(calls):
+            outputs = len(self.expected[call.index].outputs)
+            self.outcomes[call.index] = Outcome(call.index, call.text, verdict, reason, program, place, outputs)
+
+    def path(self, calls):
+        names = f"{self.case.name}/{self.case.dtype}/{self.mode}/{[call.index for call in calls]}"
+        place = self.folder / hashlib.sha256(names.encode()).hexdigest()[:24]
+        return place.with_suffix(".pt" if self.mode == "script" else ".pt2")
 
     def program(self, calls):
         """The file, or the reason why PyTorch cannot write it."""
-        names = f"{self.case.name}/{self.case.dtype}/{self.mode}/{[call.index for call in calls]}"
-        place = self.folder / hashlib.sha256(names.encode()).hexdigest()[:24]
-        path = place.with_suffix(".pt" if self.mode == "script" else ".pt2")
-        failed = place.with_suffix(".failed")
+        path = self.path(calls)
+        failed = path.with_suffix(".failed")
         if failed.exists():
             return None, failed.read_text()
         if not path.exists():
@@ -125,7 +132,7 @@ class Judge:
     def part(self, calls, verdict, reason):
         """Looks at both halves, where there are two."""
         if len(calls) == 1:
-            return self.note(calls, verdict, reason)
+            return self.note(calls, verdict, reason, self.path(calls).name)
         # Where mlc lacks the operator, a few calls tell of all.
         if verdict in (UNKNOWN, UNEXPORTED) and len(calls) > 8:
             tried = calls[:: len(calls) // 4][:4]
@@ -195,8 +202,7 @@ class Judge:
                 results.append(made.run(None, names))
             except Exception as error:  # noqa: BLE001: ONNX Runtime has many
                 return self.part(calls, INVALID, short_reason(error))
-        for call in calls:
-            self.note([call], PASSED)
+        self.note(calls, PASSED, program=self.path(calls).name)
         for result in results:
             at = 0
             for call in calls:
@@ -214,12 +220,16 @@ class Judge:
 
     def judge_call(self, call, ours, theirs):
         if len(ours) != len(theirs):
-            return self.note([call], WRONG, f"{len(ours)} outputs, not {len(theirs)}")
+            return self.note_wrong(call, f"{len(ours)} outputs, not {len(theirs)}")
         for one, other in zip(ours, theirs):
             reason = compare(one, other, self.case.is_undefined(call))
             if reason and not leads_to_same(self.case, call, one, other):
-                return self.note([call], WRONG, reason)
+                return self.note_wrong(call, reason)
         return None
+
+    def note_wrong(self, call, reason):
+        outcome = self.outcomes[call.index]
+        outcome.verdict, outcome.reason = WRONG, reason
 
     def judge(self, numbers, alone=()):
         """NUMBERS of calls; those in ALONE get a program of their own from the start."""

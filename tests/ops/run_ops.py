@@ -3,7 +3,7 @@
   python tests/ops/run_ops.py                      the fixed subset
   python tests/ops/run_ops.py --all                every call that PyTorch's authors thought of
   python tests/ops/run_ops.py --match 'conv|pool'  some operators, with each failing call
-  python tests/ops/run_ops.py --update             the fixed subset, and scores.json after it
+  python tests/ops/run_ops.py --update             the fixed subset, then scores.json and the table of --list-ops
 """
 
 import argparse
@@ -23,6 +23,7 @@ import torch
 import differ
 import op_samples
 import scores
+import tested
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 300  # for one operator and dtype
@@ -82,6 +83,16 @@ def previous(path):
     return out
 
 
+def write_tested(build):
+    """From the last runs in both modes."""
+    results = []
+    for mode in ("raw", "core"):
+        path = build / "ops" / f"{mode}-subset.json"
+        if path.exists():
+            results += [one["outcomes"] for one in json.loads(path.read_text()).values()]
+    tested.write_table(results, op_samples.cache_folder(build))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true")
@@ -93,7 +104,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--results", type=pathlib.Path, help="where the outcomes go (default: in --build)")
-    parser.add_argument("--update", action="store_true", help="write scores.json")
+    parser.add_argument("--update", action="store_true", help="write scores.json and lib/mlc/onnx/tested.inc")
     parser.add_argument("--failing-only", action="store_true", help="only what failed in the last run")
     parser.add_argument("--resume", action="store_true", help="only what has no results yet")
     parser.add_argument("--verbose", action="store_true", help="each failing call")
@@ -141,6 +152,8 @@ def main():
         versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
         reached = {key: one["outcomes"] for key, one in found.items() if one["outcomes"]}
         scores.write_scores(results.stem, reached, versions)
+        if options.exporter == "mlc" and not options.all:
+            write_tested(options.build)
     for key, one in sorted(found.items()) if options.exporter == "mlc" else ():
         for outcome in scores.unexplained(*key.rsplit("/", 1), one["outcomes"] or []):
             print(f"{key} #{outcome['index']} ({outcome['text'][:200]}): {outcome['verdict']}: {outcome['reason']}")

@@ -5,6 +5,7 @@ Here the fixed subset runs, with MLC_OPS=all every call. `run_ops.py --update` w
 
 import os
 import pathlib
+import re
 import sys
 
 import onnxruntime
@@ -17,6 +18,7 @@ torch = pytest.importorskip("torch")
 import differ  # noqa: E402
 import op_samples  # noqa: E402
 import scores  # noqa: E402
+import tested  # noqa: E402
 
 BUILD = differ.BINARY.parents[1] if differ.BINARY.parent.name == "bin" else pathlib.Path("build")
 VERSIONS = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
@@ -68,3 +70,27 @@ def test_most_calls_of_known_operators_pass(part, least):
     total = sum(score.total for score in reached.values())
     assert total > least
     assert passed >= 0.95 * total, f"{passed} of {total}"
+
+
+def test_the_table_of_list_ops_is_of_this_mlc():
+    """Its rows come from run_ops.py --update; operators that went, or a table of another time, would show."""
+    operators = {one["name"]: one for one in tested.listed()}
+    rows = re.findall(r'^\{"([^"]+)", (\d+), (\d+), (\d+), (\d+)\},$', tested.TABLE.read_text(), re.MULTILINE)
+    assert len(rows) == tested.TABLE.read_text().count("\n") > 400
+    for name, *numbers in rows:
+        passed, calls, opset, opset_of_all = map(int, numbers)
+        assert passed <= calls and opset <= opset_of_all
+        assert operators[name]["passed"] == passed and operators[name]["calls"] == calls
+    assert sum(int(row[1]) for row in rows) > 0.95 * sum(int(row[2]) for row in rows)
+
+
+def test_operators_are_read_off_the_outputs_of_a_program(tmp_path):
+    class Two(torch.nn.Module):
+        def forward(self, x):
+            return torch.relu(x).add_(1), torch.tanh(x.t())
+
+    with torch.no_grad():
+        torch.export.save(torch.export.export(Two(), (torch.ones(2, 2),), strict=False), tmp_path / "p.pt2")
+    assert tested.operators_of_outputs(tmp_path / "p.pt2") == [
+        {"aten::relu", "aten::add_"}, {"aten::t", "aten::tanh"}]
+    assert tested.Counts({"aten::add"}).name("aten::add_") == "aten::add"

@@ -237,18 +237,6 @@ Inputs joined(Inputs first, const Inputs& second) {
   return first;
 }
 
-bool calls_its_block(std::string_view op) {
-  constexpr std::string_view kOps[] = {"higher_order::hints_wrapper",
-                                       "higher_order::invoke_subgraph",
-                                       "higher_order::strict_mode",
-                                       "higher_order::tag_activation_checkpoint",
-                                       "higher_order::wrap",
-                                       "higher_order::wrap_activation_checkpoint",
-                                       "higher_order::wrap_with_autocast",
-                                       "higher_order::wrap_with_set_grad_enabled"};
-  return std::ranges::find(kOps, op) != std::end(kOps);
-}
-
 }  // namespace
 
 /// What only says how its block is to be run.
@@ -425,7 +413,7 @@ void ProgramLowering::lower_call(Call& call) {
   if (op == "prim::If" || op == "higher_order::cond") return lower_if(call);
   if (op == "higher_order::while_loop") return lower_while(call);
   if (op == "higher_order::scan") return lower_scan(call);
-  if (calls_its_block(op)) return lower_inlined(call);
+  if (wraps_block(op)) return lower_inlined(call);
   // Whole numbers that are known as expressions need no operator, unless it makes their symbols.
   bool known = !call.node.outputs().empty();
   bool made = known;

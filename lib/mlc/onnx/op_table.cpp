@@ -16,6 +16,17 @@ constexpr Table kTables[] = {
     special_rows,     symbolic_rows,   vision_rows,   window_rows,
 };
 
+constexpr std::string_view kControl[] = {"higher_order::cond", "higher_order::scan",
+                                         "higher_order::while_loop", "prim::If"};
+constexpr std::string_view kWrappers[] = {"higher_order::hints_wrapper",
+                                          "higher_order::invoke_subgraph",
+                                          "higher_order::strict_mode",
+                                          "higher_order::tag_activation_checkpoint",
+                                          "higher_order::wrap",
+                                          "higher_order::wrap_activation_checkpoint",
+                                          "higher_order::wrap_with_autocast",
+                                          "higher_order::wrap_with_set_grad_enabled"};
+
 const std::unordered_map<std::string_view, const Row*>& all_rows() {
   static const auto rows = [] {
     std::unordered_map<std::string_view, const Row*> out;
@@ -44,9 +55,19 @@ const Row* find_complex_row(std::string_view op) {
   return found == rows.end() ? nullptr : &*found;
 }
 
+bool wraps_block(std::string_view op) {
+  return std::ranges::find(kWrappers, op) != std::end(kWrappers);
+}
+
+bool has_blocks(std::string_view op) {
+  return wraps_block(op) || std::ranges::find(kControl, op) != std::end(kControl);
+}
+
 std::vector<std::string_view> known_operators() {
   std::vector<std::string_view> out;
   for (const auto& [name, row] : all_rows()) out.push_back(name);
+  out.insert(out.end(), std::begin(kControl), std::end(kControl));
+  out.insert(out.end(), std::begin(kWrappers), std::end(kWrappers));
   std::ranges::sort(out);
   return out;
 }

@@ -48,7 +48,11 @@ const Row* find_complex_row(std::string_view op);
 
 /// Null for an operator that mlc does not know.
 const Row* find_row(std::string_view op);
-/// Sorted by name.
+/// What has blocks: branches, loops, and what only says how its block is to be run (wraps_block).
+/// lower_program() lowers them itself, they have no rows.
+bool has_blocks(std::string_view op);
+bool wraps_block(std::string_view op);
+/// All that can be lowered, sorted by name.
 std::vector<std::string_view> known_operators();
 
 }  // namespace mlc::onnx
