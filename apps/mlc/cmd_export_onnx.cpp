@@ -16,6 +16,7 @@
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_program.h"
 #include "mlc/onnx/finish.h"
+#include "mlc/onnx/narrow.h"
 #include "mlc/onnx_write/check.h"
 #include "mlc/onnx_write/write.h"
 #include "mlc/passes/functionalize.h"
@@ -37,6 +38,12 @@ constexpr std::array<std::pair<std::string_view, onnx::ExternalData>, 3> kExtern
     {"never", onnx::ExternalData::never},
 }};
 
+// What a float16 or bfloat16 model may differ by from its source: it is the direction of an output
+// that counts, or of short outputs the values.
+constexpr double kNarrowCosine = 0.999;
+constexpr double kNarrowTolerance = 1e-2;
+constexpr uint64_t kLeastForCosine = 16;
+
 struct Options {
   std::string model;
   EngineOptions engine;
@@ -55,8 +62,21 @@ struct Options {
   bool sync = false;
   bool dry_run = false;
 
+  /// That floats of the source become smaller ones.
+  bool is_narrow() const { return engine.dtype == "fp16" || engine.dtype == "bf16"; }
+  VerifyGates gates() const;
   OutputOptions output_options() const { return {.replace = force, .sync = sync, .mode = 0}; }
 };
+
+VerifyGates Options::gates() const {
+  VerifyGates out;
+  tolerance.apply(out);
+  if (!is_narrow() || !out.by_dtype) return out;
+  out.tolerance = {kNarrowTolerance, kNarrowTolerance, true};
+  out.cosine = kNarrowCosine;
+  out.least_for_cosine = kLeastForCosine;
+  return out;
+}
 
 void setup(OptionSet& set, Options& options) {
   set.optional_positional("MODEL", options.model,
@@ -75,13 +95,18 @@ void setup(OptionSet& set, Options& options) {
            "only list the operators of the model, and why one of them cannot become ONNX; without "
            "a model all that mlc knows");
   set.flag("--dump-graph", options.dump_graph, "only print the program that is lowered");
-  add_engine_options(set, options.engine);
+  add_engine_options(
+      set, options.engine,
+      "fp16: weights and computation in float16, but for what overflows there (sums, exponentials, "
+      "roots, angles, ...); bf16: weights stored in bfloat16; inputs and outputs keep their types "
+      "in both; fp32: float32 for a model that is smaller");
   set.group("Check");
   set.flag("--verify", options.verify, "fail where the result cannot be run and compared");
   set.flag("--no-verify", options.no_verify, "do not run the result");
   set.integer("--samples", options.samples, "N",
               "random inputs at the given sizes (default 2), from --seed on", 1, 10'000);
-  add_tolerance_options(set, options.tolerance);
+  add_tolerance_options(set, options.tolerance,
+                        "; with --dtype fp16 or bf16 the cosine has to be 0.999 instead");
   set.group("Output");
   set.file("-o, --output", options.output, "FILE", "the ONNX file to write (.onnx)");
   set.flag("-f, --force", options.force, "replace an output that exists");
@@ -98,6 +123,7 @@ class Job {
  private:
   Status check_usage() const;
   Result<Artefact> open_source() const;
+  LoadOptions load_options() const;
   Result<ProgramSource> capture(const Artefact& source);
   Result<std::map<std::string, std::string>> dim_names() const;
   Result<onnx::Lowered> lower(const ProgramSource& program);
@@ -107,6 +133,7 @@ class Job {
   Result<bool> can_verify(const onnx::Model& model);
   void keep_least_sizes(const onnx::Model& model, bool exported);
   void note_fixed_sizes() const;
+  Status finish(onnx::Model& model);
   Status add_metadata(const Artefact& source, onnx::Model& model) const;
   Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
 
@@ -155,12 +182,21 @@ Result<Artefact> Job::open_source() const {
   return source;
 }
 
+LoadOptions Job::load_options() const {
+  LoadOptions out = options_.engine.load_options(context_, Purpose::once);
+  if (options_.is_narrow()) out.dtype.reset();
+  return out;
+}
+
 Result<ProgramSource> Job::capture(const Artefact& source) {
-  if (source.exported() != nullptr) return source.exported()->source(source.checkpoint());
+  if (source.exported() != nullptr) {
+    if (options_.engine.dtype == "fp32") {
+      return unsupported("a .pt2 has its dtypes in its program", "export it in float32");
+    }
+    return source.exported()->source(source.checkpoint());
+  }
   MLC_TRY(torch_, open_engine(EngineKind::torch));
-  MLC_TRY(const auto model,
-          source.load(*torch_, options_.engine.load_options(context_, Purpose::once),
-                      context_.reporter));
+  MLC_TRY(const auto model, source.load(*torch_, load_options(), context_.reporter));
   MLC_CHECK(match_inputs(model->signature(), specs_));
   MLC_TRY(const CaptureRequest request,
           capture_request(specs_, static_cast<uint64_t>(options_.engine.seed), context_.reporter));
@@ -279,7 +315,7 @@ Result<bool> Job::can_verify(const onnx::Model& model) {
 
 /// Loads the file, which has no name yet, and compares it with the source.
 Status Job::compare(const std::string& path) {
-  const LoadOptions load = options_.engine.load_options(context_, Purpose::once);
+  const LoadOptions load = load_options();
   // Opened again, because the program that was lowered is not the one in the file any more.
   MLC_TRY(const Artefact source,
           Artefact::open(options_.model, options_.engine.artefact_options(), null_reporter()));
@@ -294,7 +330,7 @@ Status Job::compare(const std::string& path) {
   answer_.check.engine = torch_->title();
   answer_.check.engine_b = onnxruntime_->title();
   answer_.check.device = model->device();
-  options_.tolerance.apply(answer_.check.gates);
+  answer_.check.gates = options_.gates();
   const auto cases = export_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
                                   static_cast<uint64_t>(options_.samples), least_);
   for (const VerifyCase& one : cases) {
@@ -373,6 +409,7 @@ Status Job::add_metadata(const Artefact& source, onnx::Model& model) const {
   ProvenanceOptions given;
   given.text("opset", options_.opset == 0 ? "" : std::to_string(options_.opset));
   given.text("key", options_.engine.key).list("input", options_.engine.inputs);
+  given.text("dtype", options_.engine.dtype);
   given.list("dim", options_.dims).flag("partial", options_.partial);
   const auto yaml = with_provenance(std::move(metadata), "export-onnx", given);
   if (yaml) model.metadata.emplace_back("mlc.metadata", *yaml);
@@ -433,6 +470,23 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   return ExitCode::done;
 }
 
+/// The last steps on the model itself.
+Status Job::finish(onnx::Model& model) {
+  answer_.folded_norms = onnx::simplify(model).folded_norms;
+  if (options_.is_narrow()) {
+    answer_.dtype = options_.engine.dtype;
+    const DType dtype = answer_.dtype == "fp16" ? DType::f16 : DType::bf16;
+    MLC_TRY(answer_.narrowed, onnx::narrow_floats(model, dtype));
+    const auto& names = answer_.narrowed.too_large;
+    if (!names.empty()) {
+      context_.reporter.warn(join_list(names) + (names.size() == 1 ? " has" : " have") +
+                             " numbers beyond 65504, the largest of float16: computed in float32");
+    }
+  }
+  onnx::give_names(model);
+  return {};
+}
+
 Result<ExitCode> Job::run() {
   if (options_.list_ops && options_.model.empty()) return list_known_operators(context_);
   MLC_CHECK(check_usage());
@@ -465,7 +519,7 @@ Result<ExitCode> Job::run() {
     return refused_export(lowered->problems).in_file(options_.model);
   }
   keep_least_sizes(lowered->model, source.exported() != nullptr);
-  answer_.folded_norms = onnx::finish(lowered->model).folded_norms;
+  MLC_CHECK(finish(lowered->model));
   MLC_CHECK(add_metadata(source, lowered->model));
   return write(source, lowered->model);
 }
@@ -478,6 +532,7 @@ constexpr Example kExamples[] = {
     {"mlc export-onnx model.pt2 -o model.onnx", "what torch.export wrote becomes ONNX"},
     {"mlc export-onnx net.pt -o net.onnx --input 'x:f32[batch=2,3,224,224]'",
      "TorchScript; batch stays free"},
+    {"mlc export-onnx net.pt2 -o half.onnx --dtype fp16", "half the size, float32 outside"},
     {"mlc export-onnx w.pt --arch arch.yaml -o w.onnx", "a checkpoint with an architecture"},
     {"mlc export-onnx net.pt2 --list-ops", "what the model needs, and what is missing"},
     {"mlc export-onnx --list-ops", "every operator that mlc knows"},

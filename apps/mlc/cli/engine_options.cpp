@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, 3> kAutoOnOff = {"auto", "on", "off"};
 
 }  // namespace
 
-void add_engine_options(OptionSet& set, EngineOptions& options) {
+void add_engine_options(OptionSet& set, EngineOptions& options, std::string_view dtype_help) {
   set.group("Architecture");
   set.file("--arch", options.architecture, "FILE",
            "architecture YAML of a checkpoint (default: the one in its metadata)");
@@ -38,8 +38,7 @@ void add_engine_options(OptionSet& set, EngineOptions& options) {
   set.integer("--seed", options.seed, "N", "of the random values and of the model (default 0)", 0);
   set.group("Engine");
   set.text("--device", options.device, "DEVICE", "cpu (the default), cuda, cuda:N or auto");
-  set.choice("--dtype", options.dtype, kTypes,
-             "cast floating parameters and inputs (default: as they are)");
+  set.choice("--dtype", options.dtype, kTypes, dtype_help);
   for (const auto& [other, type] : kOtherNames) set.alias(std::string(other), std::string(type));
   set.choice(
       "--channels-last", options.channels_last, kAutoOnOff,

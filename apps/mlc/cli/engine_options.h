@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlc::cli {
@@ -32,7 +33,10 @@ struct EngineOptions {
 /// where --input makes no sense.
 Result<std::vector<InputSpec>> choose_inputs(const EngineOptions& options,
                                              const Artefact& artefact);
-void add_engine_options(OptionSet& set, EngineOptions& options);
+void add_engine_options(OptionSet& set, EngineOptions& options,
+                        std::string_view dtype_help =
+                            "cast floating parameters and inputs "
+                            "(default: as they are)");
 
 /// Errors: usage where OUTPUT, links seen through, is an artefact or the file of an input.
 Status refuse_output_over_inputs(const std::string& output, std::span<const std::string> artefacts,

@@ -23,6 +23,15 @@ std::string operators_text(const ExportAnswer& answer) {
   return out;
 }
 
+std::string dtype_text(const ExportAnswer& answer) {
+  if (answer.dtype == "bf16") return "weights in bf16, computation in f32";
+  std::string out = "f16 in " + plural(answer.narrowed.narrow_nodes, "node");
+  if (answer.narrowed.wide_nodes > 0) {
+    out += fmt::format(", f32 in {}", format_count(answer.narrowed.wide_nodes));
+  }
+  return out + ", between " + plural(answer.narrowed.casts, "cast");
+}
+
 void show_text(const ExportAnswer& answer, Context& context) {
   const auto line = [&](std::string_view label, std::string_view text) {
     context.out().line(fmt::format("{:<9}{}", label, text));
@@ -41,6 +50,7 @@ void show_text(const ExportAnswer& answer, Context& context) {
   if (answer.folded_norms > 0) {
     line("folded", plural(answer.folded_norms, "batch norm") + " into the weights before them");
   }
+  if (!answer.dtype.empty()) line("dtype", dtype_text(answer));
   if (!answer.not_verified.empty()) return line("verified", "no: " + answer.not_verified);
   line("verified", answer.check.engine + " against " + answer.check.engine_b);
   line("same if", same_if(answer.check));
@@ -79,6 +89,16 @@ void show_json(const ExportAnswer& answer, Context& context) {
   json.field("initializers", answer.initializers);
   json.field("initializer_bytes", answer.initializer_bytes);
   json.field("folded_norms", answer.folded_norms);
+  if (!answer.dtype.empty()) {
+    json.key("dtype");
+    json.begin_object();
+    json.field("name", answer.dtype);
+    json.field("narrow_nodes", answer.narrowed.narrow_nodes);
+    json.field("float32_nodes", answer.narrowed.wide_nodes);
+    json.field("casts", answer.narrowed.casts);
+    json.list("too_large", answer.narrowed.too_large);
+    json.end_object();
+  }
   values_json("inputs", answer.inputs, json);
   values_json("outputs", answer.outputs, json);
   json.key("random");

@@ -4,6 +4,7 @@
 #include "cli/verify_view.h"
 #include "command.h"
 #include "mlc/onnx/lower_program.h"
+#include "mlc/onnx/narrow.h"
 
 #include <cstdint>
 #include <string>
@@ -29,6 +30,8 @@ struct ExportAnswer {
   uint64_t file_bytes = 0;
   uint64_t sidecar_bytes = 0;
   uint64_t folded_norms = 0;
+  std::string dtype;  // of --dtype, where floats were made smaller
+  onnx::NarrowFacts narrowed;
   std::vector<std::pair<std::string, uint64_t>> operators;  // of ONNX, by name
   std::vector<ExportedValue> inputs;
   std::vector<ExportedValue> outputs;

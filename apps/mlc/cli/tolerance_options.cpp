@@ -16,10 +16,12 @@ void ToleranceOptions::apply(VerifyGates& gates) const {
   gates.tolerance = {atol == kUnset ? kUsualAtol : atol, rtol == kUnset ? usual_rtol : rtol, true};
 }
 
-void add_tolerance_options(OptionSet& set, ToleranceOptions& options) {
+void add_tolerance_options(OptionSet& set, ToleranceOptions& options, std::string_view otherwise) {
   constexpr double kMost = std::numeric_limits<double>::max();
   set.real("--atol", options.atol, "X",
-           "values may differ by X + rtol * |b| (default 1e-5; f16 1e-3, bf16 1e-2)", 0, kMost);
+           fmt::format("values may differ by X + rtol * |b| (default 1e-5; f16 1e-3, bf16 1e-2{})",
+                       otherwise),
+           0, kMost);
   set.real("--rtol", options.rtol, "X",
            fmt::format("... and by this part of the value in B (default {:g}; f16 1e-2, bf16 5e-2)",
                        options.usual_rtol),

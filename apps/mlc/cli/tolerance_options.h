@@ -4,6 +4,8 @@
 #include "cli/option_set.h"
 #include "mlc/engine/verify.h"
 
+#include <string_view>
+
 namespace mlc::cli {
 
 struct ToleranceOptions {
@@ -17,6 +19,8 @@ struct ToleranceOptions {
   void apply(VerifyGates& gates) const;
 };
 
-void add_tolerance_options(OptionSet& set, ToleranceOptions& options);
+/// OTHERWISE: more of the help of --atol.
+void add_tolerance_options(OptionSet& set, ToleranceOptions& options,
+                           std::string_view otherwise = {});
 
 }  // namespace mlc::cli

@@ -69,7 +69,12 @@ std::string same_if(const VerifyAnswer& answer) {
   std::vector<std::string> parts;
   if (gates.cosine) parts.push_back(fmt::format("cosine at least {:g}", *gates.cosine));
   if (gates.top1) parts.push_back(fmt::format("top-1 agreement at least {:g}", *gates.top1));
-  return join_list(parts);
+  std::string out = join_list(parts);
+  if (gates.least_for_cosine > 0) {
+    out += fmt::format(", or, below {} values, |a - b| <= {}", gates.least_for_cosine,
+                       tolerance_text(gates.tolerance));
+  }
+  return out;
 }
 
 std::string first_problem(const VerifyAnswer& answer) {

@@ -22,6 +22,9 @@ struct VerifyGates {
   Tolerance tolerance{.atol = 1e-5, .rtol = 1e-4, .equal_nan = true};
   bool by_dtype = false;         // the tolerance is only the usual one: usual_tolerance()
   std::optional<double> cosine;  // at least, instead of the tolerance
+  /// Outputs of fewer elements have to pass the tolerance: the angle between few numbers says
+  /// little, and that of one number nothing.
+  uint64_t least_for_cosine = 0;
   std::optional<double> top1;    // at least, instead of the tolerance
 };
 

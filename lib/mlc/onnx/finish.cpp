@@ -251,11 +251,16 @@ void give_names(Model& model) {
   name_graph(model.graph, names, true);
 }
 
-FinishFacts finish(Model& model) {
+FinishFacts simplify(Model& model) {
   FinishFacts facts;
   remove_unused(model);
   facts.folded_norms = fold_batch_norms(model);
   remove_unused(model);
+  return facts;
+}
+
+FinishFacts finish(Model& model) {
+  const FinishFacts facts = simplify(model);
   give_names(model);
   return facts;
 }

@@ -15,6 +15,8 @@ struct FinishFacts {
 /// Names: initializers have the keys of the state_dict, nodes the path of their module
 /// ("/encoder/layer.0/MatMul"), values those of the nodes that make them, all of them once.
 FinishFacts finish(Model& model);
+/// The same without the names.
+FinishFacts simplify(Model& model);
 
 /// Takes out nodes none of whose outputs is read.
 void remove_unused(Model& model);
