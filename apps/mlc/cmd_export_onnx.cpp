@@ -17,6 +17,7 @@
 #include "mlc/engine/onnx_program.h"
 #include "mlc/onnx/finish.h"
 #include "mlc/onnx/narrow.h"
+#include "mlc/onnx/op_map.h"
 #include "mlc/onnx_write/check.h"
 #include "mlc/onnx_write/write.h"
 #include "mlc/passes/functionalize.h"
@@ -31,6 +32,8 @@ namespace mlc::cli {
 namespace {
 
 constexpr std::string_view kPartialDomain = "mlc.aten";
+// Whose operators are within ONNX Runtime.
+constexpr std::string_view kRuntimeDomains[] = {"ai.onnx.ml", "com.microsoft"};
 
 constexpr std::array<std::pair<std::string_view, onnx::ExternalData>, 3> kExternal = {{
     {"auto", onnx::ExternalData::automatic},
@@ -50,6 +53,7 @@ struct Options {
   std::vector<std::string> dims;
   int64_t opset = 0;
   bool partial = false;
+  std::string op_map;
   onnx::ExternalData external = onnx::ExternalData::automatic;
   bool list_ops = false;
   bool dump_graph = false;
@@ -91,6 +95,8 @@ void setup(OptionSet& set, Options& options) {
              "never");
   set.flag("--partial", options.partial,
            "keep operators that mlc does not know, in the domain mlc.aten");
+  set.file("--op-map", options.op_map, "FILE",
+           "what operators become, in YAML (schemas/op-map.schema.json), before mlc's own table");
   set.flag("--list-ops", options.list_ops,
            "only list the operators of the model, and why one of them cannot become ONNX; without "
            "a model all that mlc knows");
@@ -141,6 +147,7 @@ class Job {
   Context& context_;
   std::vector<InputSpec> specs_;
   std::map<std::string, int64_t> least_;  // sizes below which the model does not hold
+  onnx::OpMap op_map_;
   ExportAnswer answer_;
   std::unique_ptr<Engine> torch_;
   std::unique_ptr<Engine> onnxruntime_;
@@ -244,6 +251,7 @@ Result<onnx::Lowered> Job::lower(const ProgramSource& program) {
   onnx::LowerOptions how;
   if (options_.opset != 0) how.opset = static_cast<int>(options_.opset);
   if (options_.partial) how.partial_domain = kPartialDomain;
+  how.map = &op_map_;
   return onnx::lower_program(lowered, how);
 }
 
@@ -291,8 +299,13 @@ Result<bool> Job::can_verify(const onnx::Model& model) {
     answer_.not_verified = "--no-verify";
     return false;
   }
-  if (model.domains.contains(std::string(kPartialDomain))) {
-    answer_.not_verified = "ONNX Runtime does not have the operators that --partial kept";
+  const auto is_known = [](const auto& domain) {
+    return std::ranges::find(kRuntimeDomains, domain.first) != std::end(kRuntimeDomains);
+  };
+  const auto foreign = std::ranges::find_if_not(model.domains, is_known);
+  if (foreign != model.domains.end()) {
+    answer_.not_verified =
+        "ONNX Runtime does not have the operators of the domain " + printable(foreign->first);
     if (options_.verify) return unsupported(answer_.not_verified);
     context_.reporter.warn("the result was not run: " + answer_.not_verified);
     return false;
@@ -411,6 +424,7 @@ Status Job::add_metadata(const Artefact& source, onnx::Model& model) const {
   given.text("key", options_.engine.key).list("input", options_.engine.inputs);
   given.text("dtype", options_.engine.dtype);
   given.list("dim", options_.dims).flag("partial", options_.partial);
+  given.text("op_map", options_.op_map);
   const auto yaml = with_provenance(std::move(metadata), "export-onnx", given);
   if (yaml) model.metadata.emplace_back("mlc.metadata", *yaml);
   warn_of_sidecar(options_.output, yaml, context_.reporter);
@@ -491,6 +505,9 @@ Result<ExitCode> Job::run() {
   if (options_.list_ops && options_.model.empty()) return list_known_operators(context_);
   MLC_CHECK(check_usage());
   MLC_TRY(const auto names, dim_names());
+  if (!options_.op_map.empty()) {
+    MLC_TRY(op_map_, onnx::read_op_map(options_.op_map));
+  }
   MLC_TRY(const Artefact source, open_source());
   if (!names.empty() && source.exported() == nullptr) {
     return usage_error("--dim renames sizes of a .pt2, which this is not",

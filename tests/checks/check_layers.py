@@ -28,7 +28,7 @@ ALLOWED = {
     "ort": {"base", "tensor", "engine"},
     "torch": {"base", "tensor", "ir", "engine", "frontend"},
     "passes": {"base", "tensor", "ir"},
-    "onnx": {"base", "tensor", "ir"},
+    "onnx": {"base", "yaml", "tensor", "ir"},
     "onnx_write": {"base", "tensor", "ir", "onnx"},
 }
 # Libraries that only one folder may include.

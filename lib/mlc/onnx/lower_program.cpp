@@ -1,6 +1,7 @@
 #include "mlc/onnx/lower_program.h"
 
 #include "mlc/onnx/builder.h"
+#include "mlc/onnx/op_map.h"
 #include "mlc/onnx/op_table.h"
 
 #include <algorithm>
@@ -410,6 +411,8 @@ void ProgramLowering::lower_parts(Call& call, const Row& row) {
 
 void ProgramLowering::lower_call(Call& call) {
   const std::string op = call.op();
+  const MappedOperator* mapped = options_.map == nullptr ? nullptr : options_.map->find(op);
+  if (mapped != nullptr) return lower_mapped(call, *mapped);
   if (op == "prim::If" || op == "higher_order::cond") return lower_if(call);
   if (op == "higher_order::while_loop") return lower_while(call);
   if (op == "higher_order::scan") return lower_scan(call);

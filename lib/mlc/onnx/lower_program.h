@@ -34,10 +34,14 @@ struct Program {
   std::vector<Output> outputs;
 };
 
+struct OpMap;
+
 struct LowerOptions {
   std::optional<int> opset;  // absent: 17, or what the operators need
   /// Operators that mlc cannot lower stay as they are, in this domain; empty: they are problems.
   std::string partial_domain;
+  /// What operators become before mlc's own table is asked (op_map.h); null: nothing.
+  const OpMap* map = nullptr;
 };
 
 /// Something that cannot become ONNX.
