@@ -5,6 +5,7 @@ until a run gets past the last one.
 """
 
 import errno
+import fcntl
 import os
 import pathlib
 import resource
@@ -559,3 +560,35 @@ def test_unreadable_input_writes_nothing(case):
     result = case.mlc(*case.arguments("-o", case.output))
     assert result.rc == 3
     assert case.names() == ["in.pt"]
+
+
+# --- the folder in which a new ONNX model with weights beside it is checked
+
+
+@pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine", "engine")
+def test_a_killed_check_left_its_folder_for_ever(mlc, library, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    torch.jit.script(torch.nn.Linear(64, 64)).save(folder / "fc.pt")
+    command = ["export-onnx", folder / "fc.pt", "-o", folder / "fc.onnx", "--external-data", "always", "-f",
+               "--input", "input:f32[2,64]"]
+
+    def left():
+        return sorted(path.name[:11] for path in folder.iterdir() if path.name not in ("fc.pt", "fc.onnx", "fc.onnx.data"))
+
+    for n in (1, 2):  # before each of both names
+        env = {"LD_PRELOAD": str(library), "MLC_FAULT": f"link:{n}:kill", "MLC_FAULT_LOG": str(tmp_path / "mark")}
+        assert mlc(*command, env=env).rc == -signal.SIGKILL
+        assert left() == [".mlc-check-"] and not (folder / "fc.onnx").exists()
+    # One that still runs keeps its own, and what is none of ours stays.
+    busy, other = folder / ".mlc-check-busy", folder / ".mlc-checks"
+    busy.mkdir()
+    (busy / "fc.onnx").write_text("in use")
+    other.mkdir()
+    lock = os.open(busy, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    mlc.ok(*command)
+    assert left() == [".mlc-check-", ".mlc-checks"] and (busy / "fc.onnx").exists()
+    os.close(lock)
+    mlc.ok(*command)
+    assert left() == [".mlc-checks"] and (folder / "fc.onnx.data").exists()

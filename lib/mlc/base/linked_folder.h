@@ -10,7 +10,8 @@
 namespace mlc {
 
 /// The folder and the names in it go with the object; the files stay as long as they are open or
-/// have another name.
+/// have another name. What a process that was killed leaves there, the next one takes away: a
+/// folder is locked as long as its process lives.
 class LinkedFolder {
  public:
   /// In the folder of PATH, on whose file system the files have to be. Error: write_failed.
@@ -24,9 +25,10 @@ class LinkedFolder {
   std::string path_of(const std::string& name) const { return folder_ + "/" + name; }
 
  private:
-  explicit LinkedFolder(std::string folder) : folder_(std::move(folder)) {}
+  LinkedFolder(std::string folder, int lock) : folder_(std::move(folder)), lock_(lock) {}
 
   std::string folder_;
+  int lock_ = -1;
   std::vector<std::string> names_;
 };
 
