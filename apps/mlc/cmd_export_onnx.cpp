@@ -134,8 +134,10 @@ class Job {
   Result<std::map<std::string, std::string>> dim_names() const;
   Result<onnx::Lowered> lower(const ProgramSource& program);
   void describe(const onnx::Model& model, const onnx::WriteSummary& summary);
-  Status compare(const std::string& path);
-  Status verify(const OutputFile& out, std::optional<LinkedFolder>& folder);
+  Result<std::unique_ptr<Model>> load_written(const OutputFile& out,
+                                              const std::optional<LinkedFolder>& folder);
+  Status verify(const OutputFile& out, const std::optional<LinkedFolder>& folder);
+  Result<bool> cannot_verify(Error why);
   Result<bool> can_verify(const onnx::Model& model);
   void keep_least_sizes(const onnx::Model& model, bool exported);
   void note_fixed_sizes() const;
@@ -151,6 +153,7 @@ class Job {
   ExportAnswer answer_;
   std::unique_ptr<Engine> torch_;
   std::unique_ptr<Engine> onnxruntime_;
+  std::unique_ptr<Model> source_model_;
 };
 
 Status Job::check_usage() const {
@@ -293,7 +296,15 @@ void Job::describe(const onnx::Model& model, const onnx::WriteSummary& summary) 
   }
 }
 
-/// Opens both engines; false, with the reason in the answer, where one is not there.
+/// That the result is not run, or an error where --verify asks for it.
+Result<bool> Job::cannot_verify(Error why) {
+  if (options_.verify) return std::move(why).during("--verify");
+  answer_.not_verified = why.message();
+  context_.reporter.warn("the result was not run: " + answer_.not_verified);
+  return false;
+}
+
+/// Opens both engines and the source; false, with the reason in the answer, where that cannot be.
 Result<bool> Job::can_verify(const onnx::Model& model) {
   if (options_.no_verify) {
     answer_.not_verified = "--no-verify";
@@ -304,45 +315,51 @@ Result<bool> Job::can_verify(const onnx::Model& model) {
   };
   const auto foreign = std::ranges::find_if_not(model.domains, is_known);
   if (foreign != model.domains.end()) {
-    answer_.not_verified =
-        "ONNX Runtime does not have the operators of the domain " + printable(foreign->first);
-    if (options_.verify) return unsupported(answer_.not_verified);
-    context_.reporter.warn("the result was not run: " + answer_.not_verified);
-    return false;
+    return cannot_verify(unsupported("ONNX Runtime does not have the operators of the domain " +
+                                     printable(foreign->first)));
   }
   for (const auto kind : {EngineKind::torch, EngineKind::onnxruntime}) {
     auto& engine = kind == EngineKind::torch ? torch_ : onnxruntime_;
     if (engine != nullptr) continue;
     auto opened = open_engine(kind);
-    if (opened.ok()) {
-      engine = std::move(*opened);
-      continue;
-    }
-    if (options_.verify) return std::move(opened).error().during("--verify");
-    answer_.not_verified = opened.error().message();
-    context_.reporter.warn("the result was not run: " + opened.error().message());
-    return false;
+    if (!opened.ok()) return cannot_verify(std::move(opened).error());
+    engine = std::move(*opened);
   }
-  return true;
-}
-
-/// Loads the file, which has no name yet, and compares it with the source.
-Status Job::compare(const std::string& path) {
-  const LoadOptions load = load_options();
   // Opened again, because the program that was lowered is not the one in the file any more.
   MLC_TRY(const Artefact source,
           Artefact::open(options_.model, options_.engine.artefact_options(), null_reporter()));
-  MLC_TRY(const auto model, source.load(*torch_, load, null_reporter()));
-  auto opened = OnnxArtefact::open(path);
-  if (!opened.ok()) return std::move(opened).error().during("reading the new file back");
-  if (!*opened) return internal_error("the new file is no ONNX model");
-  auto written = (*opened)->load(path, *onnxruntime_, load, null_reporter());
-  if (!written.ok()) return std::move(written).error().during("reading the new file back");
+  auto loaded = source.load(*torch_, load_options(), null_reporter());
+  if (loaded.ok()) {
+    source_model_ = std::move(*loaded);
+    return true;
+  }
+  // As a custom operator, which only --op-map knows.
+  if (loaded.error().kind() == ErrorKind::unsupported) {
+    return cannot_verify(std::move(loaded).error());
+  }
+  return std::move(loaded).error().during("checking " + options_.output);
+}
+
+/// Loads the file, which has no name yet: FOLDER, where weights lie beside the model, has both
+/// under their names. (It has to stay until they have their own: Linux gives a file that lost its
+/// last name no other one.)
+Result<std::unique_ptr<Model>> Job::load_written(const OutputFile& out,
+                                                 const std::optional<LinkedFolder>& folder) {
+  const std::string path = folder ? folder->path_of(base_name(options_.output))
+                                  : fmt::format("/proc/self/fd/{}", out.fd());
+  MLC_TRY(auto opened, OnnxArtefact::open(path));
+  if (!opened) return internal_error("the new file is no ONNX model");
+  return opened->load(path, *onnxruntime_, load_options(), null_reporter());
+}
+
+/// Compares the file, which has no name yet, with the source.
+Status Job::verify(const OutputFile& out, const std::optional<LinkedFolder>& folder) {
+  MLC_TRY_CTX(const auto written, load_written(out, folder), "reading the new file back");
   answer_.check.a = options_.model;
   answer_.check.b = "the new file";
   answer_.check.engine = torch_->title();
   answer_.check.engine_b = onnxruntime_->title();
-  answer_.check.device = model->device();
+  answer_.check.device = source_model_->device();
   answer_.check.gates = options_.gates();
   const auto cases = export_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
                                   static_cast<uint64_t>(options_.samples), least_);
@@ -350,19 +367,13 @@ Status Job::compare(const std::string& path) {
     if (context_.reporter.interrupted())
       return Error(ErrorKind::interrupted, "stopped by the user");
     MLC_TRY(CaseResult result,
-            verify_case(*model, **written, one, answer_.check.gates, null_reporter()));
+            verify_case(*source_model_, *written, one, answer_.check.gates, null_reporter()));
     // Few models say that a size may not be 1, and some then have no result.
     if (!result.not_checked.empty() && one.other_size.ends_with("=1")) continue;
     auto& results = result.not_checked.empty() ? answer_.check.cases : answer_.check.not_checked;
     results.push_back(std::move(result));
   }
   return {};
-}
-
-/// FOLDER, where weights lie beside the model, has both under their names.
-Status Job::verify(const OutputFile& out, std::optional<LinkedFolder>& folder) {
-  const std::string open = fmt::format("/proc/self/fd/{}", out.fd());
-  return compare(folder ? folder->path_of(base_name(options_.output)) : open);
 }
 
 /// Below which sizes the model does not hold: what the program says itself, and what operators need

@@ -80,6 +80,17 @@ def test_a_known_operator_can_be_mapped_and_is_verified(mlc, tmp_path):
     assert result.rc == 4 and "aten::gelu: it needs opset 20" in result.stderr
 
 
+def test_a_source_that_libtorch_cannot_run_is_exported_with_a_warning(mlc, tmp_path, net_pt2):
+    """It was an error although nobody had asked for --verify."""
+    write(tmp_path / "map.yaml", {"from": "mlctest::rotate", "to": "Neg", "inputs": ["x"]})
+    result = mlc.ok("export-onnx", net_pt2, "-o", "net.onnx", "--op-map", "map.yaml", "--json")
+    assert "was not run" in result.stderr and "mlctest::rotate" in result.stderr
+    assert not result.json["verified"] and "mlctest::rotate" in result.json["not_verified"]
+    assert (tmp_path / "net.onnx").exists()
+    result = mlc("export-onnx", net_pt2, "-o", "strict.onnx", "--op-map", "map.yaml", "--verify")
+    assert result.rc == 4 and "mlctest::rotate" in result.stderr and not (tmp_path / "strict.onnx").exists()
+
+
 @pytest.mark.parametrize("change, rc, words", [
     ({"attributes": {"a": {"argument": "degres"}}}, 4, 'wants its argument "degres", but it has x, degrees'),
     ({"attributes": {"a": {"argument": "degres"}}}, 4, 'did you mean "degrees"?'),
