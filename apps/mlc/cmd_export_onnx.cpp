@@ -1,4 +1,6 @@
 #include "cli/engine_options.h"
+#include "cli/export_report.h"
+#include "cli/export_sizes.h"
 #include "cli/export_view.h"
 #include "cli/metadata_sources.h"
 #include "cli/operator_list.h"
@@ -62,6 +64,7 @@ struct Options {
   int64_t samples = 2;
   ToleranceOptions tolerance{.usual_rtol = 1e-3};
   std::string output;
+  std::string report;
   bool force = false;
   bool sync = false;
   bool dry_run = false;
@@ -115,7 +118,9 @@ void setup(OptionSet& set, Options& options) {
                         "; with --dtype fp16 or bf16 the cosine has to be 0.999 instead");
   set.group("Output");
   set.file("-o, --output", options.output, "FILE", "the ONNX file to write (.onnx)");
-  set.flag("-f, --force", options.force, "replace an output that exists");
+  set.file("--report", options.report, "FILE",
+           "an HTML page that says what was made and how it compares, also where it does not pass");
+  set.flag("-f, --force", options.force, "replace an output or a report that exists");
   set.flag("--sync", options.sync, "wait until a new file is on the disk");
   set.flag("-n, --dry-run", options.dry_run, "do everything but give the file its name");
 }
@@ -131,18 +136,16 @@ class Job {
   Result<Artefact> open_source() const;
   LoadOptions load_options() const;
   Result<ProgramSource> capture(const Artefact& source);
-  Result<std::map<std::string, std::string>> dim_names() const;
   Result<onnx::Lowered> lower(const ProgramSource& program);
-  void describe(const onnx::Model& model, const onnx::WriteSummary& summary);
+  void describe(const onnx::Model& model, const onnx::ModelFile& file);
+  Status write_report(const Artefact& source);
   Result<std::unique_ptr<Model>> load_written(const OutputFile& out,
                                               const std::optional<LinkedFolder>& folder);
   Status verify(const OutputFile& out, const std::optional<LinkedFolder>& folder);
   Result<bool> cannot_verify(Error why);
   Result<bool> can_verify(const onnx::Model& model);
-  void keep_least_sizes(const onnx::Model& model, bool exported);
-  void note_fixed_sizes() const;
   Status finish(onnx::Model& model);
-  Status add_metadata(const Artefact& source, onnx::Model& model) const;
+  Status add_metadata(const Artefact& source, onnx::Model& model);
   Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
 
   const Options& options_;
@@ -174,8 +177,15 @@ Status Job::check_usage() const {
                        "name it .onnx");
   }
   MLC_TRY(const std::vector<InputSpec> given, parse_input_specs(options_.engine.inputs));
-  MLC_CHECK(refuse_output_over_inputs(options_.output, {&options_.model, 1}, given));
-  return OutputFile::check(options_.output, options_.output_options());
+  if (!options_.report.empty() && options_.report == options_.output) {
+    return usage_error("-o and --report name the same file");
+  }
+  for (const std::string& file : {options_.output, options_.report}) {
+    if (file.empty()) continue;
+    MLC_CHECK(refuse_output_over_inputs(file, {&options_.model, 1}, given));
+    MLC_CHECK(OutputFile::check(file, options_.output_options()));
+  }
+  return {};
 }
 
 Result<Artefact> Job::open_source() const {
@@ -218,29 +228,6 @@ Result<ProgramSource> Job::capture(const Artefact& source) {
   return out;
 }
 
-Result<std::map<std::string, std::string>> Job::dim_names() const {
-  std::map<std::string, std::string> out;
-  for (const std::string& text : options_.dims) {
-    const size_t at = text.find('=');
-    if (at == std::string::npos || at == 0 || at + 1 == text.size()) {
-      return usage_error("--dim wants OLD=NEW, not " + quoted(text), "as in --dim s77=batch");
-    }
-    const std::string old = text.substr(0, at);
-    const std::string wanted = text.substr(at + 1);
-    const auto same = std::ranges::find(out, wanted, [](const auto& row) { return row.second; });
-    if (same != out.end() && same->first != old) {
-      context_.reporter.warn(
-          fmt::format("{} and {} become one size, {}: the model will take only "
-                      "inputs where they are equal",
-                      printable(same->first), printable(old), printable(wanted)));
-    }
-    if (!out.emplace(old, wanted).second) {
-      return usage_error("--dim names " + quoted(old) + " twice");
-    }
-  }
-  return out;
-}
-
 Result<onnx::Lowered> Job::lower(const ProgramSource& program) {
   MLC_TRY(const passes::Functionalized pure, passes::functionalize(program.program->graph));
   std::vector<std::string> written = written_by(*program.program);
@@ -268,7 +255,8 @@ std::string type_text(const onnx::Model& model, const onnx::TensorType& type) {
   return fmt::format("{}[{}]", info(type.dtype).brief, fmt::join(sizes, ", "));
 }
 
-void Job::describe(const onnx::Model& model, const onnx::WriteSummary& summary) {
+void Job::describe(const onnx::Model& model, const onnx::ModelFile& file) {
+  const onnx::WriteSummary& summary = file.summary();
   answer_.model = options_.model;
   answer_.output = options_.output;
   answer_.dry_run = options_.dry_run;
@@ -294,6 +282,12 @@ void Job::describe(const onnx::Model& model, const onnx::WriteSummary& summary) 
   for (const onnx::GraphOutput& output : model.graph.outputs) {
     answer_.outputs.push_back({output.name, type_text(model, output.value->type)});
   }
+  for (const onnx::Initializer& one : file.skeleton().initializers) {
+    const std::string type =
+        fmt::format("{}[{}]", info(one.data->dtype).brief, fmt::join(one.data->sizes, ", "));
+    answer_.weights.push_back({one.name, type, one.data->byte_size()});
+  }
+  if (auto version = onnx::checker_version(); version.ok()) answer_.checker = *version;
 }
 
 /// That the result is not run, or an error where --verify asks for it.
@@ -376,55 +370,13 @@ Status Job::verify(const OutputFile& out, const std::optional<LinkedFolder>& fol
   return {};
 }
 
-/// Below which sizes the model does not hold: what the program says itself, and what operators need
-/// that would give other ranks.
-void Job::keep_least_sizes(const onnx::Model& model, bool exported) {
-  for (const ir::Symbol& symbol : model.symbols().all()) {
-    if (symbol.bounds.low > 1) least_.emplace(symbol.name, symbol.bounds.low);
-  }
-  for (const auto& [size, least] : model.least_sizes) {
-    if (!exported) {
-      context_.reporter.warn(fmt::format(
-          "{} has to be at least {}: below, squeeze() would take its dimension away", size, least));
-    }
-    int64_t& known = least_.try_emplace(size, least).first->second;
-    known = std::max(known, least);
-  }
-}
-
-/// Inputs that were given as plain numbers or files fix all sizes, which few people mean.
-void Job::note_fixed_sizes() const {
-  const auto varies = [](const InputDim& dim) { return !dim.symbol.empty(); };
-  const InputSpec* first = nullptr;
-  for (const InputSpec& spec : specs_) {
-    if (std::ranges::any_of(spec.dims, varies)) return;
-    if (first == nullptr && (!spec.dims.empty() || !spec.file.empty())) first = &spec;
-  }
-  if (first == nullptr) return;
-  InputSpec example = *first;
-  std::string text = printable(first->name) + ":f32[batch=1,...]";
-  if (first->file.empty()) {
-    example.dims[0].symbol = "batch";
-    text = printable(to_text(example));
-  }
-  context_.console.note("all sizes are fixed; named ones stay free, as in --input '" + text + "'");
-}
-
 /// What the model's file knows besides the graph: the metadata of the source, the bounds of sizes.
-Status Job::add_metadata(const Artefact& source, onnx::Model& model) const {
+Status Job::add_metadata(const Artefact& source, onnx::Model& model) {
+  answer_.sizes = varying_sizes(model, least_);
   std::vector<std::string> sizes;
-  for (const ir::Symbol& symbol : model.symbols().all()) {
-    const bool is_input = std::ranges::any_of(model.graph.inputs, [&](const onnx::Value* input) {
-      return std::ranges::any_of(input->type.sizes, [&](ir::Expr size) {
-        return model.symbols().text(size) == symbol.name;
-      });
-    });
-    if (!is_input) continue;
-    const auto least = least_.find(symbol.name);
-    const int64_t low = least == least_.end() ? symbol.bounds.low : least->second;
-    const bool open = symbol.bounds.high == ir::kUnbounded;
+  for (const ExportedSize& size : answer_.sizes) {
     sizes.push_back(
-        fmt::format("{}={}..{}", symbol.name, low, open ? "" : std::to_string(symbol.bounds.high)));
+        fmt::format("{}={}..{}", size.name, size.low, size.high ? std::to_string(*size.high) : ""));
   }
   if (!sizes.empty()) {
     model.metadata.emplace_back("mlc.sizes", fmt::format("{}", fmt::join(sizes, ", ")));
@@ -442,13 +394,22 @@ Status Job::add_metadata(const Artefact& source, onnx::Model& model) const {
   return {};
 }
 
+Status Job::write_report(const Artefact& source) {
+  if (options_.report.empty() || options_.dry_run) return {};
+  MLC_TRY(OutputFile out, OutputFile::create(options_.report, options_.output_options()));
+  MLC_CHECK(out.write(export_html(answer_)));
+  MLC_CHECK(out.publish(source.checkpoint().files));
+  context_.console.note("wrote " + printable(options_.report));
+  return {};
+}
+
 Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   onnx::WriteOptions how;
   how.external = options_.external;
   how.sidecar = base_name(options_.output) + ".data";
   MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(model, how));
   MLC_CHECK(onnx::check_skeleton(file.skeleton()));
-  describe(model, file.summary());
+  describe(model, file);
   MLC_TRY(OutputFile out, OutputFile::create(options_.output, options_.output_options()));
   std::optional<OutputFile> sidecar;
   if (file.has_sidecar()) {
@@ -473,10 +434,17 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
     if (!answer_.check.not_checked.empty() && source.exported() == nullptr) {
       return fixed_in_model(answer_.check, options_.model);
     }
-    if (!answer_.check.passed()) return differing_export(answer_);
+    if (!answer_.check.passed()) {
+      MLC_CHECK(write_report(source));
+      return differing_export(answer_);
+    }
   }
   show_export(answer_, context_);
-  if (source.exported() == nullptr) note_fixed_sizes();
+  if (source.exported() == nullptr) {
+    if (const std::string note = fixed_sizes_note(specs_); !note.empty()) {
+      context_.console.note(note);
+    }
+  }
   std::string size = format_bytes(answer_.file_bytes);
   if (sidecar) {
     size +=
@@ -491,6 +459,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   }
   if (sidecar) MLC_CHECK(sidecar->publish(source.checkpoint().files));
   MLC_CHECK(out.publish(source.checkpoint().files));
+  MLC_CHECK(write_report(source));
   context_.console.note("wrote " + printable(options_.output) + ": " + size);
   return ExitCode::done;
 }
@@ -515,7 +484,7 @@ Status Job::finish(onnx::Model& model) {
 Result<ExitCode> Job::run() {
   if (options_.list_ops && options_.model.empty()) return list_known_operators(context_);
   MLC_CHECK(check_usage());
-  MLC_TRY(const auto names, dim_names());
+  MLC_TRY(const auto names, dim_names(options_.dims, context_.reporter));
   if (!options_.op_map.empty()) {
     MLC_TRY(op_map_, onnx::read_op_map(options_.op_map));
   }
@@ -546,7 +515,11 @@ Result<ExitCode> Job::run() {
   if (!lowered->problems.empty()) {
     return refused_export(lowered->problems).in_file(options_.model);
   }
-  keep_least_sizes(lowered->model, source.exported() != nullptr);
+  least_ = least_sizes(lowered->model);
+  if (source.exported() == nullptr) warn_of_least_sizes(lowered->model, context_.reporter);
+  for (const auto& [op, count] : count_operators(program.program->graph)) {
+    answer_.program_nodes += count;
+  }
   MLC_CHECK(finish(lowered->model));
   MLC_CHECK(add_metadata(source, lowered->model));
   return write(source, lowered->model);
@@ -562,6 +535,7 @@ constexpr Example kExamples[] = {
      "TorchScript; batch stays free"},
     {"mlc export-onnx net.pt2 -o half.onnx --dtype fp16", "half the size, float32 outside"},
     {"mlc export-onnx w.pt --arch arch.yaml -o w.onnx", "a checkpoint with an architecture"},
+    {"mlc export-onnx model.pt2 -o model.onnx --report model.html", "a page to share"},
     {"mlc export-onnx net.pt2 --list-ops", "what the model needs, and what is missing"},
     {"mlc export-onnx --list-ops", "every operator that mlc knows"},
 };

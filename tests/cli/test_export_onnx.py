@@ -1,5 +1,6 @@
 """export-onnx: what it writes is checked by onnx and run by ONNX Runtime against PyTorch, not only by mlc."""
 
+import html.parser
 import json
 import re
 
@@ -458,3 +459,64 @@ def test_programs_of_torch_export(mlc, tmp_path, name):
         return
     assert result.rc == 0, result.stderr
     onnx.checker.check_model(str(tmp_path / "p.onnx"), full_check=True)
+
+
+class Page(html.parser.HTMLParser):
+    """The texts of a page, and that nothing in it is fetched or runs."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.texts, self.tags = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        assert tag not in ("script", "link", "img", "iframe") and not {"src", "href", "onload"} & {name for name, _ in attrs}
+
+    def handle_data(self, data):
+        self.texts.append(data.strip())
+
+
+def test_report_is_one_page_with_everything_that_was_found_out(mlc, tmp_path, net_pt2):
+    command = ("export-onnx", net_pt2, "-o", "net.onnx", "--report", "net.html", "-f")
+    answer = mlc.ok(*command, "--json").json
+    text = (tmp_path / "net.html").read_text()
+    page = Page(text)
+    assert {"svg", "table"} <= set(page.tags)
+    for words in ("net.onnx", "image", "f32[batch, 3, 16, 16]", "batch", "64", "seed 0, batch=4", "conv.weight: f32[8, 3, 3, 3]",
+                  "1 batch norm into the weights before them", "ONNX 1.19.1", "Conv"):
+        assert words in page.texts, words
+    assert "The same in 3 cases" in page.texts and len(answer["cases"]) == 3
+    mlc.ok(*command)
+    assert (tmp_path / "net.html").read_text() == text  # no date, no chance
+
+
+def test_report_where_the_check_fails_is_all_that_is_written(mlc, tmp_path, net_pt2):
+    command = ("export-onnx", net_pt2, "-o", "net.onnx", "--report", "net.html")
+    assert mlc(*command, "--atol", "0", "--rtol", "0").rc == 1
+    text = (tmp_path / "net.html").read_text()
+    assert "no model was written" in text and "differs" in text and not (tmp_path / "net.onnx").exists()
+    result = mlc(*command)
+    assert result.rc == 5 and "net.html" in result.stderr and not (tmp_path / "net.onnx").exists()
+    mlc.ok(*command, "-f", "-n")
+    assert (tmp_path / "net.html").read_text() == text and not (tmp_path / "net.onnx").exists()
+    mlc.ok(*command, "-f", "--no-verify")
+    assert "Not compared with its source" in (tmp_path / "net.html").read_text()
+
+
+def test_report_never_replaces_what_is_read_or_written(mlc, tmp_path, net_pt2):
+    before = (tmp_path / net_pt2).read_bytes()
+    assert mlc("export-onnx", net_pt2, "-o", "net.onnx", "--report", net_pt2, "-f").rc == 2
+    assert mlc("export-onnx", net_pt2, "-o", "net.onnx", "--report", "net.onnx", "-f").rc == 2
+    assert (tmp_path / net_pt2).read_bytes() == before and not (tmp_path / "net.onnx").exists()
+
+
+def test_report_takes_names_for_text_and_not_for_html(mlc, tmp_path):
+    class Net2(nn.Module):
+        def forward(self, x):
+            return x.relu()
+
+    export(tmp_path / "<b>&.pt2", Net2(), (torch.randn(2, 3),))
+    mlc.ok("export-onnx", "<b>&.pt2", "-o", "n.onnx", "--report", "n.html")
+    page = Page((tmp_path / "n.html").read_text())
+    assert "<b>&.pt2" in page.texts and "b" not in page.tags

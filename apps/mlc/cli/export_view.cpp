@@ -23,15 +23,6 @@ std::string operators_text(const ExportAnswer& answer) {
   return out;
 }
 
-std::string dtype_text(const ExportAnswer& answer) {
-  if (answer.dtype == "bf16") return "weights in bf16, computation in f32";
-  std::string out = "f16 in " + plural(answer.narrowed.narrow_nodes, "node");
-  if (answer.narrowed.wide_nodes > 0) {
-    out += fmt::format(", f32 in {}", format_count(answer.narrowed.wide_nodes));
-  }
-  return out + ", between " + plural(answer.narrowed.casts, "cast");
-}
-
 void show_text(const ExportAnswer& answer, Context& context) {
   const auto line = [&](std::string_view label, std::string_view text) {
     context.out().line(fmt::format("{:<9}{}", label, text));
@@ -124,6 +115,15 @@ std::string place_of(const ir::Origin& origin) {
 }
 
 }  // namespace
+
+std::string dtype_text(const ExportAnswer& answer) {
+  if (answer.dtype == "bf16") return "weights in bf16, computation in f32";
+  std::string out = "f16 in " + plural(answer.narrowed.narrow_nodes, "node");
+  if (answer.narrowed.wide_nodes > 0) {
+    out += fmt::format(", f32 in {}", format_count(answer.narrowed.wide_nodes));
+  }
+  return out + ", between " + plural(answer.narrowed.casts, "cast");
+}
 
 void show_export(const ExportAnswer& answer, Context& context) {
   if (context.json()) return show_json(answer, context);

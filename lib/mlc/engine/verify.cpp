@@ -85,7 +85,15 @@ std::vector<VerifyCase> seeded_cases(std::span<const InputSpec> specs, uint64_t 
   return out;
 }
 
-bool passes(const OutputDifference& output, const VerifyGates& gates) {
+Result<std::vector<NamedValue>> outputs_of(Model& model, std::span<const NamedValue> inputs) {
+  MLC_CHECK(model.set_inputs(inputs));
+  MLC_CHECK(model.run());
+  return model.outputs();
+}
+
+}  // namespace
+
+bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
   if (!output.problem.empty()) return false;
   const bool few = gates.cosine && output.values.count < gates.least_for_cosine;
   if (few || (!gates.cosine && !gates.top1)) return output.within_tolerance();
@@ -97,14 +105,6 @@ bool passes(const OutputDifference& output, const VerifyGates& gates) {
   if (!output.top1) return near && (gates.cosine || output.within_tolerance());
   return near && *output.top1 >= *gates.top1;
 }
-
-Result<std::vector<NamedValue>> outputs_of(Model& model, std::span<const NamedValue> inputs) {
-  MLC_CHECK(model.set_inputs(inputs));
-  MLC_CHECK(model.run());
-  return model.outputs();
-}
-
-}  // namespace
 
 std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples) {
@@ -209,7 +209,7 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
   }
   out.comparison = std::move(*comparison);
   for (size_t i = 0; i < out.comparison.outputs.size() && !out.first_failing; ++i) {
-    if (!passes(out.comparison.outputs[i], gates)) out.first_failing = i;
+    if (!counts_as_same(out.comparison.outputs[i], gates)) out.first_failing = i;
   }
   return out;
 }

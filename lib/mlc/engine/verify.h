@@ -25,7 +25,7 @@ struct VerifyGates {
   /// Outputs of fewer elements have to pass the tolerance: the angle between few numbers says
   /// little, and that of one number nothing.
   uint64_t least_for_cosine = 0;
-  std::optional<double> top1;    // at least, instead of the tolerance
+  std::optional<double> top1;  // at least, instead of the tolerance
 };
 
 /// One set of inputs, which are made when it is their turn: all together may fill the memory.
@@ -67,6 +67,9 @@ struct CaseResult {
 
   bool passed() const { return failure.empty() && !first_failing; }
 };
+
+/// Whether one output counts as the same.
+bool counts_as_same(const OutputDifference& output, const VerifyGates& gates);
 
 /// Errors: those of making the inputs; of A, unless the case has another size, and of B that are
 /// none of its inputs (memory, ...); unsupported where A gives no outputs.
