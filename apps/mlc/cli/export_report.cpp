@@ -29,7 +29,7 @@ std::string verdict_of(const ExportAnswer& answer) {
     out += "<strong>Not the same, so no model was written</strong>: " +
            escaped_html(first_problem(check));
   }
-  return out + "; the same means " + escaped_html(gates_text(check.gates)) + ".</p>\n";
+  return out + "; the same means " + escaped_html(same_if(check)) + ".</p>\n";
 }
 
 std::string facts_table(const ExportAnswer& answer) {
