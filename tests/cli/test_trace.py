@@ -532,3 +532,38 @@ def test_a_decision_that_holds_for_small_sizes_only_is_found_at_the_bound(mlc, t
 @pytest.mark.parametrize("name", ["out.onnx", "out.pt2", "out.npz"])
 def test_torchscript_gets_no_name_of_another_format(mlc, net, name):
     assert mlc("trace", "net.pt", "--input", "x:f32[2,3,8,8]", "-o", name).rc == 2
+
+
+# --- from an architecture
+
+
+ARCHITECTURE = """mlc: architecture/1
+inputs: ["x:f32[batch=2,4]"]
+modules:
+  fc: {type: Linear, in_features: 4, out_features: 3}
+forward: |
+  def forward(self, x):
+      y = self.fc(x)
+      if x.size(0) > 2:
+          y = y * 2
+      named = {"k{}".format(x.size(1)): y}
+      return named["k4"]
+"""
+
+
+@pytest.fixture
+def architecture(tmp_path):
+    (tmp_path / "a.yaml").write_text(ARCHITECTURE)
+    torch.save(nn.Linear(4, 3).state_dict(), tmp_path / "fc.pt")
+    state = torch.load(tmp_path / "fc.pt")
+    torch.save({f"fc.{key}": value for key, value in state.items()}, tmp_path / "w.pt")
+
+
+@pytest.mark.usefixtures("architecture")
+def test_operators_with_any_number_of_arguments_are_recorded(mlc, tmp_path):
+    """`"k{}".format(i)` was called without the number of its arguments."""
+    mlc.ok("trace", "w.pt", "--arch", "a.yaml", "--method", "trace", "--input", "x:f32[2,4]", "-o", "t.pt")
+    x = torch.randn(2, 4)
+    state = torch.load(tmp_path / "w.pt")
+    wanted = nn.functional.linear(x, state["fc.weight"], state["fc.bias"])
+    torch.testing.assert_close(torch.jit.load(str(tmp_path / "t.pt"))(x), wanted)

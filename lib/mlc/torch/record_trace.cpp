@@ -363,6 +363,8 @@ Status Recorder::call(Node& node) {
   const bool hangs = any_hangs(node) || consumes_written(node);
   if (hangs) note_writes(node);
   Stack stack = inputs_of(node);
+  // Operators that take any number of values find it behind the last one.
+  if (node.schema().is_vararg()) stack.emplace_back(static_cast<int64_t>(stack.size()));
   node.getOperation()(stack);
   Node* copy = repeat(node);
   if (stack.size() != node.outputs().size()) {
