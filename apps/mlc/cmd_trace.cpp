@@ -91,7 +91,8 @@ class Job {
                            std::span<const NamedValue> inputs);
   std::vector<VerifyCase> all_cases() const;
   Status compare(Engine& engine, Model& model, const OutputFile& out);
-  Result<std::string> turned(Model& model);
+  Result<TraceDecision> turned(Model& model);
+  static Error at_decision(const Artefact& source, const TraceDecision& decision, Error error);
 
   const Options& options_;
   Context& context_;
@@ -255,8 +256,8 @@ Status Job::compare(Engine& engine, Model& model, const OutputFile& out) {
 
 /// The first control flow that the case which failed takes another way than the samples did; empty
 /// where there is none, or the method records none.
-Result<std::string> Job::turned(Model& model) {
-  if (!options_.is_trace()) return std::string();
+Result<TraceDecision> Job::turned(Model& model) {
+  if (!options_.is_trace()) return TraceDecision();
   const auto failed = std::ranges::find(answer_.check.cases, false, &CaseResult::passed);
   std::vector<VerifyCase> cases = all_cases();
   for (size_t i = cases.size(); i > 0; --i) {
@@ -271,10 +272,18 @@ Result<std::string> Job::turned(Model& model) {
     MLC_TRY(const TraceFacts there, model.write_torchscript(how, [](Bytes) { return Status(); }));
     const auto& here = answer_.facts.decisions;
     const auto [a, b] = std::ranges::mismatch(here, there.decisions);
-    if (a != here.end()) return a->place;
-    if (b != there.decisions.end()) return b->place;
+    if (a != here.end()) return *a;
+    if (b != there.decisions.end()) return *b;
   }
-  return std::string();
+  return TraceDecision();
+}
+
+/// ERROR, pointing into the YAML where the DECISION lies there.
+Error Job::at_decision(const Artefact& source, const TraceDecision& decision, Error error) {
+  const arch::Architecture* architecture = source.architecture();
+  if (architecture == nullptr || decision.line == 0) return error;
+  const Error there = architecture->error_at({decision.line, decision.column}, error.message());
+  return Error(error.kind(), there.message(), error.hint()).in_file(there.file());
 }
 
 void Job::describe_job() {
@@ -309,8 +318,8 @@ Result<ExitCode> Job::run() {
     return fixed_in_model(answer_.check, options_.model);
   }
   if (!answer_.check.passed()) {
-    MLC_TRY(const std::string place, turned(*model));
-    return refused_trace(answer_, place);
+    MLC_TRY(const TraceDecision decision, turned(*model));
+    return at_decision(source, decision, refused_trace(answer_, decision.place));
   }
   show_trace(answer_, context_);
   const std::string size = format_bytes(answer_.file_bytes);

@@ -534,7 +534,7 @@ def test_torchscript_gets_no_name_of_another_format(mlc, net, name):
     assert mlc("trace", "net.pt", "--input", "x:f32[2,3,8,8]", "-o", name).rc == 2
 
 
-# --- from an architecture
+# --- places in an architecture
 
 
 ARCHITECTURE = """mlc: architecture/1
@@ -557,6 +557,27 @@ def architecture(tmp_path):
     torch.save(nn.Linear(4, 3).state_dict(), tmp_path / "fc.pt")
     state = torch.load(tmp_path / "fc.pt")
     torch.save({f"fc.{key}": value for key, value in state.items()}, tmp_path / "w.pt")
+
+
+@pytest.mark.usefixtures("architecture")
+def test_decisions_point_into_the_yaml(mlc):
+    """They had the line and no place."""
+    fixed = mlc.ok("trace", "w.pt", "--arch", "a.yaml", "--method", "trace", "--input", "x:f32[2,4]", "-o", "t.pt", "--json")
+    assert [one["place"] for one in json.loads(fixed.stdout)["decisions"]] == ["if x.size(0) > 2: (a.yaml:8:7)"]
+    refused = mlc("trace", "w.pt", "--arch", "a.yaml", "--method", "trace", "-o", "u.pt")
+    assert refused.rc == 1 and "a.yaml:8:7: the trace is wrong at batch=3" in refused.stderr
+    lines = refused.stderr.splitlines()
+    assert lines[lines.index("        if x.size(0) > 2:") + 1] == "        ^"
+
+
+@pytest.mark.usefixtures("architecture")
+def test_a_written_file_remembers_the_yaml(mlc, tmp_path):
+    mlc.ok("trace", "w.pt", "--arch", tmp_path / "a.yaml", "-o", "s.pt")
+    refused = mlc("trace", "s.pt", "--method", "trace", "--input", "x:f32[batch=2,4]", "-o", "u.pt")
+    assert refused.rc == 1 and "(a.yaml:8:7)" in refused.stderr
+    with pytest.raises(RuntimeError, match=r'File "a.yaml", line 7'):
+        torch.jit.load(str(tmp_path / "s.pt"))(torch.ones(2, 5))
+    assert os.fsencode(tmp_path) not in (tmp_path / "s.pt").read_bytes()
 
 
 @pytest.mark.usefixtures("architecture")

@@ -29,6 +29,25 @@ Result<arch::Architecture> beside(const Checkpoint& checkpoint, const std::strin
       .with_hint("--arch FILE.yaml gives it another");
 }
 
+/// All but the weights. ARCHITECTURE must outlive it, and what is built of it.
+ArchitectureSource source_of(const arch::Architecture& architecture, const DeclaredInputs& inputs) {
+  ArchitectureSource source;
+  source.root = &architecture.root();
+  source.yaml = architecture.text();
+  source.name = std::filesystem::path(architecture.file()).filename().string();
+  source.inputs = inputs.for_engine;
+  for (const arch::PositionedText& one : architecture.outputs()) source.outputs.push_back(one.text);
+  source.error_at = [&](arch::Position position, std::string message, std::string hint) {
+    return architecture.error_at(position, std::move(message), std::move(hint));
+  };
+  source.source_error = [&](const arch::ScriptModule& module, size_t line, size_t column,
+                            std::string message, std::string hint) {
+    return architecture.error_at(arch::position_in_yaml(module, line, column), std::move(message),
+                                 std::move(hint));
+  };
+  return source;
+}
+
 }  // namespace
 
 Result<std::optional<arch::Architecture>> find_architecture(const Checkpoint& checkpoint,
@@ -90,20 +109,8 @@ Result<ArchitectureModel> ArchitectureModel::open(std::unique_ptr<Checkpoint> ch
 Result<std::unique_ptr<Model>> ArchitectureModel::build(Engine& engine, const LoadOptions& options,
                                                         Reporter& reporter) const {
   Weights weights(*checkpoint_, state_dict_);
-  ArchitectureSource source;
-  source.root = &architecture_.root();
-  source.inputs = inputs_.for_engine;
-  for (const arch::PositionedText& one : architecture_.outputs())
-    source.outputs.push_back(one.text);
+  ArchitectureSource source = source_of(architecture_, inputs_);
   source.weight = [&](const arch::ScriptTensor& tensor) { return weights.get(tensor); };
-  source.error_at = [&](arch::Position position, std::string message, std::string hint) {
-    return architecture_.error_at(position, std::move(message), std::move(hint));
-  };
-  source.source_error = [&](const arch::ScriptModule& module, size_t line, size_t column,
-                            std::string message, std::string hint) {
-    return architecture_.error_at(arch::position_in_yaml(module, line, column), std::move(message),
-                                  std::move(hint));
-  };
   return engine.build(source, options, reporter);
 }
 

@@ -35,6 +35,7 @@ class ArchitectureModel {
                                         arch::Architecture architecture, const std::string& key);
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
+  const arch::Architecture& architecture() const { return architecture_; }
   const std::vector<InputSpec>& inputs() const { return inputs_.specs; }
   /// The weights stay in the mapped file, which the model keeps alive.
   Result<std::unique_ptr<Model>> build(Engine& engine, const LoadOptions& options,

@@ -35,12 +35,14 @@ struct DeclaredInput {
 
 struct ArchitectureSource {
   const arch::ScriptModule* root = nullptr;
+  std::string yaml;  // its text, in which the positions of the tree lie
+  std::string name;  // of the YAML's file, without folders
   std::vector<DeclaredInput> inputs;
   /// Names for what forward returns, in order; a dictionary has its own. Empty: "output.0", ...
   std::vector<std::string> outputs;
   /// The value of a parameter or persistent buffer, of the type and shape that the tree has.
   std::function<Result<Weight>(const arch::ScriptTensor&)> weight;
-  /// An error at a place of the YAML.
+  /// An error at a place of the YAML. Also called by the model that was built, as long as it lives.
   std::function<Error(arch::Position, std::string message, std::string hint)> error_at;
   /// An error at line and column of the source of a module; line 0: the module itself.
   std::function<Error(const arch::ScriptModule&, size_t line, size_t column, std::string message,

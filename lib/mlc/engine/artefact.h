@@ -34,6 +34,10 @@ class Artefact {
 
   const std::string& path() const { return path_; }
   bool has_architecture() const { return model_.has_value(); }
+  /// Of checkpoints that run with one; null for all others.
+  const arch::Architecture* architecture() const {
+    return model_ ? &model_->architecture() : nullptr;
+  }
   /// Which engine runs it.
   EngineKind engine() const { return onnx_ ? EngineKind::onnxruntime : EngineKind::torch; }
   /// Bytes on the disk: of the file, and of those beside it in which weights of ONNX lie.

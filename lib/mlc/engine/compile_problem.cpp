@@ -12,22 +12,31 @@
 namespace mlc {
 namespace {
 
+constexpr std::string_view kFile = "  File \"";
 constexpr std::string_view kPlace = "  File \"<string>\", line ";
 
-/// Where the first place that WHAT names lies: the number of its line, and the column under which
-/// the compiler puts its marks.
+/// What REST, which follows "line ", says: the number of the line, and the column under which
+/// LibTorch puts its marks.
+TextPlace place_at(std::string_view rest) {
+  TextPlace out;
+  std::from_chars(rest.data(), rest.data() + rest.size(), out.line);
+  for (const std::string_view line : split(rest, '\n')) {
+    if (line.starts_with(kFile)) return out;
+    const size_t first = line.find_first_not_of(' ');
+    if (first == line.npos || line[first] != '~') continue;
+    out.column = first + 1;
+    return out;
+  }
+  return out;
+}
+
+/// Where the first place that WHAT names lies.
 void read_place(std::string_view what, CompileProblem& problem) {
   const size_t at = what.find(kPlace);
   if (at == what.npos) return;
-  const std::string_view rest = what.substr(at + kPlace.size());
-  std::from_chars(rest.data(), rest.data() + rest.size(), problem.line);
-  for (const std::string_view line : split(rest, '\n')) {
-    if (line.starts_with(kPlace)) return;
-    const size_t first = line.find_first_not_of(' ');
-    if (first == line.npos || line[first] != '~') continue;
-    problem.column = first + 1;
-    return;
-  }
+  const TextPlace place = place_at(what.substr(at + kPlace.size()));
+  problem.line = place.line;
+  problem.column = place.column;
 }
 
 /// "relu(Tensor self) -> Tensor" of the line "aten::relu(Tensor self) -> Tensor:".
@@ -122,6 +131,15 @@ CompileProblem read_compile_problem(std::string_view what) {
   read_attribute(problem);
   read_variants(said, problem);
   return problem;
+}
+
+std::optional<TextPlace> read_traceback(std::string_view what, std::string_view file) {
+  const std::string mark = std::string(kFile) + std::string(file) + "\", line ";
+  const size_t at = what.rfind(mark);
+  if (at == what.npos) return std::nullopt;
+  const TextPlace place = place_at(what.substr(at + mark.size()));
+  if (place.line == 0) return std::nullopt;
+  return place;
 }
 
 }  // namespace mlc

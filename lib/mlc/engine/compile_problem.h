@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,5 +18,15 @@ struct CompileProblem {
 
 /// Reads WHAT, the text of the exception.
 CompileProblem read_compile_problem(std::string_view what);
+
+/// A place in a text, from 1.
+struct TextPlace {
+  size_t line = 0;
+  size_t column = 1;
+};
+
+/// Where a program that runs was when it threw WHAT: of the calls that the traceback lists, the
+/// innermost one that lies in FILE. Nothing where none does.
+std::optional<TextPlace> read_traceback(std::string_view what, std::string_view file);
 
 }  // namespace mlc

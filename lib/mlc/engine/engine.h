@@ -111,6 +111,9 @@ struct TraceDecision {
   std::string place;    // the line of the source, with file and number: "if n > 2: (net.py:22)"
   int64_t outcome = 0;  // 1 and 0 for a branch, the rounds of a loop
   bool is_loop = false;
+  // In the YAML of an architecture, from 1; 0: there is none.
+  size_t line = 0;
+  size_t column = 0;
   friend bool operator==(const TraceDecision&, const TraceDecision&) = default;
 };
 

@@ -66,6 +66,9 @@ class Architecture {
   const std::vector<PositionedText>& outputs() const { return outputs_; }
   const ScriptModule& root() const { return root_; }
 
+  /// The YAML, and the name for messages.
+  const std::string& text() const { return document_.document_text(); }
+  const std::string& file() const { return document_.document_name(); }
   /// An error that points at a place of the YAML, as those of parse() do: for what is found later,
   /// by the compiler of TorchScript (position_in_yaml) or in the inputs.
   Error error_at(Position position, std::string message, std::string hint = {}) const;

@@ -5,6 +5,7 @@
 #include "mlc/torch/functional.h"
 #include "mlc/torch/names.h"
 #include "mlc/torch/torch_values.h"
+#include "mlc/torch/yaml_places.h"
 
 #include <algorithm>
 #include <map>
@@ -16,6 +17,7 @@
 #include <torch/csrc/jit/frontend/lexer.h>
 #include <torch/csrc/jit/frontend/parser.h>
 #include <torch/csrc/jit/frontend/source_range.h>
+#include <torch/csrc/jit/frontend/sugared_value.h>
 
 namespace mlc::torch_module {
 namespace {
@@ -119,7 +121,10 @@ class Builder {
  public:
   Builder(const ArchitectureSource& source, c10::Device device,
           std::optional<c10::ScalarType> floating)
-      : source_(source), device_(device), floating_(floating) {}
+      : source_(source),
+        device_(device),
+        floating_(floating),
+        yaml_(std::make_shared<torch::jit::Source>(source.yaml, source.name, 1)) {}
 
   Result<torch::jit::Module> run() {
     index(*source_.root);
@@ -227,7 +232,7 @@ class Builder {
     if (from.source.empty()) return {};
     try {
       define_functions(*unit_, from.source, resolver_);
-      made.define(from.source, resolver_);
+      compile(from, made);
       return {};
     } catch (const UnknownName& problem) {
       return source_.source_error(from, problem.line, problem.column, problem.message,
@@ -237,6 +242,21 @@ class Builder {
     } catch (const std::exception& error) {
       return refused(from, error.what());
     }
+  }
+
+  /// As torch::jit::Module::define(), with places in the YAML.
+  void compile(const ScriptModule& from, torch::jit::Module& made) {
+    const auto places = std::make_shared<YamlPlaces>(from, yaml_);
+    torch::jit::Parser parser(
+        std::make_shared<torch::jit::Source>(from.source, "<string>", 1, places));
+    std::vector<torch::jit::Def> methods;
+    while (parser.lexer().cur().kind != torch::jit::TK_EOF) {
+      methods.emplace_back(parser.parseFunction(/*is_method=*/true));
+    }
+    const torch::jit::SimpleSelf self(made.type());
+    const std::vector<torch::jit::ResolverPtr> resolvers(methods.size(), resolver_);
+    unit_->define(*made.type()->name(), {}, {}, methods, resolvers, &self);
+    places->enable();
   }
 
   Error refused(const ScriptModule& from, std::string_view what) const {
@@ -262,6 +282,7 @@ class Builder {
   const ArchitectureSource& source_;
   c10::Device device_;
   std::optional<c10::ScalarType> floating_;
+  std::shared_ptr<torch::jit::Source> yaml_;
   std::shared_ptr<torch::jit::CompilationUnit> unit_ =
       std::make_shared<torch::jit::CompilationUnit>();
   std::shared_ptr<torch::jit::Resolver> resolver_ = make_resolver(unit_);

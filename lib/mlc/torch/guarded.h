@@ -11,10 +11,9 @@
 
 namespace mlc::torch_module {
 
-/// The value of BODY(), or the Error that what it throws amounts to; FALLBACK is its kind where the
-/// text does not tell.
-template <class Body>
-auto guarded(ErrorKind fallback, Body&& body) -> decltype(body()) {
+/// The value of BODY(), or the Error that what it throws amounts to; READ makes it of the text.
+template <class Read, class Body>
+auto guarded_by(const Read& read, Body&& body) -> decltype(body()) {
   try {
     return body();
   } catch (const c10::OutOfMemoryError& error) {
@@ -23,10 +22,19 @@ auto guarded(ErrorKind fallback, Body&& body) -> decltype(body()) {
     return not_enough_memory(error.what());
   } catch (const c10::Error& error) {
     // what() carries some 40 stack frames.
-    return error_of_exception_text(error.what_without_backtrace(), fallback);
+    return read(error.what_without_backtrace());
   } catch (const std::exception& error) {
-    return error_of_exception_text(error.what(), fallback);
+    return read(error.what());
   }
+}
+
+/// The same; FALLBACK is the kind of the error where the text does not tell.
+template <class Body>
+auto guarded(ErrorKind fallback, Body&& body) -> decltype(body()) {
+  const auto read = [fallback](std::string_view what) {
+    return error_of_exception_text(what, fallback);
+  };
+  return guarded_by(read, std::forward<Body>(body));
 }
 
 }  // namespace mlc::torch_module

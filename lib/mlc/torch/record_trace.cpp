@@ -145,6 +145,7 @@ class Recorder {
   }
   bool consumes_written(const Node& node) const;
   void note_writes(const Node& node);
+  void note_decision(const Node& node, int64_t outcome, bool is_loop);
   const Pair& get(const Value* value) const { return pairs_.at(value); }
   Value* constant(const IValue& value);
   /// NODE in the trace, on the values there.
@@ -199,10 +200,15 @@ Status Recorder::block(Block& block) {
   return {};
 }
 
+void Recorder::note_decision(const Node& node, int64_t outcome, bool is_loop) {
+  const TextPlace place = original_place(node);
+  out_.decisions.push_back({source_place(node), outcome, is_loop, place.line, place.column});
+}
+
 Status Recorder::branch(Node& node) {
   const Pair condition = get(node.input(0));
   const bool holds = condition.value.toBool();
-  if (condition.hangs) out_.decisions.push_back({source_place(node), holds, false});
+  if (condition.hangs) note_decision(node, holds, false);
   Block* taken = node.blocks()[holds ? 0 : 1];
   MLC_CHECK(block(*taken));
   for (size_t i = 0; i < node.outputs().size(); ++i) {
@@ -231,7 +237,7 @@ Status Recorder::loop(Node& node) {
     hangs = hangs || get(body->outputs()[0]).hangs;
     for (size_t i = 0; i < carried.size(); ++i) carried[i] = get(body->outputs()[i + 1]);
   }
-  if (hangs) out_.decisions.push_back({source_place(node), round, true});
+  if (hangs) note_decision(node, round, true);
   for (size_t i = 0; i < carried.size(); ++i) {
     carried[i].hangs = carried[i].hangs || hangs;
     pairs_[node.output(i)] = carried[i];

@@ -3,12 +3,24 @@
 #include "mlc/base/text.h"
 
 namespace mlc::torch_module {
+namespace {
+
+/// Code in an archive, or made from an architecture, remembers the text that it was made from.
+torch::jit::SourceRange original_of(const torch::jit::SourceRange& range) {
+  auto original = range.findSourceRangeThatGenerated();
+  return original ? std::move(*original) : range;
+}
+
+/// Whose columns are those of the file: PyTorch takes the indentation off what it reads of Python.
+bool has_columns(std::string_view file) {
+  return file.ends_with(".yaml") || file.ends_with(".yml") || file.ends_with("(its architecture)");
+}
+
+}  // namespace
 
 std::string source_place(const torch::jit::Node& node) {
-  torch::jit::SourceRange range = node.sourceRange();
-  if (!range.source()) return "";
-  // Code in an archive remembers the text that it was made from.
-  if (const auto original = range.findSourceRangeThatGenerated()) range = *original;
+  if (!node.sourceRange().source()) return "";
+  const torch::jit::SourceRange range = original_of(node.sourceRange());
   const auto line = range.source()->lineno_for_offset(range.start());
   std::string out = printable(trim(range.source()->get_line(line).str()));
   // A trace has the places of Python's stack for a source: "/home/me/net.py(12): forward".
@@ -18,8 +30,16 @@ std::string source_place(const torch::jit::Node& node) {
   if (!where) return out;
   const auto& [file, number, column] = *where;
   if (file.starts_with('<')) return out;  // text that no file has
-  return out + " (" + printable(file.substr(file.rfind('/') + 1)) + ":" + std::to_string(number) +
-         ")";
+  out += " (" + printable(file.substr(file.rfind('/') + 1)) + ":" + std::to_string(number);
+  return out + (has_columns(file) ? ":" + std::to_string(column + 1) : "") + ")";
+}
+
+TextPlace original_place(const torch::jit::Node& node) {
+  const torch::jit::SourceRange& range = node.sourceRange();
+  const auto original = range.source() ? range.findSourceRangeThatGenerated() : std::nullopt;
+  const auto where = original ? original->file_line_col() : std::nullopt;
+  if (!where) return {};
+  return {std::get<1>(*where), std::get<2>(*where) + 1};
 }
 
 }  // namespace mlc::torch_module

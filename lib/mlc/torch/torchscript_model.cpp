@@ -1,6 +1,7 @@
 #include "mlc/torch/torchscript_model.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/compile_problem.h"
 #include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/build_module.h"
 #include "mlc/torch/call_operator.h"
@@ -348,6 +349,11 @@ class TorchScriptModel : public Model {
 
   /// What outputs() calls results that have no names of their own.
   void set_output_names(std::vector<std::string> names) { output_names_ = std::move(names); }
+  /// Where errors of a run lie, which LOCATE turns into errors at a place of the YAML called NAME.
+  void set_locate(decltype(ArchitectureSource::error_at) locate, std::string name) {
+    locate_ = std::move(locate);
+    yaml_name_ = std::move(name);
+  }
 
  private:
   void prepare() {
@@ -361,8 +367,18 @@ class TorchScriptModel : public Model {
     convolutions_ = ChannelsLastWeights();
   }
 
+  /// Points at the line of the YAML that was running, if there is one.
+  Error run_error(std::string_view what) const {
+    Error error = error_of_exception_text(what, ErrorKind::usage);
+    const auto place = locate_ ? read_traceback(what, yaml_name_) : std::nullopt;
+    if (!place) return error;
+    const Error there = locate_({place->line, place->column}, error.message(), "");
+    return Error(error.kind(), there.message(), error.hint()).in_file(there.file());
+  }
+
   Status call() {
-    return guarded(ErrorKind::usage, [&]() -> Status {
+    const auto read = [this](std::string_view what) { return run_error(what); };
+    return guarded_by(read, [&]() -> Status {
       const c10::InferenceMode inference;
       const torch::jit::GraphOptimizerEnabledGuard optimizer(repeated_);
       result_ = (*forward_)(stack_);
@@ -423,6 +439,8 @@ class TorchScriptModel : public Model {
   Reporter& reporter_;
   std::vector<NamedValue> trial_inputs_;
   std::vector<std::string> output_names_;
+  decltype(ArchitectureSource::error_at) locate_;  // empty but for architectures
+  std::string yaml_name_;
   torch::jit::Stack stack_;
   std::vector<bool> given_;  // which of arguments_ set_inputs() was given
   IValue result_;
@@ -548,6 +566,7 @@ Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& sourc
         std::make_unique<TorchScriptModel>(std::move(module), std::move(signature), device, options,
                                            floating, recurrence && !once, reporter);
     model->set_output_names(source.outputs);
+    model->set_locate(source.error_at, source.name);
     return std::unique_ptr<Model>(std::move(model));
   });
 }

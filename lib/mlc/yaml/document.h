@@ -70,6 +70,9 @@ class Node {
   /// node.
   Error error(std::string message, std::string hint = {}) const;
 
+  /// The whole document, and the name that parse() was given for it.
+  const std::string& document_text() const;
+  const std::string& document_name() const;
   /// The same at another place of the document, from 1.
   Error error_at(size_t line, size_t column, std::string message, std::string hint = {}) const;
   /// Where line number INDEX (from 0) of a scalar's text begins in the document, as {line, column}:

@@ -203,6 +203,14 @@ Error Node::error(std::string message, std::string hint) const {
   return source_->error(data_->line, data_->column, std::move(message), std::move(hint));
 }
 
+const std::string& Node::document_text() const {
+  return source_->text;
+}
+
+const std::string& Node::document_name() const {
+  return source_->file;
+}
+
 Error Node::error_at(size_t line, size_t column, std::string message, std::string hint) const {
   return source_->error(line, column, std::move(message), std::move(hint));
 }

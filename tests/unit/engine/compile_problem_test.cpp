@@ -65,3 +65,22 @@ TEST_CASE("a text without a place is a problem of the whole") {
   CHECK(problem.message == "something else");
   CHECK(problem.line == 0);
 }
+
+TEST_CASE("a traceback tells the innermost call in a file") {
+  const std::string_view what =
+      "The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript, "
+      "serialized code (most recent call last):\n  File \"<string>\", line 3, in forward\n    y = "
+      "x\n    ~~ <--- HERE\n\nTraceback of TorchScript, original code (most recent call last):\n  "
+      "File \"a.yaml\", line 7, in forward\n  def forward(self, x):\n      return self.half(x)\n   "
+      "  "
+      "        ~~~~~~~~~ <--- HERE\n  File \"a.yaml\", line 12, in half\n      return y.view(4)\n  "
+      "  "
+      "         ~~~~~~ <--- HERE\n  File \"<string>\", line 2, in other\n    x\n    ~ <--- "
+      "HERE\nRuntimeError: shape '[4]' is invalid\n";
+  const auto place = mlc::read_traceback(what, "a.yaml");
+  REQUIRE(place);
+  CHECK(place->line == 12);
+  CHECK(place->column == 14);
+  CHECK_FALSE(mlc::read_traceback(what, "b.yaml"));
+  CHECK_FALSE(mlc::read_traceback("Traceback of File \"a.yaml\", line x", "a.yaml"));
+}
