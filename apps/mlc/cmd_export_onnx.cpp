@@ -14,6 +14,7 @@
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/capture_request.h"
 #include "mlc/engine/declared_inputs.h"
+#include "mlc/engine/held_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_program.h"
@@ -243,6 +244,16 @@ Result<onnx::Lowered> Job::lower(const ProgramSource& program) {
   if (options_.partial) how.partial_domain = kPartialDomain;
   how.map = &op_map_;
   return onnx::lower_program(lowered, how);
+}
+
+/// What PROGRAM takes, whose sizes got other names, with the values that HELD have.
+std::vector<InputSpec> renamed_inputs(const ExportedProgram& program,
+                                      const std::vector<InputSpec>& held) {
+  std::vector<InputSpec> out = program_inputs(program);
+  for (size_t i = 0; i < std::min(out.size(), held.size()); ++i) {
+    if (held[i].held) hold(out[i], *held[i].held);
+  }
+  return out;
 }
 
 std::string base_name(const std::string& path) {
@@ -501,7 +512,7 @@ Result<ExitCode> Job::run() {
   const bool given = source.exported() == nullptr || !options_.engine.inputs.empty();
   Status named = name_sizes(*program.program, names, given ? specs_ : std::vector<InputSpec>());
   if (!named.ok()) return std::move(named).error().in_file(options_.model);
-  if (!given) specs_ = program_inputs(*program.program);
+  if (!given) specs_ = renamed_inputs(*program.program, specs_);
   if (options_.dump_graph) {
     context_.out().write(ir::to_text(program.program->graph));
     return ExitCode::done;

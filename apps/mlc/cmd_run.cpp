@@ -4,6 +4,7 @@
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/declared_inputs.h"
+#include "mlc/engine/held_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/sample_inputs.h"
@@ -73,6 +74,7 @@ auto timed(Context& context, std::string step, Work&& work) {
 /// How the values of an input came to be.
 std::string made(const InputSpec& spec, uint64_t seed) {
   if (!spec.file.empty()) return "from " + printable(spec.file);
+  if (held_values(spec) != nullptr) return "held in the file";
   const std::string random = fmt::format("random, seed {}", seed);
   if (!spec.values) return random;
   const bool real = info(spec.dtype).kind == DTypeClass::floating;
@@ -90,7 +92,9 @@ Result<std::vector<NamedValue>> compute(const Options& options, const Artefact& 
   MLC_TRY(const std::vector<NamedValue> inputs,
           sample_inputs(specs, answer.seed, context.reporter));
   for (size_t i = 0; i < specs.size(); ++i) {
-    answer.inputs.push_back({inputs[i].name, specs[i].file.empty() ? "random" : specs[i].file,
+    const bool is_held = held_values(specs[i]) != nullptr;
+    const std::string& source = is_held ? options.model : specs[i].file;
+    answer.inputs.push_back({inputs[i].name, source.empty() ? "random" : source,
                              made(specs[i], answer.seed), inputs[i].tensor});
   }
   MLC_CHECK(check_declared(artefact.declared(), inputs, !options.engine.dtype.empty()));
@@ -173,7 +177,9 @@ Command run_command() {
           "output. The same seed gives the same "
           "inputs on every machine: floats are near to normal (mean 0, deviation 1), bool is "
           "either, u8 and i8 anything, other integers 0 to 9.\n\n"
-          "Without --input an ONNX model gets random values of the types and sizes that it "
+          "Without --input a .pt2 gets the inputs that it was exported with, and a file of `mlc "
+          "trace` those it was checked with, where they hold the values. An ONNX model gets random "
+          "values of the types and sizes that it "
           "declares; sizes that vary are 1 then.\n\n"
           "NaN and infinite outputs are reported and do not change the exit code. Prints and "
           "warnings of the model itself appear with -v.",

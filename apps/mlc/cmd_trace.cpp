@@ -85,8 +85,8 @@ class Job {
   static Result<std::vector<NamedValue>> outputs_of(Model& model,
                                                     std::span<const NamedValue> inputs);
   Result<std::vector<NamedValue>> try_source(const Artefact& source, Engine& engine);
-  std::string inputs_text(std::span<const NamedValue> inputs) const;
-  Result<ExtraFiles> extra_files(const Artefact& source, std::span<const NamedValue> inputs) const;
+  Status keep_inputs(std::span<const NamedValue> inputs);
+  Result<ExtraFiles> extra_files(const Artefact& source) const;
   Result<OutputFile> write(const Artefact& source, Engine& engine,
                            std::span<const NamedValue> inputs);
   std::vector<VerifyCase> all_cases() const;
@@ -97,6 +97,7 @@ class Job {
   const Options& options_;
   Context& context_;
   std::vector<InputSpec> specs_;
+  StoredInputs kept_;
   TraceAnswer answer_;
 };
 
@@ -180,26 +181,24 @@ Result<std::vector<NamedValue>> Job::try_source(const Artefact& source, Engine& 
   return inputs;
 }
 
-/// What the file takes, which --dtype changes.
-std::string Job::inputs_text(std::span<const NamedValue> inputs) const {
-  const auto cast = dtype_from_name(options_.engine.dtype);
-  std::vector<InputSpec> specs = specs_;
-  std::vector<NamedValue> values(inputs.begin(), inputs.end());
-  for (size_t i = 0; i < specs.size() && cast; ++i) {
-    DType& type = specs[i].file.empty() ? specs[i].dtype : values[i].tensor.dtype;
-    if (info(type).kind == DTypeClass::floating) type = *cast;
+Status Job::keep_inputs(std::span<const NamedValue> inputs) {
+  MLC_TRY(kept_, store_inputs(specs_, inputs, dtype_from_name(options_.engine.dtype)));
+  for (const std::string_view line : split(kept_.text, '\n')) {
+    if (!line.empty()) answer_.inputs.emplace_back(line);
   }
-  return stored_inputs(specs, values);
+  if (kept_.left_out.empty()) return {};
+  context_.reporter.warn("the file keeps type and sizes of " + join_list(kept_.left_out) +
+                         " and not the values: above 16 MiB, or of a type that NumPy lacks");
+  return {};
 }
 
-Result<ExtraFiles> Job::extra_files(const Artefact& source,
-                                    std::span<const NamedValue> inputs) const {
+Result<ExtraFiles> Job::extra_files(const Artefact& source) const {
   MLC_TRY(auto metadata, metadata_to_carry(source.checkpoint()));
   ProvenanceOptions given;
   given.text("method", options_.method).text("dtype", options_.engine.dtype);
   given.flag("freeze", options_.freeze).flag("optimize", options_.optimize);
   given.text("key", options_.engine.key).list("input", options_.engine.inputs);
-  ExtraFiles files = {{"mlc/inputs.txt", inputs_text(inputs)}};
+  ExtraFiles files = kept_.files;
   const auto yaml = with_provenance(std::move(metadata), "trace", given);
   if (yaml) files.emplace_back("mlc/metadata.yaml", *yaml);
   warn_of_sidecar(options_.output, yaml, context_.reporter);
@@ -213,7 +212,7 @@ Result<OutputFile> Job::write(const Artefact& source, Engine& engine,
   how.method = options_.is_trace() ? TraceMethod::trace : TraceMethod::script;
   how.freeze = options_.freeze;
   how.optimize = options_.optimize;
-  MLC_TRY(how.extra, extra_files(source, inputs));
+  MLC_TRY(how.extra, extra_files(source));
   MLC_TRY(OutputFile out, OutputFile::create(options_.output, options_.output_options()));
   MLC_CHECK(model->set_inputs(inputs));
   auto facts = model->write_torchscript(how, [&out](Bytes bytes) { return out.write(bytes); });
@@ -306,10 +305,7 @@ Result<ExitCode> Job::run() {
   MLC_TRY(const auto engine, open_engine(EngineKind::torch));
   auto inputs = try_source(source, *engine);
   if (!inputs.ok()) return std::move(inputs).error().in_file(options_.model);
-  const std::string lines = inputs_text(*inputs);
-  for (const std::string_view line : split(lines, '\n')) {
-    if (!line.empty()) answer_.inputs.emplace_back(line);
-  }
+  MLC_CHECK(keep_inputs(*inputs));
   auto out = write(source, *engine, *inputs);
   if (!out.ok()) return std::move(out).error().in_file(options_.model);
   MLC_TRY(const auto model, load(source, *engine, null_reporter()));
@@ -357,7 +353,9 @@ Command trace_command() {
               "another size of each named dimension, because what a program does with one size may "
               "be wrong at another. A difference means exit code 1, and nothing is written.\n\n"
               "Parameters keep their names. The file carries the metadata of its source and the "
-              "inputs it was checked with, as extra files mlc/metadata.yaml and mlc/inputs.txt; "
+              "inputs it was checked with, as extra files mlc/metadata.yaml and mlc/inputs.txt, "
+              "and the "
+              "values of those that were read from files or held by the source, up to 16 MiB; "
               "`mlc run` of it needs no --input then. Devices that the program names become the "
               "one of --device. The same input gives the same bytes.",
           .needs = Needs::torch,

@@ -33,8 +33,8 @@ void add_engine_options(OptionSet& set, EngineOptions& options, std::string_view
       "--input", options.inputs, "SPEC",
       "'NAME:DTYPE[DIM,...]' for random values, '...]=LOW..HIGH' within bounds, '...]=VALUE' for "
       "one value, NAME=@FILE from .npy, .npz, .pt or .safetensors; a DIM is a size, NAME=SIZE "
-      "or NAME=LOW..HIGH; repeatable (default: the inputs that the architecture or the ONNX model "
-      "declares)");
+      "or NAME=LOW..HIGH; repeatable (default: the inputs that the model declares, "
+      "with the values that a .pt2 or traced file holds)");
   set.integer("--seed", options.seed, "N", "of the random values and of the model (default 0)", 0);
   set.group("Engine");
   set.text("--device", options.device, "DEVICE", "cpu (the default), cuda, cuda:N or auto");

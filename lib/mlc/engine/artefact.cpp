@@ -30,13 +30,11 @@ Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& 
   }
   MLC_TRY(out.checkpoint_, open_checkpoint(path));
   if (out.checkpoint_->format == Format::torchscript) {
-    if (out.checkpoint_->stored_inputs) {
-      MLC_TRY(out.stored_inputs_, parse_stored_inputs(*out.checkpoint_->stored_inputs, path));
-    }
+    MLC_TRY(out.stored_inputs_, read_stored_inputs(*out.checkpoint_));
     return out;
   }
   if (out.checkpoint_->format == Format::pt2) {
-    auto exported = ExportedArtefact::open(*out.checkpoint_);
+    auto exported = ExportedArtefact::open(*out.checkpoint_, reporter);
     if (!exported.ok()) return std::move(exported).error().in_file(path);
     out.exported_ = std::move(*exported);
     return out;

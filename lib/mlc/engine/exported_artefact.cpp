@@ -1,6 +1,7 @@
 #include "mlc/engine/exported_artefact.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/exported_samples.h"
 #include "mlc/engine/size_names.h"
 #include "mlc/engine/weights.h"
 
@@ -83,7 +84,7 @@ std::vector<InputSpec> program_inputs(const ExportedProgram& program) {
   return out;
 }
 
-Result<ExportedArtefact> ExportedArtefact::open(Checkpoint& checkpoint) {
+Result<ExportedArtefact> ExportedArtefact::open(Checkpoint& checkpoint, Reporter& reporter) {
   const ZipReader& zip = checkpoint.archives[0];
   MLC_TRY(const std::string record, program_record(zip));
   MLC_TRY(const std::string json, zip.read(*zip.record(record), kMaxProgramBytes));
@@ -91,6 +92,7 @@ Result<ExportedArtefact> ExportedArtefact::open(Checkpoint& checkpoint) {
   ExportedArtefact out;
   out.program_ = std::make_shared<ExportedProgram>(std::move(program));
   out.inputs_ = program_inputs(*out.program_);
+  hold_samples(checkpoint, *out.program_, out.inputs_, reporter);
   for (const char* path : {"state_dict", "constants", "."}) {
     const NodeId node = node_at(checkpoint, path);
     if (node != kNoNode && checkpoint.graph.entries(node) != nullptr) {

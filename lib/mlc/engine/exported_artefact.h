@@ -19,10 +19,11 @@ class ExportedArtefact {
  public:
   /// Reads the program of CHECKPOINT, which is of the format pt2 and must outlive this. Errors:
   /// those of read_exported_program(); unsupported for archives without a program, or with several.
-  static Result<ExportedArtefact> open(Checkpoint& checkpoint);
+  static Result<ExportedArtefact> open(Checkpoint& checkpoint, Reporter& reporter);
 
-  /// What the program takes: sizes that may vary have the names of usual_size_names() and the
-  /// sizes that it was exported with. Arguments that the export fixed are none.
+  /// What the program takes: sizes that may vary have the names of usual_size_names() and the sizes
+  /// that it was exported with, and the values are those of the export where the archive has them.
+  /// Arguments that the export fixed are none.
   const std::vector<InputSpec>& inputs() const { return inputs_; }
   const ExportedProgram& program() const { return *program_; }
   /// The program and the weights that CHECKPOINT, which must outlive it, has for it.

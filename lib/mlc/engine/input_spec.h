@@ -11,9 +11,11 @@
 #pragma once
 
 #include "mlc/base/result.h"
+#include "mlc/engine/host_tensor.h"
 #include "mlc/tensor/dtype.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,6 +48,8 @@ struct InputSpec {
   DType dtype = DType::f32;
   std::vector<InputDim> dims;
   std::optional<ValueRange> values;
+  /// What the model's own file holds as this input: see held_inputs.h. No part of the grammar.
+  std::shared_ptr<const HostTensor> held;
   bool operator==(const InputSpec&) const = default;
 
   /// The example of every dimension.

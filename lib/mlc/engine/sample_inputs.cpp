@@ -5,6 +5,7 @@
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/state_dict.h"
+#include "mlc/engine/held_inputs.h"
 #include "mlc/engine/machine.h"
 #include "mlc/engine/random_source.h"
 #include "mlc/tensor/convert.h"
@@ -126,8 +127,10 @@ Result<std::vector<NamedValue>> sample_inputs(std::span<const InputSpec> specs, 
                                               Reporter& reporter) {
   std::vector<NamedValue> out;
   for (const InputSpec& spec : specs) {
-    auto tensor =
-        spec.file.empty() ? random_tensor(spec, spec.sizes(), seed) : read_file(spec, reporter);
+    const HostTensor* held = held_values(spec);
+    auto tensor = held != nullptr     ? Result<HostTensor>(*held)
+                  : spec.file.empty() ? random_tensor(spec, spec.sizes(), seed)
+                                      : read_file(spec, reporter);
     if (!tensor.ok()) {
       return std::move(tensor).error().during("input " + quoted(spec.name));
     }

@@ -12,11 +12,12 @@
 
 namespace mlc {
 
-/// One tensor for each of SPECS, in their order. Without a range of values floating inputs are
-/// close to normal (mean 0, deviation 1), bool is either, u8 and i8 anything, other integers 0 to
-/// 9. A file gives its only tensor, or the one that has the name of the input. Errors: those of
-/// open_checkpoint() and of reading tensors; not_found where a file has several tensors and none of
-/// that name; usage for tensors that no memory holds.
+/// One tensor for each of SPECS, in their order: the values that it holds (held_inputs.h), those of
+/// its file, or random ones. Without a range of values floating inputs are close to normal (mean 0,
+/// deviation 1), bool is either, u8 and i8 anything, other integers 0 to 9. A file gives its only
+/// tensor, or the one that has the name of the input. Errors: those of open_checkpoint() and of
+/// reading tensors; not_found where a file has several tensors and none of that name; usage for
+/// tensors that no memory holds.
 Result<std::vector<NamedValue>> sample_inputs(std::span<const InputSpec> specs, uint64_t seed,
                                               Reporter& reporter);
 

@@ -1,6 +1,7 @@
 #include "mlc/engine/verify.h"
 
 #include "mlc/base/checked_math.h"
+#include "mlc/engine/held_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/sample_inputs.h"
 
@@ -76,11 +77,18 @@ std::map<std::string, InputDim> named_dims(std::span<const InputSpec> specs) {
 
 std::vector<VerifyCase> seeded_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples) {
-  const bool random = std::ranges::any_of(specs, &std::string::empty, &InputSpec::file);
+  const auto is_random = [](const InputSpec& spec) {
+    return spec.file.empty() && held_values(spec) == nullptr;
+  };
+  const auto is_held = [](const InputSpec& spec) { return held_values(spec) != nullptr; };
   std::vector<VerifyCase> out;
-  for (uint64_t i = 0; i < (random ? samples : 1); ++i) {
-    out.push_back(
-        {"seed " + std::to_string(seed + i), {specs.begin(), specs.end()}, seed + i, "", {}});
+  const bool any_held = std::ranges::any_of(specs, is_held);
+  if (any_held) out.push_back({"sample inputs", {specs.begin(), specs.end()}, seed, "", {}});
+  const std::vector<InputSpec> others = without_floating_values(specs);
+  const bool random = std::ranges::any_of(others, is_random);
+  const uint64_t seeds = random ? samples : any_held ? 0 : 1;
+  for (uint64_t i = 0; i < seeds; ++i) {
+    out.push_back({"seed " + std::to_string(seed + i), others, seed + i, "", {}});
   }
   return out;
 }

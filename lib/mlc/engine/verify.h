@@ -38,7 +38,8 @@ struct VerifyCase {
   std::vector<VerifyCase> instead;
 };
 
-/// SAMPLES seeds from SEED on at the example sizes; then, for every named dimension, one case where
+/// The values that SPECS hold, if any do; SAMPLES seeds from SEED on at the example sizes, in which
+/// integers keep the values that are held; then, for every named dimension, one case where
 /// it has another size within its bounds; twice the example where A does not take the
 /// first. Inputs from files have their values and sizes in every
 /// case.
