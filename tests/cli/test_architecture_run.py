@@ -145,7 +145,7 @@ def test_checkpoint_without_architecture_says_how_to_give_one(mlc, digits):
     ("    return torch.relu(x, 1, 2)\n", 7, "torch.relu", "the arguments do not fit"),
     ("    return x +* 2\n", 7, "* 2", "no Python expression"),
     ("    return self.fd(x)\n", 7, "self.fd", "did you mean fc?"),
-    ("    return f'{x}'\n", 7, "'{x}'", "expected newline"),
+    ("    return f'{x}'\n", 7, "f'{x}'", "no f-strings"),
 ])
 def test_forward_that_does_not_compile_points_into_the_yaml(mlc, tmp_path, body, line, mark, said):
     save_small(tmp_path)
@@ -503,7 +503,7 @@ def test_python_loads_the_traces_of_module_types(mlc, tmp_path, group):
 @pytest.mark.parametrize(("last", "column", "said"), [
     ("retrun y", 7, "this is no statement"), ("foo bar", 7, "this is no statement"),
     ("return y(", 16, "this is not finished"), ("z = y +", 14, "this is not finished"), ("if y:", 12, "this is not finished"),
-    ("return y)", 15, "expected newline but found ')'"),
+    ("return y)", 15, "expected the end of the line but found ')'"),
 ])
 def test_a_line_that_is_no_python_pointed_at_the_first_line_of_the_file(mlc, tmp_path, last, column, said):
     save_small(tmp_path)
@@ -533,3 +533,82 @@ def test_an_architecture_without_tensors_did_not_run_from_its_state_dict(mlc, tm
     write(tmp_path / "a.yaml", "mlc: architecture/1\ninputs: ['x:f32[2]']\nforward: |\n  def forward(self, x: Tensor) -> Tensor:\n      return x + 1\n")
     mlc.ok("load", "m.pt", "--expect", "a.yaml")
     mlc.ok("run", "m.pt", "--arch", "a.yaml")
+
+
+# --- what TorchScript lacks of Python
+
+
+@pytest.mark.parametrize("context", ["torch.no_grad()", "torch.inference_mode()", "torch.set_grad_enabled(False)"])
+def test_contexts_without_gradients_do_nothing(mlc, tmp_path, context):
+    """`with torch.no_grad():`, as many a forward has it, was "torch has no no_grad"."""
+    fc = save_small(tmp_path)
+    body = f"    with {context}:  # frozen\n        y = x + 1\n        if y.dim() == 2:\n            y = y * 2\n    return self.fc(y)\n"
+    x = torch.randn(2, 3)
+    torch.testing.assert_close(run_body(mlc, tmp_path, body, x)[0], fc((x + 1) * 2).detach())
+    write(tmp_path / "a.yaml", small("  @torch.no_grad()\n  def forward(self, x):\n    return self.fc(x)\n"))
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1,3]")
+
+
+def test_columns_behind_a_dropped_context_stay(mlc, tmp_path):
+    save_small(tmp_path)
+    text = small("  def forward(self, x):\n    with torch.no_grad(): y = x\n    return y\n")
+    write(tmp_path / "a.yaml", text)
+    row = next(i for i, line in enumerate(text.splitlines(), 1) if "with" in line)
+    column = text.splitlines()[row - 1].index("y = x") + 1
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1,3]")
+    assert f"a.yaml:{row}:{column}: expected a new, indented line" in result.stderr
+
+
+@pytest.mark.parametrize(("body", "mark", "said"), [
+    ("    s = f\"{x.size(0)}\"\n", "f\"", "no f-strings"),
+    ("    assert x.dim() == 2, f'{x.shape}'\n", "f'", "no f-strings"),
+    ("    f = lambda y: y + 1\n", "lambda", "no lambda"),
+    ("    import numpy\n", "import", "math are there already"),
+    ("    from math import sqrt\n", "from", "math are there already"),
+    ("    y = [x[i] for i in range(2) if i > 0]\n", "if i", "with a condition"),
+    ("    y = [a + b for a in [x] for b in [x, x]]\n", "for b", "with two loops"),
+    ("    y = {k: v for k, v in [('a', x)]}\n", "for k", "over pairs"),
+    ("    y = sum(v for v in [x, x])\n", "for v", "no generators"),
+    ("    y = {1, 2}\n", "{1", "no sets"),
+    ("    try:\n        x = x + 1\n    except RuntimeError:\n        x = x\n", "try", "no try"),
+    ("    if (n := x.size(0)) > 1:\n        x = x + n\n", ":=", "no :="),
+    ("    x @= x.t()\n", "@=", "no @="),
+    ("    y = torch.add(x, x, **{'alpha': 2})\n", "**", "by name"),
+    ("    global z\n", "global", "no global"),
+    ("    with torch.autocast('cpu'):\n        x = x + 1\n", "torch.autocast", "--dtype bf16"),
+    ("    y = np.array(x)\n", "np", "NumPy is not here"),
+    ("    y = super().forward(x)\n", "super", "self.name(x)"),
+])
+def test_python_that_torchscript_lacks_is_told_by_its_name(mlc, tmp_path, body, mark, said):
+    save_small(tmp_path)
+    text = small("  def forward(self, x):\n" + body + "    return self.fc(x)\n")
+    write(tmp_path / "a.yaml", text)
+    row = next(i for i, line in enumerate(text.splitlines(), 1) if mark in line and i > 4)
+    column = text.splitlines()[row - 1].index(mark) + 1
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1,3]")
+    assert result.rc == 2 and f"a.yaml:{row}:{column}: " in result.stderr and said in result.stderr
+
+
+# --- errors of a run
+
+
+@pytest.mark.parametrize(("body", "mark", "said", "code"), [
+    ("    y = self.fc(x)\n    return y.reshape(7, 7)\n", "y.reshape", "shape '[7, 7]' is invalid", 2),
+    ("    return self.fc(x[0, :2])\n", "self.fc(x", "cannot be multiplied", 2),
+    ("    raise ValueError(\"no {}\".format(x.size(0)))\n", "raise", "no 1", 2),
+    ("    return x.to(\"cuda:0\")\n", "x.to", "cuda", 4),
+    ("    return self.helper(x)\n\n  def helper(self, x):\n    return x[5]\n", "x[5]", "out of range", 2),
+])
+def test_errors_of_a_run_point_into_the_yaml(mlc, tmp_path, body, mark, said, code):
+    """They were told without the line of forward at which they happened."""
+    save_small(tmp_path)
+    text = small("  def forward(self, x):\n" + body)
+    write(tmp_path / "a.yaml", text)
+    row = next(i for i, line in enumerate(text.splitlines(), 1) if mark in line)
+    column = text.splitlines()[row - 1].index(mark) + 1
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1,3]")
+    assert result.rc == code and f"a.yaml:{row}:{column}: " in result.stderr and said in result.stderr
+    caret = result.stderr.splitlines().index("  " + text.splitlines()[row - 1]) + 1
+    assert result.stderr.splitlines()[caret] == " " * (column + 1) + "^"
+    for raw in ("__torch__", "HERE", "Traceback", "<string>"):
+        assert raw not in result.stderr

@@ -108,12 +108,32 @@ void read_attribute(CompileProblem& problem) {
 std::string in_our_words(std::string message) {
   constexpr auto kBefore = std::to_array<std::pair<std::string_view, std::string_view>>({
       {"undefined value ", "no such name: "},
+      {"cannot call a closure",
+       "a function defined in another one cannot be called; make it a method"},
+      {"cannot statically infer the expected size of a list",
+       "* takes a list whose length is known before the run"},
       {"unexpected starred expansion", "this is no Python expression"},
   });
   for (const auto& [theirs, ours] : kBefore) {
     if (!message.starts_with(theirs)) continue;
     const bool whole = ours.back() != ' ';
     return std::string(ours) + (whole ? "" : message.substr(theirs.size()));
+  }
+  constexpr auto kTokens = std::to_array<std::pair<std::string_view, std::string_view>>({
+      {"'string_literal'", "a text"},
+      {"'ident'", "a name"},
+      {"'indent'", "more indentation"},
+      {"'dedent'", "less indentation"},
+      {"'newline'", "the end of the line"},
+      {"expected ident ", "expected a name "},
+      {"expected indent ", "expected a new, indented line "},
+      {"expected newline ", "expected the end of the line "},
+  });
+  for (const auto& [theirs, ours] : kTokens) {
+    const size_t at = message.find(theirs);
+    if (at != std::string::npos && message.starts_with("expected ")) {
+      message.replace(at, theirs.size(), ours);
+    }
   }
   for (const std::string_view end : {" here", ". File a bug report"}) {
     if (message.ends_with(end)) message.resize(message.size() - end.size());

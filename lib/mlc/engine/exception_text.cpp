@@ -104,14 +104,17 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+Error without_device(const std::string& device) {
+  return unsupported(
+      "the model creates tensors on " + device + ", where this LibTorch cannot run it",
+      "the device is written into its code: save the model on the device where it is to run");
+}
+
 /// An operator that the library has, but not for these tensors.
 Error without_kernel(std::string_view line, std::string_view backend) {
   for (const std::string_view device : {"CUDA", "MPS", "XPU", "HPU", "XLA"}) {
     if (!backend.ends_with(device)) continue;
-    return unsupported(
-        "the model creates tensors on " + lower(device) + ", where this LibTorch cannot run it",
-        "the device is written into its code: save the model on the device where "
-        "it is to run");
+    return without_device(lower(device));
   }
   const std::string_view rest = line.substr(line.find('\'') + 1);
   return unsupported("LibTorch has no " + printable(rest.substr(0, rest.find('\''))) + " for " +
@@ -149,6 +152,9 @@ Error not_enough_memory(std::string_view what) {
 Error error_of_exception_text(std::string_view what, ErrorKind fallback) {
   const Chosen chosen = chosen_line(what);
   if (chosen.by_model) return Error(fallback, exception_sentence(what));
+  if (mentions(chosen.line, {"without ATen_cuda library", "not compiled with CUDA enabled"})) {
+    return without_device("cuda");
+  }
   if (mentions(chosen.line, {"can't allocate memory", "out of memory", "std::bad_alloc"})) {
     return not_enough_memory(what);
   }

@@ -3,6 +3,7 @@
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
 #include "mlc/frontend/forward_text.h"
+#include "mlc/frontend/grad_contexts.h"
 #include "mlc/frontend/module_path.h"
 #include "mlc/frontend/unroll.h"
 
@@ -294,6 +295,7 @@ Status set_forward(ScriptModule& module, const Node& body) {
   if (!forward_header(node->scalar())) {
     return node->error("forward has no method `def forward(self, ...):` at the start of a line");
   }
+  drop_grad_contexts(lines);
   MLC_TRY(std::vector<TextLine> written, unroll(lines, module, *node));
   std::string source;
   for (TextLine& line : written) {

@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/engine/compile_problem.h"
+#include "mlc/engine/script_limits.h"
 #include "mlc/torch/functional.h"
 #include "mlc/torch/names.h"
 #include "mlc/torch/torch_values.h"
@@ -100,6 +101,20 @@ size_t line_without_statement(std::string_view source) {
     }
   }
   return 0;
+}
+
+/// What TorchScript lacks of the Python in LINE of what somebody wrote, or in the line before, to
+/// which it belongs: "try:" is a name and a colon to its parser.
+std::optional<std::pair<size_t, ScriptLimit>> limit_near(const ScriptModule& from, size_t line) {
+  const std::vector<std::string_view> lines = split(from.source, '\n');
+  for (const size_t number : {line, line - 1}) {
+    if (line == 0 || number == 0 || number > lines.size()) continue;
+    if (number > from.lines.size() || from.lines[number - 1].position.line == 0) continue;
+    const bool is_before = number != line;
+    if (is_before && !trim(lines[number - 1]).ends_with(':')) continue;
+    if (auto limit = script_limit(lines[number - 1])) return std::pair(number, std::move(*limit));
+  }
+  return std::nullopt;
 }
 
 /// PROBLEM at the end of the last line that somebody wrote, where it is behind that.
@@ -230,11 +245,13 @@ class Builder {
 
   Status define(const ScriptModule& from, torch::jit::Module& made) {
     if (from.source.empty()) return {};
+    MLC_CHECK(refuse_misread(from));
     try {
       define_functions(*unit_, from.source, resolver_);
       compile(from, made);
       return {};
     } catch (const UnknownName& problem) {
+      if (auto limit = limit_near(from, problem.line)) return limited(from, *limit);
       return source_.source_error(from, problem.line, problem.column, problem.message,
                                   problem.hint);
     } catch (const c10::Error& error) {
@@ -259,10 +276,30 @@ class Builder {
     places->enable();
   }
 
+  Error limited(const ScriptModule& from, const std::pair<size_t, ScriptLimit>& limit) const {
+    const auto& [line, what] = limit;
+    return source_.source_error(from, line, what.column, what.message, what.hint);
+  }
+
+  Status refuse_misread(const ScriptModule& from) const {
+    size_t number = 0;
+    for (const std::string_view line : split(from.source, '\n')) {
+      ++number;
+      const auto limit = misread_by_script(line);
+      if (!limit) continue;
+      return source_.source_error(from, number, limit->column, limit->message, limit->hint);
+    }
+    return {};
+  }
+
   Error refused(const ScriptModule& from, std::string_view what) const {
     CompileProblem problem = read_compile_problem(what);
+    const size_t dead_end = problem.line == 0 ? line_without_statement(from.source) : 0;
+    if (auto limit = limit_near(from, std::max(problem.line, dead_end))) {
+      return limited(from, *limit);
+    }
     if (problem.line == 0) {
-      problem.line = line_without_statement(from.source);
+      problem.line = dead_end;
       if (problem.line != 0) {
         const std::string_view line = split(from.source, '\n')[problem.line - 1];
         problem.message = "this is no statement";
@@ -270,6 +307,10 @@ class Builder {
       }
     }
     move_to_written_line(from, problem);
+    constexpr std::string_view kUnknown = "no such name: ";
+    if (problem.message.starts_with(kUnknown) && problem.hint.empty()) {
+      problem.hint = advice_on_name(std::string_view(problem.message).substr(kUnknown.size()));
+    }
     if (!problem.attribute.empty()) {
       const bool of_tensor = problem.message.starts_with("'Tensor' ");
       const auto near = nearest(problem.attribute, of_tensor ? tensor_members() : names_in(from));
