@@ -246,6 +246,16 @@ def test_channels_last_where_it_runs(mlc, tmp_path, valid, view, how, used):
     assert ("channels last in memory: pool.pt" in bench_pool(mlc, tmp_path, view, "--channels-last", how).stdout) is used
 
 
+def test_rows_that_differ_in_it_are_marked(mlc, tmp_path):
+    """A line below named the files; which row of the table, and of the page, ran that way was not to be seen."""
+    torch.jit.script(Pool(True).eval()).save(tmp_path / "plain.pt")
+    result = bench_pool(mlc, tmp_path, False, "plain.pt", "--report", "r.html")
+    rows = {line.split()[0]: line.split()[1] for line in result.stdout.splitlines() if line.startswith(("pool.pt", "plain.pt", "ARTEFACT"))}
+    assert rows == {"ARTEFACT": "CHANNELS", "pool.pt": "last", "plain.pt": "-"}
+    page = (tmp_path / "r.html").read_text()
+    assert "<td>pool.pt, channels last</td>" in page and "<td>plain.pt</td>" in page
+
+
 def test_channels_last_on_demand_that_a_model_refuses_is_an_error(mlc, tmp_path):
     result = bench_pool(mlc, tmp_path, True, "--channels-last", "on")
     assert result.rc == 2 and "view size" in result.stderr

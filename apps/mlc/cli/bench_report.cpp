@@ -54,9 +54,9 @@ std::string number_table(const BenchAnswer& answer) {
   std::vector<std::vector<std::string>> rows;
   for (const BenchRow& row : answer.rows) {
     const auto& samples = row.latencies.samples;
-    rows.push_back({row.file, row.batch ? std::to_string(*row.batch) : "-",
-                    format_bytes(row.file_bytes), duration_text(row.load),
-                    duration_text(row.latencies.first)});
+    rows.push_back({row.file + (row.channels_last ? ", channels last" : ""),
+                    row.batch ? std::to_string(*row.batch) : "-", format_bytes(row.file_bytes),
+                    duration_text(row.load), duration_text(row.latencies.first)});
     for (const double percent : {50.0, 90.0, 99.0}) {
       rows.back().push_back(duration_text(percentile(samples, percent)));
     }

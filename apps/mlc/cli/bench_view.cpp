@@ -78,9 +78,17 @@ bool has_several_engines(const BenchAnswer& answer) {
       answer.rows, [&](const BenchRow& row) { return row.engine != answer.rows[0].engine; });
 }
 
+/// Whether rows differ in it: a line below the table tells of all.
+bool some_channels_last(const BenchAnswer& answer) {
+  return std::ranges::any_of(answer.rows, [&](const BenchRow& row) {
+    return row.channels_last != answer.rows[0].channels_last;
+  });
+}
+
 void add_row(Table& table, const BenchAnswer& answer, const BenchRow& row, bool batches,
              bool several) {
   table.cell(row.file);
+  if (some_channels_last(answer)) table.cell(row.channels_last ? "last" : "-");
   // "ONNX Runtime" of "ONNX Runtime 1.31.1".
   if (has_several_engines(answer)) table.cell(row.engine.substr(0, row.engine.rfind(' ')));
   if (batches) table.cell(row.batch ? std::to_string(*row.batch) : "-");
@@ -104,6 +112,7 @@ void show_table(const BenchAnswer& answer, Context& context) {
   const bool several = std::ranges::any_of(
       answer.rows, [&](const BenchRow& row) { return row.file != answer.rows[0].file; });
   std::vector<Column> columns = {{"ARTEFACT", Align::left, true}};
+  if (some_channels_last(answer)) columns.push_back({"CHANNELS"});
   if (has_several_engines(answer)) columns.push_back({"ENGINE"});
   if (batches) columns.push_back({"BATCH", Align::right});
   for (const char* title : {"SIZE", "LOAD", "FIRST", "P50", "P90", "P99"}) {
