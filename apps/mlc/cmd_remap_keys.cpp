@@ -34,7 +34,10 @@ void setup(OptionSet& set, Options& options) {
   set.ordered("--drop", options.short_forms, "GLOB", "leave out the keys that match");
   set.ordered("--keep", options.short_forms, "GLOB", "leave out the keys that no --keep matches");
   set.ordered("--add-prefix", options.short_forms, "P", "put P before every key");
-  set.flag("--strict", options.rules.strict, "rules that match nothing are errors");
+  set.flag(
+      "--strict", options.rules.strict,
+      "rules that match nothing are errors, and keys that an architecture in the metadata does "
+      "not fit");
   set.flag("--require-all", options.rules.require_all, "every key must be matched by a rule");
   set.key_path("--key", options.key,
                "the state_dict inside the checkpoint; '*' for every one of them");
@@ -214,6 +217,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
         .provenance = provenance_of(options),
         .require_change = false,
         .skip_unchanged = false,
+        .strict = options.rules.strict,
         .threads = context.threads(),
         .inspect = [&options](const Plan& plan) { return emit_inverse(options, plan); }};
     return edit_keys(task, edit);

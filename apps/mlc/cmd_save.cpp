@@ -1,4 +1,5 @@
 #include "cli/batch.h"
+#include "cli/embedded_architecture.h"
 #include "cli/in_place.h"
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
@@ -14,7 +15,6 @@
 #include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/write_sharded.h"
-#include "mlc/engine/architecture_model.h"
 #include "mlc/metadata/provenance.h"
 #include "mlc/yaml/document.h"
 
@@ -94,8 +94,10 @@ void setup(OptionSet& set, Options& options) {
   set.group("Metadata");
   set.list("--meta", options.meta, "FILE", "merge the metadata in this YAML file; repeatable");
   set.list("--set", options.set, "PATH=YAML", "set one value of the metadata; repeatable");
-  set.file("--arch", options.architecture, "FILE",
-           "put this architecture YAML into the metadata if it fits, so that `mlc run` needs none");
+  set.file(
+      "--arch", options.architecture, "FILE",
+      "put this architecture YAML into the metadata if it fits and its forward compiles, so that "
+      "`mlc run` needs none");
   set.flag("--hash-input", options.hash_input,
            "record the SHA-256 of the input in the metadata's provenance");
   add_select_options(set, options.select);
@@ -159,7 +161,6 @@ class Job {
   void keep_weights();
   Status drop_unsafe();
   Result<std::optional<std::string>> metadata();
-  Status embed_architecture(Metadata& metadata) const;
   ProvenanceOptions provenance() const;
   Status write(const std::optional<std::string>& yaml);
   Status write_shards(const std::optional<std::string>& yaml);
@@ -310,6 +311,7 @@ Status Job::drop_unsafe() {
   return {};
 }
 
+/// After everything that changes tensors: an architecture has to fit what is written.
 Result<std::optional<std::string>> Job::metadata() {
   const Checkpoint& checkpoint = *input_.checkpoint;
   const bool asked = !options_.meta.empty() || !options_.set.empty() || options_.hash_input ||
@@ -331,21 +333,17 @@ Result<std::optional<std::string>> Job::metadata() {
   if (!options_.meta.empty() || !options_.set.empty()) {
     warn_of_frameworks(*metadata, task_.reporter);
   }
-  if (!options_.architecture.empty()) MLC_CHECK(embed_architecture(*metadata));
+  if (!options_.architecture.empty()) {
+    MLC_CHECK(embed_architecture(options_.architecture, checkpoint, *state_dict_, *metadata,
+                                 task_.reporter));
+  } else if (metadata && state_dict_ != nullptr) {
+    MLC_CHECK(check_embedded(*metadata, checkpoint, *state_dict_, false, task_.reporter));
+  }
   std::string hash;
   if (options_.hash_input) {
     MLC_TRY(hash, sha256_file(*input_.checkpoint->files[0], task_.reporter));
   }
   return with_provenance(std::move(metadata), "save", provenance(), std::move(hash));
-}
-
-/// After everything that changes tensors: what is written has to fit.
-Status Job::embed_architecture(Metadata& metadata) const {
-  MLC_TRY(const auto architecture, arch::Architecture::parse_file(options_.architecture));
-  MLC_CHECK(check_fit(*input_.checkpoint, *state_dict_, architecture));
-  MLC_TRY(const yaml::Node document, yaml::parse_file(options_.architecture));
-  MLC_TRY(MetaValue value, MetaValue::from_yaml(document));
-  return metadata.set_value("architecture", std::move(value));
 }
 
 ProvenanceOptions Job::provenance() const {

@@ -612,3 +612,57 @@ def test_errors_of_a_run_point_into_the_yaml(mlc, tmp_path, body, mark, said, co
     assert result.stderr.splitlines()[caret] == " " * (column + 1) + "^"
     for raw in ("__torch__", "HERE", "Traceback", "<string>"):
         assert raw not in result.stderr
+
+
+# --- architectures in the metadata
+
+
+@pytest.fixture
+def embedded(mlc, tmp_path):
+    """m.pt, which runs by itself."""
+    fc = save_small(tmp_path)
+    write(tmp_path / "a.yaml", small("  def forward(self, x):\n    return self.fc(x)\n", inputs=["x:f32[1,3]"]))
+    (tmp_path / "m.pt").rename(tmp_path / "plain.pt")
+    mlc.ok("save", "plain.pt", "--arch", "a.yaml", "-o", "m.pt")
+    return fc
+
+
+def test_forward_that_does_not_compile_is_not_put_into_a_file(mlc, tmp_path):
+    """It was, and the first run of the file failed."""
+    save_small(tmp_path)
+    write(tmp_path / "a.yaml", small("  def forward(self, x):\n    return self.fd(x)\n"))
+    result = mlc("save", "m.pt", "--arch", "a.yaml", "-o", "out.pt")
+    assert result.rc == 2 and "a.yaml:6:12: " in result.stderr and "did you mean fc?" in result.stderr
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_forward_that_nobody_could_compile_is_said_to_be(mlc, tmp_path, embedded):
+    result = mlc.ok("save", "plain.pt", "--arch", "a.yaml", "-o", "out.pt", env={"MLC_TORCH_MODULE": "/nowhere"})
+    assert "the forward of a.yaml was not compiled" in result.stderr
+    write(tmp_path / "b.yaml", small("").replace("forward: |\n", ""))
+    assert "has no forward" in mlc.ok("save", "plain.pt", "--arch", "b.yaml", "-o", "b.pt").stderr
+
+
+@pytest.mark.parametrize("verb", [("remap-keys", "--map", "fc=head"), ("save", "--exclude", "fc.bias"),
+                                  ("strip-module-prefix", "--add", "module."), ("remap-keys", "--map", "fc=head", "--dry-run")])
+@pytest.mark.usefixtures("embedded")
+def test_an_architecture_that_new_keys_do_not_fit_is_told(mlc, verb):
+    """The file kept it without a word, and did not run any more."""
+    result = mlc.ok(verb[0], "m.pt", *verb[1:], "-o", "out.pt")
+    assert "the architecture in the metadata does not fit these keys" in result.stderr and "--arch NEW.yaml" in result.stderr
+
+
+@pytest.mark.usefixtures("embedded")
+def test_an_architecture_that_still_fits_is_not_spoken_of(mlc):
+    for verb in (["save", "m.pt", "--dtype", "bf16"], ["remap-keys", "m.pt", "--regex", "s/nothing/else/"]):
+        assert "architecture" not in mlc.ok(*verb, "-o", "out.pt", "--force").stderr
+    mlc.ok("strip-module-prefix", "m.pt", "--add", "module.", "-o", "ddp.pt")
+    assert "architecture" not in mlc.ok("strip-module-prefix", "ddp.pt", "-o", "back.pt").stderr
+    mlc.ok("run", "back.pt")
+
+
+@pytest.mark.usefixtures("embedded")
+def test_strict_rules_do_not_part_keys_from_their_architecture(mlc, tmp_path):
+    result = mlc("remap-keys", "m.pt", "--map", "fc=head", "--strict", "-o", "out.pt")
+    assert result.rc == 1 and 'Missing key(s) in state_dict: "fc.weight"' in result.stderr
+    assert not (tmp_path / "out.pt").exists()

@@ -1,5 +1,6 @@
 #include "cli/edit_keys.h"
 
+#include "cli/embedded_architecture.h"
 #include "cli/in_place.h"
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
@@ -100,6 +101,7 @@ class Job {
       follow_in_optimizers();
       const bool names_only = only_names_change(input_, targets_);
       MLC_CHECK(apply());
+      MLC_CHECK(check_architecture());
       MLC_CHECK(dry ? rehearse() : write(names_only));
     }
     answer();
@@ -111,6 +113,7 @@ class Job {
   Status aim();
   Status rehearse();
   Status apply();
+  Status check_architecture() const;
   void follow_in_optimizers();
   Status write(bool names_only);
   Status write_names();
@@ -169,6 +172,15 @@ Status Job::apply() {
     task_.reporter.detail(plural(applied.module_versions, "module version") + " followed");
   }
   return {};
+}
+
+/// Only what changes can make it wrong.
+Status Job::check_architecture() const {
+  if (!changed_) return {};
+  MLC_TRY(const auto metadata, metadata_to_carry(*input_.checkpoint));
+  if (!metadata) return {};
+  return check_embedded(*metadata, *input_.checkpoint, *targets_[0].state_dict, edit_.strict,
+                        task_.reporter);
 }
 
 void Job::follow_in_optimizers() {

@@ -6,7 +6,12 @@
 #include "mlc/engine/weights.h"
 #include "mlc/metadata/metadata.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <filesystem>
+#include <memory>
+
+#include <sys/mman.h>
 
 namespace mlc {
 namespace {
@@ -48,6 +53,44 @@ ArchitectureSource source_of(const arch::Architecture& architecture, const Decla
   return source;
 }
 
+uint64_t bytes_of(const arch::ScriptTensor& tensor) {
+  uint64_t out = element_bytes(tensor.dtype);
+  for (const int64_t size : tensor.shape) out *= static_cast<uint64_t>(size);  // fits 63 bits
+  return out;
+}
+
+uint64_t largest_tensor(const arch::ScriptModule& module) {
+  uint64_t out = 1;
+  for (const auto* tensors : {&module.parameters, &module.buffers}) {
+    for (const arch::ScriptTensor& one : *tensors) out = std::max(out, bytes_of(one));
+  }
+  for (const arch::ScriptModule& child : module.children) {
+    out = std::max(out, largest_tensor(child));
+  }
+  return out;
+}
+
+/// Zeros that take no memory as long as nobody writes them.
+class ZeroPages {
+ public:
+  static Result<std::shared_ptr<ZeroPages>> make(uint64_t size) {
+    void* const address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (address == MAP_FAILED) return read_failed("mapping " + format_bytes(size), errno);
+    return std::shared_ptr<ZeroPages>(new ZeroPages(address, size));
+  }
+  ~ZeroPages() { ::munmap(address_, size_); }
+  ZeroPages(const ZeroPages&) = delete;
+  ZeroPages& operator=(const ZeroPages&) = delete;
+
+  Bytes first(uint64_t size) const { return {static_cast<const std::byte*>(address_), size}; }
+
+ private:
+  ZeroPages(void* address, uint64_t size) : address_(address), size_(size) {}
+  void* address_;
+  uint64_t size_;
+};
+
 }  // namespace
 
 Result<std::optional<arch::Architecture>> find_architecture(const Checkpoint& checkpoint,
@@ -85,6 +128,21 @@ Status check_fit(const Checkpoint& checkpoint, const StateDict& state_dict,
   if (report.satisfied) return {};
   return conflict("does not fit the architecture. " + std::string(trim(report.text())), report.hint)
       .in_file(checkpoint.path);
+}
+
+Status compile_architecture(const arch::Architecture& architecture, Engine& engine,
+                            Reporter& reporter) {
+  MLC_TRY(const DeclaredInputs inputs, read_declared_inputs(architecture));
+  MLC_TRY(const auto zeros, ZeroPages::make(largest_tensor(architecture.root())));
+  ArchitectureSource source = source_of(architecture, inputs);
+  source.weight = [&](const arch::ScriptTensor& tensor) -> Result<Weight> {
+    Weight out{tensor.dtype, tensor.shape, {}, zeros};
+    out.bytes = zeros->first(bytes_of(tensor));
+    return out;
+  };
+  auto built = engine.build(source, {}, reporter);
+  if (!built.ok()) return std::move(built).error();
+  return {};
 }
 
 Result<ArchitectureModel> ArchitectureModel::open(std::unique_ptr<Checkpoint> checkpoint,

@@ -27,6 +27,11 @@ Result<std::optional<arch::Architecture>> find_architecture(const Checkpoint& ch
 Status check_fit(const Checkpoint& checkpoint, const StateDict& state_dict,
                  const arch::Architecture& architecture);
 
+/// Whether `forward` and all other texts of ARCHITECTURE compile, found out by building it with
+/// zeros for weights, which take no memory. Errors: those of Engine::build().
+Status compile_architecture(const arch::Architecture& architecture, Engine& engine,
+                            Reporter& reporter);
+
 class ArchitectureModel {
  public:
   /// Chooses the state_dict at KEY, or the only one, and checks that it fits. Errors: those of
