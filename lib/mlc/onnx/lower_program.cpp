@@ -28,6 +28,7 @@ class ProgramLowering {
   void lower_call(Call& call);
   void lower_complex(Call& call);
   void lower_parts(Call& call, const Row& row);
+  std::vector<GraphOutput> own_outputs(const Inputs& values);
   void lower_if(Call& call);
   void give_operands(Call& call, const ir::Block& block);
   void lower_inlined(Call& call);
@@ -147,6 +148,19 @@ void ProgramLowering::give_operands(Call& call, const ir::Block& block) {
   }
 }
 
+/// VALUES as the outputs of a graph, each by itself: ONNX wants a name of its own for each.
+std::vector<GraphOutput> ProgramLowering::own_outputs(const Inputs& values) {
+  std::vector<GraphOutput> out;
+  for (Value* value : values) {
+    // The same operator on the same value is made once: what is there already is copied again.
+    do {
+      value = builder_.unary("Identity", value);
+    } while (std::ranges::find(out, value, &GraphOutput::value) != out.end());
+    out.push_back({"", value});
+  }
+  return out;
+}
+
 void ProgramLowering::lower_if(Call& call) {
   const ir::Node& node = call.node;
   if (node.blocks().size() != 2) Call::refuse("it has no two branches");
@@ -167,14 +181,13 @@ void ProgramLowering::lower_if(Call& call) {
     builder_.begin_graph(i == 0 ? "then" : "else");
     lower_block(block);
     builder_.set_origin(node.origin(), "prim::If");
-    std::vector<GraphOutput> outputs;
+    Inputs results;
     Call ends(builder_, values_, *block.results());
     for (size_t o = 0; o < node.outputs().size(); ++o) {
-      Value* value = builder_.cast(ends.tensor_at(o), call.output_dtype(o));
-      outputs.push_back({"", builder_.unary("Identity", value)});
+      results.push_back(builder_.cast(ends.tensor_at(o), call.output_dtype(o)));
     }
     branches.push_back(
-        {i == 0 ? "then_branch" : "else_branch", builder_.end_graph(std::move(outputs))});
+        {i == 0 ? "then_branch" : "else_branch", builder_.end_graph(own_outputs(results))});
   }
   std::vector<TensorType> types;
   for (size_t o = 0; o < node.outputs().size(); ++o) types.push_back(call.output_type(o));
@@ -273,10 +286,7 @@ void ProgramLowering::lower_while(Call& call) {
   enter(condition, joined(next, outer));
   Value* goes_on = builder_.cast(results_of(condition).at(0), DType::boolean);
   builder_.set_origin(call.node.origin(), call.op());
-  std::vector<GraphOutput> outputs = {
-      {"", builder_.unary("Identity", builder_.reshape(goes_on, {}))}};
-  for (Value* value : next) outputs.push_back({"", builder_.unary("Identity", value)});
-  const auto graph = builder_.end_graph(std::move(outputs));
+  const auto graph = builder_.end_graph(own_outputs(joined({builder_.reshape(goes_on, {})}, next)));
   Inputs inputs = joined({nullptr, builder_.reshape(begins, {})}, carried);
   std::vector<TensorType> types;
   for (size_t i = 0; i < call.output_count(); ++i) types.push_back(call.output_type(i));
@@ -295,9 +305,7 @@ void ProgramLowering::lower_scan(Call& call) {
   enter(body, joined(own, tensors_at(call, "3")));
   const Inputs results = results_of(body);
   builder_.set_origin(call.node.origin(), call.op());
-  std::vector<GraphOutput> outputs;
-  for (Value* value : results) outputs.push_back({"", builder_.unary("Identity", value)});
-  const auto graph = builder_.end_graph(std::move(outputs));
+  const auto graph = builder_.end_graph(own_outputs(results));
   std::vector<TensorType> types;
   for (size_t i = 0; i < call.output_count(); ++i) types.push_back(call.output_type(i));
   const auto count = static_cast<int64_t>(sequences.size());
