@@ -430,3 +430,180 @@ def unfold_windows(x):
 @program(X)
 def repeat_and_roll(x):
     return x.repeat(2, 1).roll(1, 0)
+
+
+@program(X, scripted=True)
+def branch_gives_alias(x: Tensor) -> Tensor:
+    y = x.clone()
+    z = y
+    if bool(x.sum() > 0):
+        z = x * 2
+    z.add_(1)
+    return y
+
+
+@program(X, scripted=True)
+def base_of_branch_result(x: Tensor) -> Tensor:
+    y = x.clone()
+    z = y if bool(x.sum() > 0) else x * 2
+    y.add_(10)
+    return z
+
+
+@program(X, scripted=True)
+def branch_picks_tensor(x: Tensor):
+    y = x.clone()
+    w = x * 2
+    if bool(x.sum() > 0):
+        z = y
+    else:
+        z = w
+    z.mul_(3)
+    return y, w
+
+
+@program(X, scripted=True)
+def branch_gives_view(x: Tensor) -> Tensor:
+    y = x.clone()
+    if bool(x.sum() > 0):
+        v = y[0]
+    else:
+        v = y[1]
+    v.zero_()
+    return y
+
+
+@program(X, scripted=True)
+def branch_swaps(x: Tensor):
+    y, w = x + 1, x * 2
+    a, b = y, w
+    if bool(x.sum() > 0):
+        a, b = b, a
+    a.mul_(5)
+    return y, b
+
+
+@program(X, scripted=True)
+def branch_gives_one_twice(x: Tensor):
+    a, b = x + 1, x * 2
+    if bool(x.sum() > 0):
+        t = x * 3
+        a = t
+        b = t
+    a.add_(1)
+    return a, b
+
+
+@program(X, scripted=True)
+def branches_after_branches(x: Tensor):
+    y = x.clone()
+    z = y
+    if bool(x.sum() > 0):
+        z = x * 2
+    w = z
+    if bool(x[0, 0] > 0):
+        w = x * 3
+    w.add_(1)
+    return y
+
+
+@program(X, scripted=True)
+def branch_gives_alias_of_input(x: Tensor) -> Tensor:
+    y = x
+    if bool(x.sum() < 0):
+        y = x * 2
+    y.add_(1)
+    return y
+
+
+@program(X, scripted=True)
+def loop_writes_outside(x: Tensor) -> Tensor:
+    y = x.clone()
+    i = 0
+    while bool(y.sum() < 100) and i < 4:
+        y.add_(10)
+        i += 1
+    return y
+
+
+@program(X, scripted=True)
+def inplace_activation_in_branch(x: Tensor) -> Tensor:
+    y = x + 0
+    if bool(x.sum() > 0):
+        y = torch.nn.functional.relu(y, inplace=True)
+    y.add_(1)
+    return y
+
+
+@program(X, scripted=True)
+def early_return_of_write(x: Tensor) -> Tensor:
+    y = x.clone()
+    if bool(x.sum() > 0):
+        return y.mul_(2)
+    return y
+
+
+@program(X, scripted=True)
+def write_then_other_in_branch(x: Tensor) -> Tensor:
+    y = x.clone()
+    if bool(x.sum() > 0):
+        if bool(x[0, 0] < 0):
+            y[0] = 5.0
+        y = y * 2
+    return y
+
+
+@program(X, scripted=True)
+def view_after_write_in_branch(x: Tensor):
+    y = x.clone()
+    if bool(x.sum() > 0):
+        y.zero_()
+    v = y[0]
+    return y, v + 1
+
+
+@program(X, scripted=True)
+def copy_written_in_branch(x: Tensor) -> Tensor:
+    v = x.t().reshape(-1)
+    if bool(x.sum() > 0):
+        v[0] = 3.0
+    return v
+
+
+@program(X, scripted=True)
+def branch_gives_one_constant_twice(x: Tensor):
+    a, b = torch.zeros(4), torch.zeros(4)
+    if bool(x.sum() > 0):
+        a, b = torch.ones(4), torch.ones(4)
+    return x * a, x + b
+
+
+@program(X)
+def write_without_gradients(x):
+    y = x.clone()
+    with torch.no_grad():
+        y.add_(1)
+    return y * 2
+
+
+@program(X)
+def view_from_without_gradients(x):
+    y = x.clone()
+    with torch.no_grad():
+        y.add_(1)
+        z = y[0]
+    z.mul_(3)
+    return y * 2
+
+
+# Programs that write into memory that is the result's in some runs only, and the operator that is to be named.
+ALIASES_OF_BRANCHES = {
+    "branch_gives_alias": "aten::add_",
+    "base_of_branch_result": "aten::add_",
+    "branch_picks_tensor": "aten::mul_",
+    "branch_gives_view": "aten::zero_",
+    "branch_swaps": "aten::mul_",
+    "branch_gives_one_twice": "aten::add_",
+    "branches_after_branches": "aten::add_",
+    "loop_writes_outside": "prim::Loop",
+}

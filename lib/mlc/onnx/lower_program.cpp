@@ -1,5 +1,6 @@
 #include "mlc/onnx/lower_program.h"
 
+#include "mlc/ir/block_ops.h"
 #include "mlc/onnx/builder.h"
 #include "mlc/onnx/op_map.h"
 #include "mlc/onnx/op_table.h"
@@ -424,7 +425,7 @@ void ProgramLowering::lower_call(Call& call) {
   if (op == "prim::If" || op == "higher_order::cond") return lower_if(call);
   if (op == "higher_order::while_loop") return lower_while(call);
   if (op == "higher_order::scan") return lower_scan(call);
-  if (wraps_block(op)) return lower_inlined(call);
+  if (ir::runs_its_block_once(call.node.op())) return lower_inlined(call);
   // Whole numbers that are known as expressions need no operator, unless it makes their symbols.
   bool known = !call.node.outputs().empty();
   bool made = known;
