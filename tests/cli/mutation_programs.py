@@ -578,6 +578,15 @@ def branch_gives_one_constant_twice(x: Tensor):
     return x * a, x + b
 
 
+@program(X, scripted=True)
+def copy_of_expanded(x: Tensor):
+    e = x[:, :1].expand(-1, 4).contiguous()
+    e[:, 2] = 0.0
+    h = x.to(torch.float64)
+    h.add_(1)
+    return x.clone(), e, h.float()
+
+
 @program(X)
 def write_without_gradients(x):
     y = x.clone()

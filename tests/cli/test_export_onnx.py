@@ -468,6 +468,14 @@ def test_a_write_into_an_input_through_a_branch_is_refused(mlc, tmp_path):
     assert result.rc == 4 and "the program writes into x" in result.stderr
 
 
+def test_writes_into_what_is_always_a_copy(mlc, tmp_path):
+    """contiguous() of an expanded tensor copies: what it was made of is as it was."""
+    function, (x,) = mutation_programs.PROGRAMS["copy_of_expanded"]
+    torch.jit.script(function).save(str(tmp_path / "p.pt"))
+    mlc.ok("export-onnx", "p.pt", "-o", "p.onnx", "--input", "x:f32[n=3,4]")
+    same(run(tmp_path / "p.onnx", x), flat(function(x.clone())))
+
+
 @pytest.mark.parametrize(
     "name",
     [

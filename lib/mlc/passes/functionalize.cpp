@@ -210,6 +210,7 @@ Status Rewriter::refresh_arguments(Node* node, State& state) {
 void Rewriter::note_views(Node* node, Value* self, State& state) {
   const ViewKind kind = view_kind(node->op());
   if (kind == ViewKind::none || self == nullptr || self->tensor() == nullptr) return;
+  if (kind == ViewKind::maybe && always_copies(*node, graph_.symbols())) return;
   const Alias from = alias_of(self, state);
   for (size_t i = 0; i < node->outputs().size(); ++i) {
     Alias alias = from;

@@ -193,11 +193,43 @@ const Row* row_of(std::string_view name) {
   return found == std::end(kRows) ? nullptr : found;
 }
 
+/// Whether VALUE is an expanded tensor in which one element stands at several places.
+bool repeats(const Value& value, const ir::Symbols& symbols) {
+  const Node* node = value.producer();
+  if (node == nullptr || node->op().domain != "aten" || !node->op().name.starts_with("expand")) {
+    return false;
+  }
+  const Value* from = viewed(*node);
+  if (from == nullptr || from->tensor() == nullptr || !from->tensor()->sizes ||
+      !value.tensor()->sizes) {
+    return false;
+  }
+  const std::vector<Expr>& before = *from->tensor()->sizes;
+  const std::vector<Expr>& after = *value.tensor()->sizes;
+  const size_t added = after.size() - before.size();
+  for (size_t i = 0; i < after.size(); ++i) {
+    const bool one = i < added || symbols.constant_value(before[i - added]) == 1;
+    if (one && symbols.bounds(after[i]).low > 1) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 ViewKind view_kind(const ir::OpName& op) {
   const Row* row = op.domain == "aten" ? row_of(op.name) : nullptr;
   return row == nullptr ? ViewKind::none : row->kind;
+}
+
+bool always_copies(const ir::Node& node, const ir::Symbols& symbols) {
+  const Value* self = viewed(node);
+  const TensorType* from = self == nullptr ? nullptr : self->tensor();
+  const TensorType* to = node.outputs().empty() ? nullptr : node.output(0)->tensor();
+  if (from == nullptr || to == nullptr) return false;
+  if (from->dtype && to->dtype && from->dtype != to->dtype) return true;
+  const ir::Attribute* copy = node.find("copy");
+  if (copy != nullptr && *copy == ir::Attribute(true)) return true;
+  return node.op().name == "contiguous" && repeats(*self, symbols);
 }
 
 ir::Value* viewed(const ir::Node& node) {

@@ -13,6 +13,9 @@ enum class ViewKind : uint8_t {
 };
 
 ViewKind view_kind(const ir::OpName& op);
+/// Whether NODE, of ViewKind::maybe, copies at all sizes: it gives another dtype, is told to copy,
+/// or makes contiguous what repeats one element.
+bool always_copies(const ir::Node& node, const ir::Symbols& symbols);
 /// The argument that a view looks at: "self", or the first one.
 ir::Value* viewed(const ir::Node& node);
 /// Whether the operator changes the shape of its argument itself: "aten::unsqueeze_".
