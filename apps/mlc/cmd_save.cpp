@@ -256,7 +256,7 @@ Status Job::change() {
     auto selected = select_tensors(input_, *state_dict_, options_.select, task_.reporter);
     if (!selected.ok()) return std::move(selected).error().in_file(task_.input);
     left_out = std::move(selected->names);
-    if (keeps_the_rest()) warn_of_stale_optimizers(selected->stale, task_.reporter);
+    if (keeps_the_rest()) cli::warn_of_optimizers(selected->optimizers, task_.reporter);
   }
   if (!options_.from.empty()) {
     MLC_TRY(migration_, take_from(checkpoint, *state_dict_, options_.from, options_.from_key,

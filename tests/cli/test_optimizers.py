@@ -121,3 +121,112 @@ def test_an_optimizer_by_numbers_does_not_mind_lost_buffers(mlc, tmp_path, verb,
     after = torch.load(tmp_path / "out.pt")
     assert list(after["model"]) == ["fc.weight", "fc.bias", "bn.weight", "bn.bias"]
     assert "the optimizer state at optim" in mlc.ok(verb, "in.pt", option, "bn.weight", "-o", "o2.pt").stderr
+
+
+def named_pair(sizes=(2, 2)):
+    """Two models with equal names of parameters, and an optimizer for each."""
+    return [trained(True, torch.nn.Linear(size, size)) for size in sizes]
+
+
+def save_gan(path, order, sizes=(2, 2)):
+    """A file with `order` of keys, each naming the first or second of a pair: {"gen": 0, "opt_d": 1}."""
+    pair = named_pair(sizes)
+    return write(path, {key: pair[which][key.startswith("opt")].state_dict() for key, which in order.items()})
+
+
+@pytest.mark.parametrize("order, sizes, key, owned", [
+    ({"optimizer_d": 1, "optimizer_g": 0, "generator": 0, "discriminator": 1}, (2, 2), "discriminator",
+     "optimizer_d"),
+    ({"optimizer_d": 1, "optimizer_g": 0, "generator": 0, "discriminator": 1}, (2, 2), "generator", "optimizer_g"),
+    ({"a": 0, "b": 1, "opt_b": 1, "opt_a": 0}, (2, 2), "a", "opt_a"),
+    ({"netG": 0, "netD": 1, "optimD": 1, "optimG": 0}, (2, 2), "netD", "optimD"),
+    ({"first": 0, "second": 1, "opt_1": 1, "opt_2": 0}, (2, 3), "first", "opt_2"),  # shapes alone tell
+])
+@pytest.mark.parametrize("verb, option", [("remap-keys", "--drop"), ("save", "--exclude")])
+def test_the_optimizer_of_the_other_model_was_edited(mlc, tmp_path, order, sizes, key, owned, verb, option):
+    # The n-th optimizer was taken for that of the n-th model, whatever both are called.
+    path = save_gan(tmp_path / "gan.pt", order, sizes)
+    mlc.ok(verb, path, "--key", key, option, "bias", "-o", "out.pt")
+    after = torch.load(tmp_path / "out.pt")
+    for name in order:
+        if name.startswith("opt"):
+            wanted = ["weight"] if name == owned else ["weight", "bias"]
+            assert (names(after[name]), len(after[name]["state"])) == (wanted, len(wanted)), name
+
+
+def test_a_guess_was_made_which_optimizer_is_meant(mlc, tmp_path):
+    path = save_gan(tmp_path / "in.pt", {"x": 0, "y": 1, "opt_1": 1, "opt_2": 0})
+    said = "the optimizer state at opt_{} is left as it is, for nothing tells to which of x and y it belongs"
+    for args in (["remap-keys", "--drop", "bias"], ["save", "--exclude", "bias"], ["remap-keys", "--map", "bias=b"],
+                 ["strip-module-prefix", "--add", "m."]):
+        result = mlc.ok(args[0], path, "--key", "y", *args[1:], "-o", "out.pt", "--force")
+        assert said.format(1) in result.stderr and said.format(2) in result.stderr
+        after = torch.load(tmp_path / "out.pt")
+        assert names(after["opt_1"]) == names(after["opt_2"]) == ["weight", "bias"]
+    # Where every model changes alike it does not matter which is meant.
+    result = mlc.ok("remap-keys", path, "--key", "*", "--drop", "bias", "-o", "all.pt")
+    assert "optimizer" not in result.stderr
+    after = torch.load(tmp_path / "all.pt")
+    assert names(after["opt_1"]) == names(after["opt_2"]) == ["weight"]
+
+
+def test_the_optimizer_of_a_model_under_other_names_was_edited(mlc, tmp_path):
+    (g, opt_g), (d, opt_d) = named_pair()
+    path = write(tmp_path / "in.pt", {
+        "generator": g.state_dict(), "discriminator": torch.nn.DataParallel(d).state_dict(),
+        "optimizer_g": opt_g.state_dict(), "optimizer_d": opt_d.state_dict()})
+    result = mlc.ok("remap-keys", path, "--key", "generator", "--drop", "bias", "-o", "out.pt")
+    after = torch.load(tmp_path / "out.pt")
+    assert names(after["optimizer_g"]) == ["weight"] and names(after["optimizer_d"]) == ["weight", "bias"]
+    assert "optimizer_d is left as it is" in result.stderr
+
+
+def test_one_optimizer_of_two_models_followed_only_one(mlc, tmp_path):
+    mpd, msd = torch.nn.Sequential(torch.nn.Linear(2, 2)), torch.nn.Sequential(torch.nn.Linear(3, 3))
+    both = torch.nn.ModuleDict({"p": mpd, "s": msd})
+    _, optimizer = trained(True, both)
+    path = write(tmp_path / "in.pt", {
+        "mpd": torch.nn.ModuleDict({"p": mpd}).state_dict(), "msd": torch.nn.ModuleDict({"s": msd}).state_dict(),
+        "optim_d": optimizer.state_dict()})
+    for key, gone in (("mpd", "p.0.bias"), ("msd", "s.0.bias")):
+        mlc.ok("remap-keys", path, "--key", key, "--drop", "*.bias", "-o", f"{key}.pt")
+        assert names(torch.load(tmp_path / f"{key}.pt")["optim_d"]) == [n for n in names(optimizer.state_dict())
+                                                                      if n != gone]
+
+
+def test_names_with_the_place_of_the_model_were_not_followed(mlc, tmp_path):
+    both = torch.nn.ModuleDict({"student": torch.nn.Linear(2, 2), "teacher": torch.nn.Linear(2, 2)})
+    _, optimizer = trained(True, both)
+    path = write(tmp_path / "in.pt", {"student": both["student"].state_dict(), "teacher": both["teacher"].state_dict(),
+                                      "opt": optimizer.state_dict()})
+    mlc.ok("remap-keys", path, "--key", "student", "--drop", "bias", "--map", "weight=w", "-o", "out.pt")
+    assert names(torch.load(tmp_path / "out.pt")["opt"]) == ["student.w", "teacher.weight", "teacher.bias"]
+
+
+def test_names_with_an_unknown_prefix_got_out_of_step_silently(mlc, tmp_path):
+    _, optimizer = trained(True, torch.nn.DataParallel(model := torch.nn.Linear(2, 2)))
+    path = write(tmp_path / "in.pt", {"model": model.state_dict(), "opt": optimizer.state_dict()})
+    result = mlc.ok("remap-keys", path, "--drop", "bias", "-o", "out.pt")
+    assert "the optimizer state at opt is left as it is, for nothing tells whether it belongs to model" in result.stderr
+    assert "optimizer" not in mlc.ok("strip-module-prefix", path, "--add", "module.", "-o", "o2.pt").stderr
+
+
+def test_a_flattened_optimizer_was_not_followed(mlc, tmp_path):
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_optimizer_state_dict
+    options = StateDictOptions(flatten_optimizer_state_dict=True)
+    model, optimizer = trained(False, torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)))
+    weights, flat = get_state_dict(model, optimizer, options=options)
+    path = write(tmp_path / "in.pt", {"model": weights, "optim": flat})
+    for verb, option in (("remap-keys", "--drop"), ("save", "--exclude")):
+        assert "optimizer" not in mlc.ok(verb, path, option, "1.*", "-o", f"{verb}.pt").stderr
+        after = torch.load(tmp_path / f"{verb}.pt")
+        smaller, fresh = trained(False, torch.nn.Sequential(torch.nn.Linear(2, 2)))
+        set_optimizer_state_dict(smaller, fresh, after["optim"], options=options)
+        for name, parameter in smaller.named_parameters():
+            assert torch.equal(fresh.state[parameter]["exp_avg"], flat[f"state.{name}.exp_avg"])
+    mlc.ok("remap-keys", path, "--add-prefix", "m.", "-o", "named.pt")
+    assert list(torch.load(tmp_path / "named.pt")["optim"]) == [
+        key.replace("state.", "state.m.").replace("param_groups.", "param_groups.m.") for key in flat]
+    # A flat state is no model, wherever it stands.
+    write(tmp_path / "two.pt", {"model": weights, "flat": flat})
+    mlc.ok("remap-keys", "two.pt", "--add-prefix", "m.", "-o", "three.pt")

@@ -186,16 +186,16 @@ Status Job::check_architecture() const {
 void Job::follow_in_optimizers() {
   std::vector<PlannedStateDict> all;
   for (const StateDict& one : input_.state_dicts) {
-    if (one.is_part) continue;
     const auto target = std::find_if(targets_.begin(), targets_.end(),
                                      [&](const Target& other) { return other.state_dict == &one; });
+    if (one.is_part && target == targets_.end()) continue;
     all.push_back({&one, target == targets_.end() ? nullptr : &target->plan});
   }
   const FollowedOptimizers followed = follow_optimizers(*input_.checkpoint, all);
   task_.reporter.detail(plural(followed.renamed, "optimizer name") + " followed, " +
                         plural(followed.removed, "optimizer parameter") + " removed");
   if (format_ == OutputFormat::safetensors) return;
-  warn_of_stale_optimizers(followed.stale, task_.reporter);
+  warn_of_optimizers(followed, task_.reporter);
 }
 
 /// Where the output goes and in which format, with everything that speaks against it. A name that

@@ -5,6 +5,7 @@
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/keys/apply_plan.h"
+#include "mlc/keys/follow_optimizers.h"
 #include "mlc/keys/prefix.h"
 
 #include <algorithm>
@@ -236,6 +237,19 @@ void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& r
   for (const std::string& path : paths) shown.push_back(path.empty() ? "." : printable(path));
   reporter.warn("the optimizer state at " + join_list(shown) +
                 " is kept but no longer fits the tensors; `mlc save --weights-only` leaves it out");
+}
+
+void warn_of_optimizers(const FollowedOptimizers& followed, Reporter& reporter) {
+  warn_of_stale_optimizers(followed.stale, reporter);
+  for (const UnclearOptimizer& one : followed.unclear) {
+    std::vector<std::string> owners;
+    for (const std::string& path : one.owners) owners.push_back(path.empty() ? "." : path);
+    const bool several = owners.size() > 1;
+    reporter.warn("the optimizer state at " + (one.path.empty() ? "." : printable(one.path)) +
+                  " is left as it is, for nothing tells " +
+                  (several ? "to which of " : "whether it belongs to ") +
+                  join_list(printable_all(owners)) + (several ? " it belongs" : ""));
+  }
 }
 
 std::string tied_text(const SaveReport& report) {

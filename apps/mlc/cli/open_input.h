@@ -13,6 +13,10 @@
 #include <string>
 #include <vector>
 
+namespace mlc {
+struct FollowedOptimizers;
+}
+
 namespace mlc::cli {
 
 /// An open checkpoint with its state_dicts.
@@ -67,6 +71,9 @@ void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Rep
 
 /// Says that the optimizers at PATHS were made for other tensors than those beside them.
 void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& reporter);
+
+/// Says which optimizers did not follow an edit of state_dicts.
+void warn_of_optimizers(const FollowedOptimizers& followed, Reporter& reporter);
 
 /// ", 1 tied name recorded (b is a)": the names that safetensors keeps once. Empty without any.
 std::string tied_text(const SaveReport& report);

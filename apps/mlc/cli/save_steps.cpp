@@ -232,7 +232,7 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
     if (!one.is_part || &one == &state_dict)
       all.push_back({&one, &one == &state_dict ? &plan : nullptr});
   }
-  out.stale = follow_optimizers(checkpoint, all).stale;
+  out.optimizers = follow_optimizers(checkpoint, all);
   std::vector<Entry>& entries = *checkpoint.graph.entries_for_edit(state_dict.node);
   std::vector<bool> dropped(entries.size(), false);
   for (const DroppedKey& key : plan.dropped) {

@@ -4,6 +4,7 @@
 #include "cli/open_input.h"
 #include "cli/shared_options.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/keys/follow_optimizers.h"
 
 #include <set>
 #include <span>
@@ -15,8 +16,8 @@ namespace mlc::cli {
 
 /// What a selection left out.
 struct Selected {
-  std::set<std::string> names;     // of what is left out, printable
-  std::vector<std::string> stale;  // paths of optimizers that could not follow
+  std::set<std::string> names;  // of what is left out, printable
+  FollowedOptimizers optimizers;
 };
 
 /// Reads STATE_DICT anew after its mapping in CHECKPOINT has changed.

@@ -2,6 +2,9 @@
 
 #include "mlc/base/text.h"
 
+#include <algorithm>
+#include <array>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace mlc {
@@ -12,6 +15,32 @@ using pickle::NodeKind;
 
 constexpr int kMaxDepth = 8;           // mappings around an optimizer in real files
 constexpr size_t kMostEntries = 4096;  // larger mappings are state_dicts
+
+constexpr std::array<std::string_view, 2> kFlatHeads = {"state.", "param_groups."};
+
+// What torch.optim's algorithms keep of each parameter in its own shape.
+constexpr std::array<std::string_view, 12> kMoments = {
+    "exp_avg",    "exp_avg_sq", "max_exp_avg_sq", "exp_inf",  "momentum_buffer",
+    "square_avg", "sum",        "acc_delta",      "grad_avg", "ax",
+    "prev",       "step_size"};
+
+bool is_moment(std::string_view field) {
+  return std::ranges::find(kMoments, field) != kMoments.end();
+}
+
+/// Whether all keys are those of a flat state, some of its groups.
+bool is_flat_optimizer(const Graph& graph, NodeId node) {
+  const auto* entries = graph.entries(node);
+  if (entries == nullptr) return false;
+  bool has_groups = false;
+  for (const auto& entry : *entries) {
+    const auto key = graph.is(entry.first, NodeKind::text) ? split_flat_key(graph.text(entry.first))
+                                                           : std::nullopt;
+    if (!key) return false;
+    has_groups |= key->head == kFlatHeads[1];
+  }
+  return has_groups;
+}
 
 class Search {
  public:
@@ -42,9 +71,13 @@ class Search {
   }
 
   void add(NodeId node, const std::string& path) {
+    if (is_flat_optimizer(graph_, node)) {
+      found_.push_back({path, node, kNoNode, {}, true});
+      return;
+    }
     const auto groups = graph_.sequence(graph_.find(node, "param_groups"));
     found_.push_back({path, node, graph_.find(node, "state"),
-                      std::vector<NodeId>(groups.begin(), groups.end())});
+                      std::vector<NodeId>(groups.begin(), groups.end()), false});
   }
 
   const Checkpoint& checkpoint_;
@@ -53,35 +86,119 @@ class Search {
   std::vector<OptimizerState> found_;
 };
 
+/// Collects what an optimizer names, once each.
+class Parameters {
+ public:
+  Parameters(const Graph& graph, const OptimizerState& optimizer)
+      : graph_(graph), optimizer_(optimizer) {}
+
+  std::vector<OptimizerParameter> run() {
+    if (optimizer_.is_flat) {
+      add_flat();
+      return std::move(found_);
+    }
+    if (const auto* entries = graph_.entries(optimizer_.state)) {
+      for (const auto& [id, state] : *entries) {
+        if (graph_.is(id, NodeKind::integer)) by_number_[graph_.integer(id)] = state;
+        if (graph_.is(id, NodeKind::text)) by_name_[graph_.text(id)] = state;
+      }
+    }
+    for (const NodeId group : optimizer_.groups) add_group(group);
+    if (const auto* entries = graph_.entries(optimizer_.state)) {
+      for (const auto& entry : *entries) add(entry.first, entry.first, Repeat::same);
+    }
+    return std::move(found_);
+  }
+
+ private:
+  enum class Repeat : uint8_t { same, counts };  // what a name that is there already means
+
+  void add_flat() {
+    for (const auto& [key, value] : *graph_.entries(optimizer_.node)) {
+      const auto parts = split_flat_key(graph_.text(key));
+      OptimizerParameter& parameter = found_[index_of(parts->name).first];
+      if (is_moment(parts->field)) parameter.moments.push_back(value);
+    }
+  }
+
+  void add_group(NodeId group) {
+    const NodeId params = graph_.find(group, "params");
+    const NodeId named = graph_.find(group, "param_names");
+    using Nodes = std::span<const NodeId>;
+    const Nodes ids = params == kNoNode ? Nodes() : graph_.sequence(params);
+    const Nodes names = named == kNoNode ? Nodes() : graph_.sequence(named);
+    const bool side_by_side = !names.empty() && names.size() == ids.size();
+    for (size_t i = 0; i < names.size(); ++i) {
+      add(names[i], side_by_side ? ids[i] : kNoNode, Repeat::counts);
+    }
+    for (const NodeId id : ids) add(id, id, side_by_side ? Repeat::same : Repeat::counts);
+  }
+
+  void add(NodeId name, NodeId id, Repeat repeat) {
+    if (name == kNoNode || !graph_.is(name, NodeKind::text)) return;
+    const auto [index, is_new] = index_of(graph_.text(name));
+    if (!is_new && repeat == Repeat::same) return;
+    OptimizerParameter& parameter = found_[index];
+    if (!is_new) ++parameter.times;
+    const NodeId state = state_of(id);
+    const auto* entries = state == kNoNode ? nullptr : graph_.entries(state);
+    if (entries == nullptr) return;
+    for (const auto& [key, value] : *entries) {
+      const bool text = graph_.is(key, NodeKind::text);
+      if (text && is_moment(graph_.text(key))) parameter.moments.push_back(value);
+    }
+  }
+
+  NodeId state_of(NodeId id) const {
+    if (id == kNoNode) return kNoNode;
+    if (graph_.is(id, NodeKind::integer)) {
+      const auto it = by_number_.find(graph_.integer(id));
+      return it == by_number_.end() ? kNoNode : it->second;
+    }
+    if (!graph_.is(id, NodeKind::text)) return kNoNode;
+    const auto it = by_name_.find(graph_.text(id));
+    return it == by_name_.end() ? kNoNode : it->second;
+  }
+
+  std::pair<size_t, bool> index_of(std::string_view name) {
+    const auto [it, is_new] = index_.try_emplace(name, found_.size());
+    if (is_new) found_.push_back({.name = std::string(name), .times = 1, .moments = {}});
+    return {it->second, is_new};
+  }
+
+  const Graph& graph_;
+  const OptimizerState& optimizer_;
+  std::unordered_map<int64_t, NodeId> by_number_;
+  std::unordered_map<std::string_view, NodeId> by_name_;
+  std::unordered_map<std::string_view, size_t> index_;
+  std::vector<OptimizerParameter> found_;
+};
+
 }  // namespace
 
+std::optional<FlatKey> split_flat_key(std::string_view key) {
+  for (const std::string_view head : kFlatHeads) {
+    if (!key.starts_with(head)) continue;
+    const size_t dot = key.rfind('.');
+    if (dot <= head.size()) return std::nullopt;  // no name
+    return FlatKey{head, key.substr(head.size(), dot - head.size()), key.substr(dot + 1)};
+  }
+  return std::nullopt;
+}
+
 bool is_optimizer(const Graph& graph, NodeId node) {
-  return graph.find(node, "param_groups") != kNoNode && graph.find(node, "state") != kNoNode;
+  const bool nested =
+      graph.find(node, "param_groups") != kNoNode && graph.find(node, "state") != kNoNode;
+  return nested || is_flat_optimizer(graph, node);
 }
 
 std::vector<OptimizerState> find_optimizers(const Checkpoint& checkpoint) {
   return Search(checkpoint).run();
 }
 
-std::vector<std::string> parameter_names(const Graph& graph, const OptimizerState& optimizer) {
-  std::vector<std::string> names;
-  std::unordered_set<std::string_view> seen;
-  const auto add = [&](NodeId node) {
-    if (graph.is(node, NodeKind::text) && seen.insert(graph.text(node)).second) {
-      names.emplace_back(graph.text(node));
-    }
-  };
-  for (const NodeId group : optimizer.groups) {
-    for (const std::string_view list : {"params", "param_names"}) {
-      const NodeId items = graph.find(group, list);
-      if (items == kNoNode) continue;
-      for (const NodeId item : graph.sequence(items)) add(item);
-    }
-  }
-  if (const auto* entries = graph.entries(optimizer.state)) {
-    for (const auto& entry : *entries) add(entry.first);
-  }
-  return names;
+std::vector<OptimizerParameter> named_parameters(const Graph& graph,
+                                                 const OptimizerState& optimizer) {
+  return Parameters(graph, optimizer).run();
 }
 
 }  // namespace mlc

@@ -2,12 +2,15 @@
 //
 // Optimizer.state_dict() is {'state': {id: {...}}, 'param_groups': [{'params': [id, ...]}]}. The
 // ids are numbers; since PyTorch 2.6 'param_names' may name them, and distributed checkpoints use
-// the names as ids.
+// the names as ids. torch.distributed's flatten_optimizer_state_dict makes one mapping of it:
+// 'state.NAME.exp_avg', 'param_groups.NAME.lr'.
 #pragma once
 
 #include "mlc/checkpoint/checkpoint.h"
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlc {
@@ -15,18 +18,35 @@ namespace mlc {
 struct OptimizerState {
   std::string path;  // dotted path in the tree: "optimizer", "optimizer_states.0"
   NodeId node = kNoNode;
-  NodeId state = kNoNode;  // the mapping of ids to states
+  NodeId state = kNoNode;  // the mapping of ids to states; none where it is flat
   std::vector<NodeId> groups;
+  bool is_flat = false;  // the keys of `node` hold the names
 };
 
-/// Whether the mapping at NODE has the layout of Optimizer.state_dict().
+/// A parameter that an optimizer names.
+struct OptimizerParameter {
+  std::string name;
+  uint32_t times = 1;           // how often the groups name it: two models may have the same names
+  std::vector<NodeId> moments;  // tensors that have the shape of the parameter: exp_avg
+};
+
+/// A key of a flat state: "state." and the name of the parameter and "exp_avg".
+struct FlatKey {
+  std::string_view head;  // with its dot
+  std::string_view name;
+  std::string_view field;
+};
+/// KEY in parts, which are views of it; nothing if it is none.
+std::optional<FlatKey> split_flat_key(std::string_view key);
+
+/// Whether the mapping at NODE has the layout of Optimizer.state_dict(), flat or not.
 bool is_optimizer(const pickle::Graph& graph, NodeId node);
 
 /// The optimizers of the tree, in tree order.
 std::vector<OptimizerState> find_optimizers(const Checkpoint& checkpoint);
 
-/// The names of parameters in OPTIMIZER, once each, in its order; none where it numbers them.
-std::vector<std::string> parameter_names(const pickle::Graph& graph,
-                                         const OptimizerState& optimizer);
+/// The parameters that OPTIMIZER names, once each, in its order; none where it numbers them.
+std::vector<OptimizerParameter> named_parameters(const pickle::Graph& graph,
+                                                 const OptimizerState& optimizer);
 
 }  // namespace mlc
