@@ -388,3 +388,24 @@ def test_how_far_a_tensor_has_moved(mlc, valid, tmp_path):
     torch.save({"w": b, "zero": zero}, tmp_path / "b.pt")
     expected = ((a - b).double()[b.isfinite()].norm() / b.double()[b.isfinite()].norm()).item()
     assert differences(mlc, valid, "a.pt", "b.pt")["differences"][0]["values"]["rel_norm"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_a_tensor_was_left_out_whose_key_prints_like_another(mlc, tmp_path, below):
+    # 0 and "0" are two keys with one path: the second was never compared.
+    def save(name, number, text, first=0):
+        pairs = [(0, torch.full((1,), number)), ("0", torch.full((2,), text))]
+        tree = dict(pairs if first == 0 else pairs[::-1])
+        torch.save({"m": tree} if below else tree, tmp_path / name)
+        return tmp_path / name
+
+    a = save("a.pt", 0.0, 1.0)
+    for name, number, text in (("number.pt", 5.0, 1.0), ("text.pt", 0.0, 5.0)):
+        result = mlc("diff", a, save(name, number, text), "--json")
+        assert result.rc == 1 and len(result.json["differences"]) == 1
+    # In another order, 0 is still compared with 0.
+    assert mlc("diff", a, save("same.pt", 0.0, 1.0, first=1)).rc == 0
+    missing = tmp_path / "one.pt"
+    torch.save({"m": {"0": torch.ones(2)}} if below else {"0": torch.ones(2)}, missing)
+    only = mlc("diff", a, missing, "--json").json["differences"]
+    assert [one["kind"] for one in only] == ["only_in_a"]

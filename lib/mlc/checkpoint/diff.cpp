@@ -113,20 +113,54 @@ class Differ {
   DiffReport report_;
 };
 
+/// The tensors of one side by their paths, of which some are those of several.
+class ByPath {
+ public:
+  explicit ByPath(const std::vector<NamedTensor>& tensors) : tensors_(tensors) {
+    next_.resize(tensors.size(), kNoIndex);
+    taken_.resize(tensors.size(), false);
+    for (size_t i = tensors.size(); i-- > 0;) {
+      const auto [it, is_new] = first_.emplace(tensors[i].path, i);
+      if (is_new) continue;
+      next_[i] = it->second;
+      it->second = static_cast<uint32_t>(i);
+    }
+  }
+
+  /// The first that NAMED's path leads to, is not taken and IS_RIGHT; null for none.
+  template <class IsRight>
+  const NamedTensor* take(const NamedTensor& named, const IsRight& is_right) {
+    const auto it = first_.find(named.path);
+    uint32_t i = it == first_.end() ? kNoIndex : it->second;
+    while (i != kNoIndex && (taken_[i] || !is_right(tensors_[i]))) i = next_[i];
+    if (i == kNoIndex) return nullptr;
+    taken_[i] = true;
+    return &tensors_[i];
+  }
+  bool is_taken(size_t i) const { return taken_[i]; }
+
+ private:
+  const std::vector<NamedTensor>& tensors_;
+  std::unordered_map<std::string_view, uint32_t> first_;
+  std::vector<uint32_t> next_;  // of the same path
+  std::vector<bool> taken_;
+};
+
+/// By path, where several have it by what it is made of, and then by their order.
 void Differ::match(const std::vector<NamedTensor>& tensors_a,
                    const std::vector<NamedTensor>& tensors_b) {
-  std::unordered_map<std::string_view, const NamedTensor*> in_b;
-  for (const NamedTensor& named : tensors_b) in_b.emplace(named.path, &named);
-  std::set<std::string_view> in_a;
+  ByPath in_b(tensors_b);
   for (const NamedTensor& named : tensors_a) {
-    if (!in_a.insert(named.path).second) continue;
     Row& row = rows_.emplace_back();
     row.a = &named;
-    if (const auto at = in_b.find(named.path); at != in_b.end()) row.b = at->second;
+    row.b = in_b.take(
+        named, [&named](const NamedTensor& other) { return other.spelling == named.spelling; });
   }
-  for (const NamedTensor& named : tensors_b) {
-    const auto at = in_b.find(named.path);
-    if (!in_a.contains(named.path) && at->second == &named) rows_.emplace_back().b = &named;
+  for (Row& row : rows_) {
+    if (row.b == nullptr) row.b = in_b.take(*row.a, [](const NamedTensor&) { return true; });
+  }
+  for (size_t i = 0; i < tensors_b.size(); ++i) {
+    if (!in_b.is_taken(i)) rows_.emplace_back().b = &tensors_b[i];
   }
 }
 

@@ -190,6 +190,15 @@ class Search {
   std::vector<StateDict> found_;
 };
 
+/// The hash of a path that goes on from one with the hash BEFORE by a key of KIND (FNV-1a).
+uint64_t spell(uint64_t before, NodeKind kind, std::string_view key) {
+  constexpr uint64_t kPrime = 0x100000001b3;
+  uint64_t hash = (before ^ static_cast<uint64_t>(kind)) * kPrime;
+  for (const char c : key) hash = (hash ^ static_cast<unsigned char>(c)) * kPrime;
+  return (hash ^ key.size()) * kPrime;
+}
+constexpr uint64_t kNoPath = 0xcbf29ce484222325;
+
 /// Whether a collection that several paths lead to is walked for each.
 enum class Sharing : uint8_t { each, once };
 
@@ -198,31 +207,35 @@ class TreeWalk {
   explicit TreeWalk(const Checkpoint& checkpoint, Sharing sharing = Sharing::each)
       : checkpoint_(checkpoint), enters_once_(sharing == Sharing::once) {}
 
-  std::vector<NamedTensor> run(NodeId node) {
-    visit(node, "", 0);
+  std::vector<NamedTensor> run(NodeId node, uint64_t spelling = kNoPath) {
+    visit(node, "", spelling, 0);
     return std::move(out_);
   }
 
  private:
-  void visit(NodeId node, const std::string& path, int depth) {
+  void visit(NodeId node, const std::string& path, uint64_t spelling, int depth) {
     const Graph& graph = checkpoint_.graph;
     if (const uint32_t tensor = checkpoint_.tensor_at(node); tensor != kNoIndex) {
-      out_.push_back({path, tensor});
+      out_.push_back({path, tensor, spelling});
       return;
     }
     if (depth > kMaxTreeDepth || !is_container(node) || !open_.insert(node).second) return;
     if (const auto* entries = graph.entries(node)) {
       for (const auto& [key, value] : *entries) {
-        visit(value, join_path(path, key_text(graph, key)), depth + 1);
+        const std::string text = key_text(graph, key);
+        visit(value, join_path(path, text), spell(spelling, graph.kind(key), text), depth + 1);
       }
     }
     const auto items = graph.sequence(node);
     for (size_t i = 0; i < items.size(); ++i) {
-      visit(items[i], join_path(path, std::to_string(i)), depth + 1);
+      const std::string text = std::to_string(i);
+      visit(items[i], join_path(path, text), spell(spelling, NodeKind::list, text), depth + 1);
     }
     if (graph.is(node, NodeKind::object)) {
       const pickle::ObjectContent* content = graph.content(node);
-      if (content != nullptr && content->state != kNoNode) visit(content->state, path, depth + 1);
+      if (content != nullptr && content->state != kNoNode) {
+        visit(content->state, path, spelling, depth + 1);
+      }
     }
     if (!enters_once_) open_.erase(node);
     if (out_.size() > most_visits() || ++left_ > most_visits()) enters_once_ = true;
@@ -583,8 +596,10 @@ std::vector<NamedTensor> tensors_in_values(const Checkpoint& checkpoint,
   for (const uint32_t position : positions) {
     const auto& [key, value] = (*entries)[position];
     const std::string name = key_text(checkpoint.graph, key);
-    for (const NamedTensor& inside : all_tensors(checkpoint, value)) {
-      out.push_back({inside.path.empty() ? name : join_path(name, inside.path), inside.tensor});
+    const uint64_t spelling = spell(kNoPath, checkpoint.graph.kind(key), name);
+    for (const NamedTensor& inside : TreeWalk(checkpoint).run(value, spelling)) {
+      out.push_back({inside.path.empty() ? name : join_path(name, inside.path), inside.tensor,
+                     inside.spelling});
     }
   }
   return out;
