@@ -16,6 +16,39 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
+// What is not seen but changes how a line reads: marks and overrides of direction, separators of
+// lines, characters without width (Unicode's categories Cf, Zl and Zp; from, to).
+constexpr std::array<std::pair<uint32_t, uint32_t>, 13> kInvisible = {{{0xAD, 0xAD},
+                                                                       {0x600, 0x605},
+                                                                       {0x61C, 0x61C},
+                                                                       {0x6DD, 0x6DD},
+                                                                       {0x70F, 0x70F},
+                                                                       {0x180E, 0x180E},
+                                                                       {0x200B, 0x200F},
+                                                                       {0x2028, 0x202E},
+                                                                       {0x2060, 0x206F},
+                                                                       {0xFEFF, 0xFEFF},
+                                                                       {0xFFF9, 0xFFFB},
+                                                                       {0x1D173, 0x1D17A},
+                                                                       {0xE0000, 0xE007F}}};
+
+/// The code point of TEXT's first LENGTH bytes, which are well-formed.
+uint32_t code_point(std::string_view text, size_t length) {
+  const auto lead = static_cast<unsigned char>(text[0]);
+  if (length == 1) return lead;
+  uint32_t code = lead & (0x7FU >> length);
+  for (size_t i = 1; i < length; ++i) {
+    code = code << 6 | (static_cast<unsigned char>(text[i]) & 0x3FU);
+  }
+  return code;
+}
+
+bool is_invisible(uint32_t code) {
+  return std::ranges::any_of(kInvisible, [code](const auto& range) {
+    return code >= range.first && code <= range.second;
+  });
+}
+
 // Terminal-safe form of TEXT; QUOTES also escapes the double quote and the backslash.
 std::string escape(std::string_view text, bool quotes) {
   std::string out;
@@ -31,6 +64,14 @@ std::string escape(std::string_view text, bool quotes) {
       }
       text.remove_prefix(count);
       continue;
+    }
+    if (length > 1) {
+      const uint32_t code = code_point(text, length);
+      if (is_invisible(code)) {
+        out += code > 0xFFFF ? fmt::format("\\U{:08x}", code) : fmt::format("\\u{:04x}", code);
+        text.remove_prefix(length);
+        continue;
+      }
     }
     if (quotes && (c == '"' || c == '\\')) out += '\\';
     out += text.substr(0, length);
@@ -131,6 +172,7 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
   std::optional<std::string> found;
   for (const std::string& candidate : candidates) {
     const size_t distance = edit_distance(word, candidate, limit);
+    if (distance >= std::max(word.size(), candidate.size())) continue;  // nothing in common
     if (distance < best) {
       best = distance;
       found = candidate;
@@ -154,7 +196,7 @@ std::string join_list(std::span<const std::string> items, size_t limit) {
     if (i > 0) out += last ? " and " : ", ";
     out += items[i];
   }
-  if (shown < items.size()) out += fmt::format(" and {} more", items.size() - shown);
+  if (shown < items.size()) out += " and " + format_count(items.size() - shown) + " more";
   return out;
 }
 

@@ -25,6 +25,24 @@ TEST_CASE("text from a file cannot command the terminal") {
   CHECK(quoted(std::string(200, 'a'), 5) == "\"aaaaa...\"");
 }
 
+TEST_CASE("invisible characters of keys reached the terminal") {
+  CHECK(printable("a\xe2\x80\xae"
+                  "b") == "a\\u202eb");
+  CHECK(quoted("a\xe2\x80\x8b"
+               "b") == "\"a\\u200bb\"");
+  CHECK(printable("a\xe2\x80\xa8"
+                  "b") == "a\\u2028b");
+  CHECK(printable("\xc2\xad\xef\xbb\xbf") == "\\u00ad\\ufeff");
+  CHECK(printable("\xf3\xa0\x81\x81") == "\\U000e0041");
+  // Their neighbours are seen.
+  CHECK(printable("\xe2\x80\x8a\xe2\x80\xaf\xe2\x80\x90\xc2\xae") ==
+        "\xe2\x80\x8a\xe2\x80\xaf\xe2\x80\x90\xc2\xae");
+}
+
+TEST_CASE("long lists count what they leave out as other counts are written") {
+  CHECK(join_list(std::vector<std::string>(100'000, "a"), 1) == "a and 99,999 more");
+}
+
 TEST_CASE("UTF-8 is strict") {
   CHECK(is_utf8("h\xc3\xa9llo \xf0\x9f\x98\x80"));
   CHECK(!is_utf8("\xc0\x80"));
