@@ -679,3 +679,11 @@ def test_dead_bytes_of_edits_in_place_are_shown(mlc, valid, tmp_path):
     mlc.ok("save", path, "-o", "b.pt")
     assert mlc.ok("load", "b.pt", "--json").json["totals"]["dead_bytes"] == 0
     assert "dead bytes" not in mlc.ok("load", "b.pt").stdout
+
+
+def test_a_header_without_metadata_may_say_so(mlc, tmp_path):
+    header = json.dumps({"__metadata__": None, "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "null.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack("<f", 2))
+    assert safetensors.torch.load_file(path)["a"].item() == 2
+    assert mlc.ok("load", path, "--json").json["tensors"][0]["name"] == "a"

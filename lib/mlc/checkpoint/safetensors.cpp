@@ -95,6 +95,7 @@ Status HeaderReader::read_metadata() {
   NameTable seen;
   std::string_view key;
   std::string_view value;
+  if (scanner_.null()) return {};  // an optional map, says the reference reader
   if (!scanner_.begin_object()) return scan_error();
   while (scanner_.next_key(key)) {
     if (!scanner_.string(value)) return scan_error();
