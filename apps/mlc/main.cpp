@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace mlc::cli {
@@ -138,10 +139,20 @@ ExitCode run_process(const Arguments& arguments, Console& console) {
   return code;
 }
 
+/// Shards are all open at once, thousands at times, and shells allow 1024 files where the system
+/// would allow many more. A failure leaves what there is.
+void allow_open_files() {
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 }  // namespace mlc::cli
 
 int main(int argc, char** argv) {
+  mlc::cli::allow_open_files();
   mlc::cli::install_signal_handlers();
   mlc::cli::Console console;
   const auto code = mlc::cli::run_process({argv + std::min(argc, 1), argv + argc}, console);

@@ -175,3 +175,16 @@ def test_tied_tensors_stay_in_one_shard_with_their_names(mlc, tmp_path):
     opened = mlc.ok("load", "out", "--json").json
     assert opened["shared"] == [["a", "d"]] and opened["totals"]["tensors"] == 4
     assert mlc("save", "a.pt", "-o", "other", "--max-shard-size", "4KB", "--shared", "error").rc == 1
+
+
+def test_a_soft_limit_of_open_files_stopped_thousands_of_shards(mlc, tmp_path):
+    write(tmp_path / "in.pt", {f"w{i}": torch.full((300,), float(i)) for i in range(100)})
+    few = "ulimit -Sn 64; "
+    done = mlc.shell(few + '"$MLC" save in.pt -o shards --max-shard-size 1000')
+    assert done.rc == 0 and len(list((tmp_path / "shards").glob("*.safetensors"))) == 100, done
+    done = mlc.shell(few + '"$MLC" diff in.pt shards')
+    assert done.rc == 0, done
+    for i in range(100):
+        write(tmp_path / f"part{i:03}.pt", {f"w{i}": torch.full((300,), float(i))})
+    done = mlc.shell(few + '"$MLC" save part*.pt --merge -o all.pt')
+    assert done.rc == 0 and len(torch.load(tmp_path / "all.pt")) == 100, done
