@@ -172,6 +172,13 @@ std::vector<uint32_t> storages_of(const Checkpoint& checkpoint, const Tensor& te
   return storages;
 }
 
+/// Whether only zeros lie in what ARCHIVE's file has from BEGIN to END, as far as padding goes.
+bool is_padding(const ZipReader& archive, uint64_t begin, uint64_t end) {
+  constexpr uint64_t kMost = 64 * 1024;  // what rewrite_zip() aligns to
+  const auto bytes = archive.file().read_string(begin, std::min(end - begin, kMost));
+  return bytes.ok() && bytes->find_first_not_of('\0') == std::string::npos;
+}
+
 }  // namespace
 
 uint64_t dead_bytes(const Checkpoint& checkpoint) {
@@ -192,7 +199,7 @@ uint64_t dead_bytes(const Checkpoint& checkpoint) {
       if (next <= least) continue;
       const auto data = archive.data_offset(entry);
       const uint64_t end = data.ok() ? *data + entry.compressed_size + kDescriptor : next;
-      if (next > end) dead += next - end;
+      if (next > end && !is_padding(archive, end, next)) dead += next - end;
     }
   }
   return dead;

@@ -17,6 +17,15 @@ constexpr uint64_t kBlock = 4096;  // reflinks and page cache copies work in the
 // The page cache takes a long copy faster where it begins in the first page of a large folio.
 constexpr uint64_t kFolio = 64 * 1024;
 constexpr uint64_t kLongRun = 8 * 1024 * 1024;
+// Short copies are quick wherever they begin: storages need to be aligned, no more.
+constexpr uint64_t kShortRun = 64 * 1024;
+constexpr uint64_t kStorageAlignment = 64;
+
+/// To which multiple a copied run of so many bytes keeps its place.
+uint64_t alignment_of_run(uint64_t length) {
+  if (length < kShortRun) return kStorageAlignment;
+  return length < kLongRun ? kBlock : kFolio;
+}
 constexpr std::string_view kPickle = "data.pkl";
 constexpr std::string_view kMetadata = "mlc/metadata.yaml";
 constexpr std::string_view kExtraMetadata = "extra/mlc/metadata.yaml";
@@ -204,7 +213,8 @@ Status rewrite_zip(const Checkpoint& checkpoint, const ZipEdit& edit, OutputFile
   for (const Run& run : runs_of(zip, kept, edit, leader)) {
     const uint64_t begin = kept[run.first]->header_offset;
     MLC_TRY(const uint64_t end, end_of(zip, *kept[run.last]));
-    MLC_CHECK(writer.pad(begin % kBlock, end - begin < kLongRun ? kBlock : kFolio));
+    const uint64_t alignment = alignment_of_run(end - begin);
+    MLC_CHECK(writer.pad(begin % std::min(alignment, kBlock), alignment));
     const auto delta = static_cast<int64_t>(out.position()) - static_cast<int64_t>(begin);
     MLC_CHECK(out.copy_from(zip.file(), begin, end - begin));
     for (size_t i = run.first; i <= run.last; ++i) deltas[number(kept[i])] = delta;
