@@ -2,8 +2,10 @@
 
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/expansion.h"
+#include "mlc/checkpoint/lower_tensors.h"
 #include "mlc/tensor/convert.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -235,6 +237,23 @@ uint32_t derive_twin(Checkpoint& checkpoint, uint32_t index) {
   return checkpoint.add_tensor(twin, own_sizes, own_strides);
 }
 
+namespace {
+
+/// Puts tensor REPLACEMENT into the call at NODE, in the form that lower_tensors() takes apart.
+void rewrap(Checkpoint& checkpoint, NodeId node, uint32_t replacement) {
+  Graph& graph = checkpoint.graph;
+  const auto args = graph.tuple(graph.args(node));
+  Tensor& tensor = checkpoint.tensors[replacement];
+  const NodeId wrapped = graph.add_tuple({tensor.node, args[1], graph.empty_tuple(), args[3]});
+  graph.replace(node, graph.add_object(pickle::ObjectForm::reduce, graph.callable(node), wrapped));
+  tensor.node = node;
+  const auto at =
+      std::ranges::lower_bound(checkpoint.tensor_nodes, std::pair<NodeId, uint32_t>(node, 0));
+  if (at != checkpoint.tensor_nodes.end() && at->first == node) at->second = replacement;
+}
+
+}  // namespace
+
 void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement) {
   Graph& graph = checkpoint.graph;
   NodeId node = checkpoint.tensors[old].node;
@@ -244,6 +263,7 @@ void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement) 
     if (args.empty() || checkpoint.tensor_at(args[0]) == kNoIndex) break;
     node = args[0];
   }
+  if (is_wrapped_tensor(graph, node)) return rewrap(checkpoint, node, replacement);
   graph.replace(node, checkpoint.tensors[replacement].node);
 }
 

@@ -25,12 +25,14 @@ class Lowering {
   NodeId ordered_dict();
   NodeId storage_reference(uint32_t storage, NodeId key);
   void lower(NodeId node);
+  void unfold(NodeId wrapper);
   void number(NodeId persistent);
   bool is_current(NodeId reference, const Storage& storage, std::string_view key) const;
 
   Checkpoint& checkpoint_;
   Graph& graph_;
   std::vector<NodeId> tensor_nodes_;
+  std::vector<NodeId> wrappers_;  // around tensors that have to be lowered
   std::unordered_map<std::string, NodeId> words_;
   std::unordered_map<uint32_t, NodeId> keys_;  // storage -> the text node of its new key
   std::vector<uint32_t> order_;
@@ -39,6 +41,10 @@ class Lowering {
 Status Lowering::find_tensors() {
   pickle::for_each_reachable(graph_, checkpoint_.root, [this](NodeId node) {
     if (graph_.is(node, NodeKind::tensor)) tensor_nodes_.push_back(node);
+    if (is_wrapped_tensor(graph_, node) &&
+        graph_.is(graph_.tuple(graph_.args(node))[0], NodeKind::tensor)) {
+      wrappers_.push_back(node);
+    }
   });
   for (const NodeId node : tensor_nodes_) {
     const Tensor& tensor = checkpoint_.tensors[graph_.tensor(node)];
@@ -119,6 +125,16 @@ void Lowering::lower(NodeId node) {
   graph_.replace(node, call);
 }
 
+/// The call inside, lowered by now, becomes function and arguments of the wrapper.
+void Lowering::unfold(NodeId wrapper) {
+  const auto args = graph_.tuple(graph_.args(wrapper));
+  const NodeId call = args[0];
+  const NodeId unfolded =
+      graph_.add_tuple({graph_.callable(call), args[1], graph_.args(call), args[3]});
+  graph_.replace(wrapper,
+                 graph_.add_object(pickle::ObjectForm::reduce, graph_.callable(wrapper), unfolded));
+}
+
 /// Whether a parsed reference says already what the output needs.
 bool Lowering::is_current(NodeId reference, const Storage& storage, std::string_view key) const {
   const auto items = graph_.sequence(reference);
@@ -160,6 +176,7 @@ Result<std::vector<uint32_t>> Lowering::run() {
   MLC_CHECK(find_tensors());
   reuse_words();
   for (const NodeId node : tensor_nodes_) lower(node);
+  for (const NodeId wrapper : wrappers_) unfold(wrapper);
   pickle::for_each_reachable(graph_, checkpoint_.root, [this](NodeId node) {
     if (graph_.is(node, NodeKind::persistent)) number(node);
   });
@@ -167,6 +184,13 @@ Result<std::vector<uint32_t>> Lowering::run() {
 }
 
 }  // namespace
+
+bool is_wrapped_tensor(const Graph& graph, NodeId node) {
+  constexpr std::string_view kName = "_rebuild_from_type_v2";
+  return (graph.is_call_of(node, "torch._tensor", kName) ||
+          graph.is_call_of(node, "torch.tensor", kName)) &&
+         graph.tuple(graph.args(node)).size() == 4;
+}
 
 Result<std::vector<uint32_t>> lower_tensors(Checkpoint& checkpoint) {
   return Lowering(checkpoint).run();

@@ -17,4 +17,9 @@ namespace mlc {
 /// order. Errors: unsupported for a tensor without plain elements made outside of a pickle.
 Result<std::vector<uint32_t>> lower_tensors(Checkpoint& checkpoint);
 
+/// Whether NODE calls _rebuild_from_type_v2(function, type, args, state), which gives a tensor its
+/// class and its Python attributes. In memory `function` may be a tensor itself, with no `args`: a
+/// derived one has neither before it is lowered.
+bool is_wrapped_tensor(const pickle::Graph& graph, NodeId node);
+
 }  // namespace mlc
