@@ -228,6 +228,7 @@ Status Job::choose() {
     format_ = options_.format == "pt" ? OutputFormat::torch_zip : OutputFormat::safetensors;
   } else if (options_.writing.in_place) {
     MLC_TRY(format_, format_in_place(*input_.checkpoint, options_.format));
+    MLC_CHECK(check_no_modules(input_));
     MLC_CHECK(check_replaceable(*input_.checkpoint, task_.output, options_.writing));
   } else if (!task_.output.empty()) {
     auto format = output_format_of(task_.output, options_.format);
@@ -419,6 +420,20 @@ void Job::warn_of_kept() {
                       "; --weights-only writes the state_dict alone");
 }
 
+/// What becomes of finite values that are too large for TYPE, which --from gives where it is none.
+std::string_view fate_of_the_large(std::optional<DType> type) {
+  switch (type.value_or(DType::f32)) {
+    case DType::f8_e4m3fn:
+      return "the largest that it has";
+    case DType::f8_e4m3fnuz:
+    case DType::f8_e5m2fnuz:
+    case DType::f8_e8m0fnu:
+      return "NaN, for it has no infinity";
+    default:
+      return "infinite";
+  }
+}
+
 /// After tensors got other values: what an optimizer learned of them is kept as it was.
 void Job::warn_of_optimizers() {
   if (!keeps_the_rest()) return;
@@ -428,6 +443,11 @@ void Job::warn_of_optimizers() {
 }
 
 void Job::warn_of_uncast() {
+  if (dtype_from_name(options_.dtype) == DType::f8_e8m0fnu) {
+    task_.reporter.warn(
+        "float8_e8m0fnu holds positive powers of two only: signs, zeros and what "
+        "lies between them are lost");
+  }
   std::vector<std::string> kept;
   for (const StateDictEntry& entry : state_dict_->entries) {
     const Tensor& tensor = input_.checkpoint->tensors[entry.tensor];
@@ -489,8 +509,10 @@ void Job::warn_about_values() {
     }
   }
   if (casts_.overflowed > 0) {
-    task_.reporter.warn(plural(casts_.overflowed, "value") + " did not fit " + options_.dtype +
-                        " and became infinite or saturated");
+    task_.reporter.warn(plural(casts_.overflowed, "value") + " did not fit " +
+                        (options_.dtype.empty() ? "its new type" : options_.dtype) +
+                        " and became " +
+                        std::string(fate_of_the_large(dtype_from_name(options_.dtype))));
   }
 }
 

@@ -635,3 +635,77 @@ def test_views_that_a_cast_parts_are_named(mlc, tmp_path):
     assert found["v"].untyped_storage().data_ptr() != found["w"].untyped_storage().data_ptr()
     assert "storage of its own" not in mlc.ok("save", "a.pt", "-o", "c.pt", "--dtype", "fp32").stderr
     assert "storage of its own" not in mlc.ok("save", "a.pt", "-o", "c.safetensors", "--dtype", "bf16").stderr
+
+
+@pytest.mark.parametrize("args", [["save", "--set", "name=x"], ["save", "--dtype", "bf16"],
+                                  ["strip-module-prefix", "--add", "zz"], ["remap-keys", "--drop", "*.bias"]])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+@pytest.mark.parametrize("beside", [False, True])
+def test_an_edit_in_place_took_the_class_of_a_module(mlc, tmp_path, args, dry, beside):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    torch.save({"net": model, "epoch": 1} if beside else model, tmp_path / "m.pt")
+    before = (tmp_path / "m.pt").read_bytes()
+    result = mlc(args[0], "m.pt", "--in-place", *args[1:], *dry)
+    assert result.rc == 4 and "which cannot be edited in place: its class would be lost" in result.stderr
+    assert (tmp_path / "m.pt").read_bytes() == before
+
+
+def test_a_module_beside_stays_one_where_only_names_change_in_place(mlc, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    torch.save({"net": model, "weights": model.state_dict()}, tmp_path / "m.pt")
+    mlc.ok("strip-module-prefix", "m.pt", "--key", "weights", "--add", "zz", "--in-place")
+    after = torch.load(tmp_path / "m.pt", weights_only=False)
+    assert isinstance(after["net"], torch.nn.Sequential) and list(after["weights"]) == ["zz.0.weight", "zz.0.bias"]
+
+
+class Labelled(torch.Tensor):
+    """A tensor of its own class, at module level so that torch.load finds it."""
+
+
+@pytest.mark.parametrize("parameter", [False, True])
+@pytest.mark.parametrize("options", [["--dtype", "bf16"], ["--dtype", "bf16", "--compact-views"], ["--compact-views"]])
+def test_a_cast_dropped_the_attributes_of_tensors(mlc, tmp_path, options, parameter):
+    w = torch.arange(6.)[1:5]
+    w.note, w.scale = "mine", torch.ones(3)
+    own = torch.arange(8.)[2:6].as_subclass(Labelled)
+    own.note = "ours"
+    tree = {"w": torch.nn.Parameter(w) if parameter else w, "own": own, "tied": own}
+    if parameter:
+        tree["w"].note, tree["w"].scale = "mine", torch.ones(3)
+    torch.save(tree, tmp_path / "in.pt")
+    mlc.ok("save", "in.pt", *options, "-o", "out.pt")
+    after = torch.load(tmp_path / "out.pt", weights_only=False)
+    dtype = torch.bfloat16 if "--dtype" in options else torch.float32
+    assert type(after["own"]) is Labelled and after["own"].note == "ours" and after["tied"] is after["own"]
+    assert after["w"].note == "mine" and torch.equal(after["w"].scale, torch.ones(3))
+    assert isinstance(after["w"], torch.nn.Parameter) == parameter
+    for name in tree:
+        assert after[name].dtype == dtype
+        assert after[name].tolist() == tree[name].tolist()
+        if "--compact-views" in options:
+            assert after[name].untyped_storage().nbytes() == 4 * dtype.itemsize
+    # What was derived once can be derived again.
+    mlc.ok("save", "out.pt", "--dtype", "fp64", "-o", "again.pt")
+    again = torch.load(tmp_path / "again.pt", weights_only=False)
+    assert again["own"].dtype == torch.float64 and again["own"].note == "ours"
+
+
+@pytest.mark.parametrize("name, dtype, fate", [
+    ("float8_e4m3fnuz", torch.float8_e4m3fnuz, "NaN, for it has no infinity"),
+    ("float8_e5m2fnuz", torch.float8_e5m2fnuz, "NaN, for it has no infinity"),
+    ("float8_e4m3fn", torch.float8_e4m3fn, "the largest that it has"),
+    ("float8_e5m2", torch.float8_e5m2, "infinite"), ("fp16", torch.float16, "infinite")])
+def test_what_became_of_large_values_was_said_wrongly(mlc, tmp_path, name, dtype, fate):
+    torch.save({"w": torch.tensor([1e9, 1.])}, tmp_path / "in.pt")
+    result = mlc.ok("save", "in.pt", "--dtype", name, "-o", "out.pt")
+    assert f"1 value did not fit {name} and became {fate}" in result.stderr
+    large = torch.load(tmp_path / "out.pt")["w"].to(torch.float32)[0]
+    assert {"NaN": large.isnan(), "inf": large.isinf(), "the": large.isfinite()}[fate[:3]]
+    assert dtype == torch.load(tmp_path / "out.pt")["w"].dtype
+
+
+def test_signs_and_zeros_were_lost_without_a_word(mlc, tmp_path):
+    torch.save({"w": torch.tensor([-2., 0.])}, tmp_path / "in.pt")
+    result = mlc.ok("save", "in.pt", "--dtype", "float8_e8m0fnu", "-o", "out.pt")
+    assert "holds positive powers of two only: signs, zeros" in result.stderr
+    assert torch.load(tmp_path / "out.pt")["w"].to(torch.float32).tolist() == [2., 2. ** -127]

@@ -210,6 +210,7 @@ Status Job::aim() {
   to_folder_ = checkpoint.format == Format::sharded && !edit_.writing.in_place && !named.ok();
   if (edit_.writing.in_place) {
     MLC_TRY(format_, format_in_place(checkpoint));
+    if (!only_names_change(input_, targets_)) MLC_CHECK(check_no_modules(input_));
     return check_replaceable(checkpoint, task_.output, edit_.writing);
   }
   const bool safetensors = checkpoint.format == Format::safetensors;

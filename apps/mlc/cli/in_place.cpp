@@ -4,6 +4,8 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 
+#include <algorithm>
+
 #include <sys/stat.h>
 
 namespace mlc::cli {
@@ -51,6 +53,17 @@ Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_v
         .in_file(checkpoint.path);
   }
   return *own;
+}
+
+Status check_no_modules(const Input& input) {
+  const auto is_module = [](const StateDict& one) { return one.module != kNoNode; };
+  const auto found = std::ranges::find_if(input.state_dicts, is_module);
+  if (found == input.state_dicts.end()) return {};
+  return unsupported("holds a pickled module" +
+                         (found->path.empty() ? "" : " at " + mlc::quoted(found->path)) +
+                         ", which cannot be edited in place: its class would be lost",
+                     "write its state_dict to a new file with -o")
+      .in_file(input.checkpoint->path);
 }
 
 Status check_replaceable(const Checkpoint& checkpoint, const std::string& output,

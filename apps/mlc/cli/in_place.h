@@ -2,6 +2,7 @@
 // run refuses.
 #pragma once
 
+#include "cli/open_input.h"
 #include "cli/shared_options.h"
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
@@ -17,6 +18,10 @@ namespace mlc::cli {
 /// for formats that mlc does not write or that hold more than a state_dict, usage where the name of
 /// the file contradicts its content.
 Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_view format = {});
+
+/// An edit in place changes what it is asked for: what becomes a state_dict is another file.
+/// Errors: unsupported where INPUT holds pickled modules, which mlc writes as state_dicts.
+Status check_no_modules(const Input& input);
 
 /// The error for shards and DCP folders at PATH.
 Error no_edit_of_several_files(const std::string& path);

@@ -195,7 +195,7 @@ Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
     if (!shape.is_array()) return shape.is_null();
     ExpectedTensor tensor{name, {}, !module_of_extra_state(name)};
     for (const auto& size : shape) {
-      if (!size.is_number_integer()) return false;
+      if (!size.is_number_integer() || size.template get<int64_t>() < 0) return false;
       tensor.shape.push_back(size.template get<int64_t>());
     }
     out.push_back(std::move(tensor));
@@ -205,8 +205,7 @@ Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
   if (!listed) {
     for (const auto& [name, shape] : json.items()) {
       if (!add(name, shape))
-        return usage_error("manifest: the shape of " + mlc::quoted(name) +
-                           " is no list of integers");
+        return usage_error("manifest: the shape of " + mlc::quoted(name) + " is no list of sizes");
     }
     return out;
   }
