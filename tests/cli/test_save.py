@@ -45,6 +45,21 @@ def test_golden_files_to_pt(mlc, tmp_path, name):
     assert found == {k: (t["dtype"], t["shape"], t["sha256"]) for k, t in wanted["tensors"].items()}
 
 
+@pytest.mark.parametrize("wrap", ["compiled", "traced", "both", "inside"])
+def test_compiled_and_traced_modules_had_no_tensors(mlc, tmp_path, wrap):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    net.register_buffer("hidden", torch.ones(1), persistent=False)
+    traced = torch.fx.symbolic_trace(net)
+    module = {"compiled": lambda: torch.compile(net), "traced": lambda: traced, "both": lambda: torch.compile(traced),
+              "inside": lambda: torch.nn.ModuleDict({"a": torch.compile(net), "b": traced})}[wrap]()
+    wanted = module.state_dict()
+    torch.save({"epoch": 3, "model": module}, tmp_path / "a.pt")
+    mlc.ok("save", "a.pt", "-o", "b.pt")
+    found = torch.load(tmp_path / "b.pt")["model"]
+    assert list(found) == list(wanted) and found._metadata == wanted._metadata
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
 def test_module_pickle_without_its_class(mlc, tmp_path):
     source = "import torch\nclass Net(torch.nn.Sequential):\n    pass\n"
     with vanishing_module(tmp_path, source) as module:

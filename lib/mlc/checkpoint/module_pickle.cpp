@@ -15,8 +15,47 @@ using pickle::NodeKind;
 constexpr size_t kMaxNesting = 200;
 constexpr size_t kMaxKeys = 1'000'000;
 
+/// Modules that pickle as a call: what its first argument is.
+enum class FirstArgument : uint8_t { none, attributes, wrapped_module };
+
+FirstArgument first_argument(const Graph& graph, NodeId callable) {
+  struct Row {
+    std::string_view module;
+    std::string_view name;
+    FirstArgument is;
+  };
+  static constexpr std::array kRows = {
+      // torch.fx.GraphModule.__reduce__: its __dict__, without the graph.
+      Row{"torch.fx.graph_module", "reduce_graph_module", FirstArgument::attributes},
+      Row{"torch.fx.graph_module", "reduce_package_graph_module", FirstArgument::attributes},
+      // What torch.compile makes of a module, and of which it is the child `_orig_mod`.
+      Row{"torch._dynamo.eval_frame", "OptimizedModule", FirstArgument::wrapped_module},
+  };
+  if (!graph.is(callable, NodeKind::global)) return FirstArgument::none;
+  for (const Row& row : kRows) {
+    if (graph.is_global(callable, row.module, row.name)) return row.is;
+  }
+  return FirstArgument::none;
+}
+
+/// The first argument of the call at NODE, if it is what EXPECTED says.
+NodeId argument_of(const Graph& graph, NodeId node, FirstArgument expected) {
+  if (!graph.is(node, NodeKind::object)) return kNoNode;
+  if (first_argument(graph, graph.callable(node)) != expected) return kNoNode;
+  const auto args = graph.sequence(graph.args(node));
+  return args.empty() ? kNoNode : args[0];
+}
+
+/// The module that the compiled one at NODE is a wrapper of.
+NodeId wrapped_module(const Graph& graph, NodeId node) {
+  return argument_of(graph, node, FirstArgument::wrapped_module);
+}
+
 NodeId attributes_of(const Graph& graph, NodeId node) {
   if (!graph.is(node, NodeKind::object)) return kNoNode;
+  if (const NodeId dict = argument_of(graph, node, FirstArgument::attributes); dict != kNoNode) {
+    return graph.is(dict, NodeKind::dict) ? dict : kNoNode;
+  }
   const pickle::ObjectContent* content = graph.content(node);
   if (content == nullptr || content->state == kNoNode) return kNoNode;
   return graph.is(content->state, NodeKind::dict) ? content->state : kNoNode;
@@ -54,6 +93,13 @@ int64_t module_version(std::string_view path) {
   return 1;
 }
 
+/// Whether ATTRIBUTES, if any, has the three dicts of nn.Module.
+bool is_plain_module(const Graph& graph, NodeId attributes) {
+  return attributes != kNoNode && graph.find(attributes, "_parameters") != kNoNode &&
+         graph.find(attributes, "_buffers") != kNoNode &&
+         graph.find(attributes, "_modules") != kNoNode;
+}
+
 class Recovery {
  public:
   explicit Recovery(Checkpoint& checkpoint) : checkpoint_(checkpoint), graph_(checkpoint.graph) {}
@@ -78,10 +124,20 @@ class Recovery {
   Status visit(NodeId module, const std::string& prefix) {
     if (path_.size() > kMaxNesting) return unsupported("modules nested deeper than 200");
     if (!path_.insert(module).second) return corrupt("a module that contains itself");
-    const NodeId attributes = attributes_of(graph_, module);
     // Shared submodules count wherever they occur: a small file can spell out an enormous tree.
     if (versions_.size() >= kMaxKeys) return unsupported("a model with over a million modules");
     add_version(module, prefix);
+    const NodeId attributes = attributes_of(graph_, module);
+    if (is_plain_module(graph_, attributes)) {
+      MLC_CHECK(visit_attributes(attributes, prefix));
+    } else {
+      MLC_CHECK(visit(wrapped_module(graph_, module), prefix + "_orig_mod."));
+    }
+    path_.erase(module);
+    return {};
+  }
+
+  Status visit_attributes(NodeId attributes, const std::string& prefix) {
     MLC_CHECK(add_tensors(graph_.find(attributes, "_parameters"), kNoNode, prefix));
     MLC_CHECK(add_tensors(graph_.find(attributes, "_buffers"),
                           graph_.find(attributes, "_non_persistent_buffers_set"), prefix));
@@ -92,7 +148,6 @@ class Recovery {
         MLC_CHECK(visit(child, prefix + std::string(graph_.text(key)) + "."));
       }
     }
-    path_.erase(module);
     return {};
   }
 
@@ -159,11 +214,12 @@ class Recovery {
 }  // namespace
 
 bool is_module(const Graph& graph, NodeId node) {
-  const NodeId attributes = attributes_of(graph, node);
-  if (attributes == kNoNode) return false;
-  return graph.find(attributes, "_parameters") != kNoNode &&
-         graph.find(attributes, "_buffers") != kNoNode &&
-         graph.find(attributes, "_modules") != kNoNode;
+  for (size_t i = 0; i <= kMaxNesting; ++i) {
+    if (is_plain_module(graph, attributes_of(graph, node))) return true;
+    node = wrapped_module(graph, node);
+    if (node == kNoNode) return false;
+  }
+  return false;
 }
 
 Result<NodeId> recover_state_dict(Checkpoint& checkpoint, NodeId node) {

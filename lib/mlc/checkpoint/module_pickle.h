@@ -10,7 +10,9 @@
 
 namespace mlc {
 
-/// Whether NODE is an object whose state has the three dicts of nn.Module.
+/// Whether NODE is an object whose state has the three dicts of nn.Module, a torch.fx.GraphModule,
+/// which pickles as a call with them, or what torch.compile makes of one of these: its keys begin
+/// with `_orig_mod.`, as those of PyTorch do.
 bool is_module(const pickle::Graph& graph, NodeId node);
 
 /// Adds to the graph an OrderedDict with the state_dict of the module at NODE, keys in PyTorch's
