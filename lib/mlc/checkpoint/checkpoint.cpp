@@ -95,6 +95,18 @@ Result<std::optional<Checkpoint::FileRange>> Checkpoint::file_range(uint32_t ind
   return std::optional(range);
 }
 
+BlockProducer in_order(std::shared_ptr<const PieceProducer> pieces, uint64_t size) {
+  return [pieces = std::move(pieces), size](const BlockSink& sink) -> Status {
+    std::vector<std::byte> buffer;
+    for (uint64_t begin = 0; begin < size; begin += pieces->piece_bytes) {
+      buffer.resize(static_cast<size_t>(std::min(pieces->piece_bytes, size - begin)));
+      MLC_CHECK(pieces->make(begin, buffer));
+      MLC_CHECK(sink(buffer));
+    }
+    return {};
+  };
+}
+
 Status Checkpoint::stream_storage(uint32_t index, const BlockSink& sink) const {
   const Storage& storage = storages[index];
   if (storage.producer != nullptr) return (*storage.producer)(sink);

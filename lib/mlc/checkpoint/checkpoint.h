@@ -21,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,15 @@ enum class Format : uint8_t {
 using BlockSink = std::function<Status(Bytes)>;
 using BlockProducer = std::function<Status(const BlockSink&)>;
 
+/// Makes the bytes of a storage piece by piece, any piece at any time and from any thread.
+struct PieceProducer {
+  uint64_t piece_bytes = 0;  // of every piece but the last; not 0
+  /// Writes the bytes of the storage from BEGIN, a multiple of piece_bytes, on.
+  std::function<Status(uint64_t begin, std::span<std::byte> out)> make;
+};
+/// The same for whoever wants the bytes in order. SIZE: of the storage.
+BlockProducer in_order(std::shared_ptr<const PieceProducer> pieces, uint64_t size);
+
 /// One run of tensor bytes. Exactly one of the places below holds them.
 struct Storage {
   std::string_view key;       // the file's own name for it: "0", "model.safetensors"
@@ -65,6 +75,7 @@ struct Storage {
   uint64_t offset = 0;                            // ... at this absolute offset; or
   std::shared_ptr<const std::string> memory;      // here; or
   std::shared_ptr<const BlockProducer> producer;  // made when it is written
+  std::shared_ptr<const PieceProducer> pieces;    // where set, `producer` is in_order() of it
 
   uint64_t byte_size() const { return static_cast<uint64_t>(elements) * element_bytes(dtype); }
 };

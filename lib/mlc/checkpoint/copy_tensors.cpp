@@ -36,11 +36,14 @@ Error damaged(const Checkpoint& checkpoint, uint32_t storage, uint32_t found, ui
                  "fetch or save the file again; `mlc load --check crc` lists every damaged record");
 }
 
-/// A storage that is copied in pieces by several threads; the last one to finish compares the CRC.
+/// A storage that is copied, or made, in pieces by several threads; the last one to finish compares
+/// the CRC.
 struct PiecedCopy {
   uint32_t storage = 0;
   uint64_t size = 0;
+  uint64_t piece_bytes = kPiece;
   uint64_t destination = 0;
+  const PieceProducer* made = nullptr;  // null: copied from a file
   std::optional<uint32_t> recorded_crc;
   const InputFile* file = nullptr;
   uint64_t file_offset = 0;
@@ -72,7 +75,9 @@ class Copier {
 
  private:
   Status plan();
-  Status add_pieces(size_t job, uint32_t storage, const Checkpoint::FileRange& range);
+  void add_pieces(size_t job, uint32_t storage, const Checkpoint::FileRange& range);
+  void add_made(size_t job, uint32_t storage);
+  void add_units(const std::shared_ptr<PiecedCopy>& copy, size_t job);
   Status run_piece(const Unit& unit);
   Status run_stream(const CopyJob& job);
 
@@ -100,7 +105,9 @@ Status Copier::plan() {
       MLC_TRY(range, checkpoint_.file_range(storage));
     }
     if (range) {
-      MLC_CHECK(add_pieces(i, storage, *range));
+      add_pieces(i, storage, *range);
+    } else if (storage != kNoIndex && checkpoint_.storages[storage].pieces != nullptr) {
+      add_made(i, storage);
     } else {
       units_.push_back({nullptr, 0, i});
     }
@@ -108,7 +115,7 @@ Status Copier::plan() {
   return {};
 }
 
-Status Copier::add_pieces(size_t job, uint32_t storage, const Checkpoint::FileRange& range) {
+void Copier::add_pieces(size_t job, uint32_t storage, const Checkpoint::FileRange& range) {
   auto copy = std::make_shared<PiecedCopy>();
   copy->storage = storage;
   copy->size = range.length;
@@ -116,12 +123,26 @@ Status Copier::add_pieces(size_t job, uint32_t storage, const Checkpoint::FileRa
   copy->recorded_crc = range.crc32;
   copy->file = range.file;
   copy->file_offset = range.offset;
+  add_units(copy, job);
+}
+
+void Copier::add_made(size_t job, uint32_t storage) {
+  auto copy = std::make_shared<PiecedCopy>();
+  copy->storage = storage;
+  copy->size = checkpoint_.storages[storage].byte_size();
+  copy->destination = jobs_[job].destination;
+  copy->made = checkpoint_.storages[storage].pieces.get();
+  copy->piece_bytes = copy->made->piece_bytes;
+  add_units(copy, job);
+}
+
+void Copier::add_units(const std::shared_ptr<PiecedCopy>& copy, size_t job) {
   copy->done = jobs_[job].done;
-  const size_t pieces = std::max<size_t>(1, (copy->size + kPiece - 1) / kPiece);
+  const uint64_t pieces =
+      std::max<uint64_t>(1, copy->size / copy->piece_bytes + (copy->size % copy->piece_bytes != 0));
   copy->crcs.resize(pieces);
   copy->left = pieces;
   for (size_t piece = 0; piece < pieces; ++piece) units_.push_back({copy, piece, job});
-  return {};
 }
 
 /// Copies LENGTH bytes of IN from OFFSET to DESTINATION in OUT and returns their CRC. They go
@@ -151,18 +172,30 @@ Result<uint32_t> copy_range(const InputFile& in, uint64_t offset, uint64_t lengt
   return crc;
 }
 
+/// Makes LENGTH bytes from AT on, writes them and returns their CRC.
+Result<uint32_t> make_piece(const PiecedCopy& copy, uint64_t at, uint64_t length, OutputFile& out) {
+  thread_local std::vector<std::byte> buffer;
+  buffer.resize(static_cast<size_t>(length));
+  MLC_CHECK(copy.made->make(at, buffer));
+  MLC_CHECK(out.write_at(copy.destination + at, buffer));
+  return crc32(buffer);
+}
+
 Status Copier::run_piece(const Unit& unit) {
   PiecedCopy& copy = *unit.copy;
-  const uint64_t at = unit.piece * kPiece;
-  const uint64_t length = std::min(kPiece, copy.size - at);
-  MLC_TRY(copy.crcs[unit.piece],
-          copy_range(*copy.file, copy.file_offset + at, length, out_, copy.destination + at));
+  const uint64_t at = unit.piece * copy.piece_bytes;
+  const uint64_t length = std::min(copy.piece_bytes, copy.size - at);
+  auto crc_of_piece = copy.made != nullptr ? make_piece(copy, at, length, out_)
+                                           : copy_range(*copy.file, copy.file_offset + at, length,
+                                                        out_, copy.destination + at);
+  MLC_TRY(copy.crcs[unit.piece], std::move(crc_of_piece));
   reporter_.advance(length);
   if (--copy.left > 0) return {};
 
   uint32_t crc = copy.crcs[0];
   for (size_t i = 1; i < copy.crcs.size(); ++i) {
-    crc = crc32_combine(crc, copy.crcs[i], std::min(kPiece, copy.size - i * kPiece));
+    const uint64_t length_of = std::min(copy.piece_bytes, copy.size - i * copy.piece_bytes);
+    crc = crc32_combine(crc, copy.crcs[i], length_of);
   }
   if (copy.recorded_crc && *copy.recorded_crc != crc) {
     return damaged(checkpoint_, copy.storage, crc, *copy.recorded_crc).in_file(copy.file->path());

@@ -146,6 +146,10 @@ Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* stat
   MLC_TRY(OutputFile out, OutputFile::create(path, options.output));
   MLC_TRY(SaveReport report, write_to(checkpoint, state_dict, out, options, reporter));
   report.file_size = out.position();
+  if (options.inspect) {
+    MLC_CHECK(out.flush());
+    MLC_CHECK(options.inspect("/proc/self/fd/" + std::to_string(out.fd())));
+  }
   MLC_CHECK(out.publish(checkpoint.files));
   return report;
 }

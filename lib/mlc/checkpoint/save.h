@@ -10,6 +10,7 @@
 #include "mlc/checkpoint/write_safetensors.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,6 +31,9 @@ struct SaveOptions {
   SharedPolicy shared = SharedPolicy::dedupe;
   unsigned threads = 1;
   OutputOptions output;
+  /// Looks at the whole file, which lies at the path it is given, before it has its name. May be
+  /// empty. Its Error is that of save_checkpoint().
+  std::function<Status(const std::string& path)> inspect = {};
 };
 
 struct SaveReport {
