@@ -22,6 +22,7 @@ ALLOWED = {
     "metadata": {"base", "yaml"},
     "checkpoint": {"base", "yaml", "tensor", "container", "pickle", "onnx_file", "metadata"},
     "keys": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint"},
+    "compress": {"base", "yaml", "tensor", "container", "pickle", "metadata", "checkpoint", "keys"},
     "ir": {"base", "tensor"},
     "frontend": {"base", "yaml", "tensor", "ir"},
     "engine": {"base", "tensor", "ir", "container", "pickle", "onnx_file", "checkpoint", "metadata", "frontend", "passes", "onnx"},

@@ -99,15 +99,11 @@ struct FieldRow {
 };
 // In the order in which they are written.
 constexpr FieldRow kFields[] = {
-    {"mlc", check_format},
-    {"name", check_text},
-    {"version", check_text},
-    {"framework", check_framework},
-    {"requires", check_requires},
-    {"architecture", check_architecture},
-    {"training", check_map},
-    {"custom", check_anything},
-    {"provenance", check_provenance},
+    {"mlc", check_format},        {"name", check_text},
+    {"version", check_text},      {"framework", check_framework},
+    {"requires", check_requires}, {"architecture", check_architecture},
+    {"training", check_map},      {"quantization", check_map},
+    {"custom", check_anything},   {"provenance", check_provenance},
 };
 
 size_t rank_of(std::string_view key) {

@@ -1,0 +1,183 @@
+// Choosing schemes so that errors and size stay below what was asked for.
+#include "mlc/base/text.h"
+#include "mlc/compress/quantize_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+#include <queue>
+
+#include <fmt/format.h>
+
+namespace mlc {
+namespace {
+
+constexpr auto kLadder = std::to_array<SchemeKind>(
+    {SchemeKind::int4, SchemeKind::int8, SchemeKind::fp16, SchemeKind::keep});
+
+size_t rung_of(SchemeKind kind) {
+  const SchemeKind on = kind == SchemeKind::bf16 ? SchemeKind::fp16 : kind;
+  return static_cast<size_t>(std::find(kLadder.begin(), kLadder.end(), on) - kLadder.begin());
+}
+
+QuantScheme on_rung(size_t rung, QuantFormat format) {
+  QuantScheme scheme = default_scheme(kLadder[rung]);
+  if (format == QuantFormat::compressed_tensors && scheme.is_integer()) {
+    scheme.symmetric = true;
+    scheme.words = true;
+  }
+  return scheme;
+}
+
+void set_scheme(WeightPlan& weight, const QuantScheme& scheme, Kept kept) {
+  weight.scheme = scheme;
+  weight.kept = scheme.kind == SchemeKind::keep ? kept : Kept::no;
+  weight.quantizer = nullptr;
+  weight.scanned = false;
+  weight.sums.reset();
+}
+
+/// compressed-tensors has no float16 weights beside others.
+size_t next_rung(size_t rung, QuantFormat format) {
+  const bool skips = format == QuantFormat::compressed_tensors && kLadder[rung] == SchemeKind::int8;
+  return skips ? rung + 2 : rung + 1;
+}
+
+bool too_noisy(const WeightPlan& weight, double min_sqnr) {
+  return weight.is_quantized() && weight.sums && weight.sqnr() < min_sqnr;
+}
+
+/// Gives weights below MIN_SQNR the next better scheme until none is.
+Status raise_noisy(const Checkpoint& checkpoint, QuantizePlan& plan, double min_sqnr,
+                   const ScanOptions& options, Reporter& reporter) {
+  for (bool raised = true; raised;) {
+    raised = false;
+    MLC_CHECK(scan_weights(checkpoint, plan, options, reporter));
+    for (WeightPlan& weight : plan.weights) {
+      if (!too_noisy(weight, min_sqnr)) continue;
+      set_scheme(weight, on_rung(next_rung(rung_of(weight.scheme.kind), plan.format), plan.format),
+                 Kept::sqnr);
+      raised = true;
+    }
+  }
+  return {};
+}
+
+/// What one weight costs and loses on each rung.
+struct Choice {
+  WeightPlan plan;  // as scanned
+  uint64_t bytes = 0;
+  double loss = 0;  // noise / signal
+  bool possible = true;
+};
+
+struct Ladder {
+  size_t weight = 0;
+  std::vector<Choice> choices;  // by rung
+  size_t rung = kLadder.size() - 1;
+};
+
+Result<std::vector<Ladder>> measure_ladders(const Checkpoint& checkpoint, const QuantizePlan& plan,
+                                            const ScanOptions& options, Reporter& reporter) {
+  std::vector<Ladder> ladders;
+  for (size_t i = 0; i < plan.weights.size(); ++i) {
+    if (!plan.weights[i].is_quantized()) continue;
+    ladders.push_back({i, std::vector<Choice>(kLadder.size()), kLadder.size() - 1});
+  }
+  for (size_t rung = 0; rung < kLadder.size(); ++rung) {
+    QuantizePlan trial = plan;
+    for (const Ladder& ladder : ladders) {
+      set_scheme(trial.weights[ladder.weight], on_rung(rung, plan.format), Kept::by_recipe);
+    }
+    MLC_CHECK(scan_weights(checkpoint, trial, options, reporter));
+    for (Ladder& ladder : ladders) {
+      Choice& choice = ladder.choices[rung];
+      choice.plan = std::move(trial.weights[ladder.weight]);
+      choice.bytes = bytes_after(checkpoint, choice.plan);
+      const bool kept = kLadder[rung] == SchemeKind::keep;
+      choice.possible = kept || choice.plan.is_quantized();
+      if (plan.format == QuantFormat::compressed_tensors && kLadder[rung] == SchemeKind::fp16) {
+        choice.possible = false;
+      }
+      if (!kept && choice.plan.sums && choice.plan.sums->signal > 0) {
+        choice.loss = choice.plan.sums->noise / choice.plan.sums->signal;
+      }
+      choice.plan.asked = kept ? QuantScheme() : choice.plan.scheme;
+    }
+  }
+  return ladders;
+}
+
+/// A step down of one ladder.
+struct Step {
+  double price = 0;  // loss for each byte that it saves
+  size_t ladder = 0;
+  size_t rung = 0;
+
+  bool operator<(const Step& other) const {  // the cheapest comes first, then the first
+    if (price != other.price) return price > other.price;
+    return ladder > other.ladder;
+  }
+};
+
+/// The cheapest step from where the ladder is, if there is one that saves bytes.
+std::optional<Step> cheapest(const Ladder& ladder, size_t number, std::optional<double> min_sqnr) {
+  const Choice& now = ladder.choices[ladder.rung];
+  std::optional<Step> best;
+  for (size_t rung = 0; rung < ladder.rung; ++rung) {
+    const Choice& choice = ladder.choices[rung];
+    if (!choice.possible || choice.bytes >= now.bytes) continue;
+    if (min_sqnr && choice.plan.sums && choice.plan.sqnr() < *min_sqnr) continue;
+    const double saved = static_cast<double>(now.bytes - choice.bytes);
+    const double price = std::max(0.0, choice.loss - now.loss) / saved;
+    if (!best || price < best->price) best = Step{price, number, rung};
+  }
+  return best;
+}
+
+/// Walks down from float, the cheapest step first, until all weights have MAX_BYTES.
+Result<GoalReport> fit_size(const Checkpoint& checkpoint, QuantizePlan& plan,
+                            const QuantGoals& goals, const ScanOptions& options,
+                            Reporter& reporter) {
+  MLC_TRY(std::vector<Ladder> ladders, measure_ladders(checkpoint, plan, options, reporter));
+  uint64_t bytes = 0;
+  for (const WeightPlan& weight : plan.weights) {
+    if (!weight.is_quantized()) bytes += bytes_before(checkpoint, weight);
+  }
+  std::priority_queue<Step> steps;
+  for (size_t i = 0; i < ladders.size(); ++i) {
+    bytes += ladders[i].choices[ladders[i].rung].bytes;
+    if (const auto step = cheapest(ladders[i], i, goals.min_sqnr)) steps.push(*step);
+  }
+  while (bytes > goals.max_bytes && !steps.empty()) {
+    const Step step = steps.top();
+    steps.pop();
+    Ladder& ladder = ladders[step.ladder];
+    bytes -= ladder.choices[ladder.rung].bytes - ladder.choices[step.rung].bytes;
+    ladder.rung = step.rung;
+    if (const auto next = cheapest(ladder, step.ladder, goals.min_sqnr)) steps.push(*next);
+  }
+  for (Ladder& ladder : ladders) {
+    plan.weights[ladder.weight] = std::move(ladder.choices[ladder.rung].plan);
+  }
+  if (bytes <= goals.max_bytes) return GoalReport();
+  return GoalReport{false, "the tensors come to " + format_bytes(bytes) + " at least, not to " +
+                               format_bytes(goals.max_bytes)};
+}
+
+}  // namespace
+
+Result<GoalReport> reach_goals(const Checkpoint& checkpoint, QuantizePlan& plan,
+                               const QuantGoals& goals, const ScanOptions& options,
+                               Reporter& reporter) {
+  ScanOptions measured = options;
+  measured.measure = true;
+  if (goals.max_bytes > 0) return fit_size(checkpoint, plan, goals, measured, reporter);
+  if (goals.min_sqnr) {
+    MLC_CHECK(raise_noisy(checkpoint, plan, *goals.min_sqnr, measured, reporter));
+  }
+  return GoalReport();
+}
+
+}  // namespace mlc

@@ -1,0 +1,306 @@
+#include "mlc/compress/quantize.h"
+
+#include "mlc/base/parallel.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/compress/loaded_weight.h"
+#include "mlc/compress/made_tensor.h"
+#include "mlc/tensor/float_kernels.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+namespace mlc {
+namespace {
+
+using pickle::Entry;
+
+/// What an entry of the state_dict becomes: keys and tensors.
+using NewEntries = std::vector<std::pair<std::string, uint32_t>>;
+
+/// Rebuilds the mapping of STATE_DICT with the entries at some positions exchanged.
+void exchange_entries(Checkpoint& checkpoint, StateDict& state_dict,
+                      const std::map<uint32_t, NewEntries>& changed) {
+  pickle::Graph& graph = checkpoint.graph;
+  const std::vector<Entry> old = *graph.entries(state_dict.node);
+  std::vector<Entry> entries;
+  for (uint32_t i = 0; i < old.size(); ++i) {
+    const auto at = changed.find(i);
+    if (at == changed.end()) {
+      entries.push_back(old[i]);
+      continue;
+    }
+    for (const auto& [key, tensor] : at->second) {
+      entries.emplace_back(graph.add_text(key), checkpoint.tensors[tensor].node);
+    }
+  }
+  *graph.entries_for_edit(state_dict.node) = std::move(entries);
+  StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
+  fresh.module = state_dict.module;
+  state_dict = std::move(fresh);
+}
+
+std::shared_ptr<const std::string> shape_bytes(const std::vector<int64_t>& shape) {
+  std::string out;
+  for (const int64_t size : shape) append_le(out, size);
+  return std::make_shared<const std::string>(std::move(out));
+}
+
+/// The tensors of one weight, under the names that DESCRIBED gives them.
+NewEntries make_parts(Checkpoint& checkpoint, const QuantizePlan& plan, const WeightPlan& weight,
+                      const QuantizedTensor& described) {
+  const PartNames names = part_names(plan.format, described);
+  if (weight.quantizer == nullptr) {
+    const DType stored = weight.scheme.info().stored;
+    const auto columns =
+        static_cast<size_t>(layout_of(default_scheme(SchemeKind::int8), described.shape).columns);
+    auto pieces = made_of_rows(checkpoint, weight.tensor, columns * element_bytes(stored),
+                               [stored, columns](int64_t, const float* from, std::byte* out) {
+                                 from_f32_kernel(stored)(reinterpret_cast<const std::byte*>(from),
+                                                         out, columns);
+                               });
+    return {{names.codes, add_made(checkpoint, stored, described.shape, std::move(pieces))}};
+  }
+  const auto quantizer = weight.quantizer;
+  auto pieces = made_of_rows(checkpoint, weight.tensor, quantizer->layout().row_bytes(),
+                             [quantizer](int64_t row, const float* from, std::byte* out) {
+                               quantizer->encode(row, from, out);
+                             });
+  NewEntries out;
+  const std::vector<int64_t> scales = scale_sizes(described);
+  out.emplace_back(names.codes, add_made(checkpoint, code_dtype(weight.scheme),
+                                         code_sizes(described), std::move(pieces)));
+  out.emplace_back(names.scale, add_stored(checkpoint, quantizer->scale_dtype(), scales,
+                                           quantizer->scale_bytes()));
+  if (!names.zero_point.empty()) {
+    out.emplace_back(names.zero_point, add_stored(checkpoint, quantizer->zero_dtype(), scales,
+                                                  quantizer->zero_bytes()));
+  }
+  if (!names.shape.empty()) {
+    const std::vector<int64_t> rank = {static_cast<int64_t>(described.shape.size())};
+    out.emplace_back(names.shape,
+                     add_stored(checkpoint, DType::i64, rank, shape_bytes(described.shape)));
+  }
+  return out;
+}
+
+/// The same parts under the names that they have of another name of the weight.
+NewEntries twins_of(Checkpoint& checkpoint, const NewEntries& parts, const std::string& first,
+                    const std::string& name) {
+  NewEntries out;
+  for (const auto& [key, tensor] : parts) {
+    out.emplace_back(name + key.substr(first.size()), derive_twin(checkpoint, tensor));
+  }
+  return out;
+}
+
+Status check_free(const StateDict& state_dict, const std::map<uint32_t, NewEntries>& changed) {
+  std::set<std::string> taken;
+  for (size_t i = 0; i < state_dict.entries.size() + state_dict.others.size(); ++i) {
+    const StateDictEntry& entry = state_dict.named(i);
+    if (!changed.contains(entry.position)) taken.emplace(entry.key);
+  }
+  for (const auto& [position, entries] : changed) {
+    for (const auto& [key, tensor] : entries) {
+      if (taken.insert(key).second) continue;
+      return conflict("there is a tensor " + quoted(key) + " already",
+                      "rename it with `mlc remap-keys`, or leave its weight out with --exclude");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<QuantizedRecord> apply_quantization(Checkpoint& checkpoint, StateDict& state_dict,
+                                           const QuantizePlan& plan) {
+  std::unordered_map<std::string, uint32_t> positions;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    positions.insert_or_assign(std::string(entry.key), entry.position);
+  }
+  QuantizedRecord record;
+  record.format = plan.format;
+  std::map<uint32_t, NewEntries> changed;
+  for (const WeightPlan& weight : plan.weights) {
+    if (!weight.is_quantized()) continue;
+    QuantizedTensor one = described(checkpoint, weight);
+    const NewEntries parts = make_parts(checkpoint, plan, weight, one);
+    for (const std::string& name : weight.names) {
+      const bool first = name == weight.names[0];
+      changed[positions.at(name)] =
+          first ? parts : twins_of(checkpoint, parts, weight.names[0], name);
+      one.name = name;
+      record.tensors.push_back(one);
+    }
+  }
+  MLC_CHECK(check_free(state_dict, changed));
+  exchange_entries(checkpoint, state_dict, changed);
+  return record;
+}
+
+namespace {
+
+/// A weight of the source beside what was written of it.
+struct Comparison {
+  WeightPlan* weight = nullptr;
+  FloatRows rows;
+  LoadedWeight written;
+  std::vector<ErrorSums> sums;
+};
+
+struct ComparedPiece {
+  Comparison* comparison;
+  size_t number;
+  int64_t begin;
+  int64_t end;
+};
+
+Status compare_piece(const ComparedPiece& piece, Reporter& reporter) {
+  if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+  Comparison& one = *piece.comparison;
+  thread_local std::vector<float> buffer;
+  MLC_TRY(const std::span<const float> floats, one.rows.read(piece.begin, piece.end, buffer));
+  const float* weights = floats.data();
+  ErrorSums& sums = one.sums[piece.number];
+  for (int64_t row = piece.begin; row < piece.end; ++row, weights += one.rows.columns()) {
+    one.written.compare(row, weights, sums);
+  }
+  if (sums.wrong > 0) {
+    return internal_error(plural(sums.wrong, "weight") + " of " + printable(one.weight->names[0]) +
+                          " came back from the file as another than was written");
+  }
+  return {};
+}
+
+Status compare_weights(std::deque<Comparison>& comparisons, unsigned threads, Reporter& reporter) {
+  std::vector<ComparedPiece> pieces;
+  for (Comparison& one : comparisons) {
+    const int64_t step = one.rows.rows_a_piece();
+    for (int64_t begin = 0; begin < one.rows.rows(); begin += step) {
+      pieces.push_back({&one, one.sums.size(), begin, std::min(begin + step, one.rows.rows())});
+      one.sums.emplace_back();
+    }
+  }
+  MLC_CHECK(parallel_for(pieces.size(), threads,
+                         [&](size_t i) { return compare_piece(pieces[i], reporter); }));
+  for (Comparison& one : comparisons) {
+    ErrorSums all;
+    for (const ErrorSums& sums : one.sums) all.add(sums);
+    one.weight->sums = all;
+  }
+  return {};
+}
+
+Result<QuantizedRecord> record_in(const Checkpoint& written) {
+  if (!written.metadata_yaml) return internal_error("the written file has no metadata");
+  MLC_TRY(const Metadata metadata,
+          Metadata::parse(*written.metadata_yaml, written.path, ErrorKind::corrupt));
+  MLC_TRY(auto record, quantized_record(metadata));
+  if (!record) return internal_error("the written file does not say how it is quantised");
+  return std::move(*record);
+}
+
+}  // namespace
+
+Status check_written(const Checkpoint& source, QuantizePlan& plan, const std::string& path,
+                     const std::string& key, unsigned threads, Reporter& reporter) {
+  MLC_TRY(const auto written, open_checkpoint(path));
+  MLC_TRY(const QuantizedRecord record, record_in(*written));
+  MLC_TRY(const std::vector<StateDict> all, find_state_dicts(*written));
+  MLC_TRY(const StateDict* found, select_state_dict(all, key));
+  const TensorsByName tensors = tensors_by_name(*found);
+  std::unordered_map<std::string_view, const QuantizedTensor*> described;
+  for (const QuantizedTensor& one : record.tensors) described.emplace(one.name, &one);
+  std::deque<Comparison> comparisons;
+  for (WeightPlan& weight : plan.weights) {
+    if (!weight.is_quantized()) {
+      if (!tensors.contains(weight.names[0])) {
+        return internal_error(printable(weight.names[0]) + " is missing in the written file");
+      }
+      continue;
+    }
+    for (const std::string& name : weight.names) {
+      const auto at = described.find(name);
+      if (at == described.end()) {
+        return internal_error(printable(name) + " is missing in the written record");
+      }
+      MLC_TRY_CTX(LoadedWeight loaded,
+                  LoadedWeight::open(*written, tensors, record.format, *at->second),
+                  "comparing " + printable(name));
+      if (name != weight.names[0]) continue;  // tied: there, with the same bytes
+      MLC_TRY(FloatRows rows, FloatRows::open(source, weight.tensor));
+      comparisons.push_back({&weight, std::move(rows), std::move(loaded), {}});
+    }
+  }
+  return compare_weights(comparisons, threads, reporter);
+}
+
+namespace {
+
+/// Where decoded weights of 32 bits become those of the type they had.
+PieceProducer decoded(std::shared_ptr<const LoadedWeight> weight, DType dtype) {
+  constexpr int64_t kFloats = int64_t{64} << 10U;
+  const int64_t columns = weight->columns();
+  const uint64_t row_bytes = static_cast<uint64_t>(columns) * element_bytes(dtype);
+  PieceProducer out;
+  out.piece_bytes =
+      static_cast<uint64_t>(std::clamp<int64_t>(kFloats / columns, 1, weight->rows())) * row_bytes;
+  out.make = [weight = std::move(weight), dtype, row_bytes](uint64_t begin,
+                                                            std::span<std::byte> bytes) -> Status {
+    thread_local std::vector<float> values;
+    const auto count = static_cast<size_t>(weight->columns());
+    values.resize(count);
+    auto row = static_cast<int64_t>(begin / row_bytes);
+    for (size_t at = 0; at < bytes.size(); at += row_bytes, ++row) {
+      weight->decode(row, values.data());
+      from_f32_kernel(dtype)(reinterpret_cast<const std::byte*>(values.data()), bytes.data() + at,
+                             count);
+    }
+    return {};
+  };
+  return out;
+}
+
+}  // namespace
+
+Status restore_weights(Checkpoint& checkpoint, StateDict& state_dict,
+                       const QuantizedRecord& record) {
+  const TensorsByName tensors = tensors_by_name(state_dict);
+  std::unordered_map<std::string, uint32_t> positions;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    positions.insert_or_assign(std::string(entry.key), entry.position);
+  }
+  std::map<std::pair<TensorIdentity, TensorIdentity>, uint32_t> known;  // of tied weights
+  std::map<uint32_t, NewEntries> changed;
+  for (const QuantizedTensor& one : record.tensors) {
+    MLC_TRY_CTX(LoadedWeight loaded, LoadedWeight::open(checkpoint, tensors, record.format, one),
+                "quantised tensor " + printable(one.name));
+    const PartNames names = part_names(record.format, one);
+    const auto weight = std::make_shared<const LoadedWeight>(std::move(loaded));
+    const auto identity = [&](const std::string& part) {
+      const auto at = tensors.find(part);
+      if (at == tensors.end()) return TensorIdentity();
+      return identity_of(checkpoint, checkpoint.tensors[at->second]);
+    };
+    const auto [at, is_new] =
+        known.try_emplace(std::pair(identity(names.codes), identity(names.scale)), kNoIndex);
+    if (is_new) {
+      at->second = add_made(checkpoint, one.dtype, one.shape, decoded(weight, one.dtype));
+    }
+    const uint32_t restored = is_new ? at->second : derive_twin(checkpoint, at->second);
+    for (const std::string& part : {names.codes, names.scale, names.zero_point, names.shape}) {
+      if (!part.empty() && positions.contains(part)) changed[positions.at(part)] = {};
+    }
+    changed[positions.at(names.codes)] = {{one.name, restored}};
+  }
+  MLC_CHECK(check_free(state_dict, changed));
+  exchange_entries(checkpoint, state_dict, changed);
+  return {};
+}
+
+}  // namespace mlc

@@ -1,0 +1,224 @@
+#include "mlc/compress/quantize_plan.h"
+
+#include "mlc/base/glob.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/expansion.h"
+#include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/stored_parts.h"
+#include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/compress/float_rows.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+namespace mlc {
+namespace {
+
+struct KeptRow {
+  Kept kept;
+  std::string_view word;
+  std::string_view text;
+};
+constexpr auto kKept = std::to_array<KeptRow>({
+    {Kept::no, "no", ""},
+    {Kept::not_floating, "not_floating", "no floating-point numbers"},
+    {Kept::one_dimension, "one_dimension", "of one dimension"},
+    {Kept::bias, "bias", "biases"},
+    {Kept::small, "small", "small"},
+    {Kept::by_recipe, "by_recipe", "as asked"},
+    {Kept::no_gain, "no_gain", "no smaller when quantised"},
+    {Kept::layout, "layout", "without a place in the format"},
+    {Kept::not_finite, "not_finite", "not finite"},
+    {Kept::out_of_range, "out_of_range", "beyond float16"},
+    {Kept::sqnr, "sqnr", "below the SQNR"},
+});
+
+/// Which patterns of a recipe have matched.
+class Rules {
+ public:
+  explicit Rules(const QuantRecipe& recipe)
+      : recipe_(recipe),
+        include_(recipe.include.size(), false),
+        exclude_(recipe.exclude.size(), false),
+        rules_(recipe.rules.size(), false) {}
+
+  /// The scheme for KEY; `ruled` where a rule of its own names it.
+  struct Wanted {
+    QuantScheme scheme;
+    bool ruled = false;
+  };
+  Wanted wanted(const std::string& key) {
+    Wanted out{recipe_.scheme, false};
+    const bool in = any(recipe_.include, key, include_) || recipe_.include.empty();
+    const bool out_of_it = any(recipe_.exclude, key, exclude_);
+    for (size_t i = 0; i < recipe_.rules.size(); ++i) {
+      if (!recipe_.rules[i].pattern.matches(key)) continue;
+      rules_[i] = true;
+      out = {recipe_.rules[i].scheme, true};
+    }
+    if (!in || out_of_it) out = {QuantScheme(), false};
+    return out;
+  }
+
+  std::vector<std::string> unused() const {
+    std::vector<std::string> out;
+    const auto add = [&out](std::string_view what, const std::string& text, bool used) {
+      if (!used) out.push_back(std::string(what) + " " + quoted(text));
+    };
+    for (size_t i = 0; i < include_.size(); ++i) add("include", recipe_.include[i], include_[i]);
+    for (size_t i = 0; i < exclude_.size(); ++i) add("exclude", recipe_.exclude[i], exclude_[i]);
+    for (size_t i = 0; i < rules_.size(); ++i) add("tensor", recipe_.rules[i].text, rules_[i]);
+    return out;
+  }
+
+ private:
+  static bool any(const std::vector<std::string>& globs, const std::string& key,
+                  std::vector<bool>& used) {
+    bool found = false;
+    for (size_t i = 0; i < globs.size(); ++i) {
+      if (!glob_match(globs[i], key)) continue;
+      used[i] = true;
+      found = true;
+    }
+    return found;
+  }
+
+  const QuantRecipe& recipe_;
+  std::vector<bool> include_;
+  std::vector<bool> exclude_;
+  std::vector<bool> rules_;
+};
+
+bool is_bias(std::string_view key) {
+  const size_t dot = key.rfind('.');
+  return (dot == std::string_view::npos ? key : key.substr(dot + 1)) == "bias";
+}
+
+/// Loaders of compressed-tensors look for the weights of Linear layers.
+bool fits_compressed_tensors(std::string_view key, const QuantScheme& scheme, Dims sizes) {
+  constexpr std::array<std::string_view, 5> kEmbeddings = {"embed", "wte.", "wpe.", "lm_head",
+                                                           "shared."};
+  if (!key.ends_with(".weight") || sizes.size() != 2) return false;
+  for (const std::string_view part : kEmbeddings) {
+    if (key.find(part) != std::string_view::npos) return false;
+  }
+  return scheme.is_integer() && (scheme.group == 0 || sizes[1] % scheme.group == 0);
+}
+
+/// Why the tensor cannot or should not be quantised, whatever the scheme. RULED: a rule of its own
+/// asks for it, which outweighs what is only sensible.
+Kept reason_to_keep(const Checkpoint& checkpoint, const WeightPlan& weight, bool ruled,
+                    const QuantRecipe& recipe) {
+  const Tensor& tensor = checkpoint.tensors[weight.tensor];
+  const int64_t count = checkpoint.element_count(tensor);
+  if (!has_float_elements(tensor) || count == 0) return Kept::not_floating;
+  if (tensor.rank < 2) return Kept::one_dimension;
+  if (weight.asked.kind == SchemeKind::keep) return Kept::by_recipe;
+  if (ruled) return Kept::no;
+  if (is_bias(weight.names[0])) return Kept::bias;
+  return count < recipe.min_elements ? Kept::small : Kept::no;
+}
+
+void decide(const Checkpoint& checkpoint, WeightPlan& weight, bool ruled, const QuantRecipe& recipe,
+            QuantFormat format) {
+  weight.kept = reason_to_keep(checkpoint, weight, ruled, recipe);
+  if (weight.kept == Kept::no && format == QuantFormat::compressed_tensors) {
+    weight.asked.symmetric = true;
+    weight.asked.words = true;
+    const Dims sizes = checkpoint.sizes(checkpoint.tensors[weight.tensor]);
+    if (!fits_compressed_tensors(weight.names[0], weight.asked, sizes)) weight.kept = Kept::layout;
+  }
+  weight.scheme = weight.asked;
+  if (weight.kept == Kept::no &&
+      bytes_after(checkpoint, weight) >= bytes_before(checkpoint, weight)) {
+    weight.kept = Kept::no_gain;
+  }
+  if (weight.kept != Kept::no) weight.asked = weight.scheme = QuantScheme();
+}
+
+}  // namespace
+
+std::string_view kept_text(Kept kept) {
+  return kKept[static_cast<size_t>(kept)].text;
+}
+std::string_view kept_word(Kept kept) {
+  return kKept[static_cast<size_t>(kept)].word;
+}
+
+QuantizedTensor described(const Checkpoint& checkpoint, const WeightPlan& weight) {
+  const Tensor& tensor = checkpoint.tensors[weight.tensor];
+  const Dims sizes = checkpoint.sizes(tensor);
+  return {weight.names[0], weight.scheme, tensor.dtype, {sizes.begin(), sizes.end()}};
+}
+
+uint64_t bytes_before(const Checkpoint& checkpoint, const WeightPlan& weight) {
+  return stored_bytes(checkpoint, checkpoint.tensors[weight.tensor]);
+}
+
+uint64_t bytes_after(const Checkpoint& checkpoint, const WeightPlan& weight) {
+  if (!weight.is_quantized()) return bytes_before(checkpoint, weight);
+  const Tensor& tensor = checkpoint.tensors[weight.tensor];
+  const Dims sizes = checkpoint.sizes(tensor);
+  if (!weight.scheme.is_integer()) {
+    return static_cast<uint64_t>(checkpoint.element_count(tensor)) *
+           element_bytes(weight.scheme.info().stored);
+  }
+  const QuantLayout layout = layout_of(weight.scheme, sizes);
+  const auto rows = static_cast<uint64_t>(layout.rows);
+  const uint64_t groups = rows * static_cast<uint64_t>(layout.groups);
+  uint64_t scale = weight.scheme.group == 0 ? 4 : 2;
+  if (weight.quantizer != nullptr) scale = element_bytes(weight.quantizer->scale_dtype());
+  uint64_t bytes = rows * layout.row_bytes() + groups * scale;
+  if (!weight.scheme.symmetric) {
+    bytes +=
+        groups * (weight.quantizer != nullptr ? element_bytes(weight.quantizer->zero_dtype()) : 1);
+  }
+  const bool packed = layout.packed || layout.words;
+  return bytes + (packed ? sizes.size() * sizeof(int64_t) : 0);
+}
+
+Result<QuantizePlan> plan_quantization(const Checkpoint& checkpoint, const StateDict& state_dict,
+                                       const QuantRecipe& recipe, QuantFormat format) {
+  QuantizePlan plan;
+  plan.format = format;
+  plan.rounding = recipe.rounding;
+  Rules rules(recipe);
+  std::map<TensorIdentity, size_t> known;
+  std::vector<bool> ruled;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    const std::string key(entry.key);
+    const Rules::Wanted wanted = rules.wanted(key);
+    const Tensor& tensor = checkpoint.tensors[entry.tensor];
+    const auto identity = identity_of(checkpoint, tensor);
+    const auto [at, is_new] = known.try_emplace(identity, plan.weights.size());
+    if (is_new || tensor.storage == kNoIndex) {
+      at->second = plan.weights.size();
+      WeightPlan weight;
+      weight.names = {key};
+      weight.tensor = entry.tensor;
+      weight.asked = wanted.scheme;
+      plan.weights.push_back(std::move(weight));
+      ruled.push_back(wanted.ruled);
+      continue;
+    }
+    WeightPlan& first = plan.weights[at->second];
+    first.names.push_back(key);
+    // Of a tied tensor any name can keep it, and a rule for any name counts.
+    if (wanted.scheme.kind == SchemeKind::keep || (wanted.ruled && !ruled[at->second])) {
+      if (first.asked.kind != SchemeKind::keep) first.asked = wanted.scheme;
+      ruled[at->second] = wanted.ruled;
+    }
+  }
+  std::vector<NamedTensor> read;
+  for (size_t i = 0; i < plan.weights.size(); ++i) {
+    WeightPlan& weight = plan.weights[i];
+    decide(checkpoint, weight, ruled[i], recipe, format);
+    if (weight.is_quantized()) read.push_back({weight.names[0], weight.tensor});
+  }
+  MLC_CHECK(check_expansion(checkpoint, read));
+  plan.unused_patterns = rules.unused();
+  return plan;
+}
+
+}  // namespace mlc

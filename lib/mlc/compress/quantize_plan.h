@@ -1,0 +1,105 @@
+// Which tensors of a state_dict are quantised how, and what becomes of each: decided from names and
+// shapes, then from the weights, before anything is written.
+//
+//   plan_quantization()   rules: every tensor of several dimensions but biases and small ones
+//   scan_weights()        reads the weights: scales, what is not finite, on demand the error
+//   reach_goals()         other schemes where an error or the size is too large
+//   apply_quantization()  the checkpoint with the new tensors (quantize.h)
+#pragma once
+
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
+#include "mlc/compress/quantized_record.h"
+#include "mlc/compress/recipe.h"
+#include "mlc/compress/weight_quant.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlc {
+
+/// Why a tensor stays as it is.
+enum class Kept : uint8_t {
+  no,             // it does not
+  not_floating,   // integers, sparse tensors, what has no plain elements
+  one_dimension,  // biases, norms, scalars
+  bias,           // by its name
+  small,          // fewer elements than the recipe asks for
+  by_recipe,      // excluded, not included, or a rule that says keep
+  no_gain,        // codes and scales would take as many bytes
+  layout,         // compressed-tensors has no place for it
+  not_finite,     // a weight is infinite or NaN: a fallback
+  out_of_range,   // a weight does not fit float16: a fallback
+  sqnr,           // nothing else reaches the SQNR that was asked for: a fallback
+};
+/// "one dimension", as reports say it; and as --json does: "one_dimension".
+std::string_view kept_text(Kept kept);
+std::string_view kept_word(Kept kept);
+
+/// One tensor under all its names.
+struct WeightPlan {
+  std::vector<std::string> names;  // the first one is where it is kept in the record
+  uint32_t tensor = kNoIndex;
+  QuantScheme asked;
+  QuantScheme scheme;  // what it gets; other than asked: a fallback
+  Kept kept = Kept::no;
+  uint64_t nans = 0;
+  uint64_t infinities = 0;
+  /// Of an integer scheme, once scanned.
+  std::shared_ptr<WeightQuantizer> quantizer;
+  bool scanned = false;
+  std::optional<ErrorSums> sums;  // once measured
+
+  bool is_quantized() const { return scheme.kind != SchemeKind::keep; }
+  bool is_fallback() const { return scheme != asked; }
+  double sqnr() const { return sqnr_db(sums->signal, sums->noise); }
+};
+
+struct QuantizePlan {
+  QuantFormat format = QuantFormat::plain;
+  Rounding rounding = Rounding::rtn;
+  std::vector<WeightPlan> weights;           // in the order of the state_dict
+  std::vector<std::string> unused_patterns;  // of the recipe: "exclude \"x\""
+};
+
+/// Errors: unsupported for expanded tensors that are too much (expansion.h).
+Result<QuantizePlan> plan_quantization(const Checkpoint& checkpoint, const StateDict& state_dict,
+                                       const QuantRecipe& recipe, QuantFormat format);
+
+struct ScanOptions {
+  bool measure = false;  // WeightPlan::sums
+  unsigned threads = 1;
+};
+/// Reads every quantised weight that is not scanned, or not measured, yet. Those with a weight that
+/// is not finite are kept. The storages are known to be sound (check_storages()). Errors: those of
+/// Checkpoint::view(), interrupted.
+Status scan_weights(const Checkpoint& checkpoint, QuantizePlan& plan, const ScanOptions& options,
+                    Reporter& reporter);
+
+struct QuantGoals {
+  std::optional<double> min_sqnr;  // dB, of every weight
+  uint64_t max_bytes = 0;          // of all weights of the plan together; 0: any
+};
+struct GoalReport {
+  bool reached = true;
+  std::string shortfall;  // why not: a sentence
+};
+/// Chooses schemes so that the goals are reached, where that is possible. Errors: as
+/// scan_weights().
+Result<GoalReport> reach_goals(const Checkpoint& checkpoint, QuantizePlan& plan,
+                               const QuantGoals& goals, const ScanOptions& options,
+                               Reporter& reporter);
+
+/// How the weight is described in the file. Requires: is_quantized().
+QuantizedTensor described(const Checkpoint& checkpoint, const WeightPlan& weight);
+/// Bytes that the weight takes now and as planned, scales and shape included.
+uint64_t bytes_before(const Checkpoint& checkpoint, const WeightPlan& weight);
+uint64_t bytes_after(const Checkpoint& checkpoint, const WeightPlan& weight);
+
+}  // namespace mlc

@@ -1,0 +1,148 @@
+#include "mlc/compress/recipe.h"
+
+#include "mlc/base/text.h"
+#include "mlc/metadata/meta_value.h"
+#include "mlc/yaml/document.h"
+
+#include <array>
+#include <optional>
+
+namespace mlc {
+namespace {
+
+constexpr auto kRoundings = std::to_array<std::pair<Rounding, std::string_view>>(
+    {{Rounding::rtn, "rtn"}, {Rounding::mse, "mse"}, {Rounding::hqq, "hqq"}});
+
+/// An Error about the text of a node, at its place.
+template <class T>
+Result<T> at(const yaml::Node& node, Result<T> result) {
+  if (result.ok()) return result;
+  return node.error(result.error().message(), result.error().hint());
+}
+
+Result<QuantScheme> read_scheme(const yaml::Node& node) {
+  MLC_TRY(const std::string text, node.as_string());
+  return at(node, parse_scheme(text));
+}
+
+Result<Rounding> read_rounding(const yaml::Node& node) {
+  MLC_TRY(const std::string text, node.as_string());
+  for (const auto& [rounding, name] : kRoundings) {
+    if (name == text) return rounding;
+  }
+  return node.error("no such rounding: " + quoted(text), "rtn, mse or hqq");
+}
+
+Result<SchemeRule> read_rule(const yaml::Node& node) {
+  if (node.kind() != yaml::Kind::mapping) {
+    return node.error("expected a rule, found " + node.describe(),
+                      "{regex: 'mlp', scheme: int4} or {name: fc.weight, scheme: keep}");
+  }
+  MLC_CHECK(node.only_keys({"regex", "name", "scheme"}));
+  const yaml::Node* const regex = node.find("regex");
+  const yaml::Node* const name = node.find("name");
+  const yaml::Node* const scheme = node.find("scheme");
+  if ((regex == nullptr) == (name == nullptr)) return node.error("a rule has a regex or a name");
+  if (scheme == nullptr) return node.error("the rule has no scheme");
+  MLC_TRY(const QuantScheme parsed, read_scheme(*scheme));
+  const yaml::Node& key = regex != nullptr ? *regex : *name;
+  MLC_TRY(std::string text, key.as_string());
+  return at(key, make_scheme_rule(regex != nullptr ? MatchKind::regex : MatchKind::exact,
+                                  std::move(text), parsed));
+}
+
+Status check_format(const yaml::Node& root) {
+  if (root.kind() != yaml::Kind::mapping) {
+    return root.error("expected a recipe, found " + root.describe(),
+                      "it begins with `mlc: " + std::string(kRecipeFormat) + "`");
+  }
+  const yaml::Node* const format = root.find("mlc");
+  if (format == nullptr) {
+    return root.error("the key \"mlc\" is missing", "mlc: " + std::string(kRecipeFormat));
+  }
+  MLC_TRY(const std::string text, format->as_string());
+  if (text == kRecipeFormat) return {};
+  return format->error("unknown format " + quoted(text, 60),
+                       "this mlc reads " + std::string(kRecipeFormat));
+}
+
+}  // namespace
+
+std::string_view to_string(Rounding rounding) {
+  return kRoundings[static_cast<size_t>(rounding)].second;
+}
+
+Result<SchemeRule> make_scheme_rule(MatchKind kind, std::string text, QuantScheme scheme) {
+  MLC_TRY(Pattern pattern, Pattern::compile(kind, text));
+  return SchemeRule{std::move(pattern), std::move(text), scheme};
+}
+
+Result<SchemeRule> parse_scheme_rule(std::string_view text) {
+  const size_t equals = text.rfind('=');
+  if (equals == std::string_view::npos || equals == 0) {
+    return usage_error("not REGEX=SCHEME: " + quoted(text), "as in 'lm_head=int8'");
+  }
+  MLC_TRY(const QuantScheme scheme, parse_scheme(text.substr(equals + 1)));
+  return make_scheme_rule(MatchKind::regex, std::string(text.substr(0, equals)), scheme);
+}
+
+Result<QuantRecipe> read_recipe(const std::string& path) {
+  MLC_TRY(const yaml::Node root, yaml::parse_file(path));
+  MLC_CHECK(check_format(root));
+  MLC_CHECK(root.only_keys(
+      {"mlc", "scheme", "rounding", "min_elements", "include", "exclude", "tensors"}));
+  QuantRecipe out;
+  if (const yaml::Node* node = root.find("scheme")) {
+    MLC_TRY(out.scheme, read_scheme(*node));
+  }
+  if (const yaml::Node* node = root.find("rounding")) {
+    MLC_TRY(out.rounding, read_rounding(*node));
+  }
+  if (const yaml::Node* node = root.find("min_elements")) {
+    MLC_TRY(out.min_elements, node->as_int());
+    if (out.min_elements < 0) return node->error("expected 0 or more");
+  }
+  if (const yaml::Node* node = root.find("include")) {
+    MLC_TRY(out.include, node->as_string_list());
+  }
+  if (const yaml::Node* node = root.find("exclude")) {
+    MLC_TRY(out.exclude, node->as_string_list());
+  }
+  if (const yaml::Node* node = root.find("tensors")) {
+    if (node->kind() != yaml::Kind::sequence) return node->error("expected a list of rules");
+    for (const yaml::Node& item : node->items()) {
+      MLC_TRY(SchemeRule rule, read_rule(item));
+      out.rules.push_back(std::move(rule));
+    }
+  }
+  return out;
+}
+
+std::string recipe_yaml(const QuantRecipe& recipe) {
+  MetaValue::Map map;
+  map.emplace_back("mlc", kRecipeFormat);
+  map.emplace_back("scheme", recipe.scheme.text());
+  map.emplace_back("rounding", to_string(recipe.rounding));
+  map.emplace_back("min_elements", recipe.min_elements);
+  const auto add_texts = [&map](std::string_view key, const std::vector<std::string>& texts) {
+    if (texts.empty()) return;
+    MetaValue::List list;
+    for (const std::string& text : texts) list.emplace_back(text);
+    map.emplace_back(key, std::move(list));
+  };
+  add_texts("include", recipe.include);
+  add_texts("exclude", recipe.exclude);
+  MetaValue::List rules;
+  for (const SchemeRule& rule : recipe.rules) {
+    // A regular expression that can only be one text has become exact.
+    const bool name = rule.pattern.kind() == MatchKind::exact && rule.pattern.text() == rule.text;
+    MetaValue::Map one;
+    one.emplace_back(name ? "name" : "regex", rule.text);
+    one.emplace_back("scheme", rule.scheme.text());
+    rules.emplace_back(std::move(one));
+  }
+  if (!rules.empty()) map.emplace_back("tensors", std::move(rules));
+  return MetaValue(std::move(map)).to_yaml();
+}
+
+}  // namespace mlc
