@@ -34,6 +34,8 @@ std::optional<std::string_view> command_meant_by(std::string_view word) {
       {"validate-version", {"validate", "require", "requires", "versions"}},
       {"--version", {"version"}},
       {"trace", {"script", "jit", "torchscript", "freeze", "compile"}},
+      {"quantize", {"quantise", "quant", "compress", "int8", "int4"}},
+      {"dequantize", {"dequantise", "dequant", "unquantize"}},
       {"completion", {"complete", "completions"}},
   };
   for (const Row& row : kRows) {
@@ -53,6 +55,8 @@ Command remap_keys_command();
 Command metadata_command();
 Command validate_version_command();
 Command trace_command();
+Command quantize_command();
+Command dequantize_command();
 Command export_onnx_command();
 Command verify_command();
 Command run_command();
@@ -72,6 +76,8 @@ std::span<const Command> commands() {
       validate_version_command(),
       trace_command(),
       export_onnx_command(),
+      quantize_command(),
+      dequantize_command(),
       verify_command(),
       run_command(),
       bench_command(),

@@ -36,6 +36,11 @@ COMMANDS = [
     ("remap-keys", "remap-keys plain.pt --rules rules.yaml -o a.pt"),
     ("remap-keys", "remap-keys plain.pt --rules rules.yaml -n --in-place"),
     ("remap-keys-names", "remap-keys keys.txt --only-names --map a=b"),
+    ("quantize", "quantize plain.pt -o a.pt --min-elements 1"),
+    ("quantize", "quantize wide.pt -n --scheme int4"),
+    ("quantize", "quantize wide.pt -o a.safetensors --min-sqnr 45"),
+    ("dequantize", "dequantize int8.pt -o a.pt"),
+    ("batch", "quantize train.pt wide.pt --out-dir out"),
     ("batch", "load train.pt plain.pt nope.pt --keep-going"),
     ("batch", "save train.pt plain.pt --out-dir out"),
     ("batch", "strip-module-prefix ddp.pt plain.pt --out-dir out"),
@@ -71,6 +76,9 @@ def files(mlc, tmp_path):
     (tmp_path / "rules.yaml").write_text(RULES)
     (tmp_path / "keys.txt").write_text("a.x\nb\n")
     mlc.ok("save", "plain.pt", "-o", "meta.pt", "--set", "name=digits")
+    wide = {"a.weight": torch.randn(80, 64), "b.weight": torch.zeros(80, 64), "c.weight": torch.full((80, 64), torch.nan)}
+    write(tmp_path / "wide.pt", {**wide, "d.weight": wide["a.weight"]})
+    mlc.ok("quantize", "wide.pt", "-o", "int8.pt")
 
 
 @pytest.mark.parametrize("schema, command", COMMANDS, ids=[command for _, command in COMMANDS])
@@ -94,6 +102,7 @@ def test_error_fits_its_schema(mlc, valid, files, command):
     valid(result.error, "error")
 
 
-@pytest.mark.parametrize("name", ["load", "save", "strip-module-prefix", "remap-keys", "remap-keys-names"])
+@pytest.mark.parametrize("name", [
+    "load", "save", "strip-module-prefix", "remap-keys", "remap-keys-names", "quantize", "dequantize"])
 def test_shipped_examples_fit_their_schemas(root, valid, name):
     valid(json.loads((root / f"schemas/examples/{name}.json").read_text()), name)

@@ -9,6 +9,7 @@
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
+#include "mlc/compress/quantized_record.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/prefix.h"
 
@@ -46,6 +47,17 @@ std::vector<std::string> string_metadata_text(const Checkpoint& checkpoint) {
     parts.push_back(printable(key) + " " + mlc::quoted(value));
   }
   return parts;
+}
+
+/// "int8 75 and fp16 1, plain": how many weights have which scheme. Empty where none has.
+std::string quantized_text(const Metadata& metadata) {
+  const auto record = quantized_record(metadata);
+  if (!record.ok() || !*record) return "";
+  std::map<std::string, uint64_t> counts;
+  for (const QuantizedTensor& one : (*record)->tensors) ++counts[one.scheme.text()];
+  std::vector<std::string> parts;
+  for (const auto& [scheme, count] : counts) parts.push_back(scheme + " " + format_count(count));
+  return join_list(parts) + ", " + std::string(to_string((*record)->format));
 }
 
 /// Of a tensor whose elements were not read: nothing.
@@ -329,6 +341,9 @@ void LoadReport::show_lines() {
     line("metadata", printable(metadata_->name().value_or("(no name)")) +
                          (version.empty() ? "" : " " + printable(version)) +
                          (sidecar_.empty() ? "" : " (in " + printable(sidecar_) + ")"));
+  }
+  if (const std::string text = metadata_ ? quantized_text(*metadata_) : ""; !text.empty()) {
+    line("quantised", text);
   }
   if (const auto strings = string_metadata_text(checkpoint); !strings.empty()) {
     line("header", join_list(strings));
