@@ -36,6 +36,7 @@ std::optional<std::string_view> command_meant_by(std::string_view word) {
       {"trace", {"script", "jit", "torchscript", "freeze", "compile"}},
       {"quantize", {"quantise", "quant", "compress", "int8", "int4"}},
       {"dequantize", {"dequantise", "dequant", "unquantize"}},
+      {"prune", {"sparsify", "sparse", "zero"}},
       {"completion", {"complete", "completions"}},
   };
   for (const Row& row : kRows) {
@@ -57,6 +58,7 @@ Command validate_version_command();
 Command trace_command();
 Command quantize_command();
 Command dequantize_command();
+Command prune_command();
 Command export_onnx_command();
 Command verify_command();
 Command run_command();
@@ -78,6 +80,7 @@ std::span<const Command> commands() {
       export_onnx_command(),
       quantize_command(),
       dequantize_command(),
+      prune_command(),
       verify_command(),
       run_command(),
       bench_command(),

@@ -101,6 +101,46 @@ def trace_bert(path, out):
     torch.jit.trace(model, (ids, ids)).save(out)
 
 
+def quantize_torch(path, output):
+    """Int8 codes and a scale a row, as plain tensors."""
+    import torch
+
+    loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    state = loaded["model_state_dict"]
+    for key, tensor in list(state.items()):
+        if tensor.dim() > 1 and tensor.numel() >= 4096:
+            scale = tensor.abs().amax(1, keepdim=True) / 127
+            state[key] = (tensor / scale).round().to(torch.int8)
+            state[key + "_scale"] = scale
+    torch.save(loaded, output)
+
+
+def prune_torch(path, output, scope):
+    """30 % of the weights of all Linear layers, by torch.nn.utils.prune."""
+    import torch
+    from torch.nn.utils import prune
+
+    loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    state = loaded["model_state_dict"]
+    parts = []
+    for key, tensor in state.items():
+        if tensor.dim() > 1 and "embeddings" not in key:
+            module = torch.nn.Module()
+            module.weight = torch.nn.Parameter(tensor, requires_grad=False)
+            parts.append((key, module))
+    if scope == "global":
+        prune.global_unstructured([(m, "weight") for _, m in parts], pruning_method=prune.L1Unstructured, amount=0.3)
+    for key, module in parts:
+        if scope == "layer":
+            prune.l1_unstructured(module, "weight", amount=0.3)
+        prune.remove(module, "weight")
+        state[key] = module.weight.detach()
+    torch.save(loaded, output)
+
+
 if __name__ == "__main__":
-    jobs = [import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, run_torchscript, run_onnx, run_bert, trace_bert]
+    jobs = [
+        import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, quantize_torch, prune_torch,
+        run_torchscript, run_onnx, run_bert, trace_bert,
+    ]
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])

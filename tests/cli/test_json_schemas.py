@@ -40,6 +40,11 @@ COMMANDS = [
     ("quantize", "quantize wide.pt -n --scheme int4"),
     ("quantize", "quantize wide.pt -o a.safetensors --min-sqnr 45"),
     ("dequantize", "dequantize int8.pt -o a.pt"),
+    ("prune", "prune wide.pt -o a.pt --amount 0.6"),
+    ("prune", "prune plain.pt -n --amount 2 --scope global"),
+    ("prune", "prune wide.pt -o a.safetensors --pattern 2:4"),
+    ("prune", "prune wide.pt -o a.pt --method random --amount 50% --keep-masks"),
+    ("batch", "prune train.pt wide.pt --out-dir out --amount 0.3"),
     ("batch", "quantize train.pt wide.pt --out-dir out"),
     ("batch", "load train.pt plain.pt nope.pt --keep-going"),
     ("batch", "save train.pt plain.pt --out-dir out"),
@@ -103,6 +108,6 @@ def test_error_fits_its_schema(mlc, valid, files, command):
 
 
 @pytest.mark.parametrize("name", [
-    "load", "save", "strip-module-prefix", "remap-keys", "remap-keys-names", "quantize", "dequantize"])
+    "load", "save", "strip-module-prefix", "remap-keys", "remap-keys-names", "quantize", "dequantize", "prune"])
 def test_shipped_examples_fit_their_schemas(root, valid, name):
     valid(json.loads((root / f"schemas/examples/{name}.json").read_text()), name)

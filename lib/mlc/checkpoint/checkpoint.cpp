@@ -147,6 +147,11 @@ Result<Bytes> Checkpoint::storage_bytes(uint32_t index) const {
   return as_bytes(*cache_.emplace(index, std::move(held)).first->second);
 }
 
+void Checkpoint::drop_cached() const {
+  const std::lock_guard lock(cache_mutex_);
+  cache_.clear();
+}
+
 Result<std::string> Checkpoint::load_storage(const Storage& storage) const {
   std::string bytes;
   if (storage.producer != nullptr) {

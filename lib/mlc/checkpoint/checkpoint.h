@@ -184,6 +184,9 @@ class Checkpoint {
   /// A view of the tensor's elements. Errors as storage_bytes(); unsupported for kinds without
   /// plain elements (meta, sparse, other).
   Result<TensorView> view(uint32_t tensor) const;
+  /// Lets go of the storages that were inflated, swapped or produced. Requires: no view of one of
+  /// them is used any more, by any thread.
+  void drop_cached() const;
   /// Streams the bytes of a whole storage. Producers run; nothing is cached.
   Status stream_storage(uint32_t storage, const BlockSink& sink) const;
 

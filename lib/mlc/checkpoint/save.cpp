@@ -45,8 +45,10 @@ Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict,
   if (options.format == OutputFormat::torch_zip) {
     report.tensors = count_names(checkpoint, checkpoint.root);
     TorchZipOptions zip{root_folder_for(out.path()), options.metadata_yaml, options.threads};
+    zip.deflated = options.deflated;
     MLC_TRY(const WriteSummary summary, write_torch_zip(checkpoint, out, zip, reporter));
     report.bytes = summary.bytes;
+    report.deflated = summary.deflated;
     return report;
   }
   if (state_dict == nullptr) return internal_error("safetensors without a state_dict");

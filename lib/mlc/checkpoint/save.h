@@ -31,6 +31,7 @@ struct SaveOptions {
   SharedPolicy shared = SharedPolicy::dedupe;
   unsigned threads = 1;
   OutputOptions output;
+  std::vector<uint32_t> deflated = {};  // of a torch_zip: storages, as TorchZipOptions has them
   /// Looks at the whole file, which lies at the path it is given, before it has its name. May be
   /// empty. Its Error is that of save_checkpoint().
   std::function<Status(const std::string& path)> inspect = {};
@@ -40,6 +41,7 @@ struct SaveReport {
   uint64_t tensors = 0;
   uint64_t bytes = 0;  // of tensor data
   uint64_t file_size = 0;
+  uint64_t deflated = 0;                                     // records
   std::vector<std::pair<std::string, std::string>> aliases;  // safetensors: dropped name, kept name
   std::vector<std::string> left_out;  // safetensors: paths of values it has no place for
 };

@@ -15,6 +15,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace mlc {
 
@@ -23,6 +24,10 @@ struct TorchZipOptions {
   std::optional<std::string> metadata_yaml;
   unsigned threads = 1;
   bool extra_records = true;  // those of the checkpoint are copied
+  /// Storages whose records are deflated, where that makes them smaller: torch.load and
+  /// torch.jit.load inflate them, but can map none. They come behind all others; each is held
+  /// whole, one a thread.
+  std::vector<uint32_t> deflated = {};
 };
 
 /// The folder that torch.save puts into an archive called PATH: its stem, or "archive" where the
@@ -31,7 +36,8 @@ std::string root_folder_for(const std::string& path);
 
 struct WriteSummary {
   uint64_t storages = 0;
-  uint64_t bytes = 0;  // of tensor data
+  uint64_t bytes = 0;     // of tensor data
+  uint64_t deflated = 0;  // records
 };
 
 /// Writes what is reachable from CHECKPOINT.root to OUT (not published). Tensor nodes of the graph

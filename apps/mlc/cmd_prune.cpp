@@ -1,0 +1,367 @@
+#include "cli/batch.h"
+#include "cli/in_place.h"
+#include "cli/metadata_sources.h"
+#include "cli/open_input.h"
+#include "cli/provenance_options.h"
+#include "cli/prune_view.h"
+#include "command.h"
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/optimizer.h"
+#include "mlc/checkpoint/save.h"
+#include "mlc/compress/prune_plan.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace mlc::cli {
+namespace {
+
+enum class Compress { automatic, deflate, none };
+
+constexpr std::pair<std::string_view, PruneMethod> kMethods[] = {
+    {"magnitude", PruneMethod::magnitude}, {"random", PruneMethod::random}};
+constexpr std::pair<std::string_view, PruneScope> kScopes[] = {{"layer", PruneScope::layer},
+                                                               {"global", PruneScope::global}};
+constexpr std::pair<std::string_view, PruneNorm> kNorms[] = {{"l1", PruneNorm::l1},
+                                                             {"l2", PruneNorm::l2}};
+constexpr std::pair<std::string_view, Compress> kCompress[] = {
+    {"auto", Compress::automatic}, {"deflate", Compress::deflate}, {"none", Compress::none}};
+
+struct Options {
+  std::vector<std::string> inputs;
+  std::string key;
+  PruneMethod method = PruneMethod::magnitude;
+  std::string amount;
+  PruneScope scope = PruneScope::layer;
+  std::optional<PruneNorm> norm;
+  std::string pattern;
+  std::optional<std::string> seed;
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
+  std::vector<std::string> tensors;
+  bool apply_masks = false;
+  bool keep_masks = false;
+  bool positive_zeros = false;
+  bool weights_only = false;
+  Compress compress = Compress::automatic;
+  WritingOptions writing;
+};
+
+void setup(OptionSet& set, Options& options) {
+  set.positionals("INPUT", options.inputs, 1, "checkpoints of any format");
+  set.group("How");
+  set.text("--amount", options.amount, "A",
+           "a share, 0.3 or 30%, or a number of weights, 1000; of 1 and 1.0 the first is one");
+  set.choice("--method", options.method, kMethods, "which weights go; magnitude by default");
+  set.choice("--scope", options.scope, kScopes,
+             "the amount of each tensor (layer, the default) or of all together");
+  set.text("--pattern", options.pattern, "PATTERN",
+           "unstructured (default), 2:4 (two of four stay), block:4x1, rows");
+  set.suggest({"unstructured", "2:4", "4:8", "block:4x1", "rows"});
+  set.choice("--norm", options.norm, kNorms, "of rows and blocks; l1 by default");
+  set.text("--seed", options.seed, "N", "of random; 0 by default");
+  set.group("Which tensors");
+  set.key_path("--key", options.key, "the state_dict inside the checkpoint, as in model.ema");
+  set.list("--include", options.include, "GLOB", "prune only keys that match; repeatable");
+  set.list("--exclude", options.exclude, "GLOB", "keep keys that match; repeatable");
+  set.list("--tensor", options.tensors, "RE=AMOUNT",
+           "an amount of their own for keys that RE2 matches; the last counts");
+  set.group("What is written");
+  set.flag("--apply-masks", options.apply_masks,
+           "fold NAME_orig and NAME_mask into NAME without pruning more");
+  set.flag("--keep-masks", options.keep_masks,
+           "write NAME_orig and NAME_mask, as torch.nn.utils.prune has them");
+  set.choice("--compress", options.compress, kCompress,
+             "deflate records in a .pt that are half zeros (auto), all that changed, or none");
+  set.flag("--positive-zeros", options.positive_zeros,
+           "write 0 where PyTorch leaves -0; deflates better");
+  set.flag("--weights-only", options.weights_only, "write nothing but the state_dict");
+  add_writing_options(set, options.writing);
+  set.check([&options]() -> Status {
+    const bool amounts = !options.amount.empty() || !options.tensors.empty();
+    const bool pattern =
+        options.pattern.find(':') != std::string::npos && !options.pattern.starts_with("block");
+    if (options.apply_masks && (amounts || pattern)) {
+      return usage_error("--apply-masks folds and does not prune",
+                         "leave it out: masks are folded by any prune");
+    }
+    if (options.apply_masks && options.keep_masks) {
+      return usage_error("--apply-masks and --keep-masks contradict each other");
+    }
+    if (!options.apply_masks && !amounts && !pattern) {
+      return usage_error("nothing says how much to prune", "--amount 0.3, or --pattern 2:4");
+    }
+    if (amounts && pattern) {
+      return usage_error("a pattern like 2:4 is an amount already",
+                         "leave out --amount and --tensor");
+    }
+    if (options.seed && options.method != PruneMethod::random) {
+      return usage_error("--seed is for --method random");
+    }
+    if (pattern && options.method == PruneMethod::random) {
+      return usage_error("--method random does not go with " + options.pattern);
+    }
+    const bool units = options.pattern == "rows" || options.pattern.starts_with("block");
+    if (options.norm && !units) {
+      return usage_error("--norm is of rows and blocks: for single weights all norms agree");
+    }
+    return {};
+  });
+}
+
+Result<AmountRule> parse_amount_rule(const std::string& text) {
+  const size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0) {
+    return usage_error("not REGEX=AMOUNT: " + mlc::quoted(text), "as in 'mlp=0.5'");
+  }
+  MLC_TRY(const PruneAmount amount, parse_amount(text.substr(equals + 1)));
+  std::string regex = text.substr(0, equals);
+  MLC_TRY(Pattern pattern, Pattern::compile(MatchKind::regex, regex));
+  return AmountRule{std::move(pattern), std::move(regex), amount};
+}
+
+Result<PruneRules> make_rules(const Options& options) {
+  PruneRules rules;
+  rules.method = options.method;
+  rules.scope = options.scope;
+  rules.norm = options.norm.value_or(PruneNorm::l1);
+  rules.include = options.include;
+  rules.exclude = options.exclude;
+  if (!options.pattern.empty()) {
+    MLC_TRY_CTX(rules.shape, parse_prune_pattern(options.pattern), "--pattern");
+  }
+  if (!options.amount.empty()) {
+    MLC_TRY_CTX(rules.amount, parse_amount(options.amount), "--amount");
+  }
+  for (const std::string& text : options.tensors) {
+    MLC_TRY_CTX(AmountRule rule, parse_amount_rule(text), "--tensor");
+    rules.rules.push_back(std::move(rule));
+  }
+  if (options.seed) {
+    char* end = nullptr;
+    rules.seed = std::strtoull(options.seed->c_str(), &end, 10);
+    if (options.seed->empty() || end != options.seed->c_str() + options.seed->size()) {
+      return usage_error("not a number: " + mlc::quoted(*options.seed)).during("--seed");
+    }
+  }
+  return rules;
+}
+
+class Job {
+ public:
+  Job(FileTask& task, const Options& options, const PruneRules& rules)
+      : task_(task), options_(options), rules_(rules) {}
+
+  Result<FileReport> run() {
+    MLC_TRY(input_, open_input(task_.input, task_.reporter));
+    MLC_CHECK(choose());
+    MLC_TRY(metadata_, metadata_to_carry(*input_.checkpoint));
+    MLC_CHECK(refuse_quantised());
+    MLC_TRY(plan_, plan_pruning(*input_.checkpoint, *state_dict_, rules_));
+    MLC_CHECK(decide());
+    MLC_CHECK(write());
+    warn_afterwards();
+    const PruneAnswer answer = this->answer();
+    show_pruned(answer, task_);
+    return FileReport{ExitCode::done, pruned_summary(answer, task_)};
+  }
+
+ private:
+  Status choose();
+  Status refuse_quantised() const;
+  Status decide();
+  Status write();
+  void warn_afterwards();
+  ProvenanceOptions provenance() const;
+  PruneAnswer answer() const;
+
+  FileTask& task_;
+  const Options& options_;
+  const PruneRules& rules_;
+  Input input_;
+  StateDict* state_dict_ = nullptr;
+  OutputFormat format_ = OutputFormat::torch_zip;
+  std::optional<Metadata> metadata_;
+  PrunePlan plan_;
+  SaveReport saved_;
+};
+
+Status Job::choose() {
+  if (options_.writing.in_place) {
+    MLC_TRY(format_, format_in_place(*input_.checkpoint));
+    MLC_CHECK(check_replaceable(*input_.checkpoint, task_.output, options_.writing));
+  } else if (!task_.output.empty()) {
+    const auto named = output_format_of(task_.output, "");
+    if (!named.ok()) {
+      return usage_error(
+          "cannot tell the format of " + mlc::quoted(task_.output) + " from its name",
+          "name it .pt or .safetensors");
+    }
+    format_ = *named;
+  }
+  if (format_ == OutputFormat::safetensors && options_.compress == Compress::deflate) {
+    return usage_error("safetensors files hold nothing deflated", "write a .pt");
+  }
+  MLC_TRY(state_dict_, choose_state_dict(input_, options_.key));
+  const Format format = input_.checkpoint->format;
+  if ((format == Format::torchscript || format == Format::pt2) && !options_.weights_only) {
+    warn_of_format(*input_.checkpoint, task_.output, task_.reporter);
+  }
+  replace_modules(input_, task_.reporter);
+  if (options_.weights_only) keep_only(*input_.checkpoint, *state_dict_);
+  return {};
+}
+
+Status Job::refuse_quantised() const {
+  if (!metadata_ || metadata_->get("quantization") == nullptr) return {};
+  return conflict("the weights are quantised",
+                  "prune first, then quantise; `mlc dequantize` gives float weights")
+      .in_file(task_.input);
+}
+
+Status Job::decide() {
+  if (!plan_.unused_patterns.empty()) {
+    task_.reporter.warn("matched no key: " + join_list(plan_.unused_patterns));
+  }
+  std::vector<NamedTensor> read;
+  for (const PrunedTensor& one : plan_.tensors) {
+    if (one.is_pruned() || one.is_folded()) read.push_back({one.names[0], one.tensor});
+    if (one.is_folded()) read.push_back({one.names[0] + "_mask", one.mask});
+  }
+  if (options_.apply_masks && read.empty()) {
+    return conflict("there are no masks: no key ends with _mask beside one with _orig",
+                    "`mlc load` lists the keys")
+        .in_file(task_.input);
+  }
+  MLC_CHECK(check_storages(*input_.checkpoint, read, task_.threads));
+  MLC_CHECK(choose_pruned(*input_.checkpoint, plan_, task_.threads, task_.reporter));
+  // Which records deflate well is known by their zeros.
+  const bool by_zeros = options_.compress == Compress::automatic &&
+                        format_ == OutputFormat::torch_zip && !options_.keep_masks;
+  if (!options_.writing.dry_run && !by_zeros) return {};
+  PruneCheck check;
+  check.every = options_.writing.dry_run ? 1 : 8;
+  return count_pruned(*input_.checkpoint, plan_, check, task_.threads, task_.reporter);
+}
+
+ProvenanceOptions Job::provenance() const {
+  ProvenanceOptions out;
+  out.text("key", options_.key).text("amount", options_.amount);
+  if (options_.method == PruneMethod::random) out.add("method", "random");
+  if (options_.method == PruneMethod::random) out.add("seed", static_cast<int64_t>(rules_.seed));
+  if (options_.scope == PruneScope::global) out.add("scope", "global");
+  out.text("pattern", options_.pattern);
+  if (options_.norm == PruneNorm::l2) out.add("norm", "l2");
+  out.list("include", options_.include).list("exclude", options_.exclude);
+  out.list("tensor", options_.tensors).flag("apply-masks", options_.apply_masks);
+  out.flag("keep-masks", options_.keep_masks).flag("positive-zeros", options_.positive_zeros);
+  out.flag("weights-only", options_.weights_only);
+  return out;
+}
+
+Status Job::write() {
+  PruneForm form;
+  form.keep_masks = options_.keep_masks;
+  form.positive_zeros = options_.positive_zeros;
+  if (options_.compress == Compress::deflate) form.share = 0;
+  MLC_TRY(std::vector<uint32_t> sparse,
+          apply_pruning(*input_.checkpoint, *state_dict_, plan_, form));
+  SaveOptions save;
+  save.format = format_;
+  save.metadata_yaml = with_provenance(metadata_, "prune", provenance());
+  save.threads = task_.threads;
+  save.output = options_.writing.output_options();
+  if (options_.compress != Compress::none) save.deflated = std::move(sparse);
+  if (options_.writing.dry_run) {
+    const std::string place = place_to_check(task_.output, options_.writing);
+    MLC_TRY(saved_, plan_checkpoint(*input_.checkpoint, state_dict_, place, save));
+    return {};
+  }
+  const bool whole = format_ == OutputFormat::torch_zip && !options_.weights_only;
+  PruneCheck check;
+  check.key = !whole ? "" : state_dict_->path.empty() ? "." : state_dict_->path;
+  check.positive_zeros = options_.positive_zeros;
+  check.keep_masks = options_.keep_masks;
+  save.inspect = [&](const std::string& path) {
+    check.written = path;
+    return count_pruned(*input_.checkpoint, plan_, check, task_.threads, task_.reporter);
+  };
+  MLC_TRY(saved_,
+          save_checkpoint(*input_.checkpoint, state_dict_, task_.output, save, task_.reporter));
+  return {};
+}
+
+void Job::warn_afterwards() {
+  std::vector<std::string> bad;
+  for (const PrunedTensor& one : plan_.tensors) {
+    if (one.not_finite > 0) bad.push_back(printable(one.names[0]));
+  }
+  if (!bad.empty()) {
+    task_.reporter.warn("some weights are infinite or NaN, which count as the largest: " +
+                        join_list(bad));
+  }
+  if (!plan_.like_torch) {
+    task_.reporter.warn("of equal weights at the cut the first went; torch.topk may take others");
+  }
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  if (format_ == OutputFormat::safetensors) {
+    if (saved_.left_out.empty()) return;
+    task_.reporter.warn("safetensors holds the tensors of a state_dict only; left out: " +
+                        join_list(describe_values(checkpoint, saved_.left_out)));
+    return;
+  }
+  std::vector<std::string> optimizers;
+  for (const OptimizerState& one : find_optimizers(checkpoint)) optimizers.push_back(one.path);
+  warn_of_stale_optimizers(optimizers, task_.reporter);
+}
+
+PruneAnswer Job::answer() const {
+  uint64_t bytes = 0;
+  for (const auto& file : input_.checkpoint->files) bytes += file->size();
+  return {*input_.checkpoint,
+          plan_,
+          bytes,
+          format_ == OutputFormat::torch_zip ? "pt" : "safetensors",
+          saved_,
+          options_.keep_masks,
+          options_.writing.dry_run};
+}
+
+Result<ExitCode> run(const Options& options, Context& context) {
+  MLC_TRY(const PruneRules rules, make_rules(options));
+  MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing));
+  return run_files(context, files, options.writing.batch,
+                   [&](FileTask& task) { return Job(task, options, rules).run(); });
+}
+
+constexpr Example kExamples[] = {
+    {"mlc prune model.pt -o pruned.pt --amount 0.3", "of each tensor the smallest 30 %"},
+    {"mlc prune model.pt -o pruned.pt --amount 80% --scope global", "of all together"},
+    {"mlc prune model.pt -o sparse.pt --pattern 2:4", "two of every four inputs stay"},
+    {"mlc prune trained.pt -o model.pt --apply-masks", "after torch.nn.utils.prune"},
+    {"mlc prune model.pt -n --amount 0.5 --exclude '*embed*'", "what would be lost"},
+};
+
+}  // namespace
+
+Command prune_command() {
+  return {.name = "prune",
+          .group = Group::convert,
+          .summary = "set the least important weights of a checkpoint to zero",
+          .details =
+              "Tensors of two or more dimensions are pruned, biases apart. With magnitude the "
+              "result is bit for bit that of torch.nn.utils.prune (l1_unstructured, "
+              "global_unstructured, with rows ln_structured of dimension 0) and its remove(), "
+              "except that beyond 16 million weights to choose from, equal ones at the cut go in "
+              "their order. Tensors that lie as NAME_orig and NAME_mask are folded.\n\n"
+              "Zeros do not run faster: dense kernels multiply them like any weight. They make "
+              "the file smaller: records that are half zeros are deflated, which torch.load "
+              "reads as ever (without mmap). Of random, only the numbers agree with PyTorch's, "
+              "whose generator is another.",
+          .needs = Needs::nothing,
+          .examples = kExamples,
+          .setup = bind<Options, setup, run>};
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,156 @@
+#include "mlc/compress/smallest.h"
+
+#include "mlc/base/parallel.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <mutex>
+#include <utility>
+
+namespace mlc {
+namespace {
+
+constexpr int kDigit = 16;
+constexpr size_t kBins = size_t{1} << kDigit;
+
+template <class Key>
+const std::vector<Key>& of_width(const Keys& keys) {
+  if constexpr (sizeof(Key) == sizeof(uint32_t)) {
+    return keys.narrow;
+  } else {
+    return keys.wide;
+  }
+}
+
+/// Counts the 16 bits from SHIFT on of keys whose bits above are PREFIX.
+template <class Key>
+void count_digits(const std::vector<Key>& keys, int shift, uint64_t prefix, bool all,
+                  std::vector<uint64_t>& counts) {
+  if (all) {
+    for (const Key key : keys) ++counts[key >> shift];
+    return;
+  }
+  const auto wanted = static_cast<Key>(prefix);
+  for (const Key key : keys) {
+    if (key >> (shift + kDigit) == wanted) ++counts[key >> shift & (kBins - 1)];
+  }
+}
+
+Result<std::vector<uint64_t>> histogram(const KeyBlocks& keys, int shift, uint64_t prefix,
+                                        unsigned threads) {
+  std::mutex mutex;
+  std::vector<uint64_t> sums(kBins, 0);
+  const bool all = shift + kDigit >= keys.bits;
+  // A slice of the blocks for each thread, so that each fills one histogram of its own.
+  const size_t slices = std::min<size_t>(std::max(1U, threads), std::max<size_t>(1, keys.blocks));
+  const auto count = [&](size_t slice) -> Status {
+    std::vector<uint64_t> counts(kBins, 0);
+    Keys block;
+    for (size_t i = slice; i < keys.blocks; i += slices) {
+      MLC_CHECK(keys.fill(i, block));
+      if (keys.bits == 32) {
+        count_digits(block.narrow, shift, prefix, all, counts);
+      } else {
+        count_digits(block.wide, shift, prefix, all, counts);
+      }
+    }
+    const std::lock_guard lock(mutex);
+    for (size_t bin = 0; bin < kBins; ++bin) sums[bin] += counts[bin];
+    return {};
+  };
+  MLC_CHECK(parallel_for(slices, threads, count));
+  return sums;
+}
+
+/// The COUNT-th smallest key, how many are below it and how many equal it.
+struct Cut {
+  uint64_t key = 0;
+  uint64_t below = 0;
+  uint64_t equal = 0;
+};
+
+Result<Cut> find_cut(const KeyBlocks& keys, uint64_t count, unsigned threads) {
+  Cut cut;
+  for (int shift = keys.bits - kDigit; shift >= 0; shift -= kDigit) {
+    MLC_TRY(const std::vector<uint64_t> bins, histogram(keys, shift, cut.key, threads));
+    size_t bin = 0;
+    while (cut.below + bins[bin] < count) cut.below += bins[bin++];
+    cut.key = cut.key << kDigit | bin;
+    cut.equal = bins[bin];
+  }
+  return cut;
+}
+
+/// Positions of the first WANTED keys that equal CUT.
+template <class Key>
+Result<std::vector<uint64_t>> first_ties(const KeyBlocks& keys, uint64_t cut, uint64_t wanted) {
+  std::vector<uint64_t> ties;
+  Keys block;
+  uint64_t position = 0;
+  for (size_t i = 0; i < keys.blocks && ties.size() < wanted; ++i) {
+    MLC_CHECK(keys.fill(i, block));
+    const std::vector<Key>& all = of_width<Key>(block);
+    for (size_t k = 0; k < all.size() && ties.size() < wanted; ++k) {
+      if (all[k] == static_cast<Key>(cut)) ties.push_back(position + k);
+    }
+    position += all.size();
+  }
+  return ties;
+}
+
+/// What torch.topk does, on a copy of all keys. One at a time: the copies are large.
+template <class Key, class Value>
+Result<std::vector<uint64_t>> ties_of_topk(const KeyBlocks& keys, uint64_t cut, uint64_t total,
+                                           uint64_t count) {
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+  std::vector<std::pair<Value, uint32_t>> queue;
+  queue.reserve(total);
+  Keys block;
+  for (size_t i = 0; i < keys.blocks; ++i) {
+    MLC_CHECK(keys.fill(i, block));
+    for (const Key key : of_width<Key>(block)) {
+      queue.emplace_back(std::bit_cast<Value>(key), static_cast<uint32_t>(queue.size()));
+    }
+  }
+  const auto less = [](const auto& x, const auto& y) {
+    return (!std::isnan(x.first) && std::isnan(y.first)) || x.first < y.first;
+  };
+  const auto end = queue.begin() + static_cast<std::ptrdiff_t>(count);
+  if (count * 64 <= total) {
+    std::partial_sort(queue.begin(), end, queue.end(), less);
+  } else {
+    std::nth_element(queue.begin(), end - 1, queue.end(), less);
+  }
+  std::vector<uint64_t> ties;
+  for (auto one = queue.begin(); one != end; ++one) {
+    if (std::bit_cast<Key>(one->first) == static_cast<Key>(cut)) ties.push_back(one->second);
+  }
+  std::sort(ties.begin(), ties.end());
+  return ties;
+}
+
+}  // namespace
+
+Result<Smallest> smallest_keys(const KeyBlocks& keys, uint64_t total, uint64_t count,
+                               unsigned threads, uint64_t most_copied) {
+  MLC_TRY(const Cut cut, find_cut(keys, count, threads));
+  Smallest out;
+  out.cut = cut.key;
+  const uint64_t wanted = count - cut.below;
+  out.with_cut = wanted == cut.equal || cut.key == 0;
+  if (out.with_cut) return out;
+  if (total > most_copied) {
+    out.like_torch = false;
+    MLC_TRY(out.ties, keys.bits == 32 ? first_ties<uint32_t>(keys, cut.key, wanted)
+                                      : first_ties<uint64_t>(keys, cut.key, wanted));
+  } else if (keys.bits == 32) {
+    MLC_TRY(out.ties, (ties_of_topk<uint32_t, float>(keys, cut.key, total, count)));
+  } else {
+    MLC_TRY(out.ties, (ties_of_topk<uint64_t, double>(keys, cut.key, total, count)));
+  }
+  return out;
+}
+
+}  // namespace mlc
