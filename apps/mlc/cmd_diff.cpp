@@ -76,7 +76,9 @@ Command diff_command() {
           "and a NaN a NaN. The order "
           "of keys, strides, devices and provenance do not count. Of what is no tensor the extra "
           "state of modules and plain values in the state_dict are compared where both formats "
-          "hold such; with --key . whole files are (optimizer, config).\n\n"
+          "hold such; with --key . whole files are (optimizer, config, tensors in sets "
+          "and in arguments of calls, bare storages), but never the program of TorchScript or "
+          ".pt2.\n\n"
           "Of tensors with other values it says how many differ, the largest difference and the "
           "largest relative one, rel norm = |a - b| / |b| (how far the tensor has moved), and the "
           "cosine.\n\nShows one line per key that differs, 50 at most without -v.",

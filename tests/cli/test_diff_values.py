@@ -1,5 +1,8 @@
 """mlc diff --key .: what is no tensor."""
 import argparse
+import collections
+import copyreg
+import functools
 import zipfile
 
 import numpy
@@ -101,3 +104,97 @@ def test_what_moved_most_comes_first(mlc, tmp_path):
     lines = mlc("diff", "a.pt", "b.pt", "--sort", "moved").stdout.splitlines()
     assert lines[0].startswith("only in B: new") and lines[1].startswith("value: l110: ")
     assert "l110" not in mlc("diff", "a.pt", "b.pt").stdout
+
+
+class Reduced:
+    """Its tensor is an argument of the call that makes it again."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __reduce__(self):
+        return (Reduced, (self.tensor,))
+
+
+class Made(Reduced):
+    def __new__(cls, *_):
+        return object.__new__(cls)
+
+    def __reduce_ex__(self, _):
+        return (copyreg.__newobj__, (Made, self.tensor))
+
+
+def with_attribute(tensor, value):
+    tensor.g = value
+    return tensor
+
+
+UNNAMED = {
+    "argument": Reduced,
+    "argument of __new__": Made,
+    "set": lambda t: {t},
+    "Counter": lambda t: collections.Counter(a=t),
+    "method": lambda t: t.sum,
+    "partial": lambda t: functools.partial(max, t),
+    "key": lambda t: {t: 1},
+    "attribute": lambda t: with_attribute(torch.zeros(2), t),
+    "attribute of a parameter": lambda t: with_attribute(torch.nn.Parameter(torch.zeros(2)), t),
+    "storage": lambda t: t.untyped_storage(),
+    "typed storage": lambda t: t.storage(),
+    "storages in a list": lambda t: [{"s": t.untyped_storage()}],
+    "compiled": lambda t: torch.compile(torch.nn.ParameterList([t])),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", UNNAMED)
+def test_tensors_without_a_name_were_called_equal(mlc, tmp_path, name):
+    def save(path, tensor, first):
+        values = {"w": torch.ones(1), "v": UNNAMED[name](tensor)}
+        torch.save({key: values[key] for key in (first, *values)}, tmp_path / path)
+
+    save("a.pt", torch.zeros(3), "w")
+    save("b.pt", torch.tensor([0.0, 0.0, 1.0]), "w")
+    save("c.pt", torch.zeros(3), "v")  # whose storages have other numbers
+    found = mlc("diff", "a.pt", "b.pt", "--key", ".", "--json")
+    assert found.rc == 1 and found.json["counts"]["value"] == 1 and found.json["other_values"] == [], found.stdout
+    assert found.json["differences"][0]["name"].startswith("v")
+    mlc.ok("diff", "a.pt", "c.pt", "--key", ".")
+    if name == "compiled":  # one more state_dict
+        return
+    plain = mlc("diff", "a.pt", "b.pt")
+    assert plain.rc == 1 or (plain.rc == 0 and "not compared: v" in plain.stderr), plain
+
+
+def test_attributes_of_tensors_were_not_compared(compare, mlc, tmp_path):
+    assert compare(with_attribute(torch.zeros(1), "x"), with_attribute(torch.zeros(1), "y")) == ["v.__dict__.g"]
+    assert compare(with_attribute(torch.zeros(1), "x"), with_attribute(torch.zeros(1), "x")) == []
+    assert compare(with_attribute(torch.zeros(1), "x"), torch.zeros(1)) == ["v.__dict__"]
+    for name, value in (("a", "x"), ("b", "y")):
+        torch.save({"w": with_attribute(torch.zeros(1), value)}, tmp_path / f"{name}.pt")
+    assert "other value: w.__dict__.g: 'x' and 'y'\n" in mlc("diff", "a.pt", "b.pt").stdout
+
+
+def test_attributes_of_mappings_were_not_compared(compare):
+    one, other = (collections.OrderedDict(a=1) for _ in range(2))
+    one.extra, other.extra = 1, 2
+    assert compare(one, other) == ["v.extra"]
+
+
+def test_other_versions_of_modules_were_not_told(mlc, tmp_path):
+    for version in (1, 2):
+        values = collections.OrderedDict(w=torch.ones(1))
+        values._metadata = {"": {"version": version}}
+        torch.save(values, tmp_path / f"{version}.pt")
+        torch.save({"m": values}, tmp_path / f"in{version}.pt")
+    note = "other module versions in _metadata, which do not count: "
+    assert note + ".\n" in mlc.ok("diff", "1.pt", "2.pt").stderr
+    assert note + "m\n" in mlc.ok("diff", "in1.pt", "in2.pt", "--key", ".").stderr
+    assert note not in mlc.ok("diff", "1.pt", "1.pt").stderr
+
+
+def test_programs_were_called_equal(mlc, tmp_path):
+    torch.jit.script(torch.nn.ReLU()).save(tmp_path / "a.pt")
+    torch.jit.script(torch.nn.Sigmoid()).save(tmp_path / "b.pt")
+    found = mlc.ok("diff", "a.pt", "b.pt")
+    assert "every other value" not in found.stdout and "not compared: the program" in found.stderr

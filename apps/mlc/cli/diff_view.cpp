@@ -1,5 +1,6 @@
 #include "cli/diff_view.h"
 
+#include "cli/diff_metadata.h"
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
@@ -8,6 +9,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/diff.h"
 #include "mlc/checkpoint/diff_values.h"
+#include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/expect.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
@@ -23,13 +25,6 @@ namespace mlc::cli {
 namespace {
 
 constexpr size_t kShownDifferences = 50;
-
-/// A place in the metadata where the sides differ; a null pointer where one has nothing.
-struct MetadataDifference {
-  std::string path;
-  const MetaValue* a = nullptr;
-  const MetaValue* b = nullptr;
-};
 
 /// One input with what of it is compared.
 struct Side {
@@ -59,48 +54,6 @@ constexpr KindText kKindTexts[] = {
     {DiffKind::uncompared, "not compared", "not compared", "not compared"},
 };
 
-std::string escaped(std::string_view key) {
-  std::string text;
-  for (const char c : key) {
-    if (c == '.' || c == '\\') text += '\\';
-    text += c;
-  }
-  return text;
-}
-
-void compare_metadata(const MetaValue* a, const MetaValue* b, const std::string& path,
-                      std::vector<MetadataDifference>& out) {
-  const MetaValue::Map* map_a = a != nullptr ? a->as_map() : nullptr;
-  const MetaValue::Map* map_b = b != nullptr ? b->as_map() : nullptr;
-  if (map_a == nullptr || map_b == nullptr) {
-    if (a == nullptr || b == nullptr || !(*a == *b)) out.push_back({path, a, b});
-    return;
-  }
-  const auto below = [&path](std::string_view key) {
-    return path.empty() ? escaped(key) : path + "." + escaped(key);
-  };
-  for (const auto& [key, value] : *map_a) {
-    if (path.empty() && key == "provenance") continue;
-    compare_metadata(&value, b->find(key), below(key), out);
-  }
-  for (const auto& [key, value] : *map_b) {
-    if (path.empty() && key == "provenance") continue;
-    if (a->find(key) == nullptr) compare_metadata(nullptr, &value, below(key), out);
-  }
-}
-
-/// A value on one line, cut where it is long.
-std::string brief_value(const MetaValue& value) {
-  constexpr size_t kMost = 60;
-  std::string line;
-  const std::string json = value.to_json();
-  for (const std::string_view part : split(json, '\n')) {
-    if (!line.empty()) line += ' ';
-    line += trim(part);
-  }
-  return line.size() <= kMost ? printable(line) : printable(line.substr(0, kMost)) + "...";
-}
-
 class DiffView {
  public:
   DiffView(const DiffArguments& arguments, Context& context)
@@ -117,9 +70,12 @@ class DiffView {
   void add_tensors_in_values(Side& side) const;
   Status compare_values();
   void compare_others();
+  void keep(ValueDiff found);
   void collect_notes();
   void note_beside();
   void note_strings();
+  void note_versions();
+  bool holds_program() const;
   void note_prefix(const ExpectReport& fit);
   void note_sharing(const std::vector<std::vector<std::string>>& groups, std::string_view side);
   bool exact() const { return arguments_.atol == 0 && arguments_.rtol == 0; }
@@ -142,6 +98,7 @@ class DiffView {
   Side b_;
   DiffReport report_;
   std::vector<ValueDifference> values_;  // of what is no tensor
+  std::vector<std::string> other_versions_;
   bool values_compared_ = false;
   size_t others_compared_ = 0;  // values of the state_dicts that are no tensors
   std::vector<MetadataDifference> metadata_;
@@ -158,15 +115,16 @@ bool DiffView::selected(std::string_view key) const {
 Result<Side> DiffView::open(const std::string& path, const std::string& key) {
   Side side;
   MLC_TRY(side.input, open_input(path, context_.reporter));
-  const Checkpoint& checkpoint = *side.input.checkpoint;
+  Checkpoint& checkpoint = *side.input.checkpoint;
   if ((key.empty() && side.input.state_dicts.empty()) || key == ".") {
-    side.tensors = all_tensors(checkpoint, checkpoint.root);
+    side.tensors = every_tensor(checkpoint, checkpoint.root);
     side.is_whole = true;
   } else {
     MLC_TRY(Shown shown, choose_shown(side.input, key));
     const StateDict* chosen = shown.state_dict;
     side.key = chosen == nullptr ? key : chosen->path.empty() ? "." : chosen->path;
-    side.tensors = std::move(shown.tensors);
+    side.tensors = chosen != nullptr ? std::move(shown.tensors)
+                                     : every_tensor(checkpoint, node_at(checkpoint, key));
     side.state_dict = chosen;
     side.beside = chosen != nullptr ? printable_all(values_beside(checkpoint, *chosen))
                                     : std::vector{"what is no tensor below " + printable(key)};
@@ -222,7 +180,7 @@ Result<ExitCode> DiffView::run() {
                                 options(), context_.reporter));
   if (arguments_.sort == DiffOrder::movement) sort_by_movement(report_.differences);
   MLC_CHECK(compare_values());
-  compare_metadata(&a_.metadata.root(), &b_.metadata.root(), "", metadata_);
+  metadata_ = diff_metadata(&a_.metadata.root(), &b_.metadata.root());
   collect_notes();
   if (context_.json())
     show_json();
@@ -244,7 +202,7 @@ bool DiffView::compares_others() const {
 }
 
 void DiffView::add_tensors_in_values(Side& side) const {
-  for (NamedTensor& named : tensors_in_values(*side.input.checkpoint, *side.state_dict)) {
+  for (NamedTensor& named : every_tensor_in_values(*side.input.checkpoint, *side.state_dict)) {
     // Under a key that is no text: all of it is compared.
     std::erase(side.beside, printable(join_path(side.state_dict->path, named.path)));
     const std::string& prefix = arguments_.strip_prefix;
@@ -256,8 +214,8 @@ void DiffView::add_tensors_in_values(Side& side) const {
 /// What in the state_dicts is no tensor.
 void DiffView::compare_others() {
   std::vector<std::string> compared;
-  values_ = diff_state_dict_values(*a_.input.checkpoint, *a_.state_dict, *b_.input.checkpoint,
-                                   *b_.state_dict, arguments_.strip_prefix, compared);
+  keep(diff_state_dict_values(*a_.input.checkpoint, *a_.state_dict, *b_.input.checkpoint,
+                              *b_.state_dict, arguments_.strip_prefix, compared));
   std::erase_if(values_, [this](const ValueDifference& one) { return !selected(one.path); });
   for (const std::string& key : compared) {
     others_compared_ += selected(key) ? 1 : 0;
@@ -269,11 +227,16 @@ void DiffView::compare_others() {
   }
 }
 
+void DiffView::keep(ValueDiff found) {
+  values_ = std::move(found.differences);
+  other_versions_ = std::move(found.other_versions);
+}
+
 Status DiffView::compare_values() {
   if (arguments_.no_values || arguments_.keys_only) return {};
   if (compares_others()) compare_others();
   if (!a_.is_whole || !b_.is_whole) return {};
-  values_ = diff_values(*a_.input.checkpoint, *b_.input.checkpoint);
+  keep(diff_values(*a_.input.checkpoint, *b_.input.checkpoint));
   MLC_TRY(const auto records, diff_records(*a_.input.checkpoint, *b_.input.checkpoint));
   values_.insert(values_.end(), records.begin(), records.end());
   std::erase_if(values_, [this](const ValueDifference& one) { return !selected(one.path); });
@@ -328,6 +291,25 @@ void DiffView::note_strings() {
                    join_list(std::vector<std::string>(keys.begin(), keys.end())));
 }
 
+void DiffView::note_versions() {
+  if (other_versions_.empty()) return;
+  std::vector<std::string> places;
+  for (const std::string& path : other_versions_) {
+    places.push_back(path.empty() ? "." : printable(path));
+  }
+  notes_.push_back("other module versions in _metadata, which do not count: " +
+                   join_list(std::move(places)));
+}
+
+/// Whether a file holds a program, which nothing here looks at.
+bool DiffView::holds_program() const {
+  const auto is_program = [](const Side& side) {
+    const Format format = side.input.checkpoint->format;
+    return format == Format::torchscript || format == Format::pt2;
+  };
+  return is_program(a_) || is_program(b_);
+}
+
 void DiffView::collect_notes() {
   if (report_.value_equal > 0) {
     notes_.push_back(plural(report_.value_equal, "tensor") +
@@ -341,6 +323,10 @@ void DiffView::collect_notes() {
   note_sharing(report_.shared_in_b, "B");
   note_beside();
   note_strings();
+  note_versions();
+  if (a_.is_whole && b_.is_whole && holds_program()) {
+    notes_.push_back("not compared: the program, only its tensors");
+  }
   if (report_.count(DiffKind::only_in_a) == 0 || report_.count(DiffKind::only_in_b) == 0) return;
   const auto fit = check_expected(expected_tensors(*a_.input.checkpoint, a_.tensors),
                                   expected_tensors(*b_.input.checkpoint, b_.tensors), {});
@@ -440,7 +426,7 @@ std::string DiffView::summary() const {
   if (equal()) {
     return "equal: " + plural(report_.common, "tensor") + ", " +
            (arguments_.no_values ? "values not compared" : format_bytes(report_.bytes)) +
-           (values_compared_ ? ", and every other value" : "") +
+           (values_compared_ && !holds_program() ? ", and every other value" : "") +
            (others_compared_ > 0 ? ", and " + plural(others_compared_, "other value") : "");
   }
   std::vector<std::string> parts;

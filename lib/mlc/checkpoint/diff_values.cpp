@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/diff_values.h"
 
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/pickle/render.h"
@@ -35,11 +36,11 @@ struct Parts {
 
 class ValueWalk {
  public:
-  ValueWalk(const Checkpoint& a, const Checkpoint& b) : a_(a), b_(b) {}
+  ValueWalk(const Checkpoint& a, const Checkpoint& b) : a_(a), b_(b), reach_a_(a), reach_b_(b) {}
 
-  std::vector<ValueDifference> run() {
+  ValueDiff run() {
     visit(a_.root, b_.root, "", 0);
-    return std::move(out_);
+    return take();
   }
 
   /// The values under one key; kNoNode where a side has none.
@@ -47,7 +48,13 @@ class ValueWalk {
     if (a == kNoNode || b == kNoNode) return add(a, b, path);
     visit(a, b, path, 0);
   }
-  std::vector<ValueDifference> take() { return std::move(out_); }
+  /// The versions of the modules of two state_dicts; kNoNode where one has none.
+  void compare_versions(NodeId a, NodeId b, const std::string& path) {
+    if (a == kNoNode || b == kNoNode) return;
+    const auto text_a = text_of(a_, a);
+    if (!text_a || text_a != text_of(b_, b)) other_versions_.push_back(path);
+  }
+  ValueDiff take() { return {std::move(out_), std::move(other_versions_)}; }
 
  private:
   static Parts parts_of(const Checkpoint& checkpoint, NodeId node) {
@@ -68,7 +75,7 @@ class ValueWalk {
   void visit(NodeId a, NodeId b, const std::string& path, int depth) {
     const Parts of_a = parts_of(a_, a);
     const Parts of_b = parts_of(b_, b);
-    if (of_a.is_tensor && of_b.is_tensor) return;
+    if (of_a.is_tensor && of_b.is_tensor) return visit_attributes(a, b, path, depth);
     if (!seen_.emplace(a, b).second) return;
     if (depth > kMaxDepth || ++work_ > most_work()) {
       if (!std::exchange(gave_up_, true)) out_.push_back({path, kGivenUp, kGivenUp});
@@ -76,61 +83,155 @@ class ValueWalk {
     }
     if (of_a.is_tensor != of_b.is_tensor) return add(a, b, path);
     if (of_a.entries != nullptr && of_b.entries != nullptr) {
-      return visit_entries(*of_a.entries, *of_b.entries, path, depth);
+      visit_entries(*of_a.entries, *of_b.entries, path, depth);
+      return visit_around_entries(a, b, path, depth + 1);
     }
     if (of_a.is_sequence && of_b.is_sequence) {
       return visit_items(of_a.items, of_b.items, path, depth);
     }
-    if (of_a.state != kNoNode && of_b.state != kNoNode && same_class(a, b)) {
+    const bool objects = a_.graph.is(a, NodeKind::object) && b_.graph.is(b, NodeKind::object);
+    const bool have_state = of_a.state != kNoNode && of_b.state != kNoNode;
+    if (objects && (have_state || reach_a_.from(a) || reach_b_.from(b)) && same_class(a, b)) {
       return visit_objects(a, b, path, depth + 1);
     }
     compare_literals(a, b, path);
   }
 
-  /// Two objects of a class, with attributes.
+  /// Two objects of a class, with attributes, or made from tensors.
   void visit_objects(NodeId a, NodeId b, const std::string& path, int depth) {
-    const pickle::ObjectContent& of_a = *a_.graph.content(a);
-    const pickle::ObjectContent& of_b = *b_.graph.content(b);
-    visit(a_.graph.args(a), b_.graph.args(b), path, depth);
-    visit_items(of_a.appended, of_b.appended, path, depth);
-    visit(of_a.state, of_b.state, path, depth);
+    const NodeId keywords_a = a_.graph.keyword_args(a);
+    const NodeId keywords_b = b_.graph.keyword_args(b);
+    visit_arguments(a, b, path, depth);
+    if (keywords_a != kNoNode || keywords_b != kNoNode) compare(keywords_a, keywords_b, path);
+    visit_items(a_.graph.sequence(a), b_.graph.sequence(b), path, depth);
+    visit_entries(entries_of(a_, a), entries_of(b_, b), path, depth);
+    const NodeId state_a = state_of(a_, a);
+    const NodeId state_b = state_of(b_, b);
+    if (state_a == kNoNode && state_b == kNoNode) return;
+    if (state_a == kNoNode || state_b == kNoNode) return add(state_a, state_b, path);
+    visit(state_a, state_b, path, depth);
+  }
+
+  /// Named as every_tensor() does.
+  void visit_arguments(NodeId a, NodeId b, const std::string& path, int depth) {
+    const auto of_a = a_.graph.sequence(a_.graph.args(a));
+    const auto of_b = b_.graph.sequence(b_.graph.args(b));
+    for (size_t i = 0; i < std::max(of_a.size(), of_b.size()); ++i) {
+      const std::string below = join_path(path, "(" + std::to_string(i) + ")");
+      if (i >= of_a.size() || i >= of_b.size())
+        add(i < of_a.size() ? of_a[i] : kNoNode, i < of_b.size() ? of_b[i] : kNoNode, below);
+      else
+        visit(of_a[i], of_b[i], below, depth + 1);
+    }
+  }
+
+  static NodeId state_of(const Checkpoint& checkpoint, NodeId node) {
+    const bool object = checkpoint.graph.is(node, NodeKind::object);
+    const pickle::ObjectContent* content = object ? checkpoint.graph.content(node) : nullptr;
+    return content != nullptr ? content->state : kNoNode;
+  }
+
+  static const std::vector<pickle::Entry>& entries_of(const Checkpoint& checkpoint, NodeId node) {
+    static const std::vector<pickle::Entry> kNone;
+    const auto* entries = checkpoint.graph.entries(node);
+    return entries != nullptr ? *entries : kNone;
+  }
+
+  /// What mappings have beside their entries: attributes, and what objects of one class were made
+  /// from. `_metadata` is told apart.
+  void visit_around_entries(NodeId a, NodeId b, const std::string& path, int depth) {
+    const bool objects = a_.graph.is(a, NodeKind::object) && b_.graph.is(b, NodeKind::object);
+    if (objects && same_class(a, b)) visit_arguments(a, b, path, depth);
+    const auto split = [](const Checkpoint& checkpoint, NodeId node) {
+      std::pair<NodeId, std::vector<pickle::Entry>> out = {kNoNode, {}};
+      const NodeId state = state_of(checkpoint, node);
+      if (state == kNoNode) return out;
+      for (const pickle::Entry& entry : entries_of(checkpoint, state)) {
+        const bool versions = checkpoint.graph.is(entry.first, NodeKind::text) &&
+                              checkpoint.graph.text(entry.first) == "_metadata";
+        if (versions)
+          out.first = entry.second;
+        else
+          out.second.push_back(entry);
+      }
+      return out;
+    };
+    const auto [versions_a, others_a] = split(a_, a);
+    const auto [versions_b, others_b] = split(b_, b);
+    visit_entries(others_a, others_b, path, depth);
+    compare_versions(versions_a, versions_b, path);
+  }
+
+  /// What was set in Python on tensors that are compared elsewhere.
+  void visit_attributes(NodeId a, NodeId b, const std::string& path, int depth) {
+    const auto of_a = tensor_attributes(a_, a);
+    const auto of_b = tensor_attributes(b_, b);
+    if (of_a.empty() && of_b.empty()) return;
+    if (!seen_.emplace(a, b).second || depth > kMaxDepth) return;
+    const std::string below = join_path(path, "__dict__");
+    for (size_t i = 0; i < std::max(of_a.size(), of_b.size()); ++i) {
+      const NodeId in_a = i < of_a.size() ? of_a[i] : kNoNode;
+      const NodeId in_b = i < of_b.size() ? of_b[i] : kNoNode;
+      if (in_a == kNoNode || in_b == kNoNode)
+        add(in_a, in_b, below);
+      else
+        visit(in_a, in_b, below, depth + 1);
+    }
   }
 
   void visit_entries(const std::vector<pickle::Entry>& a, const std::vector<pickle::Entry>& b,
                      const std::string& path, int depth) {
-    const auto by_key_of_a = by_key(a_.graph, a);
-    const auto by_key_of_b = by_key(b_.graph, b);
+    const auto by_key_of_a = by_key(a_, a);
+    const auto by_key_of_b = by_key(b_, b);
     for (size_t i = 0; i < a.size(); ++i) {
-      const std::string key = identity(a_.graph, a[i].first);
+      const std::string key = identity(a_, a, i);
       if (by_key_of_a.at(key) != i) continue;
-      const std::string below = join_path(path, key_text(a_.graph, a[i].first));
+      const std::string below = join_path(path, entry_name(a_, a, i));
       const auto it = by_key_of_b.find(key);
       if (it == by_key_of_b.end()) {
         add(a[i].second, kNoNode, below);
-      } else {
-        visit(a[i].second, b[it->second].second, below, depth + 1);
+        continue;
       }
+      if (!is_text(a_, a[i].first) && reach(a_).from(a[i].first))
+        visit(a[i].first, b[it->second].first, below, depth + 1);
+      visit(a[i].second, b[it->second].second, below, depth + 1);
     }
     for (size_t i = 0; i < b.size(); ++i) {
-      const std::string key = identity(b_.graph, b[i].first);
+      const std::string key = identity(b_, b, i);
       if (by_key_of_b.at(key) != i || by_key_of_a.contains(key)) continue;
-      add(kNoNode, b[i].second, join_path(path, key_text(b_.graph, b[i].first)));
+      add(kNoNode, b[i].second, join_path(path, entry_name(b_, b, i)));
     }
   }
 
-  /// Tells 1 from '1'. A key that is too large equals none of the other side.
-  std::string identity(const Graph& graph, NodeId key) const {
-    const bool is_text = graph.is(key, NodeKind::text) || graph.is(key, NodeKind::old_string);
-    if (is_text) return "'" + std::string(graph.text(key));
-    const auto text = pickle::canonical_text(graph, key, most_work());
-    return text ? *text : (&graph == &a_.graph ? "<a " : "<b ") + std::to_string(key);
+  TensorReach& reach(const Checkpoint& side) { return &side == &a_ ? reach_a_ : reach_b_; }
+
+  bool is_text(const Checkpoint& side, NodeId key) const {
+    return side.graph.is(key, NodeKind::text) || side.graph.is(key, NodeKind::old_string);
+  }
+
+  /// Tells 1 from '1'. A key that is too large equals none of the other side; those with tensors in
+  /// them are told apart by their place, as every_tensor() does.
+  std::string identity(const Checkpoint& side, const std::vector<pickle::Entry>& entries,
+                       size_t i) {
+    const NodeId key = entries[i].first;
+    if (is_text(side, key)) return "'" + std::string(side.graph.text(key));
+    if (reach(side).from(key)) return "{" + std::to_string(i);
+    const auto text = pickle::canonical_text(side.graph, key, most_work());
+    return text ? *text : (&side == &a_ ? "<a " : "<b ") + std::to_string(key);
+  }
+
+  std::string entry_name(const Checkpoint& side, const std::vector<pickle::Entry>& entries,
+                         size_t i) {
+    const NodeId key = entries[i].first;
+    if (is_text(side, key) || !reach(side).from(key)) return key_text(side.graph, key);
+    return "{value " + std::to_string(i) + "}";
   }
 
   /// The index of the last entry of each key, whose value Python keeps.
-  std::unordered_map<std::string, size_t> by_key(const Graph& graph,
-                                                 const std::vector<pickle::Entry>& entries) const {
+  std::unordered_map<std::string, size_t> by_key(const Checkpoint& side,
+                                                 const std::vector<pickle::Entry>& entries) {
     std::unordered_map<std::string, size_t> out;
-    for (size_t i = 0; i < entries.size(); ++i) out[identity(graph, entries[i].first)] = i;
+    for (size_t i = 0; i < entries.size(); ++i) out[identity(side, entries, i)] = i;
     return out;
   }
 
@@ -153,8 +254,8 @@ class ValueWalk {
 
   /// Numbers, texts, bytes, sets and calls, however their protocol spells them.
   void compare_literals(NodeId a, NodeId b, const std::string& path) {
-    const auto text_a = pickle::canonical_text(a_.graph, a, most_work());
-    const auto text_b = pickle::canonical_text(b_.graph, b, most_work());
+    const auto text_a = text_of(a_, a);
+    const auto text_b = text_of(b_, b);
     if (!text_a || !text_b) {
       out_.push_back({path, kTooLarge, kTooLarge});
       work_ += most_work() / 8;
@@ -162,6 +263,13 @@ class ValueWalk {
     }
     work_ += text_a->size() / kTextPerVisit;
     if (*text_a != *text_b) add(a, b, path);
+  }
+
+  /// The text of a value without its tensors and storages, which are compared elsewhere.
+  std::optional<std::string> text_of(const Checkpoint& checkpoint, NodeId node) const {
+    return pickle::canonical_text(checkpoint.graph, node, most_work(), [&](NodeId one) {
+      return checkpoint.tensor_at(one) != kNoIndex || checkpoint.storage_at(one) != kNoIndex;
+    });
   }
 
   /// What is only tensors on one side is told by diff_tensors().
@@ -188,10 +296,13 @@ class ValueWalk {
 
   const Checkpoint& a_;
   const Checkpoint& b_;
+  TensorReach reach_a_;
+  TensorReach reach_b_;
   std::set<std::pair<NodeId, NodeId>> seen_;
   size_t work_ = 0;
   bool gave_up_ = false;
   std::vector<ValueDifference> out_;
+  std::vector<std::string> other_versions_;
 };
 
 const ZipEntry* find_record(const Checkpoint& checkpoint, std::string_view name) {
@@ -251,8 +362,9 @@ namespace {
 using ValuesByKey = std::map<std::string_view, NodeId>;
 
 bool is_collection(const Graph& graph, NodeId node) {
-  constexpr NodeKind kKinds[] = {NodeKind::dict,   NodeKind::list, NodeKind::tuple,
-                                 NodeKind::object, NodeKind::set,  NodeKind::frozenset};
+  constexpr NodeKind kKinds[] = {NodeKind::dict,      NodeKind::list, NodeKind::tuple,
+                                 NodeKind::object,    NodeKind::set,  NodeKind::frozenset,
+                                 NodeKind::persistent};
   return std::ranges::find(kKinds, graph.kind(node)) != std::end(kKinds);
 }
 
@@ -286,11 +398,9 @@ OneSide side_of(const Checkpoint& checkpoint, const StateDict& state_dict,
 
 }  // namespace
 
-std::vector<ValueDifference> diff_state_dict_values(const Checkpoint& a, const StateDict& in_a,
-                                                    const Checkpoint& b, const StateDict& in_b,
-                                                    std::string_view prefix,
-                                                    std::vector<std::string>& compared) {
-  if (in_a.others.empty() && in_b.others.empty()) return {};
+ValueDiff diff_state_dict_values(const Checkpoint& a, const StateDict& in_a, const Checkpoint& b,
+                                 const StateDict& in_b, std::string_view prefix,
+                                 std::vector<std::string>& compared) {
   const OneSide of_a = side_of(a, in_a, prefix);
   const OneSide of_b = side_of(b, in_b, prefix);
   std::set<std::string_view> keys;
@@ -305,10 +415,17 @@ std::vector<ValueDifference> diff_state_dict_values(const Checkpoint& a, const S
     walk.compare(value_of(of_a, key), value_of(of_b, key), std::string(key));
     compared.emplace_back(key);
   }
+  for (const auto& [key, in_one] : of_a.all) {  // the attributes of tensors
+    const NodeId in_other = value_of(of_b, key);
+    const bool tensors =
+        in_other != kNoNode && a.tensor_at(in_one) != kNoIndex && b.tensor_at(in_other) != kNoIndex;
+    if (tensors) walk.compare(in_one, in_other, std::string(key));
+  }
+  walk.compare_versions(in_a.metadata, in_b.metadata, "");
   return walk.take();
 }
 
-std::vector<ValueDifference> diff_values(const Checkpoint& a, const Checkpoint& b) {
+ValueDiff diff_values(const Checkpoint& a, const Checkpoint& b) {
   return ValueWalk(a, b).run();
 }
 

@@ -19,20 +19,27 @@ struct ValueDifference {
   std::string b;
 };
 
-/// Compares what is no tensor below the roots, in the order of A, then what only B has. The order
-/// of keys and of a set, the class of a mapping and the `_metadata` of state_dicts do not count; a
-/// list equals a tuple of the same items; a float is equal only to the same one, -0.0 to 0.0 and a
-/// NaN to a NaN. What is too large to be compared counts as different.
-std::vector<ValueDifference> diff_values(const Checkpoint& a, const Checkpoint& b);
+struct ValueDiff {
+  std::vector<ValueDifference> differences;
+  /// Mappings whose `_metadata` (the versions of modules) differs; "" for the root. No difference:
+  /// PyTorch looks at it only to load what older versions saved.
+  std::vector<std::string> other_versions;
+};
+
+/// Compares what is no tensor below the roots, in the order of A, then what only B has. Tensors and
+/// storages are passed over wherever they are: every_tensor() names them for diff_tensors(). The
+/// order of keys and of a set, the class of a mapping and the `_metadata` of state_dicts do not
+/// count; a list equals a tuple of the same items; a float is equal only to the same one, -0.0 to
+/// 0.0 and a NaN to a NaN. What is too large to be compared counts as different.
+ValueDiff diff_values(const Checkpoint& a, const Checkpoint& b);
 
 /// The same of two state_dicts, under their keys that are texts: what modules keep beside tensors
-/// (extra state), and what is plain (epoch, name) beside them. Collections beside the modules
-/// (config, optimizer) are left out: COMPARED gets the keys, sorted, that were not. PREFIX, if any,
-/// is taken off the keys that begin with it.
-std::vector<ValueDifference> diff_state_dict_values(const Checkpoint& a, const StateDict& in_a,
-                                                    const Checkpoint& b, const StateDict& in_b,
-                                                    std::string_view prefix,
-                                                    std::vector<std::string>& compared);
+/// (extra state), what is plain (epoch, name) beside them, and the attributes of their tensors.
+/// Collections beside the modules (config, optimizer) and storages are left out: COMPARED gets the
+/// keys, sorted, that were not. PREFIX, if any, is taken off the keys that begin with it.
+ValueDiff diff_state_dict_values(const Checkpoint& a, const StateDict& in_a, const Checkpoint& b,
+                                 const StateDict& in_b, std::string_view prefix,
+                                 std::vector<std::string>& compared);
 
 /// Compares the records that other programs put into the zips. Their path is "record NAME", their
 /// value the size. Errors: corrupt, read_failed.

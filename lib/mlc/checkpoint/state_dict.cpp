@@ -190,77 +190,6 @@ class Search {
   std::vector<StateDict> found_;
 };
 
-/// The hash of a path that goes on from one with the hash BEFORE by a key of KIND (FNV-1a).
-uint64_t spell(uint64_t before, NodeKind kind, std::string_view key) {
-  constexpr uint64_t kPrime = 0x100000001b3;
-  uint64_t hash = (before ^ static_cast<uint64_t>(kind)) * kPrime;
-  for (const char c : key) hash = (hash ^ static_cast<unsigned char>(c)) * kPrime;
-  return (hash ^ key.size()) * kPrime;
-}
-constexpr uint64_t kNoPath = 0xcbf29ce484222325;
-
-/// Whether a collection that several paths lead to is walked for each.
-enum class Sharing : uint8_t { each, once };
-
-class TreeWalk {
- public:
-  explicit TreeWalk(const Checkpoint& checkpoint, Sharing sharing = Sharing::each)
-      : checkpoint_(checkpoint), enters_once_(sharing == Sharing::once) {}
-
-  std::vector<NamedTensor> run(NodeId node, uint64_t spelling = kNoPath) {
-    visit(node, "", spelling, 0);
-    return std::move(out_);
-  }
-
- private:
-  void visit(NodeId node, const std::string& path, uint64_t spelling, int depth) {
-    const Graph& graph = checkpoint_.graph;
-    if (const uint32_t tensor = checkpoint_.tensor_at(node); tensor != kNoIndex) {
-      out_.push_back({path, tensor, spelling});
-      return;
-    }
-    if (depth > kMaxTreeDepth || !is_container(node) || !open_.insert(node).second) return;
-    if (const auto* entries = graph.entries(node)) {
-      for (const auto& [key, value] : *entries) {
-        const std::string text = key_text(graph, key);
-        visit(value, join_path(path, text), spell(spelling, graph.kind(key), text), depth + 1);
-      }
-    }
-    const auto items = graph.sequence(node);
-    for (size_t i = 0; i < items.size(); ++i) {
-      const std::string text = std::to_string(i);
-      visit(items[i], join_path(path, text), spell(spelling, NodeKind::list, text), depth + 1);
-    }
-    if (graph.is(node, NodeKind::object)) {
-      const pickle::ObjectContent* content = graph.content(node);
-      if (content != nullptr && content->state != kNoNode) {
-        visit(content->state, path, spelling, depth + 1);
-      }
-    }
-    if (!enters_once_) open_.erase(node);
-    if (out_.size() > most_visits() || ++left_ > most_visits()) enters_once_ = true;
-  }
-
-  bool is_container(NodeId node) const {
-    const NodeKind kind = checkpoint_.graph.kind(node);
-    return kind == NodeKind::dict || kind == NodeKind::list || kind == NodeKind::tuple ||
-           kind == NodeKind::object;
-  }
-
-  // A small graph can spell out an enormous tree ("billion laughs"). Real ones share a mapping a
-  // few times at most: beyond this many visits for each node, a node is entered only once.
-  static constexpr size_t kVisitsPerNode = 8;
-  static constexpr size_t kFreeVisits = 10'000;
-
-  size_t most_visits() const { return kFreeVisits + kVisitsPerNode * checkpoint_.graph.size(); }
-
-  const Checkpoint& checkpoint_;
-  std::unordered_set<NodeId> open_;
-  bool enters_once_;
-  size_t left_ = 0;  // collections that were walked to their end
-  std::vector<NamedTensor> out_;
-};
-
 /// The candidates of ALL: those whose name is that of a model before others, larger ones before
 /// smaller.
 std::vector<const StateDict*> likeliest_first(const std::vector<StateDict>& all) {
@@ -574,39 +503,6 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
     out.push_back("record " + std::string(zip.relative_name(zip.entries()[record])));
   }
   return out;
-}
-
-std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node) {
-  return TreeWalk(checkpoint).run(node);
-}
-
-std::vector<NamedTensor> tensors_in_values(const Checkpoint& checkpoint,
-                                           const StateDict& state_dict) {
-  std::vector<NamedTensor> out;
-  const auto* entries = checkpoint.graph.entries(state_dict.node);
-  if (entries == nullptr || state_dict.other_values == 0) return out;
-  std::vector<uint32_t> positions;
-  for (const StateDictEntry& other : state_dict.others) {
-    if (is_module_key(other.key)) positions.push_back(other.position);
-  }
-  for (uint32_t i = 0; i < entries->size(); ++i) {
-    if (!is_text(checkpoint.graph, (*entries)[i].first)) positions.push_back(i);
-  }
-  std::sort(positions.begin(), positions.end());
-  for (const uint32_t position : positions) {
-    const auto& [key, value] = (*entries)[position];
-    const std::string name = key_text(checkpoint.graph, key);
-    const uint64_t spelling = spell(kNoPath, checkpoint.graph.kind(key), name);
-    for (const NamedTensor& inside : TreeWalk(checkpoint).run(value, spelling)) {
-      out.push_back({inside.path.empty() ? name : join_path(name, inside.path), inside.tensor,
-                     inside.spelling});
-    }
-  }
-  return out;
-}
-
-uint64_t count_names(const Checkpoint& checkpoint, NodeId node) {
-  return TreeWalk(checkpoint, Sharing::once).run(node).size();
 }
 
 }  // namespace mlc

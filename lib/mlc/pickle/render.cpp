@@ -23,8 +23,10 @@ class Renderer {
     return std::move(out_);
   }
 
-  std::optional<std::string> run_canonical(NodeId root) {
+  std::optional<std::string> run_canonical(NodeId root,
+                                           const std::function<bool(NodeId)>& is_left_out) {
     canonical_ = true;
+    is_left_out_ = is_left_out;
     value(root);
     if (is_cut_) return std::nullopt;
     return std::move(out_);
@@ -61,6 +63,7 @@ class Renderer {
   const Graph& graph_;
   const RenderOptions& options_;
   bool canonical_ = false;
+  std::function<bool(NodeId)> is_left_out_;
   bool is_cut_ = false;  // something is not shown
   size_t shown_ = 0;
   std::vector<NodeId> path_;
@@ -127,6 +130,10 @@ void Renderer::name(NodeId global) {
 void Renderer::value(NodeId id) {
   if (shown_ >= options_.max_nodes) return cut();
   ++shown_;
+  if (is_left_out_ && is_left_out_(id)) {
+    out_ += "<left out>";
+    return;
+  }
   switch (graph_.kind(id)) {
     case NodeKind::none:
       out_ += "None";
@@ -325,9 +332,10 @@ std::string render(const Graph& graph, NodeId root, const RenderOptions& options
   return Renderer(graph, options).run(root);
 }
 
-std::optional<std::string> canonical_text(const Graph& graph, NodeId root, size_t max_nodes) {
+std::optional<std::string> canonical_text(const Graph& graph, NodeId root, size_t max_nodes,
+                                          const std::function<bool(NodeId)>& is_left_out) {
   const RenderOptions all{.max_nodes = max_nodes, .max_depth = SIZE_MAX, .max_text = SIZE_MAX};
-  return Renderer(graph, all).run_canonical(root);
+  return Renderer(graph, all).run_canonical(root, is_left_out);
 }
 
 }  // namespace mlc::pickle

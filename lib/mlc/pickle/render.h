@@ -5,6 +5,7 @@
 #include "mlc/pickle/graph.h"
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -23,7 +24,9 @@ std::string render(const Graph& graph, NodeId root, const RenderOptions& options
 /// The text of a whole value for comparing: equal where Python calls the values equal, however
 /// their protocol spells them, the items of a set sorted, -0.0 as 0.0, every NaN the same. Nothing
 /// where it would show more than MAX_NODES values or is nested too deeply: such values are not
-/// known to be equal to anything.
-std::optional<std::string> canonical_text(const Graph& graph, NodeId root, size_t max_nodes);
+/// known to be equal to anything. What IS_LEFT_OUT, if any, says yes to is shown as one mark: it is
+/// compared elsewhere.
+std::optional<std::string> canonical_text(const Graph& graph, NodeId root, size_t max_nodes,
+                                          const std::function<bool(NodeId)>& is_left_out = {});
 
 }  // namespace mlc::pickle
