@@ -438,7 +438,6 @@ constexpr Example kExamples[] = {
     {"mlc quantize model.pt -o small.pt --scheme int4 --rounding mse", "an eighth"},
     {"mlc quantize model.pt -o a.pt --tensor 'lm_head=int8' --scheme int4", "mixed"},
     {"mlc quantize model.pt -n --target-size 60MB", "what would fit, and how well"},
-    {"mlc dequantize model.int8.pt -o model.pt", "back to float"},
 };
 
 }  // namespace
