@@ -178,7 +178,7 @@ class Job {
   std::string summary() const;
   bool needs_state_dict() const;
   Status refuse_unused_options() const;
-  void warn_of_program() const;
+  Status check_program() const;
   SharedPolicy shared_policy() const { return options_.shared.value_or(SharedPolicy::dedupe); }
 
   FileTask& task_;
@@ -201,12 +201,19 @@ bool Job::needs_state_dict() const {
          !select.exclude.empty() || !select.include_regex.empty() || !select.exclude_regex.empty();
 }
 
-/// Who converts arrays knows what comes out; a program that runs no more is another thing.
-void Job::warn_of_program() const {
+/// Who converts arrays knows what comes out; a program that runs no more is another thing. Error:
+/// unsupported, where without the program nothing is left.
+Status Job::check_program() const {
   const Format format = input_.checkpoint->format;
   const bool program = format == Format::torchscript || format == Format::pt2;
-  if (!program || options_.weights_only) return;
+  if (!program) return {};
+  if (input_.checkpoint->tensors.empty()) {
+    return unsupported("a program without tensors: nothing of it is left in another format")
+        .in_file(input_.checkpoint->path);
+  }
+  if (options_.weights_only) return {};
   warn_of_format(*input_.checkpoint, task_.output, task_.reporter);
+  return {};
 }
 
 /// What the format of the output makes of no effect is a mistake of whoever asked for it.
@@ -236,7 +243,7 @@ Status Job::choose() {
     format_ = *format;
   }
   MLC_CHECK(refuse_unused_options());
-  warn_of_program();
+  MLC_CHECK(check_program());
   if (only_candidate(input_.state_dicts) != nullptr || needs_state_dict()) {
     MLC_TRY(state_dict_, choose_state_dict(input_, options_.select.key));
   }

@@ -724,3 +724,26 @@ def test_signs_and_zeros_were_lost_without_a_word(mlc, tmp_path):
     result = mlc.ok("save", "in.pt", "--dtype", "float8_e8m0fnu", "-o", "out.pt")
     assert "holds positive powers of two only: signs, zeros" in result.stderr
     assert torch.load(tmp_path / "out.pt")["w"].to(torch.float32).tolist() == [2., 2. ** -127]
+def frozen(path, net):
+    torch.jit.freeze(torch.jit.script(net.eval())).save(path)
+
+
+def test_frozen_torchscript_was_written_as_an_empty_file(mlc, tmp_path):
+    nets = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    for name, net in zip("ab", nets):
+        frozen(tmp_path / f"{name}.pt", net)
+    found = mlc.ok("load", "a.pt", "--json").json
+    assert [t["name"] for t in found["tensors"]] == ["constants.c0", "constants.c1"]
+    mlc.ok("save", "a.pt", "-o", "out.pt")
+    saved = torch.load(tmp_path / "out.pt")["constants"]
+    wanted = sorted(sha256_of(t) for t in nets[0].state_dict().values())
+    assert sorted(sha256_of(t) for t in saved.values()) == wanted
+    mlc.ok("save", "a.pt", "-o", "out.safetensors", "--key", "constants")
+    assert mlc("diff", "a.pt", "b.pt").rc == 1
+
+
+def test_a_program_without_tensors_was_written_as_an_empty_file(mlc, tmp_path):
+    frozen(tmp_path / "a.pt", torch.nn.ReLU())
+    failed = mlc("save", "a.pt", "-o", "out.pt", "--json")
+    assert failed.rc == 4 and "without tensors" in failed.error["message"] and not (tmp_path / "out.pt").exists()
+    mlc.ok("load", "a.pt")

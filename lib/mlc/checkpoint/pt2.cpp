@@ -154,7 +154,6 @@ class Pt2Reader {
   Status read_program(std::string_view record);
   Status read_schema_version(JsonScanner& json);
   Result<NodeId> read_model(std::string_view name);
-  NodeId join(NodeId weights, NodeId constants);
   Status read_group(const std::string& folder, const std::string& config, NodeId dict);
   Status read_config(const std::string& record, const std::string& folder, NodeId dict);
   Result<NodeId> read_payload(const std::string& folder, const Payload& payload);
@@ -250,19 +249,7 @@ Result<NodeId> Pt2Reader::read_model(std::string_view name) {
   if (const ZipEntry* entry = zip_.record("data/constants/" + model + ".pt")) {
     MLC_CHECK(merge(*entry, constants));
   }
-  return join(weights, constants);
-}
-
-// Constants (tensors of the graph, non-persistent buffers) are no part of a model's state_dict, so
-// they stand beside it; without any the state_dict stands alone.
-NodeId Pt2Reader::join(NodeId weights, NodeId constants) {
-  if (checkpoint_.graph.dict(constants).empty()) return weights;
-  const NodeId both = checkpoint_.graph.add_dict();
-  const NodeId weights_key = checkpoint_.graph.add_text(kPt2StateDict);
-  const NodeId constants_key = checkpoint_.graph.add_text(kPt2Constants);
-  checkpoint_.graph.dict(both).emplace_back(weights_key, weights);
-  checkpoint_.graph.dict(both).emplace_back(constants_key, constants);
-  return both;
+  return join_program(checkpoint_, weights, constants);
 }
 
 Status Pt2Reader::read_group(const std::string& folder, const std::string& config, NodeId dict) {
@@ -411,12 +398,24 @@ Status Pt2Reader::run_old() {
   const NodeId constants = checkpoint_.graph.add_dict();
   entry = zip_.record("serialized_constants.pt");  // not before PyTorch 2.2
   if (entry != nullptr && entry->size > 0) MLC_CHECK(merge(*entry, constants));
-  checkpoint_.root = join(weights, constants);
+  checkpoint_.root = join_program(checkpoint_, weights, constants);
   MLC_TRY(checkpoint_.metadata_yaml, extra_metadata(zip_));
   return {};
 }
 
 }  // namespace
+
+// Constants (tensors of the graph, non-persistent buffers) are no part of a model's state_dict, so
+// they stand beside it; without any the state_dict stands alone.
+NodeId join_program(Checkpoint& checkpoint, NodeId weights, NodeId constants) {
+  if (checkpoint.graph.dict(constants).empty()) return weights;
+  const NodeId both = checkpoint.graph.add_dict();
+  const NodeId weights_key = checkpoint.graph.add_text(kPt2StateDict);
+  const NodeId constants_key = checkpoint.graph.add_text(kPt2Constants);
+  checkpoint.graph.dict(both).emplace_back(weights_key, weights);
+  checkpoint.graph.dict(both).emplace_back(constants_key, constants);
+  return both;
+}
 
 Status read_pt2(Checkpoint& checkpoint) {
   const ZipReader& zip = checkpoint.archives[0];

@@ -131,7 +131,7 @@ class Search {
     return is_model_key(key) && !(program && key == kPt2Constants);
   }
 
-  /// Whether the root, with these ENTRIES, is what read_pt2() makes of a program, or was saved so.
+  /// Whether the root, with these ENTRIES, is what join_program() makes, or was saved so.
   bool is_of_program(const std::vector<Entry>& entries) const {
     const Graph& graph = checkpoint_.graph;
     const auto has = [&](std::string_view name) {
@@ -139,7 +139,7 @@ class Search {
         return graph.is(entry.first, NodeKind::text) && graph.text(entry.first) == name;
       });
     };
-    return checkpoint_.format == Format::pt2 ||
+    return checkpoint_.format == Format::pt2 || checkpoint_.format == Format::torchscript ||
            (entries.size() == 2 && has(kPt2StateDict) && has(kPt2Constants));
   }
 

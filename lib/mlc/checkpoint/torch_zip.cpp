@@ -102,9 +102,10 @@ Origin origin_of(const ZipReader& zip, int64_t version) {
 /// Registers the storages of one archive as the pickle mentions them.
 class ZipStorages {
  public:
-  ZipStorages(Checkpoint& checkpoint, uint32_t archive, bool big_endian)
+  ZipStorages(Checkpoint& checkpoint, uint32_t archive, std::string_view pickle, bool big_endian)
       : checkpoint_(checkpoint),
         archive_(archive),
+        folder_(std::string(pickle) + "/"),
         big_endian_(big_endian),
         by_entry_(checkpoint.archives[archive].entries().size(), kNoIndex) {
     // Most records are storages with one tensor each.
@@ -126,12 +127,12 @@ class ZipStorages {
   }
 
  private:
-  /// The index of the record data/KEY among the archive's entries, or their number. Storages follow
+  /// The index of the record of KEY among the archive's entries, or their number. Storages follow
   /// one another in most archives as in their pickles: the next entry is tried first.
   size_t entry_of(std::string_view key) {
     const ZipReader& zip = checkpoint_.archives[archive_];
     const auto entries = zip.entries();
-    name_.assign("data/").append(key);
+    name_.assign(folder_).append(key);
     const size_t next = last_ + 1;
     if (next < entries.size() && zip.relative_name(entries[next]) == name_) return last_ = next;
     const ZipEntry* entry = zip.record(name_);
@@ -159,6 +160,7 @@ class ZipStorages {
 
   Checkpoint& checkpoint_;
   uint32_t archive_;
+  std::string folder_;
   bool big_endian_;
   std::vector<uint32_t> by_entry_;  // the storage of each entry of the archive
   size_t last_ = 0;
@@ -208,13 +210,14 @@ Status read_string_metadata(Checkpoint& checkpoint, const ZipEntry& entry) {
 
 }  // namespace
 
-Result<NodeId> read_zip_pickle(Checkpoint& checkpoint, uint32_t archive) {
+Result<NodeId> read_zip_pickle(Checkpoint& checkpoint, uint32_t archive, std::string_view pickle) {
   const ZipReader& zip = checkpoint.archives[archive];
   MLC_TRY([[maybe_unused]] const int64_t version, read_version(zip));
   MLC_TRY(const bool big_endian, read_big_endian(zip));
-  const ZipEntry* entry = zip.record("data.pkl");
+  const std::string record = std::string(pickle) + ".pkl";
+  const ZipEntry* entry = zip.record(record);
   if (entry == nullptr) {
-    return corrupt("the archive has no data.pkl: torch.save failed while it wrote this file");
+    return corrupt("the archive has no " + record + ": torch.save failed while it wrote this file");
   }
   MLC_TRY(std::string bytes, zip.read(*entry, kMaxPickleBytes));
   checkpoint.buffers.push_back(std::move(bytes));
@@ -222,18 +225,18 @@ Result<NodeId> read_zip_pickle(Checkpoint& checkpoint, uint32_t archive) {
 
   const auto first = static_cast<NodeId>(checkpoint.graph.size());
   MLC_TRY_CTX(pickle::ReadResult read, pickle::read(as_bytes(pickle_bytes), checkpoint.graph),
-              "data.pkl");
+              record);
   checkpoint.pickle_protocol = read.protocol;
   if (checkpoint.refused_opcode.empty()) checkpoint.refused_opcode = read.refused_opcode;
   for (std::string& warning : read.warnings) checkpoint.warnings.push_back(std::move(warning));
   if (read.size < pickle_bytes.size()) {
     checkpoint.warnings.push_back(
-        "data.pkl has " + plural(pickle_bytes.size() - read.size, "byte") + " behind its end");
+        record + " has " + plural(pickle_bytes.size() - read.size, "byte") + " behind its end");
   }
-  ZipStorages storages(checkpoint, archive, big_endian);
+  ZipStorages storages(checkpoint, archive, pickle, big_endian);
   MLC_CHECK_CTX(collect_tensors(checkpoint, first,
                                 [&storages](NodeId node) { return storages.resolve(node); }),
-                "data.pkl");
+                record);
   return read.root;
 }
 

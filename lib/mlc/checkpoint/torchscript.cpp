@@ -195,6 +195,22 @@ Origin origin_of(const ZipReader& zip) {
   return origin;
 }
 
+/// The tensors of the code, which freezing makes of parameters: `CONSTANTS.c0` is the first item of
+/// constants.pkl.
+Result<NodeId> read_constants(Checkpoint& checkpoint) {
+  MLC_TRY(const NodeId root, read_zip_pickle(checkpoint, 0, "constants"));
+  Graph& graph = checkpoint.graph;
+  const NodeId out = graph.add_dict();
+  const auto items = graph.sequence(root);
+  const std::vector<NodeId> copy(items.begin(), items.end());  // the graph grows below
+  for (size_t i = 0; i < copy.size(); ++i) {
+    if (checkpoint.tensor_at(copy[i]) == kNoIndex) continue;
+    const NodeId key = graph.add_text("c" + std::to_string(i));
+    graph.dict(out).emplace_back(key, copy[i]);
+  }
+  return out;
+}
+
 }  // namespace
 
 Status read_torchscript(Checkpoint& checkpoint) {
@@ -207,9 +223,10 @@ Status read_torchscript(Checkpoint& checkpoint) {
   MLC_TRY(checkpoint.stored_inputs, optional_record(zip, "extra/mlc/inputs.txt", kMostInputs));
   MLC_TRY(checkpoint.root, read_zip_pickle(checkpoint, 0));
   Recovery recovery(checkpoint);
-  if (recovery.is_module(checkpoint.root)) {
-    MLC_TRY(checkpoint.root, recovery.run(checkpoint.root));
-  }
+  if (!recovery.is_module(checkpoint.root)) return {};
+  MLC_TRY(const NodeId weights, recovery.run(checkpoint.root));
+  MLC_TRY(const NodeId constants, read_constants(checkpoint));
+  checkpoint.root = join_program(checkpoint, weights, constants);
   return {};
 }
 
