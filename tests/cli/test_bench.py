@@ -67,7 +67,7 @@ def test_table(mlc, models):
     assert lines[0].startswith("LibTorch 2.13.0") and lines[0].endswith("on cpu, 1 thread; 2 warm-up calls, then 20 calls")
     assert lines[1] == f"input {IMAGE}"
     assert lines[3].split() == [
-        "ARTEFACT", "BATCH", "SIZE", "LOAD", "FIRST", "P50", "P90", "P99", "ITEMS/S", "PEAK", "RSS", "SPEED"]
+        "ARTEFACT", "CHANNELS", "BATCH", "SIZE", "LOAD", "FIRST", "P50", "P90", "P99", "ITEMS/S", "PEAK", "RSS", "SPEED"]
     assert lines[6:] == [f"channels last in memory: {models / 'small.pt'}"]
 
 

@@ -246,8 +246,8 @@ def test_a_fresh_file_was_said_to_have_dead_bytes(mlc, tmp_path):
     path = write(tmp_path / "in.pt", {"a": torch.arange(6.), "b": torch.ones(4, dtype=torch.bfloat16)})
     mlc.ok("strip-module-prefix", path, "--add", "a_prefix_longer_than_the_room_there_was" * 3, "-o", "out.pt")
     assert "dead" not in mlc.ok("load", "out.pt").stdout
-    assert mlc.ok("load", "out.pt", "--json").json["dead_bytes"] == 0
+    assert mlc.ok("load", "out.pt", "--json").json["totals"]["dead_bytes"] == 0
     assert (tmp_path / "out.pt").stat().st_size < path.stat().st_size + 1000
     mlc.ok("strip-module-prefix", "out.pt", "--add", "p", "--in-place")
-    assert mlc.ok("load", "out.pt", "--json").json["dead_bytes"] > 100
+    assert mlc.ok("load", "out.pt", "--json").json["totals"]["dead_bytes"] > 100
     assert "that edits in place left in the file" in mlc.ok("load", "out.pt").stdout

@@ -415,7 +415,7 @@ def test_an_output_that_exists_is_kept(mlc, net, tmp_path):
     (["net.pt", "-o", "net.pt", "--input", "x:f32[2,3,8,8]", "--force"], 2, "net.pt"),
     (["net.pt", "-o", "a.safetensors", "--input", "x:f32[2,3,8,8]"], 2, "name it .pt"),
     (["net.pt", "-o", "a.pt"], 2, 'input "x" is missing'),
-    (["net.pt", "-o", "a.pt", "--input", "y:f32[1]"], 2, "did you mean x"),
+    (["net.pt", "-o", "a.pt", "--input", "y:f32[1]"], 2, "as in --input 'x:f32"),
     (["net.pt", "-o", "a.pt", "--input", "x:f32[1]"], 2, "conv2d"),
     (["none.pt", "-o", "a.pt"], 3, "No such file"),
     (["w.pt", "-o", "a.pt"], 4, "--arch"),
