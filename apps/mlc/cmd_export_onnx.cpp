@@ -58,6 +58,8 @@ struct Options {
   bool partial = false;
   std::string op_map;
   onnx::ExternalData external = onnx::ExternalData::automatic;
+  bool origins = false;
+  bool simplify = false;  // always, so that nobody has to ask for it
   bool list_ops = false;
   bool dump_graph = false;
   bool verify = false;
@@ -99,6 +101,10 @@ void setup(OptionSet& set, Options& options) {
              "never");
   set.flag("--partial", options.partial,
            "keep operators that mlc does not know, in the domain mlc.aten");
+  set.flag("--simplify", options.simplify,
+           "accepted and without effect: constants are folded and shorter forms found in any case");
+  set.flag("--origins", options.origins,
+           "say in the doc_string of each node which operator, module and source line it is from");
   set.file("--op-map", options.op_map, "FILE",
            "what operators become, in YAML (schemas/op-map.schema.json), before mlc's own table");
   set.flag("--list-ops", options.list_ops,
@@ -489,6 +495,7 @@ Status Job::finish(onnx::Model& model) {
     }
   }
   onnx::give_names(model);
+  model.says_origins = options_.origins;
   return {};
 }
 

@@ -105,6 +105,7 @@ struct Model {
   std::vector<std::pair<std::string, std::string>> metadata;  // metadata_props
   /// Sizes that have to be larger than their bounds say, by their texts: "n", "2*n".
   std::map<std::string, int64_t> least_sizes;
+  bool says_origins = false;  // nodes are written with what they come from as their doc_string
   std::shared_ptr<ir::Graph> program;  // has the symbols of all sizes
   std::deque<Value> values;
   std::deque<Node> nodes;

@@ -67,6 +67,14 @@ std::string describe(const Node& node) {
   return fmt::format("{} {}", node.op, quoted(node.name));
 }
 
+/// "aten::linear in encoder.layer.0, at model.py:12".
+std::string origin_text(const Node& node) {
+  std::string out = node.source;
+  if (!node.origin.scope.empty()) out += " in " + node.origin.scope;
+  if (!node.origin.text.empty()) out += (out.empty() ? "at " : ", at ") + node.origin.text;
+  return printable(out);
+}
+
 Result<int32_t> element_code(DType dtype) {
   const int code = info(dtype).onnx;
   if (code < 0) return internal_error(fmt::format("ONNX has no {} tensors", info(dtype).torch));
@@ -245,6 +253,7 @@ Status Conversion::node(const Node& from, pb::NodeProto& to) {
   to.set_domain(from.domain);
   if (from.domain.empty()) to.clear_domain();
   to.set_name(from.name);
+  if (model_.says_origins) to.set_doc_string(origin_text(from));
   for (const Value* input : from.inputs) {
     MLC_TRY(std::string name, input ? read(*input) : std::string());
     to.add_input(std::move(name));
