@@ -20,6 +20,7 @@ namespace mlc::onnx {
 namespace {
 
 constexpr double kLargest = 65504;
+constexpr double kMeansInfinity = 1e30;
 /// From here on the nearest number of float16 is infinity.
 constexpr double kOverflow = 65520;
 /// The smallest number of float16 that has all its 11 bits.
@@ -129,12 +130,15 @@ Result<Extent> extent_of(const TensorData& data) {
   return out;
 }
 
-/// DATA in float16, its finite numbers within what that reaches.
+/// DATA in float16, its finite numbers within what that reaches: what stands for infinity, as in
+/// masks, within half of it, so that two of them, or one and a score, are no infinity.
 DataRef clamped(const DataRef& data) {
   auto array = array_of(*data);
   if (!array) return nullptr;
   for (double& value : array->doubles) {
-    if (std::isfinite(value)) value = std::clamp(value, -kLargest, kLargest);
+    if (!std::isfinite(value)) continue;
+    const double most = std::fabs(value) > kMeansInfinity ? kLargest / 2 : kLargest;
+    value = std::clamp(value, -most, most);
   }
   array->dtype = DType::f16;
   auto out = std::const_pointer_cast<TensorData>(data_of(*array));

@@ -141,10 +141,21 @@ Value* scaled_product(Builder& b, Value* x, Value* y) {
   return b.mul(b.matmul(input_of(x, 0), input_of(y, 0)), *scale_x * *scale_y);
 }
 
+namespace {
+
+/// Zeros of any sizes, which are a constant where all of them are fixed.
+bool is_zeros(const Builder& b, const Value* value) {
+  if (is_made_by(value, "ConstantOfShape") || number_of(b, value) == 0.0) return true;
+  const auto known = is_small_constant(value) ? array_of(*value->data) : std::nullopt;
+  return known && known->is_floating() &&
+         std::ranges::all_of(known->doubles, [](double one) { return one == 0; });
+}
+
+}  // namespace
+
 Value* guarded_softmax(Builder& b, Value* condition, Value* x, Value* y) {
   // where(not any(not (scores == -inf)), 0, softmax(scores))
-  const auto zero = is_made_by(x, "ConstantOfShape") ? std::optional<double>(0) : number_of(b, x);
-  if (!is_made_by(y, "Softmax") || zero != 0.0 || !is_made_by(condition, "Not")) return nullptr;
+  if (!is_made_by(y, "Softmax") || !is_made_by(condition, "Not") || !is_zeros(b, x)) return nullptr;
   Value* any = uncast(input_of(condition, 0));
   if (!is_made_by(any, "ReduceMax")) return nullptr;
   Value* finite = uncast(input_of(any, 0));
@@ -188,11 +199,20 @@ bool never_minus_infinity(const Value* value, int depth) {
   });
 }
 
-Value* masked_softmax(Builder& b, Value* scores, Value* mask) {
+Value* masked_scores(Builder& b, Value* scores, Value* mask) {
   const DType dtype = scores->type.dtype;
-  const double lowest = dtype == DType::f16 ? -65504 : -3.4028234663852886e38;
-  Value* kept = b.where(mask, scores, b.number(lowest, dtype));
-  return b.where(mask, b.softmax(kept, -1), b.number(0.0, dtype));
+  // Not -inf, of which a row has no softmax; half the range, so that no score takes it to -inf.
+  const double lowest = dtype == DType::f16 ? -32752 : -1.7e38;
+  return b.add(scores, b.where(mask, b.number(0.0, dtype), b.number(lowest, dtype)));
+}
+
+Value* seen_rows(Builder& b, Value* mask, DType dtype) {
+  return b.reduce("ReduceMax", b.cast(mask, dtype), {-1}, true);
+}
+
+Value* masked_softmax(Builder& b, Value* scores, Value* mask) {
+  Value* seen = seen_rows(b, mask, scores->type.dtype);
+  return b.mul(b.softmax(masked_scores(b, scores, mask), -1), seen);
 }
 
 }  // namespace mlc::onnx

@@ -35,6 +35,14 @@ Value* scaled_product(Builder& b, Value* x, Value* y);
 /// Whether no element of VALUE can be -inf, as far as its making shows. DEPTH bounds the search.
 bool never_minus_infinity(const Value* value, int depth = 0);
 
+/// SCORES with what they lose where MASK is false: so much that their softmax is 0 there, except in
+/// rows where it is true nowhere. All layers that have a mask share one tensor of it.
+Value* masked_scores(Builder& b, Value* scores, Value* mask);
+
+/// 1 for rows in which MASK is true somewhere, 0 for others: [..., 1]. What a softmax of
+/// masked_scores() gives, or a product with that, times this is right in every row.
+Value* seen_rows(Builder& b, Value* mask, DType dtype);
+
 /// The softmax of SCORES where MASK is true, and 0 elsewhere: also in rows where it is nowhere.
 Value* masked_softmax(Builder& b, Value* scores, Value* mask);
 

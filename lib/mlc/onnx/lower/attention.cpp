@@ -47,8 +47,14 @@ struct Attention {
   bool is_root = false;  // it is 1/sqrt of the size of a head
 };
 
-/// The weights, of [..., queries, keys].
-Value* attention_weights(Builder& b, const Attention& a) {
+/// The weights, of [..., queries, keys], and what has to be multiplied with them or with their
+/// product where rows may have no key at all; null where not.
+struct Weights {
+  Value* value = nullptr;
+  Value* seen = nullptr;
+};
+
+Weights attention_weights(Builder& b, const Attention& a) {
   const DType dtype = a.query->type.dtype;
   Value* scores = b.matmul(a.query, b.swap_axes(a.key, -1, -2));
   if (a.is_root) {
@@ -58,14 +64,19 @@ Value* attention_weights(Builder& b, const Attention& a) {
   }
   if (a.causal) {
     Value* mask = lower_triangle(b, b.size_of(a.query, -2), b.size_of(a.key, -2));
-    return b.softmax(b.add(scores, additive(b, mask, dtype)), -1);
+    return {b.softmax(b.add(scores, additive(b, mask, dtype)), -1)};
   }
-  if (a.mask == nullptr) return b.softmax(scores, -1);
+  if (a.mask == nullptr) return {b.softmax(scores, -1)};
   if (a.mask->type.dtype == DType::boolean) {
-    return masked_softmax(b, scores, a.mask);
+    return {b.softmax(masked_scores(b, scores, a.mask), -1), seen_rows(b, a.mask, dtype)};
   }
   scores = b.add(scores, b.cast(a.mask, dtype));
-  return never_minus_infinity(a.mask) ? b.softmax(scores, -1) : safe_softmax(b, scores);
+  return {never_minus_infinity(a.mask) ? b.softmax(scores, -1) : safe_softmax(b, scores)};
+}
+
+/// X, the weights or their product with the values, with zeros for rows without keys.
+Value* without_unseen(Builder& b, const Weights& weights, Value* x) {
+  return weights.seen == nullptr ? x : b.mul(x, weights.seen);
 }
 
 void refuse_dropout(Call& c) {
@@ -101,10 +112,11 @@ Attention read_attention(Call& c) {
 
 void lower_attention(Call& c) {
   const Attention a = read_attention(c);
-  Value* weights = attention_weights(c.b, a);
-  c.give(c.b.matmul(weights, a.value));
+  const Weights weights = attention_weights(c.b, a);
+  // The product has fewer elements than the weights as soon as there are more keys than a head has.
+  c.give(without_unseen(c.b, weights, c.b.matmul(weights.value, a.value)));
   if (c.op() == "aten::_scaled_dot_product_attention_math") {
-    if (c.output_count() > 1) c.give(weights, 1);
+    if (c.output_count() > 1) c.give(without_unseen(c.b, weights, weights.value), 1);
     return;
   }
   for (size_t i = 1; i < c.output_count(); ++i) {
@@ -161,7 +173,8 @@ SelfAttention self_attention(Call& c, Value* x, std::string_view heads_name) {
   a.is_root = true;
   if (c.has("mask")) a.mask = seen_of(c, c.tensor("mask"), c.fixed("mask_type", 2));
   SelfAttention out;
-  out.weights = attention_weights(b, a);
+  const Weights weights = attention_weights(b, a);
+  out.weights = without_unseen(b, weights, weights.value);
   Value* mixed = b.transpose(b.matmul(out.weights, a.value), {0, 2, 1, 3});
   mixed = b.reshape(mixed, x->type.sizes);
   mixed = b.matmul(mixed, b.swap_axes(c.tensor("proj_weight"), 0, 1));
