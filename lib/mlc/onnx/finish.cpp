@@ -241,6 +241,36 @@ uint64_t fold_batch_norms(Model& model) {
   return folded;
 }
 
+void sum_before_norms(Model& model) {
+  const auto uses = count_uses(model);
+  // The operands of the addition that makes VALUE; null where none does.
+  const auto added = [](const Value* value) -> const std::vector<Value*>* {
+    const bool is_add = value != nullptr && value->producer != nullptr &&
+                        value->producer->op == "Add" && value->type.dtype == DType::f32;
+    return is_add ? &value->producer->inputs : nullptr;
+  };
+  for (Node* node : model.graph.nodes) {
+    if (node->op != "LayerNormalization") continue;
+    const std::vector<Value*>* outer = added(node->inputs[0]);
+    if (outer == nullptr) continue;
+    const auto is_constant = [](const Value* value) { return value->data != nullptr; };
+    if (std::ranges::any_of(*outer, is_constant)) continue;
+    std::vector<Value*> parts;
+    for (Value* part : *outer) {
+      const std::vector<Value*>* inner = added(part);
+      // A bias, which is added nowhere else.
+      if (inner != nullptr && uses.at(part) == 1 && std::ranges::any_of(*inner, is_constant)) {
+        parts.insert(parts.end(), inner->begin(), inner->end());
+      } else {
+        parts.push_back(part);
+      }
+    }
+    Node& sum = *node->inputs[0]->producer;
+    sum.op = "Sum";
+    sum.inputs = std::move(parts);
+  }
+}
+
 void give_names(Model& model) {
   Namer names;
   for (Value* input : model.graph.inputs) input->name = names.unique(input->name);
@@ -255,6 +285,7 @@ FinishFacts simplify(Model& model) {
   FinishFacts facts;
   remove_unused(model);
   facts.folded_norms = fold_batch_norms(model);
+  sum_before_norms(model);
   remove_unused(model);
   return facts;
 }

@@ -25,6 +25,11 @@ void remove_unused(Model& model);
 /// get its scale into their weights, computed in float64. Returns how many.
 uint64_t fold_batch_norms(Model& model);
 
+/// Additions before a LayerNormalization become one Sum. ONNX Runtime makes one operator of an Add
+/// and the norm behind it, whose CPU kernel costs three times as much as both (1.31: 0.35 ms more
+/// for 128 x 768 numbers, 7 % of BERT), but leaves a Sum alone.
+void sum_before_norms(Model& model);
+
 void give_names(Model& model);
 
 /// How often a value is read, as an output of a graph too.
