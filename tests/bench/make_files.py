@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the files that scripts/bench measures on, from seeded random numbers: make_files.py DIR
+"""Makes the files that scripts/bench measures on, from seeded random numbers: make_files.py DIR [NAME...]
 
 bert.pt            438 MB: BERT-base, 199 tensors named module.* inside {epoch, model_state_dict, config}
 bert.safetensors   the same tensors
@@ -8,11 +8,13 @@ many.safetensors   the same tensors
 tiny.pt            TorchScript: a small convolutional classifier of 8x8 images
 tiny.onnx          the same as ONNX
 big.pt             6 GiB in six tensors of zeros, a sparse file: names cost the same whatever the size
+NAME.pt2, NAME.script.pt   models to export, see export_models.py; only where they are asked for by NAME
 
 A file that exists is kept, so delete DIR to make them anew.
 """
 
 import collections
+import functools
 import pathlib
 import struct
 import sys
@@ -21,6 +23,8 @@ import zlib
 
 import safetensors.torch
 import torch
+
+import export_models
 
 GIB = 1 << 30
 
@@ -136,11 +140,20 @@ FILES = {
 }
 
 
+EXPORTED = {
+    **{f"{name}.pt2": functools.partial(export_models.write_pt2, name) for name in export_models.MODELS},
+    **{f"{name}.script.pt": functools.partial(export_models.write_script, name) for name in export_models.MODELS},
+}
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
+    wanted = {**FILES, **EXPORTED}
+    if sys.argv[2:]:
+        wanted = {name: write for name, write in wanted.items() if name in sys.argv[2:]}
     unfinished = folder / "unfinished"  # a folder, because torch names the archive after the file
     unfinished.mkdir(parents=True, exist_ok=True)
-    for name, write in FILES.items():
+    for name, write in wanted.items():
         path = folder / name
         if path.exists():
             continue

@@ -138,9 +138,32 @@ def prune_torch(path, output, scope):
     torch.save(loaded, output)
 
 
+def export_dynamo(name, out):
+    import torch
+
+    import export_models
+
+    model, inputs, shapes = export_models.make(name)
+    with torch.no_grad():
+        torch.onnx.export(model, inputs, out, dynamo=True, dynamic_shapes=shapes, external_data=name == "large", verbose=False)
+
+
+def export_legacy(name, out):
+    import torch
+
+    import export_models
+
+    model, inputs, shapes = export_models.make(name)
+    sizes = shapes[0] if isinstance(shapes[0], tuple) else shapes
+    names = [f"input_{i}" for i in range(len(inputs))]
+    axes = {label: {axis: size.__name__ for axis, size in one.items()} for label, one in zip(names, sizes)}
+    with torch.no_grad():
+        torch.onnx.export(model, inputs, out, dynamo=False, input_names=names, dynamic_axes=axes, opset_version=17)
+
+
 if __name__ == "__main__":
     jobs = [
-        import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip, quantize_torch, prune_torch,
-        run_torchscript, run_onnx, run_bert, trace_bert,
+        export_dynamo, export_legacy, import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip,
+        quantize_torch, prune_torch, run_torchscript, run_onnx, run_bert, trace_bert,
     ]
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Runs ONNX models in turn in ONNX Runtime: onnx_latency.py CALLS SHAPE LABEL=FILE...
+
+One thread; inputs are int64 of SHAPE ("1,128"), random ids, then ones. Prints as JSON for each label the seconds of
+processor time of each call, the nodes of the file and those after ONNX Runtime's own optimiser.
+"""
+
+import json
+import sys
+import tempfile
+import time
+
+import numpy
+import onnx
+import onnxruntime
+
+
+def count(path):
+    return len(onnx.load(path, load_external_data=False).graph.node)
+
+
+def session(path, optimised=None):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    if optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = optimised
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def main():
+    calls, shape = int(sys.argv[1]), [int(size) for size in sys.argv[2].split(",")]
+    files = dict(argument.split("=", 1) for argument in sys.argv[3:])
+    ids = numpy.random.default_rng(0).integers(0, 1000, shape)
+    out = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for label, path in files.items():
+            session(path, f"{folder}/optimised.onnx")
+            out[label] = {"seconds": [], "nodes": count(path), "optimised": count(f"{folder}/optimised.onnx")}
+    sessions = {label: session(path) for label, path in files.items()}
+    for call in range(calls + 2):
+        for label, one in sessions.items():
+            names = [value.name for value in one.get_inputs()]
+            start = time.process_time()
+            one.run(None, dict(zip(names, [ids, numpy.ones_like(ids)])))
+            if call >= 2:
+                out[label]["seconds"].append(time.process_time() - start)
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()
