@@ -46,9 +46,14 @@ Status check_embedded(const Metadata& metadata, const Checkpoint& checkpoint,
   if (fits.ok()) return {};
   const std::string what = "the architecture in the metadata does not fit these keys";
   const std::string hint =
-      "`mlc save FILE --arch NEW.yaml` puts another into it, `mlc metadata FILE --unset "
+      "`mlc save FILE --arch NEW.yaml` puts another into it, `mlc metadata FILE --remove "
       "architecture` takes it out";
-  if (strict) return conflict(what + ": " + fits.error().message(), hint);
+  if (strict) {
+    // Without "does not fit the architecture. ": the lists of keys follow it.
+    const std::string& said = fits.error().message();
+    const size_t lists = said.find(". ");
+    return conflict(what + ". " + said.substr(lists == said.npos ? 0 : lists + 2), hint);
+  }
   reporter.warn(what + ", so that `mlc run` cannot use it; " + hint);
   return {};
 }
