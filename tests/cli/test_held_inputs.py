@@ -124,11 +124,11 @@ def test_a_program_of_an_older_pytorch_runs_on_its_samples(mlc, root):
     assert "held in the file" in mlc.ok("run", root / "tests/golden/ep_2.6.pt2").stdout
 
 
-@pytest.mark.parametrize("wrong", ["other sizes", "no arguments", "no pickle", "too few"])
+@pytest.mark.parametrize("wrong", ["other sizes", "far too large", "no arguments", "no pickle", "too few"])
 def test_samples_that_do_not_fit_are_told_and_left_out(mlc, tmp_path, wrong):
     torch.export.save(torch.export.export(nn.Linear(3, 2), (torch.ones(2, 3),)), str(tmp_path / "m.pt2"))
     kept = io.BytesIO()
-    torch.save({"other sizes": ((torch.ones(2, 4),), {}), "no arguments": torch.ones(2, 3), "no pickle": 1, "too few": ((), {})}[wrong], kept)
+    torch.save({"other sizes": ((torch.ones(2, 4),), {}), "far too large": ((torch.ones(1, 1).expand(1 << 40, 3),), {}), "no arguments": torch.ones(2, 3), "no pickle": 1, "too few": ((), {})}[wrong], kept)
     rewrite(tmp_path / "m.pt2", {"data/sample_inputs/model.pt": b"nothing" * 99 if wrong == "no pickle" else kept.getvalue()})
     result = mlc.ok("run", "m.pt2")
     assert "sample inputs are not used" in result.stderr and "random, seed 0" in result.stdout

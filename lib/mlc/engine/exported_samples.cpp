@@ -89,16 +89,16 @@ Result<HostTensor> value_of(const Checkpoint& samples, uint32_t index) {
   return make_host_tensor(view.dtype, {view.sizes.begin(), view.sizes.end()}, std::move(bytes));
 }
 
-/// Whether hold() may give VALUE to SPEC: at sizes that are fixed and of other types the program
-/// would refuse it.
-bool fits(const InputSpec& spec, const HostTensor& value) {
-  if (spec.dtype != value.dtype || spec.dims.size() != value.sizes.size()) return false;
+/// Whether hold() may give SPEC such a tensor, asked before it is read: at sizes that are fixed and
+/// of other types the program would refuse it.
+bool fits(const InputSpec& spec, DType dtype, Dims sizes) {
+  if (spec.dtype != dtype || spec.dims.size() != sizes.size()) return false;
   for (size_t i = 0; i < spec.dims.size(); ++i) {
     const InputDim& dim = spec.dims[i];
-    if (dim.example == value.sizes[i]) continue;
+    if (dim.example == sizes[i]) continue;
     if (dim.symbol.empty()) return false;
     if (!dim.bounds) continue;
-    if (value.sizes[i] < dim.bounds->first || value.sizes[i] > dim.bounds->second) return false;
+    if (sizes[i] < dim.bounds->first || sizes[i] > dim.bounds->second) return false;
   }
   return true;
 }
@@ -111,14 +111,16 @@ Result<std::vector<InputSpec>> with_samples(const Checkpoint& samples,
   for (size_t i = 0; i < leaves.size(); ++i) {
     if (program.inputs[i].value == nullptr) continue;
     InputSpec& spec = specs.at(at++);
-    const uint32_t tensor = samples.tensor_at(leaves[i]);
+    const uint32_t index = samples.tensor_at(leaves[i]);
     if (program.inputs[i].value->tensor() == nullptr) continue;  // a number, which spec has
-    if (tensor == kNoIndex) return corrupt("that of input " + quoted(spec.name) + " is no tensor");
-    MLC_TRY_CTX(HostTensor value, value_of(samples, tensor), "input " + quoted(spec.name));
-    if (!fits(spec, value)) {
-      return corrupt("that of input " + quoted(spec.name) + " is " +
-                     describe(value.dtype, value.sizes) + ", not " + to_text(spec));
+    if (index == kNoIndex) return corrupt("that of input " + quoted(spec.name) + " is no tensor");
+    const Tensor& tensor = samples.tensors[index];
+    const Dims sizes = samples.sizes(tensor);
+    if (!fits(spec, tensor.dtype, sizes)) {
+      return corrupt("that of input " + quoted(spec.name) + " is " + describe(tensor.dtype, sizes) +
+                     ", not " + to_text(spec));
     }
+    MLC_TRY_CTX(HostTensor value, value_of(samples, index), "input " + quoted(spec.name));
     hold(spec, std::move(value));
   }
   return specs;
