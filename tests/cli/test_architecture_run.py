@@ -612,6 +612,8 @@ def test_errors_of_a_run_point_into_the_yaml(mlc, tmp_path, body, mark, said, co
     assert result.stderr.splitlines()[caret] == " " * (column + 1) + "^"
     for raw in ("__torch__", "HERE", "Traceback", "<string>"):
         assert raw not in result.stderr
+    verified = mlc("verify", "m.pt", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1,3]")
+    assert verified.rc == code and f"a.yaml:{row}:{column}: " in verified.stderr
 
 
 # --- architectures in the metadata
@@ -666,3 +668,15 @@ def test_strict_rules_do_not_part_keys_from_their_architecture(mlc, tmp_path):
     result = mlc("remap-keys", "m.pt", "--map", "fc=head", "--strict", "-o", "out.pt")
     assert result.rc == 1 and 'Missing key(s) in state_dict: "fc.weight"' in result.stderr
     assert not (tmp_path / "out.pt").exists()
+
+
+@pytest.mark.usefixtures("embedded")
+def test_the_ways_out_that_a_stale_architecture_names_are_there(mlc, tmp_path):
+    """The warning named an option that `mlc metadata` does not have."""
+    said = mlc.ok("remap-keys", "m.pt", "--map", "fc=head", "-o", "out.pt").stderr
+    assert "`mlc metadata FILE --remove architecture`" in said and "`mlc save FILE --arch NEW.yaml`" in said
+    mlc.ok("metadata", "out.pt", "--remove", "architecture", "-o", "plain2.pt")
+    assert "architecture" not in mlc.ok("save", "plain2.pt", "--weights-only", "-o", "again.pt").stderr
+    write(tmp_path / "b.yaml", (tmp_path / "a.yaml").read_text().replace("fc", "head"))
+    mlc.ok("save", "out.pt", "--arch", "b.yaml", "-o", "new.pt")
+    mlc.ok("run", "new.pt")

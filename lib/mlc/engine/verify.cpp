@@ -185,6 +185,8 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
   out.other_size = one.other_size;
   MLC_TRY(const std::vector<NamedValue> inputs, sample_inputs(one.specs, one.seed, reporter));
   const auto failed = [&](Error error, const std::string& side) {
+    // One that points into a file says more than whose it is.
+    if (!error.file().empty()) return explain_run_error(std::move(error), a.signature(), inputs);
     return explain_run_error(std::move(error).during(side + " at " + one.label), a.signature(),
                              inputs);
   };
