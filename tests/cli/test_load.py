@@ -687,3 +687,21 @@ def test_a_header_without_metadata_may_say_so(mlc, tmp_path):
     path.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack("<f", 2))
     assert safetensors.torch.load_file(path)["a"].item() == 2
     assert mlc.ok("load", path, "--json").json["tensors"][0]["name"] == "a"
+
+
+def test_two_state_dicts_had_one_path(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"a": {"b": {"w": torch.ones(2)}}, "a.b": {"v": torch.ones(3)}, "c.d": {"x": torch.ones(4)}})
+    paths = [one["path"] for one in mlc.ok("load", "in.pt", "--json").json["state_dicts"]]
+    assert sorted(paths) == ["a.b", "a\\.b", "c.d"]  # escaped only where it has to be
+    assert mlc.ok("load", "in.pt", "--key", "a.b", "--json").json["tensors"][0]["name"] == "w"
+    assert mlc.ok("load", "in.pt", "--key", "a\\.b", "--json").json["tensors"][0]["name"] == "v"
+    mlc.ok("remap-keys", "in.pt", "--key", "a\\.b", "--map", "v=u", "-o", "out.pt")
+    after = torch.load(tmp_path / "out.pt")
+    assert list(after["a.b"]) == ["u"] and list(after["a"]["b"]) == ["w"]
+
+
+def test_a_manifest_with_negative_sizes_was_compared(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"w": torch.ones(2)})
+    (tmp_path / "m.json").write_text('{"w": [2, -1]}')
+    result = mlc("load", "in.pt", "--expect", "m.json")
+    assert result.rc == 2 and "is no list of sizes" in result.stderr

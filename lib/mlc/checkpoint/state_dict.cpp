@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace mlc {
@@ -85,14 +86,27 @@ class Search {
   explicit Search(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
   Result<std::vector<StateDict>> run() {
-    MLC_CHECK(visit(checkpoint_.root, "", 0));
+    MLC_CHECK(visit(checkpoint_.root, {}, 0));
     drop_wrappers();
     mark_parts();
+    tell_apart();
     return std::move(found_);
   }
 
  private:
-  Status visit(NodeId node, const std::string& path, int depth) {
+  struct Place {
+    std::string path;
+    std::string escaped;  // the same with a backslash before each dot that is part of a key
+
+    Place below(std::string_view key) const {
+      std::string own;
+      for (const char c : key) own += c == '.' ? std::string("\\.") : std::string(1, c);
+      return {join_path(path, key), join_path(escaped, own)};
+    }
+  };
+
+  Status visit(NodeId node, const Place& place, int depth) {
+    const std::string& path = place.path;
     const Graph& graph = checkpoint_.graph;
     if (depth > kSearchDepth) return {};
     if (!seen_.insert(node).second) {
@@ -101,6 +115,7 @@ class Search {
       }
       return {};
     }
+    if (place.escaped != path) escaped_.emplace(node, place.escaped);
     if (is_module(graph, node)) return add_module(node, path);
     if (const auto* entries = graph.entries(node)) {
       if (is_optimizer(graph, node)) return {};
@@ -113,7 +128,7 @@ class Search {
       const bool program = node == checkpoint_.root && is_of_program(copy);
       for (const auto& [key, value] : copy) {
         if (graph.is(key, NodeKind::text) && may_hold_models(graph.text(key), program)) {
-          MLC_CHECK(visit(value, join_path(path, graph.text(key)), depth + 1));
+          MLC_CHECK(visit(value, place.below(graph.text(key)), depth + 1));
         }
       }
       return {};
@@ -122,7 +137,7 @@ class Search {
     if (items.size() > kSearchItems) return {};
     const std::vector<NodeId> copy(items.begin(), items.end());
     for (size_t i = 0; i < copy.size(); ++i) {
-      MLC_CHECK(visit(copy[i], join_path(path, std::to_string(i)), depth + 1));
+      MLC_CHECK(visit(copy[i], place.below(std::to_string(i)), depth + 1));
     }
     return {};
   }
@@ -167,6 +182,20 @@ class Search {
     found_ = std::move(kept);
   }
 
+  /// Two of one path, 'a' with 'b' and 'a.b', would leave no way to name the second.
+  void tell_apart() {
+    std::unordered_map<std::string_view, int> times;
+    for (const StateDict& one : found_) ++times[one.path];
+    std::vector<std::pair<size_t, std::string>> renamed;
+    for (size_t i = 0; i < found_.size(); ++i) {
+      const StateDict& one = found_[i];
+      const auto escaped = escaped_.find(one.module != kNoNode ? one.module : one.node);
+      if (times[one.path] > 1 && escaped != escaped_.end())
+        renamed.emplace_back(i, escaped->second);
+    }
+    for (auto& [i, path] : renamed) found_[i].path = std::move(path);
+  }
+
   /// A mapping among the values of a state_dict is a part of it. What is around it may be no
   /// state_dict, but a checkpoint with loose tensors beside the model, however many: a name of a
   /// model tells, and where none does, the root is sure only if it has more tensors.
@@ -187,6 +216,7 @@ class Search {
 
   Checkpoint& checkpoint_;
   std::unordered_set<NodeId> seen_;
+  std::unordered_map<NodeId, std::string> escaped_;  // paths with dots in keys
   std::vector<StateDict> found_;
 };
 
