@@ -1,6 +1,7 @@
 #include "cli/take_from.h"
 
 #include "cli/save_steps.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
 #include "mlc/checkpoint/diff.h"
@@ -29,10 +30,35 @@ Result<std::vector<NodeId>> adopt(Checkpoint& checkpoint, Input& other,
   return absorb(checkpoint, std::move(*other.checkpoint), nodes);
 }
 
-/// What keeps every tensor of FROM in OTHER from being taken: MISMATCHED has the shapes of those
-/// with a name of the input's.
-Error nothing_taken_error(const Input& other, const StateDict& from,
-                          const std::vector<std::string>& mismatched) {
+/// Which prefix to strip, of which file, so that some keys of OWN and FROM agree; empty for none.
+std::string strip_hint(const std::vector<KeyInfo>& own, const std::vector<KeyInfo>& from) {
+  const auto helps = [](const std::vector<KeyInfo>& wrapped, const std::vector<KeyInfo>& plain,
+                        std::string_view prefix) {
+    std::unordered_set<std::string_view> names;
+    for (const KeyInfo& key : plain) names.insert(key.name);
+    return std::ranges::any_of(wrapped, [&](const KeyInfo& key) {
+      return key.name.starts_with(prefix) && names.contains(key.name.substr(prefix.size()));
+    });
+  };
+  const auto hint = [&helps](const std::vector<KeyInfo>& wrapped, const std::vector<KeyInfo>& plain,
+                             std::string_view whose) -> std::string {
+    for (const PrefixHint& one : detect_prefixes(wrapped)) {
+      const std::string prefix(one.prefix);
+      if (one.count != one.total || !helps(wrapped, plain, prefix)) continue;
+      return std::string(whose) + " keys start with " + printable(prefix) +
+             "; strip that first with `mlc strip-module-prefix" +
+             (one.stripped ? "" : " --prefix " + shell_word(prefix)) + "`";
+    }
+    return {};
+  };
+  const std::string theirs = hint(from, own, "its");
+  return theirs.empty() ? hint(own, from, "the input's") : theirs;
+}
+
+/// What keeps every tensor of FROM in OTHER from being taken into OWN: MISMATCHED has the shapes of
+/// those with a name of the input's.
+Error nothing_taken_error(const std::vector<KeyInfo>& own, const Input& other,
+                          const StateDict& from, const std::vector<std::string>& mismatched) {
   const std::string& path = other.checkpoint->path;
   if (!mismatched.empty()) {
     return conflict("none of its tensors has the shape and type of the input's of the same name: " +
@@ -40,14 +66,8 @@ Error nothing_taken_error(const Input& other, const StateDict& from,
                     "--from takes whole tensors; `mlc load --expect` lists what differs")
         .in_file(path);
   }
-  std::string hint = "both must use the same keys";
-  for (const PrefixHint& prefix : detect_prefixes(key_infos(*other.checkpoint, from))) {
-    if (prefix.count == prefix.total) {
-      hint = "its keys start with " + std::string(prefix.prefix) +
-             "; strip that first with `mlc strip-module-prefix`";
-      break;
-    }
-  }
+  std::string hint = strip_hint(own, key_infos(*other.checkpoint, from));
+  if (hint.empty()) hint = "both must use the same keys; `mlc remap-keys` renames them";
   return conflict("none of its tensors has the name and shape of one of the input's", hint)
       .in_file(path);
 }
@@ -216,7 +236,7 @@ Result<Migration> Taking::run(CastCounts& counts) {
   match();
   report_rest();
   if (std::ranges::all_of(ties_, [](const Tie& tie) { return tie.taken.empty(); })) {
-    return nothing_taken_error(other_, from_, out_.mismatched);
+    return nothing_taken_error(key_infos(checkpoint_, state_dict_), other_, from_, out_.mismatched);
   }
   MLC_TRY(const std::vector<uint32_t> adopted, adopt_taken());
   for (const Tie& tie : ties_) MLC_CHECK(take(tie, adopted, counts));
