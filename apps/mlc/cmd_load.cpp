@@ -61,7 +61,9 @@ void setup(OptionSet& set, Options& options) {
   set.file(
       "--expect", options.load.expect, "FILE",
       "compare keys and shapes with another checkpoint, an architecture YAML or a manifest: what "
-      "`mlc load --json` prints, or JSON {\"fc.weight\": [10, 256], ...}");
+      "`mlc load --json` prints, or JSON {\"fc.weight\": [10, 256], ...}; - is standard input, for "
+      "the last two");
+  set.or_stream();
   set.text("--expect-key", options.load.expect_key, "PATH",
            "the state_dict inside that FILE, where it differs from --key");
   set.flag("--strict", options.load.strict, "missing and unexpected keys count (the default)");

@@ -44,7 +44,9 @@ void setup(OptionSet& set, Options& options) {
   set.ordered("--set", options.changes, "PATH=VALUE",
               "set a value, read as YAML: --set training.epoch=42");
   set.ordered("--remove", options.changes, "PATH", "remove a value with all below it");
-  set.ordered("--from", options.changes, "FILE", "merge a YAML file; what it says wins");
+  set.ordered("--from", options.changes, "FILE",
+              "merge a YAML file, or - for standard input; what it says wins");
+  set.or_stream();
   set.flag("--clear", options.clear, "begin with no metadata, whatever the file has");
   set.group("Output");
   set.flag("--sidecar", options.sidecar, "write beside the input, as FILE.mlc.yaml");

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "mlc/base/output_file.h"
 #include "mlc/base/text.h"
+#include "mlc/base/text_input.h"
 #include "mlc/keys/invert.h"
 #include "mlc/keys/key_rules.h"
 #include "mlc/keys/plan_builder.h"
@@ -25,9 +26,13 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  set.positionals("INPUT", options.inputs, 1, "checkpoints; with --only-names a text file of keys");
+  set.positionals("INPUT", options.inputs, 1,
+                  "checkpoints; with --only-names a text file of keys, or - for standard input");
+  set.positional_or_stream();
   set.group("Rules");
-  set.file("--rules", options.rules_file, "FILE", "rules in YAML, see schemas/rules.schema.json");
+  set.file("--rules", options.rules_file, "FILE",
+           "rules in YAML, see schemas/rules.schema.json; - is standard input");
+  set.or_stream();
   set.ordered("--map", options.short_forms, "OLD=NEW", "rename a key, or all keys below OLD");
   set.ordered("--regex", options.short_forms, "s/RE/TO/",
               "rename by RE2 expression; $1 are groups");
@@ -49,6 +54,15 @@ void setup(OptionSet& set, Options& options) {
   set.check([&options]() -> Status {
     if (options.rules_file.empty() && options.short_forms.empty()) {
       return usage_error("no rules given", "--rules FILE, or --map, --regex, --drop, --keep");
+    }
+    const bool stream = std::ranges::find(options.inputs, kStandardInput) != options.inputs.end();
+    if (stream && !options.only_names) {
+      return usage_error(
+          "INPUT must be a file; `-` (standard input) holds names, with --only-names",
+          "`./-` is the file of that name");
+    }
+    if (stream && options.rules_file == kStandardInput) {
+      return usage_error("standard input cannot hold both the rules and the names");
     }
     const WritingOptions& writing = options.writing;
     const bool writes = writing.in_place || !writing.output.empty() || !writing.out_dir.empty();
@@ -115,7 +129,7 @@ Status emit_inverse(const Options& options, const Plan& plan) {
 /// The text of the list of keys at PATH. Errors: usage for what is no text.
 Result<std::string> read_list(const std::string& path) {
   constexpr uint64_t kHead = uint64_t{64} << 10U;  // before a checkpoint is read as a whole
-  MLC_TRY(const auto file, InputFile::open(path));
+  MLC_TRY(const auto file, open_text_input(path));
   const auto is_text = [](std::string_view bytes) { return bytes.find('\0') == bytes.npos; };
   MLC_TRY(std::string text, file->read_string(0, std::min(file->size(), kHead)));
   if (is_text(text) && file->size() > kHead) {

@@ -290,3 +290,33 @@ def test_inverse_rules_were_written_that_mlc_does_not_read(mlc, tmp_path):
     mlc.ok("remap-keys", "keys.txt", "--only-names", "--map", "a=b", "--emit-inverse", "inverse.yaml")
     (tmp_path / "back.txt").write_text("b.7\n")
     assert mlc.ok("remap-keys", "back.txt", "--only-names", "--rules", "inverse.yaml").stdout == "a.7\n"
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_names_and_rules_could_not_be_piped(mlc, tmp_path, name):
+    rules = "version: 1\nrules:\n  - {prefix: 'a.', to: 'b.'}\n"
+    assert mlc.ok("remap-keys", name, "--only-names", "--add-prefix", "m.", stdin="w\nb\n").stdout == "m.w\nm.b\n"
+    write(tmp_path / "in.pt", {"a.w": torch.ones(2)})
+    mlc.ok("remap-keys", "in.pt", "--rules", name, "-o", "out.pt", stdin=rules)
+    assert list(torch.load(tmp_path / "out.pt")) == ["b.w"]
+    manifest = mlc.ok("load", "in.pt", "--json").stdout
+    assert mlc.ok("load", "in.pt", "--expect", name, stdin=manifest).rc == 0
+    assert mlc("load", "out.pt", "--expect", name, stdin=manifest).rc == 1
+    mlc.ok("metadata", "in.pt", "--from", name, "--in-place", stdin="mlc: metadata/1\nname: piped\n")
+    mlc.ok("save", "in.pt", "--meta", name, "-o", "m.pt", stdin="mlc: metadata/1\nname: by save\n")
+    assert "by save" in mlc.ok("metadata", "m.pt").stdout
+    assert "piped" in mlc.ok("metadata", "in.pt").stdout
+    done = mlc.shell(f'"$MLC" remap-keys <(printf "x\\n") --only-names --add-prefix m. </dev/null')
+    assert (done.rc, done.stdout) == (0, "m.x\n")
+
+
+def test_what_no_stream_can_hold_is_refused(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"a.w": torch.ones(2)})
+    assert "INPUT must be a file" in mlc("remap-keys", "-", "--add-prefix", "m.", "-n").stderr
+    both = mlc("remap-keys", "-", "--only-names", "--rules", "-", stdin="a\n")
+    assert both.rc == 2 and "cannot hold both" in both.stderr
+    assert mlc("load", "-", stdin="x").rc == 2
+    odd = mlc("load", "in.pt", "--expect", "-", stdin="PK")
+    assert odd.rc == 2 and "neither a manifest nor an architecture" in odd.stderr
+    empty = mlc("remap-keys", "in.pt", "--rules", "-", "-n", stdin="")
+    assert empty.rc == 2

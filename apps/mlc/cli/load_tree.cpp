@@ -3,6 +3,7 @@
 #include "cli/open_input.h"
 #include "mlc/base/parallel.h"
 #include "mlc/base/text.h"
+#include "mlc/base/text_input.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/save.h"
@@ -156,7 +157,7 @@ Result<Expectation> expectation_in(const std::string& path) {
   constexpr uint64_t kHead = 64U << 10U;
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return Expectation::checkpoint;  // a DCP folder
-  MLC_TRY(const auto file, InputFile::open(path));
+  MLC_TRY(const auto file, open_text_input(path));
   MLC_TRY(const std::string head, file->read_string(0, std::min<uint64_t>(file->size(), kHead)));
   if (arch::looks_like_architecture(head)) return Expectation::architecture;
   const std::string_view first = std::string_view(head).substr(0, 64);
@@ -182,6 +183,11 @@ Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
                                                   const std::string& key, Reporter& reporter) {
   MLC_TRY(const Expectation kind, expectation_in(path));
   if (kind == Expectation::checkpoint) {
+    if (is_stream(path)) {
+      return usage_error("the stream holds neither a manifest nor an architecture",
+                         "a checkpoint must be a file")
+          .in_file(path);
+    }
     MLC_TRY(Input input, open_input(path, reporter));
     MLC_TRY(const StateDict* chosen, choose_other_state_dict(input, own_key, key, "--expect-key"));
     return expected_keys(*input.checkpoint, *chosen);
@@ -193,7 +199,7 @@ Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
         .in_file(path);
   }
   if (!is_manifest) return read_architecture(path);
-  MLC_TRY(const auto file, InputFile::open(path));
+  MLC_TRY(const auto file, open_text_input(path));
   if (file->size() > kMaxManifestBytes) return unsupported("a manifest above 256 MB").in_file(path);
   MLC_TRY(const std::string text, file->read_string(0, file->size()));
   auto expected = parse_manifest(text);

@@ -293,7 +293,8 @@ void OptionSet::positionals(std::string_view name, std::vector<std::string>& tar
                           [&target](std::string_view value) {
                             target.emplace_back(value);
                             return not_empty(value);
-                          }});
+                          },
+                          false});
 }
 
 void OptionSet::positional_choices(std::vector<std::string> choices) {

@@ -38,6 +38,7 @@ struct Option {
   std::vector<std::string> choices;
   ValueHint hint = ValueHint::none;
   bool repeatable = false;
+  bool takes_stream = false;  // "-" is standard input
   /// Called once per occurrence; the text is empty for flags. Errors: usage.
   std::function<Status(std::string_view)> assign;
 
@@ -52,6 +53,7 @@ struct Positional {
   size_t max = 0;
   ValueHint hint = ValueHint::file;
   std::function<Status(std::string_view)> assign;
+  bool takes_stream = false;
 };
 
 /// An occurrence of one of several options that keep their common order (OptionSet::ordered).
@@ -134,6 +136,9 @@ class OptionSet {
 
   /// The option declared last takes OTHER for CHOICE too: "float16" for "fp16".
   void alias(std::string other, std::string choice);
+  /// The option, or positional, declared last is a text that may come from standard input, "-".
+  void or_stream() { options_.back().takes_stream = true; }
+  void positional_or_stream() { positionals_.back().takes_stream = true; }
   /// What a shell offers for the option declared last, which takes other values too.
   void suggest(std::vector<std::string> values);
 

@@ -110,8 +110,8 @@ Status refuse_empty_assignments(const OptionSet& set, std::span<const std::strin
   return {};
 }
 
-/// No verb reads or writes a stream in place of a file: formats need seeking, outputs a name that
-/// appears only when they are whole. A file that is called "-" is rarely meant.
+/// Only texts are read from a stream: formats need seeking, outputs a name that appears only when
+/// they are whole. A file that is called "-" is rarely meant.
 Status refuse_dash(ValueHint hint, std::string_view value, std::string_view what) {
   if (hint == ValueHint::none || value != "-") return {};
   return usage_error(
@@ -132,7 +132,7 @@ Status assign_options(const OptionSet& set, const Parsed& parsed) {
       return usage_error(name + " is given twice");
     }
     given.push_back(option);
-    MLC_CHECK(refuse_dash(option->hint, value, name));
+    if (!option->takes_stream) MLC_CHECK(refuse_dash(option->hint, value, name));
     MLC_CHECK_CTX(option->assign(value), name);
   }
   return {};
@@ -149,7 +149,9 @@ Status assign_positionals(const OptionSet& set, const std::vector<std::string>& 
       return usage_error("missing " + (more.empty() ? positional.name : more), hint);
     }
     for (size_t i = 0; i < count; ++i) {
-      MLC_CHECK(refuse_dash(positional.hint, values[at], positional.name));
+      if (!positional.takes_stream) {
+        MLC_CHECK(refuse_dash(positional.hint, values[at], positional.name));
+      }
       MLC_CHECK_CTX(positional.assign(values[at++]), positional.name);
     }
   }

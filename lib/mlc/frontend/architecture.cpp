@@ -2,6 +2,7 @@
 
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
+#include "mlc/base/text_input.h"
 #include "mlc/frontend/tree_builder.h"
 
 #include <set>
@@ -95,7 +96,7 @@ Result<Architecture> Architecture::parse(std::string text, const std::string& fi
 }
 
 Result<Architecture> Architecture::parse_file(const std::string& path) {
-  MLC_TRY(const auto file, InputFile::open(path));
+  MLC_TRY(const auto file, open_text_input(path));
   if (file->size() > kMaxArchitectureBytes) {
     return unsupported("an architecture above 16 MB").in_file(path);
   }

@@ -2,6 +2,7 @@
 
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
+#include "mlc/base/text_input.h"
 #include "mlc/base/version.h"
 #include "mlc/metadata/meta_yaml.h"
 #include "mlc/metadata/metadata_rules.h"
@@ -176,7 +177,7 @@ Result<Metadata> Metadata::parse(std::string text, const std::string& file, Erro
 }
 
 Result<Metadata> Metadata::parse_file(const std::string& path) {
-  MLC_TRY(const auto file, InputFile::open(path));
+  MLC_TRY(const auto file, open_text_input(path));
   if (file->size() > kMaxMetadataBytes) {
     return usage_error("the metadata is larger than " + format_bytes(kMaxMetadataBytes))
         .in_file(path);

@@ -2,6 +2,7 @@
 
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
+#include "mlc/base/text_input.h"
 #include "mlc/yaml/node_data.h"
 
 #include <algorithm>
@@ -391,7 +392,7 @@ Result<Node> parse(std::string text, const std::string& file, ErrorKind kind) {
 }
 
 Result<Node> parse_file(const std::string& path) {
-  MLC_TRY(const auto file, InputFile::open(path));
+  MLC_TRY(const auto file, open_text_input(path));
   if (file->size() > kMaxFileBytes) {
     return usage_error("is larger than " + format_bytes(kMaxFileBytes)).in_file(path);
   }
