@@ -33,8 +33,10 @@ void setup(OptionSet& set, DiffArguments& options) {
   set.positional("A", options.a, "checkpoint, shard index or DCP folder");
   set.positional("B", options.b, "what to compare it with, in any format");
   set.group("Selecting tensors");
-  set.key_path("--key", options.key,
-               "the state_dict inside the checkpoints; '.' is the root with all that is in it");
+  set.key_path(
+      "--key", options.key,
+      "the state_dict inside the checkpoints; '*' for every one of them, '.' for the root with "
+      "all that is in it");
   set.key_path("--key-b", options.key_b, "the one inside B, where it differs from --key");
   set.list("--include", options.include, "GLOB", "only keys that match; repeatable");
   set.list("--exclude", options.exclude, "GLOB", "no keys that match; repeatable");

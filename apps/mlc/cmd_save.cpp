@@ -1,4 +1,5 @@
 #include "cli/batch.h"
+#include "cli/cast_warnings.h"
 #include "cli/embedded_architecture.h"
 #include "cli/in_place.h"
 #include "cli/json_writer.h"
@@ -92,7 +93,9 @@ void setup(OptionSet& set, Options& options) {
   set.key_path("--from-key", options.from_key,
                "the state_dict inside that FILE, where it differs from --key");
   set.group("Metadata");
-  set.list("--meta", options.meta, "FILE", "merge the metadata in this YAML file; repeatable");
+  set.list("--meta", options.meta, "FILE",
+           "merge the metadata in this YAML file, or - for standard input; repeatable");
+  set.or_stream();
   set.list("--set", options.set, "PATH=YAML", "set one value of the metadata; repeatable");
   set.file(
       "--arch", options.architecture, "FILE",
@@ -156,6 +159,8 @@ class Job {
 
  private:
   Status choose();
+  Status choose_all();
+  Status cast();
   Status change();
   Status compact();
   void keep_weights();
@@ -172,7 +177,6 @@ class Job {
   void show_plan();
   void warn_of_optimizers();
   void warn_of_kept();
-  void warn_of_uncast();
   void warn_about_values();
   void answer();
   std::string summary() const;
@@ -185,6 +189,7 @@ class Job {
   const Options& options_;
   Input input_;
   StateDict* state_dict_ = nullptr;
+  std::vector<StateDict*> chosen_;  // that one, or all with --key '*'
   OutputFormat format_ = OutputFormat::torch_zip;
   SaveReport report_;
   uint64_t shards_ = 0;
@@ -197,8 +202,7 @@ bool Job::needs_state_dict() const {
   const SelectOptions& select = options_.select;
   return format_ == OutputFormat::safetensors || options_.weights_only || options_.merge ||
          !options_.architecture.empty() || !options_.dtype.empty() || !options_.from.empty() ||
-         options_.max_shard_size > 0 || !select.key.empty() || !select.include.empty() ||
-         !select.exclude.empty() || !select.include_regex.empty() || !select.exclude_regex.empty();
+         options_.max_shard_size > 0 || !select.key.empty() || select.has_patterns();
 }
 
 /// Who converts arrays knows what comes out; a program that runs no more is another thing. Error:
@@ -244,9 +248,30 @@ Status Job::choose() {
   }
   MLC_CHECK(refuse_unused_options());
   MLC_CHECK(check_program());
+  if (options_.select.key == "*") return choose_all();
   if (only_candidate(input_.state_dicts) != nullptr || needs_state_dict()) {
     MLC_TRY(state_dict_, choose_state_dict(input_, options_.select.key));
+    chosen_ = {state_dict_};
   }
+  return {};
+}
+
+/// Other steps, and other formats, take one state_dict.
+Status Job::choose_all() {
+  const bool takes_one = options_.select.has_patterns() || options_.weights_only ||
+                         options_.merge || !options_.architecture.empty() ||
+                         !options_.from.empty() || options_.max_shard_size > 0 ||
+                         format_ == OutputFormat::safetensors;
+  if (takes_one || (options_.dtype.empty() && !options_.compact)) {
+    return usage_error(
+        "--key '*' is every state_dict: it goes with --dtype and --compact-views, "
+        "into a .pt, and with nothing that takes one",
+        "name one with --key");
+  }
+  for (StateDict& one : input_.state_dicts) {
+    if (!one.is_part) chosen_.push_back(&one);
+  }
+  if (chosen_.empty()) MLC_CHECK(choose_state_dict(input_, ""));
   return {};
 }
 
@@ -273,19 +298,30 @@ Status Job::change() {
     warn_of_optimizers();
   }
   if (options_.compact) MLC_CHECK(compact());
-  if (!options_.dtype.empty()) {
-    const auto groups = summarize(checkpoint, named_tensors(*state_dict_)).shared;
-    MLC_CHECK(cast_tensors(checkpoint, *state_dict_, *dtype_from_name(options_.dtype), casts_));
-    warn_of_uncast();
-    if (format_ == OutputFormat::torch_zip) {
-      warn_of_parted(checkpoint, *state_dict_, groups, task_.reporter);
-    }
-  }
+  if (!options_.dtype.empty()) MLC_CHECK(cast());
   keep_weights();
   warn_of_kept();
   warn_of_unused_locations(checkpoint, options_.map_location, task_.reporter);
   map_locations(checkpoint, options_.map_location);
   return drop_unsafe();
+}
+
+Status Job::cast() {
+  Checkpoint& checkpoint = *input_.checkpoint;
+  std::vector<std::vector<std::vector<std::string>>> shared;
+  for (const StateDict* one : chosen_) {
+    shared.push_back(summarize(checkpoint, named_tensors(*one)).shared);
+  }
+  const DType dtype = *dtype_from_name(options_.dtype);
+  MLC_CHECK(cast_tensors(checkpoint, chosen_, dtype, casts_));
+  warn_of_type(dtype, task_.reporter);
+  for (size_t i = 0; i < chosen_.size(); ++i) {
+    warn_of_uncast(*input_.checkpoint, *chosen_[i], task_.reporter);
+    if (format_ == OutputFormat::torch_zip) {
+      warn_of_parted(checkpoint, *chosen_[i], shared[i], task_.reporter);
+    }
+  }
+  return {};
 }
 
 /// The one that was chosen, else all that there are: views do not depend on which is meant.
@@ -419,26 +455,12 @@ bool Job::keeps_the_rest() const {
 
 /// Who names one state_dict may expect a file with nothing else in it.
 void Job::warn_of_kept() {
-  if (options_.select.key.empty() || !keeps_the_rest()) return;
+  if (options_.select.key.empty() || state_dict_ == nullptr || !keeps_the_rest()) return;
   const std::vector<std::string> others = values_beside(*input_.checkpoint, *state_dict_);
   if (others.empty()) return;
   task_.reporter.warn("kept as they were, beside " + printable(options_.select.key) + ": " +
                       join_list(describe_values(*input_.checkpoint, others)) +
                       "; --weights-only writes the state_dict alone");
-}
-
-/// What becomes of finite values that are too large for TYPE, which --from gives where it is none.
-std::string_view fate_of_the_large(std::optional<DType> type) {
-  switch (type.value_or(DType::f32)) {
-    case DType::f8_e4m3fn:
-      return "the largest that it has";
-    case DType::f8_e4m3fnuz:
-    case DType::f8_e5m2fnuz:
-    case DType::f8_e8m0fnu:
-      return "NaN, for it has no infinity";
-    default:
-      return "infinite";
-  }
 }
 
 /// After tensors got other values: what an optimizer learned of them is kept as it was.
@@ -447,21 +469,6 @@ void Job::warn_of_optimizers() {
   std::vector<std::string> paths;
   for (const OptimizerState& one : find_optimizers(*input_.checkpoint)) paths.push_back(one.path);
   warn_of_stale_optimizers(paths, task_.reporter);
-}
-
-void Job::warn_of_uncast() {
-  if (dtype_from_name(options_.dtype) == DType::f8_e8m0fnu) {
-    task_.reporter.warn(
-        "float8_e8m0fnu holds positive powers of two only: signs, zeros and what "
-        "lies between them are lost");
-  }
-  std::vector<std::string> kept;
-  for (const StateDictEntry& entry : state_dict_->entries) {
-    const Tensor& tensor = input_.checkpoint->tensors[entry.tensor];
-    if (tensor.kind != TensorKind::dense) kept.push_back(printable(entry.key));
-  }
-  if (kept.empty()) return;
-  task_.reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
 }
 
 /// What a dry run can say of the output before it is written, refusals included.
@@ -515,12 +522,7 @@ void Job::warn_about_values() {
                           "; --safe drops such values, --weights-only keeps the tensors only");
     }
   }
-  if (casts_.overflowed > 0) {
-    task_.reporter.warn(plural(casts_.overflowed, "value") + " did not fit " +
-                        (options_.dtype.empty() ? "its new type" : options_.dtype) +
-                        " and became " +
-                        std::string(fate_of_the_large(dtype_from_name(options_.dtype))));
-  }
+  warn_of_overflow(casts_, options_.dtype, task_.reporter);
 }
 
 std::string Job::summary() const {

@@ -409,3 +409,12 @@ def test_a_tensor_was_left_out_whose_key_prints_like_another(mlc, tmp_path, belo
     torch.save({"m": {"0": torch.ones(2)}} if below else {"0": torch.ones(2)}, missing)
     only = mlc("diff", a, missing, "--json").json["differences"]
     assert [one["kind"] for one in only] == ["only_in_a"]
+
+
+def test_every_state_dict_can_be_compared_at_once(mlc, tmp_path):
+    for name, value in (("a.pt", 1.), ("b.pt", 2.)):
+        torch.save({"model": {"w": torch.ones(2)}, "ema": {"w": torch.full((2,), value)}, "epoch": value}, tmp_path / name)
+    result = mlc("diff", "a.pt", "b.pt", "--key", "*", "--json")
+    assert result.rc == 1 and [one["name"] for one in result.json["differences"]] == ["ema.w"]
+    assert mlc("diff", "a.pt", "b.pt", "--key", "*", "--include", "model.*").rc == 0
+    assert "not compared: everything but the tensors under keys of state_dicts" in mlc("diff", "a.pt", "a.pt", "--key", "*").stderr

@@ -724,6 +724,8 @@ def test_signs_and_zeros_were_lost_without_a_word(mlc, tmp_path):
     result = mlc.ok("save", "in.pt", "--dtype", "float8_e8m0fnu", "-o", "out.pt")
     assert "holds positive powers of two only: signs, zeros" in result.stderr
     assert torch.load(tmp_path / "out.pt")["w"].to(torch.float32).tolist() == [2., 2. ** -127]
+
+
 def frozen(path, net):
     torch.jit.freeze(torch.jit.script(net.eval())).save(path)
 
@@ -747,3 +749,34 @@ def test_a_program_without_tensors_was_written_as_an_empty_file(mlc, tmp_path):
     failed = mlc("save", "a.pt", "-o", "out.pt", "--json")
     assert failed.rc == 4 and "without tensors" in failed.error["message"] and not (tmp_path / "out.pt").exists()
     mlc.ok("load", "a.pt")
+
+
+def test_a_cast_of_every_state_dict_took_a_run_for_each(mlc, tmp_path):
+    shared = torch.arange(4.)
+    tree = {"model": {"w": shared, "b": torch.ones(2)}, "ema": {"w": shared, "b": torch.zeros(2)}, "step": torch.ones(())}
+    torch.save(tree, tmp_path / "in.pt")
+    mlc.ok("save", "in.pt", "--key", "*", "--dtype", "bf16", "-o", "out.pt")
+    after = torch.load(tmp_path / "out.pt")
+    for place in ("model", "ema"):
+        for name, tensor in tree[place].items():
+            assert after[place][name].dtype == torch.bfloat16 and torch.equal(after[place][name].float(), tensor)
+    assert after["model"]["w"].data_ptr() == after["ema"]["w"].data_ptr()
+    for wrong in (["--exclude", "b"], ["--weights-only"], ["--from", "in.pt"]):
+        result = mlc("save", "in.pt", "--key", "*", "--dtype", "bf16", *wrong, "-o", "no.pt")
+        assert result.rc == 2 and "--key '*' is every state_dict" in result.stderr
+    assert mlc("save", "in.pt", "--key", "*", "--dtype", "bf16", "-o", "no.safetensors").rc == 2
+    assert mlc("save", "in.pt", "--key", "*", "-o", "no.pt").rc == 2
+    torch.save({"epoch": 1}, tmp_path / "none.pt")
+    assert mlc("save", "none.pt", "--key", "*", "--dtype", "bf16", "-o", "no.pt").rc == 2
+
+
+@pytest.mark.parametrize("own, other, hint", [
+    ("w", "module.w", "its keys start with module.; strip that first with `mlc strip-module-prefix`"),
+    ("module.w", "w", "the input's keys start with module.; strip that first with `mlc strip-module-prefix`"),
+    ("w", "module.other", "both must use the same keys"),
+])
+def test_stripping_was_advised_where_it_does_not_help(mlc, tmp_path, own, other, hint):
+    for name, key in (("own.pt", own), ("other.pt", other)):
+        torch.save({key: torch.ones(2), key + "2": torch.ones(2)}, tmp_path / name)
+    result = mlc("save", "own.pt", "--from", "other.pt", "-o", "out.pt")
+    assert result.rc != 0 and hint in result.stderr

@@ -119,6 +119,10 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
   if ((key.empty() && side.input.state_dicts.empty()) || key == ".") {
     side.tensors = every_tensor(checkpoint, checkpoint.root);
     side.is_whole = true;
+  } else if (key == "*" && !side.input.state_dicts.empty()) {
+    side.key = key;
+    side.tensors = tensors_of_all(side.input);
+    side.beside = {"everything but the tensors under keys of state_dicts"};
   } else {
     MLC_TRY(Shown shown, choose_shown(side.input, key));
     const StateDict* chosen = shown.state_dict;

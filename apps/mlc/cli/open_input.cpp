@@ -145,6 +145,18 @@ Result<Shown> choose_shown(Input& input, const std::string& key) {
   return shown;
 }
 
+std::vector<NamedTensor> tensors_of_all(const Input& input) {
+  std::vector<NamedTensor> out;
+  for (const StateDict& one : input.state_dicts) {
+    if (one.is_part) continue;
+    for (NamedTensor& named : named_tensors(one)) {
+      named.path = join_path(one.path, named.path);
+      out.push_back(std::move(named));
+    }
+  }
+  return out;
+}
+
 Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_key,
                                            const std::string& key, std::string_view option) {
   MLC_CHECK(obey(other, key));

@@ -41,6 +41,9 @@ struct Shown {
 /// state_dict. Errors carry the file.
 Result<Shown> choose_shown(Input& input, const std::string& key);
 
+/// The tensors of all state_dicts of INPUT that are no part of another, named from the root on.
+std::vector<NamedTensor> tensors_of_all(const Input& input);
+
 /// choose_state_dict() in a checkpoint that is used beside the main one, of which OWN_KEY was
 /// chosen ("" where it is the root and nobody said so): KEY if given, else the one at OWN_KEY too,
 /// else the only one. Hints name OPTION ("--from-key").

@@ -349,18 +349,20 @@ Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
   return replaced;
 }
 
-Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,
-                              CastCounts& counts) {
+Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
+                              DType dtype, CastCounts& counts) {
   const auto is_cast = [dtype](const Tensor& tensor) {
     return tensor.kind == TensorKind::dense && tensor.dtype != dtype &&
            info(tensor.dtype).kind == DTypeClass::floating;
   };
-  std::vector<NamedTensor> cast = named_tensors(state_dict);
-  std::erase_if(
-      cast, [&](const NamedTensor& named) { return !is_cast(checkpoint.tensors[named.tensor]); });
+  std::vector<NamedTensor> cast;
+  for (const StateDict* one : state_dicts) {
+    for (NamedTensor& named : named_tensors(*one)) {
+      if (is_cast(checkpoint.tensors[named.tensor])) cast.push_back(std::move(named));
+    }
+  }
   MLC_CHECK(check_expansion(checkpoint, cast));
-  StateDict* const one[] = {&state_dict};
-  return replace_tensors(checkpoint, one, is_cast, [&](uint32_t tensor) {
+  return replace_tensors(checkpoint, state_dicts, is_cast, [&](uint32_t tensor) {
     return derive_cast(checkpoint, tensor, dtype, counts);
   });
 }

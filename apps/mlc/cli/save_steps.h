@@ -40,9 +40,10 @@ Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
                               const std::vector<std::string>& paths, const SelectOptions& select,
                               OnConflict on_conflict, Reporter& reporter);
 
-/// Casts the floating-point tensors of STATE_DICT; tied ones stay tied. Returns how many.
-Result<uint64_t> cast_tensors(Checkpoint& checkpoint, StateDict& state_dict, DType dtype,
-                              CastCounts& counts);
+/// Casts the floating-point tensors of STATE_DICTS; tied ones stay tied, also from one to another.
+/// Returns how many.
+Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
+                              DType dtype, CastCounts& counts);
 
 /// Warns of tensors of STATE_DICT that shared a storage before they were cast, in GROUPS, and share
 /// none now. Tied tensors still do; safetensors parts views anyway.

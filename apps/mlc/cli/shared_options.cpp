@@ -62,7 +62,9 @@ void add_writing_options(OptionSet& set, WritingOptions& options) {
 
 void add_select_options(OptionSet& set, SelectOptions& options) {
   set.group("Selecting tensors");
-  set.key_path("--key", options.key, "the state_dict inside the checkpoint, as in model.ema");
+  set.key_path(
+      "--key", options.key,
+      "the state_dict inside the checkpoint, as in model.ema; '*' for every one, with --dtype");
   set.list("--include", options.include, "GLOB", "only keys that match; repeatable");
   set.list("--exclude", options.exclude, "GLOB",
            "no keys that match, in any of the inputs: they are not written; repeatable");

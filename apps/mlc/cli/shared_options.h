@@ -59,6 +59,10 @@ struct SelectOptions {
   std::vector<std::string> exclude;
   std::vector<std::string> include_regex;
   std::vector<std::string> exclude_regex;
+
+  bool has_patterns() const {
+    return !include.empty() || !exclude.empty() || !include_regex.empty() || !exclude_regex.empty();
+  }
 };
 void add_select_options(OptionSet& set, SelectOptions& options);
 

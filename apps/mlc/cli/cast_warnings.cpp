@@ -1,0 +1,51 @@
+#include "cli/cast_warnings.h"
+
+#include "mlc/base/text.h"
+
+#include <string_view>
+#include <vector>
+
+namespace mlc::cli {
+namespace {
+
+std::string_view fate_of_the_large(const std::string& dtype) {
+  switch (dtype_from_name(dtype).value_or(DType::f32)) {
+    case DType::f8_e4m3fn:
+      return "the largest that it has";
+    case DType::f8_e4m3fnuz:
+    case DType::f8_e5m2fnuz:
+    case DType::f8_e8m0fnu:
+      return "NaN, for it has no infinity";
+    default:
+      return "infinite";
+  }
+}
+
+}  // namespace
+
+void warn_of_type(DType dtype, Reporter& reporter) {
+  if (dtype != DType::f8_e8m0fnu) return;
+  reporter.warn(
+      "float8_e8m0fnu holds positive powers of two only: signs, zeros and what lies between them "
+      "are lost");
+}
+
+void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, Reporter& reporter) {
+  std::vector<std::string> kept;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    const Tensor& tensor = checkpoint.tensors[entry.tensor];
+    if (tensor.kind != TensorKind::dense) kept.push_back(printable(entry.key));
+  }
+  if (kept.empty()) return;
+  reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
+}
+
+void warn_of_overflow(const CastCounts& counts, const std::string& dtype, Reporter& reporter) {
+  if (counts.overflowed == 0) return;
+  reporter.warn(
+      plural(counts.overflowed, "value") + " did not fit " +
+      (dtype.empty() ? "its new type" : dtype) + " and became " +
+      (dtype.empty() ? "infinite, NaN or the largest" : std::string(fate_of_the_large(dtype))));
+}
+
+}  // namespace mlc::cli
