@@ -420,12 +420,40 @@ Status Job::write_report(const Artefact& source) {
   return {};
 }
 
+/// A .pt2 states the type of every tensor, which mlc takes as it is. PROBLEM is what ONNX says of a
+/// model that was made of statements that do not fit the operators.
+Error contradicted(Error problem, const onnx::Model& model) {
+  if (problem.kind() != ErrorKind::internal) return problem;
+  constexpr std::string_view kName = "node name: ";
+  const std::string& text = problem.message();
+  const size_t at = text.find(kName);
+  std::string where;
+  if (at != std::string::npos) {
+    const size_t begin = at + kName.size();
+    const std::string name = text.substr(begin, text.find(')', begin) - begin);
+    const auto node = std::ranges::find(model.graph.nodes, name, &onnx::Node::name);
+    if (node != model.graph.nodes.end()) {
+      const ir::Origin& origin = (*node)->origin;
+      where = " for " + printable((*node)->source);
+      if (!origin.scope.empty()) where += " in " + printable(origin.scope);
+      if (!origin.text.empty()) where += ", " + printable(origin.text);
+    }
+  }
+  return corrupt(
+      "the program states sizes or dtypes" + where + " that its operators do not give: " + text,
+      "save it again; if PyTorch runs this very file, it is a defect of mlc to report");
+}
+
 Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   onnx::WriteOptions how;
   how.external = options_.external;
   how.sidecar = base_name(options_.output) + ".data";
   MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(model, how));
-  MLC_CHECK(onnx::check_skeleton(file.skeleton()));
+  Status checked = onnx::check_skeleton(file.skeleton());
+  if (!checked.ok()) {
+    if (source.exported() == nullptr) return std::move(checked).error();
+    return contradicted(std::move(checked).error(), model).in_file(options_.model);
+  }
   describe(model, file);
   MLC_TRY(OutputFile out, OutputFile::create(options_.output, options_.output_options()));
   std::optional<OutputFile> sidecar;

@@ -1,11 +1,14 @@
 #include "mlc/engine/exported_artefact.h"
 
+#include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/exported_samples.h"
 #include "mlc/engine/size_names.h"
 #include "mlc/engine/weights.h"
 
 #include <algorithm>
+
+#include <fmt/format.h>
 
 namespace mlc {
 namespace {
@@ -58,6 +61,16 @@ InputDim dim_of(const ExportedProgram& program, const std::map<std::string, std:
   out.symbol = name == names.end() ? text : name->second;
   const ir::Bounds bounds = symbols.bounds(size);
   if (bounds.high != ir::kUnbounded) out.bounds = {std::max<int64_t>(bounds.low, 0), bounds.high};
+  return out;
+}
+
+/// Nothing where a size is negative or the product no number.
+std::optional<uint64_t> byte_size_of(DType dtype, const std::vector<int64_t>& sizes) {
+  std::optional<uint64_t> out = element_bytes(dtype);
+  for (const int64_t size : sizes) {
+    if (size < 0) return std::nullopt;
+    if (out) out = checked_mul(*out, static_cast<uint64_t>(size));
+  }
   return out;
 }
 
@@ -117,8 +130,15 @@ ProgramSource ExportedArtefact::source(const Checkpoint& checkpoint) const {
       if (!number) return corrupt("tensor " + quoted(weight.key) + " has sizes that vary");
       wanted.shape.push_back(*number);
     }
+    const std::optional<uint64_t> size = byte_size_of(wanted.dtype, wanted.shape);
+    if (!size) return corrupt("tensor " + quoted(weight.key) + " has sizes that no tensor has");
     for (Weights& place : *places) {
       auto found = place.get(wanted);
+      if (found.ok() && found->bytes.size() != *size) {
+        return corrupt(fmt::format("the program states {} for tensor {}, the archive has {}",
+                                   plural(*size, "byte"), quoted(weight.key),
+                                   plural(found->bytes.size(), "byte")));
+      }
       if (found.ok() || found.error().kind() != ErrorKind::not_found) return found;
     }
     return corrupt("the archive lacks tensor " + quoted(weight.key) + " of its program");

@@ -147,6 +147,11 @@ Result<Maybe> SympyParser::call(std::string_view head) {
     MLC_TRY(const Maybe one, term());
     arguments.push_back(one);
   }
+  const bool divides = head.ends_with("Div") || head.ends_with("Mod");
+  if (divides && arguments.size() == 2 && arguments[1] &&
+      symbols_.constant_value(*arguments[1]) == 0) {
+    return corrupt("the size " + quoted(text_, 80) + " divides by 0");
+  }
   return apply(head, arguments);
 }
 
