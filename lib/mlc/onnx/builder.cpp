@@ -1,5 +1,6 @@
 #include "mlc/onnx/builder.h"
 
+#include "mlc/base/checked_math.h"
 #include "mlc/onnx/constants.h"
 #include "mlc/onnx/fold.h"
 #include "mlc/onnx/kernels.h"
@@ -7,7 +8,9 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -176,6 +179,30 @@ std::optional<double> Builder::known_number(const Value* value) const {
   return read->is_floating() ? read->doubles[0] : static_cast<double>(read->integers[0]);
 }
 
+namespace {
+
+/// FACTOR and OFFSET where SIZE is FACTOR * symbol + OFFSET, with its symbol number INDEX.
+std::optional<std::pair<int64_t, int64_t>> line_of(ir::Symbols& symbols, ir::Expr size,
+                                                   size_t index) {
+  std::vector<std::optional<int64_t>> values(index + 1);
+  const auto at = [&](int64_t value) {
+    values[index] = value;
+    return ir::Evaluator(symbols, values)(size);
+  };
+  const auto zero = at(0);
+  const auto one = at(1);
+  const auto symbol = symbols.find(symbols.all()[index].name);
+  if (!zero || !one || !symbol || *zero == std::numeric_limits<int64_t>::min()) return std::nullopt;
+  const auto factor = checked_add(*one, -*zero);
+  if (!factor || *factor == 0) return std::nullopt;
+  const ir::Expr line =
+      symbols.add(symbols.multiply(symbols.constant(*factor), *symbol), symbols.constant(*zero));
+  if (line != size) return std::nullopt;
+  return std::pair(*factor, *zero);
+}
+
+}  // namespace
+
 void Builder::define_symbol(size_t index, Value* scalar) {
   symbol_places_.try_emplace(index, SymbolPlace{scalar, std::nullopt, scopes_.size()});
 }
@@ -184,31 +211,47 @@ void Builder::define_symbols(Value* value) {
   for (size_t axis = 0; axis < value->type.sizes.size(); ++axis) {
     const ir::Expr size = value->type.sizes[axis];
     const std::vector<size_t> used = symbols().symbols_of(size);
-    if (used.size() != 1) continue;
-    // A dimension of 2*h tells h as well, but only where nothing says it more simply.
-    const std::string text = symbols().text(size);
-    if (text != symbols().all()[used[0]].name) continue;
-    symbol_places_.try_emplace(used[0],
-                               SymbolPlace{value, static_cast<int64_t>(axis), scopes_.size()});
+    if (used.size() != 1 || symbol_places_.contains(used[0])) continue;
+    SymbolPlace place{value, static_cast<int64_t>(axis), scopes_.size()};
+    if (symbols().text(size) == symbols().all()[used[0]].name) {
+      symbol_places_.try_emplace(used[0], place);
+    } else if (derived_places_.contains(used[0])) {
+      continue;
+    } else if (const auto line = line_of(symbols(), size, used[0])) {
+      // A dimension of 2*h tells h as well, but only where nothing says it more simply.
+      std::tie(place.factor, place.offset) = *line;
+      derived_places_.try_emplace(used[0], place);
+    }
   }
+}
+
+const Builder::SymbolPlace* Builder::place_of(size_t index) const {
+  for (const auto* places : {&symbol_places_, &derived_places_}) {
+    if (const auto found = places->find(index); found != places->end()) return &found->second;
+  }
+  return nullptr;
 }
 
 bool Builder::can_make(ir::Expr value) const {
   return std::ranges::all_of(model_.symbols().symbols_of(value),
-                             [&](size_t index) { return symbol_places_.contains(index); });
+                             [&](size_t index) { return place_of(index) != nullptr; });
 }
 
 Value* Builder::symbol_tensor(size_t index) {
-  const auto found = symbol_places_.find(index);
-  const auto [value, axis, depth] = found->second;
-  if (!axis) return reshape(value, {expr(1)});
+  const SymbolPlace place = *place_of(index);
+  if (!place.axis) return reshape(place.value, {expr(1)});
   const Sizes one = {expr(1)};
+  const int64_t axis = *place.axis;
+  Value* out = nullptr;
   if (can_use(15)) {
-    return node("Shape", {value}, {{"start", *axis}, {"end", *axis + 1}}, {DType::i64, one});
+    out = node("Shape", {place.value}, {{"start", axis}, {"end", axis + 1}}, {DType::i64, one});
+  } else {
+    const auto rank = static_cast<int64_t>(place.value->type.sizes.size());
+    Value* all = node("Shape", {place.value}, {}, {DType::i64, {expr(rank)}});
+    out = node("Gather", {all, integers({axis})}, {{"axis", int64_t{0}}}, {DType::i64, one});
   }
-  Value* all = node("Shape", {value}, {},
-                    {DType::i64, {expr(static_cast<int64_t>(value->type.sizes.size()))}});
-  return node("Gather", {all, integers({*axis})}, {{"axis", int64_t{0}}}, {DType::i64, one});
+  if (place.offset != 0) out = sub(out, integers({place.offset}));
+  return place.factor == 1 ? out : div(out, integers({place.factor}));
 }
 
 Value* Builder::integer_1d(ir::Expr value) {
@@ -223,7 +266,7 @@ Value* Builder::integer_1d(ir::Expr value) {
       [](void* self, size_t index) { return static_cast<Builder*>(self)->symbol_tensor(index); },
       this};
   for (const size_t index : symbols().symbols_of(value)) {
-    if (!symbol_places_.contains(index)) {
+    if (place_of(index) == nullptr) {
       throw Unlowerable("the size " + symbols().all()[index].name + " is not known at run time");
     }
   }
@@ -772,7 +815,9 @@ void Builder::begin_graph(std::string name) {
 
 std::shared_ptr<Graph> Builder::end_graph(std::vector<GraphOutput> outputs) {
   const size_t depth = scopes_.size();
-  std::erase_if(symbol_places_, [&](const auto& one) { return one.second.depth == depth; });
+  for (auto* places : {&symbol_places_, &derived_places_}) {
+    std::erase_if(*places, [&](const auto& one) { return one.second.depth == depth; });
+  }
   std::shared_ptr<Graph> out = std::move(scopes_.back().graph);
   scopes_.pop_back();
   out->outputs = std::move(outputs);

@@ -190,8 +190,13 @@ class Builder {
     Value* value = nullptr;
     std::optional<int64_t> axis;  // absent: the value itself
     size_t depth = 0;             // of the scope in which it can be seen
+    int64_t factor = 1;           // what lies there is factor * symbol + offset
+    int64_t offset = 0;
   };
   std::map<size_t, SymbolPlace> symbol_places_;
+  /// Where a symbol can be computed from; for those that have no place of their own.
+  std::map<size_t, SymbolPlace> derived_places_;
+  const SymbolPlace* place_of(size_t index) const;
 };
 
 /// Whether VALUE is an initializer whose bytes are small enough to compute with.
