@@ -12,6 +12,7 @@ from torch import nn
 
 import mutation_programs
 from exported_models import CASES
+from pt2_files import rewrite
 
 pytestmark = [pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine", "engine"),
               pytest.mark.filterwarnings("ignore")]
@@ -494,6 +495,48 @@ def test_writes_within_branches_become_onnx(mlc, tmp_path, name):
     onnx.checker.check_model(str(tmp_path / "p.onnx"), full_check=True)
     for given in (x, -x):
         same(run(tmp_path / "p.onnx", given), flat(function(given.clone())))
+
+
+def tensor_value(name, **changes):
+    """An edit: states something else of a tensor of the program."""
+    return lambda document: document["graph_module"]["graph"]["tensor_values"][name].update(changes)
+
+
+CONTRADICTIONS = {  # what the program is changed to say, and what mlc says of it
+    "huge weight": (tensor_value("p_0_weight", sizes=[{"as_int": 2**40}] * 2), '"0.weight" has sizes that no tensor has'),
+    "larger weight": (tensor_value("p_0_weight", sizes=[{"as_int": 4}, {"as_int": 5}]), 'states 80 bytes for tensor "0.weight"'),
+    "no weight": (tensor_value("p_0_bias", sizes=[{"as_int": 0}]), 'states 0 bytes for tensor "0.bias", the archive has 16'),
+    "rank of a weight": (tensor_value("b_2_running_mean", sizes=[{"as_int": 2}] * 2), "aten::batch_norm in 2"),
+    "division by zero": (
+        tensor_value("linear", sizes=[{"as_expr": {"expr_str": "FloorDiv(Integer(4), Integer(0))", "hint": {"as_int": 2}}}]),
+        "divides by 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CONTRADICTIONS))
+def test_a_program_that_contradicts_itself_is_damaged(mlc, tmp_path, name):
+    change, named = CONTRADICTIONS[name]
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.BatchNorm1d(4)).eval()
+    export(tmp_path / "p.pt2", model, (torch.randn(2, 3),))
+    rewrite(tmp_path / "p.pt2", change)
+    result = mlc("export-onnx", "p.pt2", "-o", "p.onnx", "--no-verify")
+    assert result.rc == 3 and named in result.stderr, result.stderr
+    assert not (tmp_path / "p.onnx").exists()
+
+
+def test_sizes_that_are_twice_a_symbol(mlc, tmp_path):
+    """A dimension of 2*h tells h, by itself or less a constant."""
+    class Halves(nn.Module):
+        def forward(self, x, y):
+            return x.reshape(x.shape[0] // 2, 2, 3).flip(1), torch.arange(x.shape[0])[::2], torch.arange(y.shape[0] - 1)
+
+    half, more = torch.export.Dim("half", min=1, max=8), torch.export.Dim("more", min=1, max=8)
+    export(tmp_path / "p.pt2", Halves(), (torch.randn(4, 3), torch.randn(5)), {"x": {0: 2 * half}, "y": {0: more + 1}})
+    mlc.ok("export-onnx", "p.pt2", "-o", "p.onnx")
+    for rows in (2, 6):
+        given = torch.randn(rows, 3), torch.randn(rows)
+        same(run(tmp_path / "p.onnx", *given), flat(Halves()(*given)))
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -1,6 +1,5 @@
 """mlc run, verify and bench on exported programs (.pt2), against what PyTorch computes from them."""
 
-import json
 import zipfile
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from exported_models import BATCH, CASES, STEPS, Counter, Mixed, Sizes, Tokens, encoder, ids, perceptron
+from pt2_files import rewrite
 
 pytestmark = [pytest.mark.usefixtures("engine"), pytest.mark.filterwarnings("ignore")]
 
@@ -163,19 +163,6 @@ def test_sizes_that_must_agree_are_compared(mlc, tmp_path):
 
 
 # --- programs that cannot run
-
-
-def rewrite(path, change, record="models/model.json"):
-    """Lets CHANGE edit the JSON of the program, or a text become it."""
-    with zipfile.ZipFile(path) as archive:
-        entries = [(info.filename, archive.read(info)) for info in archive.infolist()]
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in entries:
-            if name.endswith(record):
-                document = json.loads(content)
-                changed = change(document)
-                content = changed if isinstance(changed, (bytes, str)) else json.dumps(document)
-            archive.writestr(name, content)
 
 
 def graph(document):
