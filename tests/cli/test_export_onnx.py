@@ -502,6 +502,13 @@ def tensor_value(name, **changes):
     return lambda document: document["graph_module"]["graph"]["tensor_values"][name].update(changes)
 
 
+def node_target(old, new):
+    def change(document):
+        for node in document["graph_module"]["graph"]["nodes"]:
+            node["target"] = node["target"].replace(old, new)
+    return change
+
+
 CONTRADICTIONS = {  # what the program is changed to say, and what mlc says of it
     "huge weight": (tensor_value("p_0_weight", sizes=[{"as_int": 2**40}] * 2), '"0.weight" has sizes that no tensor has'),
     "larger weight": (tensor_value("p_0_weight", sizes=[{"as_int": 4}, {"as_int": 5}]), 'states 80 bytes for tensor "0.weight"'),
@@ -523,6 +530,42 @@ def test_a_program_that_contradicts_itself_is_damaged(mlc, tmp_path, name):
     result = mlc("export-onnx", "p.pt2", "-o", "p.onnx", "--no-verify")
     assert result.rc == 3 and named in result.stderr, result.stderr
     assert not (tmp_path / "p.onnx").exists()
+
+
+@pytest.mark.parametrize(("overload", "named"), [("nonsense", 'no lowering of its overload "nonsense"'), ("out", "it writes into")])
+def test_an_overload_that_is_not_known_is_refused(mlc, tmp_path, overload, named):
+    export(tmp_path / "p.pt2", nn.ReLU(), (torch.randn(2, 3),))
+    rewrite(tmp_path / "p.pt2", node_target("aten.relu.default", f"aten.relu.{overload}"))
+    result = mlc("export-onnx", "p.pt2", "-o", "p.onnx", "--no-verify")
+    assert result.rc == 4 and "aten::relu" in result.stderr and named in result.stderr
+
+
+def test_overloads_are_those_of_pytorch(root):
+    """The table has what writes into nothing, or into its first argument as add_ does."""
+    text = re.sub(r'"\s+"', "", (root / "lib/mlc/onnx/overloads.cpp").read_text())
+    table = {name: set(words.split()) for name, words in re.findall(r'\{"(\w+)",\s*"([^"]*)"\}', text)}
+    lowered = set()
+    for path in (root / "lib/mlc/onnx").rglob("*.cpp"):
+        lowered.update(re.findall(r'"aten::(\w+)"', path.read_text()))
+    wanted = {}
+    for schema in torch._C._jit_get_all_schemas():
+        name = schema.name.removeprefix("aten::")
+        writes = [i for i, one in enumerate(schema.arguments) if one.alias_info and one.alias_info.is_write]
+        plain = "__" + name[3:] if name.startswith("__i") and name.endswith("__") else name.removesuffix("_") if writes == [0] else name
+        for known in {name, plain} if writes in ([], [0]) else ():
+            if known in lowered and schema.overload_name and not (known == name and writes):
+                wanted.setdefault(known, set()).add(schema.overload_name)
+    assert table == wanted
+
+
+def test_a_write_through_out_is_never_lost(mlc, tmp_path):
+    def program(x: torch.Tensor) -> torch.Tensor:
+        y = torch.zeros(4, 4)
+        torch.add(x, 1, out=y)
+        return y
+    torch.jit.script(program).save(str(tmp_path / "p.pt"))
+    result = mlc("export-onnx", "p.pt", "-o", "p.onnx", "--no-verify", "--input", "x:f32[4,4]")
+    assert result.rc == 4 and "aten::add.Scalar_out" in result.stderr and "test_export_onnx.py:" in result.stderr
 
 
 def test_sizes_that_are_twice_a_symbol(mlc, tmp_path):

@@ -4,6 +4,7 @@
 #include "mlc/onnx/builder.h"
 #include "mlc/onnx/op_map.h"
 #include "mlc/onnx/op_table.h"
+#include "mlc/onnx/overloads.h"
 
 #include <algorithm>
 #include <map>
@@ -436,7 +437,8 @@ void ProgramLowering::lower_call(Call& call) {
   }
   if (made) return;
   if (touches_complex(call.node)) return lower_complex(call);
-  const Row* row = find_row(op);
+  const bool exists = is_overload(call.node.op());
+  const Row* row = exists ? find_row(op) : nullptr;
   if (row != nullptr && options_.partial_domain.empty()) return row->lower(call);
   if (row != nullptr) {
     try {
@@ -451,7 +453,8 @@ void ProgramLowering::lower_call(Call& call) {
     Call::refuse("no lowering, and its result is complex, which ONNX Runtime has no operators for");
   }
   if (!options_.partial_domain.empty()) return keep_as_it_is(call);
-  Call::refuse("no lowering");
+  Call::refuse(exists ? "no lowering"
+                      : "no lowering of its overload \"" + call.node.op().overload + "\"");
 }
 
 void ProgramLowering::lower_node(const ir::Node& node) {

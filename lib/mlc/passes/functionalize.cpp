@@ -549,6 +549,10 @@ Status Rewriter::nested(Node* node, State& state) {
 
 Status Rewriter::node(Node* node, State& state) {
   if (!node->blocks().empty()) return nested(node, state);
+  const std::string& overload = node->op().overload;
+  if (node->op().domain == "aten" && (overload == "out" || overload.ends_with("_out"))) {
+    return unsupported("it writes into what it is given", "write y.copy_(...) in place of out=y");
+  }
   if (is_shape_write(node->op())) return write_shape(node, state);
   if (is_write(node->op())) return write(node, state);
   Value* self = viewed(*node);

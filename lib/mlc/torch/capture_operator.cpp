@@ -119,6 +119,19 @@ ir::ScalarKind kind_of(const IValue& value) {
                             : ir::ScalarKind::boolean;
 }
 
+/// Whether NODE writes into a tensor without the name saying so, as add_ does: torch.add(out=y).
+bool writes_elsewhere(const Node& node) {
+  const std::string_view name = node.kind().toUnqualString();
+  const bool named = name.ends_with('_') && (!name.starts_with("__") || name.starts_with("__i"));
+  const auto& arguments = node.schema().arguments();
+  for (size_t i = named ? 1 : 0; i < arguments.size(); ++i) {
+    const auto* alias = arguments[i].alias_info();
+    const bool tensor = arguments[i].type()->isSubtypeOf(*c10::TensorType::get());
+    if (tensor && alias != nullptr && alias->isWrite()) return true;
+  }
+  return false;
+}
+
 /// The sizes and integers among INPUTS, those of tensors first.
 void collect_sizes(const Capturer& capturer, const Items& inputs, std::vector<Expr>& out) {
   const auto add = [&](Expr one) {
@@ -425,6 +438,9 @@ Status Capturer::operate(const Call& call) {
   const std::string_view name = call.node.kind().toUnqualString();
   if (has(kReplaceInput, name)) {
     return refuse(call.node, std::string(call.node.kind().toQualString()));
+  }
+  if (writes_elsewhere(call.node)) {
+    return refuse(call.node, to_text(op_of(call.node)) + ", which writes into what it is given");
   }
   MLC_CHECK(note_writes(call));
   MLC_TRY(const auto results, run_lanes(call));
