@@ -30,7 +30,8 @@ ALLOWED = {
     "torch": {"base", "tensor", "ir", "engine", "frontend"},
     "passes": {"base", "tensor", "ir"},
     "onnx": {"base", "yaml", "tensor", "ir"},
-    "onnx_write": {"base", "tensor", "ir", "onnx"},
+    "onnx_edit": {"base", "tensor", "onnx_file", "onnx", "onnx_write"},
+    "onnx_write": {"base", "tensor", "ir", "onnx_file", "onnx"},
 }
 # Libraries that only one folder may include.
 OWNERS = {"torch": re.compile(r"(torch|ATen|c10|caffe2)/"), "ort": re.compile(r"(onnxruntime/|onnxruntime_\w+\.h)"),

@@ -105,7 +105,7 @@ def seeds():
         if content[8:9] == b"{":
             yield "safetensors", name, content[8:8 + struct.unpack_from("<Q", content)[0] % LARGEST]
     yield from (("npy", name, content) for name, content in npy_files())
-    yield from (("onnx", name, content) for name, content in onnx_files())
+    yield from ((target, name, content) for name, content in onnx_files() for target in ("onnx", "onnx_edit"))
     yield from (("rules", name, content) for name, content in RULES.items())
     yield from (("input_spec", str(number), text.encode()) for number, text in enumerate(INPUT_SPECS))
     for path in sorted((*ROOT.glob("schemas/examples/*.yaml"), *ROOT.glob("examples/*/*.yaml"))):

@@ -4,6 +4,7 @@
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
 
+#include <charconv>
 #include <filesystem>
 #include <map>
 
@@ -49,6 +50,28 @@ Status check_place(const OnnxExternal& one, uint64_t file_size) {
 }
 
 }  // namespace
+
+Status add_external_entry(ProtoReader entry, OnnxExternal& out) {
+  std::string_view key;
+  std::string_view text;
+  for (;;) {
+    MLC_TRY(const bool more, entry.next());
+    if (!more) break;
+    if (entry.is(1, WireType::bytes)) key = entry.text();
+    if (entry.is(2, WireType::bytes)) text = entry.text();
+  }
+  if (key == "location") out.location = text;
+  if (key != "offset" && key != "length") return {};
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return corrupt("a tensor in another file has the " + std::string(key) + " " +
+                   mlc::quoted(text));
+  }
+  if (key == "offset") out.offset = number;
+  if (key == "length") out.length = number;
+  return {};
+}
 
 Result<uint64_t> check_external_data(std::span<const OnnxExternal> external,
                                      const std::string& model_path) {

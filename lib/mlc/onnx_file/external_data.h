@@ -3,12 +3,17 @@
 
 #include "mlc/base/result.h"
 #include "mlc/onnx_file/onnx_file.h"
+#include "mlc/onnx_file/proto_reader.h"
 
 #include <cstdint>
 #include <span>
 #include <string>
 
 namespace mlc {
+
+/// Adds what one entry of a TensorProto's external_data says. Error: corrupt for numbers that are
+/// none.
+Status add_external_entry(ProtoReader entry, OnnxExternal& out);
 
 /// Looks at the size of each file that EXTERNAL names, beside the model at MODEL_PATH; reads none.
 /// Returns the bytes of all of them. Errors name the tensor and the file: corrupt for a path that

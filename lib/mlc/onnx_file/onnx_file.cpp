@@ -3,11 +3,11 @@
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
 #include "mlc/onnx_file/element_type.h"
+#include "mlc/onnx_file/external_data.h"
 #include "mlc/onnx_file/proto_reader.h"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <map>
 #include <set>
 #include <string_view>
@@ -59,6 +59,16 @@ class ModelReader {
     if (!has_graph) return corrupt("it holds no graph");
     if (!version.empty()) out_.producer += (out_.producer.empty() ? "" : " ") + version;
     return {};
+  }
+
+  static Result<OnnxValue> read_value(ProtoReader reader) {
+    OnnxValue value;
+    for (;;) {
+      MLC_TRY(const bool more, reader.next());
+      if (!more) return value;
+      if (reader.is(1, WireType::bytes)) value.name = reader.text();
+      if (reader.is(2, WireType::bytes)) MLC_CHECK(type(reader.message(), value));
+    }
   }
 
   OnnxFile take() {
@@ -187,7 +197,7 @@ class ModelReader {
       if (reader.is(2, WireType::varint)) type = reader.integer();
       if (reader.is(8, WireType::bytes)) name = reader.text();
       if (reader.is(9, WireType::bytes)) raw = reader.bytes().size();
-      if (reader.is(13, WireType::bytes)) MLC_CHECK(external_entry(reader.message(), external));
+      if (reader.is(13, WireType::bytes)) MLC_CHECK(add_external_entry(reader.message(), external));
       if (reader.is(14, WireType::varint)) is_external = reader.value() == 1;
     }
     const auto want = onnx_bytes(type, count.value);
@@ -232,35 +242,8 @@ class ModelReader {
     return {};
   }
 
-  static Status external_entry(ProtoReader reader, OnnxExternal& out) {
-    std::string_view key;
-    std::string_view text;
-    for (;;) {
-      MLC_TRY(const bool more, reader.next());
-      if (!more) break;
-      if (reader.is(1, WireType::bytes)) key = reader.text();
-      if (reader.is(2, WireType::bytes)) text = reader.text();
-    }
-    if (key == "location") out.location = text;
-    if (key != "offset" && key != "length") return {};
-    uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end != text.data() + text.size()) {
-      return corrupt("a tensor in another file has the " + std::string(key) + " " + quoted(text));
-    }
-    if (key == "offset") out.offset = number;
-    if (key == "length") out.length = number;
-    return {};
-  }
-
   static Status value(ProtoReader reader, std::vector<OnnxValue>& out) {
-    OnnxValue value;
-    for (;;) {
-      MLC_TRY(const bool more, reader.next());
-      if (!more) break;
-      if (reader.is(1, WireType::bytes)) value.name = reader.text();
-      if (reader.is(2, WireType::bytes)) MLC_CHECK(type(reader.message(), value));
-    }
+    MLC_TRY(OnnxValue value, read_value(reader));
     if (out.size() == kMostItems) return too_many("inputs and outputs");
     out.push_back(std::move(value));
     return {};
@@ -358,6 +341,10 @@ bool looks_like_onnx(Bytes file) {
     if (reader.number() == 2 && !is_utf8(reader.text())) return false;
     has_body = has_body || reader.number() == 7 || reader.number() == 8;
   }
+}
+
+Result<OnnxValue> read_onnx_value(Bytes message) {
+  return ModelReader::read_value(ProtoReader(message));
 }
 
 Result<OnnxFile> read_onnx(Bytes file) {

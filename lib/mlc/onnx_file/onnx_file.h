@@ -69,4 +69,7 @@ bool looks_like_onnx(Bytes file);
 /// Errors: corrupt, saying where.
 Result<OnnxFile> read_onnx(Bytes file);
 
+/// What one ValueInfoProto says. Error: corrupt.
+Result<OnnxValue> read_onnx_value(Bytes message);
+
 }  // namespace mlc

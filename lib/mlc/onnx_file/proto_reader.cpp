@@ -31,6 +31,7 @@ Error ProtoReader::broken(std::string_view what) const {
 
 Result<bool> ProtoReader::next() {
   if (at_end()) return false;
+  begin_ = position_;
   Bytes rest = message_.subspan(position_);
   offset_ = static_cast<uint64_t>(rest.data() - file_begin_);
   const auto key = take_varint(rest);

@@ -48,6 +48,8 @@ class ProtoReader {
   ProtoReader message() const { return {bytes_, file_begin_}; }
   /// Where the field begins, in bytes from the begin of the file.
   uint64_t offset() const { return offset_; }
+  /// The whole field, with its number and type: what a message that holds it has of it.
+  Bytes field() const { return message_.subspan(begin_, position_ - begin_); }
   bool at_end() const { return position_ == message_.size(); }
 
   /// Takes one varint from the front of PACKED; nothing where there is none.
@@ -59,6 +61,7 @@ class ProtoReader {
   Bytes message_;
   const std::byte* file_begin_;
   size_t position_ = 0;
+  size_t begin_ = 0;  // of the field
   uint64_t offset_ = 0;
   uint32_t number_ = 0;
   WireType type_ = WireType::varint;

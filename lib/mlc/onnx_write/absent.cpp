@@ -16,10 +16,6 @@ Result<Skeleton> make_skeleton(const Model& /*model*/) {
   return absent();
 }
 
-std::string tensor_head(const Initializer& /*initializer*/, const SidecarPlace* /*place*/) {
-  return {};
-}
-
 Status check_skeleton(const Skeleton& /*skeleton*/) {
   return absent();
 }

@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 #include <onnx/checker.h>
@@ -22,9 +23,9 @@ void add_input(const Initializer& initializer, pb::GraphProto& graph) {
   pb::ValueInfoProto& input = *graph.add_input();
   input.set_name(initializer.name);
   pb::TypeProto_Tensor& type = *input.mutable_type()->mutable_tensor_type();
-  type.set_elem_type(info(initializer.data->dtype).onnx);
+  type.set_elem_type(initializer.element());
   pb::TensorShapeProto& shape = *type.mutable_shape();
-  for (const int64_t size : initializer.data->sizes) shape.add_dim()->set_dim_value(size);
+  for (const int64_t size : initializer.sizes()) shape.add_dim()->set_dim_value(size);
 }
 
 Status add_initializer(const Initializer& initializer, pb::GraphProto& graph) {
@@ -41,9 +42,12 @@ Result<pb::ModelProto> model_of(const Skeleton& skeleton) {
   if (!model.MergeFromString(skeleton.model_head) || !graph.MergeFromString(skeleton.graph_head) ||
       !graph.MergeFromString(skeleton.graph_tail) || !model.MergeFromString(skeleton.model_tail))
     return internal_error("its own bytes cannot be read");
+  // Files of old exporters list weights as inputs too.
+  std::set<std::string, std::less<>> inputs;
+  for (const auto& input : graph.input()) inputs.insert(input.name());
   for (const Initializer& each : skeleton.initializers) {
     if (each.data->byte_size() > kLargestKept) {
-      add_input(each, graph);
+      if (!inputs.contains(each.name)) add_input(each, graph);
     } else {
       MLC_CHECK_CTX(add_initializer(each, graph), "tensor " + printable(each.name));
     }

@@ -370,23 +370,4 @@ Result<Skeleton> make_skeleton(const Model& model) {
   return Conversion(model).run();
 }
 
-std::string tensor_head(const Initializer& initializer, const SidecarPlace* place) {
-  pb::TensorProto tensor;
-  for (const int64_t size : initializer.data->sizes) tensor.add_dims(size);
-  tensor.set_data_type(info(initializer.data->dtype).onnx);
-  tensor.set_name(initializer.name);
-  if (place) {
-    const auto entry = [&](std::string key, std::string value) {
-      pb::StringStringEntryProto& row = *tensor.add_external_data();
-      row.set_key(std::move(key));
-      row.set_value(std::move(value));
-    };
-    entry("location", std::string(place->location));
-    entry("offset", std::to_string(place->offset));
-    entry("length", std::to_string(place->length));
-    tensor.set_data_location(pb::TensorProto::EXTERNAL);
-  }
-  return tensor.SerializeAsString();
-}
-
 }  // namespace mlc::onnx

@@ -12,16 +12,29 @@
 #include "mlc/onnx/model.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace mlc::onnx {
 
+/// A type that ONNX counts by element where no dtype does: integers of four bits.
+struct PackedType {
+  int32_t element = 0;  // onnx.TensorProto.DataType
+  std::vector<int64_t> sizes;
+};
+
 /// A weight, or a constant that is an input of a node.
 struct Initializer {
   std::string name;
   DataRef data;
+  /// What the bytes, which DATA has as u8, stand for; nothing: what DATA says.
+  std::optional<PackedType> packed = std::nullopt;
+  std::string other_fields = {};  // of its TensorProto, whole: doc_string, metadata_props
+
+  int32_t element() const { return packed ? packed->element : info(data->dtype).onnx; }
+  const std::vector<int64_t>& sizes() const { return packed ? packed->sizes : data->sizes; }
 };
 
 struct Skeleton {

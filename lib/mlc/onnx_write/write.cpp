@@ -2,6 +2,7 @@
 
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
+#include "mlc/onnx_file/proto_writer.h"
 
 #include <limits>
 #include <utility>
@@ -20,31 +21,49 @@ constexpr uint64_t kAlignment = 4096;  // a page, so that readers can map tensor
 // The numbers of fields in onnx.proto.
 constexpr uint32_t kModelGraph = 7;
 constexpr uint32_t kGraphInitializer = 5;
+constexpr uint32_t kTensorDims = 1;
+constexpr uint32_t kTensorType = 2;
+constexpr uint32_t kTensorName = 8;
 constexpr uint32_t kTensorRawData = 9;
+constexpr uint32_t kTensorExternalData = 13;
+constexpr uint32_t kTensorLocation = 14;
+constexpr uint64_t kExternal = 1;  // of DataLocation
 
-/// The tag and length that precede a field of bytes or of a message in protobuf's encoding.
 std::string field_prefix(uint32_t field, uint64_t length) {
   std::string out;
-  const auto varint = [&](uint64_t value) {
-    for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-    out.push_back(static_cast<char>(value));
-  };
-  varint(field << 3 | 2U);  // wire type 2: a length, then so many bytes
-  varint(length);
+  ProtoWriter(out).prefix(field, length);
   return out;
-}
-
-uint64_t field_bytes(uint32_t field, uint64_t length) {
-  return field_prefix(field, length).size() + length;
 }
 
 /// Of the TensorProto.
 uint64_t message_bytes(const Initializer& initializer, const std::string& head, bool is_outside) {
   return head.size() +
-         (is_outside ? 0 : field_bytes(kTensorRawData, initializer.data->byte_size()));
+         (is_outside ? 0 : proto_field_bytes(kTensorRawData, initializer.data->byte_size()));
 }
 
 }  // namespace
+
+std::string tensor_head(const Initializer& initializer, const SidecarPlace* place) {
+  std::string out;
+  ProtoWriter writer(out);
+  for (const int64_t size : initializer.sizes()) writer.integer(kTensorDims, size);
+  writer.integer(kTensorType, initializer.element());
+  writer.bytes(kTensorName, initializer.name);
+  if (place) {
+    const auto entry = [&](std::string_view key, std::string_view value) {
+      std::string row;
+      ProtoWriter pair(row);
+      pair.bytes(1, key);
+      pair.bytes(2, value);
+      writer.bytes(kTensorExternalData, row);
+    };
+    entry("location", place->location);
+    entry("offset", std::to_string(place->offset));
+    entry("length", std::to_string(place->length));
+    writer.varint(kTensorLocation, kExternal);
+  }
+  return out + initializer.other_fields;
+}
 
 void ModelFile::lay_out(const std::string* sidecar) {
   entries_.clear();
@@ -64,16 +83,21 @@ void ModelFile::lay_out(const std::string* sidecar) {
     }
     summary_.initializer_bytes += length;
     graph_bytes_ +=
-        field_bytes(kGraphInitializer, message_bytes(each, entry.head, entry.is_outside));
+        proto_field_bytes(kGraphInitializer, message_bytes(each, entry.head, entry.is_outside));
     entries_.push_back(std::move(entry));
   }
-  summary_.file_bytes = skeleton_.model_head.size() + field_bytes(kModelGraph, graph_bytes_) +
+  summary_.file_bytes = skeleton_.model_head.size() + proto_field_bytes(kModelGraph, graph_bytes_) +
                         skeleton_.model_tail.size();
 }
 
 Result<ModelFile> ModelFile::plan(const Model& model, const WriteOptions& options) {
+  MLC_TRY(Skeleton skeleton, make_skeleton(model));
+  return plan(std::move(skeleton), options);
+}
+
+Result<ModelFile> ModelFile::plan(Skeleton skeleton, const WriteOptions& options) {
   ModelFile file;
-  MLC_TRY(file.skeleton_, make_skeleton(model));
+  file.skeleton_ = std::move(skeleton);
   if (options.external != ExternalData::always) file.lay_out(nullptr);
   if (options.external == ExternalData::always ||
       (options.external == ExternalData::automatic && file.summary_.file_bytes > kInlineLimit)) {

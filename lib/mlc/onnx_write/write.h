@@ -46,6 +46,8 @@ class ModelFile {
   /// Errors: those of make_skeleton(), usage for a sidecar that is needed and has no name,
   /// unsupported where the file would exceed what protobuf can read.
   static Result<ModelFile> plan(const Model& model, const WriteOptions& options);
+  /// The same of a model that was converted already, or came from a file (onnx_edit).
+  static Result<ModelFile> plan(Skeleton skeleton, const WriteOptions& options);
 
   const Skeleton& skeleton() const { return skeleton_; }
   bool has_sidecar() const { return summary_.sidecar_bytes != 0; }
