@@ -30,6 +30,7 @@ ALLOWED = {
     "torch": {"base", "tensor", "ir", "engine", "frontend"},
     "passes": {"base", "tensor", "ir"},
     "onnx": {"base", "yaml", "tensor", "ir"},
+    "onnx_quant": {"base", "tensor", "onnx_file", "onnx", "onnx_write", "onnx_edit", "compress", "engine"},
     "onnx_edit": {"base", "tensor", "onnx_file", "onnx", "onnx_write"},
     "onnx_write": {"base", "tensor", "ir", "onnx_file", "onnx"},
 }

@@ -1,0 +1,45 @@
+// Samples of real inputs of a model, from files of tensors: .npy, .npz, .pt, .safetensors, ...
+//
+// Each input of the model has a tensor of its name whose first dimension counts the samples; where
+// the model has one input, a file with one tensor needs no name. A sample is one of them, or as
+// many as the model takes at once. Tensors stay in the mapped files; a sample is a copy.
+#pragma once
+
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/engine/host_tensor.h"
+#include "mlc/onnx_file/onnx_file.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mlc {
+
+class CalibrationData {
+ public:
+  /// INPUTS are those of the model. Errors: those of open_checkpoint(), each with its file; usage
+  /// for missing names, other dtypes, ranks and sizes (all of them at once) and for no samples.
+  static Result<CalibrationData> open(std::span<const std::string> files,
+                                      std::span<const OnnxValue> inputs, Reporter& reporter);
+
+  uint64_t samples() const { return samples_; }
+  /// Requires: I < samples(). Errors: those of reading tensors.
+  Result<std::vector<NamedValue>> sample(uint64_t i) const;
+
+ private:
+  struct Source {
+    std::string input;
+    TensorView view;
+    int64_t rows = 1;  // of a sample
+  };
+
+  std::vector<std::unique_ptr<Checkpoint>> files_;
+  std::vector<Source> sources_;
+  uint64_t samples_ = 0;
+};
+
+}  // namespace mlc

@@ -1,0 +1,109 @@
+#include "mlc/onnx_quant/calibrate.h"
+
+#include "mlc/base/parallel.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/match_inputs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <span>
+
+#include <nlohmann/json.hpp>
+
+namespace mlc::onnx {
+namespace {
+
+constexpr std::string_view kFormat = "quant-stats/1";
+
+/// The elements of TENSOR, which is f32.
+std::span<const float> floats(const HostTensor& tensor) {
+  // Strings of the standard library have room for any plain type at their begin.
+  return {reinterpret_cast<const float*>(tensor.bytes->data()), tensor.bytes->size() / sizeof(float)};
+}
+
+Status observe(std::span<const NamedValue> values, Observers& observers) {
+  std::vector<std::pair<Observer*, const HostTensor*>> work;
+  for (const NamedValue& value : values) {
+    const auto found = observers.find(value.name);
+    if (found == observers.end()) continue;
+    if (value.tensor.dtype != DType::f32)
+      return unsupported("activation " + mlc::quoted(value.name) + " is of " +
+                         std::string(info(value.tensor.dtype).torch) + ", not float32");
+    work.emplace_back(&found->second, &value.tensor);
+  }
+  return parallel_for(work.size(), default_threads(), [&](size_t i) -> Status {
+    work[i].first->add(floats(*work[i].second));
+    return {};
+  });
+}
+
+}  // namespace
+
+Result<Observers> calibrate(mlc::Model& model, const CalibrationData& data,
+                            std::span<const std::string> names, Reporter& reporter) {
+  Observers out;
+  for (const std::string& name : names) out.try_emplace(name);
+  const ProgressScope progress(reporter, "calibrating", data.samples());
+  for (uint64_t i = 0; i < data.samples(); ++i) {
+    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    MLC_TRY(const auto inputs, data.sample(i));
+    Status ran = model.set_inputs(inputs);
+    if (ran.ok()) ran = model.run();
+    if (!ran.ok()) return explain_run_error(std::move(ran).error(), model.signature(), inputs);
+    MLC_TRY(const auto outputs, model.outputs());
+    MLC_CHECK(observe(inputs, out));
+    MLC_CHECK(observe(outputs, out));
+    reporter.advance(1);
+  }
+  for (const auto& [name, observer] : out) {
+    if (observer.not_finite() > 0)
+      return conflict("activation " + mlc::quoted(name) + " has " +
+                      plural(observer.not_finite(), "value") + " that are not finite");
+    if (observer.count() == 0) return internal_error("activation " + mlc::quoted(name) + " has no values");
+  }
+  return out;
+}
+
+std::string stats_json(const Observers& observers, uint64_t samples) {
+  nlohmann::ordered_json out;
+  out["mlc"] = kFormat;
+  out["samples"] = samples;
+  out["activations"] = nlohmann::ordered_json::object();
+  for (const auto& [name, one] : observers) {
+    nlohmann::ordered_json row;
+    row["low"] = one.bounds().low;
+    row["high"] = one.bounds().high;
+    row["count"] = one.count();
+    row["origin"] = one.origin();
+    row["width"] = one.width();
+    row["bins"] = one.bins();
+    out["activations"][name] = std::move(row);
+  }
+  return out.dump() + "\n";
+}
+
+Result<Stats> read_stats(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || json.value("mlc", "") != kFormat)
+    return corrupt("it is no file of statistics that mlc wrote", "--stats names one to write");
+  Stats out;
+  try {
+    out.samples = json.at("samples").get<uint64_t>();
+    for (const auto& [name, row] : json.at("activations").items()) {
+      auto bins = row.at("bins").get<std::vector<uint64_t>>();
+      const ValueBounds bounds{row.at("low").get<float>(), row.at("high").get<float>()};
+      const double width = row.at("width").get<double>();
+      if (bins.size() != Observer::kBins || !(width > 0) || !(bounds.low <= bounds.high))
+        return corrupt("activation " + mlc::quoted(name) + " has no whole statistics");
+      out.observers.emplace(name, Observer::restored(bounds, row.at("count").get<uint64_t>(),
+                                                     row.at("origin").get<double>(), width,
+                                                     std::move(bins)));
+    }
+  } catch (const nlohmann::json::exception& problem) {
+    return corrupt("its statistics are not whole: " + printable(problem.what()));
+  }
+  return out;
+}
+
+}  // namespace mlc::onnx

@@ -1,0 +1,35 @@
+// Ranges of activations: a float model is run on samples, one after the other, and each activation
+// is looked at and forgotten.
+#pragma once
+
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/engine/calibration_data.h"
+#include "mlc/engine/engine.h"
+#include "mlc/onnx_quant/observer.h"
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+
+namespace mlc::onnx {
+
+using Observers = std::map<std::string, Observer>;
+
+/// MODEL gives NAMES as outputs, or takes them as inputs. Errors: those of Model::run() and of
+/// reading DATA; conflict for activations that are not finite; internal_error for outputs that are
+/// missing.
+Result<Observers> calibrate(mlc::Model& model, const CalibrationData& data,
+                            std::span<const std::string> names, Reporter& reporter);
+
+/// The observers as JSON (schemas/quant-stats.schema.json), and back. Errors of reading: corrupt,
+/// naming what is wrong.
+std::string stats_json(const Observers& observers, uint64_t samples);
+struct Stats {
+  Observers observers;
+  uint64_t samples = 0;
+};
+Result<Stats> read_stats(const std::string& text);
+
+}  // namespace mlc::onnx

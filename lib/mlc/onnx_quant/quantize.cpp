@@ -1,0 +1,408 @@
+#include "mlc/onnx_quant/quantize.h"
+
+#include "mlc/base/glob.h"
+#include "mlc/base/text.h"
+#include "mlc/onnx_quant/node_builder.h"
+#include "mlc/onnx_quant/weight_uses.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace mlc::onnx {
+namespace {
+
+constexpr std::string_view kMicrosoft = "com.microsoft";
+constexpr int kLargestCode = 127;
+constexpr int kLargestReduced = 63;  // of 7 bits
+constexpr int64_t kFloatCode = 1;    // onnx.TensorProto.DataType
+
+/// The least opset that has the operators of a form: DynamicQuantizeLinear came with 11, scales by
+/// channel with 13.
+struct FormRow {
+  QuantForm form;
+  std::string_view name;
+  int64_t opset;
+};
+constexpr std::array kForms = {FormRow{QuantForm::dynamic, "dynamic", 11},
+                               FormRow{QuantForm::weight_only, "weight-only", 13},
+                               FormRow{QuantForm::int4, "int4", 13},
+                               FormRow{QuantForm::static_qdq, "static", 13}};
+
+const FormRow& row_of(QuantForm form) {
+  return kForms[static_cast<size_t>(form)];
+}
+
+/// What happens to a weight.
+enum class Way : uint8_t { multiply_bytes, dequantize, blocks };
+
+bool matches_any(const std::vector<std::string>& globs, std::string_view text) {
+  return std::ranges::any_of(globs, [&](const std::string& glob) { return glob_match(glob, text); });
+}
+
+std::string title(const DocNode& node) {
+  return node.name.empty() ? node.op : node.name;
+}
+
+class Rewriter {
+ public:
+  Rewriter(Document& document, const QuantOptions& options)
+      : document_(document), options_(options), builder_(document) {}
+
+  Result<QuantReport> run();
+
+ private:
+  std::string why_kept(const WeightUses& weight) const;
+  std::string why_kept(const WeightUse& use, const DocTensor& tensor) const;
+  bool is_selected(const WeightUses& weight) const;
+  Way way_of(const WeightUses& weight) const;
+  void keep(const WeightUses& weight, std::string reason);
+  Status quantize(const WeightUses& weight);
+  Status by_channel(const WeightUses& weight, Way way);
+  Status by_block(const WeightUses& weight);
+  void add_layer(const WeightUses& weight, std::string scheme, const WeightFacts& facts,
+                 uint64_t bytes);
+  void look_up(const WeightUse& use, const std::string& codes, const std::string& scales);
+  void multiply(const WeightUse& use, const std::string& codes, const std::string& scales);
+  void multiply_blocks(const WeightUse& use, const BlockWeight& weight,
+                       const std::array<std::string, 3>& parts);
+  std::string added_bias(const DocNode& node, const std::string& product);
+  void put_together();
+
+  Document& document_;
+  const QuantOptions& options_;
+  NodeBuilder builder_;
+  QuantReport report_;
+  std::vector<DocNode> head_;                            // what comes before all other nodes
+  std::map<size_t, std::vector<DocNode>> replacements_;  // of nodes, by index
+  std::map<std::string, std::string> dequantized_;       // weights, and what their readers get
+};
+
+bool Rewriter::is_selected(const WeightUses& weight) const {
+  const auto named = [&](const std::vector<std::string>& globs) {
+    return matches_any(globs, weight.tensor) ||
+           std::ranges::any_of(weight.uses, [&](const WeightUse& use) {
+             return matches_any(globs, document_.nodes[use.node].name);
+           });
+  };
+  return !named(options_.exclude) && (options_.include.empty() || named(options_.include));
+}
+
+/// Why USE cannot have a quantised TENSOR; empty where it can.
+std::string Rewriter::why_kept(const WeightUse& use, const DocTensor& tensor) const {
+  const DocNode& node = document_.nodes[use.node];
+  const bool is_dynamic = options_.form == QuantForm::dynamic;
+  if (options_.form == QuantForm::static_qdq && use.role != Role::table && use.role != Role::other)
+    return fmt::format("of {}, which computes in floats", printable(node.op));
+  switch (use.role) {
+    case Role::table:
+      return options_.embeddings ? "" : "an embedding";
+    case Role::conv:
+    case Role::deconv:
+      return is_dynamic ? "a convolution, which dynamic quantisation makes slower" : "";
+    case Role::recurrent:
+      return fmt::format("of {}, which computes in floats", node.op);
+    case Role::other:
+      return fmt::format("read by {}, which needs floats", printable(node.op));
+    case Role::matmul:
+    case Role::gemm:
+      break;
+  }
+  const int64_t rows = use.channels == Channels::first ? tensor.sizes[0] : tensor.sizes[1];
+  const int64_t columns = static_cast<int64_t>(tensor.data->count()) / rows;
+  if (is_dynamic && columns < options_.min_columns)
+    return fmt::format("multiplies rows of only {}", columns);
+  const bool scaled = node.real("beta", 1) != 1 && node.inputs.size() > 2;
+  const DocTensor* const bias = scaled ? document_.find_tensor(node.input(2)) : nullptr;
+  if (options_.form != QuantForm::weight_only && scaled &&
+      (bias == nullptr || bias->dtype() != DType::f32))
+    return "a Gemm that scales what it adds";
+  return "";
+}
+
+std::string Rewriter::why_kept(const WeightUses& weight) const {
+  const DocTensor& tensor = *document_.find_tensor(weight.tensor);
+  if (weight.is_visible) return "read by inner graphs, or an output";
+  for (const WeightUse& use : weight.uses) {
+    if (std::string reason = why_kept(use, tensor); !reason.empty()) return reason;
+    if (use.channels != weight.uses.front().channels) return "read along both dimensions";
+  }
+  if (!is_selected(weight)) return "excluded";
+  if (tensor.dtype() != DType::f32)
+    return fmt::format("of {}, not float32", info(*tensor.dtype()).torch);
+  if (static_cast<int64_t>(tensor.data->count()) < options_.min_elements)
+    return fmt::format("small: {}", plural(tensor.data->count(), "weight"));
+  return "";
+}
+
+Way Rewriter::way_of(const WeightUses& weight) const {
+  const bool multiplied = weight.has(Role::matmul) || weight.has(Role::gemm);
+  if (options_.form == QuantForm::weight_only || !multiplied) return Way::dequantize;
+  // What is an embedding too is stored once, in bytes.
+  if (options_.form == QuantForm::dynamic || weight.has(Role::table)) return Way::multiply_bytes;
+  return weight.has(Role::conv) || weight.has(Role::deconv) ? Way::dequantize : Way::blocks;
+}
+
+void Rewriter::keep(const WeightUses& weight, std::string reason) {
+  report_.kept.push_back({weight.tensor, title(document_.nodes[weight.uses.front().node]),
+                          std::move(reason),
+                          document_.find_tensor(weight.tensor)->data->byte_size()});
+}
+
+void Rewriter::add_layer(const WeightUses& weight, std::string scheme, const WeightFacts& facts,
+                         uint64_t bytes) {
+  QuantizedLayer& layer = report_.layers.emplace_back();
+  const DocTensor& tensor = *document_.find_tensor(weight.tensor);
+  layer.weight = weight.tensor;
+  for (const WeightUse& use : weight.uses) layer.nodes.push_back(title(document_.nodes[use.node]));
+  layer.scheme = std::move(scheme);
+  layer.sizes = tensor.sizes;
+  layer.facts = facts;
+  layer.bytes_before = tensor.data->byte_size();
+  layer.bytes_after = bytes;
+}
+
+/// Replaces an embedding: codes and scale of the rows, which are multiplied.
+void Rewriter::look_up(const WeightUse& use, const std::string& codes, const std::string& scales) {
+  const DocNode node = document_.nodes[use.node];
+  std::vector<DocNode>& to = replacements_[use.node];
+  const std::string base = title(node);
+  const std::string picked = builder_.add(to, "Gather", {codes, node.input(1)}, base + "_codes");
+  const std::string scale = builder_.add(to, "Gather", {scales, node.input(1)}, base + "_scale");
+  const std::string real = builder_.add_cast(to, picked, kFloatCode, base + "_float");
+  builder_.add_as(to, "Mul", {real, scale}, node.outputs[0], base);
+}
+
+/// PRODUCT and what a Gemm adds to it; the name under which it is, if it is not that of NODE.
+std::string Rewriter::added_bias(const DocNode& node, const std::string& product) {
+  if (!node.is("Gemm") || node.input(2).empty()) return {};
+  const float beta = node.real("beta", 1);
+  if (beta == 1) return node.input(2);
+  const DocTensor& bias = *document_.find_tensor(node.input(2));
+  const DataRef source = bias.data;
+  auto scaled = std::make_shared<TensorData>(*source);
+  scaled->produce = [source, beta]() -> Result<Buffer> {
+    MLC_TRY(const Buffer from, source->produce());
+    const auto out = std::make_shared<std::vector<float>>(from.bytes.size() / sizeof(float));
+    std::copy(from.bytes.begin(), from.bytes.end(), std::as_writable_bytes(std::span(*out)).begin());
+    for (float& value : *out) value *= beta;
+    return Buffer{std::as_bytes(std::span(*out)), out};
+  };
+  return document_.add_tensor(product + "_bias", std::move(scaled));
+}
+
+/// Replaces MatMul or Gemm with a multiplication of bytes.
+void Rewriter::multiply(const WeightUse& use, const std::string& codes, const std::string& scales) {
+  const DocNode node = document_.nodes[use.node];
+  std::vector<DocNode>& to = replacements_[use.node];
+  const std::string base = title(node);
+  const Activation in = builder_.dynamic_activation(node.input(0));
+  const std::string sum =
+      builder_.add(to, "MatMulInteger", {in.codes, codes, in.zero_point}, base + "_sum");
+  const std::string real = builder_.add_cast(to, sum, kFloatCode, base + "_float");
+  const std::string scale = builder_.add(to, "Mul", {in.scale, scales}, base + "_scale");
+  const std::string bias = added_bias(node, node.outputs[0]);
+  if (bias.empty()) return builder_.add_as(to, "Mul", {real, scale}, node.outputs[0], base);
+  const std::string product = builder_.add(to, "Mul", {real, scale}, base + "_product");
+  builder_.add_as(to, "Add", {product, bias}, node.outputs[0], base);
+}
+
+void Rewriter::multiply_blocks(const WeightUse& use, const BlockWeight& weight,
+                               const std::array<std::string, 3>& parts) {
+  constexpr int64_t kBytes = 4;  // accuracy_level: activations become int8, which VNNI multiplies
+  const DocNode node = document_.nodes[use.node];
+  std::vector<DocNode>& to = replacements_[use.node];
+  const std::string bias = added_bias(node, node.outputs[0]);
+  const std::string output =
+      bias.empty() ? node.outputs[0] : document_.unused_name(title(node) + "_product");
+  DocNode made;
+  made.op = "MatMulNBits";
+  made.domain = kMicrosoft;
+  made.name = title(node);
+  made.inputs = {node.input(0), parts[0], parts[1]};
+  if (!parts[2].empty()) made.inputs.push_back(parts[2]);
+  made.outputs = {output};
+  for (const auto& [name, value] :
+       std::initializer_list<std::pair<std::string_view, int64_t>>{
+           {"K", weight.facts().columns},
+           {"N", weight.facts().rows},
+           {"accuracy_level", kBytes},
+           {"bits", 4},
+           {"block_size", options_.block}}) {
+    made.attributes.push_back(document_.attribute(name, value));
+  }
+  to.push_back(std::move(made));
+  if (!bias.empty())
+    builder_.add_as(to, "Add", {output, bias}, node.outputs[0], title(node) + "_bias");
+}
+
+Status Rewriter::by_channel(const WeightUses& weight, Way way) {
+  const DocTensor tensor = *document_.find_tensor(weight.tensor);
+  const Channels channels = weight.uses.front().channels;
+  const int largest = options_.reduce_range ? kLargestReduced : kLargestCode;
+  MLC_TRY(const auto made, ChannelWeight::make(tensor, channels, largest, options_.threads));
+  const WeightFacts& facts = made->facts();
+  if (facts.not_finite > 0) {
+    keep(weight, plural(facts.not_finite, "weight") + " not finite");
+    return {};
+  }
+  const std::string& name = weight.tensor;
+  const bool has_table = weight.has(Role::table);
+  const int64_t rows = facts.rows;
+  std::string codes;  // as they lie in the file
+  if (has_table || way == Way::dequantize) {
+    codes = document_.add_tensor(name + "_quantized",
+                                 made->codes(tensor.sizes, channels == Channels::last));
+  }
+  std::string table_scales;
+  if (has_table) table_scales = document_.add_tensor(name + "_scale", made->scale_data({rows, 1}));
+  std::string factors;  // what matrices are multiplied with
+  std::string scales;   // in one dimension
+  std::map<float, std::string> scaled;
+  uint64_t bytes = static_cast<uint64_t>(rows) * static_cast<uint64_t>(facts.columns);
+  if (has_table) bytes += static_cast<uint64_t>(rows) * sizeof(float);
+  for (const WeightUse& use : weight.uses) {
+    if (use.role == Role::table) {
+      look_up(use, codes, table_scales);
+      continue;
+    }
+    const DocNode& node = document_.nodes[use.node];
+    const float alpha = way == Way::multiply_bytes && use.role == Role::gemm ? node.real("alpha", 1) : 1;
+    std::string& scale = scaled[alpha];
+    if (scale.empty()) {
+      scale = document_.add_tensor(name + "_scale", made->scale_data({rows}, alpha));
+      bytes += static_cast<uint64_t>(rows) * sizeof(float);
+    }
+    if (way == Way::dequantize) {
+      std::string& output = dequantized_[name];
+      if (!output.empty()) continue;
+      output = builder_.add(head_, "DequantizeLinear", {codes, scale}, name + "_dequantized");
+      head_.back().attributes.push_back(
+          document_.attribute("axis", channels == Channels::last ? 1 : 0));
+      continue;
+    }
+    if (factors.empty() && has_table) {
+      factors = builder_.add(head_, "Transpose", {codes}, name + "_columns");
+    } else if (factors.empty()) {
+      factors = document_.add_tensor(name + "_quantized",
+                                     made->codes({facts.columns, rows}, true));
+    }
+    multiply(use, factors, scale);
+  }
+  const bool only_table = has_table && weight.uses.size() == 1;
+  add_layer(weight, only_table ? "int8 table" : has_table ? "int8 table, tied" : "int8", facts,
+            bytes);
+  return {};
+}
+
+Status Rewriter::by_block(const WeightUses& weight) {
+  const DocTensor tensor = *document_.find_tensor(weight.tensor);
+  MLC_TRY(const auto made,
+          BlockWeight::make(tensor, weight.uses.front().channels, options_.block,
+                            options_.symmetric, options_.rounding, options_.threads));
+  if (made->facts().not_finite > 0) {
+    keep(weight, plural(made->facts().not_finite, "weight") + " not finite");
+    return {};
+  }
+  std::array<DataRef, 3> data = {made->nbits_codes(), made->nbits_scales(), nullptr};
+  if (!options_.symmetric) data[2] = made->nbits_zeros();
+  constexpr std::array<std::string_view, 3> kSuffixes = {"_quantized", "_scale", "_zero_point"};
+  std::array<std::string, 3> parts;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < data.size(); ++i) {
+    if (!data[i]) continue;
+    bytes += data[i]->byte_size();
+    parts[i] = document_.add_tensor(fmt::format("{}{}", weight.tensor, kSuffixes[i]), data[i]);
+  }
+  for (const WeightUse& use : weight.uses) {
+    // Gemm's alpha is 1 in all that PyTorch makes; another one would need scales of its own.
+    multiply_blocks(use, *made, parts);
+  }
+  add_layer(weight, fmt::format("int4:g{}", options_.block), made->facts(), bytes);
+  document_.import_domain(kMicrosoft, 1);
+  return {};
+}
+
+Status Rewriter::quantize(const WeightUses& weight) {
+  if (std::string reason = why_kept(weight); !reason.empty()) {
+    keep(weight, std::move(reason));
+    return {};
+  }
+  Way way = way_of(weight);
+  const bool scaled = std::ranges::any_of(weight.uses, [&](const WeightUse& use) {
+    return document_.nodes[use.node].real("alpha", 1) != 1;
+  });
+  if (way == Way::blocks && scaled) way = Way::multiply_bytes;
+  return way == Way::blocks ? by_block(weight) : by_channel(weight, way);
+}
+
+void Rewriter::put_together() {
+  const auto take = [this](std::string_view value, std::vector<DocNode>& to) {
+    if (auto node = builder_.take_activation(value)) to.push_back(std::move(*node));
+  };
+  std::vector<DocNode> out = std::move(head_);
+  for (const std::string& input : document_.input_names()) take(input, out);
+  for (const DocTensor& tensor : document_.tensors) take(tensor.name, out);
+  for (size_t i = 0; i < document_.nodes.size(); ++i) {
+    const std::vector<std::string> outputs = document_.nodes[i].outputs;
+    if (const auto made = replacements_.find(i); made != replacements_.end()) {
+      std::ranges::move(made->second, std::back_inserter(out));
+    } else {
+      DocNode& node = out.emplace_back(std::move(document_.nodes[i]));
+      for (std::string& input : node.inputs) {
+        if (const auto found = dequantized_.find(input); found != dequantized_.end())
+          input = found->second;
+      }
+    }
+    for (const std::string& output : outputs) take(output, out);
+  }
+  document_.nodes = std::move(out);
+  drop_dead_nodes(document_);
+  document_.drop_unused_tensors();
+  document_.drop_unused_value_info();
+}
+
+Result<QuantReport> Rewriter::run() {
+  const FormRow& form = row_of(options_.form);
+  if (document_.opset() < form.opset) {
+    return unsupported(fmt::format("opset {} has no operators for {} quantisation, which needs {}",
+                                   document_.opset(), form.name, form.opset),
+                       "export the model again with a newer opset, as --opset 17");
+  }
+  report_.overridable = document_.fix_overridable();
+  skip_identities(document_);
+  MLC_CHECK(split_slices(document_));
+  for (const WeightUses& weight : find_weights(document_)) {
+    MLC_CHECK_CTX(quantize(weight), "tensor " + printable(weight.tensor));
+  }
+  put_together();
+  return std::move(report_);
+}
+
+}  // namespace
+
+std::string_view to_string(QuantForm form) {
+  return row_of(form).name;
+}
+
+std::vector<std::string> quantized_operators(const OnnxFile& file) {
+  constexpr std::array<std::string_view, 14> kOperators = {
+      "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger",
+      "ConvInteger",    "QLinearConv",      "QLinearMatMul",         "MatMulNBits",
+      "MatMulBnb4",     "QGemm",            "QLinearAdd",            "DynamicQuantizeMatMul",
+      "MatMulIntegerToFloat", "GatherBlockQuantized"};
+  std::vector<std::string> out;
+  for (const OnnxOperator& each : file.operators) {
+    if (std::ranges::find(kOperators, each.type) == kOperators.end()) continue;
+    out.push_back(fmt::format("{} x{}", each.type, each.count));
+  }
+  return out;
+}
+
+Result<QuantReport> quantize_weights(Document& document, const QuantOptions& options) {
+  return Rewriter(document, options).run();
+}
+
+}  // namespace mlc::onnx

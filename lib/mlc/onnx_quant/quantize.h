@@ -1,0 +1,82 @@
+// Quantising the weights of an ONNX model, data-free.
+//
+// dynamic      MatMul and Gemm multiply bytes: DynamicQuantizeLinear, one for all that read the
+//              same activations, MatMulInteger, Cast, Mul, which ONNX Runtime fuses into
+//              DynamicQuantizeMatMul or MatMulIntegerToFloat. Never convolutions: ConvInteger is
+//              slower than floats.
+// weight_only  weights are bytes in the file and floats again before they are used:
+//              DequantizeLinear.
+// int4         MatMul and Gemm become com.microsoft.MatMulNBits; other weights have 8 bits.
+//
+// In all of them tables of embeddings have one scale a row, and are looked up as bytes. A weight
+// that is read in several ways is stored once or, where one of them needs floats, not quantised.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/compress/quant_scheme.h"
+#include "mlc/onnx_edit/document.h"
+#include "mlc/onnx_quant/quantized_weight.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlc::onnx {
+
+enum class QuantForm : uint8_t { dynamic, weight_only, int4, static_qdq };
+/// "dynamic", "weight-only", ...
+std::string_view to_string(QuantForm form);
+
+struct QuantOptions {
+  QuantForm form = QuantForm::dynamic;
+  bool embeddings = true;
+  bool reduce_range = false;  // codes of 7 bits, which saturate nowhere
+  int64_t block = 32;         // of int4
+  bool symmetric = false;     // of int4
+  Rounding rounding = Rounding::mse;       // of int4
+  int64_t min_elements = 4096;             // weights with fewer stay
+  int64_t min_columns = 32;                // what dynamic forms must multiply to gain anything
+  std::vector<std::string> include;        // globs over names of weights and nodes; none: all
+  std::vector<std::string> exclude;
+  bool float_ends = false;  // of static_qdq: the first and the last layer stay
+  unsigned threads = 1;
+};
+
+/// A weight that was quantised.
+struct QuantizedLayer {
+  std::string weight;
+  std::vector<std::string> nodes;  // that read it, by name, else by operator
+  std::string scheme;              // "int8", "int8 table", "int4:g32"
+  std::vector<int64_t> sizes;
+  WeightFacts facts;
+  uint64_t bytes_before = 0;
+  uint64_t bytes_after = 0;  // with scales and zero points
+
+  double sqnr() const { return sqnr_db(facts.sums.signal, facts.sums.noise); }
+};
+
+/// A weight that stays as it is.
+struct KeptWeight {
+  std::string weight;
+  std::string node;    // the first that reads it
+  std::string reason;  // "a convolution: ..."
+  uint64_t bytes = 0;
+};
+
+struct QuantReport {
+  std::vector<QuantizedLayer> layers;
+  std::vector<KeptWeight> kept;
+  size_t overridable = 0;  // initializers that were inputs too, and are constants now
+};
+
+/// The operators of a model that is quantised already, as "QuantizeLinear x3"; empty: it is not.
+std::vector<std::string> quantized_operators(const OnnxFile& file);
+
+/// Rewrites DOCUMENT. Every weight of two or more dimensions is in the report. Errors: unsupported
+/// for a model of an opset that lacks the operators; those of reading weights. The form static_qdq
+/// takes tables only: the rest is quantize_static()'s.
+Result<QuantReport> quantize_weights(Document& document, const QuantOptions& options);
+
+}  // namespace mlc::onnx

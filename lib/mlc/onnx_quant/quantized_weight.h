@@ -1,0 +1,102 @@
+// A weight in 8 bits a channel, or in 4 bits a block, as ONNX Runtime's kernels want it.
+//
+// 8 bits: w = scale * code, one scale a channel, codes in [-127, 127] (in 7 bits: [-63, 63]), which
+// is D9 of the design: nothing else is as fast on x86-64 with activations of 0 to 255. 4 bits are
+// those of compress/weight_quant.h. Scales and errors are found at once, in one pass over the
+// weight on all threads; codes are made when they are written.
+#pragma once
+
+#include "mlc/base/result.h"
+#include "mlc/compress/quant_kernels.h"
+#include "mlc/compress/weight_quant.h"
+#include "mlc/onnx/model.h"
+#include "mlc/onnx_quant/weight_matrix.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mlc::onnx {
+
+/// What was found in a pass over a weight.
+struct WeightFacts {
+  int64_t rows = 0;
+  int64_t columns = 0;
+  ErrorSums sums;
+  uint64_t not_finite = 0;  // NaN and infinite weights; then there is nothing else
+  /// Neighbours in a row that a multiplication of bytes adds up in 16 bits, on CPUs without VNNI:
+  /// all, and those that exceed 32,767 with activations of 255.
+  uint64_t pairs = 0;
+  uint64_t saturating = 0;
+};
+
+/// Eight bits a weight. Shared by the tensors that are made of it.
+class ChannelWeight : public std::enable_shared_from_this<ChannelWeight> {
+ public:
+  /// LARGEST is the largest code: 127, or 63. Errors: those of WeightMatrix::open().
+  static Result<std::shared_ptr<const ChannelWeight>> make(const DocTensor& tensor,
+                                                           Channels channels, int largest,
+                                                           unsigned threads);
+
+  const WeightFacts& facts() const { return facts_; }
+  const std::vector<float>& scales() const { return scales_; }
+  /// The same weight with scales of at least LEAST, one for each channel.
+  std::shared_ptr<const ChannelWeight> with_least_scales(const std::vector<float>& least) const;
+
+  /// Codes as i8 of SIZES: channel after channel, or, TRANSPOSED, the first weight of each channel
+  /// first.
+  DataRef codes(std::vector<int64_t> sizes, bool transposed) const;
+  /// Scales times FACTOR, as f32 of SIZES.
+  DataRef scale_data(std::vector<int64_t> sizes, float factor = 1) const;
+
+ private:
+  ChannelWeight(WeightMatrix matrix, int largest, unsigned threads);
+  Status scan();
+  Result<Buffer> encode(bool transposed) const;
+
+  WeightMatrix matrix_;
+  int largest_;
+  unsigned threads_;
+  WeightFacts facts_;
+  std::vector<float> scales_;
+};
+
+/// Four bits a weight, one scale for BLOCK weights of a channel.
+class BlockWeight : public std::enable_shared_from_this<BlockWeight> {
+ public:
+  /// Errors: those of WeightMatrix::open(). Requires: BLOCK is even.
+  static Result<std::shared_ptr<const BlockWeight>> make(const DocTensor& tensor,
+                                                         Channels channels, int64_t block,
+                                                         bool symmetric, Rounding rounding,
+                                                         unsigned threads);
+
+  const WeightFacts& facts() const { return facts_; }
+  bool symmetric() const { return symmetric_; }
+  int64_t blocks() const { return blocks_; }  // of a row
+
+  /// As com.microsoft.MatMulNBits has them: u8 [rows, blocks, block / 2], the first of two codes in
+  /// the lower half; f32 [rows * blocks]; u8 [rows * ceil(blocks / 2)], the same way.
+  DataRef nbits_codes() const;
+  DataRef nbits_scales() const;
+  DataRef nbits_zeros() const;
+
+ private:
+  BlockWeight(WeightMatrix matrix, int64_t block, bool symmetric, Rounding rounding,
+              unsigned threads);
+  Status scan();
+  Result<Buffer> encode() const;
+
+  WeightMatrix matrix_;
+  int64_t block_;
+  bool symmetric_;
+  unsigned threads_;
+  int64_t blocks_;
+  WeightQuantizer quantizer_;
+  WeightFacts facts_;
+};
+
+/// VALUES as a tensor, which keeps them.
+DataRef tensor_of(std::vector<float> values, std::vector<int64_t> sizes);
+
+}  // namespace mlc::onnx

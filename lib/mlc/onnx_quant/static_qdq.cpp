@@ -1,0 +1,290 @@
+#include "mlc/onnx_quant/static_qdq.h"
+
+#include "mlc/base/text.h"
+#include "mlc/onnx_quant/node_builder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <deque>
+#include <limits>
+
+namespace mlc::onnx {
+namespace {
+
+constexpr int kLargestCode = 127;
+constexpr int kLargestReduced = 63;
+// A bias must fit 32 bits in units of scale_x * scale_w; a channel of tiny weights would not let it.
+constexpr float kLargestBias = 1 << 30;
+
+template <class T>
+DataRef numbers(DType dtype, std::vector<T> values, std::vector<int64_t> sizes) {
+  const auto owner = std::make_shared<const std::vector<T>>(std::move(values));
+  auto out = std::make_shared<TensorData>();
+  out->dtype = dtype;
+  out->sizes = std::move(sizes);
+  out->produce = [owner]() -> Result<Buffer> {
+    return Buffer{std::as_bytes(std::span(*owner)), owner};
+  };
+  return out;
+}
+
+/// Names of the initializers that say how an activation is stored.
+struct ScaleNames {
+  std::string scale;
+  std::string zero_point;
+};
+
+/// A weight as bytes, and the name that it has behind DequantizeLinear.
+struct StoredWeight {
+  std::shared_ptr<const ChannelWeight> weight;
+  std::string name;
+};
+
+class StaticRewriter {
+ public:
+  StaticRewriter(Document& document, const StaticPlan& plan,
+                 const std::map<std::string, ByteScale>& scales, const QuantOptions& options)
+      : document_(document), plan_(plan), scales_(scales), options_(options), builder_(document) {}
+
+  Result<QuantReport> run();
+
+ private:
+  Status rewrite_node(size_t i, std::vector<DocNode>& out);
+  Result<const StoredWeight*> stored_weight(const DocNode& node, const std::vector<float>& least,
+                                            std::vector<DocNode>& out);
+  Status give_weights(DocNode& node, std::vector<DocNode>& out);
+  Result<std::vector<float>> bias_of(const DocNode& node) const;
+  std::string bias_codes(const DocNode& node, const std::vector<float>& bias,
+                         const std::vector<float>& scales, float input_scale,
+                         std::vector<DocNode>& out);
+  void add_layer(const DocNode& node, const DocTensor& tensor, const ChannelWeight& weight);
+  const ScaleNames& names_of(const std::string& activation);
+  /// What readers of ACTIVATION get: the name that it has behind DequantizeLinear.
+  void round_trip(const std::string& activation, const std::string& source,
+                  std::vector<DocNode>& out);
+  void after(const std::string& name, std::vector<DocNode>& out);
+
+  Document& document_;
+  const StaticPlan& plan_;
+  const std::map<std::string, ByteScale>& scales_;
+  const QuantOptions& options_;
+  NodeBuilder builder_;
+  QuantReport report_;
+  std::map<std::string, ScaleNames> scale_names_;
+  std::map<std::pair<std::string, bool>, StoredWeight> weights_;  // name, channels first
+  std::deque<StoredWeight> others_;  // of the same weights, where a bias needs other scales
+  std::map<std::string, std::string> dequantized_;  // by activation
+  std::set<std::string, std::less<>> from_bytes_;   // activations that such an operator gives
+  std::set<std::string, std::less<>> visible_;
+};
+
+const ScaleNames& StaticRewriter::names_of(const std::string& activation) {
+  const std::string& root = plan_.root(activation);
+  const auto [place, is_new] = scale_names_.try_emplace(root);
+  if (!is_new) return place->second;
+  const ByteScale scale = scales_.at(root);
+  place->second.scale =
+      document_.add_tensor(root + "_scale", numbers<float>(DType::f32, {scale.scale}, {}));
+  place->second.zero_point =
+      document_.add_tensor(root + "_zero_point", numbers<uint8_t>(DType::u8, {scale.zero_point}, {}));
+  return place->second;
+}
+
+void StaticRewriter::round_trip(const std::string& activation, const std::string& source,
+                                std::vector<DocNode>& out) {
+  const ScaleNames& names = names_of(activation);
+  const std::string codes = builder_.add(out, "QuantizeLinear",
+                                         {source, names.scale, names.zero_point},
+                                         activation + "_quantized");
+  if (source == activation) {
+    dequantized_[activation] = builder_.add(
+        out, "DequantizeLinear", {codes, names.scale, names.zero_point}, activation + "_dequantized");
+    return;
+  }
+  builder_.add_as(out, "DequantizeLinear", {codes, names.scale, names.zero_point}, activation,
+                  activation + "_dequantized");
+  dequantized_[activation] = activation;
+}
+
+/// NAME was just made: where it becomes bytes, that happens here.
+void StaticRewriter::after(const std::string& name, std::vector<DocNode>& out) {
+  if (plan_.activations.contains(name) && !from_bytes_.contains(name)) round_trip(name, name, out);
+}
+
+Result<std::vector<float>> StaticRewriter::bias_of(const DocNode& node) const {
+  std::vector<float> out;
+  if (node.input(2).empty() || node.is("MatMul")) return out;
+  MLC_TRY(const Buffer buffer, document_.find_tensor(node.input(2))->data->produce());
+  out.resize(buffer.bytes.size() / sizeof(float));
+  std::memcpy(out.data(), buffer.bytes.data(), buffer.bytes.size());
+  return out;
+}
+
+std::string StaticRewriter::bias_codes(const DocNode& node, const std::vector<float>& bias,
+                                       const std::vector<float>& scales, float input_scale,
+                                       std::vector<DocNode>& out) {
+  std::vector<int32_t> codes;
+  std::vector<float> units;
+  for (size_t i = 0; i < bias.size(); ++i) {
+    units.push_back(input_scale * scales[i]);
+    const double code = std::nearbyint(static_cast<double>(bias[i]) / units.back());
+    constexpr double kMost = std::numeric_limits<int32_t>::max();
+    codes.push_back(static_cast<int32_t>(std::clamp(code, -kMost, kMost)));
+  }
+  const std::string name = node.input(2);
+  const auto count = static_cast<int64_t>(bias.size());
+  const std::string stored =
+      document_.add_tensor(name + "_quantized", numbers(DType::i32, std::move(codes), {count}));
+  const std::string unit =
+      document_.add_tensor(name + "_scale", numbers(DType::f32, std::move(units), {count}));
+  std::string made = builder_.add(out, "DequantizeLinear", {stored, unit}, name + "_dequantized");
+  out.back().attributes.push_back(document_.attribute("axis", 0));
+  return made;
+}
+
+void StaticRewriter::add_layer(const DocNode& node, const DocTensor& tensor,
+                               const ChannelWeight& weight) {
+  QuantizedLayer layer;
+  layer.weight = tensor.name;
+  layer.nodes = {node.name.empty() ? node.op : node.name};
+  layer.scheme = "int8";
+  layer.sizes = tensor.sizes;
+  layer.facts = weight.facts();
+  layer.bytes_before = tensor.data->byte_size();
+  layer.bytes_after = tensor.data->count() + weight.scales().size() * (sizeof(float) + 1);
+  report_.layers.push_back(std::move(layer));
+}
+
+/// The weight of NODE, which several may read, and what stands for it in the graph. Its bias needs
+/// scales of at least LEAST.
+Result<const StoredWeight*> StaticRewriter::stored_weight(const DocNode& node,
+                                                          const std::vector<float>& least,
+                                                          std::vector<DocNode>& out) {
+  const DocTensor tensor = *document_.find_tensor(node.input(1));
+  const bool first = node.is("Conv") || node.integer("transB", 0) != 0;
+  StoredWeight& stored = weights_[{tensor.name, first}];
+  const bool is_new = !stored.weight;
+  if (is_new) {
+    MLC_TRY(stored.weight,
+            ChannelWeight::make(tensor, first ? Channels::first : Channels::last,
+                                options_.reduce_range ? kLargestReduced : kLargestCode,
+                                options_.threads));
+    const uint64_t wrong = stored.weight->facts().not_finite;
+    if (wrong > 0)
+      return conflict("it has " + plural(wrong, "weight") + " that are not finite",
+                      "--exclude keeps it as it is");
+  }
+  const auto& scales = stored.weight->scales();
+  const bool too_fine = std::ranges::any_of(
+      least, [&, i = size_t{0}](float one) mutable { return one > scales[i++]; });
+  StoredWeight* to = &stored;
+  if (!is_new && too_fine) {
+    to = &others_.emplace_back();
+    to->weight = stored.weight;
+  }
+  if (too_fine) to->weight = to->weight->with_least_scales(least);
+  if (!to->name.empty()) return to;
+  add_layer(node, tensor, *to->weight);
+  const int64_t rows = to->weight->facts().rows;
+  const std::string codes =
+      document_.add_tensor(tensor.name + "_quantized", to->weight->codes(tensor.sizes, !first));
+  const std::string scale =
+      document_.add_tensor(tensor.name + "_scale", to->weight->scale_data({rows}));
+  const std::string zero = document_.add_tensor(
+      tensor.name + "_zero_point",
+      numbers(DType::i8, std::vector<int8_t>(static_cast<size_t>(rows), 0), {rows}));
+  to->name =
+      builder_.add(out, "DequantizeLinear", {codes, scale, zero}, tensor.name + "_dequantized");
+  out.back().attributes.push_back(document_.attribute("axis", first ? 0 : 1));
+  return to;
+}
+
+/// Gives NODE weights and a bias of whole numbers.
+Status StaticRewriter::give_weights(DocNode& node, std::vector<DocNode>& out) {
+  MLC_TRY(const std::vector<float> bias, bias_of(node));
+  const float input_scale = scales_.at(plan_.root(node.input(0))).scale;
+  std::vector<float> least;
+  for (const float one : bias) least.push_back(std::abs(one) / (input_scale * kLargestBias));
+  MLC_TRY(const StoredWeight* const stored, stored_weight(node, least, out));
+  if (!bias.empty())
+    node.inputs[2] = bias_codes(node, bias, stored->weight->scales(), input_scale, out);
+  node.inputs[1] = stored->name;
+  return {};
+}
+
+Status StaticRewriter::rewrite_node(size_t i, std::vector<DocNode>& out) {
+  DocNode node = std::move(document_.nodes[i]);
+  const bool computes = plan_.nodes.contains(i);
+  const bool weighted =
+      computes && (node.is("Conv") || node.is("Gemm") || node.is("MatMul"));
+  if (weighted)
+    MLC_CHECK_CTX(give_weights(node, out), "tensor " + printable(node.input(1)));
+  for (std::string& input : node.inputs) {
+    const auto found = dequantized_.find(input);
+    // Floats that are there anyway are better than floats of bytes.
+    if (found != dequantized_.end() && (computes || from_bytes_.contains(input)))
+      input = found->second;
+  }
+  const std::vector<std::string> outputs = node.outputs;
+  const auto relu = plan_.folded.find(i);
+  if (!computes) {
+    out.push_back(std::move(node));
+    for (const std::string& output : outputs) after(output, out);
+    return {};
+  }
+  const std::string activation =
+      relu == plan_.folded.end() ? outputs[0] : document_.nodes[relu->second].outputs[0];
+  if (!plan_.activations.contains(activation)) {
+    out.push_back(std::move(node));
+    return {};
+  }
+  from_bytes_.insert(activation);
+  // Who reads the name from outside gets what comes behind DequantizeLinear.
+  const bool hidden = !visible_.contains(activation);
+  const std::string source = hidden ? activation : document_.unused_name(activation + "_float");
+  node.outputs[0] = source;
+  out.push_back(std::move(node));
+  round_trip(activation, source, out);
+  return {};
+}
+
+Result<QuantReport> StaticRewriter::run() {
+  visible_.insert(document_.output_names().begin(), document_.output_names().end());
+  for (const DocNode& node : document_.nodes)
+    visible_.insert(node.inner_names.begin(), node.inner_names.end());
+  std::set<size_t> gone;
+  for (const auto& [node, relu] : plan_.folded) gone.insert(relu);
+  std::vector<DocNode> out;
+  const std::vector<std::string> inputs = document_.input_names();
+  for (const std::string& input : inputs) after(input, out);
+  for (size_t i = 0; i < document_.nodes.size(); ++i) {
+    if (!gone.contains(i)) MLC_CHECK(rewrite_node(i, out));
+  }
+  document_.nodes = std::move(out);
+  document_.drop_unused_tensors();
+  document_.drop_unused_value_info();
+  return std::move(report_);
+}
+
+}  // namespace
+
+Result<QuantReport> quantize_static(Document& document, const StaticPlan& plan,
+                                    const std::map<std::string, ByteScale>& scales,
+                                    const QuantOptions& options) {
+  MLC_TRY(QuantReport report, StaticRewriter(document, plan, scales, options).run());
+  QuantOptions rest = options;
+  rest.form = QuantForm::static_qdq;
+  rest.min_elements = std::max(rest.min_elements, QuantOptions().min_elements);
+  MLC_TRY(QuantReport tables, quantize_weights(document, rest));
+  std::ranges::move(tables.layers, std::back_inserter(report.layers));
+  for (KeptWeight& kept : tables.kept) {
+    if (const auto why = plan.kept.find(kept.weight); why != plan.kept.end())
+      kept.reason = why->second;
+    report.kept.push_back(std::move(kept));
+  }
+  report.overridable = tables.overridable;
+  return report;
+}
+
+}  // namespace mlc::onnx

@@ -1,0 +1,102 @@
+#include "mlc/onnx_quant/quantized_weight.h"
+
+#include "catch.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+using namespace mlc;
+using namespace mlc::onnx;
+
+namespace {
+
+std::vector<float> normal(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> values;
+  std::vector<float> out(count);
+  for (float& value : out) value = values(random);
+  return out;
+}
+
+DocTensor tensor(const std::vector<float>& values, std::vector<int64_t> sizes) {
+  DocTensor out;
+  out.name = "w";
+  out.element = 1;
+  out.sizes = sizes;
+  out.data = tensor_of(values, sizes);
+  return out;
+}
+
+std::vector<int8_t> codes_of(const DataRef& data) {
+  const auto buffer = data->produce();
+  REQUIRE(buffer.ok());
+  const auto* const begin = reinterpret_cast<const int8_t*>(buffer->bytes.data());
+  return {begin, begin + buffer->bytes.size()};
+}
+
+}  // namespace
+
+TEST_CASE("columns and rows of a matrix are the same weights") {
+  // Sizes that no tile and no piece divides.
+  constexpr int64_t kRows = 131;
+  constexpr int64_t kColumns = 77;
+  const std::vector<float> rows = normal(kRows * kColumns, 1);
+  std::vector<float> columns(rows.size());
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t c = 0; c < kColumns; ++c) columns[c * kRows + r] = rows[r * kColumns + c];
+  }
+  const auto a = ChannelWeight::make(tensor(rows, {kRows, kColumns}), Channels::first, 127, 2);
+  const auto b = ChannelWeight::make(tensor(columns, {kColumns, kRows}), Channels::last, 127, 1);
+  REQUIRE(a.ok());
+  REQUIRE(b.ok());
+  CHECK((*a)->scales() == (*b)->scales());
+  CHECK((*a)->facts().sums.noise == Approx((*b)->facts().sums.noise));
+  CHECK((*a)->facts().saturating == (*b)->facts().saturating);
+  CHECK(codes_of((*a)->codes({kRows, kColumns}, false)) ==
+        codes_of((*b)->codes({kRows, kColumns}, false)));
+  const auto across = codes_of((*b)->codes({kColumns, kRows}, true));
+  CHECK(across == codes_of((*a)->codes({kColumns, kRows}, true)));
+  for (size_t c = 0; c < kColumns; ++c) {
+    const float scale = (*a)->scales()[5];
+    CHECK(std::abs(across[c * kRows + 5] * scale - rows[5 * kColumns + c]) <= scale * 0.5001F);
+  }
+}
+
+TEST_CASE("a channel of normally distributed weights has the SQNR of the literature") {
+  const auto made =
+      ChannelWeight::make(tensor(normal(768 * 512, 2), {512, 768}), Channels::first, 127, 2);
+  REQUIRE(made.ok());
+  const ErrorSums& sums = (*made)->facts().sums;
+  CHECK(sqnr_db(sums.signal, sums.noise) == Approx(42.3).margin(0.3));
+  const auto reduced =
+      ChannelWeight::make(tensor(normal(768 * 512, 2), {512, 768}), Channels::first, 63, 2);
+  const ErrorSums& fewer = (*reduced)->facts().sums;
+  CHECK(sqnr_db(fewer.signal, fewer.noise) == Approx(36.2).margin(0.3));
+  CHECK((*reduced)->facts().saturating == 0);
+  CHECK((*made)->facts().saturating > 0);
+}
+
+TEST_CASE("dead channels and weights that are not finite") {
+  std::vector<float> values(4 * 32, 0.0F);
+  values[32] = 2;
+  const auto dead = ChannelWeight::make(tensor(values, {4, 32}), Channels::first, 127, 1);
+  CHECK((*dead)->scales()[0] == 1);
+  CHECK(codes_of((*dead)->codes({4, 32}, false))[32] == 127);
+  values[0] = std::numeric_limits<float>::quiet_NaN();
+  values[33] = -std::numeric_limits<float>::infinity();
+  const auto broken = ChannelWeight::make(tensor(values, {4, 32}), Channels::first, 127, 1);
+  CHECK((*broken)->facts().not_finite == 2);
+  const auto blocks = BlockWeight::make(tensor(values, {4, 32}), Channels::first, 16, false,
+                                        Rounding::rtn, 1);
+  CHECK((*blocks)->facts().not_finite == 2);
+}
+
+TEST_CASE("scales that a bias asks for") {
+  const auto made =
+      ChannelWeight::make(tensor(normal(2 * 32, 3), {2, 32}), Channels::first, 127, 1);
+  const auto coarse = (*made)->with_least_scales({1.0F, 0.0F});
+  CHECK(coarse->scales()[0] == 1);
+  CHECK(coarse->scales()[1] == (*made)->scales()[1]);
+}
