@@ -3,6 +3,7 @@
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
 #include "cli/provenance_options.h"
+#include "cli/quantize_onnx.h"
 #include "cli/quantize_view.h"
 #include "cli/save_steps.h"
 #include "command.h"
@@ -43,11 +44,12 @@ struct Options {
   bool weights_only = false;
   QuantFormat format = QuantFormat::plain;
   std::string write_config;
+  QuantizeOnnxOptions onnx;
   WritingOptions writing;
 };
 
 void setup(OptionSet& set, Options& options) {
-  set.positionals("INPUT", options.inputs, 1, "checkpoints of any format");
+  set.positionals("INPUT", options.inputs, 1, "checkpoints of any format, or ONNX models");
   set.group("How");
   set.text("--scheme", options.scheme, "SCHEME",
            "int8 (default), int4, fp16, bf16; :g64, :channel, :sym, :asym as in int4:g64:sym");
@@ -76,6 +78,7 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--strict", options.strict, "write nothing if a tensor did not get its scheme");
   set.flag("--allow-requantize", options.allow_requantize,
            "quantise what is quantised already, anew from its rounded weights");
+  add_quantize_onnx_options(set, options.onnx);
   add_writing_options(set, options.writing);
   set.check([&options]() -> Status {
     if (options.target_size > 0 && (!options.scheme.empty() || !options.recipe.empty())) {
@@ -415,6 +418,38 @@ QuantizeAnswer Job::answer() const {
           options_.writing.dry_run};
 }
 
+/// One ONNX model, with the options that count for it. Error: usage for those that do not.
+Result<FileReport> run_onnx(FileTask& task, const Options& options, const QuantRecipe& recipe) {
+  if (!options.scheme.empty() || !options.recipe.empty() || !options.tensors.empty() ||
+      options.target_size > 0 || options.weights_only) {
+    return usage_error(
+               "ONNX models have no --scheme, --tensor, --recipe, --target-size and "
+               "--weights-only",
+               "--onnx says how, --include and --exclude what")
+        .in_file(task.input);
+  }
+  QuantizeOnnxShared shared;
+  shared.include = options.include;
+  shared.exclude = options.exclude;
+  shared.rounding = options.rounding;
+  if (options.min_elements) shared.min_elements = recipe.min_elements;
+  if (options.min_sqnr) {
+    MLC_TRY(shared.min_sqnr, parse_number("--min-sqnr", *options.min_sqnr, -1000, 1000));
+  }
+  shared.allow_requantize = options.allow_requantize;
+  shared.writing = options.writing;
+  return quantize_onnx(task, options.onnx, shared);
+}
+
+Result<FileReport> run_one(FileTask& task, const Options& options, const QuantRecipe& recipe) {
+  if (is_onnx_model(task.input)) return run_onnx(task, options, recipe);
+  if (options.onnx.any()) {
+    return usage_error("it is no ONNX model, for which --onnx and its options are")
+        .in_file(task.input);
+  }
+  return Job(task, options, recipe).run();
+}
+
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const QuantRecipe recipe, make_recipe(options));
   OtherFiles others;
@@ -430,7 +465,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
     if (!beside.empty()) MLC_CHECK(OutputFile::check(beside, options.writing.output_options()));
   }
   return run_files(context, files, options.writing.batch,
-                   [&](FileTask& task) { return Job(task, options, recipe).run(); });
+                   [&](FileTask& task) { return run_one(task, options, recipe); });
 }
 
 constexpr Example kExamples[] = {

@@ -54,3 +54,20 @@ def test_embeddings_are_those_of_the_python_model(mlc, tmp_path, root, folder):
     assert found[0] @ found[1] > found[0] @ found[2]
     alone, = session.run(None, {"input_ids": ids[4:5, :3], "attention_mask": mask[4:5, :3]})
     np.testing.assert_allclose(alone[0], found[4], atol=1e-5)
+
+
+def test_embeddings_of_the_quantised_model_point_the_same_way(mlc, tmp_path, root, folder):
+    """Trained weights, real sentences, a quarter of the size. The shortest of them is where one scale for all activations costs
+    most, as it does for onnxruntime.quantization (0.991 in the mean too, 0.980 there)."""
+    import onnxruntime  # pylint: disable=import-outside-toplevel
+    mlc.ok("export-onnx", folder / "model.safetensors", "--arch", root / "examples/minilm/minilm.yaml", "-o", "minilm.onnx", "--no-verify")
+    ids, mask = encoded(folder)
+    np.save(tmp_path / "ids.npy", ids)
+    np.save(tmp_path / "mask.npy", mask)
+    mlc.ok("quantize", "minilm.onnx", "-o", "int8.onnx", "--input", "input_ids=@ids.npy", "--input", "attention_mask=@mask.npy")
+    assert (tmp_path / "int8.onnx").stat().st_size < 0.27 * (tmp_path / "minilm.onnx").stat().st_size
+    found, wanted = (onnxruntime.InferenceSession(tmp_path / name, providers=["CPUExecutionProvider"]).run(
+        None, {"input_ids": ids, "attention_mask": mask})[0] for name in ("int8.onnx", "minilm.onnx"))
+    cosines = (found * wanted).sum(1)
+    assert cosines.mean() > 0.99 and cosines.min() > 0.97
+    assert found[0] @ found[1] > found[0] @ found[2]

@@ -185,7 +185,7 @@ const OnnxValue* Document::value_info(std::string_view name) const {
   return found == value_index_.end() ? nullptr : found->second;
 }
 
-void Document::add_output(const std::string& name) {
+Document::Value Document::float_value(const std::string& name) {
   std::string tensor;
   ProtoWriter(tensor).integer(1, kFloat);
   std::string type;
@@ -198,7 +198,17 @@ void Document::add_output(const std::string& name) {
   value.name = name;
   value.kind = OnnxKind::tensor;
   value.element = kFloat;
-  outputs_.push_back({std::move(value), as_bytes(made_.emplace_back(std::move(message)))});
+  return {std::move(value), as_bytes(made_.emplace_back(std::move(message)))};
+}
+
+void Document::state_float(const std::string& name) {
+  if (value_info(name) != nullptr) return;
+  infos_.push_back(float_value(name));
+  value_index_.emplace(name, &infos_.back().value);
+}
+
+void Document::add_output(const std::string& name) {
+  outputs_.push_back(float_value(name));
   index_values();
 }
 

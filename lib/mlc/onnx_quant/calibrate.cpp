@@ -19,10 +19,11 @@ constexpr std::string_view kFormat = "quant-stats/1";
 /// The elements of TENSOR, which is f32.
 std::span<const float> floats(const HostTensor& tensor) {
   // Strings of the standard library have room for any plain type at their begin.
-  return {reinterpret_cast<const float*>(tensor.bytes->data()), tensor.bytes->size() / sizeof(float)};
+  return {reinterpret_cast<const float*>(tensor.bytes->data()),
+          tensor.bytes->size() / sizeof(float)};
 }
 
-Status observe(std::span<const NamedValue> values, Observers& observers) {
+Status observe(std::span<const NamedValue> values, Observe what, Observers& observers) {
   std::vector<std::pair<Observer*, const HostTensor*>> work;
   for (const NamedValue& value : values) {
     const auto found = observers.find(value.name);
@@ -33,7 +34,12 @@ Status observe(std::span<const NamedValue> values, Observers& observers) {
     work.emplace_back(&found->second, &value.tensor);
   }
   return parallel_for(work.size(), default_threads(), [&](size_t i) -> Status {
-    work[i].first->add(floats(*work[i].second));
+    const std::span<const float> seen = floats(*work[i].second);
+    if (what == Observe::histograms) {
+      work[i].first->add(seen);
+    } else {
+      work[i].first->add_bounds(seen);
+    }
     return {};
   });
 }
@@ -41,7 +47,7 @@ Status observe(std::span<const NamedValue> values, Observers& observers) {
 }  // namespace
 
 Result<Observers> calibrate(mlc::Model& model, const CalibrationData& data,
-                            std::span<const std::string> names, Reporter& reporter) {
+                            std::span<const std::string> names, Observe what, Reporter& reporter) {
   Observers out;
   for (const std::string& name : names) out.try_emplace(name);
   const ProgressScope progress(reporter, "calibrating", data.samples());
@@ -52,15 +58,16 @@ Result<Observers> calibrate(mlc::Model& model, const CalibrationData& data,
     if (ran.ok()) ran = model.run();
     if (!ran.ok()) return explain_run_error(std::move(ran).error(), model.signature(), inputs);
     MLC_TRY(const auto outputs, model.outputs());
-    MLC_CHECK(observe(inputs, out));
-    MLC_CHECK(observe(outputs, out));
+    MLC_CHECK(observe(inputs, what, out));
+    MLC_CHECK(observe(outputs, what, out));
     reporter.advance(1);
   }
   for (const auto& [name, observer] : out) {
     if (observer.not_finite() > 0)
       return conflict("activation " + mlc::quoted(name) + " has " +
                       plural(observer.not_finite(), "value") + " that are not finite");
-    if (observer.count() == 0) return internal_error("activation " + mlc::quoted(name) + " has no values");
+    if (observer.count() == 0)
+      return internal_error("activation " + mlc::quoted(name) + " has no values");
   }
   return out;
 }
@@ -96,9 +103,9 @@ Result<Stats> read_stats(const std::string& text) {
       const double width = row.at("width").get<double>();
       if (bins.size() != Observer::kBins || !(width > 0) || !(bounds.low <= bounds.high))
         return corrupt("activation " + mlc::quoted(name) + " has no whole statistics");
-      out.observers.emplace(name, Observer::restored(bounds, row.at("count").get<uint64_t>(),
-                                                     row.at("origin").get<double>(), width,
-                                                     std::move(bins)));
+      out.observers.emplace(
+          name, Observer::restored(bounds, row.at("count").get<uint64_t>(),
+                                   row.at("origin").get<double>(), width, std::move(bins)));
     }
   } catch (const nlohmann::json::exception& problem) {
     return corrupt("its statistics are not whole: " + printable(problem.what()));

@@ -17,11 +17,14 @@ namespace mlc::onnx {
 
 using Observers = std::map<std::string, Observer>;
 
+/// What is looked at: the ends of ranges, or histograms too, which cost a little time.
+enum class Observe : uint8_t { bounds, histograms };
+
 /// MODEL gives NAMES as outputs, or takes them as inputs. Errors: those of Model::run() and of
 /// reading DATA; conflict for activations that are not finite; internal_error for outputs that are
 /// missing.
 Result<Observers> calibrate(mlc::Model& model, const CalibrationData& data,
-                            std::span<const std::string> names, Reporter& reporter);
+                            std::span<const std::string> names, Observe what, Reporter& reporter);
 
 /// The observers as JSON (schemas/quant-stats.schema.json), and back. Errors of reading: corrupt,
 /// naming what is wrong.

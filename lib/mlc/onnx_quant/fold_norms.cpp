@@ -70,14 +70,13 @@ Result<bool> fold_one(Document& document, DocNode& conv, const DocNode& norm) {
   }
   MLC_TRY(const std::optional<Affine> affine, affine_of(document, norm, channels));
   if (!affine) return false;
-  for (size_t i = 0; i < channels; ++i)
-    bias[i] = bias[i] * affine->factor[i] + affine->shift[i];
+  for (size_t i = 0; i < channels; ++i) bias[i] = bias[i] * affine->factor[i] + affine->shift[i];
   const std::string name = weight->name;
   const DataRef data = scaled_rows(weight->data, affine->factor);
   conv.inputs.resize(3);
   conv.inputs[1] = document.add_tensor(name + "_folded", data);
-  conv.inputs[2] = document.add_tensor(name + "_folded_bias",
-                                       tensor_of(std::move(bias), {static_cast<int64_t>(channels)}));
+  conv.inputs[2] = document.add_tensor(
+      name + "_folded_bias", tensor_of(std::move(bias), {static_cast<int64_t>(channels)}));
   conv.outputs[0] = norm.outputs[0];
   return true;
 }

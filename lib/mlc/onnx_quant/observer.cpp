@@ -71,23 +71,33 @@ void Observer::fit(float low, float high) {
   }
 }
 
-void Observer::add(std::span<const float> values) {
-  if (values.empty()) return;
-  float low = 0;
-  float high = 0;
-  std::vector<float> finite;
-  if (!plain_bounds(values, low, high)) {
+ValueBounds Observer::count_in(std::span<const float>& values, std::vector<float>& finite) {
+  ValueBounds found;
+  if (!plain_bounds(values, found.low, found.high)) {
     std::ranges::copy_if(values, std::back_inserter(finite),
                          [](float value) { return std::isfinite(value); });
     not_finite_ += values.size() - finite.size();
-    if (finite.empty()) return;
     values = finite;
-    plain_bounds(values, low, high);
+    if (finite.empty()) return found;
+    plain_bounds(values, found.low, found.high);
   }
-  low_ = count_ == 0 ? low : std::min(low_, low);
-  high_ = count_ == 0 ? high : std::max(high_, high);
+  low_ = count_ == 0 ? found.low : std::min(low_, found.low);
+  high_ = count_ == 0 ? found.high : std::max(high_, found.high);
   count_ += values.size();
-  fit(low, high);
+  return found;
+}
+
+void Observer::add_bounds(std::span<const float> values) {
+  std::vector<float> finite;
+  if (!values.empty()) count_in(values, finite);
+}
+
+void Observer::add(std::span<const float> values) {
+  std::vector<float> finite;
+  if (values.empty()) return;
+  const ValueBounds found = count_in(values, finite);
+  if (values.empty()) return;
+  fit(found.low, found.high);
   const auto factor = static_cast<float>(1 / width_);
   const auto origin = static_cast<float>(origin_);
   for (const float value : values) {

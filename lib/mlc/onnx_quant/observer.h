@@ -41,6 +41,8 @@ class Observer {
 
   /// Values that are not finite are counted and left out.
   void add(std::span<const float> values);
+  /// The same without bins, which minmax does not need; never mixed with add().
+  void add_bounds(std::span<const float> values);
 
   uint64_t count() const { return count_; }
   uint64_t not_finite() const { return not_finite_; }
@@ -56,15 +58,15 @@ class Observer {
                            std::vector<uint64_t> bins);
 
  private:
+  /// Counts VALUES, of which only finite ones are left, copied to FINITE where some are not.
+  ValueBounds count_in(std::span<const float>& values, std::vector<float>& finite);
   void fit(float low, float high);
   ValueBounds cut(double percent) const;
   double squared_error(ValueBounds bounds) const;
   double divergence(ValueBounds bounds) const;
   template <class Cost>
   ValueBounds least(const Cost& cost) const;
-  double middle(size_t bin) const {
-    return origin_ + (static_cast<double>(bin) + 0.5) * width_;
-  }
+  double middle(size_t bin) const { return origin_ + (static_cast<double>(bin) + 0.5) * width_; }
 
   uint64_t count_ = 0;
   uint64_t not_finite_ = 0;

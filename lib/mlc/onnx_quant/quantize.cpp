@@ -26,10 +26,9 @@ struct FormRow {
   std::string_view name;
   int64_t opset;
 };
-constexpr std::array kForms = {FormRow{QuantForm::dynamic, "dynamic", 11},
-                               FormRow{QuantForm::weight_only, "weight-only", 13},
-                               FormRow{QuantForm::int4, "int4", 13},
-                               FormRow{QuantForm::static_qdq, "static", 13}};
+constexpr std::array kForms = {
+    FormRow{QuantForm::dynamic, "dynamic", 11}, FormRow{QuantForm::weight_only, "weight-only", 13},
+    FormRow{QuantForm::int4, "int4", 13}, FormRow{QuantForm::static_qdq, "static", 13}};
 
 const FormRow& row_of(QuantForm form) {
   return kForms[static_cast<size_t>(form)];
@@ -39,7 +38,8 @@ const FormRow& row_of(QuantForm form) {
 enum class Way : uint8_t { multiply_bytes, dequantize, blocks };
 
 bool matches_any(const std::vector<std::string>& globs, std::string_view text) {
-  return std::ranges::any_of(globs, [&](const std::string& glob) { return glob_match(glob, text); });
+  return std::ranges::any_of(globs,
+                             [&](const std::string& glob) { return glob_match(glob, text); });
 }
 
 std::string title(const DocNode& node) {
@@ -186,7 +186,8 @@ std::string Rewriter::added_bias(const DocNode& node, const std::string& product
   scaled->produce = [source, beta]() -> Result<Buffer> {
     MLC_TRY(const Buffer from, source->produce());
     const auto out = std::make_shared<std::vector<float>>(from.bytes.size() / sizeof(float));
-    std::copy(from.bytes.begin(), from.bytes.end(), std::as_writable_bytes(std::span(*out)).begin());
+    std::copy(from.bytes.begin(), from.bytes.end(),
+              std::as_writable_bytes(std::span(*out)).begin());
     for (float& value : *out) value *= beta;
     return Buffer{std::as_bytes(std::span(*out)), out};
   };
@@ -224,8 +225,7 @@ void Rewriter::multiply_blocks(const WeightUse& use, const BlockWeight& weight,
   made.inputs = {node.input(0), parts[0], parts[1]};
   if (!parts[2].empty()) made.inputs.push_back(parts[2]);
   made.outputs = {output};
-  for (const auto& [name, value] :
-       std::initializer_list<std::pair<std::string_view, int64_t>>{
+  for (const auto& [name, value] : std::initializer_list<std::pair<std::string_view, int64_t>>{
            {"K", weight.facts().columns},
            {"N", weight.facts().rows},
            {"accuracy_level", kBytes},
@@ -234,6 +234,7 @@ void Rewriter::multiply_blocks(const WeightUse& use, const BlockWeight& weight,
     made.attributes.push_back(document_.attribute(name, value));
   }
   to.push_back(std::move(made));
+  document_.state_float(output);
   if (!bias.empty())
     builder_.add_as(to, "Add", {output, bias}, node.outputs[0], title(node) + "_bias");
 }
@@ -269,7 +270,8 @@ Status Rewriter::by_channel(const WeightUses& weight, Way way) {
       continue;
     }
     const DocNode& node = document_.nodes[use.node];
-    const float alpha = way == Way::multiply_bytes && use.role == Role::gemm ? node.real("alpha", 1) : 1;
+    const float alpha =
+        way == Way::multiply_bytes && use.role == Role::gemm ? node.real("alpha", 1) : 1;
     std::string& scale = scaled[alpha];
     if (scale.empty()) {
       scale = document_.add_tensor(name + "_scale", made->scale_data({rows}, alpha));
@@ -286,14 +288,16 @@ Status Rewriter::by_channel(const WeightUses& weight, Way way) {
     if (factors.empty() && has_table) {
       factors = builder_.add(head_, "Transpose", {codes}, name + "_columns");
     } else if (factors.empty()) {
-      factors = document_.add_tensor(name + "_quantized",
-                                     made->codes({facts.columns, rows}, true));
+      factors = document_.add_tensor(name + "_quantized", made->codes({facts.columns, rows}, true));
     }
     multiply(use, factors, scale);
   }
   const bool only_table = has_table && weight.uses.size() == 1;
-  add_layer(weight, only_table ? "int8 table" : has_table ? "int8 table, tied" : "int8", facts,
-            bytes);
+  add_layer(weight,
+            only_table  ? "int8 table"
+            : has_table ? "int8 table, tied"
+                        : "int8",
+            facts, bytes);
   return {};
 }
 
@@ -388,11 +392,20 @@ std::string_view to_string(QuantForm form) {
 }
 
 std::vector<std::string> quantized_operators(const OnnxFile& file) {
-  constexpr std::array<std::string_view, 14> kOperators = {
-      "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger",
-      "ConvInteger",    "QLinearConv",      "QLinearMatMul",         "MatMulNBits",
-      "MatMulBnb4",     "QGemm",            "QLinearAdd",            "DynamicQuantizeMatMul",
-      "MatMulIntegerToFloat", "GatherBlockQuantized"};
+  constexpr std::array<std::string_view, 14> kOperators = {"QuantizeLinear",
+                                                           "DequantizeLinear",
+                                                           "DynamicQuantizeLinear",
+                                                           "MatMulInteger",
+                                                           "ConvInteger",
+                                                           "QLinearConv",
+                                                           "QLinearMatMul",
+                                                           "MatMulNBits",
+                                                           "MatMulBnb4",
+                                                           "QGemm",
+                                                           "QLinearAdd",
+                                                           "DynamicQuantizeMatMul",
+                                                           "MatMulIntegerToFloat",
+                                                           "GatherBlockQuantized"};
   std::vector<std::string> out;
   for (const OnnxOperator& each : file.operators) {
     if (std::ranges::find(kOperators, each.type) == kOperators.end()) continue;

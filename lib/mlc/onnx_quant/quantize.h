@@ -32,13 +32,13 @@ std::string_view to_string(QuantForm form);
 struct QuantOptions {
   QuantForm form = QuantForm::dynamic;
   bool embeddings = true;
-  bool reduce_range = false;  // codes of 7 bits, which saturate nowhere
-  int64_t block = 32;         // of int4
-  bool symmetric = false;     // of int4
-  Rounding rounding = Rounding::mse;       // of int4
-  int64_t min_elements = 4096;             // weights with fewer stay
-  int64_t min_columns = 32;                // what dynamic forms must multiply to gain anything
-  std::vector<std::string> include;        // globs over names of weights and nodes; none: all
+  bool reduce_range = false;          // codes of 7 bits, which saturate nowhere
+  int64_t block = 32;                 // of int4
+  bool symmetric = false;             // of int4
+  Rounding rounding = Rounding::mse;  // of int4
+  int64_t min_elements = 4096;        // weights with fewer stay
+  int64_t min_columns = 32;           // what dynamic forms must multiply to gain anything
+  std::vector<std::string> include;   // globs over names of weights and nodes; none: all
   std::vector<std::string> exclude;
   bool float_ends = false;  // of static_qdq: the first and the last layer stay
   unsigned threads = 1;

@@ -215,8 +215,8 @@ Status BlockWeight::scan() {
 Result<Buffer> BlockWeight::encode() const {
   const auto columns = static_cast<size_t>(matrix_.columns());
   const auto stride = static_cast<size_t>(blocks_ * block_ / 2);
-  const auto out = std::make_shared<std::vector<std::byte>>(
-      static_cast<size_t>(matrix_.rows()) * stride);
+  const auto out =
+      std::make_shared<std::vector<std::byte>>(static_cast<size_t>(matrix_.rows()) * stride);
   MLC_CHECK(each_piece(matrix_, threads_, [&](int64_t begin, int64_t end, size_t /*piece*/) {
     thread_local std::vector<float> buffer;
     const std::span<const float> weights = matrix_.read(begin, end, buffer);

@@ -66,10 +66,9 @@ class ChannelWeight : public std::enable_shared_from_this<ChannelWeight> {
 class BlockWeight : public std::enable_shared_from_this<BlockWeight> {
  public:
   /// Errors: those of WeightMatrix::open(). Requires: BLOCK is even.
-  static Result<std::shared_ptr<const BlockWeight>> make(const DocTensor& tensor,
-                                                         Channels channels, int64_t block,
-                                                         bool symmetric, Rounding rounding,
-                                                         unsigned threads);
+  static Result<std::shared_ptr<const BlockWeight>> make(const DocTensor& tensor, Channels channels,
+                                                         int64_t block, bool symmetric,
+                                                         Rounding rounding, unsigned threads);
 
   const WeightFacts& facts() const { return facts_; }
   bool symmetric() const { return symmetric_; }

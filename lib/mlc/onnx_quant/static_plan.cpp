@@ -17,10 +17,11 @@ struct Between {
   std::string_view op;
   bool shares_scale;
 };
-constexpr std::array kBetween = {
-    Between{"MaxPool", true},      Between{"Reshape", true},     Between{"Flatten", true},
-    Between{"Transpose", true},    Between{"Squeeze", true},     Between{"Unsqueeze", true},
-    Between{"AveragePool", false}, Between{"GlobalAveragePool", false}, Between{"Concat", false}};
+constexpr std::array kBetween = {Between{"MaxPool", true},      Between{"Reshape", true},
+                                 Between{"Flatten", true},      Between{"Transpose", true},
+                                 Between{"Squeeze", true},      Between{"Unsqueeze", true},
+                                 Between{"AveragePool", false}, Between{"GlobalAveragePool", false},
+                                 Between{"Concat", false}};
 
 const Between* between(const DocNode& node) {
   const auto row =
@@ -29,7 +30,8 @@ const Between* between(const DocNode& node) {
 }
 
 bool matches_any(const std::vector<std::string>& globs, std::string_view text) {
-  return std::ranges::any_of(globs, [&](const std::string& glob) { return glob_match(glob, text); });
+  return std::ranges::any_of(globs,
+                             [&](const std::string& glob) { return glob_match(glob, text); });
 }
 
 class Planner {
@@ -83,11 +85,11 @@ std::string Planner::why_float(const DocNode& node) const {
   if (!bias.empty() && (added == nullptr || added->dtype() != DType::f32))
     return "a bias that is not constant";
   if (node.is("MatMul") && weight.sizes.size() != 2) return "a batch of matrices";
-  if (node.is("Gemm") && (node.integer("transA", 0) != 0 || node.real("alpha", 1) != 1 ||
-                          node.real("beta", 1) != 1))
+  if (node.is("Gemm") &&
+      (node.integer("transA", 0) != 0 || node.real("alpha", 1) != 1 || node.real("beta", 1) != 1))
     return "a Gemm with factors";
-  const int64_t channels = node.is("Conv") || node.integer("transB", 0) != 0 ? weight.sizes[0]
-                                                                              : weight.sizes[1];
+  const int64_t channels =
+      node.is("Conv") || node.integer("transB", 0) != 0 ? weight.sizes[0] : weight.sizes[1];
   if (added != nullptr && static_cast<int64_t>(added->data->count()) != channels)
     return "a bias of another shape";
   if (static_cast<int64_t>(weight.data->count()) < options_.min_elements)

@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kLargestCode = 127;
 constexpr int kLargestReduced = 63;
-// A bias must fit 32 bits in units of scale_x * scale_w; a channel of tiny weights would not let it.
+// A bias must fit 32 bits in units of scale_x * scale_w; a channel of tiny weights would not let
+// it.
 constexpr float kLargestBias = 1 << 30;
 
 template <class T>
@@ -86,20 +87,20 @@ const ScaleNames& StaticRewriter::names_of(const std::string& activation) {
   const ByteScale scale = scales_.at(root);
   place->second.scale =
       document_.add_tensor(root + "_scale", numbers<float>(DType::f32, {scale.scale}, {}));
-  place->second.zero_point =
-      document_.add_tensor(root + "_zero_point", numbers<uint8_t>(DType::u8, {scale.zero_point}, {}));
+  place->second.zero_point = document_.add_tensor(
+      root + "_zero_point", numbers<uint8_t>(DType::u8, {scale.zero_point}, {}));
   return place->second;
 }
 
 void StaticRewriter::round_trip(const std::string& activation, const std::string& source,
                                 std::vector<DocNode>& out) {
   const ScaleNames& names = names_of(activation);
-  const std::string codes = builder_.add(out, "QuantizeLinear",
-                                         {source, names.scale, names.zero_point},
-                                         activation + "_quantized");
+  const std::string codes = builder_.add(
+      out, "QuantizeLinear", {source, names.scale, names.zero_point}, activation + "_quantized");
   if (source == activation) {
-    dequantized_[activation] = builder_.add(
-        out, "DequantizeLinear", {codes, names.scale, names.zero_point}, activation + "_dequantized");
+    dequantized_[activation] =
+        builder_.add(out, "DequantizeLinear", {codes, names.scale, names.zero_point},
+                     activation + "_dequantized");
     return;
   }
   builder_.add_as(out, "DequantizeLinear", {codes, names.scale, names.zero_point}, activation,
@@ -216,10 +217,8 @@ Status StaticRewriter::give_weights(DocNode& node, std::vector<DocNode>& out) {
 Status StaticRewriter::rewrite_node(size_t i, std::vector<DocNode>& out) {
   DocNode node = std::move(document_.nodes[i]);
   const bool computes = plan_.nodes.contains(i);
-  const bool weighted =
-      computes && (node.is("Conv") || node.is("Gemm") || node.is("MatMul"));
-  if (weighted)
-    MLC_CHECK_CTX(give_weights(node, out), "tensor " + printable(node.input(1)));
+  const bool weighted = computes && (node.is("Conv") || node.is("Gemm") || node.is("MatMul"));
+  if (weighted) MLC_CHECK_CTX(give_weights(node, out), "tensor " + printable(node.input(1)));
   for (std::string& input : node.inputs) {
     const auto found = dequantized_.find(input);
     // Floats that are there anyway are better than floats of bytes.

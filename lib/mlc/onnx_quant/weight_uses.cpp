@@ -21,13 +21,17 @@ struct OperatorRole {
   size_t input;
   Role role;
 };
-constexpr std::array kRoles = {
-    OperatorRole{"Gather", 0, Role::table},       OperatorRole{"MatMul", 1, Role::matmul},
-    OperatorRole{"Gemm", 1, Role::gemm},          OperatorRole{"Conv", 1, Role::conv},
-    OperatorRole{"ConvTranspose", 1, Role::deconv}, OperatorRole{"LSTM", 1, Role::recurrent},
-    OperatorRole{"LSTM", 2, Role::recurrent},     OperatorRole{"GRU", 1, Role::recurrent},
-    OperatorRole{"GRU", 2, Role::recurrent},      OperatorRole{"RNN", 1, Role::recurrent},
-    OperatorRole{"RNN", 2, Role::recurrent}};
+constexpr std::array kRoles = {OperatorRole{"Gather", 0, Role::table},
+                               OperatorRole{"MatMul", 1, Role::matmul},
+                               OperatorRole{"Gemm", 1, Role::gemm},
+                               OperatorRole{"Conv", 1, Role::conv},
+                               OperatorRole{"ConvTranspose", 1, Role::deconv},
+                               OperatorRole{"LSTM", 1, Role::recurrent},
+                               OperatorRole{"LSTM", 2, Role::recurrent},
+                               OperatorRole{"GRU", 1, Role::recurrent},
+                               OperatorRole{"GRU", 2, Role::recurrent},
+                               OperatorRole{"RNN", 1, Role::recurrent},
+                               OperatorRole{"RNN", 2, Role::recurrent}};
 
 /// What NODE does with its input I, a tensor of RANK dimensions.
 WeightUse use_of(const DocNode& node, size_t index, size_t i, size_t rank, bool transposed) {
@@ -69,7 +73,8 @@ Result<std::optional<int64_t>> single_integer(const Document& document, const st
   return std::optional(load_le<int64_t>(buffer.bytes.data()));
 }
 
-/// The rows [first, second) that NODE, a Slice, takes of TENSOR; nothing where it takes other parts.
+/// The rows [first, second) that NODE, a Slice, takes of TENSOR; nothing where it takes other
+/// parts.
 Result<std::optional<std::pair<int64_t, int64_t>>> sliced_rows(const Document& document,
                                                                const DocNode& node,
                                                                const DocTensor& tensor) {
@@ -206,9 +211,8 @@ void drop_dead_nodes(Document& document) {
   for (size_t i = document.nodes.size(); i-- > 0;) {
     const DocNode& node = document.nodes[i];
     const bool pure = std::ranges::any_of(kPure, [&](auto op) { return node.is(op); });
-    if (pure && std::ranges::none_of(node.outputs, [&](const std::string& name) {
-          return read.contains(name);
-        })) {
+    if (pure && std::ranges::none_of(
+                    node.outputs, [&](const std::string& name) { return read.contains(name); })) {
       document.nodes.erase(document.nodes.begin() + static_cast<std::ptrdiff_t>(i));
       continue;
     }

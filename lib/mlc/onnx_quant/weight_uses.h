@@ -16,12 +16,12 @@
 namespace mlc::onnx {
 
 enum class Role : uint8_t {
-  table,     // Gather along the first of two dimensions: an embedding
-  matmul,    // the second operand of MatMul
-  gemm,      // the second operand of Gemm, whose first is not transposed
-  conv,      // the filters of Conv
-  deconv,    // those of ConvTranspose
-  recurrent, // of LSTM, GRU, RNN
+  table,      // Gather along the first of two dimensions: an embedding
+  matmul,     // the second operand of MatMul
+  gemm,       // the second operand of Gemm, whose first is not transposed
+  conv,       // the filters of Conv
+  deconv,     // those of ConvTranspose
+  recurrent,  // of LSTM, GRU, RNN
   other,
 };
 

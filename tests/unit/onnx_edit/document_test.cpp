@@ -52,7 +52,8 @@ Document parsed(const std::string& bytes) {
 }  // namespace
 
 TEST_CASE("names that inner graphs make or read are taken") {
-  const std::string inner = message({{1, node("Neg", "w", "inner_made")}, {12, message({{1, "inner_made"}})}});
+  const std::string inner =
+      message({{1, node("Neg", "w", "inner_made")}, {12, message({{1, "inner_made"}})}});
   const std::string attribute = message({{1, "then_branch"}, {6, inner}});
   const std::string bytes =
       model(message({{1, node("If", "x", "y", message({{5, attribute}}))}, {5, tensor("w", 1)}}));

@@ -88,8 +88,8 @@ TEST_CASE("dead channels and weights that are not finite") {
   values[33] = -std::numeric_limits<float>::infinity();
   const auto broken = ChannelWeight::make(tensor(values, {4, 32}), Channels::first, 127, 1);
   CHECK((*broken)->facts().not_finite == 2);
-  const auto blocks = BlockWeight::make(tensor(values, {4, 32}), Channels::first, 16, false,
-                                        Rounding::rtn, 1);
+  const auto blocks =
+      BlockWeight::make(tensor(values, {4, 32}), Channels::first, 16, false, Rounding::rtn, 1);
   CHECK((*blocks)->facts().not_finite == 2);
 }
 

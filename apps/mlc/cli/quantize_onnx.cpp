@@ -1,0 +1,495 @@
+#include "cli/quantize_onnx.h"
+
+#include "cli/judge_onnx.h"
+#include "cli/metadata_sources.h"
+#include "cli/provenance_options.h"
+#include "cli/quantize_onnx_view.h"
+#include "mlc/base/linked_folder.h"
+#include "mlc/base/text.h"
+#include "mlc/base/version.h"
+#include "mlc/engine/module_loader.h"
+#include "mlc/engine/onnx_artefact.h"
+#include "mlc/engine/sample_inputs.h"
+#include "mlc/onnx_edit/document.h"
+#include "mlc/onnx_quant/calibrate.h"
+#include "mlc/onnx_quant/fold_norms.h"
+#include "mlc/onnx_quant/static_plan.h"
+#include "mlc/onnx_quant/static_qdq.h"
+#include "mlc/onnx_quant/weight_uses.h"
+#include "mlc/onnx_write/check.h"
+#include "mlc/onnx_write/write.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, onnx::QuantForm>, 4> kForms = {{
+    {"dynamic", onnx::QuantForm::dynamic},
+    {"weight-only", onnx::QuantForm::weight_only},
+    {"int4", onnx::QuantForm::int4},
+    {"static", onnx::QuantForm::static_qdq},
+}};
+constexpr std::array<std::pair<std::string_view, onnx::RangeMethod>, 4> kMethods = {{
+    {"minmax", onnx::RangeMethod::minmax},
+    {"percentile", onnx::RangeMethod::percentile},
+    {"mse", onnx::RangeMethod::mse},
+    {"entropy", onnx::RangeMethod::entropy},
+}};
+constexpr uint64_t kFewSamples = 8;  // below, ranges are a matter of luck
+constexpr double kLeastCosine = 0.99;
+constexpr double kLeastCosineInt4 = 0.95;  // what 4 bits of small models reach
+constexpr std::string_view kMetadataKey = "mlc.metadata";
+
+std::string base_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+class Job {
+ public:
+  Job(FileTask& task, const QuantizeOnnxOptions& options, const QuantizeOnnxShared& shared)
+      : task_(task), options_(options), shared_(shared) {}
+
+  Result<FileReport> run();
+
+ private:
+  Status check_usage();
+  Status open();
+  Status quantize();
+  Status quantize_statically();
+  Status prepare(onnx::Document& document);
+  Result<onnx::Observers> observe(const std::vector<std::string>& names);
+  Result<onnx::Observers> run_samples(const std::vector<std::string>& names);
+  Status keep_stats(const onnx::Observers& observers) const;
+  onnx::QuantOptions quant_options() const;
+  Status add_metadata();
+  Status check(const onnx::Skeleton& skeleton) const;
+  Status write();
+  Result<bool> can_judge();
+  Result<std::vector<NamedValue>> sample(int64_t i);
+  Status judge(const OutputFile& out, const std::optional<OutputFile>& sidecar);
+  Status gates() const;
+
+  FileTask& task_;
+  const QuantizeOnnxOptions& options_;
+  const QuantizeOnnxShared& shared_;
+  std::vector<InputSpec> specs_;
+  double least_cosine_ = kLeastCosine;
+  std::optional<onnx::Document> document_;
+  std::optional<CalibrationData> data_;
+  std::unique_ptr<Engine> engine_;
+  QuantizeOnnxAnswer answer_;
+};
+
+Status Job::check_usage() {
+  if (shared_.writing.in_place)
+    return usage_error("an ONNX model is not quantised in place", "-o FILE gives it a new name");
+  if (!task_.output.empty() && !task_.output.ends_with(".onnx"))
+    return usage_error("the output would be an ONNX file under the name " + quoted(task_.output),
+                       "name it .onnx");
+  MLC_TRY(specs_, parse_input_specs(options_.inputs));
+  answer_.form = options_.form.value_or(onnx::QuantForm::dynamic);
+  answer_.reduced = options_.reduce_range;
+  const bool is_static = answer_.form == onnx::QuantForm::static_qdq;
+  const bool calibrates = !options_.calib.empty() || options_.method || !options_.stats.empty();
+  if (calibrates && !is_static)
+    return usage_error("--calib, --calib-method and --stats are for --onnx static");
+  if (is_static && options_.calib.empty() && options_.stats.empty())
+    return usage_error("--onnx static needs samples: --calib FILE is missing",
+                       "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names, or "
+                       "--onnx dynamic, which needs none");
+  if (answer_.form == onnx::QuantForm::int4) least_cosine_ = kLeastCosineInt4;
+  if (!options_.min_cosine) return {};
+  const std::string& text = *options_.min_cosine;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), least_cosine_);
+  if (error != std::errc() || end != text.data() + text.size() || !(least_cosine_ <= 1))
+    return usage_error("--min-cosine: not a number up to 1: " + quoted(text));
+  return {};
+}
+
+Status Job::open() {
+  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
+  answer_.input_bytes = 0;
+  for (const auto& file : document.files()) answer_.input_bytes += file->size();
+  const auto operators = onnx::quantized_operators(document.facts());
+  if (!operators.empty() && !shared_.allow_requantize) {
+    return conflict("the model is quantised already: it has " + join_list(operators),
+                    "quantise the original, or add --allow-requantize to lose more");
+  }
+  MLC_TRY(const std::vector<InputSpec> declared, onnx_inputs(document.facts()));
+  if (specs_.empty()) specs_ = declared;
+  if (!options_.calib.empty()) {
+    MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
+    if (data_->samples() < kFewSamples) {
+      task_.reporter.warn("only " + plural(data_->samples(), "sample") +
+                          " for ranges: some tens are a good start");
+    }
+  }
+  document_.emplace(std::move(document));
+  return {};
+}
+
+onnx::QuantOptions Job::quant_options() const {
+  onnx::QuantOptions out;
+  out.form = answer_.form;
+  out.embeddings = !options_.no_embeddings;
+  out.reduce_range = options_.reduce_range;
+  out.block = options_.block;
+  out.symmetric = options_.symmetric;
+  out.rounding = shared_.rounding.value_or(out.rounding);
+  // In a convolution of few weights there can be many multiplications.
+  const int64_t usual = out.form == onnx::QuantForm::static_qdq ? 0 : out.min_elements;
+  out.min_elements = shared_.min_elements.value_or(usual);
+  out.float_ends = options_.float_ends;
+  out.include = shared_.include;
+  out.exclude = shared_.exclude;
+  out.threads = task_.threads;
+  return out;
+}
+
+/// What comes before ranges are looked for; the same for the model that is run for them.
+Status Job::prepare(onnx::Document& document) {
+  document.fix_overridable();
+  onnx::skip_identities(document);
+  MLC_CHECK(onnx::split_slices(document));
+  MLC_CHECK(onnx::fold_norms(document));
+  return {};
+}
+
+/// Runs the float model, its activations NAMES among its outputs, on all samples.
+Result<onnx::Observers> Job::run_samples(const std::vector<std::string>& names) {
+  if (!data_) {
+    return usage_error("the statistics of " + options_.stats + " do not have all activations",
+                       "--calib FILE gives samples to make them of");
+  }
+  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
+  MLC_CHECK(prepare(document));
+  const auto& inputs = document.input_names();
+  const auto& outputs = document.output_names();
+  for (const std::string& name : names) {
+    const auto has = [&](const auto& list) { return std::ranges::find(list, name) != list.end(); };
+    if (!has(inputs) && !has(outputs)) document.add_output(name);
+  }
+  const std::string beside = task_.output.empty() ? task_.input : task_.output;
+  const onnx::WriteOptions how{.sidecar = base_name(beside) + ".calibration.data"};
+  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(document.skeleton(), how));
+  MLC_TRY(OutputFile out, OutputFile::create(beside + ".calibration", {}));
+  std::optional<OutputFile> sidecar;
+  if (file.has_sidecar()) {
+    MLC_TRY(OutputFile made, OutputFile::create(beside + ".calibration.data", {}));
+    sidecar.emplace(std::move(made));
+  }
+  MLC_CHECK(file.write(out, sidecar ? &*sidecar : nullptr));
+  MLC_CHECK(out.flush());
+  if (sidecar) MLC_CHECK(sidecar->flush());
+  std::string path = fmt::format("/proc/self/fd/{}", out.fd());
+  std::optional<LinkedFolder> folder;
+  if (sidecar) {
+    MLC_TRY(LinkedFolder made, LinkedFolder::create_beside(beside));
+    MLC_CHECK(made.add(out.fd(), "model.onnx"));
+    MLC_CHECK(made.add(sidecar->fd(), how.sidecar));
+    path = made.path_of("model.onnx");
+    folder.emplace(std::move(made));
+  }
+  if (!engine_) {
+    MLC_TRY(engine_, open_engine(EngineKind::onnxruntime));
+  }
+  LoadOptions load;
+  load.threads = task_.threads;
+  load.purpose = Purpose::repeated;
+  MLC_TRY(const auto model, engine_->load(path, load, null_reporter()));
+  const bool ends = options_.stats.empty() && options_.method.value_or(onnx::RangeMethod::minmax) ==
+                                                  onnx::RangeMethod::minmax;
+  return onnx::calibrate(*model, *data_, names,
+                         ends ? onnx::Observe::bounds : onnx::Observe::histograms, task_.reporter);
+}
+
+/// The statistics of --stats, where it has those of all NAMES, else new ones.
+Result<onnx::Observers> Job::observe(const std::vector<std::string>& names) {
+  if (!options_.stats.empty()) {
+    const auto file = InputFile::open(options_.stats);
+    if (file.ok()) {
+      MLC_TRY(const std::string text, (*file)->read_string(0, (*file)->size()));
+      auto stats = onnx::read_stats(text);
+      if (!stats.ok()) return std::move(stats).error().in_file(options_.stats);
+      const bool whole = std::ranges::all_of(
+          names, [&](const std::string& name) { return stats->observers.contains(name); });
+      if (whole) {
+        task_.reporter.detail("ranges come from " + printable(options_.stats));
+        return std::move(stats->observers);
+      }
+      if (!shared_.writing.force && data_) {
+        return usage_error("the statistics belong to another model or other options",
+                           "--force makes new ones, another --stats FILE keeps these")
+            .in_file(options_.stats);
+      }
+    }
+  }
+  MLC_TRY(onnx::Observers out, run_samples(names));
+  MLC_CHECK(keep_stats(out));
+  return out;
+}
+
+Status Job::keep_stats(const onnx::Observers& observers) const {
+  if (options_.stats.empty() || shared_.writing.dry_run) return {};
+  MLC_TRY(OutputFile out,
+          OutputFile::create(options_.stats, {.replace = true, .sync = false, .mode = 0}));
+  MLC_CHECK(out.write(onnx::stats_json(observers, data_->samples())));
+  return out.publish();
+}
+
+Status Job::quantize_statically() {
+  MLC_CHECK(prepare(*document_));
+  const onnx::QuantOptions how = quant_options();
+  const onnx::StaticPlan plan = onnx::plan_static(*document_, how);
+  std::map<std::string, onnx::ByteScale> scales;
+  if (!plan.nodes.empty()) {
+    MLC_TRY(const onnx::Observers observers, observe(plan.observed()));
+    const auto method = options_.method.value_or(onnx::RangeMethod::minmax);
+    for (const std::string& name : plan.observed())
+      scales[name] = onnx::byte_scale(observers.at(name).range(method, options_.percentile));
+  }
+  MLC_TRY(answer_.report, onnx::quantize_static(*document_, plan, scales, how));
+  return {};
+}
+
+Status Job::quantize() {
+  if (answer_.form == onnx::QuantForm::static_qdq) {
+    MLC_CHECK(quantize_statically());
+  } else {
+    MLC_TRY(answer_.report, onnx::quantize_weights(*document_, quant_options()));
+  }
+  if (answer_.report.overridable > 0) {
+    task_.reporter.detail(plural(answer_.report.overridable, "initializer") +
+                          " that callers could exchange became constants");
+  }
+  std::vector<std::string> broken;
+  for (const onnx::KeptWeight& kept : answer_.report.kept) {
+    if (kept.reason.ends_with("not finite"))
+      broken.push_back(printable(kept.weight) + " (" + kept.reason + ")");
+  }
+  if (!broken.empty()) task_.reporter.warn("kept as they are: " + join_list(broken));
+  if (!answer_.report.layers.empty()) return add_metadata();
+  std::string first;
+  if (!answer_.report.kept.empty()) {
+    const onnx::KeptWeight& kept = answer_.report.kept.front();
+    first = ": " + printable(kept.weight) + " is " + kept.reason;
+    if (answer_.report.kept.size() > 1)
+      first += fmt::format(", and {} more", answer_.report.kept.size() - 1);
+  }
+  return conflict("there is nothing to quantise" + first,
+                  "--onnx weight-only takes convolutions, --min-elements small weights");
+}
+
+/// What the file knows of its making, where it carries metadata of mlc.
+Status Job::add_metadata() {
+  document_->set_producer("mlc", mlc_version());
+  std::optional<Metadata> metadata;
+  if (const auto yaml = document_->metadata(kMetadataKey)) {
+    auto parsed = Metadata::parse(*yaml, task_.input);
+    if (!parsed.ok()) return std::move(parsed).error().during("metadata of the model");
+    metadata.emplace(std::move(*parsed));
+  }
+  ProvenanceOptions given;
+  given.text("onnx", onnx::to_string(answer_.form)).flag("no-embeddings", options_.no_embeddings);
+  given.flag("reduce-range", options_.reduce_range).list("include", shared_.include);
+  given.list("exclude", shared_.exclude).flag("float-ends", options_.float_ends);
+  if (options_.method) given.text("calib-method", onnx::to_string(*options_.method));
+  if (answer_.form == onnx::QuantForm::int4) given.text("block", std::to_string(options_.block));
+  const auto yaml = with_provenance(std::move(metadata), "quantize", given);
+  if (yaml) document_->set_metadata(kMetadataKey, *yaml);
+  return {};
+}
+
+/// Opens the engine; false, with the reason in the answer, where there is none.
+Result<bool> Job::can_judge() {
+  if (options_.no_verify) {
+    answer_.not_verified = "--no-verify";
+    return false;
+  }
+  if (engine_) return true;
+  auto opened = open_engine(EngineKind::onnxruntime);
+  if (!opened.ok()) {
+    if (options_.verify || options_.require_speedup)
+      return std::move(opened).error().during("--verify");
+    answer_.not_verified = opened.error().message();
+    task_.reporter.warn("the result was not run: " + opened.error().message());
+    return false;
+  }
+  engine_ = std::move(*opened);
+  return true;
+}
+
+Result<std::vector<NamedValue>> Job::sample(int64_t i) {
+  if (data_) return data_->sample(static_cast<uint64_t>(i));
+  return sample_inputs(specs_, static_cast<uint64_t>(options_.seed + i),
+                       i == 0 ? task_.reporter : null_reporter());
+}
+
+Status Job::judge(const OutputFile& out, const std::optional<OutputFile>& sidecar) {
+  MLC_TRY(const bool can, can_judge());
+  if (!can) return {};
+  std::string path = fmt::format("/proc/self/fd/{}", out.fd());
+  std::optional<LinkedFolder> folder;
+  if (sidecar) {
+    const std::string name = base_name(task_.output);
+    MLC_TRY(LinkedFolder made, LinkedFolder::create_beside(task_.output));
+    MLC_CHECK(made.add(out.fd(), name));
+    MLC_CHECK(made.add(sidecar->fd(), name + ".data"));
+    path = made.path_of(name);
+    folder.emplace(std::move(made));
+  }
+  JudgeOptions how;
+  how.samples = options_.samples;
+  how.threads = task_.threads;
+  how.inputs = [this](int64_t i) { return sample(i); };
+  if (data_) how.samples = std::min(how.samples, static_cast<int64_t>(data_->samples()));
+  // Inputs from files are the same in every sample.
+  const bool random =
+      std::ranges::any_of(specs_, [](const InputSpec& spec) { return spec.file.empty(); });
+  if (!data_ && !random) how.samples = 1;
+  return judge_onnx(*engine_, task_.input, path, how, task_.reporter, answer_);
+}
+
+Status Job::gates() const {
+  if (!answer_.not_verified.empty()) return {};
+  constexpr std::string_view kNothing = "; nothing was written";
+  for (const JudgedOutput& one : answer_.outputs) {
+    if (one.cosine && *one.cosine < least_cosine_ && !one.exact) {
+      return conflict(fmt::format("output {} has the cosine {:.6f} with that of the float model, "
+                                  "below {:g}{}",
+                                  quoted(one.name), *one.cosine, least_cosine_, kNothing),
+                      "--exclude keeps what costs most; --min-cosine -1 writes it all the same");
+    }
+    if (shared_.min_sqnr && one.sqnr_db && *one.sqnr_db < *shared_.min_sqnr) {
+      return conflict(fmt::format("output {} has an SQNR of {:.1f} dB, below --min-sqnr {:g}{}",
+                                  quoted(one.name), *one.sqnr_db, *shared_.min_sqnr, kNothing),
+                      "--exclude keeps what costs most");
+    }
+  }
+  if (answer_.seconds_after < answer_.seconds_before) return {};
+  const std::string slower =
+      fmt::format("it is no faster here: {:.3g} ms, the float model {:.3g} ms",
+                  answer_.seconds_after * 1e3, answer_.seconds_before * 1e3);
+  if (options_.require_speedup)
+    return conflict(slower + std::string(kNothing), "another form may be: --onnx says which");
+  task_.reporter.warn(slower);
+  return {};
+}
+
+/// Asks ONNX itself, where this mlc is built with it. What it does not like of the source already
+/// is no fault of the new model.
+Status Job::check(const onnx::Skeleton& skeleton) const {
+  Status checked = onnx::check_skeleton(skeleton);
+  if (checked.ok() || checked.error().kind() == ErrorKind::unsupported) return {};
+  MLC_TRY(const onnx::Document source, onnx::Document::open(task_.input));
+  return onnx::check_skeleton(source.skeleton()).ok() ? std::move(checked) : Status();
+}
+
+Status Job::write() {
+  onnx::WriteOptions how;
+  how.sidecar = base_name(task_.output.empty() ? task_.input : task_.output) + ".data";
+  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
+  MLC_CHECK(check(file.skeleton()));
+  answer_.file_bytes = file.summary().file_bytes;
+  answer_.sidecar_bytes = file.summary().sidecar_bytes;
+  answer_.dry_run = shared_.writing.dry_run;
+  if (task_.output.empty()) {
+    answer_.not_verified = "-o FILE is missing";
+    return {};
+  }
+  MLC_TRY(OutputFile out, OutputFile::create(task_.output, shared_.writing.output_options()));
+  std::optional<OutputFile> sidecar;
+  if (file.has_sidecar()) {
+    MLC_TRY(OutputFile made,
+            OutputFile::create(task_.output + ".data", shared_.writing.output_options()));
+    sidecar.emplace(std::move(made));
+  }
+  MLC_CHECK(file.write(out, sidecar ? &*sidecar : nullptr));
+  MLC_CHECK(out.flush());
+  if (sidecar) MLC_CHECK(sidecar->flush());
+  MLC_CHECK(judge(out, sidecar));
+  MLC_CHECK(gates());
+  if (shared_.writing.dry_run) return {};
+  std::vector<std::shared_ptr<const InputFile>> sources(document_->files().begin(),
+                                                        document_->files().end());
+  if (sidecar) MLC_CHECK(sidecar->publish(sources));
+  return out.publish(sources);
+}
+
+Result<FileReport> Job::run() {
+  MLC_CHECK(check_usage());
+  const auto in_file = [this](Status status) {
+    return status.ok() ? Status() : Status(std::move(status).error().in_file(task_.input));
+  };
+  MLC_CHECK(in_file(open()));
+  MLC_CHECK(in_file(quantize()));
+  MLC_CHECK(in_file(write()));
+  show_quantized_onnx(answer_, task_);
+  return FileReport{ExitCode::done, quantized_onnx_summary(answer_, task_)};
+}
+
+}  // namespace
+
+bool QuantizeOnnxOptions::any() const {
+  return form || no_embeddings || reduce_range || symmetric || !inputs.empty() || min_cosine ||
+         require_speedup || verify || no_verify || !calib.empty() || method || !stats.empty() ||
+         float_ends;
+}
+
+void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
+  set.group("ONNX models");
+  set.choice("--onnx", options.form, kForms,
+             "dynamic (default): multiply bytes, no data needed; weight-only: bytes in the file; "
+             "int4: four bits, for ONNX Runtime only; static: convolutions too, with --calib");
+  set.list("--calib", options.calib, "FILE",
+           "samples for static, a tensor for each input: .npy, .npz, .pt, ...; repeatable");
+  set.choice("--calib-method", options.method, kMethods,
+             "how ranges come of samples: minmax (default), percentile, mse, entropy");
+  set.real("--percentile", options.percentile, "P", "of values inside the range (default 99.99)",
+           50, 100);
+  set.file("--stats", options.stats, "FILE", "where ranges are kept, and taken from next time");
+  set.flag("--float-ends", options.float_ends,
+           "static: the first and the last layer stay in floats");
+  set.flag("--no-embeddings", options.no_embeddings, "leave tables of embeddings as they are");
+  set.flag("--reduce-range", options.reduce_range,
+           "7 bits, for CPUs without VNNI, whose 16-bit sums 8 bits can exceed");
+  set.integer("--block", options.block, "N", "weights for one scale of int4 (default 32)", 16, 256);
+  set.flag("--symmetric", options.symmetric, "int4 without zero points");
+  set.list("--input", options.inputs, "SPEC",
+           "inputs to compare with, as in `mlc run`; repeatable");
+  set.integer("--seed", options.seed, "N", "of random inputs (default 0)", 0);
+  set.integer("--samples", options.samples, "N", "random inputs to compare with (default 4)", 1,
+              10'000);
+  set.text("--min-cosine", options.min_cosine, "X",
+           "least cosine of every output (default 0.99, int4 0.95)");
+  set.flag("--require-speedup", options.require_speedup,
+           "write nothing if the result is no faster here");
+  set.flag("--verify", options.verify, "fail where the result cannot be run and compared");
+  set.flag("--no-verify", options.no_verify, "do not run the result");
+  set.check([&options]() -> Status {
+    if (options.no_verify && (options.verify || options.require_speedup))
+      return usage_error("--no-verify contradicts --verify and --require-speedup");
+    if ((options.block & (options.block - 1)) != 0)
+      return usage_error("--block must be a power of two");
+    return {};
+  });
+}
+
+bool is_onnx_model(const std::string& path) {
+  const auto file = InputFile::open(path);
+  if (!file.ok()) return false;
+  const auto bytes = (*file)->map();
+  return bytes.ok() && looks_like_onnx(*bytes);
+}
+
+Result<FileReport> quantize_onnx(FileTask& task, const QuantizeOnnxOptions& options,
+                                 const QuantizeOnnxShared& shared) {
+  return Job(task, options, shared).run();
+}
+
+}  // namespace mlc::cli

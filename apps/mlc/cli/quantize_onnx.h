@@ -1,0 +1,63 @@
+// `mlc quantize` of ONNX models: weights become bytes in the graph, ONNX Runtime judges the result
+// before it appears.
+#pragma once
+
+#include "cli/batch.h"
+#include "cli/option_set.h"
+#include "cli/shared_options.h"
+#include "mlc/onnx_quant/observer.h"
+#include "mlc/onnx_quant/quantize.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+struct QuantizeOnnxOptions {
+  std::optional<onnx::QuantForm> form;  // of --onnx
+  bool no_embeddings = false;
+  bool reduce_range = false;
+  int64_t block = 32;
+  bool symmetric = false;
+  std::vector<std::string> inputs;
+  int64_t seed = 0;
+  int64_t samples = 4;
+  std::optional<std::string> min_cosine;
+  bool require_speedup = false;
+  bool verify = false;
+  bool no_verify = false;
+  std::vector<std::string> calib;  // files with samples
+  std::optional<onnx::RangeMethod> method;
+  double percentile = 99.99;
+  std::string stats;
+  bool float_ends = false;
+
+  /// Whether any of them was given, all but those of a check.
+  bool any() const;
+};
+
+/// The options of checkpoints that count for ONNX models too.
+struct QuantizeOnnxShared {
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
+  std::optional<Rounding> rounding;
+  std::optional<int64_t> min_elements;
+  std::optional<double> min_sqnr;
+  bool allow_requantize = false;
+  WritingOptions writing;
+};
+
+void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options);
+
+/// Whether PATH is a file that begins as an ONNX model does.
+bool is_onnx_model(const std::string& path);
+
+/// Quantises the model of TASK. Errors: those of Document::open() and quantize_weights(); conflict
+/// for a model that is quantised already, where nothing can be quantised, and where a gate is not
+/// met; then nothing is written.
+Result<FileReport> quantize_onnx(FileTask& task, const QuantizeOnnxOptions& options,
+                                 const QuantizeOnnxShared& shared);
+
+}  // namespace mlc::cli

@@ -1,0 +1,278 @@
+#include "cli/quantize_onnx_view.h"
+
+#include "cli/json_writer.h"
+#include "cli/table.h"
+#include "mlc/base/text.h"
+#include "mlc/tensor/shape.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+using onnx::KeptWeight;
+using onnx::QuantizedLayer;
+
+constexpr size_t kWorstShown = 10;
+constexpr size_t kKeptShown = 5;
+
+/// The largest error first; equal ones in the order of the model.
+std::vector<const QuantizedLayer*> worst_first(const onnx::QuantReport& report) {
+  std::vector<const QuantizedLayer*> out;
+  for (const QuantizedLayer& layer : report.layers) out.push_back(&layer);
+  std::ranges::stable_sort(out, {}, [](const QuantizedLayer* layer) { return layer->sqnr(); });
+  return out;
+}
+
+std::string db_text(double db) {
+  return std::isinf(db) ? "exact" : fmt::format("{:.1f}", db);
+}
+
+struct Totals {
+  uint64_t weights = 0;
+  uint64_t before = 0;
+  uint64_t after = 0;
+  uint64_t pairs = 0;
+  uint64_t saturating = 0;
+  ErrorSums sums;
+
+  double bits() const {
+    return weights == 0 ? 0 : 8 * static_cast<double>(after) / static_cast<double>(weights);
+  }
+};
+
+Totals totals_of(const onnx::QuantReport& report) {
+  Totals out;
+  for (const QuantizedLayer& layer : report.layers) {
+    out.weights += static_cast<uint64_t>(layer.facts.rows * layer.facts.columns);
+    out.before += layer.bytes_before;
+    out.after += layer.bytes_after;
+    out.sums.add(layer.facts.sums);
+    // Tables are not multiplied, and blocks of four bits are no bytes.
+    if (layer.scheme != "int8") continue;
+    out.pairs += layer.facts.pairs;
+    out.saturating += layer.facts.saturating;
+  }
+  return out;
+}
+
+std::string schemes_text(const onnx::QuantReport& report) {
+  std::map<std::string, uint64_t> counts;
+  for (const QuantizedLayer& layer : report.layers) ++counts[layer.scheme];
+  std::vector<std::string> parts;
+  for (const auto& [scheme, count] : counts) parts.push_back(format_count(count) + " " + scheme);
+  return join_list(parts);
+}
+
+/// Why weights stay, each reason with its number and the first of them.
+std::vector<std::string> kept_texts(const onnx::QuantReport& report) {
+  std::vector<std::pair<std::string, std::vector<const KeptWeight*>>> reasons;
+  for (const KeptWeight& kept : report.kept) {
+    const auto same =
+        std::ranges::find(reasons, kept.reason, [](const auto& row) { return row.first; });
+    auto& list = same == reasons.end() ? reasons.emplace_back(kept.reason, 0).second : same->second;
+    list.push_back(&kept);
+  }
+  std::vector<std::string> out;
+  for (const auto& [reason, list] : reasons) {
+    std::string text = fmt::format("{} ({})", printable(list.front()->weight), reason);
+    if (list.size() > 1) text += fmt::format(" and {} more", list.size() - 1);
+    out.push_back(std::move(text));
+  }
+  return out;
+}
+
+bool multiplies_bytes(onnx::QuantForm form) {
+  return form == onnx::QuantForm::dynamic || form == onnx::QuantForm::static_qdq;
+}
+
+std::string saturation_text(const QuantizeOnnxAnswer& answer, const Totals& totals) {
+  std::string out = fmt::format("{} of {} pairs of weights", format_count(totals.saturating),
+                                format_count(totals.pairs));
+  if (totals.saturating == 0) return out + ": the same on every CPU";
+  return out + " may exceed 16 bits on CPUs without VNNI" +
+         (answer.reduced ? "" : "; --reduce-range avoids that");
+}
+
+void show_outputs(const QuantizeOnnxAnswer& answer, FileTask& task) {
+  task.out.line("");
+  Table table({{"OUTPUT", Align::left, true},
+               {"SQNR DB", Align::right},
+               {"COSINE", Align::right},
+               {"TOP-1", Align::right},
+               {"MAX ABS", Align::right}});
+  for (const JudgedOutput& one : answer.outputs) {
+    table.add({one.name,
+               one.exact     ? "exact"
+               : one.sqnr_db ? fmt::format("{:.1f}", *one.sqnr_db)
+                             : "-",
+               one.cosine ? fmt::format("{:.6f}", *one.cosine) : "-",
+               one.top1 ? fmt::format("{:.4g}", *one.top1) : "-",
+               fmt::format("{:.3g}", one.max_abs)});
+  }
+  table.render(task.out, task.width);
+}
+
+void show_worst(const QuantizeOnnxAnswer& answer, FileTask& task) {
+  const auto worst = worst_first(answer.report);
+  if (worst.empty()) return;
+  task.out.line("");
+  Table table({{"WORST FIRST", Align::left, true},
+               {"SCHEME"},
+               {"SHAPE"},
+               {"BYTES", Align::right},
+               {"SQNR DB", Align::right},
+               {"MAX ERROR", Align::right}});
+  for (size_t i = 0; i < std::min(worst.size(), kWorstShown); ++i) {
+    const QuantizedLayer& layer = *worst[i];
+    table.add({layer.weight, layer.scheme, format_shape(layer.sizes),
+               std::to_string(layer.bytes_after), db_text(layer.sqnr()),
+               fmt::format("{:.3g}", layer.facts.sums.largest)});
+  }
+  table.render(task.out, task.width);
+  if (worst.size() > kWorstShown)
+    task.out.line("and " + format_count(worst.size() - kWorstShown) + " more");
+}
+
+void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
+  const auto line = [&](std::string_view label, const std::string& text) {
+    task.out.line(fmt::format("{:<11}{}", label, text));
+  };
+  const Totals totals = totals_of(answer.report);
+  const uint64_t after = answer.file_bytes + answer.sidecar_bytes;
+  line("model", fmt::format("{} ({})", printable(task.input), format_bytes(answer.input_bytes)));
+  line("form", std::string(onnx::to_string(answer.form)) + (answer.reduced ? ", 7 bits" : ""));
+  line("quantised", fmt::format("{}, {} to {}", schemes_text(answer.report),
+                                format_bytes(totals.before), format_bytes(totals.after)));
+  line("size", fmt::format("{} to {}, {:.2f}x, {:.2f} bits a quantised weight",
+                           format_bytes(answer.input_bytes), format_bytes(after),
+                           static_cast<double>(answer.input_bytes) / static_cast<double>(after),
+                           totals.bits()));
+  line("SQNR",
+       db_text(sqnr_db(totals.sums.signal, totals.sums.noise)) + " dB of all quantised weights");
+  if (!answer.report.kept.empty()) {
+    const auto texts = kept_texts(answer.report);
+    for (size_t i = 0; i < std::min(texts.size(), kKeptShown); ++i)
+      line(i == 0 ? "kept" : "", texts[i]);
+    if (texts.size() > kKeptShown)
+      line("", fmt::format("and for {} more reasons", texts.size() - kKeptShown));
+  }
+  if (multiplies_bytes(answer.form) && totals.pairs > 0)
+    line("saturation", saturation_text(answer, totals));
+  if (!answer.not_verified.empty()) {
+    line("verified", "no: " + answer.not_verified);
+  } else {
+    line("latency",
+         fmt::format("{:.3g} to {:.3g} ms, {:.2f}x, {}, {}, {}", answer.seconds_before * 1e3,
+                     answer.seconds_after * 1e3, answer.seconds_before / answer.seconds_after,
+                     answer.engine, plural(answer.threads, "thread"), answer.cpu));
+    line("verified",
+         plural(static_cast<uint64_t>(answer.samples), "sample") + " beside the float model");
+    show_outputs(answer, task);
+  }
+  show_worst(answer, task);
+}
+
+void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
+  json.key(name);
+  if (value && std::isfinite(*value)) {
+    json.value(*value);
+  } else {
+    json.null();
+  }
+}
+
+void layers_json(const QuantizeOnnxAnswer& answer, JsonWriter& json) {
+  json.key("quantized");
+  json.begin_array();
+  for (const QuantizedLayer* layer : worst_first(answer.report)) {
+    json.begin_object();
+    json.field("name", layer->weight);
+    json.list("nodes", layer->nodes);
+    json.field("scheme", layer->scheme);
+    json.list("shape", layer->sizes);
+    json.field("bytes_before", layer->bytes_before);
+    json.field("bytes_after", layer->bytes_after);
+    optional_field(json, "sqnr_db", layer->sqnr());
+    json.field("max_error", layer->facts.sums.largest);
+    json.field("pairs", layer->facts.pairs);
+    json.field("saturating", layer->facts.saturating);
+    json.end_object();
+  }
+  json.end_array();
+  json.key("kept");
+  json.begin_array();
+  for (const KeptWeight& kept : answer.report.kept) {
+    json.begin_object();
+    json.field("name", kept.weight);
+    json.field("node", kept.node);
+    json.field("reason", kept.reason);
+    json.field("bytes", kept.bytes);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+void verified_json(const QuantizeOnnxAnswer& answer, JsonWriter& json) {
+  json.field("verified", answer.not_verified.empty());
+  if (!answer.not_verified.empty()) return json.field("not_verified", answer.not_verified);
+  json.field("engine", answer.engine);
+  json.field("cpu", answer.cpu);
+  json.field("threads", static_cast<uint64_t>(answer.threads));
+  json.field("samples", answer.samples);
+  json.field("seconds_before", answer.seconds_before);
+  json.field("seconds_after", answer.seconds_after);
+  json.key("outputs");
+  json.begin_array();
+  for (const JudgedOutput& one : answer.outputs) {
+    json.begin_object();
+    json.field("name", one.name);
+    json.field("exact", one.exact);
+    optional_field(json, "sqnr_db", one.sqnr_db);
+    optional_field(json, "min_cosine", one.cosine);
+    optional_field(json, "top1", one.top1);
+    json.field("max_abs", one.max_abs);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
+  const Totals totals = totals_of(answer.report);
+  JsonWriter json(task.out, task.json_layout());
+  json.begin_object();
+  json.field("schema", "mlc.quantize-onnx/1");
+  json.field("input", task.input);
+  json.field("output", task.output);
+  json.field("dry_run", answer.dry_run);
+  json.field("form", onnx::to_string(answer.form));
+  json.field("reduced_range", answer.reduced);
+  json.field("input_bytes", answer.input_bytes);
+  json.field("file_bytes", answer.file_bytes);
+  json.field("sidecar_bytes", answer.sidecar_bytes);
+  json.field("bits_per_weight", totals.bits());
+  optional_field(json, "sqnr_db", sqnr_db(totals.sums.signal, totals.sums.noise));
+  verified_json(answer, json);
+  layers_json(answer, json);
+  json.end_object();
+}
+
+}  // namespace
+
+void show_quantized_onnx(const QuantizeOnnxAnswer& answer, FileTask& task) {
+  if (task.json) return show_json(answer, task);
+  if (task.alone || answer.dry_run) show_text(answer, task);
+}
+
+std::string quantized_onnx_summary(const QuantizeOnnxAnswer& answer, const FileTask& task) {
+  return fmt::format("{} {}: {} quantised, {}", answer.dry_run ? "would write" : "wrote",
+                     task.output.empty() ? "it" : output_text(task.output),
+                     plural(answer.report.layers.size(), "weight"),
+                     format_bytes(answer.file_bytes + answer.sidecar_bytes));
+}
+
+}  // namespace mlc::cli

@@ -1,0 +1,46 @@
+// What `mlc quantize` made of an ONNX model, as text and as JSON.
+#pragma once
+
+#include "cli/batch.h"
+#include "mlc/onnx_quant/quantize.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+/// An output of the quantised model beside that of the model that it was made of.
+struct JudgedOutput {
+  std::string name;
+  std::optional<double> sqnr_db;  // nothing where it is exact, or no number can be had
+  bool exact = false;
+  std::optional<double> cosine;  // the least of all samples
+  std::optional<double> top1;    // agreement over all samples
+  double max_abs = 0;
+};
+
+struct QuantizeOnnxAnswer {
+  onnx::QuantForm form = onnx::QuantForm::dynamic;
+  bool reduced = false;  // 7 bits
+  onnx::QuantReport report;
+  uint64_t input_bytes = 0;
+  uint64_t file_bytes = 0;
+  uint64_t sidecar_bytes = 0;
+  bool dry_run = false;
+  std::string not_verified;  // why; empty where it was
+  std::string engine;
+  std::string cpu;  // instructions that matter: "avx2, avx512_vnni"
+  unsigned threads = 1;
+  int64_t samples = 0;
+  std::vector<JudgedOutput> outputs;
+  double seconds_before = 0;  // medians
+  double seconds_after = 0;
+};
+
+void show_quantized_onnx(const QuantizeOnnxAnswer& answer, FileTask& task);
+/// "wrote out.onnx: 12 weights quantised, 110.0 MB".
+std::string quantized_onnx_summary(const QuantizeOnnxAnswer& answer, const FileTask& task);
+
+}  // namespace mlc::cli

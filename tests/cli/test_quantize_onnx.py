@@ -1,0 +1,285 @@
+"""`mlc quantize` of ONNX models: what ONNX Runtime computes with the result, and what it makes of the graph."""
+
+import collections
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import onnx_models
+
+pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
+FLOAT = TensorProto.FLOAT
+
+
+def weight(name, *sizes, seed=0):
+    return numpy_helper.from_array(np.random.default_rng([seed, *sizes]).standard_normal(sizes, np.float32), name)
+
+
+def value(name, *sizes, dtype=FLOAT):
+    return onnx_models.value(name, sizes, dtype)
+
+
+def node(op, inputs, output, **attributes):
+    return helper.make_node(op, inputs, [output], name="/" + output, **attributes)
+
+
+def mlp(hidden=128, **kwargs):
+    """MatMul with a bias added, Gemm of PyTorch's Linear, and one with factors."""
+    nodes = [node("MatMul", ["x", "w1"], "m"), node("Add", ["m", "b1"], "a"), node("Relu", ["a"], "r"),
+             node("Gemm", ["r", "w2", "b2"], "g", transB=1), node("Relu", ["g"], "s"),
+             node("Gemm", ["s", "w3", "b3"], "y", alpha=0.5, beta=2.0)]
+    weights = [weight("w1", 64, hidden), weight("b1", hidden), weight("w2", 96, hidden), weight("b2", 96), weight("w3", 96, 48),
+               weight("b3", 48)]
+    return onnx_models.model(nodes, [value("x", "n", 64)], [value("y", "n", 48)], weights, **kwargs)
+
+
+def attention(**kwargs):
+    """Three products of the same activations."""
+    nodes = [node("MatMul", ["x", name], name + "_out") for name in ("q", "k", "v")]
+    nodes += [node("Add", ["q_out", "k_out"], "qk"), node("Add", ["qk", "v_out"], "y")]
+    return onnx_models.model(nodes, [value("x", "n", 5, 64)], [value("y", "n", 5, 96)],
+                             [weight(name, 64, 96, seed=ord(name)) for name in "qkv"], **kwargs)
+
+
+def language_model():
+    """An embedding whose table is the head too, as a Transpose."""
+    nodes = [node("Gather", ["table", "ids"], "e"), node("MatMul", ["e", "w"], "h"), node("Transpose", ["table"], "t", perm=[1, 0]),
+             node("MatMul", ["h", "t"], "y")]
+    return onnx_models.model(nodes, [value("ids", "n", "s", dtype=TensorProto.INT64)], [value("y", "n", "s", 300)],
+                             [weight("table", 300, 64), weight("w", 64, 64)])
+
+
+def cnn():
+    nodes = [node("Conv", ["x", "c1", "b1"], "a", pads=[1, 1, 1, 1]), node("Relu", ["a"], "r"),
+             node("ConvTranspose", ["r", "c2"], "u"), node("GlobalAveragePool", ["u"], "p"), node("Flatten", ["p"], "f"),
+             node("Gemm", ["f", "w", "b"], "y", transB=1)]
+    weights = [weight("c1", 64, 8, 3, 3), weight("b1", 64), weight("c2", 64, 64, 2, 2), weight("w", 80, 64), weight("b", 80)]
+    return onnx_models.model(nodes, [value("x", "n", 8, 9, 9)], [value("y", "n", 80)], weights)
+
+
+def run(path, seed=1, n=3):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(seed)
+    feed = {}
+    for one in session.get_inputs():
+        sizes = [size if isinstance(size, int) else n for size in one.shape]
+        feed[one.name] = random.integers(0, 300, sizes) if "int64" in one.type else random.standard_normal(sizes, np.float32)
+    return session.run(None, feed)[0]
+
+
+def cosine(a, b):
+    a, b = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def operators(path):
+    return collections.Counter(n.op_type for n in onnx.load(path).graph.node)
+
+
+def fused(path, tmp_path):
+    """The operators that ONNX Runtime makes of the model."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return operators(tmp_path / "optimized.onnx")
+
+
+def initializers(path):
+    return {t.name: numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+
+
+def quantize(mlc, proto, *args, **kwargs):
+    source = onnx_models.save(proto, mlc.cwd / "in.onnx")
+    done = mlc("quantize", source, "-o", "out.onnx", *args, **kwargs)
+    assert done.rc == 0, done.stderr
+    onnx.checker.check_model(mlc.cwd / "out.onnx", full_check=True)
+    return source, mlc.cwd / "out.onnx"
+
+
+@pytest.mark.parametrize("make", [mlp, attention, language_model], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("form, least", [("dynamic", 0.999), ("weight-only", 0.9995), ("int4", 0.97)])
+def test_the_result_computes_what_the_model_does(make, form, least, mlc):
+    source, out = quantize(mlc, make(), "--onnx", form, "--min-elements", "0", "--min-cosine", "0.9")
+    assert cosine(run(source), run(out)) > least
+    assert not np.array_equal(run(source), run(out))
+    assert out.stat().st_size < source.stat().st_size * (0.32 if form != "int4" else 0.29)
+
+
+def test_dynamic_products_become_what_onnx_runtime_fuses(mlc, tmp_path):
+    _, out = quantize(mlc, mlp())
+    assert operators(out)["MatMulInteger"] == 3 and "MatMul" not in operators(out)
+    assert fused(out, tmp_path)["DynamicQuantizeMatMul"] == 3
+    _, out = quantize(mlc, attention(), "-f")
+    assert operators(out)["DynamicQuantizeLinear"] == 1, "one for all three"
+    found = fused(out, tmp_path)
+    assert (found["MatMulIntegerToFloat"], found["DynamicQuantizeLinear"], found["MatMulInteger"]) == (3, 1, 0)
+
+
+def test_codes_are_the_nearest_of_each_column(mlc):
+    _, out = quantize(mlc, mlp())
+    given = numpy_helper.to_array(mlp().graph.initializer[0])
+    codes, scale = initializers(out)["w1_quantized"], initializers(out)["w1_scale"]
+    assert codes.dtype == np.int8 and codes.shape == given.shape and scale.shape == (128,)
+    assert np.array_equal(scale, (np.abs(given).max(0) / 127).astype(np.float32))
+    assert np.array_equal(codes, np.rint(given / scale).astype(np.int8)) and codes.min() >= -127
+
+
+def test_reduced_range_has_seven_bits_and_saturates_nowhere(mlc):
+    quantize(mlc, mlp(), "--reduce-range", "--min-cosine", "0.9")
+    assert np.abs(initializers(mlc.cwd / "out.onnx")["w1_quantized"]).max() == 63
+    done = mlc("quantize", "in.onnx", "-n", "--reduce-range", "--json")
+    assert all(one["saturating"] == 0 for one in json.loads(done.stdout)["quantized"])
+    pairs = {one["name"]: one for one in json.loads(mlc("quantize", "in.onnx", "-n", "--json").stdout)["quantized"]}
+    codes = initializers(quantize(mlc, mlp(), "-f")[1])["w1_quantized"].astype(np.int32)
+    assert pairs["w1"]["pairs"] == 32 * 128
+    assert pairs["w1"]["saturating"] == (255 * np.abs(codes[0::2] + codes[1::2]) > 32767).sum() > 0
+
+
+def test_a_tied_table_is_stored_once(mlc):
+    source, out = quantize(mlc, language_model(), "--min-elements", "0")
+    codes = [name for name, array in initializers(out).items() if array.dtype == np.int8 and array.size == 300 * 64]
+    assert codes == ["table_quantized"] and "table" not in initializers(out)
+    assert cosine(run(source), run(out)) > 0.999
+    _, kept = quantize(mlc, language_model(), "-f", "--no-embeddings", "--min-elements", "0")
+    assert "table" in initializers(kept) and "w_quantized" in initializers(kept)
+
+
+def test_a_tied_table_as_an_identity(mlc):
+    """torch.onnx makes an Identity of a parameter that has two names."""
+    proto = language_model()
+    proto.graph.node.insert(0, node("Identity", ["table"], "alias"))
+    proto.graph.node[3].input[0] = "alias"
+    _, out = quantize(mlc, proto, "--min-elements", "0")
+    assert "table" not in initializers(out) and operators(out)["Identity"] == 0
+
+
+def test_convolutions_are_never_dynamic(mlc):
+    _, out = quantize(mlc, cnn())
+    assert operators(out)["Conv"] == 1 and {"c1", "c2"} < set(initializers(out))
+    kept = {one["name"]: one["reason"] for one in json.loads(mlc("quantize", "in.onnx", "-n", "--json").stdout)["kept"]}
+    assert "convolution" in kept["c1"] and "convolution" in kept["c2"]
+    source, out = quantize(mlc, cnn(), "-f", "--onnx", "weight-only")
+    assert operators(out)["DequantizeLinear"] == 3 and cosine(run(source), run(out)) > 0.999
+
+
+@pytest.mark.parametrize("columns, block, symmetric", [(64, 32, False), (64, 16, True), (100, 32, False), (33, 16, True)])
+def test_blocks_of_four_bits(columns, block, symmetric, mlc):
+    """Rows that no block divides too: what ONNX Runtime computes is what the codes stand for."""
+    proto = onnx_models.model([node("MatMul", ["x", "w"], "y")], [value("x", "n", columns)], [value("y", "n", 40)], [weight("w", columns, 40)])
+    more = ["--symmetric"] if symmetric else []
+    _, out = quantize(mlc, proto, "--onnx", "int4", "--block", str(block), "--min-elements", "0", "--min-cosine", "0.9", "--rounding", "rtn", *more)
+    made = initializers(out)
+    blocks = -(-columns // block)
+    packed = made["w_quantized"]
+    assert packed.shape == (40, blocks, block // 2)
+    codes = np.stack([packed & 15, packed >> 4], -1).reshape(40, blocks, block).astype(np.float32)
+    zeros = np.full((40, blocks), 8.0)
+    if not symmetric:
+        packed = made["w_zero_point"].reshape(40, -1)
+        zeros = np.stack([packed & 15, packed >> 4], -1).reshape(40, -1)[:, :blocks].astype(np.float32)
+    assert ("w_zero_point" in made) != symmetric
+    stands_for = ((codes - zeros[..., None]) * made["w_scale"].reshape(40, blocks, 1)).reshape(40, -1)[:, :columns]
+    given = numpy_helper.to_array(proto.graph.initializer[0]).T
+    assert np.abs(stands_for - given).max() < 0.5 * made["w_scale"].max() * 1.2
+    x = np.random.default_rng(1).standard_normal((3, columns), np.float32)
+    assert cosine(x @ stands_for.T, run(out)) > 0.9995
+
+
+def test_the_same_model_gives_the_same_bytes(mlc):
+    _, out = quantize(mlc, mlp(), "--threads", "1")
+    first = out.read_bytes()
+    _, out = quantize(mlc, mlp(), "-f", "--threads", "3")
+    assert out.read_bytes() == first
+
+
+def test_json_answers_fit_the_schema(mlc, valid, root):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    for args in ("-o a.onnx", "-n", "-o b.onnx --no-verify --onnx int4 --min-elements 0", "-n -o c.onnx --exclude w1"):
+        done = mlc("quantize", "in.onnx", "--json", *args.split())
+        assert done.rc == 0, done.stderr
+        valid(json.loads(done.stdout), "quantize-onnx")
+    assert json.loads(done.stdout)["kept"] == [{"name": "w1", "node": "/m", "reason": "excluded", "bytes": 32768}]
+    assert not (mlc.cwd / "c.onnx").exists()
+    valid(json.loads((root / "schemas/examples/quantize-onnx.json").read_text()), "quantize-onnx")
+
+
+def test_weights_that_callers_could_exchange_become_constants(mlc):
+    proto = mlp()
+    proto.graph.input.append(value("w1", 64, 128))
+    _, out = quantize(mlc, proto)
+    assert [one.name for one in onnx.load(out).graph.input] == ["x"]
+
+
+def test_weights_that_are_not_finite_are_named_and_kept(mlc):
+    proto = mlp()
+    array = numpy_helper.to_array(proto.graph.initializer[0]).copy()
+    array[3, 4:6] = np.nan, np.inf
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(array, "w1"))
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--no-verify")
+    assert done.rc == 0 and "w1 (2 weights not finite)" in done.stderr
+    assert "w1" in initializers(mlc.cwd / "out.onnx")
+
+
+REFUSED = [
+    ("--min-cosine 0.99999999", 1, "has the cosine"),
+    ("--min-sqnr 200", 1, "below --min-sqnr 200"),
+    ("--min-elements 1000000", 1, "nothing to quantise"),
+    ("--scheme int8", 2, "--scheme"),
+    ("--in-place", 2, "in place"),
+    ("--input x:f32[2,63]", 2, "must be 64"),
+    ("--input nope:f32[2,64]", 2, "nope"),
+    ("--block 48 --onnx int4", 2, "power of two"),
+    ("--no-verify --require-speedup", 2, "contradicts"),
+]
+
+
+@pytest.mark.parametrize("args, code, says", REFUSED, ids=[row[0] for row in REFUSED])
+def test_what_is_not_met_writes_nothing(args, code, says, mlc):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    output = [] if "--in-place" in args else ["-o", "out.onnx"]
+    done = mlc("quantize", "in.onnx", *output, *args.split())
+    assert done.rc == code and says in done.stderr, done.stderr
+    assert sorted(p.name for p in mlc.cwd.iterdir()) == ["in.onnx"]
+
+
+def test_a_quantised_model_is_not_quantised_again(mlc):
+    quantize(mlc, mlp(), "--exclude", "w1")
+    done = mlc("quantize", "out.onnx", "-o", "again.onnx")
+    assert done.rc == 1 and "quantised already" in done.stderr and "MatMulInteger x2" in done.stderr
+    assert mlc("quantize", "out.onnx", "-o", "again.onnx", "--allow-requantize").rc == 0
+    assert operators(mlc.cwd / "again.onnx")["MatMulInteger"] == 3
+
+
+def test_an_opset_without_the_operators_is_refused(mlc):
+    onnx_models.save(mlp(opset=10, ir=5), mlc.cwd / "in.onnx")
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx")
+    assert done.rc == 4 and "opset 10" in done.stderr and not (mlc.cwd / "out.onnx").exists()
+
+
+def test_options_of_onnx_models_are_refused_for_checkpoints(mlc, script):
+    done = mlc("quantize", script, "-o", "out.pt", "--onnx", "int4")
+    assert done.rc == 2 and "no ONNX model" in done.stderr
+
+
+def test_activations_that_are_shared_are_made_before_their_first_reader(mlc):
+    """A weight that is read twice: its second reader shares activations with another weight that comes between."""
+    nodes = [node("MatMul", ["x", "a"], "p"), node("MatMul", ["p", "b"], "q"), node("MatMul", ["p", "a"], "r"), node("Add", ["q", "r"], "y")]
+    proto = onnx_models.model(nodes, [value("x", "n", 64)], [value("y", "n", 64)], [weight("a", 64, 64), weight("b", 64, 64, seed=7)])
+    source, out = quantize(mlc, proto, "--min-elements", "0")
+    assert cosine(run(source), run(out)) > 0.999 and operators(out)["DynamicQuantizeLinear"] == 2
+
+
+def test_weights_of_inner_graphs_are_left_alone(mlc):
+    inner = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["t"])], "then", [], [value("t", 1, 96)])
+    other = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["e"])], "else", [], [value("e", 1, 96)])
+    flag = helper.make_node("If", ["flag"], ["z"], name="/if", then_branch=inner, else_branch=other)
+    proto = onnx_models.model([flag, node("MatMul", ["z", "v"], "y")], [value("x", 1, 64), onnx_models.value("flag", (), TensorProto.BOOL)],
+                              [value("y", 1, 64)], [weight("w", 64, 96), weight("v", 96, 64)])
+    source, out = quantize(mlc, proto, "--input", "x:f32[1,64]", "--input", "flag:bool[]")
+    assert {"w", "v_quantized"} < set(initializers(out)) and source.exists()

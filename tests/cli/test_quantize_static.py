@@ -1,0 +1,275 @@
+"""`mlc quantize --onnx static`: ranges of activations from samples, what ONNX Runtime makes of the result."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, numpy_helper
+
+import onnx_models
+from test_quantize_onnx import cosine, fused, initializers, node, operators, value, weight
+
+pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
+
+
+def residual(norms=False):
+    """A small ResNet: a stem, a block that adds its input, pools, a head; with batch norms or without."""
+    def conv(x, y, name, cin, cout, k):
+        out = [node("Conv", [x, name, name + "_b"], y + "_c" if norms else y, pads=[k // 2] * 4)]
+        weights = [numpy_helper.from_array(numpy_helper.to_array(weight(name, cout, cin, k, k)) * 0.15, name), weight(name + "_b", cout)]
+        if norms:
+            parts = [numpy_helper.from_array(np.abs(numpy_helper.to_array(weight(name + p, cout, seed=len(p)))) + 0.5, name + p)
+                     for p in ("_gamma", "_var_")]
+            parts += [weight(name + "_beta", cout, seed=5), weight(name + "_mean", cout, seed=6)]
+            out.append(node("BatchNormalization", [y + "_c", name + "_gamma", name + "_beta", name + "_mean", name + "_var_"], y))
+            weights += parts
+        return out, weights
+    nodes, weights = [], []
+    for args in [("x", "s", "w0", 3, 32, 3), None, ("p", "a", "w1", 32, 32, 3), None, ("ar", "b", "w2", 32, 32, 3)]:
+        if args:
+            more = conv(*args)
+            nodes += more[0]
+            weights += more[1]
+        elif len(nodes) < 3:
+            nodes += [node("Relu", ["s"], "sr"), node("MaxPool", ["sr"], "p", kernel_shape=[2, 2], strides=[2, 2])]
+        else:
+            nodes.append(node("Clip", ["a", "zero", "six"], "ar"))
+    nodes += [node("Add", ["b", "p"], "t"), node("Relu", ["t"], "tr"), node("GlobalAveragePool", ["tr"], "g"), node("Flatten", ["g"], "f"),
+              node("Gemm", ["f", "head", "head_b"], "y", transB=1)]
+    weights += [weight("head", 10, 32), weight("head_b", 10), numpy_helper.from_array(np.float32(0), "zero"),
+                numpy_helper.from_array(np.float32(6), "six")]
+    return onnx_models.model(nodes, [value("x", "n", 3, 12, 12)], [value("y", "n", 10)], weights)
+
+
+def samples(path, count=16, **more):
+    data = np.random.default_rng(3).standard_normal((count, 3, 12, 12), np.float32)
+    np.savez(path, **{"x": data, **more})
+    return data
+
+
+def run(path, data):
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": data})[0]
+
+
+def quantize(mlc, proto, *args, count=16):
+    source = onnx_models.save(proto, mlc.cwd / "in.onnx")
+    data = samples(mlc.cwd / "x.npz", count)
+    done = mlc("quantize", source, "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz", *args)
+    assert done.rc == 0, done.stderr
+    onnx.checker.check_model(mlc.cwd / "out.onnx", full_check=True)
+    return data, source, mlc.cwd / "out.onnx"
+
+
+@pytest.mark.parametrize("norms", [False, True], ids=["plain", "norms"])
+@pytest.mark.parametrize("method", ["minmax", "percentile", "mse", "entropy"])
+def test_the_result_computes_what_the_model_does(norms, method, mlc):
+    data, source, out = quantize(mlc, residual(norms), "--calib-method", method, "-f")
+    assert cosine(run(source, data), run(out, data)) > 0.999
+    assert operators(out)["BatchNormalization"] == 0 and operators(out)["Relu"] == operators(out)["Clip"] == 0
+
+
+def test_onnx_runtime_computes_all_of_it_in_bytes(mlc, tmp_path):
+    _, _, out = quantize(mlc, residual())
+    found = fused(out, tmp_path)
+    assert (found["QLinearConv"], found["QLinearAdd"], found["QLinearGlobalAveragePool"], found["QGemm"]) == (3, 1, 1, 1)
+    assert found["QuantizeLinear"] == 1 and found["Conv"] == found["Relu"] == found["MaxPool"] == 0
+
+
+def test_codes_of_activations_weights_and_biases(mlc):
+    """The ends of ranges are those of the samples; a bias has the product of both scales."""
+    data, source, out = quantize(mlc, residual())
+    made = initializers(out)
+    assert made["x_scale"] == np.float32((data.max() - data.min()) / 255) and made["x_zero_point"].dtype == np.uint8
+    assert made["x_zero_point"] == round(float(-data.min() / made["x_scale"]))
+    assert made["sr_zero_point"] == made["tr_zero_point"] == 0, "what Relu leaves has no sign"
+    given = {t.name: numpy_helper.to_array(t) for t in onnx.load(source).graph.initializer}
+    scale = np.abs(given["w0"]).reshape(32, -1).max(1) / np.float32(127)
+    assert np.array_equal(made["w0_scale"], scale.astype(np.float32)) and made["w0_quantized"].shape == (32, 3, 3, 3)
+    assert made["w0_b_quantized"].dtype == np.int32
+    assert np.array_equal(made["w0_b_scale"], made["x_scale"] * made["w0_scale"])
+    assert np.array_equal(made["w0_b_quantized"], np.rint(given["w0_b"].astype(np.float64) / made["w0_b_scale"]).astype(np.int32))
+    assert not any(array.dtype == np.float32 and array.size > 100 for array in made.values()), "no weight stays in floats"
+
+
+def test_pools_have_the_scale_of_what_they_move(mlc):
+    _, _, out = quantize(mlc, residual())
+    made = initializers(out)
+    assert "sr_scale" in made and "p_scale" not in made and "f_scale" not in made
+
+
+def test_a_channel_of_tiny_weights_keeps_its_bias(mlc):
+    """Batch norms of dead channels leave weights of 1e-12 and a bias that no int32 of their scale holds."""
+    proto = residual()
+    array = numpy_helper.to_array(proto.graph.initializer[0]).copy()
+    array[5] *= 1e-13
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(array, "w0"))
+    data, source, out = quantize(mlc, proto)
+    made = initializers(out)
+    assert abs(made["w0_b_quantized"][5] * made["w0_b_scale"][5] - numpy_helper.to_array(proto.graph.initializer[1])[5]) < 1e-5
+    assert cosine(run(source, data), run(out, data)) > 0.999
+
+
+def test_ends_stay_in_floats_where_that_is_asked_for(mlc):
+    _, _, out = quantize(mlc, residual(), "--float-ends")
+    assert {"w0", "head"} < set(initializers(out)) and operators(out)["Conv"] == 3
+
+
+def test_outputs_that_bytes_give(mlc):
+    """A graph whose output is what a convolution gives, and that is read inside too."""
+    nodes = [node("Conv", ["x", "w"], "m", pads=[1] * 4), node("Conv", ["m", "v"], "y", pads=[1] * 4)]
+    proto = onnx_models.model(nodes, [value("x", "n", 3, 12, 12)], [value("y", "n", 16, 12, 12), value("m", "n", 16, 12, 12)],
+                              [weight("w", 16, 3, 3, 3), weight("v", 16, 16, 3, 3)])
+    data, source, out = quantize(mlc, proto)
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    assert [one.name for one in session.get_outputs()] == ["y", "m"]
+    for a, b in zip(session.run(None, {"x": data}), onnxruntime.InferenceSession(str(source)).run(None, {"x": data})):
+        assert cosine(a, b) > 0.999
+
+
+def test_a_weight_that_is_read_twice_is_stored_once(mlc):
+    nodes = [node("Conv", ["x", "w"], "a", pads=[1] * 4), node("Relu", ["a"], "r"), node("Conv", ["r", "w"], "y", pads=[1] * 4)]
+    proto = onnx_models.model(nodes, [value("x", "n", 3, 12, 12)], [value("y", "n", 3, 12, 12)], [weight("w", 3, 3, 3, 3)])
+    _, _, out = quantize(mlc, proto)
+    assert [name for name, array in initializers(out).items() if array.dtype == np.int8 and array.ndim == 4] == ["w_quantized"]
+
+
+def test_statistics_are_kept_and_used_again(mlc):
+    _, _, out = quantize(mlc, residual(), "--stats", "s.json")
+    first, stats = out.read_bytes(), json.loads((mlc.cwd / "s.json").read_text())
+    assert stats["mlc"] == "quant-stats/1" and stats["samples"] == 16 and sum(stats["activations"]["x"]["bins"]) == 16 * 432
+    (mlc.cwd / "x.npz").unlink()
+    again = mlc("quantize", "in.onnx", "-o", "out.onnx", "-f", "--onnx", "static", "--stats", "s.json")
+    assert again.rc == 0, again.stderr
+    assert out.read_bytes() == first
+    other = mlc("quantize", "in.onnx", "-o", "p.onnx", "--onnx", "static", "--stats", "s.json", "--calib-method", "percentile", "--percentile", "95",
+                "--min-cosine", "0.5")
+    assert other.rc == 0 and (mlc.cwd / "p.onnx").read_bytes() != first, other.stderr
+    (mlc.cwd / "s.json").write_text('{"mlc": "quant-stats/1", "samples": 1, "activations": {"x": {"low": 0}}}')
+    done = mlc("quantize", "in.onnx", "-o", "q.onnx", "--onnx", "static", "--stats", "s.json")
+    assert done.rc == 3 and "s.json" in done.stderr and not (mlc.cwd / "q.onnx").exists()
+
+
+def test_statistics_fit_their_schema(mlc, valid, root):
+    quantize(mlc, residual(), "--stats", "s.json")
+    valid(json.loads((mlc.cwd / "s.json").read_text()), "quant-stats")
+    valid(json.loads((root / "schemas/examples/quant-stats.json").read_text()), "quant-stats")
+
+
+WRONG = [
+    ({"x": np.zeros((4, 3, 12, 12))}, "is of f64, the input of f32"),
+    ({"x": np.zeros((4, 4, 12, 12), np.float32)}, "has the size 4 in dimension 1, the input 3"),
+    ({"x": np.zeros((4, 12, 12), np.float32)}, "has 3 dimensions, the input 4"),
+    ({"a": np.zeros((4, 3), np.float32), "b": np.zeros((4, 3), np.float32)}, 'no tensor is named "x"'),
+    ({"x": np.zeros((0, 3, 12, 12), np.float32)}, "there are no samples"),
+]
+
+
+@pytest.mark.parametrize("arrays, says", WRONG, ids=[row[1] for row in WRONG])
+def test_data_that_does_not_fit_is_named_before_anything_is_run(arrays, says, mlc):
+    onnx_models.save(residual(), mlc.cwd / "in.onnx")
+    np.savez(mlc.cwd / "x.npz", **arrays)
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz")
+    assert done.rc == 2 and says in done.stderr and not (mlc.cwd / "out.onnx").exists(), done.stderr
+
+
+def test_calls_without_samples_or_with_few(mlc):
+    onnx_models.save(residual(), mlc.cwd / "in.onnx")
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static")
+    assert done.rc == 2 and "--calib FILE is missing" in done.stderr
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--calib", "nope.npz", "--onnx", "static")
+    assert done.rc == 3 and "nope.npz" in done.stderr
+    samples(mlc.cwd / "x.npz", 3)
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz")
+    assert done.rc == 0 and "only 3 samples" in done.stderr
+    done = mlc("quantize", "in.onnx", "-o", "b.onnx", "--calib", "x.npz")
+    assert done.rc == 2 and "--onnx static" in done.stderr
+
+
+def test_samples_that_give_nan_are_refused(mlc):
+    onnx_models.save(residual(), mlc.cwd / "in.onnx")
+    data = samples(mlc.cwd / "x.npz", 8)
+    data[2, 0, 0, 0] = np.nan
+    np.save(mlc.cwd / "x.npy", data)
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npy")
+    assert done.rc == 1 and "not finite" in done.stderr and not (mlc.cwd / "out.onnx").exists()
+
+
+def test_samples_of_other_formats(mlc):
+    """The same data from .npy, .pt and .safetensors gives the same file."""
+    from safetensors.numpy import save_file  # pylint: disable=import-outside-toplevel
+    data, _, out = quantize(mlc, residual())
+    np.save(mlc.cwd / "x.npy", data)
+    torch.save({"x": torch.from_numpy(data)}, mlc.cwd / "x.pt")
+    save_file({"x": data}, mlc.cwd / "x.safetensors")
+    for name in ("x.npy", "x.pt", "x.safetensors"):
+        done = mlc("quantize", "in.onnx", "-o", "b.onnx", "-f", "--onnx", "static", "--calib", name)
+        assert done.rc == 0, done.stderr
+        assert (mlc.cwd / "b.onnx").read_bytes() == out.read_bytes()
+
+
+def test_more_samples_need_no_more_memory(mlc):
+    """Peak memory beside the mapped file of samples: nothing is kept of them."""
+    proto = residual()
+    for at in (2, 3):
+        proto.graph.input[0].type.tensor_type.shape.dim[at].dim_value = 96
+    onnx_models.save(proto, mlc.cwd / "big.onnx")
+    peaks = []
+    for count in (16, 160):
+        np.save(mlc.cwd / "x.npy", np.random.default_rng(0).standard_normal((count, 3, 96, 96), np.float32))
+        command = [mlc.binary, "-q", "quantize", "big.onnx", "-o", "out.onnx", "-f", "--onnx", "static", "--calib", "x.npy", "--no-verify"]
+        script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); " \
+                 "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        done = subprocess.run([sys.executable, "-c", script, *map(str, command)], cwd=mlc.cwd, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout) - (mlc.cwd / "x.npy").stat().st_size // 1024)
+    # 144 samples more would be 16 MB of inputs and 500 MB of activations.
+    assert peaks[1] < peaks[0] + 30_000, peaks
+
+
+def test_an_input_with_a_fixed_batch_takes_as_many_samples_at_once(mlc):
+    proto = residual()
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    proto.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 4
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    samples(mlc.cwd / "x.npz", 32)
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz")
+    assert done.rc == 0, done.stderr
+    samples(mlc.cwd / "x.npz", 30)
+    done = mlc("quantize", "in.onnx", "-o", "b.onnx", "--onnx", "static", "--calib", "x.npz")
+    assert done.rc == 2 and "takes 4 at once" in done.stderr
+
+
+def test_the_digits_of_the_tour_are_still_read(mlc, root, tmp_path):
+    """Trained weights: int8 reads as many of the images as floats do, within one of a hundred."""
+    folder = root / "examples/digits"
+    mlc.ok("strip-module-prefix", folder / "digits.pt", "-o", "d.pt")
+    mlc.ok("export-onnx", "d.pt", "--arch", root / "examples/architectures/digits_cnn.yaml", "-o", "d.onnx", timeout=120)
+    from safetensors.numpy import load_file  # pylint: disable=import-outside-toplevel
+    data = load_file(folder / "test.safetensors")
+    np.save(mlc.cwd / "image.npy", data["image"][:64])
+    done = mlc("quantize", "d.onnx", "-o", "q.onnx", "--onnx", "static", "--calib", "image.npy", "--json")
+    assert done.rc == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["outputs"][0]["min_cosine"] > 0.999
+    right = []
+    for name in ("d.onnx", "q.onnx"):
+        session = onnxruntime.InferenceSession(str(pathlib.Path(mlc.cwd) / name), providers=["CPUExecutionProvider"])
+        logits = session.run(None, {session.get_inputs()[0].name: data["image"]})[0]
+        right.append(int((logits.argmax(1) == data["label"]).sum()))
+    assert right[0] == 355 and right[1] >= right[0] - 4, right
+
+
+def test_embeddings_become_tables_beside_static_products(mlc):
+    nodes = [node("Gather", ["table", "ids"], "e"), node("MatMul", ["e", "w"], "h"), node("Relu", ["h"], "r"), node("MatMul", ["r", "v"], "y")]
+    proto = onnx_models.model(nodes, [value("ids", "n", 5, dtype=TensorProto.INT64)], [value("y", "n", 5, 40)],
+                              [weight("table", 300, 64), weight("w", 64, 96), weight("v", 96, 40)])
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    np.save(mlc.cwd / "ids.npy", np.random.default_rng(0).integers(0, 300, (32, 5)))
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "ids.npy", "--json")
+    assert done.rc == 0, done.stderr
+    assert {one["scheme"] for one in json.loads(done.stdout)["quantized"]} == {"int8", "int8 table"}
