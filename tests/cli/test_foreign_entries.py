@@ -55,3 +55,12 @@ def test_dry_run_of_a_damaged_file_says_no_as_the_run_does(mlc, tmp_path):
     dry = mlc("save", "in.pt", "-n", "-o", "out.pt")
     assert dry.rc == mlc("save", "in.pt", "-o", "out.pt").rc == 3
     assert mlc("save", "in.pt", "-n", "-o", "out.pt", "--json").error["kind"] == "corrupt"
+
+
+def test_dcp_folder_of_safetensors_was_called_damaged(mlc, tmp_path):
+    from torch.distributed.checkpoint import FileSystemWriter, save  # pylint: disable=import-outside-toplevel
+    from torch.distributed.checkpoint.filesystem import SerializationFormat  # pylint: disable=import-outside-toplevel
+    writer = FileSystemWriter(tmp_path / "dcp", serialization_format=SerializationFormat.SAFETENSORS)
+    save({"a": torch.ones(2)}, storage_writer=writer, no_dist=True)
+    failed = mlc("load", "dcp", "--json")
+    assert failed.rc == 4 and "SerializationFormat.SAFETENSORS" in failed.error["message"]

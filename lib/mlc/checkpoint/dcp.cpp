@@ -222,7 +222,23 @@ Status DcpReader::check_overlap() const {
   return {};
 }
 
+/// A safetensors file begins with the length of its header, which is JSON.
+bool starts_as_safetensors(std::string_view head) {
+  constexpr size_t kLength = 8;
+  return head.size() > kLength + 1 && head.substr(kLength, 2) == "{\"";
+}
+
 Result<NodeId> DcpReader::read_item(const Place& place) {
+  constexpr uint64_t kHead = 10;
+  const InputFile& file = *checkpoint_.files[place.file];
+  MLC_TRY(const std::string head, file.read_string(0, std::min(kHead, file.size())));
+  if (starts_as_safetensors(head)) {
+    return unsupported(
+        "its file is a safetensors file (SerializationFormat.SAFETENSORS of "
+        "torch.distributed.checkpoint), which mlc does not read as a part of a DCP folder",
+        "a .distcp file of that kind is a safetensors file of its own: copied under another name, "
+        "mlc opens it");
+  }
   MLC_TRY(ZipReader zip, ZipReader::open(checkpoint_.files[place.file],
                                          {place.offset, place.length}, ZipDialect::torch));
   checkpoint_.archives.push_back(std::move(zip));
