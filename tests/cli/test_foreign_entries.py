@@ -1,5 +1,7 @@
 """Files that hold what another program, or nobody, put there; each test named after the failure."""
 
+import json
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -64,3 +66,40 @@ def test_dcp_folder_of_safetensors_was_called_damaged(mlc, tmp_path):
     save({"a": torch.ones(2)}, storage_writer=writer, no_dist=True)
     failed = mlc("load", "dcp", "--json")
     assert failed.rc == 4 and "SerializationFormat.SAFETENSORS" in failed.error["message"]
+
+
+def test_adapters_and_variants_were_no_checkpoints(mlc, tmp_path):
+    for name in ("adapter_model.safetensors", "model.fp16.safetensors"):
+        folder = tmp_path / name.split(".", maxsplit=1)[0]
+        folder.mkdir()
+        save_file({"a": torch.ones(3)}, folder / name)
+        assert mlc.ok("load", folder, "--json").json["file"].endswith("/" + name)
+    sharded = tmp_path / "sharded"
+    sharded.mkdir()
+    save_file({"a": torch.ones(3)}, sharded / "model.fp16-00001-of-00001.safetensors")
+    index = {"weight_map": {"a": "model.fp16-00001-of-00001.safetensors"}}
+    (sharded / "model.safetensors.index.fp16.json").write_text(json.dumps(index))
+    assert len(mlc.ok("load", sharded, "--json").json["tensors"]) == 1
+    save_file({"a": torch.ones(3)}, sharded / "model.bf16.safetensors")
+    failed = mlc("load", sharded)
+    assert failed.rc == 3 and "model.bf16.safetensors and model.safetensors.index.fp16.json" in failed.stderr
+
+
+def test_parts_of_tensors_in_safetensors_had_no_name(mlc, tmp_path):
+    sharding = {"DCP_SHARDING_INFO": '{"a": {"saved_offsets": [0]}}', "DCP_VERSION": "1.0"}
+    name = "shard-00001-model-00001-of-00001.safetensors"
+    save_file({"a": torch.ones(3)}, tmp_path / name, metadata=sharding)
+    failed = mlc("load", tmp_path, "--json")
+    assert failed.rc == 4 and "HuggingFaceStorageWriter" in failed.error["message"]
+
+
+def test_folder_of_checkpoints_was_called_empty(mlc, tmp_path):
+    (tmp_path / "ddp").mkdir()
+    for name in ("rank0.pt", "rank1.pt"):
+        write(tmp_path / "ddp" / name, ordered(a=torch.ones(2)))
+    failed = mlc("strip-module-prefix", "ddp/", "--add", "x", "-o", "out.pt", "--json")
+    assert "2 pt files" in failed.error["message"] and "ddp/*.pt" in failed.error["hint"]
+    (tmp_path / "ddp" / "rank1.pt").unlink()
+    assert "ddp/rank0.pt" in mlc("load", "ddp", "--json").error["hint"]
+    (tmp_path / "empty").mkdir()
+    assert "without a checkpoint" in mlc("load", "empty", "--json").error["message"]

@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/format.h"
 
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/folder.h"
 #include "mlc/checkpoint/readers.h"
 #include "mlc/container/tar_reader.h"
 #include "mlc/container/zip_end.h"
@@ -234,47 +235,20 @@ Status read_file(Checkpoint& checkpoint) {
   return warn_if_ambiguous(checkpoint);
 }
 
-bool exists(const std::string& path) {
-  struct stat st {};
-  return stat(path.c_str(), &st) == 0;
-}
-
-/// What a folder's weights are called, in the order in which from_pretrained of transformers and
-/// diffusers looks for them: safetensors first, whole files before shards.
-constexpr auto kFolderNames = std::to_array<std::string_view>({
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "diffusion_pytorch_model.safetensors",
-    "diffusion_pytorch_model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-    "diffusion_pytorch_model.bin",
-    "diffusion_pytorch_model.bin.index.json",
-});
-
 Status read_folder(Checkpoint& checkpoint) {
-  if (exists(checkpoint.path + "/.metadata")) {
+  const std::string folder = checkpoint.path;
+  MLC_TRY(const FolderContent content, look_into_folder(folder));
+  if (content.is_dcp) {
     checkpoint.format = Format::dcp;
-    return read_dcp(checkpoint, checkpoint.path);
+    return read_dcp(checkpoint, folder);
   }
-  const std::string folder = checkpoint.path + "/";
-  std::vector<std::string> found;
-  for (const std::string_view name : kFolderNames) {
-    if (exists(folder + std::string(name))) found.emplace_back(name);
-  }
-  if (!found.empty()) {
-    checkpoint.path = folder + found[0];
-    MLC_CHECK(read_file(checkpoint));
-    if (found.size() == 1) return {};
-    const std::vector<std::string> others(found.begin() + 1, found.end());
-    checkpoint.warnings.push_back("read " + found[0] + ", as transformers does; " +
-                                  join_list(others) + " beside it " +
-                                  (others.size() == 1 ? "was" : "were") + " not read");
-    return {};
-  }
-  return not_found("is a folder without a checkpoint in it",
-                   "expected .metadata (DCP), model.safetensors[.index.json] or "
-                   "pytorch_model.bin[.index.json]; or name the file itself");
+  checkpoint.path = folder + "/" + content.file;
+  MLC_CHECK(read_file(checkpoint));
+  if (content.others.empty()) return {};
+  checkpoint.warnings.push_back("read " + content.file + ", as transformers does; " +
+                                join_list(content.others) + " beside it " +
+                                (content.others.size() == 1 ? "was" : "were") + " not read");
+  return {};
 }
 
 }  // namespace
