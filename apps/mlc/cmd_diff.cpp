@@ -83,7 +83,8 @@ Command diff_command() {
           ".pt2.\n\n"
           "Of tensors with other values it says how many differ, the largest difference and the "
           "largest relative one, rel norm = |a - b| / |b| (how far the tensor has moved), and the "
-          "cosine.\n\nShows one line per key that differs, 50 at most without -v.",
+          "cosine; the last two are of the pairs of finite values.\n\n"
+          "Shows one line per key that differs, 50 at most without -v.",
       .needs = Needs::nothing,
       .examples = kExamples,
       .setup = bind<DiffArguments, setup, diff_files>};

@@ -418,3 +418,19 @@ def test_every_state_dict_can_be_compared_at_once(mlc, tmp_path):
     assert result.rc == 1 and [one["name"] for one in result.json["differences"]] == ["ema.w"]
     assert mlc("diff", "a.pt", "b.pt", "--key", "*", "--include", "model.*").rc == 0
     assert "not compared: everything but the tensors under keys of state_dicts" in mlc("diff", "a.pt", "a.pt", "--key", "*").stderr
+
+
+def test_an_infinity_was_hidden_by_the_numbers(mlc, valid, tmp_path):
+    ones = torch.ones(4)
+    other = ones.clone()
+    other[1] = float("inf")
+    for name, value in (("a", ones), ("b", other), ("c", -other)):
+        torch.save({"w": value}, tmp_path / f"{name}.pt")
+    for a, b, far in (("a", "b", 1), ("b", "a", 1), ("b", "c", 1)):
+        found = mlc("diff", f"{a}.pt", f"{b}.pt", "--json")
+        valid(found.json, "diff")
+        values = found.json["differences"][0]["values"]
+        assert (values["infinite_pairs"], values["max_abs"], values["max_rel"]) == (far, None, None)
+    text = mlc("diff", "a.pt", "b.pt").stdout
+    assert "max abs inf, max rel inf" in text
+    assert "1 infinitely far apart, which rel norm and cosine leave out" in text

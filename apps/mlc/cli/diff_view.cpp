@@ -383,6 +383,12 @@ std::string DiffView::values_text(const Difference& difference) const {
   if (values.nan_pairs > 0) {
     text += fmt::format(", {} NaN on one side", format_count(values.nan_pairs));
   }
+  if (values.infinite_pairs > 0) {
+    text += fmt::format(", {} infinitely far apart", format_count(values.infinite_pairs));
+  }
+  if (values.nan_pairs + values.infinite_pairs > 0 && (values.rel_norm || values.cosine)) {
+    text += ", which rel norm and cosine leave out";
+  }
   const std::vector<int64_t> first = first_index(difference);
   if (!first.empty()) text += ", first at " + format_shape(first);
   return text;
@@ -508,6 +514,7 @@ void DiffView::values_json(JsonWriter& json, const Difference& difference) const
   json.field("max_abs", values.max_abs);
   json.field("max_rel", values.max_rel);
   json.field("nan_pairs", values.nan_pairs);
+  json.field("infinite_pairs", values.infinite_pairs);
   json.key("rel_norm");
   if (values.rel_norm)
     json.value(*values.rel_norm);

@@ -90,7 +90,9 @@ void Comparer::judge(const Chunk& chunk) {
       ++result_.mismatches;
     }
     if (size > result_.max_abs) result_.max_abs = size;
-    const double relative = size / chunk.reference[i];  // NaN for 0 / 0 and infinity / infinity
+    const bool infinite = std::isinf(size);
+    result_.infinite_pairs += infinite ? 1U : 0U;
+    const double relative = infinite ? size : size / chunk.reference[i];  // NaN for 0 / 0
     if (relative > result_.max_rel) result_.max_rel = relative;
   }
   result_.count += chunk.count;
@@ -213,6 +215,7 @@ void Comparer::merge(const Comparer& next) {
   result_.max_abs = std::max(result_.max_abs, other.max_abs);
   result_.max_rel = std::max(result_.max_rel, other.max_rel);
   result_.nan_pairs += other.nan_pairs;
+  result_.infinite_pairs += other.infinite_pairs;
   result_.bit_equal = result_.bit_equal && other.bit_equal;
   dot_ += next.dot_;
   norm_a_ += next.norm_a_;

@@ -25,8 +25,11 @@ struct CompareResult {
   uint64_t mismatches = 0;                 // beyond the tolerance
   std::optional<uint64_t> first_mismatch;  // row-major index of a value
   double max_abs = 0;  // largest |a - b|, infinite where one is; NaNs take no part
-  double max_rel = 0;  // largest |a - b| / |b|, infinite where only b is zero; NaNs take no part
-  uint64_t nan_pairs = 0;  // exactly one of both is NaN
+  /// Largest |a - b| / |b|, infinite where only b is zero or |a - b| is infinite; NaNs take no
+  /// part.
+  double max_rel = 0;
+  uint64_t nan_pairs = 0;       // exactly one of both is NaN
+  uint64_t infinite_pairs = 0;  // |a - b| is infinite: one of both is, or both with other signs
   /// Euclidean norm of a - b over that of b, of the pairs of finite values; nothing where b is
   /// zero.
   std::optional<double> rel_norm;
