@@ -40,6 +40,16 @@ def test_a_damaged_record_in_a_batch_was_no_failure(mlc, tmp_path, plain):
     assert len(result.json["results"][0]["result"]["check"]["damaged"]) == 1
 
 
+def test_a_damaged_file_of_a_batch_had_no_error_in_json(mlc, valid, tmp_path, plain):
+    (tmp_path / "bad.pt").write_bytes(plain.read_bytes())
+    name = damage(tmp_path / "bad.pt")
+    result = mlc("load", "bad.pt", "a.pt", "--check", "crc", "--json", "--keep-going")
+    valid(result.json, "batch")
+    bad, good = result.json["results"]
+    assert bad["error"]["kind"] == "corrupt" and name in bad["error"]["message"] and "result" in bad
+    assert "error" not in good
+
+
 def test_an_unsafe_file_in_a_batch_was_not_named(mlc, tmp_path, plain):
     write(tmp_path / "whole.pt", torch.nn.Linear(2, 2))
     result = mlc("load", "a.pt", "whole.pt", "--require-safe", "--summary")

@@ -313,10 +313,11 @@ void Batch::show_json(const FilePair& file, const Finished& finished) {
   if (!file.output.empty()) json_.field("output", file.output);
   json_.field("exit_code", static_cast<int>(finished.code));
   if (finished.skipped) json_.field("skipped", true);
-  if (!finished.answer.empty()) {  // tells of damage too
+  if (!finished.answer.empty()) {
     json_.key("result");
     json_.raw(trim(finished.answer));
-  } else if (finished.error) {
+  }
+  if (finished.error) {  // beside a result: that of a damaged file
     json_.key("error");
     write_error(json_, *finished.error, false);
   }
