@@ -15,7 +15,8 @@ constexpr unsigned kMostThreads = 1024;
 void add_shared_options(OptionSet& set, SharedOptions& options) {
   set.group("General");
   set.flag("--json", options.json, "print one JSON object instead of text");
-  set.flag("-q, --quiet", options.quiet, "no notes, warnings or progress, errors only");
+  set.flag("-q, --quiet", options.quiet,
+           "no notes, warnings or progress: the answer and errors only");
   set.count("-v, --verbose", options.verbose, "say more; twice for every detail");
   set.choice("--color", options.color, kWhen, "colour, by default on a terminal without NO_COLOR");
   set.choice("--progress", options.progress, kWhen,
