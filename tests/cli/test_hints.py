@@ -257,3 +257,15 @@ def test_other_names_of_half_precision(mlc):
     for name in ("f16", "float16", "half", "bfloat16", "f32"):
         assert "is not one of" not in mlc("run", "none.pt", "--dtype", name).stderr
     assert "is not one of" in mlc("run", "none.pt", "--dtype", "int8").stderr
+
+
+def test_weights_in_place_of_an_architecture_were_shown_as_text(mlc, tmp_path):
+    torch.save({"w": torch.ones(2)}, tmp_path / "w.pt")
+    failed = mlc("run", "w.pt", "--arch", "w.pt", "--input", "x:f32[1]")
+    assert failed.rc != 0 and "w.pt: is binary data, not YAML" in failed.stderr and "escape" not in failed.stderr
+
+
+def test_an_architecture_in_place_of_weights_got_no_hint(mlc, tmp_path):
+    (tmp_path / "net.yaml").write_text("mlc: architecture/1\n")
+    failed = mlc("run", "net.yaml", "--input", "x:f32[1]")
+    assert failed.rc == 4 and "WEIGHTS --arch net.yaml" in failed.stderr

@@ -1,6 +1,7 @@
 #include "mlc/engine/artefact.h"
 
 #include "mlc/base/file.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/integrity.h"
@@ -17,6 +18,15 @@ Error nothing_to_run() {
                      "--arch FILE.yaml gives it an architecture; or " + std::string(kSaveProgram));
 }
 
+/// An architecture where its weights belong.
+Error explained(Error error, const std::string& path) {
+  const bool yaml = path.ends_with(".yaml") || path.ends_with(".yml");
+  if (!yaml || error.kind() != ErrorKind::unsupported) return error;
+  return unsupported("is a YAML file, which has no weights",
+                     "if it is an architecture: WEIGHTS --arch " + shell_word(path))
+      .in_file(path);
+}
+
 }  // namespace
 
 Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& options,
@@ -28,7 +38,9 @@ Result<Artefact> Artefact::open(const std::string& path, const ArtefactOptions& 
     out.onnx_ = std::move(*onnx);
     return out;
   }
-  MLC_TRY(out.checkpoint_, open_checkpoint(path));
+  auto opened = open_checkpoint(path);
+  if (!opened.ok()) return explained(std::move(opened).error(), path);
+  out.checkpoint_ = std::move(*opened);
   if (out.checkpoint_->format == Format::torchscript) {
     MLC_TRY(out.stored_inputs_, read_stored_inputs(*out.checkpoint_));
     return out;

@@ -343,6 +343,9 @@ Status check_last_quote(const Source& source, const YAML::Mark& mark) {
 
 // YAML allows no control characters, and yaml-cpp takes some of them for the end of the file.
 Status check_characters(const Source& source) {
+  if (source.text.find('\0') != std::string_view::npos) {
+    return Error(source.kind, "is binary data, not YAML").in_file(source.file);
+  }
   size_t line = 1;
   size_t line_start = 0;
   for (size_t i = 0; i < source.text.size(); ++i) {

@@ -210,7 +210,7 @@ TEST_CASE("what mlc does not take from YAML is refused, not guessed") {
   CHECK(complaint("a: !mine {}\n").starts_with("1:4: the tag \"!mine\" is not supported"));
   CHECK(complaint("b: 1\n<<: {a: 1}\n").starts_with("2:1: merge keys (<<) are not supported"));
   CHECK(complaint("a: 1\nb: x\x04y\n").starts_with("2:5: a control character is not allowed"));
-  CHECK(complaint(std::string("a: \0", 4)).starts_with("1:4: a control character"));
+  CHECK(complaint(std::string("a: \0", 4)) == "is binary data, not YAML");
   CHECK(complaint("a: \xff\n") == "the text is not UTF-8");
   CHECK(parsed("'<<': 1\n").find("<<") != nullptr);
   CHECK(parsed("a: !!str 42\n").find("a")->is_quoted());
