@@ -486,6 +486,48 @@ def test_parts_that_are_missing_or_of_another_shape(mlc, tmp_path, model):
     mlc.ok("dequantize", "s.pt", "-o", "back.pt")
 
 
+@pytest.mark.parametrize("path, value, message", [
+    ("format", "gguf", "a format that this mlc does not know"),
+    ("format", "[]", "there is no format"),
+    ("tensors", "[]", "there are no tensors"),
+    ("tensors.w.scheme", "int3", 'no such scheme: "int3"'),
+    ("tensors.w.scheme", "keep", "no such scheme"),
+    ("tensors.w.scheme", "int4", '"w_packed" is missing'),
+    ("tensors.w.scheme", "fp16", "is int8 [80, 64] instead of float16 [80, 64]"),
+    ("tensors.w.scheme", "int8:g32", "is float32 [80, 1] instead of float32 [80, 2]"),
+    ("tensors.w.scheme", "int8:asym", "is int8 [80, 64] instead of uint8 [80, 64]"),
+    ("tensors.w.dtype", "int8", "no floating-point type"),
+    ("tensors.w.shape", "[64, 80]", "instead of int8 [64, 80]"),
+    ("tensors.w.shape", "[80, 64, 0]", "a shape is impossible"),
+    ("tensors.w.shape", "[4611686018427387904, 4]", "a shape is impossible"),
+    ("tensors.w.shape", "[-80, 64]", "a shape has a bad size"),
+    ("tensors.w.shape", "80", "has no shape"),
+    ("tensors.v", "{scheme: int8, dtype: float32, shape: [80, 64]}", '"v" is missing'),
+])
+def test_records_that_lie(mlc, tmp_path, path, value, message):
+    write(tmp_path / "model.pt", {"w": torch.randn(80, 64)})
+    mlc.ok("quantize", "model.pt", "-o", "q.pt")
+    mlc.ok("metadata", "q.pt", "--set", f"quantization.{path}={value}", "--in-place")
+    result = mlc("dequantize", "q.pt", "-o", "back.pt")
+    assert result.rc == (4 if value == "gguf" else 3) and message in result.stderr, result
+    assert not (tmp_path / "back.pt").exists()
+    mlc.ok("load", "q.pt")
+
+
+def test_formulas_of_the_readme(mlc, tmp_path, root):
+    text = (root / "README.md").read_text()
+    code = text[text.index('state = torch.load("model.int8.pt"'):].split("```")[0]
+    int8, int4 = code.split("\n\n")
+    weight = torch.randn(80, 96)
+    write(tmp_path / "model.pt", {"fc.weight": weight})
+    for scheme, lines in (("int8", int8), ("int4", int8.splitlines()[0] + "\n" + int4)):
+        mlc.ok("quantize", "model.pt", "-o", "model.int8.pt", "--scheme", scheme, "--force")
+        mlc.ok("dequantize", "model.int8.pt", "-o", "back.pt", "--force")
+        names = {"torch": torch}
+        exec(lines.replace("model.int8.pt", str(tmp_path / "model.int8.pt")), names)  # pylint: disable=exec-used
+        assert_same(torch.load(tmp_path / "back.pt", weights_only=True)["fc.weight"], names["w"])
+
+
 # --- compressed-tensors
 
 
