@@ -26,6 +26,26 @@ def training(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_modules_beside_state_dicts_were_counted_as_none_of_them(mlc, tmp_path):
+    torch.save({"w": torch.ones(2), "o": torch.nn.ParameterDict({"a": torch.nn.Parameter(torch.ones(3))}),
+                "p": torch.nn.ParameterList([torch.ones(1)])}, tmp_path / "x.pt")
+    result = mlc.ok("load", "x.pt")
+    assert "none of the state_dicts" not in result.stdout
+    names = [one["name"] for one in mlc.ok("load", "x.pt", "--json").json["tensors"]]
+    assert names == ["w", "o.a", "p.0"]
+    assert [one["name"] for one in mlc.ok("load", "x.pt", "--key", "o", "--json").json["tensors"]] == ["a"]
+
+
+def test_arrays_in_files_of_torch_save_are_named(mlc, tmp_path):
+    torch.save({"w": torch.ones(2), "n": np.ones((3, 4), dtype=np.float32)}, tmp_path / "x.pt")
+    assert "also here    n (numpy f32[3, 4])" in mlc.ok("load", "x.pt").stdout
+    assert "'n': numpy f32[3, 4]" in mlc.ok("load", "x.pt", "--tree").stdout
+    torch.save({"n": np.ones((3, 4), dtype=np.float32)}, tmp_path / "y.pt")
+    result = mlc("save", "y.pt", "-o", "z.safetensors")
+    assert result.rc == 2 and "holds no tensor, but 1 NumPy array" in result.stderr
+    assert "torch.from_numpy()" in result.stderr
+
+
 def test_a_legacy_file_of_protocol_1_is_a_checkpoint(mlc, tmp_path):
     values = {"w": torch.arange(3.0), "half": torch.ones(2).half(), "big": 2**70, "rate": 0.5}
     torch.save(values, tmp_path / "a.pt", pickle_protocol=1, _use_new_zipfile_serialization=False)

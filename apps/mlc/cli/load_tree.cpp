@@ -6,6 +6,7 @@
 #include "mlc/base/text_input.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/frontend/architecture.h"
@@ -97,6 +98,7 @@ class TreeRenderer {
       const Tensor& tensor = checkpoint_.tensors[index];
       return std::string(info(tensor.dtype).brief) + format_shape(checkpoint_.sizes(tensor));
     }
+    if (std::string array = numpy_array_text(graph_, node); !array.empty()) return array;
     if (const auto* entries = graph_.entries(node)) {
       return std::string(graph_.is(node, NodeKind::dict) ? "dict" : class_name(node)) + " of " +
              std::to_string(entries->size());

@@ -86,8 +86,7 @@ Status LoadReport::select() {
     if (state_dict_ == nullptr && options_.key != ".") below_ = options_.key;
   } else {
     state_dict_ = only_candidate(input_.state_dicts);
-    tensors_ = state_dict_ != nullptr ? named_tensors(*state_dict_)
-                                      : all_tensors(*input_.checkpoint, input_.checkpoint->root);
+    tensors_ = state_dict_ != nullptr ? named_tensors(*state_dict_) : tensors_of_file(input_);
   }
   if (state_dict_ != nullptr) {
     entries_ = tensors_.size();

@@ -3,13 +3,17 @@
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/optimizer.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/follow_optimizers.h"
 #include "mlc/keys/prefix.h"
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <set>
 
 #include <re2/re2.h>
 
@@ -50,10 +54,25 @@ std::string what_stands_at(const Checkpoint& checkpoint, const std::string& key)
   return place + " is no state_dict, though " + plural(tensors, "tensor") + " can be reached there";
 }
 
-/// Why CHECKPOINT, which has tensors, has no state_dict.
+/// NumPy arrays in a mapping look like a state_dict, and are none to PyTorch.
+Status refuse_arrays(const Checkpoint& checkpoint) {
+  const auto* entries = checkpoint.graph.entries(checkpoint.root);
+  if (entries == nullptr) return {};
+  const auto is_array = [&](const pickle::Entry& entry) {
+    return !numpy_array_text(checkpoint.graph, entry.second).empty();
+  };
+  const auto arrays = static_cast<uint64_t>(std::ranges::count_if(*entries, is_array));
+  if (arrays == 0) return {};
+  return usage_error("holds no tensor, but " + plural(arrays, "NumPy array"),
+                     "torch.load gives arrays too: save them with torch.from_numpy(), or with "
+                     "numpy.savez or pickle.dump, whose arrays mlc reads as tensors")
+      .in_file(checkpoint.path);
+}
+
+/// Why CHECKPOINT has no state_dict, where more can be said than that.
 Status refuse_none(const Checkpoint& checkpoint) {
   const auto tensors = all_tensors(checkpoint, checkpoint.root);
-  if (tensors.empty()) return {};
+  if (tensors.empty()) return refuse_arrays(checkpoint);
   const std::string held = "holds " + plural(tensors.size(), "tensor") + " but no state_dict";
   const std::string tree = "`mlc load --tree` shows where they are";
   if (is_optimizer(checkpoint.graph, checkpoint.root)) {
@@ -145,6 +164,29 @@ Result<Shown> choose_shown(Input& input, const std::string& key) {
   return shown;
 }
 
+std::vector<NamedTensor> tensors_of_file(const Input& input) {
+  std::vector<NamedTensor> all = all_tensors(*input.checkpoint, input.checkpoint->root);
+  for (const StateDict& one : input.state_dicts) {
+    if (one.module == kNoNode || one.is_part) continue;
+    const std::string inside = one.path.empty() ? "" : one.path + ".";
+    const auto is_inside = [&](const NamedTensor& named) { return named.path.starts_with(inside); };
+    std::set<TensorIdentity> known;
+    std::vector<NamedTensor> own = named_tensors(one);
+    for (NamedTensor& named : own) {
+      named.path = join_path(one.path, named.path);
+      known.insert(identity_of(*input.checkpoint, input.checkpoint->tensors[named.tensor]));
+    }
+    const auto first = std::ranges::find_if(all, is_inside) - all.begin();
+    std::erase_if(all, [&](const NamedTensor& named) {
+      return is_inside(named) && known.contains(identity_of(
+                                     *input.checkpoint, input.checkpoint->tensors[named.tensor]));
+    });
+    all.insert(all.begin() + std::min<std::ptrdiff_t>(first, std::ssize(all)),
+               std::make_move_iterator(own.begin()), std::make_move_iterator(own.end()));
+  }
+  return all;
+}
+
 std::vector<NamedTensor> tensors_of_all(const Input& input) {
   std::vector<NamedTensor> out;
   for (const StateDict& one : input.state_dicts) {
@@ -213,6 +255,12 @@ std::vector<std::string> describe_values(const Checkpoint& checkpoint,
     const NodeId node = out.size() < kShown ? node_at(checkpoint, path) : kNoNode;
     if (node != kNoNode && checkpoint.tensor_at(node) != kNoIndex) {
       out.push_back(printable(path) + " (1 tensor)");
+      continue;
+    }
+    const std::string array =
+        node != kNoNode ? numpy_array_text(checkpoint.graph, node) : std::string();
+    if (!array.empty()) {
+      out.push_back(printable(path) + " (" + array + ")");
       continue;
     }
     const uint64_t tensors = node != kNoNode ? count_names(checkpoint, node) : 0;

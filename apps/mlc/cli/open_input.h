@@ -41,6 +41,10 @@ struct Shown {
 /// state_dict. Errors carry the file.
 Result<Shown> choose_shown(Input& input, const std::string& key);
 
+/// Every tensor of the file, in tree order: those of pickled modules by the names that their
+/// state_dicts give, behind the path of the module, all others by where they stand.
+std::vector<NamedTensor> tensors_of_file(const Input& input);
+
 /// The tensors of all state_dicts of INPUT that are no part of another, named from the root on.
 std::vector<NamedTensor> tensors_of_all(const Input& input);
 

@@ -136,4 +136,13 @@ Status adopt_numpy_arrays(Checkpoint& checkpoint, NodeId first, PickledBytes& so
   return {};
 }
 
+std::string numpy_array_text(const Graph& graph, NodeId node) {
+  const auto array = array_of(graph, node);
+  const auto element = array ? element_of(graph, array->dtype) : std::nullopt;
+  if (!element) return {};
+  const auto sizes = sizes_of(graph, array->shape);
+  if (!sizes.ok()) return {};
+  return "numpy " + std::string(info(element->dtype).brief) + format_shape(*sizes);
+}
+
 }  // namespace mlc

@@ -1,9 +1,12 @@
-// NumPy arrays inside pickles, which become tensors.
+// NumPy arrays inside pickles: tensors in files of pickle.dump. Those in files of torch.save stay
+// Python objects, as torch.load gives them.
 #pragma once
 
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/pickled_bytes.h"
+
+#include <string>
 
 namespace mlc {
 
@@ -11,5 +14,8 @@ namespace mlc {
 /// objects, texts and dates stay as they are. Errors: corrupt for arrays whose size and bytes
 /// contradict.
 Status adopt_numpy_arrays(Checkpoint& checkpoint, NodeId first, PickledBytes& source);
+
+/// "numpy f32[3, 4]" for an array of plain numbers at NODE; empty for anything else.
+std::string numpy_array_text(const pickle::Graph& graph, NodeId node);
 
 }  // namespace mlc
