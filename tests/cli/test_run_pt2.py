@@ -135,7 +135,6 @@ def test_inputs_of_a_program_are_declared_by_it(mlc, tmp_path):
     (["--input", "ids:i64[2]=1"], "must have 2 dimensions, not 1"),
     (["--input", "ids:f32[2,3]"], "must be of type i64, as exported, not f32"),
     (["--input", "other:f32[2,3]"], 'no input "other"'),
-    (["--dtype", "bf16"], "--dtype cannot cast an exported program"),
     (["--arch", "a.yaml"], "a program of its own, which --arch cannot replace"),
 ])
 def test_inputs_that_do_not_fit_are_named(mlc, tmp_path, given, said):
@@ -335,3 +334,45 @@ def test_autocast_that_is_off_is_no_custom_operator(mlc, tmp_path):
     program = export(Plain(), (torch.randn(2, 3),), tmp_path / "m.pt2")
     x = torch.randn(2, 3)
     assert_same(run(mlc, tmp_path, program, (x,)), program.module()(x))
+
+
+# --- in another type
+
+
+class Makes(nn.Module):
+    """Makes tensors of the default type, of a named one, and of the lowest number of float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.register_buffer("steps", torch.arange(4))
+
+    def forward(self, x):
+        made = torch.zeros(x.shape[0], 4) + torch.full((4,), 0.5) + torch.ones(4, dtype=torch.float32)
+        mask = torch.full((4,), torch.finfo(torch.float32).min).where(self.steps > 1, 0.0)
+        return self.fc(made + x).softmax(-1), (self.fc(x) + mask).softmax(-1), x.to(torch.float32) @ self.fc.weight
+
+
+@pytest.mark.parametrize("decompose", [False, True])
+@pytest.mark.parametrize(("flag", "dtype"), [("fp16", torch.float16), ("bf16", torch.bfloat16)])
+def test_dtype_casts_programs(mlc, tmp_path, flag, dtype, decompose):
+    for model, arguments in ((Makes(), (torch.randn(3, 4),)), (encoder(), (torch.randn(2, 5, 8),))):
+        model = model.eval()
+        program = export(model, arguments, tmp_path / "m.pt2", decompose=decompose)
+        name = program.graph_signature.user_inputs[0]
+        np.save(tmp_path / "x.npy", arguments[0].numpy())
+        mlc.ok("run", "m.pt2", "--input", f"{name}=@x.npy", "--dtype", flag, "-o", "out.pt", "--force")
+        found = torch.load(tmp_path / "out.pt", weights_only=True)
+        for ours, theirs in zip(found.values(), flat(model(*arguments)), strict=True):
+            assert ours.dtype == dtype
+            torch.testing.assert_close(ours.float(), theirs.detach(), rtol=0.02, atol=0.02)
+    mlc.ok("trace", "m.pt2", "--dtype", flag, "-o", "half.pt", "--force")
+    assert {one.dtype for one in torch.jit.load(tmp_path / "half.pt").parameters()} == {dtype}
+    mlc.ok("verify", "m.pt2", "half.pt", "--dtype", flag)
+
+
+def test_dtype_takes_half_precision_to_float(mlc, tmp_path):
+    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)).half().eval()
+    export(model, (torch.randn(2, 4).half(),), tmp_path / "m.pt2")
+    mlc.ok("run", "m.pt2", "--input", "input:f32[2,4]", "--dtype", "fp32", "-o", "out.npz")
+    assert np.load(tmp_path / "out.npz")["output"].dtype == np.float32

@@ -5,6 +5,7 @@
 #include "mlc/engine/exported_samples.h"
 #include "mlc/engine/size_names.h"
 #include "mlc/engine/weights.h"
+#include "mlc/passes/cast_floats.h"
 
 #include <algorithm>
 
@@ -97,11 +98,19 @@ std::vector<InputSpec> program_inputs(const ExportedProgram& program) {
   return out;
 }
 
-Result<ExportedArtefact> ExportedArtefact::open(Checkpoint& checkpoint, Reporter& reporter) {
+namespace {
+
+Result<ExportedProgram> read_program(const Checkpoint& checkpoint) {
   const ZipReader& zip = checkpoint.archives[0];
   MLC_TRY(const std::string record, program_record(zip));
   MLC_TRY(const std::string json, zip.read(*zip.record(record), kMaxProgramBytes));
-  MLC_TRY(ExportedProgram program, read_exported_program(json, record));
+  return read_exported_program(json, record);
+}
+
+}  // namespace
+
+Result<ExportedArtefact> ExportedArtefact::open(Checkpoint& checkpoint, Reporter& reporter) {
+  MLC_TRY(ExportedProgram program, read_program(checkpoint));
   ExportedArtefact out;
   out.program_ = std::make_shared<ExportedProgram>(std::move(program));
   out.inputs_ = program_inputs(*out.program_);
@@ -116,11 +125,16 @@ Result<ExportedArtefact> ExportedArtefact::open(Checkpoint& checkpoint, Reporter
 }
 
 ProgramSource ExportedArtefact::source(const Checkpoint& checkpoint) const {
+  return source(checkpoint, program_);
+}
+
+ProgramSource ExportedArtefact::source(const Checkpoint& checkpoint,
+                                       const std::shared_ptr<ExportedProgram>& program) const {
   auto places = std::make_shared<std::vector<Weights>>();
   for (const StateDict& one : state_dicts_) places->emplace_back(checkpoint, one);
   ProgramSource source;
-  source.program = program_;
-  source.weight = [program = program_, places](const ProgramWeight& weight) -> Result<Weight> {
+  source.program = program;
+  source.weight = [program, places](const ProgramWeight& weight) -> Result<Weight> {
     arch::ScriptTensor wanted;
     wanted.path = weight.key;
     const ir::TensorType& type = *weight.value->tensor();
@@ -149,7 +163,12 @@ ProgramSource ExportedArtefact::source(const Checkpoint& checkpoint) const {
 Result<std::unique_ptr<Model>> ExportedArtefact::load(const Checkpoint& checkpoint, Engine& engine,
                                                       const LoadOptions& options,
                                                       Reporter& reporter) const {
-  return engine.interpret(source(checkpoint), options, reporter);
+  if (!options.dtype) return engine.interpret(source(checkpoint), options, reporter);
+  // The inputs of this one keep their types, which tell what to read and to make.
+  MLC_TRY(ExportedProgram program, read_program(checkpoint));
+  passes::cast_floats(program.graph, *options.dtype);
+  const auto cast = std::make_shared<ExportedProgram>(std::move(program));
+  return engine.interpret(source(checkpoint, cast), options, reporter);
 }
 
 }  // namespace mlc

@@ -32,6 +32,9 @@ class ExportedArtefact {
                                       const LoadOptions& options, Reporter& reporter) const;
 
  private:
+  ProgramSource source(const Checkpoint& checkpoint,
+                       const std::shared_ptr<ExportedProgram>& program) const;
+
   std::shared_ptr<ExportedProgram> program_;
   std::vector<InputSpec> inputs_;
   std::vector<StateDict> state_dicts_;  // its weights and, beside them, its constants

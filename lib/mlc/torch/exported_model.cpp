@@ -87,6 +87,7 @@ class ExportedModel : public Model {
         signature_(signature_of(*program_)),
         guards_(program_->guards),
         device_(std::move(device)),
+        floating_(options.dtype),
         seed_(options.seed) {}
 
   Status prepare(const ProgramSource& source);
@@ -111,6 +112,7 @@ class ExportedModel : public Model {
   Signature signature_;
   SizeGuards guards_;
   std::string device_;
+  std::optional<DType> floating_;  // what the program was cast to
   uint64_t seed_;
 };
 
@@ -189,14 +191,20 @@ Status ExportedModel::set_input(const ProgramInput& input, const NamedValue& giv
   const ir::TensorType* tensor = input.value->tensor();
   const HostTensor& value = given.tensor;
   const DType wanted = tensor != nullptr ? *tensor->dtype : DType::i64;
-  if (value.dtype != wanted) {
+  const auto is_floating = [](DType one) { return info(one).kind == DTypeClass::floating; };
+  const bool casts = floating_ && is_floating(wanted) && is_floating(value.dtype);
+  if (value.dtype != wanted && !casts) {
     return usage_error("input " + mlc::quoted(input.name) + " must be of type " +
                        std::string(info(wanted).brief) + ", as exported, not " +
                        std::string(info(value.dtype).brief));
   }
   if (tensor != nullptr) MLC_CHECK(check_sizes(input, value.sizes));
   const c10::InferenceMode inference;
-  MLC_TRY(at::Tensor made, to_torch(value, c10::Device(device_), std::nullopt));
+  std::optional<c10::ScalarType> type;
+  if (casts) {
+    MLC_TRY(type, scalar_type(wanted));
+  }
+  MLC_TRY(at::Tensor made, to_torch(value, c10::Device(device_), type));
   if (tensor != nullptr) {
     memory_.set(input.value, std::move(made));
     return {};
@@ -305,10 +313,6 @@ Result<std::vector<NamedValue>> ExportedModel::outputs() {
 Result<std::unique_ptr<Model>> interpret_program(const ProgramSource& source,
                                                  const std::string& device,
                                                  const LoadOptions& options) {
-  if (options.dtype) {
-    return unsupported("--dtype cannot cast an exported program: its types are fixed in it",
-                       "export it from PyTorch in that type");
-  }
   return guarded(ErrorKind::corrupt, [&]() -> Result<std::unique_ptr<Model>> {
     auto model = std::make_unique<ExportedModel>(source.program, device, options);
     MLC_CHECK(model->prepare(source));
