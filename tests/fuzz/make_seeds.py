@@ -111,6 +111,8 @@ def seeds():
     for path in sorted((*ROOT.glob("schemas/examples/*.yaml"), *ROOT.glob("examples/*/*.yaml"))):
         yield "yaml", path.name, path.read_bytes()
         yield "rules", path.name, path.read_bytes()
+        if b"mlc: recipe/" in path.read_bytes():
+            yield "recipe", path.name, path.read_bytes()
         if b"mlc: architecture/" in path.read_bytes():
             yield "architecture", path.name, path.read_bytes()
 

@@ -86,8 +86,9 @@ Result<SchemeRule> parse_scheme_rule(std::string_view text) {
   return make_scheme_rule(MatchKind::regex, std::string(text.substr(0, equals)), scheme);
 }
 
-Result<QuantRecipe> read_recipe(const std::string& path) {
-  MLC_TRY(const yaml::Node root, yaml::parse_file(path));
+namespace {
+
+Result<QuantRecipe> recipe_of(const yaml::Node& root) {
   MLC_CHECK(check_format(root));
   MLC_CHECK(root.only_keys(
       {"mlc", "scheme", "rounding", "min_elements", "include", "exclude", "tensors"}));
@@ -116,6 +117,18 @@ Result<QuantRecipe> read_recipe(const std::string& path) {
     }
   }
   return out;
+}
+
+}  // namespace
+
+Result<QuantRecipe> read_recipe(const std::string& path) {
+  MLC_TRY(const yaml::Node root, yaml::parse_file(path));
+  return recipe_of(root);
+}
+
+Result<QuantRecipe> parse_recipe(std::string text, const std::string& file) {
+  MLC_TRY(const yaml::Node root, yaml::parse(std::move(text), file));
+  return recipe_of(root);
 }
 
 std::string recipe_yaml(const QuantRecipe& recipe) {

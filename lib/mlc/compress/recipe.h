@@ -46,6 +46,8 @@ Result<SchemeRule> make_scheme_rule(MatchKind kind, std::string text, QuantSchem
 
 /// Errors: not_found, read_failed; usage with line and column.
 Result<QuantRecipe> read_recipe(const std::string& path);
+/// The same of a TEXT; FILE is its name in errors.
+Result<QuantRecipe> parse_recipe(std::string text, const std::string& file);
 /// The YAML that read_recipe() makes the same recipe of.
 std::string recipe_yaml(const QuantRecipe& recipe);
 
