@@ -208,7 +208,7 @@ Status Job::choose() {
   if ((format == Format::torchscript || format == Format::pt2) && !options_.weights_only) {
     warn_of_format(*input_.checkpoint, task_.output, task_.reporter);
   }
-  replace_modules(input_, task_.reporter);
+  MLC_CHECK(replace_modules(input_, task_.reporter));
   if (options_.weights_only) keep_only(*input_.checkpoint, *state_dict_);
   return {};
 }

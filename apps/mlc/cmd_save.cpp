@@ -140,7 +140,7 @@ class Job {
   Result<FileReport> run() {
     MLC_TRY(input_, open_input(task_.input, task_.reporter));
     MLC_CHECK(choose());
-    replace_modules(input_, task_.reporter);
+    MLC_CHECK(replace_modules(input_, task_.reporter));
     MLC_CHECK(change());
     MLC_TRY(const std::optional<std::string> yaml, metadata());
     if (!options_.writing.in_place) warn_of_sidecar(task_.output, yaml, task_.reporter);
@@ -429,6 +429,7 @@ SaveOptions Job::save_options(const std::optional<std::string>& yaml) const {
 }
 
 Status Job::write_shards(const std::optional<std::string>& yaml) {
+  MLC_CHECK(check_only_tensors(*input_.checkpoint, *state_dict_));
   MLC_TRY(const ShardSummary summary,
           write_sharded(*input_.checkpoint, named_tensors(*state_dict_), task_.output,
                         shard_options(yaml), task_.reporter));
@@ -478,6 +479,7 @@ Status Job::plan(const std::optional<std::string>& yaml) {
   MLC_CHECK(check_storages(checkpoint, planned_tensors(), task_.threads));
   const std::string place = place_to_check(task_.output, options_.writing);
   if (options_.max_shard_size > 0) {
+    MLC_CHECK(check_only_tensors(checkpoint, *state_dict_));
     MLC_TRY(report_,
             plan_sharded(checkpoint, named_tensors(*state_dict_), place, shard_options(yaml)));
     report_.left_out = values_beside(checkpoint, *state_dict_);

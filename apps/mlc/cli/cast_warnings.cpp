@@ -36,8 +36,15 @@ void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, R
     const Tensor& tensor = checkpoint.tensors[entry.tensor];
     if (tensor.kind != TensorKind::dense) kept.push_back(printable(entry.key));
   }
-  if (kept.empty()) return;
-  reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
+  if (!kept.empty()) {
+    reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
+  }
+  std::vector<std::string> inside;
+  for (const NamedTensor& named : tensors_in_values(checkpoint, state_dict)) {
+    inside.push_back(printable(named.path));
+  }
+  if (inside.empty()) return;
+  reporter.warn("kept in their own type, being parts of other values: " + join_list(inside));
 }
 
 void warn_of_overflow(const CastCounts& counts, const std::string& dtype, Reporter& reporter) {

@@ -238,7 +238,7 @@ Status Job::rehearse() {
                                   shard_options({})));
     return {};
   }
-  replace_modules(input_, task_.reporter);
+  MLC_CHECK(replace_modules(input_, task_.reporter));
   SaveOptions save;
   save.format = format_;
   save.output = edit_.writing.output_options();
@@ -308,7 +308,7 @@ Status Job::write(bool names_only) {
     return write_shards(yaml);
   }
   if (names_only && format_ == OutputFormat::torch_zip) return write_names();
-  replace_modules(input_, task_.reporter);
+  MLC_CHECK(replace_modules(input_, task_.reporter));
   SaveOptions save;
   save.format = format_;
   save.threads = edit_.threads;

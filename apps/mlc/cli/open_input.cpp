@@ -269,11 +269,21 @@ std::vector<std::string> describe_values(const Checkpoint& checkpoint,
   return out;
 }
 
-void replace_modules(Input& input, Reporter& reporter) {
+Status replace_modules(Input& input, Reporter& reporter) {
+  for (const StateDict& one : input.state_dicts) {
+    if (one.packed.empty()) continue;
+    return unsupported("the pickled module" +
+                           (one.path.empty() ? "" : " at " + mlc::quoted(one.path)) +
+                           " packs weights in a way that only its classes know: " +
+                           join_list(printable_all(one.packed)),
+                       "in Python, torch.save(model.state_dict(), ...) makes a file that mlc edits")
+        .in_file(input.checkpoint->path);
+  }
   for (const std::string& path : materialize_modules(*input.checkpoint, input.state_dicts)) {
     reporter.warn(printable(input.checkpoint->path) + ": the pickled module at " +
                   mlc::quoted(path) + " is written as its state_dict; its class is not kept");
   }
+  return {};
 }
 
 void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Reporter& reporter) {

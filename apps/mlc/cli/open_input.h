@@ -70,8 +70,8 @@ std::vector<std::string> describe_values(const Checkpoint& checkpoint,
                                          const std::vector<std::string>& paths);
 
 /// Puts recovered state_dicts in place of pickled modules and says so: what mlc writes needs no
-/// classes.
-void replace_modules(Input& input, Reporter& reporter);
+/// classes. Error: unsupported for modules of whose weights some would be lost (StateDict::packed).
+Status replace_modules(Input& input, Reporter& reporter);
 
 /// Says that OUTPUT holds no program any more, or no plain arrays, where CHECKPOINT does.
 void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Reporter& reporter);

@@ -208,12 +208,6 @@ Plan plan_selection(const std::vector<KeyInfo>& keys, const Selection& selection
 
 }  // namespace
 
-void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
-  StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
-  fresh.module = state_dict.module;
-  state_dict = std::move(fresh);
-}
-
 Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
                                 Reporter& reporter) {
   Checkpoint& checkpoint = *input.checkpoint;

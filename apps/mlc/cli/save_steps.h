@@ -20,9 +20,6 @@ struct Selected {
   FollowedOptimizers optimizers;
 };
 
-/// Reads STATE_DICT anew after its mapping in CHECKPOINT has changed.
-void read_again(const Checkpoint& checkpoint, StateDict& state_dict);
-
 /// Leaves only what OPTIONS select of STATE_DICT, which is one of INPUT; what stands beside its
 /// modules (epoch) goes only where an --exclude names it. Optimizers that name their parameters
 /// follow. Errors: usage for a bad pattern, conflict if nothing is left.

@@ -1,5 +1,7 @@
 #include "mlc/checkpoint/module_pickle.h"
 
+#include "mlc/checkpoint/state_dict.h"
+
 #include <algorithm>
 #include <array>
 #include <string>
@@ -104,7 +106,7 @@ class Recovery {
  public:
   explicit Recovery(Checkpoint& checkpoint) : checkpoint_(checkpoint), graph_(checkpoint.graph) {}
 
-  Result<NodeId> run(NodeId module) {
+  Result<RecoveredModule> run(NodeId module) {
     MLC_CHECK(visit(module, ""));
     const NodeId ordered = graph_.add_global("collections", "OrderedDict");
     const NodeId out = graph_.add_object(pickle::ObjectForm::reduce, ordered, graph_.empty_tuple());
@@ -117,7 +119,7 @@ class Recovery {
     pickle::ObjectContent& content = graph_.content_for_edit(out);
     content.items = std::move(items_);
     content.state = state;
-    return out;
+    return RecoveredModule{out, std::move(packed_)};
   }
 
  private:
@@ -144,11 +146,31 @@ class Recovery {
     if (const auto* modules = graph_.entries(graph_.find(attributes, "_modules"))) {
       const std::vector<Entry> children = *modules;  // the graph grows while they are visited
       for (const auto& [key, child] : children) {
-        if (!graph_.is(key, NodeKind::text) || !is_module(graph_, child)) continue;
-        MLC_CHECK(visit(child, prefix + std::string(graph_.text(key)) + "."));
+        if (!graph_.is(key, NodeKind::text)) continue;
+        const std::string name = prefix + std::string(graph_.text(key));
+        if (is_module(graph_, child)) {
+          MLC_CHECK(visit(child, name + "."));
+        } else {
+          note_packed(child, name);
+        }
       }
     }
+    note_script_objects(attributes, prefix);
     return {};
+  }
+
+  void note_script_objects(NodeId attributes, const std::string& prefix) {
+    for (const auto& [key, value] : *graph_.entries(attributes)) {
+      const bool packs = graph_.is_call_of(value, "torch", "ScriptObject") ||
+                         graph_.is_call_of(value, "torch._C", "ScriptObject");
+      if (packs && graph_.is(key, NodeKind::text)) {
+        note_packed(value, prefix + std::string(graph_.text(key)));
+      }
+    }
+  }
+
+  void note_packed(NodeId node, const std::string& name) {
+    if (packed_.size() < kMaxKeys && count_names(checkpoint_, node) > 0) packed_.push_back(name);
   }
 
   void add_version(NodeId module, const std::string& prefix) {
@@ -207,6 +229,7 @@ class Recovery {
   Graph& graph_;
   std::vector<Entry> items_;
   std::vector<Entry> versions_;
+  std::vector<std::string> packed_;
   std::unordered_set<NodeId> path_;
   NodeId word_ = kNoNode;
 };
@@ -222,7 +245,7 @@ bool is_module(const Graph& graph, NodeId node) {
   return false;
 }
 
-Result<NodeId> recover_state_dict(Checkpoint& checkpoint, NodeId node) {
+Result<RecoveredModule> recover_state_dict(Checkpoint& checkpoint, NodeId node) {
   return Recovery(checkpoint).run(node);
 }
 

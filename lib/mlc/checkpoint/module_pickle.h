@@ -8,6 +8,9 @@
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
 
+#include <string>
+#include <vector>
+
 namespace mlc {
 
 /// Whether NODE is an object whose state has the three dicts of nn.Module, a torch.fx.GraphModule,
@@ -15,10 +18,17 @@ namespace mlc {
 /// with `_orig_mod.`, as those of PyTorch do.
 bool is_module(const pickle::Graph& graph, NodeId node);
 
-/// Adds to the graph an OrderedDict with the state_dict of the module at NODE, keys in PyTorch's
-/// order,
-/// `_metadata` included, and returns it. Tied parameters stay one node. Errors: corrupt for a
-/// module inside itself, unsupported for nesting beyond 200 levels or more than 1,000,000 keys.
-Result<NodeId> recover_state_dict(Checkpoint& checkpoint, NodeId node);
+struct RecoveredModule {
+  NodeId mapping = kNoNode;  // an OrderedDict, `_metadata` included
+  /// The keys under which state_dict() would show more tensors, had one the classes: what quantised
+  /// modules pack into C++ objects (`0._packed_params`), children that pickle in a way of their
+  /// own.
+  std::vector<std::string> packed;
+};
+
+/// Adds to the graph what state_dict() of the module at NODE would be, keys in PyTorch's order.
+/// Tied parameters stay one node. Errors: corrupt for a module inside itself, unsupported for
+/// nesting beyond 200 levels or more than 1,000,000 keys.
+Result<RecoveredModule> recover_state_dict(Checkpoint& checkpoint, NodeId node);
 
 }  // namespace mlc

@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/lower_tensors.h"
+#include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/write_torch_zip.h"
 #include "mlc/pickle/writer.h"
 
@@ -52,6 +53,7 @@ Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict,
     return report;
   }
   if (state_dict == nullptr) return internal_error("safetensors without a state_dict");
+  MLC_CHECK(check_only_tensors(checkpoint, *state_dict));
   const SafetensorsOptions tensors = safetensors_options(checkpoint, options);
   report.left_out = values_beside(checkpoint, *state_dict);
   MLC_TRY(SafetensorsSummary summary,
@@ -63,6 +65,20 @@ Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict,
 }
 
 }  // namespace
+
+Status check_only_tensors(const Checkpoint& checkpoint, const StateDict& state_dict) {
+  const auto* entries = checkpoint.graph.entries(state_dict.node);
+  if (entries == nullptr) return {};
+  for (const StateDictEntry& other : state_dict.others) {
+    if (!is_module_key(other.key) || module_of_extra_state(other.key)) continue;
+    const uint64_t tensors = count_names(checkpoint, (*entries)[other.position].second);
+    if (tensors == 0) continue;
+    return unsupported("safetensors cannot hold " + quoted(other.key) + ", a value with " +
+                           plural(tensors, "tensor") + " in it, which the model needs",
+                       "a .pt keeps it");
+  }
+  return {};
+}
 
 Result<OutputFormat> output_format_of(const std::string& path, std::string_view format) {
   const auto extension = by_extension(path);
@@ -90,11 +106,17 @@ std::vector<NamedTensor> named_tensors(const StateDict& state_dict) {
 
 namespace {
 
-/// Whether load_state_dict of a module takes the value under KEY, which is no tensor.
-bool is_for_modules(const pickle::Graph& graph, NodeId key) {
+/// Whether load_state_dict of a module takes the VALUE under KEY, which is no tensor: extra state,
+/// and what quantised modules pack (torch/ao/nn/quantized/modules/linear.py): a tuple of a weight
+/// and a bias, and its dtype.
+bool is_for_modules(const Checkpoint& checkpoint, NodeId key, NodeId value) {
+  const pickle::Graph& graph = checkpoint.graph;
   if (!graph.is(key, pickle::NodeKind::text)) return false;
   const std::string_view name = graph.text(key);
-  return name == "_metadata" || name == "_extra_state" || name.ends_with("._extra_state");
+  if (name == "_metadata" || module_of_extra_state(name)) return true;
+  const bool packed =
+      name.starts_with("_packed_params.") || name.find("._packed_params.") != name.npos;
+  return packed || (is_module_key(name) && count_names(checkpoint, value) > 0);
 }
 
 }  // namespace
@@ -108,16 +130,14 @@ std::vector<std::pair<std::string, uint64_t>> keep_only(Checkpoint& checkpoint,
   std::vector<pickle::Entry>* entries = graph.entries_for_edit(state_dict.node);
   if (entries == nullptr || state_dict.other_values == 0) return dropped;
   std::erase_if(*entries, [&](const pickle::Entry& entry) {
-    const bool kept =
-        checkpoint.tensor_at(entry.second) != kNoIndex || is_for_modules(graph, entry.first);
+    const bool kept = checkpoint.tensor_at(entry.second) != kNoIndex ||
+                      is_for_modules(checkpoint, entry.first, entry.second);
     if (!kept) {
       dropped.emplace_back(key_text(graph, entry.first), count_names(checkpoint, entry.second));
     }
     return !kept;
   });
-  StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
-  fresh.module = state_dict.module;
-  state_dict = std::move(fresh);
+  read_again(checkpoint, state_dict);
   return dropped;
 }
 
@@ -133,6 +153,7 @@ Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* stat
     return report;
   }
   if (state_dict == nullptr) return internal_error("safetensors without a state_dict");
+  MLC_CHECK(check_only_tensors(checkpoint, *state_dict));
   report.left_out = values_beside(checkpoint, *state_dict);
   MLC_TRY(SafetensorsSummary summary, plan_safetensors(checkpoint, named_tensors(*state_dict),
                                                        safetensors_options(checkpoint, options)));

@@ -58,6 +58,11 @@ Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* stat
 Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,
                                    const std::string& path, const SaveOptions& options);
 
+/// Error: unsupported where STATE_DICT has tensors inside values of modules, as quantised ones
+/// (`fc._packed_params._packed_params`), which a list of named tensors cannot hold. Extra state,
+/// which load_state_dict() may go without, is none.
+Status check_only_tensors(const Checkpoint& checkpoint, const StateDict& state_dict);
+
 /// Makes the mapping of STATE_DICT the root of the tree: everything around it is left behind, and
 /// what in it is no tensor, but for what modules need (`_extra_state`, `_metadata`). Returns the
 /// keys that were taken out of it, each with the number of tensors in its value; STATE_DICT is read

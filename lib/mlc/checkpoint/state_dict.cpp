@@ -6,11 +6,13 @@
 #include "mlc/checkpoint/name_table.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/readers.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/pickle/render.h"
 
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -159,9 +161,10 @@ class Search {
   }
 
   Status add_module(NodeId node, const std::string& path) {
-    MLC_TRY(const NodeId recovered, recover_state_dict(checkpoint_, node));
-    StateDict out = read_state_dict(checkpoint_, recovered, path);
+    MLC_TRY(RecoveredModule recovered, recover_state_dict(checkpoint_, node));
+    StateDict out = read_state_dict(checkpoint_, recovered.mapping, path);
     out.module = node;
+    out.packed = std::move(recovered.packed);
     if (!out.entries.empty()) found_.push_back(std::move(out));
     return {};
   }
@@ -330,6 +333,13 @@ Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint) {
   return Search(checkpoint).run();
 }
 
+void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
+  StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
+  fresh.module = state_dict.module;
+  fresh.packed = std::move(state_dict.packed);
+  state_dict = std::move(fresh);
+}
+
 const StateDict* state_dict_at(const std::vector<StateDict>& all, std::string_view path) {
   const std::string_view wanted = path == "." ? "" : path;
   for (const StateDict& one : all) {
@@ -417,14 +427,16 @@ Result<bool> add_state_dict_at(Checkpoint& checkpoint, std::vector<StateDict>& a
                                std::string_view path) {
   const NodeId node = node_at(checkpoint, path);
   if (node == kNoNode || is_optimizer(checkpoint.graph, node)) return false;
-  NodeId mapping = node;
+  RecoveredModule recovered{node, {}};
   const bool module = is_module(checkpoint.graph, node);
   if (module) {
-    MLC_TRY(mapping, recover_state_dict(checkpoint, node));
+    MLC_TRY(recovered, recover_state_dict(checkpoint, node));
   }
-  StateDict found = read_state_dict(checkpoint, mapping, std::string(path == "." ? "" : path));
+  StateDict found =
+      read_state_dict(checkpoint, recovered.mapping, std::string(path == "." ? "" : path));
   if (found.entries.empty()) return false;
   if (module) found.module = node;
+  found.packed = std::move(recovered.packed);
   all.push_back(std::move(found));
   return true;
 }
@@ -506,6 +518,26 @@ std::optional<std::vector<std::string>> beside_way(const Graph& graph, NodeId no
 
 }  // namespace
 
+namespace {
+
+/// The tensors of a pickled module that its state_dict lacks, by where they stand in it: packed
+/// ones, plain attributes, buffers that are not persistent.
+void append_module_tensors(const Checkpoint& checkpoint, const StateDict& state_dict,
+                           std::vector<std::string>& out) {
+  if (state_dict.module == kNoNode || state_dict.module == state_dict.node) return;
+  std::set<TensorIdentity> known;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    known.insert(identity_of(checkpoint, checkpoint.tensors[entry.tensor]));
+  }
+  for (const NamedTensor& named : all_tensors(checkpoint, state_dict.module)) {
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    if (!known.insert(identity_of(checkpoint, tensor)).second) continue;
+    out.push_back(join_path(state_dict.path, named.path));
+  }
+}
+
+}  // namespace
+
 std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict) {
   const Graph& graph = checkpoint.graph;
   std::vector<std::string> out;
@@ -520,6 +552,7 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
       }
     }
   }
+  append_module_tensors(checkpoint, state_dict, out);
   const auto* own = graph.entries(state_dict.node);
   if (own != nullptr && state_dict.other_values > 0) {
     for (const auto& [key, value] : *own) {

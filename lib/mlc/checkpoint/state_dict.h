@@ -24,8 +24,9 @@ struct StateDictEntry {
 struct StateDict {
   std::string path;  // dotted path in the tree: "model_state_dict", "" for the root
   std::vector<std::string> other_paths;  // where the same mapping stands too
-  NodeId node = kNoNode;      // the mapping; for modules the recovered one, not yet in the tree
-  NodeId module = kNoNode;    // the pickled module it was recovered from
+  NodeId node = kNoNode;    // the mapping; for modules the recovered one, not yet in the tree
+  NodeId module = kNoNode;  // the pickled module it was recovered from
+  std::vector<std::string> packed;  // keys of it that only classes could show: module_pickle.h
   NodeId metadata = kNoNode;  // the _metadata mapping (module prefix -> {'version': n}), if any
   std::vector<StateDictEntry> entries;  // in order; tensors only
   std::vector<StateDictEntry> others;   // what else has a text as key (extra state, numbers)
@@ -56,6 +57,9 @@ std::string first_mapping_of_tensors(const Checkpoint& checkpoint);
 /// Reads the state_dict at NODE, which is known to be a mapping. PATH is for messages.
 StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string path);
 
+/// Reads STATE_DICT again after its mapping was changed. Pointers into its entries end.
+void read_again(const Checkpoint& checkpoint, StateDict& state_dict);
+
 /// The one at PATH ("." is the root); null where there is none.
 const StateDict* state_dict_at(const std::vector<StateDict>& all, std::string_view path);
 
@@ -76,8 +80,9 @@ NodeId node_at(const Checkpoint& checkpoint, std::string_view path);
 std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector<StateDict>& all);
 
 /// What the file holds beside the tensors of STATE_DICT: on each level of the tree what does not
-/// lead to it (epoch, optimizer, ...), its own values that are no tensors under a text key, both by
-/// their paths, and "record NAME" for each record of the zip that is neither.
+/// lead to it (epoch, optimizer, ...), tensors of the module it was recovered from, its own values
+/// that are no tensors under a text key, both by their paths, and "record NAME" for each record of
+/// the zip that is neither.
 std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict);
 
 /// PATH and what lies below it under KEY: "model.w", or KEY alone at the root.

@@ -2,7 +2,9 @@
 // them are parameters and buffers is in the text of the classes (code/**.py), which is read, not
 // run.
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/readers.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/checkpoint/zip_records.h"
 
 #include <algorithm>
@@ -178,6 +180,24 @@ class Recovery {
   std::vector<Entry> items_;
 };
 
+/// Adds to CONSTANTS the tensors of the MODULE that are no WEIGHTS, under their paths: attributes,
+/// lists of tensors, what quantised modules pack. torch.jit.load(...).state_dict() lacks them too.
+void add_attributes(Checkpoint& checkpoint, NodeId module, NodeId weights, NodeId constants) {
+  Graph& graph = checkpoint.graph;
+  std::set<TensorIdentity> known;
+  for (const NodeId dict : {weights, constants}) {
+    for (const auto& [key, value] : graph.dict(dict)) {
+      known.insert(identity_of(checkpoint, checkpoint.tensors[checkpoint.tensor_at(value)]));
+    }
+  }
+  for (const NamedTensor& named : every_tensor(checkpoint, module)) {
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    if (!known.insert(identity_of(checkpoint, tensor)).second) continue;
+    const NodeId key = graph.add_text(named.path);
+    graph.dict(constants).emplace_back(key, tensor.node);
+  }
+}
+
 Origin origin_of(const ZipReader& zip) {
   struct Row {
     std::string_view record;
@@ -226,6 +246,7 @@ Status read_torchscript(Checkpoint& checkpoint) {
   if (!recovery.is_module(checkpoint.root)) return {};
   MLC_TRY(const NodeId weights, recovery.run(checkpoint.root));
   MLC_TRY(const NodeId constants, read_constants(checkpoint));
+  add_attributes(checkpoint, checkpoint.root, weights, constants);
   checkpoint.root = join_program(checkpoint, weights, constants);
   return {};
 }

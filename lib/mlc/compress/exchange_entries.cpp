@@ -24,9 +24,7 @@ void exchange_entries(Checkpoint& checkpoint, StateDict& state_dict,
     }
   }
   *graph.entries_for_edit(state_dict.node) = std::move(entries);
-  StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
-  fresh.module = state_dict.module;
-  state_dict = std::move(fresh);
+  read_again(checkpoint, state_dict);
 }
 
 Status check_free(const StateDict& state_dict, const std::map<uint32_t, NewEntries>& changed) {

@@ -22,7 +22,7 @@ class Application {
   Result<AppliedPlan> run() {
     MLC_CHECK(replace_entries());
     rename_modules();
-    state_dict_ = read_again();
+    read_again(checkpoint_, state_dict_);
     return result_;
   }
 
@@ -39,7 +39,6 @@ class Application {
   Status check_types(const PlanItem& item) const;
   Result<uint32_t> derive(const PlanItem& item);
   void rename_modules();
-  StateDict read_again() const;
 
   Checkpoint& checkpoint_;
   Graph& graph_;
@@ -145,12 +144,6 @@ void Application::rename_modules() {
     kept.emplace_back(same ? (*entries)[i].first : graph_.add_text(*name), (*entries)[i].second);
   }
   *graph_.entries_for_edit(state_dict_.metadata) = std::move(kept);
-}
-
-StateDict Application::read_again() const {
-  StateDict fresh = read_state_dict(checkpoint_, state_dict_.node, state_dict_.path);
-  fresh.module = state_dict_.module;
-  return fresh;
 }
 
 }  // namespace
