@@ -96,7 +96,8 @@ void setup(OptionSet& set, Options& options) {
   set.list("--meta", options.meta, "FILE",
            "merge the metadata in this YAML file, or - for standard input; repeatable");
   set.or_stream();
-  set.list("--set", options.set, "PATH=YAML", "set one value of the metadata; repeatable");
+  set.list("--set", options.set, "PATH=YAML",
+           "set one value of the metadata, read as `mlc metadata --set` reads it; repeatable");
   set.file(
       "--arch", options.architecture, "FILE",
       "put this architecture YAML into the metadata if it fits and its forward compiles, so that "

@@ -451,3 +451,22 @@ def test_misspelt_frameworks_and_their_versions_are_warned_of(mlc, tmp_path):
         assert "mylib" not in warnings
     sound = ["--set", "framework.torch=2.13.0+cu128", "--set", "framework.cuda=12.8", "--set", "framework.python=3.11.7"]
     assert "framework" not in mlc.ok("save", "a.pt", *sound, "-o", "c.pt").stderr
+
+
+@pytest.mark.parametrize("value", ["4812e93", "0123456", "007", "0x1F", "0o17", "1e9", "5e-3", "12", "1.5", "true", "null",
+                                   "[007, 1e9, 0x1F]", "{commit: 4812e93}", "'1e9'"])
+def test_set_and_from_read_the_same_text_differently(mlc, model, value):
+    mlc.ok("metadata", model, "--set", f"custom.x={value}", "-o", "set.pt")
+    (model.parent / "team.yaml").write_text(f"mlc: metadata/1\ncustom:\n  x: {value}\n")
+    mlc.ok("metadata", model, "--from", "team.yaml", "-o", "from.pt")
+    mlc.ok("save", model, "--set", f"custom.x={value}", "-o", "saved.pt")
+    one, two, three = (shown(mlc, model.parent / f"{name}.pt") for name in ("set", "from", "saved"))
+    assert one["custom"] == two["custom"] == three["custom"]
+
+
+@pytest.mark.parametrize("value, wanted", [("1e9", 1e9), ("'1e9'", "1e9"), ("007", "007"), ("{a: 1e9, b: 4812e93}", {"a": 1e9, "b": "4812e93"})])
+def test_a_short_exponent_was_text(mlc, model, value, wanted):
+    mlc.ok("metadata", model, "--set", f"custom.tok={value}", "--in-place")
+    mlc.ok("metadata", model, "--set", "name=again", "--in-place")  # what was written is read back as it was
+    found = shown(mlc, model)["custom"]["tok"]
+    assert found == wanted and type(found) is type(wanted)

@@ -14,9 +14,28 @@
 namespace mlc {
 namespace {
 
-// Like MetaValue::from_yaml, but scalars where the format wants text are taken as written.
+bool is_digits(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+}
+
+// Text that YAML reads as a number and that nobody meant as one: 4812e93 and 0123456 are short git
+// hashes, which would come back as 4.812e+96 and 123456. Short hashes have seven digits or more, so
+// that 1e9 is a number.
+bool looks_like_an_identifier(std::string_view text) {
+  constexpr size_t kShortHash = 7;
+  if (text.size() > 1 && text[0] == '0' && is_digits(text)) return true;
+  if (text.starts_with("0x") || text.starts_with("0o")) return true;
+  const size_t e = text.find_first_of("eE");
+  return text.size() >= kShortHash && e != text.npos && is_digits(text.substr(0, e)) &&
+         is_digits(text.substr(e + 1));
+}
+
+// Like MetaValue::from_yaml, but scalars where the format wants text are taken as written, and so
+// are identifiers.
 Result<MetaValue> read_value(const yaml::Node& node, MetaPath& path) {
-  if (node.kind() == yaml::Kind::scalar && is_text_path(path)) return MetaValue(node.scalar());
+  const bool scalar = node.kind() == yaml::Kind::scalar;
+  const bool identifier = scalar && !node.is_quoted() && looks_like_an_identifier(node.scalar());
+  if (identifier || (scalar && is_text_path(path))) return MetaValue(node.scalar());
   if (node.kind() == yaml::Kind::sequence) {
     MetaValue::List list;
     for (size_t i = 0; i < node.items().size(); ++i) {
@@ -243,23 +262,6 @@ const MetaValue* Metadata::get(std::string_view path) const {
   return here;
 }
 
-namespace {
-
-bool is_digits(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
-}
-
-/// Text that YAML reads as a number and that nobody meant as one: 4812e93 and 0123456 are short git
-/// hashes, which would come back as 4.812e+96 and 123456. Numbers are written 1e-3, 1.5e3 or 10.
-bool looks_like_an_identifier(std::string_view text) {
-  if (text.size() > 1 && text[0] == '0' && is_digits(text)) return true;
-  if (text.starts_with("0x") || text.starts_with("0o")) return true;
-  const size_t e = text.find_first_of("eE");
-  return e != text.npos && is_digits(text.substr(0, e)) && is_digits(text.substr(e + 1));
-}
-
-}  // namespace
-
 Status Metadata::set(std::string_view path, std::string_view yaml) {
   MLC_TRY(const MetaPath parts, split_path(path));
   auto node = yaml::parse(std::string(yaml), "value of " + printable(path));
@@ -271,7 +273,6 @@ Status Metadata::set(std::string_view path, std::string_view yaml) {
     return set_value(path, MetaValue(unquote ? node->scalar() : std::string(yaml)));
   }
   if (!node.ok()) return std::move(node).error();
-  if (looks_like_an_identifier(yaml)) return set_value(path, MetaValue(yaml));
   MetaPath where = parts;
   MLC_TRY(MetaValue value, read_value(*node, where));
   return set_value(path, std::move(value));

@@ -31,6 +31,9 @@ class Metadata {
   /// Metadata that says nothing but its format.
   Metadata();
 
+  /// Scalars without quotes stay the text they are where the format wants text (version: 2.10), and
+  /// where only an identifier looks like them: 0123, 0x1F, 0o17, and from seven characters on
+  /// digits around an "e" alone, such as the short hash 4812e93. Anything else is YAML 1.2.
   /// Errors of KIND point at line and column; unsupported for a format other than metadata/1. FILE
   /// is used in messages only. KIND: usage for files people write, corrupt for what lay in a
   /// checkpoint.
@@ -58,9 +61,8 @@ class Metadata {
 
   /// The value at PATH, or null pointer.
   const MetaValue* get(std::string_view path) const;
-  /// Sets PATH to YAML, read as YAML except where the format wants text ("version=2.10"
-  /// stays 2.10), and except 4812e93, 0123 and 0x1F, which stay the text they are. Mappings on the
-  /// way are created. Errors: usage; conflict where a part of PATH is no mapping.
+  /// Sets PATH to YAML, read as parse() reads it. Mappings on the way are created. Error: usage,
+  /// also where a part of PATH is no mapping.
   Status set(std::string_view path, std::string_view yaml);
   Status set_value(std::string_view path, MetaValue value);
   /// Whether there was something to remove. Error: usage for a path that mlc writes itself.
