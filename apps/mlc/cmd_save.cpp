@@ -103,7 +103,8 @@ void setup(OptionSet& set, Options& options) {
       "put this architecture YAML into the metadata if it fits and its forward compiles, so that "
       "`mlc run` needs none");
   set.flag("--hash-input", options.hash_input,
-           "record the SHA-256 of the input in the metadata's provenance");
+           "record the SHA-256 of the input in the metadata's provenance; of several files that of "
+           "the lines that `sha256sum` prints for them, sorted by name");
   add_select_options(set, options.select);
   add_writing_options(set, options.writing);
   set.check([&options]() -> Status {
@@ -386,7 +387,7 @@ Result<std::optional<std::string>> Job::metadata() {
   }
   std::string hash;
   if (options_.hash_input) {
-    MLC_TRY(hash, sha256_file(*input_.checkpoint->files[0], task_.reporter));
+    MLC_TRY(hash, sha256_files(input_.checkpoint->files, task_.reporter));
   }
   return with_provenance(std::move(metadata), "save", provenance(), std::move(hash));
 }

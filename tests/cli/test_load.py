@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import torch.distributed.checkpoint
 
 from checkpoints import (EXPECTED, GOLDEN, assert_same, offsets, ordered, sha256_of, small_model, training_checkpoint,
                          vanishing_module, write)
@@ -725,3 +726,35 @@ def test_a_manifest_with_negative_sizes_was_compared(mlc, tmp_path):
     (tmp_path / "m.json").write_text('{"w": [2, -1]}')
     result = mlc("load", "in.pt", "--expect", "m.json")
     assert result.rc == 2 and "is no list of sizes" in result.stderr
+
+
+def hash_as_sha256sum(folder, names):
+    return hashlib.sha256("".join(
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)).encode()).hexdigest()
+
+
+def test_only_the_index_of_several_files_was_hashed(mlc, valid, tmp_path):
+    write(tmp_path / "a.pt", {f"w{i}": torch.full((100,), float(i)) for i in range(6)})
+    mlc.ok("save", "a.pt", "-o", "st", "--max-shard-size", "1000")
+    torch.distributed.checkpoint.save({"model": {"w": torch.ones(3)}}, checkpoint_id=tmp_path / "dcp", no_dist=True)
+    for folder in (tmp_path / "st", tmp_path / "dcp"):
+        names = os.listdir(folder)
+        assert len(names) > 1
+        before = mlc.ok("load", folder, "--check", "sha256", "--json").json
+        valid(before, "load")
+        wanted = hash_as_sha256sum(folder, names)
+        assert before["sha256"] == wanted
+        outside = mlc.shell(f"cd {folder} && ls -A | LC_ALL=C sort | xargs sha256sum | sha256sum").stdout.split()[0]
+        assert outside == wanted
+        indexes = [name for name in names if name.endswith(".index.json")]
+        for path in (".", f"../{folder.name}/", *indexes, *(f"./{name}" for name in indexes)):
+            assert mlc.ok("load", path, "--check", "sha256", "--json", cwd=folder).json["sha256"] == wanted
+        mlc.ok("save", folder, "-o", folder.name + ".pt", "--hash-input", "--json")
+        history = mlc.ok("metadata", folder.name + ".pt", "--json").json["metadata"]["provenance"]
+        assert history[-1]["input_sha256"] == wanted
+    shard = next(path for path in sorted((tmp_path / "st").iterdir()) if path.suffix == ".safetensors")
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    after = mlc.ok("load", "st", "--check", "sha256", "--json").json["sha256"]
+    assert after == hash_as_sha256sum(tmp_path / "st", os.listdir(tmp_path / "st")) != mlc.ok("load", "dcp", "--check", "sha256", "--json").json["sha256"]

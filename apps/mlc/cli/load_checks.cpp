@@ -85,7 +85,7 @@ Status LoadReport::check() {
     MLC_TRY(integrity_, check_integrity(*input_.checkpoint, task_.threads, task_.reporter));
     return {};
   }
-  MLC_TRY(file_hash_, sha256_file(*input_.checkpoint->files[0], task_.reporter));
+  MLC_TRY(file_hash_, sha256_files(input_.checkpoint->files, task_.reporter));
   MLC_CHECK(check_expansion(*input_.checkpoint, tensors_));
   MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
   hashes_.resize(tensors_.size());

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <map>
 #include <vector>
 
 #include <dlfcn.h>
@@ -110,6 +112,28 @@ Result<std::string> sha256_file(const InputFile& file, Reporter& reporter) {
                  "wait until it is written, then try again")
         .in_file(file.path());
   }
+  return digest.finish();
+}
+
+Result<std::string> sha256_files(std::span<const std::shared_ptr<const InputFile>> files,
+                                 Reporter& reporter) {
+  if (files.size() == 1) return sha256_file(*files[0], reporter);
+  const auto plain = [](const std::string& path) {
+    return std::filesystem::path(path).lexically_normal();
+  };
+  const auto folder = plain(files[0]->path()).parent_path();
+  std::map<std::string, const InputFile*> by_name;
+  for (const auto& file : files) {
+    const auto name = plain(file->path()).lexically_relative(folder);
+    by_name.emplace(name.empty() ? file->path() : name.string(), file.get());
+  }
+  std::string lines;
+  for (const auto& [name, file] : by_name) {
+    MLC_TRY(const std::string hash, sha256_file(*file, reporter));
+    lines += hash + "  " + name + "\n";
+  }
+  MLC_TRY(Sha256 digest, Sha256::create());
+  MLC_CHECK(digest.update(as_bytes(lines)));
   return digest.finish();
 }
 

@@ -10,6 +10,7 @@
 #include "mlc/base/result.h"
 
 #include <memory>
+#include <span>
 #include <string>
 
 namespace mlc {
@@ -36,5 +37,11 @@ class Sha256 {
 /// Of the whole file, read in blocks. Errors: read_failed (also if the file changed meanwhile),
 /// unsupported, interrupted. Reports progress in bytes.
 Result<std::string> sha256_file(const InputFile& file, Reporter& reporter);
+
+/// Of all files of a checkpoint. One file: its own. Several (shards with their index, a folder): of
+/// the text that `sha256sum` prints for them, "HASH  NAME\n" each, in the bytewise order of the
+/// names, which are relative to the folder of the first. Errors as above. Requires: at least one.
+Result<std::string> sha256_files(std::span<const std::shared_ptr<const InputFile>> files,
+                                 Reporter& reporter);
 
 }  // namespace mlc
