@@ -3,6 +3,7 @@ import argparse
 import collections
 import copyreg
 import functools
+import math
 import zipfile
 
 import numpy
@@ -198,3 +199,48 @@ def test_programs_were_called_equal(mlc, tmp_path):
     torch.jit.script(torch.nn.Sigmoid()).save(tmp_path / "b.pt")
     found = mlc.ok("diff", "a.pt", "b.pt")
     assert "every other value" not in found.stdout and "not compared: the program" in found.stderr
+
+
+BIG = 2 ** 53
+
+
+@pytest.mark.parametrize("a, b, distance", [
+    (torch.tensor([BIG + 1, 5]), torch.tensor([float(BIG), 5.0], dtype=torch.float64), 1),
+    (torch.tensor([2 ** 63 - 1, 5]), torch.tensor([2.0 ** 63, 5.0], dtype=torch.float64), 1),
+    (torch.tensor([2 ** 62 + 1, BIG + 1]), torch.tensor([2.0 ** 62, float(BIG)]), 1),
+    (torch.tensor([2 ** 63 + 1, 5], dtype=torch.uint64), torch.tensor([2.0 ** 63, 5.0], dtype=torch.float64), 1),
+    (torch.tensor([2 ** 62 + 1, BIG + 1]), torch.tensor([2 ** 62, BIG]), 1),
+], ids=["f64", "i64 max", "f32", "u64", "integers"])
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("repeat", [1, 3000])
+def test_large_integers_were_rounded_onto_floats(mlc, tmp_path, a, b, distance, swap, repeat):
+    one, two = (b, a) if swap else (a, b)
+    torch.save({"i": one.repeat(repeat)}, tmp_path / "a.pt")
+    torch.save({"i": two.repeat(repeat)}, tmp_path / "b.pt")
+    found = mlc("diff", "a.pt", "b.pt", "--ignore-dtype", "--json")
+    assert found.rc == 1, found
+    values = found.json["differences"][0]["values"]
+    exact = [(int(x.item()), int(y.item())) for x, y in zip(one, two)]
+    assert values["mismatches"] == repeat * sum(x != y for x, y in exact)
+    assert values["max_abs"] == distance
+    norm = math.sqrt(sum((x - y) ** 2 for x, y in exact)) / math.sqrt(sum(y * y for _, y in exact))
+    assert values["rel_norm"] == pytest.approx(norm, rel=1e-6) and values["rel_norm"] > 0
+    assert "equal values" not in mlc("diff", "a.pt", "b.pt").stdout
+
+
+def test_integers_and_floats_of_one_value_are_equal(mlc, tmp_path):
+    values = [0, -1, 2 ** 24, -2 ** 62, BIG]
+    torch.save({"i": torch.tensor(values)}, tmp_path / "a.pt")
+    torch.save({"i": torch.tensor([float(x) for x in values], dtype=torch.float64)}, tmp_path / "b.pt")
+    assert mlc("diff", "a.pt", "b.pt", "--ignore-dtype").rc == 0
+    assert "equal values" in mlc("diff", "a.pt", "b.pt").stdout
+    torch.save({"i": torch.tensor([0.5, -1, float("inf"), float("nan"), 1e300], dtype=torch.float64)}, tmp_path / "c.pt")
+    found = mlc("diff", "a.pt", "c.pt", "--ignore-dtype", "--json").json["differences"][0]["values"]
+    assert (found["mismatches"], found["nan_pairs"], found["infinite_pairs"]) == (4, 1, 1)
+
+
+def test_the_most_moved_integers_came_last(mlc, tmp_path):
+    torch.save({"x": torch.full((2,), 2 ** 60), "y": torch.tensor([BIG + 2, 4])}, tmp_path / "a.pt")
+    torch.save({"x": torch.full((2,), 2 ** 60) + 1, "y": torch.tensor([BIG + 1, 4])}, tmp_path / "b.pt")
+    found = mlc("diff", "a.pt", "b.pt", "--sort", "moved", "--json").json["differences"]
+    assert [one["name"] for one in found] == ["y", "x"] and all(one["values"]["rel_norm"] > 0 for one in found)

@@ -25,8 +25,14 @@ bool is_64_bit_integer(DType dtype) {
   return dtype == DType::i64 || dtype == DType::u64;
 }
 
-Wide load_wide(DType dtype, const std::byte* p) {
-  return dtype == DType::u64 ? Wide{load_le<uint64_t>(p)} : Wide{load_le<int64_t>(p)};
+/// The value at P as an integer, whose value as a double is VALUE; nothing where it has a fraction,
+/// is too large or not finite.
+std::optional<Wide> load_wide(DType dtype, const std::byte* p, double value) {
+  constexpr double kLimit = 0x1p100;
+  if (dtype == DType::u64) return Wide{load_le<uint64_t>(p)};
+  if (dtype == DType::i64) return Wide{load_le<int64_t>(p)};
+  if (!(std::fabs(value) < kLimit) || value != std::trunc(value)) return std::nullopt;
+  return static_cast<Wide>(value);
 }
 
 }  // namespace
@@ -68,11 +74,13 @@ void Comparer::measure(Bytes a, Bytes b, Chunk& chunk) const {
     chunk.reference[i] = std::fabs(chunk.b[i]);
     chunk.both_nan[i] = std::isnan(chunk.a[i]) && std::isnan(chunk.b[i]);
   }
-  if (!is_64_bit_integer(a_) || !is_64_bit_integer(b_)) return;
+  if (!is_64_bit_integer(a_) && !is_64_bit_integer(b_)) return;
   // As doubles, neighbours beyond 2^53 are equal.
   for (size_t i = 0; i < chunk.count; ++i) {
-    const Wide distance = load_wide(a_, a.data() + i * 8) - load_wide(b_, b.data() + i * 8);
-    chunk.size[i] = static_cast<double>(distance < 0 ? -distance : distance);
+    const auto x = load_wide(a_, a.data() + i * element_bytes(a_), chunk.a[i]);
+    const auto y = load_wide(b_, b.data() + i * element_bytes(b_), chunk.b[i]);
+    if (!x || !y) continue;  // no integer is near enough to be rounded onto it
+    chunk.size[i] = static_cast<double>(*x < *y ? *y - *x : *x - *y);
   }
 }
 
@@ -180,15 +188,21 @@ void Comparer::add_chunk(Bytes a, Bytes b, Chunk& chunk) {
   load_values(b_, b, chunk.b.data());
   chunk.parts = a.size() / element_bytes(a_) * values_per_element(a_);
   chunk.count = is_complex(a_) ? chunk.parts / 2 : chunk.parts;
+  const double norm_before = norm_difference_;
   const bool finite = correlate(chunk);
   if (finite && a_ == b_ && std::memcmp(a.data(), b.data(), a.size()) == 0) {
     result_.count += chunk.count;
     return;
   }
-  const bool exact = is_64_bit_integer(a_) && is_64_bit_integer(b_);
+  const bool exact = is_64_bit_integer(a_) || is_64_bit_integer(b_);
   if (finite && chunk.count == kChunk && !exact) return judge_finite(chunk);
   measure(a, b, chunk);
   judge(chunk);
+  if (!exact) return;
+  norm_difference_ = norm_before;
+  for (size_t i = 0; i < chunk.count; ++i) {
+    if (std::isfinite(chunk.size[i])) norm_difference_ += chunk.size[i] * chunk.size[i];
+  }
 }
 
 void Comparer::add(Bytes a, Bytes b) {

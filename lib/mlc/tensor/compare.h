@@ -19,7 +19,8 @@ struct Tolerance {
 };
 
 /// Values are as in TensorStats, but complex numbers are compared as such: |a - b| is the magnitude
-/// of their difference.
+/// of their difference. That of 64-bit integers, from each other or from floats, is exact before it
+/// is rounded to a double.
 struct CompareResult {
   uint64_t count = 0;                      // values compared
   uint64_t mismatches = 0;                 // beyond the tolerance
