@@ -758,3 +758,12 @@ def test_only_the_index_of_several_files_was_hashed(mlc, valid, tmp_path):
     shard.write_bytes(content)
     after = mlc.ok("load", "st", "--check", "sha256", "--json").json["sha256"]
     assert after == hash_as_sha256sum(tmp_path / "st", os.listdir(tmp_path / "st")) != mlc.ok("load", "dcp", "--check", "sha256", "--json").json["sha256"]
+
+
+def test_a_selection_of_several_state_dicts_had_the_parameters_of_all(mlc, tmp_path):
+    torch.save({"model": {"0.weight": torch.ones(3, 4), "0.bias": torch.ones(3), "1.weight": torch.ones(50)},
+                "ema": {"0.weight": torch.ones(3, 4)}, "optimizer": {"state": {0: {"m": torch.ones(12)}}}}, tmp_path / "a.pt")
+    for select, wanted in ((["--include", "model.0.*"], 15), (["--exclude", "ema.*"], 65), (["--include", "*.0.weight"], 24), ([], 77),
+                           (["--include", "optimizer.*"], 0)):
+        assert mlc.ok("load", "a.pt", *select, "--json").json["totals"]["parameters"] == wanted
+        assert f"{wanted} parameter" in mlc.ok("load", "a.pt", *select, "--summary").stdout

@@ -139,15 +139,15 @@ void LoadReport::count_parameters() {
     summary_.parameters = summarize(*input_.checkpoint, entries).parameters;
   }
   if (state_dict_ != nullptr || !below_.empty() || input_.state_dicts.empty()) return;
-  std::vector<NamedTensor> of_models;
-  for (const StateDict& one : input_.state_dicts) {
-    for (NamedTensor& named : named_tensors(one)) of_models.push_back(std::move(named));
-  }
   std::set<uint32_t> inside;
-  for (const NamedTensor& named : of_models) inside.insert(named.tensor);
-  summary_.parameters = summarize(*input_.checkpoint, of_models).parameters;
-  outside_ = static_cast<uint64_t>(std::ranges::count_if(
-      tensors_, [&inside](const NamedTensor& named) { return !inside.contains(named.tensor); }));
+  for (const StateDict& one : input_.state_dicts) {
+    for (const NamedTensor& named : named_tensors(one)) inside.insert(named.tensor);
+  }
+  std::vector<NamedTensor> shown = tensors_;
+  std::erase_if(shown,
+                [&inside](const NamedTensor& named) { return !inside.contains(named.tensor); });
+  summary_.parameters = summarize(*input_.checkpoint, shown).parameters;
+  outside_ = tensors_.size() - shown.size();
 }
 
 void LoadReport::map_devices() {
