@@ -104,8 +104,9 @@ Command load_command() {
               ".pt/.pth/.bin/.ckpt, pickled modules, TorchScript, .pt2, safetensors, shard "
               "indexes, DCP folders, .npz and .npy. Nothing in a file is ever executed.\n\n"
               "Parameters are all elements of the state_dict, buffers such as running_mean "
-              "included, each "
-              "storage once; of sparse tensors the stored values. "
+              "included; "
+              "tensors that show the same elements (tied weights) count once, other views of one "
+              "storage each; of sparse tensors the stored values count. "
               "Listing reads no tensor. Exit code 1 means that --expect or --require-safe "
               "is not satisfied, 3 that --check found damage. Of several files -q lists those only "
               "that did not pass.",

@@ -767,3 +767,12 @@ def test_a_selection_of_several_state_dicts_had_the_parameters_of_all(mlc, tmp_p
                            (["--include", "optimizer.*"], 0)):
         assert mlc.ok("load", "a.pt", *select, "--json").json["totals"]["parameters"] == wanted
         assert f"{wanted} parameter" in mlc.ok("load", "a.pt", *select, "--summary").stdout
+
+
+def test_views_of_one_storage_counted_otherwise_than_the_help_said(mlc, tmp_path):
+    base = torch.arange(12.)
+    tied = torch.nn.Parameter(torch.ones(5))
+    torch.save({"a": base[:8], "b": base[4:], "tied": tied.data, "same": tied.data}, tmp_path / "a.pt")
+    assert mlc.ok("load", "a.pt", "--json").json["totals"]["parameters"] == 8 + 8 + 5
+    text = " ".join(mlc.ok("load", "--help").stdout.split())
+    assert "tensors that show the same elements (tied weights) count once, other views of one storage each" in text
