@@ -470,3 +470,11 @@ def test_a_short_exponent_was_text(mlc, model, value, wanted):
     mlc.ok("metadata", model, "--set", "name=again", "--in-place")  # what was written is read back as it was
     found = shown(mlc, model)["custom"]["tok"]
     assert found == wanted and type(found) is type(wanted)
+
+
+def test_a_bad_set_was_the_answer_no(mlc, model):
+    for verb in ("metadata", "save"):
+        done = mlc(verb, model, "--set", "custom.a=1", "--set", "custom.a.b=2", "-o", "out.pt")
+        assert done.rc == 2 and "cannot set custom.a.b: custom.a is an integer" in done.stderr
+        done = mlc(verb, model, "--set", "custom.a=[1]", "--set", "custom.a.7=2", "-o", "out.pt")
+        assert done.rc == 2 and "cannot set custom.a.7" in done.stderr

@@ -121,15 +121,15 @@ Result<MetaValue*> make_place(MetaValue& root, std::span<const std::string> path
     const std::string above = printable(join_path(path.first(i)));
     MetaValue::List* list = here->as_list();
     if (list == nullptr) {
-      return conflict(
+      return usage_error(
           "cannot set " + printable(join_path(path)) + ": " + above + " is " + here->describe(),
           "set " + above + " itself, or another key");
     }
     const auto index = to_index(path[i]);
     if (!index || *index != list->size()) {
-      return conflict("cannot set " + printable(join_path(path)) + ": " + above + " is a list of " +
-                          plural(list->size(), "item"),
-                      "add to it with " + above + "." + std::to_string(list->size()));
+      return usage_error("cannot set " + printable(join_path(path)) + ": " + above +
+                             " is a list of " + plural(list->size(), "item"),
+                         "add to it with " + above + "." + std::to_string(list->size()));
     }
     here = &list->emplace_back();
   }
