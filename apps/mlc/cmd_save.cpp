@@ -459,7 +459,12 @@ bool Job::keeps_the_rest() const {
 /// Who names one state_dict may expect a file with nothing else in it.
 void Job::warn_of_kept() {
   if (options_.select.key.empty() || state_dict_ == nullptr || !keeps_the_rest()) return;
-  const std::vector<std::string> others = values_beside(*input_.checkpoint, *state_dict_);
+  std::vector<std::string> others = values_beside(*input_.checkpoint, *state_dict_);
+  const std::vector<std::string> same = take_same_tensors(*input_.checkpoint, *state_dict_, others);
+  if (!same.empty() && !options_.dtype.empty()) {
+    task_.reporter.warn("--dtype holds for these too, whose tensors are those of " +
+                        printable(options_.select.key) + ": " + join_list(printable_all(same)));
+  }
   if (others.empty()) return;
   task_.reporter.warn("kept as they were, beside " + printable(options_.select.key) + ": " +
                       join_list(describe_values(*input_.checkpoint, others)) +

@@ -69,3 +69,16 @@ def test_safe_does_not_write_a_file_without_any_of_the_tensors(mlc, tmp_path, fo
     result = mlc.ok("save", "a.pt", "--safe", "-o", "b.safetensors")
     assert result.stderr.startswith("mlc: warning: safetensors holds the tensors of a state_dict only; left out: epoch\n")
     assert list(safetensors.torch.load_file(tmp_path / "b.safetensors")) == ["w"]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_same_mapping_was_called_kept_though_it_was_cast(mlc, tmp_path, apart):
+    model = {"weight": torch.ones(2, 2), "bias": torch.zeros(2)}
+    torch.save({"a": model, "b": dict(model) if apart else model, "c": {"x": torch.ones(1)}}, tmp_path / "a.pt")
+    done = mlc.ok("save", "a.pt", "--key", "a", "--dtype", "bf16", "-o", "b.pt").stderr
+    assert "kept as they were, beside a: 1 tensor in c;" in done
+    assert "--dtype holds for these too, whose tensors are those of a: b" in done
+    loaded = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert [loaded[name]["weight"].dtype for name in "ab"] == [torch.bfloat16] * 2 and loaded["c"]["x"].dtype == torch.float32
+    alone = mlc.ok("save", "a.pt", "--key", "c", "--dtype", "bf16", "-o", "c.pt").stderr
+    assert "kept as they were, beside c: 2 tensors in a and 2 tensors in b" in alone and "too" not in alone

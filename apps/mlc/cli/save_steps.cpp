@@ -457,6 +457,25 @@ void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules
   }
 }
 
+std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
+                                           const StateDict& state_dict,
+                                           std::vector<std::string>& paths) {
+  std::unordered_set<uint32_t> own;
+  for (const StateDictEntry& entry : state_dict.entries) own.insert(entry.tensor);
+  std::vector<std::string> same;
+  std::erase_if(paths, [&](const std::string& path) {
+    const NodeId node = node_at(checkpoint, path);
+    if (node == kNoNode) return false;
+    const std::vector<NamedTensor> tensors = all_tensors(checkpoint, node);
+    const bool all = !tensors.empty() && std::ranges::all_of(tensors, [&](const auto& named) {
+      return own.contains(named.tensor);
+    });
+    if (all) same.push_back(path);
+    return all;
+  });
+  return same;
+}
+
 std::vector<std::string> refused_globals(const Checkpoint& checkpoint) {
   std::vector<std::string> refused;
   for (const auto& use : pickle::list_globals(checkpoint.graph, checkpoint.root)) {

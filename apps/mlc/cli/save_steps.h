@@ -64,6 +64,12 @@ void warn_of_unused_locations(const Checkpoint& checkpoint, const std::vector<st
 /// Sets the location of every storage by such rules.
 void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules);
 
+/// Takes those out of PATHS, which lead to values beside STATE_DICT, that hold no other tensors
+/// than STATE_DICT does, the same objects: what happens to one happens to the other. Returns them.
+std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
+                                           const StateDict& state_dict,
+                                           std::vector<std::string>& paths);
+
 /// Python names that torch.load(weights_only=True) would refuse.
 std::vector<std::string> refused_globals(const Checkpoint& checkpoint);
 
