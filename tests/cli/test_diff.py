@@ -434,3 +434,18 @@ def test_an_infinity_was_hidden_by_the_numbers(mlc, valid, tmp_path):
     text = mlc("diff", "a.pt", "b.pt").stdout
     assert "max abs inf, max rel inf" in text
     assert "1 infinitely far apart, which rel norm and cosine leave out" in text
+
+
+def test_a_prefix_within_each_state_dict_was_not_stripped(mlc, tmp_path):
+    plain = {"w": torch.ones(2), "module.odd": torch.zeros(1)}
+    torch.save({"model": plain, "ema": {"w": torch.zeros(2)}}, tmp_path / "a.pt")
+    torch.save({"model": {"module.w": torch.ones(2), "module.odd": torch.zeros(1)}, "ema": {"module.w": torch.zeros(2)}}, tmp_path / "b.pt")
+    found = mlc("diff", "a.pt", "b.pt", "--key", "*", "--json")
+    assert found.rc == 1
+    found = mlc("diff", "a.pt", "b.pt", "--key", "*", "--strip-prefix", "module.", "--json")
+    assert (found.rc, found.json["differences"]) == (0, [])
+    torch.save({"model": {"w": torch.ones(2), "module.w": torch.ones(2)}, "ema": {"w": torch.zeros(2)}}, tmp_path / "c.pt")
+    twice = mlc("diff", "a.pt", "c.pt", "--key", "*", "--strip-prefix", "module.")
+    assert twice.rc == 1 and "has model.w with and without the prefix module." in twice.stderr
+    torch.save({"module": {"w": torch.ones(2)}, "ema": {"w": torch.zeros(2)}}, tmp_path / "d.pt")  # a path, not a prefix of keys
+    assert [one["name"] for one in mlc("diff", "d.pt", "d.pt", "--key", "*", "--strip-prefix", "module.", "--include", "module.*", "--json").json["differences"]] == []

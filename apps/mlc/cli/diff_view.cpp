@@ -121,7 +121,7 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
     side.is_whole = true;
   } else if (key == "*" && !side.input.state_dicts.empty()) {
     side.key = key;
-    side.tensors = tensors_of_all(side.input);
+    side.tensors = tensors_of_all(side.input, arguments_.strip_prefix);
     side.beside = {"everything but the tensors under keys of state_dicts"};
   } else {
     MLC_TRY(Shown shown, choose_shown(side.input, key));
@@ -145,9 +145,10 @@ Result<Side> DiffView::open(const std::string& path, const std::string& key) {
 Status DiffView::strip(Side& side) const {
   const std::string& prefix = arguments_.strip_prefix;
   if (prefix.empty()) return {};
+  const bool is_off = side.key == "*";  // in each of the state_dicts
   std::unordered_set<std::string_view> names;
   for (NamedTensor& named : side.tensors) {
-    if (named.path.starts_with(prefix)) named.path.erase(0, prefix.size());
+    if (!is_off && named.path.starts_with(prefix)) named.path.erase(0, prefix.size());
     if (names.insert(named.path).second) continue;
     return conflict(
                "has " + printable(named.path) + " with and without the prefix " + printable(prefix),

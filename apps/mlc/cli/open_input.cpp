@@ -187,12 +187,13 @@ std::vector<NamedTensor> tensors_of_file(const Input& input) {
   return all;
 }
 
-std::vector<NamedTensor> tensors_of_all(const Input& input) {
+std::vector<NamedTensor> tensors_of_all(const Input& input, std::string_view prefix) {
   std::vector<NamedTensor> out;
   for (const StateDict& one : input.state_dicts) {
     if (one.is_part) continue;
     for (NamedTensor& named : named_tensors(one)) {
-      named.path = join_path(one.path, named.path);
+      const std::string_view key = named.path;
+      named.path = join_path(one.path, key.substr(key.starts_with(prefix) ? prefix.size() : 0));
       out.push_back(std::move(named));
     }
   }

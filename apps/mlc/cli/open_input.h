@@ -46,7 +46,7 @@ Result<Shown> choose_shown(Input& input, const std::string& key);
 std::vector<NamedTensor> tensors_of_file(const Input& input);
 
 /// The tensors of all state_dicts of INPUT that are no part of another, named from the root on.
-std::vector<NamedTensor> tensors_of_all(const Input& input);
+std::vector<NamedTensor> tensors_of_all(const Input& input, std::string_view prefix = {});
 
 /// choose_state_dict() in a checkpoint that is used beside the main one, of which OWN_KEY was
 /// chosen ("" where it is the root and nobody said so): KEY if given, else the one at OWN_KEY too,
