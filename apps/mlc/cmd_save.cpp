@@ -165,6 +165,7 @@ class Job {
   Status cast();
   Status change();
   Status compact();
+  void unwrap(NodeId node);
   void keep_weights();
   Status drop_unsafe();
   Result<std::optional<std::string>> metadata();
@@ -336,6 +337,14 @@ Status Job::compact() {
   return {};
 }
 
+/// A class of one's own around a state_dict is nothing that weights_only=True would read.
+void Job::unwrap(NodeId node) {
+  const std::string name = make_plain_mapping(*input_.checkpoint, node);
+  if (name.empty()) return;
+  if (state_dict_ != nullptr) read_again(*input_.checkpoint, *state_dict_);
+  task_.reporter.warn("the " + printable(name) + " is written as a dict; its class is not kept");
+}
+
 void Job::keep_weights() {
   if (!options_.weights_only) return;
   std::vector<std::string> shown;
@@ -343,6 +352,7 @@ void Job::keep_weights() {
     dropped_.push_back(printable(key));
     shown.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(key));
   }
+  if (format_ == OutputFormat::torch_zip) unwrap(state_dict_->node);
   if (shown.empty()) return;
   task_.reporter.warn("dropped from the state_dict, for no module loads them: " + join_list(shown));
 }
@@ -350,6 +360,8 @@ void Job::keep_weights() {
 Status Job::drop_unsafe() {
   const bool tensors_only = format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
   if (!options_.safe || tensors_only) return {};  // without an object to be refused
+  unwrap(input_.checkpoint->root);
+  for (const StateDict& one : input_.state_dicts) unwrap(one.node);
   MLC_TRY(const auto dropped, drop_unsafe_values(*input_.checkpoint));
   if (dropped.empty()) return {};
   task_.reporter.warn("dropped what weights_only=True refuses: " + join_list(dropped));
@@ -527,8 +539,8 @@ void Job::warn_about_values() {
     const auto refused = refused_globals(*input_.checkpoint);
     if (!refused.empty()) {
       task_.reporter.warn("weights_only=True will refuse this file: it keeps " +
-                          join_list(refused) +
-                          "; --safe drops such values, --weights-only keeps the tensors only");
+                          join_list(refused) + "; --safe drops such values" +
+                          (options_.weights_only ? "" : ", --weights-only keeps the tensors only"));
     }
   }
   warn_of_overflow(casts_, options_.dtype, task_.reporter);

@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import pickle
 
 import pytest
 import safetensors.torch
@@ -69,6 +70,64 @@ def test_safe_does_not_write_a_file_without_any_of_the_tensors(mlc, tmp_path, fo
     result = mlc.ok("save", "a.pt", "--safe", "-o", "b.safetensors")
     assert result.stderr.startswith("mlc: warning: safetensors holds the tensors of a state_dict only; left out: epoch\n")
     assert list(safetensors.torch.load_file(tmp_path / "b.safetensors")) == ["w"]
+
+
+class Wrapped(dict):
+    """Stands for EasyDict and its like: a dict whose attributes are its entries."""
+
+    def __init__(self, values=()):
+        super().__init__()
+        for key, value in dict(values).items():
+            self[key] = value
+            setattr(self, key.replace(".", "_"), value)
+
+
+@pytest.mark.parametrize("flag", ["--weights-only", "--safe"])
+@pytest.mark.parametrize("versions", [False, True])
+def test_a_dict_subclass_at_the_root_kept_its_class(mlc, tmp_path, flag, versions):
+    values = Wrapped({"a.weight": torch.ones(2), "a.bias": torch.zeros(2)})
+    if versions:
+        values._metadata = {"": {"version": 1}}  # pylint: disable=protected-access
+    torch.save(values, tmp_path / "a.pt")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "a.pt", weights_only=True)
+    done = mlc.ok("save", "a.pt", flag, "-o", "b.pt")
+    assert "Wrapped is written as a dict; its class is not kept" in done.stderr and "refuse" not in done.stderr
+    loaded = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert type(loaded) is (collections.OrderedDict if versions else dict) and list(loaded) == ["a.weight", "a.bias"]
+    assert torch.equal(loaded["a.weight"], torch.ones(2))
+    assert getattr(loaded, "_metadata", None) == ({"": {"version": 1}} if versions else None)
+
+
+def test_a_dict_subclass_below_the_root_was_dropped(mlc, tmp_path):
+    torch.save({"model": Wrapped({"w": torch.ones(2)}), "ema": {"w": torch.zeros(2)}, "args": Wrapped({"lr": 1})}, tmp_path / "a.pt")
+    done = mlc.ok("save", "a.pt", "--safe", "-o", "b.pt")
+    assert "Wrapped is written as a dict" in done.stderr and "dropped what weights_only=True refuses: args" in done.stderr
+    loaded = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert list(loaded) == ["model", "ema"] and torch.equal(loaded["model"]["w"], torch.ones(2))
+    alone = mlc.ok("save", "a.pt", "--key", "model", "--weights-only", "-o", "c.pt")
+    assert "Wrapped is written as a dict" in alone.stderr and list(torch.load(tmp_path / "c.pt", weights_only=True)) == ["w"]
+
+
+def test_a_dict_subclass_with_arguments_is_no_plain_mapping(mlc, tmp_path):
+    values = collections.defaultdict(list, {"w": torch.ones(2)})
+    torch.save(values, tmp_path / "a.pt")
+    done = mlc("save", "a.pt", "--weights-only", "-o", "b.pt")
+    assert "written as a dict" not in done.stderr
+
+
+def test_the_hint_named_the_option_in_use(mlc, tmp_path):
+    class Odd:  # pylint: disable=too-few-public-methods
+        pass
+    Odd.__qualname__, Odd.__module__ = "Odd", __name__
+    globals()["Odd"] = Odd
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.note = Odd()
+    torch.save({"w": weight}, tmp_path / "a.pt")
+    plain = mlc.ok("save", "a.pt", "-o", "b.pt").stderr
+    assert "--safe drops such values, --weights-only keeps the tensors only" in plain
+    used = mlc.ok("save", "a.pt", "--weights-only", "-o", "c.pt").stderr
+    assert "refuse" not in used or ("--safe drops such values" in used and "--weights-only keeps" not in used)
 
 
 @pytest.mark.parametrize("apart", [False, True])

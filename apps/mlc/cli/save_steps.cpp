@@ -476,6 +476,38 @@ std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
   return same;
 }
 
+std::string make_plain_mapping(Checkpoint& checkpoint, NodeId node) {
+  Graph& graph = checkpoint.graph;
+  if (!graph.is(node, NodeKind::object) || graph.content(node) == nullptr) return {};
+  const NodeId callable = graph.callable(node);
+  if (!graph.is(callable, NodeKind::global)) return {};
+  const pickle::ObjectContent content = *graph.content(node);
+  const bool bare = !content.items.empty() && graph.sequence(graph.args(node)).empty() &&
+                    content.appended.empty() && graph.keyword_args(node) == kNoNode;
+  if (!bare ||
+      pickle::weights_only_allows(graph.global_module(callable), graph.global_name(callable))) {
+    return {};
+  }
+  std::string name = graph.global_path(callable);
+  const NodeId versions =
+      content.state != kNoNode ? graph.find(content.state, "_metadata") : kNoNode;
+  NodeId plain = kNoNode;
+  if (versions != kNoNode) {
+    plain = graph.add_object(pickle::ObjectForm::reduce,
+                             graph.add_global("collections", "OrderedDict"), graph.empty_tuple());
+    const NodeId state = graph.add_dict();
+    const NodeId key = graph.add_text("_metadata");
+    graph.dict(state) = {{key, versions}};
+    graph.content_for_edit(plain).items = content.items;
+    graph.content_for_edit(plain).state = state;
+  } else {
+    plain = graph.add_dict();
+    graph.dict(plain) = content.items;
+  }
+  graph.replace(node, plain);
+  return name;
+}
+
 std::vector<std::string> refused_globals(const Checkpoint& checkpoint) {
   std::vector<std::string> refused;
   for (const auto& use : pickle::list_globals(checkpoint.graph, checkpoint.root)) {

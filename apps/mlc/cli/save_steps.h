@@ -70,6 +70,12 @@ std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
                                            const StateDict& state_dict,
                                            std::vector<std::string>& paths);
 
+/// Where NODE is an instance of a class that weights_only=True refuses and was made of entries
+/// alone (a subclass of dict without arguments), makes a dict of it, an OrderedDict where it has a
+/// `_metadata`; attributes go, for they are the class's. Returns the class, empty for any other
+/// node.
+std::string make_plain_mapping(Checkpoint& checkpoint, NodeId node);
+
 /// Python names that torch.load(weights_only=True) would refuse.
 std::vector<std::string> refused_globals(const Checkpoint& checkpoint);
 
