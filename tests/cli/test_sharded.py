@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from checkpoints import ordered, write
 from test_fault_injection import library  # pylint: disable=unused-import
@@ -188,3 +189,36 @@ def test_a_soft_limit_of_open_files_stopped_thousands_of_shards(mlc, tmp_path):
         write(tmp_path / f"part{i:03}.pt", {f"w{i}": torch.full((300,), float(i))})
     done = mlc.shell(few + '"$MLC" save part*.pt --merge -o all.pt')
     assert done.rc == 0 and len(torch.load(tmp_path / "all.pt")) == 100, done
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A folder around one file, as save_pretrained makes it."""
+    folder = tmp_path / "one"
+    folder.mkdir()
+    save_file({"module.w": torch.ones(3), "module.v": torch.zeros(2)}, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("verb", [["strip-module-prefix"], ["remap-keys", "--add-prefix", "p."], ["save", "--dtype", "bf16"],
+                                  ["metadata", "--set", "name=x"], ["prune", "--amount", "0.5"], ["quantize"]], ids=lambda verb: verb[0])
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_folder_around_one_file_was_called_several_files(mlc, home, verb, slash):
+    save_file({"module.w": torch.ones(64, 64)}, home / "model.safetensors")
+    before = (home / "model.safetensors").read_bytes()
+    mlc.ok(verb[0], "one" + slash, *verb[1:], "--out-dir", "out")
+    assert os.listdir(home.parent / "out") == ["one.safetensors"]
+    assert (home / "model.safetensors").read_bytes() == before
+    if verb[0] == "quantize":
+        return
+    done = mlc.ok(verb[0], "one" + slash, *verb[1:], "--in-place")
+    assert "model.safetensors" in done.stderr and (home / "model.safetensors").read_bytes() != before
+    assert sorted(os.listdir(home)) == ["config.json", "model.safetensors"]
+
+
+def test_a_folder_with_two_checkpoints_is_not_edited_in_place(mlc, home):
+    torch.save({"w": torch.ones(3)}, home / "pytorch_model.bin")
+    done = mlc("strip-module-prefix", "one", "--in-place")
+    assert done.rc == 2 and "name the file: one/model.safetensors" in done.stderr
+    mlc.ok("strip-module-prefix", "one/model.safetensors", "--in-place")

@@ -1,5 +1,6 @@
 #include "cli/batch.h"
 
+#include "cli/in_place.h"
 #include "cli/metadata_sources.h"
 #include "cli/render_error.h"
 #include "mlc/base/parallel.h"
@@ -62,6 +63,13 @@ Status check_folder(const std::string& path) {
   return write_failed("cannot make the folder", errno).in_file(path);
 }
 
+// The name that tells the format of what a folder around one file becomes.
+std::string output_name_of(const std::string& input, std::optional<std::string_view> extension) {
+  const std::string file = file_of_folder(input).value_or(input);
+  if (extension || file == input) return output_name(input, extension);
+  return name_of(input) + file.substr(file.rfind('.'));
+}
+
 // Every input under its own name in the folder.
 Result<std::vector<FilePair>> into_folder(const std::vector<std::string>& inputs,
                                           const WritingOptions& options,
@@ -69,7 +77,7 @@ Result<std::vector<FilePair>> into_folder(const std::vector<std::string>& inputs
   std::map<std::string, std::string> taken;  // name, input
   std::vector<FilePair> files;
   for (const std::string& input : inputs) {
-    const std::string name = output_name(input, extension);
+    const std::string name = output_name_of(input, extension);
     if (name.empty() || name == "." || name == ".." || name == "/") {
       return usage_error("has no name of its own to keep in --out-dir").in_file(input);
     }
@@ -127,7 +135,10 @@ Result<std::vector<FilePair>> pair_up(const std::vector<std::string>& inputs,
                                       std::optional<std::string_view> extension) {
   if (options.in_place) {
     std::vector<FilePair> files;
-    for (const std::string& input : inputs) files.push_back({input, input, true});
+    for (const std::string& input : inputs) {
+      const std::string file = file_of_folder(input, true).value_or(input);
+      files.push_back({file, file, true});
+    }
     return files;
   }
   if (!options.out_dir.empty()) return into_folder(inputs, options, extension);

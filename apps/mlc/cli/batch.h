@@ -37,11 +37,12 @@ std::vector<FilePair> inputs_only(const std::vector<std::string>& inputs);
 
 /// The rules of design section 6: one input goes to --output, several to --out-dir under their own
 /// names or, with --in-place, over themselves. EXTENSION (".safetensors", or "" for folders), where
-/// given, replaces that of the names in --out-dir. Creates --out-dir except for --dry-run. Errors:
-/// usage for a missing or ambiguous output, two inputs of one name, an output that would replace a
-/// file that is read (refuse_replaced_inputs, with OTHERS) or, with --in-place, one input under two
-/// names (by device and inode); write_failed. An output that exists is found by run_files, per
-/// file. A
+/// given, replaces that of the names in --out-dir. A folder around one file stands for that file:
+/// --in-place edits it, in --out-dir the folder's name gets its extension. Creates --out-dir except
+/// for --dry-run. Errors: usage for a missing or ambiguous output, two inputs of one name, an
+/// output that would replace a file that is read (refuse_replaced_inputs, with OTHERS) or, with
+/// --in-place, one input under two names (by device and inode); write_failed. An output that exists
+/// is found by run_files, per file. A
 /// --dry-run without any output is allowed and leaves the outputs empty.
 Result<std::vector<FilePair>> plan_outputs(const std::vector<std::string>& inputs,
                                            const WritingOptions& options,

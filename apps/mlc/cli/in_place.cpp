@@ -1,10 +1,13 @@
 #include "cli/in_place.h"
 
 #include "mlc/base/output_file.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/folder.h"
 #include "mlc/checkpoint/format.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include <sys/stat.h>
 
@@ -28,7 +31,21 @@ std::optional<OutputFormat> own_format(Format format) {
 
 }  // namespace
 
+std::optional<std::string> file_of_folder(const std::string& path, bool no_other) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error)) return std::nullopt;
+  const auto content = look_into_folder(path);
+  if (!content.ok() || content->is_dcp || content->file.ends_with(".json")) return std::nullopt;
+  if (no_other && !content->others.empty()) return std::nullopt;
+  return (path.ends_with('/') ? path : path + "/") + content->file;
+}
+
 Error no_edit_of_several_files(const std::string& path) {
+  if (const auto file = file_of_folder(path)) {
+    return usage_error("the folder holds more than one checkpoint, of which one could be edited",
+                       "name the file: " + shell_word(*file))
+        .in_file(path);
+  }
   return unsupported("a checkpoint of several files cannot be edited in place",
                      "write shards into another folder with -o, or one file with -o x.safetensors")
       .in_file(path);

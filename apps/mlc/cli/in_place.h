@@ -8,6 +8,7 @@
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/save.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,7 +24,11 @@ Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_v
 /// Errors: unsupported where INPUT holds pickled modules, which mlc writes as state_dicts.
 Status check_no_modules(const Input& input);
 
-/// The error for shards and DCP folders at PATH.
+/// The file that is the checkpoint of the folder PATH, where it is one alone; NO_OTHER: and where
+/// no other file in it could be meant too.
+std::optional<std::string> file_of_folder(const std::string& path, bool no_other = false);
+
+/// The error for shards and DCP folders at PATH, and for a folder with several checkpoints.
 Error no_edit_of_several_files(const std::string& path);
 
 /// Errors: write_failed for a file with several names (hard links) without --force, and for one
