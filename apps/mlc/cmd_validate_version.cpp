@@ -32,7 +32,7 @@ void setup(OptionSet& set, Options& options) {
   set.group("Requirements");
   set.list("--requires", options.requirements, "SPEC",
            "what is required, as in 'torch>=1.13,<3'; repeatable (default: the file's own)");
-  set.text("--tool", options.tool, "SPEC", "required of this mlc, as in '>=0.1'");
+  set.text("--tool", options.tool, "SPEC", "required of this mlc, as in '>=0.1'; needs no FILE");
   set.text("--format", options.format, "SPEC", "required of the file format, as in '<=3'");
   set.list("--version", options.versions, "[NAME=]V",
            "judge version V of NAME (default torch), whatever a file says; needs no FILE");
@@ -47,10 +47,6 @@ void setup(OptionSet& set, Options& options) {
            "versions outside PEP 440 are unknown instead of read as far as possible, and claims do "
            "not outweigh what the layout proves");
   add_batch_options(set, options.batch);
-  set.check([&options]() -> Status {
-    if (!options.inputs.empty() || !options.versions.empty()) return {};
-    return usage_error("nothing to judge", "name a FILE, or a version with --version 2.1.0");
-  });
 }
 
 /// What the command line says: requirements and versions.
@@ -353,6 +349,12 @@ Result<FileReport> judge_file(const Options& options, const Question& question, 
 
 Result<ExitCode> judge_bare_version(const Options& options, const Question& question,
                                     Context& context) {
+  // The version of this program is known without a file.
+  const bool of_tool = std::ranges::any_of(
+      question.requirements, [](const Requirement& one) { return one.name == "mlc"; });
+  if (question.facts.empty() && !of_tool) {
+    return usage_error("nothing to judge", "name a FILE, or a version with --version 2.1.0");
+  }
   if (question.requirements.empty()) {
     return usage_error("there is nothing to judge by",
                        "name a requirement: --requires 'torch>=1.13,<3'");

@@ -283,3 +283,13 @@ def test_a_requirement_among_the_files_is_told_where_it_goes(mlc, tmp_path):
     torch.save({"w": torch.ones(1)}, tmp_path / "a.pt")
     result = mlc("validate-version", "a.pt", "torch>=2.0", "--keep-going")
     assert result.rc == 3 and "--requires 'torch>=2.0'" in result.stderr
+
+
+def test_the_version_of_the_tool_needed_a_file(mlc, valid):
+    assert mlc("validate-version", "--tool", ">=99").rc == 1
+    done = mlc.ok("validate-version", "--tool", ">=0.0.1", "--json")
+    valid(done.json, "validate-version")
+    assert done.json["passes"] and "file" not in done.json
+    assert mlc("validate-version", "--requires", "mlc>=99").rc == 1
+    for args in ([], ["--requires", "torch>=1"], ["--format", "<=3"], ["--tool", "what"]):
+        assert mlc("validate-version", *args).rc == 2
