@@ -161,6 +161,7 @@ class Job {
 
  private:
   Status choose();
+  bool goes_with_all() const;
   Status choose_all();
   Status cast();
   Status change();
@@ -253,19 +254,33 @@ Status Job::choose() {
   MLC_CHECK(check_program());
   if (options_.select.key == "*") return choose_all();
   if (only_candidate(input_.state_dicts) != nullptr || needs_state_dict()) {
-    MLC_TRY(state_dict_, choose_state_dict(input_, options_.select.key));
+    auto chosen = choose_state_dict(input_, options_.select.key);
+    const bool several = options_.select.key.empty() && input_.state_dicts.size() > 1;
+    if (!chosen.ok() && several && goes_with_all()) {
+      const Error& error = chosen.error();
+      return usage_error(error.message(), error.hint() + ", or all of them with --key '*'")
+          .in_file(error.file());
+    }
+    if (!chosen.ok()) return std::move(chosen).error();
+    state_dict_ = *chosen;
     chosen_ = {state_dict_};
   }
   return {};
 }
 
-/// Other steps, and other formats, take one state_dict.
-Status Job::choose_all() {
+/// Whether --key '*' goes with what is asked for: other steps, and other formats, take one
+/// state_dict.
+bool Job::goes_with_all() const {
   const bool takes_one = options_.select.has_patterns() || options_.weights_only ||
                          options_.merge || !options_.architecture.empty() ||
                          !options_.from.empty() || options_.max_shard_size > 0 ||
                          format_ == OutputFormat::safetensors;
-  if (takes_one || (options_.dtype.empty() && !options_.compact)) {
+  return !takes_one && (!options_.dtype.empty() || options_.compact);
+}
+
+/// What --key '*' is.
+Status Job::choose_all() {
+  if (!goes_with_all()) {
     return usage_error(
         "--key '*' is every state_dict: it goes with --dtype and --compact-views, "
         "into a .pt, and with nothing that takes one",

@@ -780,3 +780,12 @@ def test_stripping_was_advised_where_it_does_not_help(mlc, tmp_path, own, other,
         torch.save({key: torch.ones(2), key + "2": torch.ones(2)}, tmp_path / name)
     result = mlc("save", "own.pt", "--from", "other.pt", "-o", "out.pt")
     assert result.rc != 0 and hint in result.stderr
+
+
+def test_the_hint_named_one_state_dict_where_all_can_be_cast(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"model": {"w": torch.ones(1)}, "ema": {"w": torch.ones(1)}})
+    for args, both in ((["--dtype", "bf16"], True), (["--dtype", "bf16", "--weights-only"], False), (["--include", "w"], False)):
+        done = mlc("save", "a.pt", *args, "-o", "b.pt")
+        assert done.rc == 2 and "--key" in done.stderr and ("or all of them with --key '*'" in done.stderr) is both
+    assert "'*'" not in mlc("save", "a.pt", "--dtype", "bf16", "-o", "b.safetensors").stderr
+    mlc.ok("save", "a.pt", "--dtype", "bf16", "--key", "*", "-o", "b.pt")
