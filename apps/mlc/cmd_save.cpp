@@ -78,8 +78,10 @@ void setup(OptionSet& set, Options& options) {
            "only the state_dict, without optimizer and scalars");
   set.flag("--safe", options.safe, "drop the Python objects that weights_only=True refuses");
   set.flag("--compact-views", options.compact, "drop the parts of storages that no tensor shows");
-  set.choice("--shared", options.shared, kShared,
-             "tied tensors in safetensors: keep one name (dedupe), write each (clone), or refuse");
+  set.choice(
+      "--shared", options.shared, kShared,
+      "tensors that share memory, in safetensors: keep one name of tied ones and write other "
+      "views each (dedupe), write each (clone), or refuse");
   set.size("--max-shard-size", options.max_shard_size, "SIZE",
            "write shards and an index into the folder --output");
   set.list("--map-location", options.map_location, "DEVICE",
@@ -466,6 +468,7 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
   report_.bytes = summary.bytes;
   report_.file_size = summary.file_bytes;
   report_.aliases = summary.aliases;
+  report_.overlaps = summary.overlaps;
   report_.left_out = values_beside(*input_.checkpoint, *state_dict_);
   shards_ = summary.files.size();
   return {};
@@ -558,6 +561,7 @@ void Job::warn_about_values() {
                           (options_.weights_only ? "" : ", --weights-only keeps the tensors only"));
     }
   }
+  warn_of_overlaps(report_, task_.reporter);
   warn_of_overflow(casts_, options_.dtype, task_.reporter);
 }
 
@@ -590,6 +594,14 @@ void Job::answer() {
   json.begin_object();
   for (const auto& [dropped, kept] : report_.aliases) json.field(dropped, kept);
   json.end_object();
+  json.key("overlaps");
+  json.begin_array();
+  for (const auto& group : report_.overlaps) {
+    json.begin_array();
+    for (const std::string& name : group) json.value(name);
+    json.end_array();
+  }
+  json.end_array();
   json.list("left_out", report_.left_out);
   json.list("dropped", dropped_);
   json.field("overflowed", casts_.overflowed.load());

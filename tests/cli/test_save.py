@@ -782,6 +782,39 @@ def test_stripping_was_advised_where_it_does_not_help(mlc, tmp_path, own, other,
     assert result.rc != 0 and hint in result.stderr
 
 
+def test_overlapping_views_were_parted_silently(mlc, valid, tmp_path):
+    base = torch.arange(12.)
+    square = torch.arange(16.).reshape(4, 4)
+    tied = torch.ones(3)
+    write(tmp_path / "a.pt", {"a": base[:8], "b": base[4:], "x": square, "t": square.t(), "tied": tied, "same": tied,
+                              "left": torch.arange(6.)[:3]})
+    done = mlc.ok("save", "a.pt", "-o", "out.safetensors", "--json")
+    valid(done.json, "save")
+    assert sorted(map(sorted, done.json["overlaps"])) == [["a", "b"], ["t", "x"]] and list(done.json["aliases"].values()) == ["same"]
+    assert "views that overlap in one storage are written each in full and share nothing any more: a and b; " in done.stderr
+    loaded = safetensors.torch.load_file(tmp_path / "out.safetensors")
+    assert torch.equal(loaded["t"], square.t()) and torch.equal(loaded["b"], base[4:])
+    with pytest.raises(RuntimeError, match="share memory"):  # what Hugging Face makes of them
+        safetensors.torch.save_file({"a": base[:8], "b": base[4:]}, tmp_path / "hf.safetensors")
+    write(tmp_path / "b.pt", {"x": square, "t": square.t()})
+    for more in ([], ["--max-shard-size", "40"]):
+        output = "shards" if more else "no.safetensors"
+        refused = mlc("save", "b.pt", "-o", output, "--shared", "error", *more)
+        assert refused.rc == 1 and "tensors overlap in one storage: x and t" in refused.stderr and not (tmp_path / output).exists()
+        assert mlc("save", "b.pt", "-n", "-o", output, "--shared", "error", *more).rc == 1
+    assert "views that overlap" in mlc.ok("save", "b.pt", "-o", "shards", "--max-shard-size", "40").stderr
+    assert "overlap" not in mlc.ok("save", "b.pt", "-o", "c.safetensors", "--shared", "clone").stderr
+    assert "views that overlap" in mlc.ok("remap-keys", "b.pt", "--add-prefix", "p.", "-o", "r.safetensors").stderr
+
+
+def test_disjoint_views_share_nothing(mlc, tmp_path):
+    base = torch.arange(12.)
+    write(tmp_path / "a.pt", {"a": base[:4], "b": base[4:8], "c": base[8:], "none": base[:0]})
+    done = mlc.ok("save", "a.pt", "-o", "out.safetensors", "--shared", "error", "--json")
+    assert done.json["overlaps"] == [] and done.stderr == ""
+    safetensors.torch.save_file(dict(torch.load(tmp_path / "a.pt")), tmp_path / "hf.safetensors")
+
+
 def test_the_hint_named_one_state_dict_where_all_can_be_cast(mlc, tmp_path):
     write(tmp_path / "a.pt", {"model": {"w": torch.ones(1)}, "ema": {"w": torch.ones(1)}})
     for args, both in ((["--dtype", "bf16"], True), (["--dtype", "bf16", "--weights-only"], False), (["--include", "w"], False)):

@@ -270,6 +270,8 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
                         shard_options(yaml), task_.reporter));
   file_size_ = summary.file_bytes;
   report_.aliases = summary.aliases;
+  report_.overlaps = summary.overlaps;
+  warn_of_overlaps(report_, task_.reporter);
   return {};
 }
 
@@ -322,6 +324,7 @@ Status Job::write(bool names_only) {
 }
 
 void Job::warn_of_left_out() {
+  warn_of_overlaps(report_, task_.reporter);
   if (report_.left_out.empty()) return;
   task_.reporter.warn("safetensors holds the tensors of a state_dict only; left out: " +
                       join_list(describe_values(*input_.checkpoint, report_.left_out)));

@@ -15,6 +15,7 @@
 #include <iterator>
 #include <set>
 
+#include <fmt/format.h>
 #include <re2/re2.h>
 
 namespace mlc::cli {
@@ -331,6 +332,19 @@ std::string tied_text(const SaveReport& report) {
     names.push_back(printable(dropped) + " is " + printable(kept));
   }
   return ", " + plural(names.size(), "tied name") + " recorded (" + join_list(names, kShown) + ")";
+}
+
+void warn_of_overlaps(const SaveReport& report, Reporter& reporter) {
+  if (report.overlaps.empty()) return;
+  std::vector<std::string> groups;
+  for (const auto& group : report.overlaps) groups.push_back(join_list(printable_all(group), 3));
+  constexpr size_t kShown = 3;
+  const size_t more = groups.size() - std::min(groups.size(), kShown);
+  groups.resize(groups.size() - more);
+  reporter.warn(
+      "views that overlap in one storage are written each in full and share nothing any more: " +
+      fmt::format("{}", fmt::join(groups, "; ")) +
+      (more > 0 ? "; and " + plural(more, "more group", "more groups") : ""));
 }
 
 std::string companions_text(const Checkpoint& checkpoint, const std::string& folder) {

@@ -85,6 +85,9 @@ void warn_of_optimizers(const FollowedOptimizers& followed, Reporter& reporter);
 /// ", 1 tied name recorded (b is a)": the names that safetensors keeps once. Empty without any.
 std::string tied_text(const SaveReport& report);
 
+/// Warns of views that overlapped in the input and do not in the safetensors file of REPORT.
+void warn_of_overlaps(const SaveReport& report, Reporter& reporter);
+
 /// "; not copied from beside the input: config.json and tokenizer.json": what transformers needs
 /// beside the weights, lies in the folder of CHECKPOINT, and not in FOLDER. Empty if there is
 /// nothing of the kind.

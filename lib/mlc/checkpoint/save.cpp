@@ -61,6 +61,7 @@ Result<SaveReport> write_to(Checkpoint& checkpoint, const StateDict* state_dict,
   report.tensors = summary.tensors;
   report.bytes = summary.bytes;
   report.aliases = std::move(summary.aliases);
+  report.overlaps = std::move(summary.overlaps);
   return report;
 }
 
@@ -160,6 +161,7 @@ Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* stat
   report.tensors = summary.tensors;
   report.bytes = summary.bytes;
   report.aliases = std::move(summary.aliases);
+  report.overlaps = std::move(summary.overlaps);
   return report;
 }
 

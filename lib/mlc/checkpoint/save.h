@@ -43,6 +43,7 @@ struct SaveReport {
   uint64_t file_size = 0;
   uint64_t deflated = 0;                                     // records
   std::vector<std::pair<std::string, std::string>> aliases;  // safetensors: dropped name, kept name
+  std::vector<std::vector<std::string>> overlaps;            // safetensors: overlapping_views()
   std::vector<std::string> left_out;  // safetensors: paths of values it has no place for
 };
 

@@ -14,17 +14,6 @@ namespace {
 /// A storage, and the index of a tensor on it.
 using Use = std::pair<uint32_t, uint32_t>;
 
-/// The bytes of its storage from the first to the last element of TENSOR: begin and end.
-std::pair<uint64_t, uint64_t> byte_span(const Checkpoint& checkpoint, const Tensor& tensor) {
-  if (checkpoint.element_count(tensor) == 0) return {0, 0};
-  const Dims sizes = checkpoint.sizes(tensor);
-  const Dims strides = checkpoint.strides(tensor);
-  int64_t last = tensor.offset;
-  for (size_t d = 0; d < sizes.size(); ++d) last += (sizes[d] - 1) * strides[d];
-  const uint64_t width = element_bytes(tensor.dtype);
-  return {static_cast<uint64_t>(tensor.offset) * width, (static_cast<uint64_t>(last) + 1) * width};
-}
-
 /// Bytes of a storage that at least one of the tensors spans (gaps between strided elements count
 /// as used: they cannot be cut out).
 uint64_t used_bytes(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,

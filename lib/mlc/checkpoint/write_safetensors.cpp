@@ -111,6 +111,16 @@ Status drop_aliases(const Checkpoint& checkpoint, SharedPolicy policy, std::vect
   return {};
 }
 
+/// The views among ROWS that stay and overlap, which no reader will know for one memory.
+Status find_overlaps(const Checkpoint& checkpoint, SharedPolicy policy,
+                     const std::vector<Row>& rows, SafetensorsSummary& summary) {
+  if (policy == SharedPolicy::clone) return {};
+  std::vector<NamedTensor> tensors;
+  for (const Row& row : rows) tensors.push_back(*row.named);
+  summary.overlaps = overlapping_views(checkpoint, tensors);
+  return policy == SharedPolicy::error ? refuse_overlaps(summary.overlaps) : Status();
+}
+
 void append_shape(std::string& out, const Row& row, Dims sizes) {
   const uint8_t per_element = info(row.tensor->dtype).per_element;
   for (size_t i = 0; i < sizes.size(); ++i) {
@@ -218,6 +228,7 @@ Result<Layout> lay_out(const Checkpoint& checkpoint, const std::vector<NamedTens
   SafetensorsSummary& summary = out.summary;
   MLC_TRY(out.rows, make_rows(checkpoint, tensors));
   MLC_CHECK(drop_aliases(checkpoint, options.shared, out.rows, summary));
+  MLC_CHECK(find_overlaps(checkpoint, options.shared, out.rows, summary));
   ExpansionBudget budget(checkpoint);
   for (const Row& row : out.rows) {
     MLC_CHECK_CTX(budget.add(row.named->tensor), "tensor " + printable(row.named->path));
@@ -243,6 +254,55 @@ Result<Layout> lay_out(const Checkpoint& checkpoint, const std::vector<NamedTens
 }
 
 }  // namespace
+
+std::vector<std::vector<std::string>> overlapping_views(const Checkpoint& checkpoint,
+                                                        const std::vector<NamedTensor>& tensors) {
+  struct View {
+    uint32_t storage = 0;
+    std::pair<uint64_t, uint64_t> span;
+    const NamedTensor* named = nullptr;
+  };
+  std::vector<uint32_t> uses(checkpoint.storages.size(), 0);
+  const auto has_bytes = [&checkpoint](const Tensor& tensor) {
+    return tensor.storage != kNoIndex && checkpoint.element_count(tensor) > 0;
+  };
+  for (const NamedTensor& named : tensors) {
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    if (has_bytes(tensor)) ++uses[tensor.storage];
+  }
+  std::vector<View> views;
+  std::set<TensorIdentity> seen;
+  for (const NamedTensor& named : tensors) {
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    if (!has_bytes(tensor) || uses[tensor.storage] < 2) continue;
+    if (!seen.insert(identity_of(checkpoint, tensor)).second) continue;
+    views.push_back({tensor.storage, byte_span(checkpoint, tensor), &named});
+  }
+  std::stable_sort(views.begin(), views.end(), [](const View& a, const View& b) {
+    return std::tie(a.storage, a.span) < std::tie(b.storage, b.span);
+  });
+  std::vector<std::vector<std::string>> groups;
+  for (size_t begin = 0, end = 0; begin < views.size(); begin = end) {
+    uint64_t reached = views[begin].span.second;
+    for (end = begin + 1; end < views.size() && views[end].storage == views[begin].storage &&
+                          views[end].span.first < reached;
+         ++end) {
+      reached = std::max(reached, views[end].span.second);
+    }
+    if (end - begin < 2) continue;
+    std::vector<std::string>& group = groups.emplace_back();
+    for (size_t i = begin; i < end; ++i) group.push_back(views[i].named->path);
+  }
+  return groups;
+}
+
+Status refuse_overlaps(const std::vector<std::vector<std::string>>& groups) {
+  if (groups.empty()) return {};
+  const std::string more =
+      groups.size() > 1 ? "; and " + plural(groups.size() - 1, "more group", "more groups") : "";
+  return conflict("tensors overlap in one storage: " + join_list(printable_all(groups[0])) + more,
+                  "--shared dedupe and --shared clone write each in full");
+}
 
 Result<SafetensorsSummary> plan_safetensors(const Checkpoint& checkpoint,
                                             const std::vector<NamedTensor>& tensors,

@@ -15,11 +15,14 @@
 
 namespace mlc {
 
-/// What to do with names that are the very same tensor (tied weights); the format has no aliases.
+/// What to do with tensors that share memory, which the format cannot say: names of the very same
+/// tensor (tied weights), and other views of which the bytes from the first to the last element
+/// overlap, as Hugging Face's safetensors.torch takes them for shared. Disjoint views are none.
 enum class SharedPolicy : uint8_t {
-  dedupe,  // keep the first name in alphabetical order, record the others in __metadata__
+  dedupe,  // keep the first name in alphabetical order, record the others in __metadata__; write
+           // overlapping views in full
   clone,   // write every name in full
-  error,   // refuse
+  error,   // refuse both
 };
 
 struct SafetensorsOptions {
@@ -33,7 +36,15 @@ struct SafetensorsSummary {
   uint64_t tensors = 0;
   uint64_t bytes = 0;                                        // of tensor data
   std::vector<std::pair<std::string, std::string>> aliases;  // dropped name, kept name
+  std::vector<std::vector<std::string>> overlaps;            // overlapping_views(); not for clone
 };
+
+/// The groups of names among TENSORS that show overlapping bytes of one storage, though not the
+/// same tensor, in the order of the bytes. Of tied names only the first takes part.
+std::vector<std::vector<std::string>> overlapping_views(const Checkpoint& checkpoint,
+                                                        const std::vector<NamedTensor>& tensors);
+/// The conflict under SharedPolicy::error where there are such GROUPS.
+Status refuse_overlaps(const std::vector<std::vector<std::string>>& groups);
 
 /// What write_safetensors would write, found without reading a tensor: for dry runs. Errors: its
 /// unsupported and conflict.

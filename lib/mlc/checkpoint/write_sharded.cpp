@@ -165,8 +165,10 @@ class ShardWriter {
 
   Result<ShardSummary> run(const std::vector<NamedTensor>& tensors) {
     // Of all shards together: each alone may stay within its limit.
-    if (options_.format == OutputFormat::safetensors)
+    if (options_.format == OutputFormat::safetensors) {
       MLC_CHECK(check_expansion(checkpoint_, tensors));
+      MLC_CHECK(find_overlaps(tensors));
+    }
     const Layout layout = lay_out(checkpoint_, tensors, options_);
     const size_t count = std::max<size_t>(1, layout.shards.size());
     OutputFolder folder(folder_);
@@ -195,6 +197,13 @@ class ShardWriter {
   }
 
  private:
+  /// Views may overlap across shards.
+  Status find_overlaps(const std::vector<NamedTensor>& tensors) {
+    if (options_.shared == SharedPolicy::clone) return {};
+    summary_.overlaps = overlapping_views(checkpoint_, tensors);
+    return options_.shared == SharedPolicy::error ? refuse_overlaps(summary_.overlaps) : Status();
+  }
+
   /// Weights of the other format may be there on purpose, so they stay; but who opens the folder
   /// may get them.
   void warn_of_other_format() {
@@ -342,6 +351,7 @@ Result<SaveReport> plan_sharded(Checkpoint& checkpoint, const std::vector<NamedT
     if (options.metadata_yaml) one.string_metadata.emplace_back("mlc", *options.metadata_yaml);
     MLC_TRY(SafetensorsSummary plan, plan_safetensors(checkpoint, tensors, one));
     report.aliases = std::move(plan.aliases);
+    report.overlaps = std::move(plan.overlaps);
     report.bytes = plan.bytes;
   } else {
     MLC_CHECK(lower_tensors(checkpoint));

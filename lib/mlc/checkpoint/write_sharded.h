@@ -34,6 +34,7 @@ struct ShardSummary {
   uint64_t file_bytes = 0;                                   // of all files, the index included
   std::vector<std::string> files;                            // names in the folder, the index last
   std::vector<std::pair<std::string, std::string>> aliases;  // as in SaveReport
+  std::vector<std::vector<std::string>> overlaps;            // likewise
 };
 
 /// Whether write_sharded might write, replace or remove NAME in its folder.
