@@ -300,10 +300,10 @@ Status Job::change() {
   std::set<std::string> left_out;
   if (options_.merge) {
     const std::vector<std::string> others(options_.inputs.begin() + 1, options_.inputs.end());
-    MLC_TRY(const uint64_t replaced,
+    MLC_TRY(const MergeCounts merged,
             merge_inputs(checkpoint, *state_dict_, others, options_.select,
                          options_.on_conflict.value_or(OnConflict::error), task_.reporter));
-    if (replaced > 0) warn_of_optimizers();
+    if (merged.replaced + merged.added > 0) warn_of_optimizers();
   }
   if (state_dict_ != nullptr) {
     auto selected = select_tensors(input_, *state_dict_, options_.select, task_.reporter);

@@ -230,3 +230,47 @@ def test_a_flattened_optimizer_was_not_followed(mlc, tmp_path):
     # A flat state is no model, wherever it stands.
     write(tmp_path / "two.pt", {"model": weights, "flat": flat})
     mlc.ok("remap-keys", "two.pt", "--add-prefix", "m.", "-o", "three.pt")
+
+
+class Tied(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.emb = torch.nn.Embedding(5, 3)
+        self.head = torch.nn.Linear(3, 5, bias=False)
+        self.head.weight = self.emb.weight
+
+
+@pytest.mark.parametrize("verb, option", [("save", "--exclude"), ("remap-keys", "--drop")])
+def test_one_name_of_a_tied_pair_is_no_parameter_lost(mlc, tmp_path, verb, option):
+    model, optimizer = trained(False, Tied())
+    path = write(tmp_path / "a.pt", {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    for key in ("emb.weight", "head.weight"):
+        assert "optimizer" not in mlc.ok(verb, path, option, key, "-o", "out.pt", "-f").stderr
+    both = {**model.state_dict(), "x": torch.ones(1)}
+    path = write(tmp_path / "b.pt", {"model": both, "optimizer": optimizer.state_dict()})
+    assert "no longer fits" in mlc.ok(verb, path, option, "*.weight" if verb == "save" else "emb.weight",
+                                      *([] if verb == "save" else ["--drop", "head.weight"]), "-o", "out.pt", "-f").stderr
+
+
+@pytest.mark.parametrize("verb, option", [("save", "--exclude"), ("remap-keys", "--drop")])
+def test_what_the_optimizer_never_had_is_no_loss(mlc, tmp_path, verb, option):
+    model = torch.nn.ModuleDict({"frozen": torch.nn.Linear(7, 7, bias=False), "fc": torch.nn.Linear(4, 3)})
+    optimizer = torch.optim.AdamW(model["fc"].parameters())
+    plain = torch.optim.SGD(model["fc"].parameters())  # which keeps nothing that would tell
+    sum(p.sum() for p in model.parameters()).backward()
+    optimizer.step()
+    for name, state, warned in (("a.pt", optimizer.state_dict(), False), ("b.pt", plain.state_dict(), True)):
+        path = write(tmp_path / name, {"model": model.state_dict(), "optimizer": state})
+        assert ("no longer fits" in mlc.ok(verb, path, option, "frozen.weight", "-o", "out.pt", "-f").stderr) is warned
+        assert "no longer fits" in mlc.ok(verb, path, option, "fc.bias", "-o", "out.pt", "-f").stderr
+
+
+def test_a_merge_added_parameters_beside_an_optimizer_silently(mlc, tmp_path):
+    model, optimizer = trained(True)
+    write(tmp_path / "a.pt", {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    write(tmp_path / "b.pt", {"more.weight": torch.ones(2)})
+    write(tmp_path / "c.pt", {"more.running_mean": torch.ones(2), "ids": torch.arange(3)})
+    merged = mlc.ok("save", "--merge", "a.pt", "b.pt", "-o", "out.pt").stderr
+    assert "the optimizer state at optimizer is kept but no longer fits the tensors" in merged
+    assert "no longer fits" not in mlc.ok("save", "--merge", "a.pt", "c.pt", "-o", "out2.pt").stderr
+    assert "no longer fits" not in mlc.ok("save", "--merge", "a.pt", "b.pt", "-o", "out.safetensors").stderr

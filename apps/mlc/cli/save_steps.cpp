@@ -6,6 +6,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
 #include "mlc/checkpoint/expansion.h"
+#include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/tensor_identity.h"
@@ -326,11 +327,17 @@ Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input 
 
 }  // namespace
 
-Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
-                              const std::vector<std::string>& paths, const SelectOptions& select,
-                              OnConflict on_conflict, Reporter& reporter) {
+Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
+                                 const std::vector<std::string>& paths, const SelectOptions& select,
+                                 OnConflict on_conflict, Reporter& reporter) {
   MLC_TRY(const Selection selection, Selection::compile(select));
-  uint64_t replaced = 0;
+  MergeCounts counts;
+  const auto count_parameters = [&] {
+    return static_cast<uint64_t>(std::ranges::count_if(state_dict.entries, [&](const auto& entry) {
+      return may_be_parameter(checkpoint, entry);
+    }));
+  };
+  const uint64_t before = count_parameters();
   for (const std::string& path : paths) {
     MLC_TRY(Input other, open_input(path, reporter));
     MLC_TRY(StateDict * found, choose_other_state_dict(other, select.key, "", "--key"));
@@ -338,9 +345,10 @@ Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
     std::vector<StateDictEntry> merged = merged_entries(*other.checkpoint, from, selection);
     MLC_TRY(const uint64_t count, merge_one(checkpoint, state_dict, std::move(other), from,
                                             std::move(merged), on_conflict, reporter));
-    replaced += count;
+    counts.replaced += count;
   }
-  return replaced;
+  counts.added = count_parameters() - before;
+  return counts;
 }
 
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,

@@ -30,12 +30,18 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
 /// What a merge makes of keys that are there already.
 enum class OnConflict : uint8_t { error, first, last };
 
+/// What a merge did that an optimizer beside the state_dict knows nothing of.
+struct MergeCounts {
+  uint64_t replaced = 0;  // values (OnConflict::last)
+  uint64_t added = 0;     // tensors that may be parameters
+};
+
 /// Adds what SELECT chooses of the checkpoints at PATHS to STATE_DICT: tensors and the extra state
-/// of modules. Returns how many values were replaced (OnConflict::last). Errors: conflict for keys
+/// of modules. Errors: conflict for keys
 /// that are there already, ten of them named (OnConflict::error).
-Result<uint64_t> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
-                              const std::vector<std::string>& paths, const SelectOptions& select,
-                              OnConflict on_conflict, Reporter& reporter);
+Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
+                                 const std::vector<std::string>& paths, const SelectOptions& select,
+                                 OnConflict on_conflict, Reporter& reporter);
 
 /// Casts the floating-point tensors of STATE_DICTS; tied ones stay tied, also from one to another.
 /// Returns how many.

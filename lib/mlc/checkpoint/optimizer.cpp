@@ -192,6 +192,54 @@ bool is_optimizer(const Graph& graph, NodeId node) {
   return nested || is_flat_optimizer(graph, node);
 }
 
+bool may_be_parameter(const Checkpoint& checkpoint, const StateDictEntry& entry) {
+  // What torch.nn's normalizations keep beside their parameters.
+  static constexpr std::array<std::string_view, 3> kBuffers = {"running_mean", "running_var",
+                                                               "num_batches_tracked"};
+  const std::string_view leaf = entry.key.substr(entry.key.rfind('.') + 1);  // npos + 1 is 0
+  if (std::ranges::find(kBuffers, leaf) != kBuffers.end()) return false;
+  const Tensor& tensor = checkpoint.tensors[entry.tensor];
+  const DTypeClass kind = info(tensor.dtype).kind;
+  return tensor.kind != TensorKind::dense || kind == DTypeClass::floating ||
+         kind == DTypeClass::complex;
+}
+
+std::set<std::vector<int64_t>> shapes_of_parameters(const Checkpoint& checkpoint,
+                                                    const OptimizerState& optimizer) {
+  const Graph& graph = checkpoint.graph;
+  const auto* states = optimizer.is_flat ? nullptr : graph.entries(optimizer.state);
+  if (states == nullptr) return {};
+  std::unordered_map<int64_t, NodeId> by_number;
+  for (const auto& [id, state] : *states) {
+    if (graph.is(id, NodeKind::integer)) by_number[graph.integer(id)] = state;
+  }
+  const auto shape_of = [&](NodeId state) -> std::optional<std::vector<int64_t>> {
+    const auto* entries = graph.entries(state);
+    if (entries == nullptr) return std::nullopt;
+    for (const auto& [key, value] : *entries) {
+      const uint32_t tensor = checkpoint.tensor_at(value);
+      const bool moment = graph.is(key, NodeKind::text) && is_moment(graph.text(key));
+      if (!moment || tensor == kNoIndex) continue;
+      const Dims sizes = checkpoint.sizes(checkpoint.tensors[tensor]);
+      return std::vector<int64_t>(sizes.begin(), sizes.end());
+    }
+    return std::nullopt;
+  };
+  std::set<std::vector<int64_t>> shapes;
+  for (const NodeId group : optimizer.groups) {
+    const NodeId params = graph.find(group, "params");
+    if (params == kNoNode) return {};
+    for (const NodeId id : graph.sequence(params)) {
+      const auto it =
+          graph.is(id, NodeKind::integer) ? by_number.find(graph.integer(id)) : by_number.end();
+      const auto shape = it != by_number.end() ? shape_of(it->second) : std::nullopt;
+      if (!shape) return {};
+      shapes.insert(*shape);
+    }
+  }
+  return shapes;
+}
+
 std::vector<OptimizerState> find_optimizers(const Checkpoint& checkpoint) {
   return Search(checkpoint).run();
 }

@@ -7,8 +7,11 @@
 #pragma once
 
 #include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/state_dict.h"
 
+#include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +32,15 @@ struct OptimizerParameter {
   uint32_t times = 1;           // how often the groups name it: two models may have the same names
   std::vector<NodeId> moments;  // tensors that have the shape of the parameter: exp_avg
 };
+
+/// Whether an optimizer may hold ENTRY: PyTorch gives gradients to numbers with a fraction only,
+/// and the buffers of its normalizations are no parameters.
+bool may_be_parameter(const Checkpoint& checkpoint, const StateDictEntry& entry);
+
+/// The shapes of the parameters that OPTIMIZER steps, told by moments that each of them has. Empty
+/// where that cannot be told: one of them has no state yet, or none with a moment.
+std::set<std::vector<int64_t>> shapes_of_parameters(const Checkpoint& checkpoint,
+                                                    const OptimizerState& optimizer);
 
 /// A key of a flat state: "state." and the name of the parameter and "exp_avg".
 struct FlatKey {

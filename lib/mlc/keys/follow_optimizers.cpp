@@ -1,10 +1,10 @@
 #include "mlc/keys/follow_optimizers.h"
 
 #include "mlc/checkpoint/optimizer.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/optimizer_owners.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -21,28 +21,15 @@ using pickle::NodeKind;
 
 enum class Fate : uint8_t { renamed, dropped, changed };
 
-// What torch.nn's normalizations keep beside their parameters.
-constexpr std::array<std::string_view, 3> kBuffers = {"running_mean", "running_var",
-                                                      "num_batches_tracked"};
-
-/// Whether ENTRY is known to be no parameter: PyTorch gives gradients to numbers with a fraction
-/// only, and no optimizer holds a buffer.
-bool is_buffer(const Checkpoint& checkpoint, const StateDictEntry& entry) {
-  const std::string_view leaf = entry.key.substr(entry.key.rfind('.') + 1);  // npos + 1 is 0
-  if (std::ranges::find(kBuffers, leaf) != kBuffers.end()) return true;
-  const Tensor& tensor = checkpoint.tensors[entry.tensor];
-  const DTypeClass kind = info(tensor.dtype).kind;
-  return tensor.kind == TensorKind::dense && kind != DTypeClass::floating &&
-         kind != DTypeClass::complex;
-}
-
 /// What becomes of the tensors of one state_dict, by their old names.
 class Fates {
  public:
   Fates(const Checkpoint& checkpoint, const StateDict& state_dict, const Plan& plan) : plan_(plan) {
     const auto note = [&](uint32_t source) {
-      changes_parameters_ |= !is_buffer(checkpoint, state_dict.entries[source]);
+      const StateDictEntry& entry = state_dict.entries[source];
+      if (may_be_parameter(checkpoint, entry)) lost_.push_back(entry.tensor);
     };
+    const std::set<TensorIdentity> kept = kept_tensors(checkpoint, state_dict, plan);
     for (const PlanItem& item : plan.items) {
       if (item.op == PlanItem::Op::keep || item.op == PlanItem::Op::rename) continue;
       for (const uint32_t source : item.sources) {
@@ -55,7 +42,11 @@ class Fates {
       if (!plan.is_tensor(key.source)) continue;
       dropped_.insert(plan.names[key.source]);
       add_ends(plan.names[key.source]);
-      note(key.source);
+      // Another name of it stays, and with it the parameter.
+      const Tensor& tensor = checkpoint.tensors[state_dict.entries[key.source].tensor];
+      const bool tied =
+          tensor.storage != kNoIndex && kept.contains(identity_of(checkpoint, tensor));
+      if (!tied) note(key.source);
     }
   }
 
@@ -69,10 +60,24 @@ class Fates {
   }
   /// Whether NAME is the end, from some dot on, of a name that is dropped or changed.
   bool has_lost_end(std::string_view name) const { return lost_ends_.contains(name); }
-  /// Whether more than the name changes of anything that an optimizer may hold.
-  bool change_parameters() const { return changes_parameters_; }
+  /// The tensors that an optimizer may hold and of which more than the name changes.
+  const std::vector<uint32_t>& lost() const { return lost_; }
 
  private:
+  /// Of the tensors that stay as they are, where any is dropped: what tells tied ones.
+  static std::set<TensorIdentity> kept_tensors(const Checkpoint& checkpoint,
+                                               const StateDict& state_dict, const Plan& plan) {
+    std::set<TensorIdentity> kept;
+    if (plan.dropped.empty()) return kept;
+    for (const PlanItem& item : plan.items) {
+      if (item.op != PlanItem::Op::keep && item.op != PlanItem::Op::rename) continue;
+      if (!plan.is_tensor(item.sources[0])) continue;
+      const Tensor& tensor = checkpoint.tensors[state_dict.entries[item.sources[0]].tensor];
+      if (tensor.storage != kNoIndex) kept.insert(identity_of(checkpoint, tensor));
+    }
+    return kept;
+  }
+
   /// Prefixes are few words: more than these are no wrappers.
   static constexpr int kMostWords = 8;
   void add_ends(std::string_view name) {
@@ -87,7 +92,7 @@ class Fates {
   std::unordered_set<std::string_view> changed_;
   std::unordered_set<std::string_view> dropped_;
   std::unordered_set<std::string_view> lost_ends_;
-  bool changes_parameters_ = false;
+  std::vector<uint32_t> lost_;
 };
 
 /// What becomes of a name in an optimizer.
@@ -180,8 +185,13 @@ std::set<size_t> Follower::rivals(const ParameterClaims& claims) const {
 void Follower::follow(const OptimizerState& optimizer, const OptimizerOwners& owners) {
   const std::vector<OptimizerParameter> parameters = named_parameters(graph_, optimizer);
   if (parameters.empty()) {
-    const bool fits = std::all_of(fates_.begin(), fates_.end(), [](const auto& fates) {
-      return !fates || !fates->change_parameters();
+    const std::set<std::vector<int64_t>> held = shapes_of_parameters(checkpoint_, optimizer);
+    const auto is_held = [&](uint32_t tensor) {
+      const Dims sizes = checkpoint_.sizes(checkpoint_.tensors[tensor]);
+      return held.empty() || held.contains({sizes.begin(), sizes.end()});
+    };
+    const bool fits = std::all_of(fates_.begin(), fates_.end(), [&](const auto& fates) {
+      return !fates || std::ranges::none_of(fates->lost(), is_held);
     });
     if (!fits) result_.stale.push_back(optimizer.path);
     return;

@@ -38,7 +38,8 @@ struct FollowedOptimizers {
 /// Renames in `params`, `param_names` and `state`, and takes the parameters of dropped tensors out
 /// of them, before apply_plan() changes the state_dicts: ALL of the file, in their order. Stale are
 /// optimizers of tensors that are split, joined or transposed, and those that only number their
-/// parameters when tensors are dropped or changed. Unclear are those whose names fit several
+/// parameters when tensors are dropped or changed, unless another name of the tensor stays or no
+/// moment has its shape. Unclear are those whose names fit several
 /// state_dicts that the plans treat differently, or tensors with another prefix.
 FollowedOptimizers follow_optimizers(Checkpoint& checkpoint, std::span<const PlannedStateDict> all);
 
