@@ -251,3 +251,12 @@ def test_a_fresh_file_was_said_to_have_dead_bytes(mlc, tmp_path):
     mlc.ok("strip-module-prefix", "out.pt", "--add", "p", "--in-place")
     assert mlc.ok("load", "out.pt", "--json").json["totals"]["dead_bytes"] > 100
     assert "that edits in place left in the file" in mlc.ok("load", "out.pt").stdout
+
+
+def test_modules_without_tensors_kept_an_added_prefix(mlc, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Linear(2, 2)))
+    torch.save(model.state_dict(), tmp_path / "a.pt")
+    mlc.ok("strip-module-prefix", "a.pt", "--add", "zz", "-o", "b.pt")
+    mlc.ok("strip-module-prefix", "b.pt", "--prefix", "zz.", "-o", "c.pt")
+    before, after = torch.load(tmp_path / "a.pt"), torch.load(tmp_path / "c.pt")
+    assert list(before) == list(after) and before._metadata == after._metadata  # pylint: disable=protected-access

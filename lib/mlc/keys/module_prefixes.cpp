@@ -56,7 +56,7 @@ std::string_view parent_of(std::string_view name) {
 class ModuleMap {
  public:
   ModuleMap(std::span<const std::string> names, const Plan& plan) : plan_(plan) {
-    for (const std::string& name : names) modules_.try_emplace(name);
+    for (const std::string& name : names) add_with_parents(name);
     modules_.try_emplace("");
     for (uint32_t i = 0; i < plan.names.size() && plan.is_tensor(i); ++i)
       for_each_module(plan.names[i],
@@ -73,6 +73,11 @@ class ModuleMap {
   }
 
  private:
+  // Those around a module without tensors decide for it, whether they have a version or not.
+  void add_with_parents(std::string_view name) {
+    while (modules_.try_emplace(name).second && !name.empty()) name = parent_of(name);
+  }
+
   // Calls VISIT(module, its name) for every known module that KEY is below, the root included.
   template <class Visit>
   void for_each_module(std::string_view key, const Visit& visit) {
