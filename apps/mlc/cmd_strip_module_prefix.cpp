@@ -21,7 +21,7 @@ void setup(OptionSet& set, Options& options) {
   set.key_path("--key", options.key,
                "the state_dict inside the checkpoint; '*' for every one of them");
   set.list("--prefix", options.prefix.prefixes, "P",
-           "strip P instead of module. and _orig_mod.; repeatable");
+           "strip P, and nothing else, from the front; repeatable");
   set.flag("--anywhere", options.prefix.anywhere,
            "also in the middle of a key, as whole dotted components");
   set.flag("--partial", options.prefix.partial,
@@ -75,7 +75,10 @@ Command strip_module_prefix_command() {
       .summary = "remove wrapper prefixes such as module. from keys",
       .details =
           "Strips what DataParallel, DDP, torch.compile, FSDP and activation checkpointing "
-          "put before the names of parameters, in any nesting and order. The versions in "
+          "put before the names of parameters, in any nesting and order: module. and "
+          "_orig_mod. from the front, and _orig_mod., _fsdp_wrapped_module. and "
+          "_checkpoint_wrapped_module., which no model calls its own, from the middle too. The "
+          "versions in "
           "_metadata and the names in optimizer states follow. A file in which only some "
           "keys have the prefix is an error: a submodule may truly be called module. Nothing to "
           "strip is none, exit code 0; with --require it is 1.\n\n"

@@ -253,6 +253,10 @@ def test_a_fresh_file_was_said_to_have_dead_bytes(mlc, tmp_path):
     assert "that edits in place left in the file" in mlc.ok("load", "out.pt").stdout
 
 
+def test_the_help_says_where_wrappers_are_taken_from(mlc):
+    assert "from the middle too" in " ".join(mlc.ok("strip-module-prefix", "--help").stdout.split())
+
+
 def test_modules_without_tensors_kept_an_added_prefix(mlc, tmp_path):
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Linear(2, 2)))
     torch.save(model.state_dict(), tmp_path / "a.pt")
