@@ -253,6 +253,29 @@ def test_a_fresh_file_was_said_to_have_dead_bytes(mlc, tmp_path):
     assert "that edits in place left in the file" in mlc.ok("load", "out.pt").stdout
 
 
+def test_wrappers_in_one_of_several_state_dicts_were_not_named(mlc, tmp_path):
+    torch.save({"model": {"module.w": torch.ones(1)}, "ema": {"w": torch.ones(1)}}, tmp_path / "a.pt")
+    shown = mlc.ok("load", "a.pt").stdout
+    assert "prefix       every key of model starts with module.; `mlc strip-module-prefix --key model` removes it" in shown
+    assert shown.count("\nprefix ") == 1
+    mlc.ok("strip-module-prefix", "a.pt", "--key", "model", "--require", "-o", "b.pt")
+    torch.save({"model": {"module.w": torch.ones(1)}, "ema": {"module.w": torch.ones(1)}}, tmp_path / "c.pt")
+    assert "every key of every state_dict starts with module.; `mlc strip-module-prefix --key '*'`" in mlc.ok("load", "c.pt").stdout
+
+
+def test_wrappers_in_the_middle_of_some_keys_were_not_named(mlc, tmp_path):
+    keys = {"a._checkpoint_wrapped_module.w": torch.ones(1), "b.w": torch.ones(1)}
+    torch.save(keys, tmp_path / "a.pt")
+    hint = "1 key has _checkpoint_wrapped_module. in it; `mlc strip-module-prefix` removes it"
+    assert hint in mlc.ok("load", "a.pt").stdout
+    mlc.ok("strip-module-prefix", "a.pt", "--require", "-o", "b.pt")
+    assert list(torch.load(tmp_path / "b.pt")) == ["a.w", "b.w"] and "strip" not in mlc.ok("load", "b.pt").stdout
+    torch.save({"model": keys, "ema": {"w": torch.ones(1)}}, tmp_path / "c.pt")
+    assert "1 key of model has _checkpoint_wrapped_module. in it; `mlc strip-module-prefix --key model`" in mlc.ok("load", "c.pt").stdout
+    torch.save({"_orig_mod.w": torch.ones(1), "b.w": torch.ones(1)}, tmp_path / "d.pt")  # which is refused
+    assert "strip-module-prefix" not in mlc.ok("load", "d.pt").stdout
+
+
 def test_the_help_says_where_wrappers_are_taken_from(mlc):
     assert "from the middle too" in " ".join(mlc.ok("strip-module-prefix", "--help").stdout.split())
 

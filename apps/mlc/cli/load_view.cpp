@@ -332,8 +332,8 @@ void LoadReport::show_lines() {
   }
   if (state_dict_ != nullptr) {
     for (const std::string& hint : prefix_hints(checkpoint, *state_dict_)) line("prefix", hint);
-  } else if (const std::string hint = common_prefix_hint(input_); !hint.empty()) {
-    line("prefix", hint);
+  } else if (below_.empty()) {
+    for (const std::string& hint : prefix_hints_of_all(input_)) line("prefix", hint);
   }
   if (metadata_) {
     const std::string version = metadata_->version().value_or("");

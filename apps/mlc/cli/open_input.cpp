@@ -211,38 +211,66 @@ Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_
   return &other.state_dicts[static_cast<size_t>(*chosen - other.state_dicts.data())];
 }
 
-std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict) {
+namespace {
+
+/// The hints of strip-module-prefix without options for a state_dict called OF (" of model"), at
+/// the place that the option KEY names (" --key model").
+std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys, const std::string& of,
+                                       const std::string& key) {
   std::vector<std::string> hints;
-  const std::vector<KeyInfo> keys = key_infos(checkpoint, state_dict);
   const std::string wrappers = wrappers_around(keys);
   const std::vector<std::string> kept = printable_all(kept_by_wrappers(keys));
-  const std::string every = "every key " + (kept.empty() ? "" : "but " + join_list(kept) + " ");
-  if (!wrappers.empty()) {
-    hints.push_back(every + "starts with " + wrappers + kStripHint + "` removes it");
-  }
+  const std::string every =
+      "every key " + of + (kept.empty() ? "" : "but " + join_list(kept) + " ");
+  const std::string removes = kStripHint + key + "` removes it";
+  if (!wrappers.empty()) hints.push_back(every + "starts with " + wrappers + removes);
   for (const PrefixHint& hint : detect_prefixes(keys)) {
     const std::string prefix(hint.prefix);
-    if (hint.count != hint.total || (hint.stripped && wrappers.find(prefix) != wrappers.npos))
-      continue;
-    const std::string option = hint.stripped ? "" : " --prefix " + prefix;
-    hints.push_back(every + (hint.stripped ? "has " + prefix + " in it" : "starts with " + prefix) +
-                    kStripHint + option + "` removes it");
+    if (!hint.stripped || wrappers.find(prefix) != wrappers.npos) continue;
+    if (hint.count == hint.total) {
+      hints.push_back(every + "has " + prefix + " in it" + removes);
+    } else if (hint.inside && plan_strip_prefix(keys).ok()) {
+      hints.push_back(plural(hint.count, "key " + of + "has ", "keys " + of + "have ") + prefix +
+                      " in " + (hint.count == 1 ? "it" : "them") + removes);
+    }
   }
   return hints;
 }
 
-std::string common_prefix_hint(const Input& input) {
-  std::string common;
+}  // namespace
+
+std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict) {
+  const std::vector<KeyInfo> keys = key_infos(checkpoint, state_dict);
+  std::vector<std::string> hints = wrapper_hints(keys, "", "");
+  const std::vector<std::string> kept = printable_all(kept_by_wrappers(keys));
+  for (const PrefixHint& hint : detect_prefixes(keys)) {
+    if (hint.stripped || hint.count != hint.total) continue;
+    const std::string prefix(hint.prefix);
+    hints.push_back("every key " + (kept.empty() ? "" : "but " + join_list(kept) + " ") +
+                    "starts with " + prefix + kStripHint + " --prefix " + prefix + "` removes it");
+  }
+  return hints;
+}
+
+std::vector<std::string> prefix_hints_of_all(const Input& input) {
+  std::set<std::string> wrappers;
+  std::vector<std::string> hints;
   size_t count = 0;
   for (const StateDict& one : input.state_dicts) {
     if (one.is_part) continue;
-    const std::string wrappers = wrappers_around(key_infos(*input.checkpoint, one));
-    if (wrappers.empty() || (count++ > 0 && wrappers != common)) return {};
-    common = wrappers;
+    ++count;
+    const std::vector<KeyInfo> keys = key_infos(*input.checkpoint, one);
+    wrappers.insert(wrappers_around(keys));
+    const std::string place = one.path.empty() ? "." : one.path;
+    for (std::string& hint :
+         wrapper_hints(keys, "of " + printable(place) + " ", " --key " + shell_word(place))) {
+      hints.push_back(std::move(hint));
+    }
   }
-  if (count < 2) return {};
-  return "every key of every state_dict starts with " + common + kStripHint +
-         " --key '*'` removes it";
+  const bool one_for_all = count > 1 && wrappers.size() == 1 && !wrappers.begin()->empty();
+  if (!one_for_all || hints.size() != count) return hints;
+  return {"every key of every state_dict starts with " + *wrappers.begin() + kStripHint +
+          " --key '*'` removes it"};
 }
 
 std::string shown_key(const std::string& key) {

@@ -55,11 +55,12 @@ Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_
                                            const std::string& key, std::string_view option);
 
 /// "every key starts with module.; `mlc strip-module-prefix` removes it", for each prefix that all
-/// keys of STATE_DICT have.
+/// keys of STATE_DICT have, and for wrappers within the model that some have.
 std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict);
 
-/// The same of the wrappers around several state_dicts, where all have the same; else empty.
-std::string common_prefix_hint(const Input& input);
+/// The same of the wrappers in several state_dicts, each with its --key; one for all where all have
+/// the same.
+std::vector<std::string> prefix_hints_of_all(const Input& input);
 
 /// KEY for people, who would not see an empty one; not yet harmless on a terminal.
 std::string shown_key(const std::string& key);

@@ -345,7 +345,8 @@ std::vector<PrefixHint> detect_prefixes(std::span<const KeyInfo> keys) {
   const auto buffers = static_cast<uint64_t>(std::count_if(
       keys.begin(), keys.end(), [](const KeyInfo& key) { return is_wrapper_buffer(key.name); }));
   for (const KnownPrefix& known : kKnown) {
-    PrefixHint hint{known.prefix, 0, keys.size() - buffers, known.at_front || known.inside};
+    PrefixHint hint{known.prefix, 0, keys.size() - buffers, known.at_front || known.inside,
+                    known.inside};
     for (const KeyInfo& key : keys) {
       const bool has = known.inside ? find_components(key.name, known.prefix, 0) != key.name.npos
                                     : starts_with_prefix(key.name, known.prefix);

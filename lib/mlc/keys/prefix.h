@@ -45,6 +45,7 @@ struct PrefixHint {
   uint64_t count = 0;     // keys that begin with it, or for wrappers within the model contain it
   uint64_t total = 0;     // keys that could, leaving out n_averaged and the like
   bool stripped = false;  // by strip-module-prefix without options; others need --prefix
+  bool inside = false;    // stripped wherever it stands, also where only some keys have it
 };
 
 /// Those of KEYS that wrappers keep beside the model: n_averaged and the like.
