@@ -478,3 +478,14 @@ def test_a_bad_set_was_the_answer_no(mlc, model):
         assert done.rc == 2 and "cannot set custom.a.b: custom.a is an integer" in done.stderr
         done = mlc(verb, model, "--set", "custom.a=[1]", "--set", "custom.a.7=2", "-o", "out.pt")
         assert done.rc == 2 and "cannot set custom.a.7" in done.stderr
+
+
+def test_load_did_not_find_the_sidecar_of_a_folder(mlc, tmp_path):
+    (tmp_path / "one").mkdir()
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "one/model.safetensors")
+    mlc.ok("metadata", "one", "--sidecar", "--set", "name=digits")
+    assert mlc.ok("metadata", "one", "--json").json["metadata"]["name"] == "digits"
+    assert mlc.ok("load", "one", "--json").json["metadata"]["name"] == "digits"
+    assert mlc.ok("metadata", "one/model.safetensors", "--json").json["metadata"]["name"] == "digits"
+    mlc.ok("save", "one", "-o", "out.pt")
+    assert mlc.ok("metadata", "out.pt", "--get", "name").stdout == "digits\n"

@@ -139,7 +139,7 @@ Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter&
   MLC_TRY(sources.checkpoint, open_checkpoint(path));
   for (const std::string& warning : sources.checkpoint->warnings) reporter.detail(warning);
   MLC_TRY(sources.embedded, read_metadata(*sources.checkpoint));
-  MLC_CHECK(find_sidecar(path, sources));
+  MLC_CHECK(find_sidecar(sources.checkpoint->path, sources));
   return sources;
 }
 
