@@ -169,7 +169,7 @@ Result<std::vector<NamedValue>> Job::try_source(const Artefact& source, Engine& 
   ++other.seed;
   MLC_TRY(const auto again, source.load(engine, other, null_reporter()));
   MLC_TRY(const std::vector<NamedValue> others, outputs_of(*again, inputs));
-  MLC_TRY(const OutputsComparison both, compare_outputs(outputs, others, {0, 0, true}));
+  MLC_TRY(const OutputsComparison both, compare_outputs(outputs, others, {Tolerance{0, 0, true}}));
   answer_.random = std::ranges::any_of(both.outputs, [](const OutputDifference& one) {
     return !one.problem.empty() || !one.within_tolerance();
   });

@@ -75,7 +75,8 @@ Result<bool> compare_at(Model& model, Model& captured, std::vector<InputSpec> sp
   MLC_TRY(const std::vector<NamedValue> inputs, sample_inputs(specs, 3, null_reporter()));
   MLC_TRY_CTX(const std::vector<NamedValue> wanted, run(model, inputs), "the model");
   MLC_TRY_CTX(const std::vector<NamedValue> given, run(captured, inputs), "the capture");
-  MLC_TRY(const OutputsComparison all, compare_outputs(wanted, given, Tolerance{1e-5, 1e-4}));
+  MLC_TRY(const OutputsComparison all,
+          compare_outputs(wanted, given, {Tolerance{1e-5, 1e-4}, Tolerance{0, 0}}));
   bool same = true;
   for (const OutputDifference& one : all.outputs) {
     same = same && one.within_tolerance() && one.name_b.empty();

@@ -20,20 +20,52 @@ std::string tolerance_text(const Tolerance& tolerance) {
   return fmt::format("{:g} + {:g} * |b|", tolerance.atol, tolerance.rtol);
 }
 
-/// What outputs of half precision were held to, where that is not what others are.
+constexpr std::string_view kExact = "0 + 0 * |b|";
+
+/// What outputs of half precision and integers were held to, where that is not what others are.
 std::string other_tolerances(const VerifyAnswer& answer) {
   std::set<std::string> texts;
+  std::set<std::string> integers;
   for (const CaseResult& one : answer.cases) {
     for (const OutputDifference& output : one.comparison.outputs) {
-      if (output.problem.empty()) texts.insert(tolerance_text(output.tolerance));
+      if (!output.problem.empty()) continue;
+      const std::string text = tolerance_text(output.tolerance);
+      if (output.integers) {
+        integers.insert(text == kExact ? "equal" : text);
+      } else {
+        texts.insert(text);
+      }
     }
   }
-  texts.erase(tolerance_text(answer.gates.tolerance));
-  return texts.empty() ? "" : fmt::format(" (in half precision {})", fmt::join(texts, " and "));
+  const std::string usual = tolerance_text(answer.gates.tolerance);
+  texts.erase(usual);
+  integers.erase(usual);
+  std::vector<std::string> parts;
+  if (!texts.empty())
+    parts.push_back("in half precision " + fmt::format("{}", fmt::join(texts, " and ")));
+  if (!integers.empty()) parts.push_back("integers " + *integers.begin());
+  return parts.empty() ? "" : fmt::format(" ({})", fmt::join(parts, "; "));
 }
 
 std::string both_names(const OutputDifference& output) {
   return output.name_b.empty() ? output.name : output.name + " / " + output.name_b;
+}
+
+std::string distance_text(const OutputDifference& output, double largest) {
+  if (!output.problem.empty()) return "-";
+  return output.values.nan_pairs > 0 ? "NaN" : fmt::format("{:.3g}", largest);
+}
+
+/// ": 2 NaN on one side", of which neither distances nor the cosine tell.
+std::string odd_pairs(const OutputDifference& output) {
+  std::vector<std::string> parts;
+  if (output.values.nan_pairs > 0) {
+    parts.push_back(fmt::format("{} NaN on one side", output.values.nan_pairs));
+  }
+  if (output.values.infinite_pairs > 0) {
+    parts.push_back(fmt::format("{} infinitely far apart", output.values.infinite_pairs));
+  }
+  return parts.empty() ? "" : ": " + join_list(parts);
 }
 
 void add_case(Table& table, const CaseResult& one) {

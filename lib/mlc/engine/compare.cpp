@@ -15,6 +15,11 @@ bool is_real(DType dtype) {
   return info(dtype).per_element == 1 && kind != DTypeClass::complex && kind != DTypeClass::opaque;
 }
 
+bool is_integer(DType dtype) {
+  const DTypeClass kind = info(dtype).kind;
+  return kind == DTypeClass::integer || kind == DTypeClass::boolean;
+}
+
 /// Where the largest value is; a NaN is larger than all, as in torch.argmax.
 size_t largest(const std::vector<double>& row) {
   size_t best = 0;
@@ -46,18 +51,23 @@ std::optional<double> top1_agreement(const HostTensor& a, const HostTensor& b) {
   return static_cast<double>(agree) / static_cast<double>(rows);
 }
 
-OutputDifference compare_one(const NamedValue& a, const NamedValue& b, const Tolerance& tolerance) {
+OutputDifference compare_one(const NamedValue& a, const NamedValue& b,
+                             const OutputTolerances& tolerances) {
   OutputDifference out;
   out.name = a.name;
   if (b.name != a.name) out.name_b = b.name;
-  auto values = compare_tensors(a.tensor.view(), b.tensor.view(), tolerance);
+  out.integers = is_integer(a.tensor.dtype) && is_integer(b.tensor.dtype);
+  out.tolerance = out.integers ? tolerances.integers
+                  : tolerances.by_dtype
+                      ? usual_tolerance(a.tensor.dtype, b.tensor.dtype, tolerances.usual)
+                      : tolerances.usual;
+  auto values = compare_tensors(a.tensor.view(), b.tensor.view(), out.tolerance);
   if (!values.ok()) {
     out.problem = describe(a.tensor.dtype, a.tensor.sizes) + " against " +
                   describe(b.tensor.dtype, b.tensor.sizes);
     return out;
   }
   out.values = std::move(*values);
-  out.tolerance = tolerance;
   out.top1 = top1_agreement(a.tensor, b.tensor);
   return out;
 }
@@ -87,8 +97,8 @@ Tolerance usual_tolerance(DType a, DType b, Tolerance tolerance) {
 }
 
 Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
-                                          std::span<const NamedValue> b, const Tolerance& tolerance,
-                                          bool by_dtype) {
+                                          std::span<const NamedValue> b,
+                                          const OutputTolerances& tolerances) {
   if (a.size() != b.size()) {
     return conflict(plural(a.size(), "output") + " against " + plural(b.size(), "output"));
   }
@@ -96,9 +106,7 @@ Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
   OutputsComparison out;
   for (size_t i = 0; i < a.size(); ++i) {
     const NamedValue& other = same_names ? *find(b, a[i].name) : b[i];
-    const Tolerance fitting =
-        by_dtype ? usual_tolerance(a[i].tensor.dtype, other.tensor.dtype, tolerance) : tolerance;
-    out.outputs.push_back(compare_one(a[i], other, fitting));
+    out.outputs.push_back(compare_one(a[i], other, tolerances));
     if (!out.first_diverging && !out.outputs.back().within_tolerance()) out.first_diverging = i;
   }
   return out;

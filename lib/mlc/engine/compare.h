@@ -18,12 +18,20 @@ struct OutputDifference {
   std::string name_b;   // of B, where it has another one
   std::string problem;  // why the values cannot be compared: shapes or types; else empty
   CompareResult values;
-  Tolerance tolerance;  // that the values were held to
+  Tolerance tolerance;    // that the values were held to
+  bool integers = false;  // on both sides; booleans count
   /// Rows along the last dimension whose largest value is in the same place, of all; nothing where
   /// there are no rows of at least two real numbers.
   std::optional<double> top1;
 
   bool within_tolerance() const { return problem.empty() && values.mismatches == 0; }
+};
+
+/// What outputs may differ by.
+struct OutputTolerances {
+  Tolerance usual;
+  Tolerance integers = usual;  // of two integers or booleans
+  bool by_dtype = false;       // half precision is held to usual_tolerance()
 };
 
 struct OutputsComparison {
@@ -37,10 +45,10 @@ struct OutputsComparison {
 Tolerance usual_tolerance(DType a, DType b, Tolerance tolerance);
 
 /// Pairs outputs by name where both sides have the same names, each once, else by position. Types
-/// may differ as long as their values can be compared (bf16 with f32). BY_DTYPE: half precision is
-/// held to usual_tolerance(). Errors: conflict for different numbers of outputs.
+/// may differ as long as their values can be compared (bf16 with f32). Errors: conflict for
+/// different numbers of outputs.
 Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
-                                          std::span<const NamedValue> b, const Tolerance& tolerance,
-                                          bool by_dtype = false);
+                                          std::span<const NamedValue> b,
+                                          const OutputTolerances& tolerances);
 
 }  // namespace mlc

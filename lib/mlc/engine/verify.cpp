@@ -212,7 +212,8 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
     out.refused = true;
     return out;
   }
-  auto comparison = compare_outputs(*expected, *got, gates.tolerance, gates.by_dtype);
+  auto comparison =
+      compare_outputs(*expected, *got, {gates.tolerance, gates.integers, gates.by_dtype});
   if (!comparison.ok()) {
     out.failure = comparison.error().text();
     return out;

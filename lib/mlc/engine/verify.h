@@ -20,6 +20,7 @@ namespace mlc {
 /// for top1 has to pass the other gate, or the tolerance.
 struct VerifyGates {
   Tolerance tolerance{.atol = 1e-5, .rtol = 1e-4, .equal_nan = true};
+  Tolerance integers{.atol = 0, .rtol = 0, .equal_nan = true};  // of two integers or booleans
   bool by_dtype = false;         // the tolerance is only the usual one: usual_tolerance()
   std::optional<double> cosine;  // at least, instead of the tolerance
   /// Outputs of fewer elements have to pass the tolerance: the angle between few numbers says

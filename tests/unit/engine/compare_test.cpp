@@ -37,6 +37,23 @@ TEST_CASE("the first diverging output, its distance and its top-1 agreement") {
   CHECK(!result->outputs[0].top1);
 }
 
+TEST_CASE("integers that differ are not close because they are large", "[regression]") {
+  const auto one = [](DType dtype, std::string bytes) {
+    return std::vector<NamedValue>{{"x", *make_host_tensor(dtype, {1}, std::move(bytes))}};
+  };
+  const OutputTolerances tolerances{{1e-5, 1e-4}, {0, 0}, true};
+  const auto a = one(DType::i16, "\x20\x4e");  // 20000
+  const auto b = one(DType::i16, "\x21\x4e");
+  const auto compared = compare_outputs(a, b, tolerances);
+  CHECK(compared->first_diverging == 0U);
+  CHECK(compared->outputs[0].integers);
+  CHECK(!compare_outputs(a, a, tolerances)->first_diverging);
+  CHECK(!compare_outputs(a, b, {Tolerance{1, 0}})->first_diverging);
+  const std::vector<NamedValue> real = {floats("x", {1}, {20000.5F})};
+  CHECK(!compare_outputs(a, real, tolerances)->first_diverging);
+  CHECK(!compare_outputs(a, real, tolerances)->outputs[0].integers);
+}
+
 TEST_CASE("names pair outputs in any order, positions where names differ") {
   const std::vector<NamedValue> a = {floats("x", {1}, {1}), floats("y", {1}, {2})};
   const std::vector<NamedValue> swapped = {floats("y", {1}, {2}), floats("x", {1}, {1})};
