@@ -484,6 +484,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
       return differing_export(answer_);
     }
   }
+  warn_of_odd_outputs(answer_.check, context_.reporter);
   show_export(answer_, context_);
   if (source.exported() == nullptr) {
     if (const std::string note = fixed_sizes_note(specs_); !note.empty()) {

@@ -317,6 +317,7 @@ Result<ExitCode> Job::run() {
     MLC_TRY(const TraceDecision decision, turned(*model));
     return at_decision(source, decision, refused_trace(answer_, decision.place));
   }
+  warn_of_odd_outputs(answer_.check, context_.reporter);
   show_trace(answer_, context_);
   const std::string size = format_bytes(answer_.file_bytes);
   if (options_.dry_run) {

@@ -133,6 +133,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
     auto& results = result.not_checked.empty() ? answer.cases : answer.not_checked;
     results.push_back(std::move(result));
   }
+  warn_of_odd_outputs(answer, context.reporter);
   show_verify(answer, context);
   return answer.passed() ? ExitCode::done : ExitCode::no;
 }

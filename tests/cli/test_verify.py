@@ -76,6 +76,76 @@ def test_gates(mlc, models):
     assert mlc(*pair, "--min-cosine", "1.5").rc == 2
 
 
+class Plus(torch.nn.Module):
+    """Adds the value of `b` to the first of its outputs."""
+
+    def __init__(self, b):
+        super().__init__()
+        self.register_buffer("b", b)
+
+    def forward(self, x: torch.Tensor):
+        first = torch.zeros_like(x)
+        first[0, 0] = 1
+        return torch.where(first > 0, self.b, x)
+
+
+def save_plus(folder, **values):
+    for name, value in values.items():
+        torch.jit.script(Plus(torch.tensor(value))).save(folder / f"{name}.pt")
+
+
+def test_infinities_and_nans_of_one_side_pass_no_gate(mlc, tmp_path, valid):
+    save_plus(tmp_path, plain=1.0, inf=float("inf"), neg=-float("inf"), nan=float("nan"))
+    x = ("--input", "x:f32[batch=2,4]")
+
+    def verify(a, b, *more):
+        return mlc("verify", tmp_path / f"{a}.pt", tmp_path / f"{b}.pt", *x, *more)
+
+    for a, b in (("plain", "inf"), ("inf", "neg"), ("plain", "nan"), ("nan", "plain")):
+        assert verify(a, b, "--min-cosine", "-1").rc == 1, (a, b)
+    assert verify("plain", "nan", "--min-agreement", "0").rc == 1
+    text = verify("plain", "nan").stdout
+    assert text.splitlines()[-1] == "not the same: first diverging output: output (seed 0): 1 NaN on one side"
+    row = next(line for line in text.splitlines() if line.startswith("seed 0"))
+    assert row.split()[3:6] == ["NaN", "NaN", "-"] and row.endswith("differs: 1 NaN on one side")
+    assert "differs: 1 infinitely far apart" in verify("inf", "neg").stdout
+    result = verify("plain", "inf", "--json")
+    valid(result.json, "verify")
+    output = result.json["cases"][0]["outputs"][0]
+    assert (output["max_abs"], output["infinite_pairs"], output["nan_pairs"]) == (None, 1, 0)
+
+
+def test_nans_that_both_sides_give_are_told(mlc, tmp_path):
+    save_plus(tmp_path, plain=1.0, nan=float("nan"), inf=float("inf"))
+    x = ("--input", "x:f32[2,4]")
+    result = mlc.ok("verify", tmp_path / "nan.pt", tmp_path / "nan.pt", *x)
+    assert 'output "output" of both holds 1 NaN among 8 values (seed 0)' in result.stderr
+    traced = mlc.ok("trace", tmp_path / "inf.pt", *x, "-o", tmp_path / "new.pt")
+    assert 'output "output" of both holds 1 infinite value among 8 values (seed 0)' in traced.stderr
+    assert "holds" not in mlc.ok("verify", tmp_path / "plain.pt", tmp_path / "plain.pt", *x).stderr
+
+
+class Count(torch.nn.Module):
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
+
+    def forward(self, x: torch.Tensor):
+        return torch.full([2], self.number, dtype=torch.int64)
+
+
+def test_large_integers_that_differ_by_one_are_not_close(mlc, tmp_path):
+    for number in (20000, 20001):
+        torch.jit.script(Count(number)).save(tmp_path / f"{number}.pt")
+    pair = ("verify", tmp_path / "20000.pt", tmp_path / "20001.pt", "--input", "x:f32[2]")
+    result = mlc(*pair)
+    assert result.rc == 1
+    assert "same if |a - b| <= 1e-05 + 0.0001 * |b| (integers equal)" in result.stdout
+    assert mlc(*pair, "--atol", "0.5").rc == 1
+    assert mlc(*pair, "--atol", "1").rc == 0
+    assert mlc(*pair, "--rtol", "1e-4").rc == 0
+
+
 def test_a_size_that_a_trace_baked_in_shows_at_another_size(mlc, models, valid):
     pair = ("verify", models / "reshaper_script.pt", models / "reshaper_trace.pt")
     assert mlc(*pair, "--input", "x:f32[2,6]").rc == 0

@@ -31,8 +31,8 @@ void add(const OutputDifference& difference, Sums& sums) {
   sums.out.max_abs = std::max(sums.out.max_abs, values.max_abs);
   sums.exact = sums.exact && values.max_abs == 0 && values.nan_pairs == 0;
   if (values.cosine) sums.out.cosine = std::min(sums.out.cosine.value_or(1), *values.cosine);
-  // Where one of both has NaNs there is no likeness, whatever the other values say.
-  if (values.nan_pairs > 0) sums.out.cosine = 0;
+  // Where one of both is NaN or infinite there is no likeness, whatever the other values say.
+  if (values.nan_pairs + values.infinite_pairs > 0) sums.out.cosine = 0;
   if (values.rel_norm) {
     sums.noise += *values.rel_norm * *values.rel_norm;
     ++sums.samples;

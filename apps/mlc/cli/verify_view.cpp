@@ -83,11 +83,11 @@ void add_case(Table& table, const CaseResult& one) {
                                 : first                     ? "differs"
                                 : output.within_tolerance() ? "close"
                                                             : "beyond the tolerance";
-    table.add({one.label, both_names(output),
-               compared ? fmt::format("{:.3g}", output.values.max_abs) : "-",
-               compared ? fmt::format("{:.3g}", output.values.max_rel) : "-",
-               compared ? number_text(output.values.cosine, "{:.8g}") : "-",
-               number_text(output.top1, "{:.4g}"), verdict});
+    const bool finite = output.values.nan_pairs + output.values.infinite_pairs == 0;
+    table.add({one.label, both_names(output), distance_text(output, output.values.max_abs),
+               distance_text(output, output.values.max_rel),
+               compared && finite ? number_text(output.values.cosine, "{:.8g}") : "-",
+               number_text(output.top1, "{:.4g}"), verdict + odd_pairs(output)});
   }
 }
 
@@ -119,7 +119,8 @@ std::string first_problem(const VerifyAnswer& answer) {
     return "B refuses inputs that A takes (" + failed->label + "): " + printable(failed->failure);
   }
   const OutputDifference& output = failed->comparison.outputs[*failed->first_failing];
-  return "first diverging output: " + printable(both_names(output)) + " (" + failed->label + ")";
+  return "first diverging output: " + printable(both_names(output)) + " (" + failed->label + ")" +
+         odd_pairs(output);
 }
 
 namespace {
@@ -186,6 +187,9 @@ void output_json(JsonWriter& json, const OutputDifference& output) {
   json.field("max_abs", output.values.max_abs);
   json.field("max_rel", output.values.max_rel);
   json.field("nan_pairs", output.values.nan_pairs);
+  json.field("infinite_pairs", output.values.infinite_pairs);
+  json.field("both_nan", output.values.both_nan);
+  json.field("both_infinite", output.values.both_infinite);
   optional_field(json, "cosine", output.values.cosine);
   optional_field(json, "top1", output.top1);
   json.end_object();
@@ -250,6 +254,22 @@ void show_json(const VerifyAnswer& answer, Context& context) {
 }
 
 }  // namespace
+
+void warn_of_odd_outputs(const VerifyAnswer& answer, Reporter& reporter) {
+  std::set<std::string> told;
+  for (const CaseResult& one : answer.cases) {
+    for (const OutputDifference& output : one.comparison.outputs) {
+      const CompareResult& values = output.values;
+      std::vector<std::string> odd;
+      if (values.both_nan > 0) odd.push_back(plural(values.both_nan, "NaN"));
+      if (values.both_infinite > 0) odd.push_back(plural(values.both_infinite, "infinite value"));
+      if (odd.empty() || !told.insert(output.name).second) continue;
+      reporter.warn("output " + quoted(output.name) + " of both holds " + join_list(odd) +
+                    " among " + plural(values.count, "value") + " (" + one.label +
+                    "); they count as equal and say little");
+    }
+  }
+}
 
 bool VerifyAnswer::passed() const {
   return std::ranges::all_of(cases, &CaseResult::passed);

@@ -103,11 +103,14 @@ Result<std::vector<NamedValue>> outputs_of(Model& model, std::span<const NamedVa
 
 bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
   if (!output.problem.empty()) return false;
+  // NaNs of one side are unlike whatever is there, and the cosine knows finite pairs only.
+  const bool gated = gates.cosine || gates.top1;
+  if (gated && output.values.nan_pairs > 0) return false;
   const bool few = gates.cosine && output.values.count < gates.least_for_cosine;
-  if (few || (!gates.cosine && !gates.top1)) return output.within_tolerance();
+  if (few || !gated) return output.within_tolerance();
   const bool near =
       !gates.cosine || output.values.bit_equal ||
-      (output.values.nan_pairs == 0 && output.values.cosine.value_or(0) >= *gates.cosine);
+      (output.values.infinite_pairs == 0 && output.values.cosine.value_or(0) >= *gates.cosine);
   if (!gates.top1) return near;
   // Without rows nothing would be checked.
   if (!output.top1) return near && (gates.cosine || output.within_tolerance());

@@ -91,7 +91,7 @@ void Comparer::judge(const Chunk& chunk) {
     bool close = size == 0 || (size <= allowed && std::isfinite(size));
     if (std::isnan(size)) {
       close = chunk.both_nan[i] && tolerance_.equal_nan;
-      result_.nan_pairs += chunk.both_nan[i] ? 0U : 1U;
+      ++(chunk.both_nan[i] ? result_.both_nan : result_.nan_pairs);
     }
     if (!close) {
       if (result_.mismatches == 0) result_.first_mismatch = result_.count + i;
@@ -100,6 +100,7 @@ void Comparer::judge(const Chunk& chunk) {
     if (size > result_.max_abs) result_.max_abs = size;
     const bool infinite = std::isinf(size);
     result_.infinite_pairs += infinite ? 1U : 0U;
+    result_.both_infinite += size == 0 && std::isinf(chunk.reference[i]) ? 1U : 0U;
     const double relative = infinite ? size : size / chunk.reference[i];  // NaN for 0 / 0
     if (relative > result_.max_rel) result_.max_rel = relative;
   }
@@ -230,6 +231,8 @@ void Comparer::merge(const Comparer& next) {
   result_.max_rel = std::max(result_.max_rel, other.max_rel);
   result_.nan_pairs += other.nan_pairs;
   result_.infinite_pairs += other.infinite_pairs;
+  result_.both_nan += other.both_nan;
+  result_.both_infinite += other.both_infinite;
   result_.bit_equal = result_.bit_equal && other.bit_equal;
   dot_ += next.dot_;
   norm_a_ += next.norm_a_;

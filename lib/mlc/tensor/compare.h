@@ -31,6 +31,8 @@ struct CompareResult {
   double max_rel = 0;
   uint64_t nan_pairs = 0;       // exactly one of both is NaN
   uint64_t infinite_pairs = 0;  // |a - b| is infinite: one of both is, or both with other signs
+  uint64_t both_nan = 0;        // pairs of NaNs
+  uint64_t both_infinite = 0;   // pairs of one infinity
   /// Euclidean norm of a - b over that of b, of the pairs of finite values; nothing where b is
   /// zero.
   std::optional<double> rel_norm;

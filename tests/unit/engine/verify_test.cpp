@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <functional>
+#include <limits>
 
 using namespace mlc;
 
@@ -55,6 +56,16 @@ Result<std::vector<NamedValue>> off_by_one(std::span<const NamedValue> inputs) {
   return std::vector<NamedValue>{{inputs[0].name, std::move(changed)}};
 }
 
+/// A model that gives its input with another first value.
+Function with_first(float first) {
+  return [first](std::span<const NamedValue> inputs) -> Result<std::vector<NamedValue>> {
+    std::string bytes = *inputs[0].tensor.bytes;
+    std::memcpy(bytes.data(), &first, sizeof first);
+    MLC_TRY(HostTensor changed, make_host_tensor(DType::f32, inputs[0].tensor.sizes, bytes));
+    return std::vector<NamedValue>{{inputs[0].name, std::move(changed)}};
+  };
+}
+
 std::vector<VerifyCase> cases(const std::vector<std::string>& texts, uint64_t samples) {
   return verify_cases(*parse_input_specs(texts), 5, samples);
 }
@@ -98,6 +109,29 @@ TEST_CASE("gates replace the tolerance") {
   CHECK(check(a, wrong, all[0], gates)->passed());
   gates.cosine = 0.9999999;
   CHECK(!check(a, wrong, all[0], gates)->passed());
+}
+
+TEST_CASE("an infinity or a NaN that faces another value passes no gate", "[regression]") {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  const auto all = cases({"x:f32[2,4]"}, 1);
+  WrittenModel plain(identity);
+  WrittenModel infinite(with_first(kInfinity));
+  WrittenModel negative(with_first(-kInfinity));
+  WrittenModel nan(with_first(kNan));
+  VerifyGates by_cosine;
+  by_cosine.cosine = -1;
+  VerifyGates by_top1;
+  by_top1.top1 = 0;
+  CHECK(!check(plain, infinite, all[0], by_cosine)->passed());
+  CHECK(!check(infinite, plain, all[0], by_cosine)->passed());
+  CHECK(!check(infinite, negative, all[0], by_cosine)->passed());
+  CHECK(check(infinite, infinite, all[0], by_cosine)->passed());
+  for (const VerifyGates& gates : {by_cosine, by_top1, VerifyGates()}) {
+    CHECK(!check(plain, nan, all[0], gates)->passed());
+    CHECK(!check(nan, plain, all[0], gates)->passed());
+    CHECK(check(nan, nan, all[0], gates)->passed());
+  }
 }
 
 TEST_CASE("inputs that only B refuses are an answer, those that A refuses an error") {

@@ -96,6 +96,8 @@ TEST_CASE("special values are told apart", "[compare]") {
   const std::vector<double> b = {kNan, 1, kNan, kInf, 0, 0};
   const auto result = compare(DType::f64, a, DType::f64, b);
   CHECK(result.nan_pairs == 2);
+  CHECK(result.both_nan == 1);
+  CHECK(result.both_infinite == 1);
   CHECK(result.mismatches == 4);
   CHECK(result.first_mismatch == 0U);
   CHECK(result.max_abs == 1);
