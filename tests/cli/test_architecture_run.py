@@ -680,3 +680,15 @@ def test_the_ways_out_that_a_stale_architecture_names_are_there(mlc, tmp_path):
     write(tmp_path / "b.yaml", (tmp_path / "a.yaml").read_text().replace("fc", "head"))
     mlc.ok("save", "out.pt", "--arch", "b.yaml", "-o", "new.pt")
     mlc.ok("run", "new.pt")
+
+
+@pytest.mark.parametrize("forward", [" + ".join(["x"] * 20_000), "(" * 3000 + "x" + ")" * 3000],
+                         ids=["operators", "brackets"])
+def test_a_long_expression_ended_the_process(mlc, tmp_path, forward):
+    save_small(tmp_path)
+    write(tmp_path / "a.yaml", small(f"  def forward(self, x):\n      y = self.fc(x)\n      return {forward}\n",
+                                     inputs=["x:f32[batch=2,3]"]))
+    result = mlc("run", tmp_path / "m.pt", "--arch", tmp_path / "a.yaml")
+    assert result.rc == 2
+    assert "deep, and no more than 1,000 can be compiled" in result.stderr
+    assert result.stderr.startswith(f"mlc: error: {tmp_path}/a.yaml:8:"), result.stderr[:200]

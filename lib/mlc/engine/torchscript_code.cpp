@@ -41,10 +41,11 @@ class DepthScan {
  public:
   explicit DepthScan(std::string_view code) : code_(code) {}
 
-  size_t run() {
+  CodeDepth run() {
     begin_line();
     while (at_ < code_.size()) step();
-    return deepest_;
+    const auto before = code_.substr(0, deepest_at_);
+    return {deepest_, static_cast<size_t>(std::ranges::count(before, '\n')) + 1};
   }
 
  private:
@@ -52,7 +53,7 @@ class DepthScan {
     const char c = code_[at_];
     if (c == '\n') {
       // The lexer calls itself for each line that holds nothing.
-      deepest_ = std::max(deepest_, ++blank_lines_);
+      reach(++blank_lines_);
     } else if (c != ' ' && c != '\t' && c != '#' && c != '\\') {
       blank_lines_ = 0;
     }
@@ -72,7 +73,7 @@ class DepthScan {
     ++at_;
     if (c == '\\' && at_ < code_.size() && code_[at_] == '\n') {
       ++at_;  // the statement goes on
-      deepest_ = std::max(deepest_, ++blank_lines_);
+      reach(++blank_lines_);
     } else if (c == '\n' && open_.empty()) {
       begin_line();
     } else if (c == ',') {
@@ -100,7 +101,7 @@ class DepthScan {
     if (first == "def") elifs_ = 0;
     if (first == "elif") ++elifs_;
     total_ += elifs_;
-    deepest_ = std::max(deepest_, total_);
+    reach(total_);
   }
 
   void word() {
@@ -111,7 +112,13 @@ class DepthScan {
 
   void add() {
     ++here_;
-    deepest_ = std::max(deepest_, ++total_);
+    reach(++total_);
+  }
+
+  void reach(size_t depth) {
+    if (depth <= deepest_) return;
+    deepest_ = depth;
+    deepest_at_ = std::min(at_, code_.size());
   }
 
   static constexpr std::string_view kOpening = "([{", kClosing = ")]}";
@@ -128,6 +135,7 @@ class DepthScan {
   size_t elifs_ = 0;          // in this function
   size_t blank_lines_ = 0;    // in a row
   size_t deepest_ = 0;
+  size_t deepest_at_ = 0;
 };
 
 }  // namespace
@@ -161,7 +169,7 @@ bool has_recurrence(std::string_view code) {
   return std::ranges::any_of(kCalls, [&](auto call) { return code.find(call) != code.npos; });
 }
 
-size_t depth_of_code(std::string_view code) {
+CodeDepth depth_of_code(std::string_view code) {
   return DepthScan(code).run();
 }
 

@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/engine/compile_problem.h"
 #include "mlc/engine/script_limits.h"
+#include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/functional.h"
 #include "mlc/torch/names.h"
 #include "mlc/torch/torch_values.h"
@@ -245,6 +246,7 @@ class Builder {
 
   Status define(const ScriptModule& from, torch::jit::Module& made) {
     if (from.source.empty()) return {};
+    MLC_CHECK(refuse_deep(from));
     MLC_CHECK(refuse_misread(from));
     try {
       define_functions(*unit_, from.source, resolver_);
@@ -279,6 +281,18 @@ class Builder {
   Error limited(const ScriptModule& from, const std::pair<size_t, ScriptLimit>& limit) const {
     const auto& [line, what] = limit;
     return source_.source_error(from, line, what.column, what.message, what.hint);
+  }
+
+  /// The compiler of LibTorch calls itself until the stack ends, and the process with it.
+  Status refuse_deep(const ScriptModule& from) const {
+    const CodeDepth deepest = depth_of_code(from.source);
+    if (deepest.depth <= kMaxCodeDepth) return {};
+    return source_.source_error(from, deepest.line, 1,
+                                "this is nested " + format_count(deepest.depth) +
+                                    " deep, and no more than " + format_count(kMaxCodeDepth) +
+                                    " can be compiled",
+                                "operators in a row count too: break long expressions up, or "
+                                "write a loop");
   }
 
   Status refuse_misread(const ScriptModule& from) const {

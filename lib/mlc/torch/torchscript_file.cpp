@@ -31,7 +31,7 @@ Names names_in(PyTorchStreamReader& reader) {
     collect_operators(code, names.operators);
     collect_custom_classes(code, names.classes);
     if (has_recurrence(code)) names.facts.recurrence = true;
-    names.depth = std::max(names.depth, depth_of_code(code));
+    names.depth = std::max(names.depth, depth_of_code(code).depth);
   }
   return names;
 }

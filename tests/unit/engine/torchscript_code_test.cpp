@@ -33,39 +33,45 @@ TEST_CASE("recurrent layers are seen, wherever their state comes from") {
 }
 
 TEST_CASE("the depth of code is that of its deepest expression") {
-  CHECK(depth_of_code("") == 0);
-  CHECK(depth_of_code("x = f(g(h(y)))\nz = f(x)") == 4);
-  CHECK(depth_of_code("[(a, b), (c, d), (e, f)]") == 2);
-  CHECK(depth_of_code("f(-1, -1, -1, a.b, a.b)") == 2);
-  CHECK(depth_of_code("a + b + c\n") == 2);
-  CHECK(depth_of_code("a + \\\nb + c\n") == 2);
-  CHECK(depth_of_code("f(a +\nb + c)\n") == 3);
-  CHECK(depth_of_code("not not android and iffy\n") == 3);
-  CHECK(depth_of_code("x[0][0][0]\n") == 3);
-  CHECK(depth_of_code("def f():\n  if a:\n    if b:\n      c") == 6);
-  CHECK(depth_of_code("if a:\n  b\nelif a:\n  b\nelif a:\n  b\ndef f():\n  b") == 4);
+  CHECK(depth_of_code("").depth == 0);
+  CHECK(depth_of_code("x = f(g(h(y)))\nz = f(x)").depth == 4);
+  CHECK(depth_of_code("[(a, b), (c, d), (e, f)]").depth == 2);
+  CHECK(depth_of_code("f(-1, -1, -1, a.b, a.b)").depth == 2);
+  CHECK(depth_of_code("a + b + c\n").depth == 2);
+  CHECK(depth_of_code("a + \\\nb + c\n").depth == 2);
+  CHECK(depth_of_code("f(a +\nb + c)\n").depth == 3);
+  CHECK(depth_of_code("not not android and iffy\n").depth == 3);
+  CHECK(depth_of_code("x[0][0][0]\n").depth == 3);
+  CHECK(depth_of_code("def f():\n  if a:\n    if b:\n      c").depth == 6);
+  CHECK(depth_of_code("if a:\n  b\nelif a:\n  b\nelif a:\n  b\ndef f():\n  b").depth == 4);
 }
 
 TEST_CASE("strings and comments have no depth, but type comments have") {
-  CHECK(depth_of_code("x\"(((((\\\"((((\" 'a(((' \"\"\"((\n(\"(\"\"\"") == 0);
-  CHECK(depth_of_code("x # ((((((") == 0);
-  CHECK(depth_of_code("x # type: List[List[int]]") == 2);
+  CHECK(depth_of_code("x\"(((((\\\"((((\" 'a(((' \"\"\"((\n(\"(\"\"\"").depth == 0);
+  CHECK(depth_of_code("x # ((((((").depth == 0);
+  CHECK(depth_of_code("x # type: List[List[int]]").depth == 2);
 }
 
 TEST_CASE("the lexer goes through empty lines and comments by calling itself") {
-  CHECK(depth_of_code("a\n\n  # b\n \n\nc") == 5);
-  CHECK(depth_of_code("(\n\n\n)") == 3);
-  CHECK(depth_of_code("a \\\n\\\n\\\n b") == 3);
-  CHECK(depth_of_code("a\nb\nc\nd\ne\nf") == 1);
+  CHECK(depth_of_code("a\n\n  # b\n \n\nc").depth == 5);
+  CHECK(depth_of_code("(\n\n\n)").depth == 3);
+  CHECK(depth_of_code("a \\\n\\\n\\\n b").depth == 3);
+  CHECK(depth_of_code("a\nb\nc\nd\ne\nf").depth == 1);
 }
 
 TEST_CASE("a string without an end hides nothing") {
-  CHECK(depth_of_code("x\"((\n((") == 4);
-  CHECK(depth_of_code("x\"\"\"((") == 2);
-  CHECK(depth_of_code("x\"\\\n((\"(") == 1);
+  CHECK(depth_of_code("x\"((\n((").depth == 4);
+  CHECK(depth_of_code("x\"\"\"((").depth == 2);
+  CHECK(depth_of_code("x\"\\\n((\"(").depth == 1);
+}
+
+TEST_CASE("where code is deepest") {
+  CHECK(depth_of_code("").line == 1);
+  CHECK(depth_of_code("x = 1\nf(g(y))\nz = f(x)\n").line == 2);
+  CHECK(depth_of_code("f(x)\nf(\n[(a)])").line == 3);
 }
 
 TEST_CASE("brackets that do not match are no trouble") {
-  CHECK(depth_of_code(")))((") == 2);
-  CHECK(depth_of_code("(((") == 3);
+  CHECK(depth_of_code(")))((").depth == 2);
+  CHECK(depth_of_code("(((").depth == 3);
 }
