@@ -7,6 +7,7 @@
 #include "mlc/base/output_file.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
+#include "mlc/engine/cast_inputs.h"
 #include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
@@ -149,7 +150,12 @@ Result<BenchRow> measure_one(const Options& options, const std::string& path,
   row.device = loaded->device();
   MLC_TRY(const PairedModel paired, pair_inputs(std::move(loaded), specs));
   const auto& model = paired.model;
-  MLC_TRY(const auto inputs, sample_inputs(specs, load.seed, context.reporter));
+  MLC_TRY(auto inputs, sample_inputs(specs, load.seed, context.reporter));
+  // One table for a network and its form in half precision.
+  if (options.artefacts.size() > 1) {
+    const auto type = computing_type(model->signature(), artefact.inputs());
+    MLC_TRY(inputs, cast_inputs(model->signature(), type, inputs));
+  }
   MLC_CHECK(check_declared(artefact.declared(), inputs, !options.engine.dtype.empty()));
   if (Status set = model->set_inputs(inputs); !set.ok()) {
     return explain_run_error(std::move(set).error(), model->signature(), inputs);
@@ -239,7 +245,8 @@ Command bench_command() {
       .details =
           "Each artefact is loaded and run in a process of its own, one after the other: time to "
           "load, first call, percentiles (nearest rank), calls or items per second (by the mean), "
-          "peak memory of the process. Items are calls times the dimension called `batch`. Models "
+          "peak memory of the process. Beside others, a model in half precision gets the inputs in "
+          "that type. Items are calls times the dimension called `batch`. Models "
           "are frozen where LibTorch can; copying inputs and outputs is not counted. SPEED "
           "compares medians with the first artefact.",
       .needs = Needs::engine,

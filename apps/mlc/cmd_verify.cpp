@@ -4,6 +4,7 @@
 #include "command.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
+#include "mlc/engine/cast_inputs.h"
 #include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
@@ -113,9 +114,15 @@ Result<ExitCode> run(const Options& options, Context& context) {
   if (!known.ok() && !options.engine.inputs.empty()) {
     return std::move(known).error().in_file(options.a);
   }
-  MLC_TRY(const auto a, paired(std::move(trusted), options.a, specs, context));
+  MLC_TRY(auto a, paired(std::move(trusted), options.a, specs, context));
   MLC_TRY(auto loaded, load(other ? *other : *engine, second, options, context));
-  MLC_TRY(const auto b, paired(std::move(loaded), options.b, specs, context));
+  MLC_TRY(auto b, paired(std::move(loaded), options.b, specs, context));
+  const auto type_a = computing_type(a->signature(), first.inputs());
+  const auto type_b = computing_type(b->signature(), second.inputs());
+  if (type_a != type_b) {
+    a = with_cast_inputs(std::move(a), type_a);
+    b = with_cast_inputs(std::move(b), type_b);
+  }
   VerifyAnswer answer;
   answer.a = options.a;
   answer.b = options.b;
@@ -160,7 +167,9 @@ Command verify_command() {
           "architecture declares. Inputs from files stay as "
           "they are. A size that A refuses is not checked, and says so. Where one of them has "
           "other "
-          "names for all its inputs they are paired in order.\n\n"
+          "names for all its inputs they are paired in order; where one computes in half precision "
+          "it gets the same "
+          "inputs in that type.\n\n"
           "Exit code 1 means that outputs differ beyond the gates, that their numbers differ "
           "or that B refuses inputs that A takes.",
       .needs = Needs::engine,

@@ -692,3 +692,17 @@ def test_a_long_expression_ended_the_process(mlc, tmp_path, forward):
     assert result.rc == 2
     assert "deep, and no more than 1,000 can be compiled" in result.stderr
     assert result.stderr.startswith(f"mlc: error: {tmp_path}/a.yaml:8:"), result.stderr[:200]
+
+
+def test_a_form_in_half_precision_was_not_comparable_with_its_source(mlc, tmp_path, digits):
+    source = (digits[0], "--arch", DIGITS)
+    forms = []
+    for dtype, more in (("bf16", ()), ("fp16", ()), ("bf16", ("--freeze",))):
+        forms.append(tmp_path / f"{len(forms)}.pt")
+        mlc.ok("trace", *source, "--dtype", dtype, *more, "-o", forms[-1])
+    for form in forms:
+        assert "the same in" in mlc.ok("verify", *source, form, "--min-cosine", "0.999").stdout
+        assert "the same in" in mlc.ok("verify", form, *source, "--min-cosine", "0.999").stdout
+    rows = mlc.ok("bench", *source, *forms, "--runs", "10", "--json").json["artefacts"]
+    assert len(rows) == 4
+    assert len(mlc.ok("bench", forms[0], *source, "--runs", "10", "--json").json["artefacts"]) == 2
