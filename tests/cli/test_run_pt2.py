@@ -336,6 +336,48 @@ def test_autocast_that_is_off_is_no_custom_operator(mlc, tmp_path):
     assert_same(run(mlc, tmp_path, program, (x,)), program.module()(x))
 
 
+class WithoutGradients(nn.Module):
+    """Regions within regions, with one result, several and none of their own operands."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+
+    def forward(self, x):
+        with torch.no_grad():
+            y, z = self.fc(x), x.sin()
+            with torch.autocast("cpu", enabled=False):
+                z = z @ self.fc.weight
+            steps = torch.arange(x.shape[0])
+        with torch.enable_grad():
+            y = self.fc(y) * steps.unsqueeze(1)
+        return y + z, z.cos()
+
+
+@pytest.mark.parametrize("decompose", [False, True])
+def test_a_region_without_gradients_was_read_before_it_was_made(mlc, tmp_path, decompose):
+    program = export(WithoutGradients(), (torch.randn(2, 3),), tmp_path / "m.pt2", ({0: BATCH},), decompose=decompose)
+    regions = [node for node in program.graph.nodes if "wrap_with_set_grad_enabled" in str(node.target)]
+    assert regions or decompose
+    mlc.ok("trace", "m.pt2", "-o", "out.pt")
+    x = torch.randn(5, 3)
+    made = torch.jit.load(str(tmp_path / "out.pt"))
+    assert_same(dict(enumerate(made(x))), program.module()(x))
+
+
+def test_autocast_within_a_traced_program_casts_nothing_when_it_is_off(mlc, tmp_path):
+    class Plain(nn.Module):
+        def forward(self, x):
+            with torch.autocast("cpu", enabled=False):
+                y = x @ x.transpose(-1, -2)
+            return y.sin()
+    program = export(Plain(), (torch.randn(2, 3),), tmp_path / "m.pt2")
+    assert "wrap_with_autocast" in str(program.graph)
+    mlc.ok("trace", "m.pt2", "-o", "out.pt")
+    x = torch.randn(2, 3)
+    assert_same({"y": torch.jit.load(str(tmp_path / "out.pt"))(x)}, program.module()(x))
+
+
 # --- in another type
 
 

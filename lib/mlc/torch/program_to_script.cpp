@@ -59,6 +59,16 @@ bool only_checks(const ir::Node& node) {
          (name.starts_with("_assert") || name.starts_with("sym_constrain_range"));
 }
 
+bool is_size_of(const ir::Node& node) {
+  return node.op() == ir::OpName{"aten", "sym_size", "int"};
+}
+
+const char* new_name(const ir::Node& node) {
+  const std::string name = node.op().domain + "::" + node.op().name;
+  const auto row = std::ranges::find(kRenamed, name, &Renamed::from);
+  return row == std::end(kRenamed) ? nullptr : row->to;
+}
+
 bool is_alone(const ir::Symbols& symbols, Expr size) {
   return ir::is_symbol_name(symbols.text(size));
 }
@@ -91,6 +101,16 @@ class ScriptMaker {
     JitValue value = nullptr;
   };
 
+  /// How an operator that has blocks is made.
+  struct Control {
+    std::string_view name;
+    size_t blocks;
+    Status (ScriptMaker::*make)(const ir::Node&);
+  };
+
+  static const Control* control_of(const ir::Node& node);
+  static bool has(const ir::Node& node);
+  static void find_missing(const ir::Block& block, std::set<std::string>& missing);
   void place_weights(const std::function<at::Tensor(const ir::Value*)>& weight);
   Module& folder(const std::string& path);
   void add_inputs(JitValue self);
@@ -100,6 +120,9 @@ class ScriptMaker {
   Status symbolic(const ir::Node& node, const char* name);
   Status condition(const ir::Node& node);
   Status loop(const ir::Node& node);
+  Status without_gradients(const ir::Node& node);
+  Status without_autocast(const ir::Node& node);
+  Status in_line(const ir::Node& node, size_t from);
   std::vector<JitValue> operands(const ir::Node& node, size_t from);
   Result<std::vector<JitValue>> inlined(const ir::Block& from,
                                         const std::vector<JitValue>& operands);
@@ -128,7 +151,6 @@ class ScriptMaker {
   std::unordered_map<const ir::Value*, JitValue> values_;
   std::unordered_map<const ir::Value*, std::string> paths_;  // of weights, below self
   std::map<size_t, Size> sizes_;                             // by symbol
-  std::set<std::string> missing_;
 };
 
 /// The submodule at PATH, made where it is not there.
@@ -265,13 +287,8 @@ NamedValue ScriptMaker::argument(const std::string& name, const Attribute& value
 
 Status ScriptMaker::operation(const ir::Node& node) {
   const auto symbol = c10::Symbol::fromQualString(node.op().domain + "::" + node.op().name);
-  const auto handle = find_operator(node.op());
-  const bool is_size = node.op() == ir::OpName{"aten", "sym_size", "int"};
-  if (!is_size && (!handle || torch::jit::getAllOperatorsFor(symbol).empty())) {
-    missing_.insert(ir::to_text(node.op()));
-    return {};
-  }
-  const c10::FunctionSchema& schema = handle->schema();
+  const bool is_size = is_size_of(node);
+  const c10::FunctionSchema& schema = find_operator(node.op())->schema();
   std::vector<NamedValue> arguments;
   for (const c10::Argument& one : schema.arguments()) {
     const Attribute* given = node.find(one.name());
@@ -398,19 +415,59 @@ Status ScriptMaker::loop(const ir::Node& node) {
   return {};
 }
 
+// wrap_with_set_grad_enabled(enabled, graph, operands): no gradients are taken anyway.
+Status ScriptMaker::without_gradients(const ir::Node& node) {
+  return in_line(node, 1);
+}
+
+// wrap_with_autocast(device type, type, enabled, cache, graph, operands): the engine has refused
+// one that is enabled.
+Status ScriptMaker::without_autocast(const ir::Node& node) {
+  return in_line(node, 4);
+}
+
+/// The only block of NODE here, for its arguments from the one at FROM on.
+Status ScriptMaker::in_line(const ir::Node& node, size_t from) {
+  MLC_TRY(const std::vector<JitValue> made, inlined(*node.blocks()[0], operands(node, from)));
+  TORCH_CHECK(made.size() == node.outputs().size(), "a part of the program gives ", made.size(),
+              " values");
+  for (size_t i = 0; i < made.size(); ++i) define(node.output(i), made[i]);
+  return {};
+}
+
+const ScriptMaker::Control* ScriptMaker::control_of(const ir::Node& node) {
+  static constexpr Control kRows[] = {
+      {"cond", 2, &ScriptMaker::condition},
+      {"while_loop", 2, &ScriptMaker::loop},
+      {"wrap_with_autocast", 1, &ScriptMaker::without_autocast},
+      {"wrap_with_set_grad_enabled", 1, &ScriptMaker::without_gradients},
+  };
+  const auto row = std::ranges::find(kRows, node.op().name, &Control::name);
+  const bool fits = row != std::end(kRows) && node.op().domain == "higher_order" &&
+                    node.blocks().size() == row->blocks;
+  return fits ? row : nullptr;
+}
+
 Status ScriptMaker::node(const ir::Node& node) {
   if (only_checks(node)) return {};
-  const bool is_control = node.op().domain == "higher_order" && node.blocks().size() == 2;
-  if (is_control && node.op().name == "cond") return condition(node);
-  if (is_control && node.op().name == "while_loop") return loop(node);
-  if (!node.blocks().empty()) {
-    missing_.insert(ir::to_text(node.op()));
-    return {};
-  }
-  const std::string name = node.op().domain + "::" + node.op().name;
-  const auto renamed = std::ranges::find(kRenamed, name, &Renamed::from);
-  if (renamed != std::end(kRenamed)) return symbolic(node, renamed->to);
+  if (!node.blocks().empty()) return (this->*control_of(node)->make)(node);
+  if (const char* name = new_name(node)) return symbolic(node, name);
   return operation(node);
+}
+
+bool ScriptMaker::has(const ir::Node& node) {
+  if (!node.blocks().empty()) return control_of(node) != nullptr;
+  if (only_checks(node) || new_name(node) != nullptr) return true;
+  if (!find_operator(node.op())) return false;
+  const auto symbol = c10::Symbol::fromQualString(node.op().domain + "::" + node.op().name);
+  return is_size_of(node) || !torch::jit::getAllOperatorsFor(symbol).empty();
+}
+
+void ScriptMaker::find_missing(const ir::Block& block, std::set<std::string>& missing) {
+  for (const ir::Node* node : block.nodes()) {
+    if (!has(*node)) missing.insert(ir::to_text(node->op()));
+    for (const auto& inner : node->blocks()) find_missing(*inner, missing);
+  }
 }
 
 Status ScriptMaker::block(const ir::Block& block) {
@@ -453,17 +510,19 @@ void ScriptMaker::give_results() {
 }
 
 Result<Module> ScriptMaker::run(const std::function<at::Tensor(const ir::Value*)>& weight) {
+  std::set<std::string> missing;
+  find_missing(program_.graph.body(), missing);
+  if (!missing.empty()) {
+    return unsupported("TorchScript lacks " + plural(missing.size(), "operator") +
+                           " of the program: " +
+                           join_list(std::vector<std::string>(missing.begin(), missing.end())),
+                       "`mlc run` and `bench` take the program as it is");
+  }
   place_weights(weight);
   JitValue self = graph_->addInput("self");
   self->setType(root_.type());
   add_inputs(self);
   MLC_CHECK(block(program_.graph.body()));
-  if (!missing_.empty()) {
-    return unsupported("TorchScript lacks " + plural(missing_.size(), "operator") +
-                           " of the program: " +
-                           join_list(std::vector<std::string>(missing_.begin(), missing_.end())),
-                       "`mlc run` and `bench` take the program as it is");
-  }
   give_results();
   torch::jit::EliminateDeadCode(graph_);
   torch::jit::ConstantPooling(graph_);
