@@ -365,6 +365,26 @@ def test_a_region_without_gradients_was_read_before_it_was_made(mlc, tmp_path, d
     assert_same(dict(enumerate(made(x))), program.module()(x))
 
 
+class Parts(nn.Module):
+    def __init__(self, size, offset):
+        super().__init__()
+        self.size, self.offset = size, offset
+
+    def forward(self, x):
+        rows = (x.shape[0] - self.offset) // self.size
+        return x[self.offset:].reshape(rows, self.size, 3).sum(1) * rows
+
+
+@pytest.mark.parametrize("size,offset", [(4, 0), (2, 0), (4, 1)])
+def test_nothing_defined_the_size_of_which_a_dimension_is_a_multiple(mlc, tmp_path, size, offset):
+    part = torch.export.Dim("part", min=1, max=32)
+    program = export(Parts(size, offset), (torch.randn(2 * size + offset, 3),), tmp_path / "m.pt2",
+                     ({0: size * part + offset},))
+    mlc.ok("trace", "m.pt2", "-o", "out.pt")
+    x = torch.randn(5 * size + offset, 3)
+    assert_same({"y": torch.jit.load(str(tmp_path / "out.pt"))(x)}, program.module()(x))
+
+
 def test_autocast_within_a_traced_program_casts_nothing_when_it_is_off(mlc, tmp_path):
     class Plain(nn.Module):
         def forward(self, x):

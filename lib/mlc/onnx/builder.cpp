@@ -1,6 +1,6 @@
 #include "mlc/onnx/builder.h"
 
-#include "mlc/base/checked_math.h"
+#include "mlc/ir/linear_size.h"
 #include "mlc/onnx/constants.h"
 #include "mlc/onnx/fold.h"
 #include "mlc/onnx/kernels.h"
@@ -8,9 +8,7 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <numeric>
-#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -179,30 +177,6 @@ std::optional<double> Builder::known_number(const Value* value) const {
   return read->is_floating() ? read->doubles[0] : static_cast<double>(read->integers[0]);
 }
 
-namespace {
-
-/// FACTOR and OFFSET where SIZE is FACTOR * symbol + OFFSET, with its symbol number INDEX.
-std::optional<std::pair<int64_t, int64_t>> line_of(ir::Symbols& symbols, ir::Expr size,
-                                                   size_t index) {
-  std::vector<std::optional<int64_t>> values(index + 1);
-  const auto at = [&](int64_t value) {
-    values[index] = value;
-    return ir::Evaluator(symbols, values)(size);
-  };
-  const auto zero = at(0);
-  const auto one = at(1);
-  const auto symbol = symbols.find(symbols.all()[index].name);
-  if (!zero || !one || !symbol || *zero == std::numeric_limits<int64_t>::min()) return std::nullopt;
-  const auto factor = checked_add(*one, -*zero);
-  if (!factor || *factor == 0) return std::nullopt;
-  const ir::Expr line =
-      symbols.add(symbols.multiply(symbols.constant(*factor), *symbol), symbols.constant(*zero));
-  if (line != size) return std::nullopt;
-  return std::pair(*factor, *zero);
-}
-
-}  // namespace
-
 void Builder::define_symbol(size_t index, Value* scalar) {
   symbol_places_.try_emplace(index, SymbolPlace{scalar, std::nullopt, scopes_.size()});
 }
@@ -217,9 +191,10 @@ void Builder::define_symbols(Value* value) {
       symbol_places_.try_emplace(used[0], place);
     } else if (derived_places_.contains(used[0])) {
       continue;
-    } else if (const auto line = line_of(symbols(), size, used[0])) {
+    } else if (const auto line = ir::linear_size(symbols(), size)) {
       // A dimension of 2*h tells h as well, but only where nothing says it more simply.
-      std::tie(place.factor, place.offset) = *line;
+      place.factor = line->factor;
+      place.offset = line->offset;
       derived_places_.try_emplace(used[0], place);
     }
   }

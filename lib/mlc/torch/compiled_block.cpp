@@ -1,6 +1,7 @@
 #include "mlc/torch/compiled_block.h"
 
 #include "mlc/base/text.h"
+#include "mlc/ir/linear_size.h"
 
 #include <algorithm>
 #include <string_view>
@@ -123,23 +124,15 @@ bool Memory::define(Expr size, int64_t number) {
   return !value || *value == number;
 }
 
-/// SIZE is a*s + b, as in an export with 2*Dim("n"): defines s. False where no s gives NUMBER.
+/// SIZE, which depends on SYMBOL alone, is NUMBER, as in an export with 2*Dim("n"): defines the
+/// symbol. False where it cannot be.
 bool Memory::solve(Expr size, size_t symbol, int64_t number) {
-  const auto at = [&](int64_t value) {
-    std::vector<std::optional<int64_t>> sizes(sizes_.size());
-    sizes[symbol] = value;
-    return ir::Evaluator(graph_.symbols(), sizes)(size);
-  };
-  const auto zero = at(0);
-  const auto one = at(1);
-  const auto two = at(2);
-  if (!zero || !one || !two || *two - *one != *one - *zero || *one == *zero) return true;
-  const int64_t step = *one - *zero;
-  if ((number - *zero) % step != 0) return false;
-  const int64_t value = (number - *zero) / step;
+  const auto given = ir::linear_size(graph_.symbols(), size);
+  if (!given) return true;
+  const auto value = given->solve(number);
   const ir::Bounds& bounds = graph_.symbols().all()[symbol].bounds;
-  if (value < bounds.low || value > bounds.high) return false;
-  sizes_[symbol] = value;
+  if (!value || *value < bounds.low || *value > bounds.high) return false;
+  sizes_[symbol] = *value;
   evaluator_.reset();
   return true;
 }

@@ -1,6 +1,7 @@
 #include "mlc/torch/program_to_script.h"
 
 #include "mlc/base/text.h"
+#include "mlc/ir/linear_size.h"
 #include "mlc/torch/call_operator.h"
 #include "mlc/torch/torch_values.h"
 
@@ -99,6 +100,7 @@ class ScriptMaker {
     const ir::Value* input = nullptr;  // whose dimension it is; null: it is a value
     size_t dimension = 0;
     JitValue value = nullptr;
+    ir::LinearSize given;  // what the dimension is of the symbol
   };
 
   /// How an operator that has blocks is made.
@@ -199,9 +201,12 @@ void ScriptMaker::add_inputs(JitValue self) {
       continue;
     }
     for (size_t i = 0; i < tensor->sizes->size(); ++i) {
-      const Expr size = (*tensor->sizes)[i];
-      if (!is_alone(symbols_, size)) continue;
-      sizes_.try_emplace(symbols_.symbols_of(size)[0], Size{input.value, i, nullptr});
+      const auto given = ir::linear_size(symbols_, (*tensor->sizes)[i]);
+      if (!given) continue;
+      // A dimension of 2*h tells h as well, but one of h says it more simply.
+      const Size place{input.value, i, nullptr, *given};
+      const auto [known, is_new] = sizes_.try_emplace(given->symbol, place);
+      if (!is_new && given->is_symbol() && !known->second.given.is_symbol()) known->second = place;
     }
   }
 }
@@ -218,16 +223,20 @@ void ScriptMaker::define(const ir::Value* value, JitValue made) {
   }
   values_[value] = made;
   if (scalar == nullptr || !scalar->value || !is_alone(symbols_, *scalar->value)) return;
-  sizes_[symbols_.symbols_of(*scalar->value)[0]] = Size{nullptr, 0, made};
+  sizes_[symbols_.symbols_of(*scalar->value)[0]] = Size{nullptr, 0, made, {}};
 }
 
 JitValue ScriptMaker::symbol(size_t index) {
   const auto known = sizes_.find(index);
   TORCH_CHECK(known != sizes_.end(), "nothing in the program defines the size ",
               symbols_.all()[index].name);
-  if (known->second.value != nullptr) return known->second.value;
-  const auto& [input, dimension, value] = known->second;
-  return graph_->insert(c10::aten::size, {values_.at(input), static_cast<int64_t>(dimension)});
+  const Size& place = known->second;
+  if (place.value != nullptr) return place.value;
+  JitValue out = graph_->insert(c10::aten::size,
+                                {values_.at(place.input), static_cast<int64_t>(place.dimension)});
+  if (place.given.offset != 0) out = insert("aten::sub", out, constant(place.given.offset));
+  if (place.given.factor != 1) out = floor_divide(out, constant(place.given.factor));
+  return out;
 }
 
 JitValue ScriptMaker::read(const ir::Value* value) {
