@@ -18,6 +18,7 @@
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_program.h"
+#include "mlc/engine/related_sizes.h"
 #include "mlc/onnx/finish.h"
 #include "mlc/onnx/narrow.h"
 #include "mlc/onnx/op_map.h"
@@ -148,7 +149,9 @@ class Job {
   Status write_report(const Artefact& source);
   Result<std::unique_ptr<Model>> load_written(const OutputFile& out,
                                               const std::optional<LinkedFolder>& folder);
-  Status verify(const OutputFile& out, const std::optional<LinkedFolder>& folder);
+  std::vector<VerifyCase> all_cases(const Artefact& source) const;
+  Status verify(const Artefact& source, const OutputFile& out,
+                const std::optional<LinkedFolder>& folder);
   Result<bool> cannot_verify(Error why);
   Result<bool> can_verify(const onnx::Model& model);
   Status finish(onnx::Model& model);
@@ -363,8 +366,19 @@ Result<std::unique_ptr<Model>> Job::load_written(const OutputFile& out,
   return opened->load(path, *onnxruntime_, load_options(), null_reporter());
 }
 
+std::vector<VerifyCase> Job::all_cases(const Artefact& source) const {
+  const ExportedProgram* program = source.exported() ? &source.exported()->program() : nullptr;
+  // Sizes that somebody typed as numbers are meant to be fixed.
+  const bool is_typed = !options_.engine.inputs.empty();
+  const auto specs = is_typed ? specs_ : with_computed_sizes(specs_, program);
+  auto cases = export_cases(specs, static_cast<uint64_t>(options_.engine.seed),
+                            static_cast<uint64_t>(options_.samples), least_);
+  return with_related_sizes(std::move(cases), specs, program);
+}
+
 /// Compares the file, which has no name yet, with the source.
-Status Job::verify(const OutputFile& out, const std::optional<LinkedFolder>& folder) {
+Status Job::verify(const Artefact& source, const OutputFile& out,
+                   const std::optional<LinkedFolder>& folder) {
   MLC_TRY_CTX(const auto written, load_written(out, folder), "reading the new file back");
   answer_.check.a = options_.model;
   answer_.check.b = "the new file";
@@ -372,9 +386,7 @@ Status Job::verify(const OutputFile& out, const std::optional<LinkedFolder>& fol
   answer_.check.engine_b = onnxruntime_->title();
   answer_.check.device = source_model_->device();
   answer_.check.gates = options_.gates();
-  const auto cases = export_cases(specs_, static_cast<uint64_t>(options_.engine.seed),
-                                  static_cast<uint64_t>(options_.samples), least_);
-  for (const VerifyCase& one : cases) {
+  for (const VerifyCase& one : all_cases(source)) {
     if (context_.reporter.interrupted())
       return Error(ErrorKind::interrupted, "stopped by the user");
     MLC_TRY(CaseResult result,
@@ -474,7 +486,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
     folder.emplace(std::move(made));
   }
   if (is_verified) {
-    MLC_CHECK_CTX(verify(out, folder), "checking " + options_.output);
+    MLC_CHECK_CTX(verify(source, out, folder), "checking " + options_.output);
     // A .pt2 says itself which sizes it takes; that others do not go together is no news.
     if (!answer_.check.not_checked.empty() && source.exported() == nullptr) {
       return fixed_in_model(answer_.check, options_.model);

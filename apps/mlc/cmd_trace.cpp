@@ -10,6 +10,7 @@
 #include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
+#include "mlc/engine/related_sizes.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/engine/stored_inputs.h"
 
@@ -96,6 +97,7 @@ class Job {
 
   const Options& options_;
   Context& context_;
+  const ExportedProgram* program_ = nullptr;  // of a .pt2
   std::vector<InputSpec> specs_;
   StoredInputs kept_;
   TraceAnswer answer_;
@@ -227,10 +229,14 @@ Result<OutputFile> Job::write(const Artefact& source, Engine& engine,
 /// the way to the bounds.
 std::vector<VerifyCase> Job::all_cases() const {
   const auto seed = static_cast<uint64_t>(options_.engine.seed);
-  std::vector<VerifyCase> out = verify_cases(specs_, seed, static_cast<uint64_t>(options_.samples));
-  if (answer_.facts.decisions.empty()) return out;
-  for (VerifyCase& one : bound_cases(specs_, seed)) out.push_back(std::move(one));
-  return out;
+  // Sizes that somebody typed as numbers are meant to be fixed.
+  const bool is_typed = !options_.engine.inputs.empty();
+  const auto specs = is_typed ? specs_ : with_computed_sizes(specs_, program_);
+  std::vector<VerifyCase> out = verify_cases(specs, seed, static_cast<uint64_t>(options_.samples));
+  if (!answer_.facts.decisions.empty()) {
+    for (VerifyCase& one : bound_cases(specs, seed)) out.push_back(std::move(one));
+  }
+  return with_related_sizes(std::move(out), specs, program_);
 }
 
 /// Loads the file, which has no name yet, and compares it with MODEL.
@@ -301,6 +307,7 @@ Result<ExitCode> Job::run() {
   MLC_CHECK(check_usage());
   MLC_TRY(const Artefact source, open_source());
   MLC_TRY(specs_, choose_inputs(options_.engine, source));
+  if (source.exported() != nullptr) program_ = &source.exported()->program();
   describe_job();
   MLC_TRY(const auto engine, open_engine(EngineKind::torch));
   auto inputs = try_source(source, *engine);
@@ -310,7 +317,8 @@ Result<ExitCode> Job::run() {
   if (!out.ok()) return std::move(out).error().in_file(options_.model);
   MLC_TRY(const auto model, load(source, *engine, null_reporter()));
   MLC_CHECK_CTX(compare(*engine, *model, *out), "checking " + options_.output);
-  if (!answer_.check.not_checked.empty()) {
+  // A .pt2 says itself which sizes it takes; that others do not go together is no news.
+  if (!answer_.check.not_checked.empty() && program_ == nullptr) {
     return fixed_in_model(answer_.check, options_.model);
   }
   if (!answer_.check.passed()) {

@@ -9,6 +9,7 @@
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/paired_inputs.h"
+#include "mlc/engine/related_sizes.h"
 #include "mlc/engine/sample_inputs.h"
 
 namespace mlc::cli {
@@ -97,6 +98,18 @@ Result<std::unique_ptr<Model>> paired(std::unique_ptr<Model> model, const std::s
   return std::move(out->model);
 }
 
+std::vector<VerifyCase> all_cases(const Options& options, const Artefact& first,
+                                  const Artefact& second, std::vector<InputSpec> specs) {
+  const ExportedProgram* program = first.exported()    ? &first.exported()->program()
+                                   : second.exported() ? &second.exported()->program()
+                                                       : nullptr;
+  // Sizes that somebody typed as numbers are meant to be fixed.
+  if (options.engine.inputs.empty()) specs = with_computed_sizes(std::move(specs), program);
+  auto cases = verify_cases(specs, static_cast<uint64_t>(options.engine.seed),
+                            static_cast<uint64_t>(options.samples));
+  return with_related_sizes(std::move(cases), specs, program);
+}
+
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_CHECK(parse_input_specs(options.engine.inputs));
   MLC_TRY(const Artefact first, open(options.a, options, context));
@@ -130,8 +143,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
   if (other) answer.engine_b = other->title();
   answer.device = a->device();
   answer.gates = options.gates();
-  const auto cases = verify_cases(specs, static_cast<uint64_t>(options.engine.seed),
-                                  static_cast<uint64_t>(options.samples));
+  const std::vector<VerifyCase> cases = all_cases(options, first, second, specs);
   for (const VerifyCase& one : cases) {
     if (context.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
     // The files of inputs are read for every case, and warned of once.

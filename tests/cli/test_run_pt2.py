@@ -385,6 +385,58 @@ def test_nothing_defined_the_size_of_which_a_dimension_is_a_multiple(mlc, tmp_pa
     assert_same({"y": torch.jit.load(str(tmp_path / "out.pt"))(x)}, program.module()(x))
 
 
+class Shifted(nn.Module):
+    def forward(self, x, y):
+        return x[1:] * y
+
+
+def labels(answer):
+    return [case["case"] for case in answer["cases"]]
+
+
+@pytest.mark.parametrize("given", [[], ["--input", "x:f32[rows=6,3]", "--input", "y:f32[5,3]"]])
+def test_a_program_with_sizes_that_hang_together_was_said_to_have_a_fixed_one(mlc, tmp_path, given):
+    rows = torch.export.Dim("rows", min=3, max=20)
+    program = export(Shifted(), (torch.randn(5, 3), torch.randn(4, 3)), tmp_path / "m.pt2",
+                     ({0: rows}, {0: rows - 1}))
+    answer = mlc.ok("trace", "m.pt2", "-o", "out.pt", "--json", *given).json
+    assert "=" in labels(answer)[-1] and "not_checked" not in answer
+    given_values = torch.randn(9, 3), torch.randn(8, 3)
+    made = torch.jit.load(str(tmp_path / "out.pt"))
+    assert_same({"y": made(*given_values)}, program.module()(*given_values))
+    for verb in (["verify", "m.pt2", "out.pt"], ["export-onnx", "m.pt2", "-o", "out.onnx"]):
+        said = mlc.ok(*verb, *given).stdout
+        assert "seed 0, " in said and "not checked" not in said
+
+
+@pytest.mark.parametrize("size,offset,label", [(4, 0, "4*{}=16"), (2, 0, "2*{}=8"), (4, 1, "4*{}+1=17")])
+def test_a_multiple_of_a_dimension_was_tried_at_no_other_size(mlc, tmp_path, size, offset, label):
+    part = torch.export.Dim("part", min=1, max=32)
+    program = export(Parts(size, offset), (torch.randn(2 * size + offset, 3),), tmp_path / "m.pt2",
+                     ({0: size * part + offset},))
+    symbol = next(iter(next(iter(program.range_constraints)).free_symbols))
+    mlc.ok("trace", "m.pt2", "-o", "out.pt")
+    answer = mlc.ok("verify", "m.pt2", "out.pt", "--json").json
+    assert labels(answer)[-1] == "seed 0, " + label.format(symbol)
+    # A name that somebody gave: one more is no such size, and the nearest is tried instead.
+    answer = mlc.ok("verify", "m.pt2", "out.pt", "--json", "--input", f"x:f32[rows={2 * size + offset},3]").json
+    assert labels(answer)[-1] == f"seed 0, rows={3 * size + offset}"
+    # A number that somebody typed is meant to be fixed.
+    answer = mlc.ok("verify", "m.pt2", "out.pt", "--json", "--input", f"x:f32[{2 * size + offset},3]").json
+    assert labels(answer) == ["seed 0", "seed 1", "seed 2"]
+
+
+def test_a_script_that_knows_one_multiple_only_is_found_out(mlc, tmp_path):
+    part = torch.export.Dim("part", min=1, max=32)
+    export(Parts(4, 0), (torch.randn(8, 3),), tmp_path / "m.pt2", ({0: 4 * part},))
+    class Two(nn.Module):
+        def forward(self, x):
+            return x.reshape(-1, 4, 3).sum(1) * 2
+    torch.jit.script(Two().eval()).save(str(tmp_path / "fixed.pt"))
+    result = mlc("verify", "m.pt2", "fixed.pt")
+    assert result.rc == 1 and "=16" in result.stdout
+
+
 def test_autocast_within_a_traced_program_casts_nothing_when_it_is_off(mlc, tmp_path):
     class Plain(nn.Module):
         def forward(self, x):
