@@ -19,6 +19,7 @@
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_program.h"
 #include "mlc/engine/related_sizes.h"
+#include "mlc/engine/sample_inputs.h"
 #include "mlc/onnx/finish.h"
 #include "mlc/onnx/narrow.h"
 #include "mlc/onnx/op_map.h"
@@ -150,6 +151,7 @@ class Job {
   Result<std::unique_ptr<Model>> load_written(const OutputFile& out,
                                               const std::optional<LinkedFolder>& folder);
   std::vector<VerifyCase> all_cases(const Artefact& source) const;
+  Error at_given_sizes(Error error, Model& written, std::span<const VerifyCase> cases);
   Status verify(const Artefact& source, const OutputFile& out,
                 const std::optional<LinkedFolder>& folder);
   Result<bool> cannot_verify(Error why);
@@ -230,7 +232,14 @@ Result<ProgramSource> Job::capture(const Artefact& source) {
   MLC_CHECK(match_inputs(model->signature(), specs_));
   MLC_TRY(const CaptureRequest request,
           capture_request(specs_, static_cast<uint64_t>(options_.engine.seed), context_.reporter));
-  MLC_TRY(CapturedProgram captured, model->capture(request));
+  auto done = model->capture(request);
+  if (!done.ok()) {
+    if (!done.error().hint().empty()) return std::move(done).error();
+    MLC_TRY(const auto inputs,
+            sample_inputs(specs_, static_cast<uint64_t>(options_.engine.seed), null_reporter()));
+    return explain_run_error(std::move(done).error(), model->signature(), inputs);
+  }
+  CapturedProgram captured = std::move(*done);
   for (const std::string& note : captured.notes) context_.reporter.warn(note);
   ProgramSource out;
   out.program = std::make_shared<ExportedProgram>(std::move(captured.program));
@@ -376,6 +385,24 @@ std::vector<VerifyCase> Job::all_cases(const Artefact& source) const {
   return with_related_sizes(std::move(cases), specs, program);
 }
 
+/// ERROR is what the source says to the sizes that were given: with one of CASES that it takes.
+Error Job::at_given_sizes(Error error, Model& written, std::span<const VerifyCase> cases) {
+  if (error.kind() != ErrorKind::usage) return error;
+  for (const VerifyCase& one : cases) {
+    for (const VerifyCase* other : {&one, one.instead.empty() ? &one : &one.instead.back()}) {
+      if (other->other_size.empty()) continue;
+      const auto result =
+          verify_case(*source_model_, written, *other, answer_.check.gates, null_reporter());
+      if (!result.ok() || !result->not_checked.empty()) continue;
+      return Error(error.kind(), error.text(),
+                   "with " + printable(other->other_size) +
+                       " the model runs: give it sizes in "
+                       "--input that it takes");
+    }
+  }
+  return error;
+}
+
 /// Compares the file, which has no name yet, with the source.
 Status Job::verify(const Artefact& source, const OutputFile& out,
                    const std::optional<LinkedFolder>& folder) {
@@ -386,13 +413,16 @@ Status Job::verify(const Artefact& source, const OutputFile& out,
   answer_.check.engine_b = onnxruntime_->title();
   answer_.check.device = source_model_->device();
   answer_.check.gates = options_.gates();
-  for (const VerifyCase& one : all_cases(source)) {
+  const std::vector<VerifyCase> cases = all_cases(source);
+  for (const VerifyCase& one : cases) {
     if (context_.reporter.interrupted())
       return Error(ErrorKind::interrupted, "stopped by the user");
-    MLC_TRY(CaseResult result,
-            verify_case(*source_model_, *written, one, answer_.check.gates, null_reporter()));
+    auto done = verify_case(*source_model_, *written, one, answer_.check.gates, null_reporter());
+    if (!done.ok()) return at_given_sizes(std::move(done).error(), *written, cases);
+    CaseResult result = std::move(*done);
     // Few models say that a size may not be 1, and some then have no result.
     if (!result.not_checked.empty() && one.other_size.ends_with("=1")) continue;
+    warn_of_largest_size(result, specs_, context_.reporter);
     auto& results = result.not_checked.empty() ? answer_.check.cases : answer_.check.not_checked;
     results.push_back(std::move(result));
   }

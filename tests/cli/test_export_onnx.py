@@ -392,6 +392,80 @@ def test_a_size_that_the_trace_fixed_is_named(mlc, tmp_path):
     assert result.rc != 0 and "batch" in result.stderr, result.stderr
 
 
+class Places(nn.Module):
+    def __init__(self, rows):
+        super().__init__()
+        self.ids, self.places = nn.Embedding(50, 8), nn.Embedding(rows, 8)
+
+    def forward(self, ids):
+        return self.ids(ids) + self.places(torch.arange(ids.size(1)))
+
+
+class Parts(nn.Module):
+    def forward(self, x):
+        a, b, c = x.unbind(0)
+        return a + b * c
+
+
+class Halves(nn.Module):
+    def forward(self, x):
+        a, b = x.split(2, dim=1)
+        return a.sum(1) * b.sum(1)
+
+
+class AllParts(nn.Module):
+    def forward(self, x):
+        return torch.stack(x.unbind(0)).sum(0)
+
+
+class Both(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+# What is refused, why, and an --input that the hint gives and that does.
+LIMITS = {
+    "table": (Places(4), ["ids:i64[b=2,n=3]"], ["takes n up to 4 only: aten::embedding in places", "the table has 4 rows"], ["ids:i64[b=2,n=1..4]"]),
+    "parts": (Parts(), ["x:f32[n=3,4]"], ["runs at n = 3 only: expected 3 elements in a list", "unbind(0)"], ["x:f32[3,4]"]),
+    "halves": (Halves(), ["x:f32[b=2,n=4]"], ["takes n up to 4 only: expected 2 elements", "split(2"], ["x:f32[b=2,n=3..4]"]),
+    "equal": (Both(), ["x:f32[n=3]", "y:f32[m=3]"], ["wants m equal to n: aten::add"], ["x:f32[n=3]", "y:f32[n=3]"]),
+    "any": (AllParts(), ["x:f32[n=3,m=4]"], ["runs at other sizes of n and m, which mlc does not follow: the number of parts"], ["x:f32[3,4]"]),
+}
+
+
+def given(inputs):
+    return [word for one in inputs for word in ("--input", one)]
+
+
+@pytest.mark.parametrize("name", sorted(LIMITS))
+def test_a_script_that_refuses_sizes_was_told_to_be_a_trace(mlc, tmp_path, name):
+    model, inputs, words, right = LIMITS[name]
+    torch.jit.script(model.eval()).save(tmp_path / "m.pt")
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", *given(inputs))
+    assert result.rc == (4 if name == "any" else 2) and "traced" not in result.stderr, result.stderr
+    assert all(one in result.stderr for one in words), result.stderr
+    assert result.stderr.rstrip().endswith(" ".join(f"--input '{one}'" for one in right))
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(right))
+
+
+def test_a_model_that_takes_no_larger_size_was_told_to_have_a_fixed_one(mlc, tmp_path):
+    torch.jit.script(Places(10).eval()).save(tmp_path / "m.pt")
+    result = mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "ids:i64[b=2,n=10]")
+    assert "takes n up to 10: it refuses n=21: index out of range" in result.stderr
+    assert "n=9" in result.stdout
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "-f", "--input", "ids:i64[b=2,n=12]")
+    assert result.rc == 2 and "with n=1 the model runs" in result.stderr
+    assert mlc("trace", "m.pt", "-o", "t.pt", "--input", "ids:i64[b=2,n=10]").rc == 0
+
+
+def test_integers_beyond_a_table_are_told(mlc, tmp_path):
+    torch.jit.script(nn.Embedding(5, 8)).save(tmp_path / "m.pt")
+    hint = "input has integers from 0 to 9; --input 'input:i64[20]=LOW..HIGH' says which it takes"
+    for verb in (["run"], ["export-onnx", "-o", "m.onnx"]):
+        result = mlc(verb[0], "m.pt", *verb[1:], "--input", "input:i64[20]")
+        assert result.rc == 2 and hint in result.stderr, result.stderr
+
+
 def test_dump_graph_shows_sizes(mlc, net_pt2):
     text = mlc.ok("export-onnx", net_pt2, "--dump-graph").stdout
     assert "aten::conv2d" in text and "f32[batch, 8, 16, 16]" in text

@@ -67,6 +67,24 @@ std::vector<ExportedSize> varying_sizes(const onnx::Model& model,
   return out;
 }
 
+void warn_of_largest_size(const CaseResult& result, std::span<const InputSpec> specs,
+                          Reporter& reporter) {
+  const size_t at = result.other_size.find('=');
+  if (result.instead_of.empty() || at == std::string::npos) return;
+  const std::string size = result.other_size.substr(0, at);
+  for (const InputSpec& spec : specs) {
+    const auto dim = std::ranges::find(spec.dims, size, &InputDim::symbol);
+    if (dim == spec.dims.end()) continue;
+    // One less than the example is only tried where the model takes no more.
+    if (result.other_size != fmt::format("{}={}", size, dim->example - 1)) return;
+    std::string reason = result.instead_of;
+    if (reason.starts_with("A refuses")) reason.replace(0, 9, "it refuses");
+    reporter.warn(fmt::format("the model takes {0} up to {1}: {2}; {0}=1..{1} in --input says so",
+                              printable(size), dim->example, printable(reason)));
+    return;
+  }
+}
+
 std::string fixed_sizes_note(std::span<const InputSpec> specs) {
   const auto varies = [](const InputDim& dim) { return !dim.symbol.empty(); };
   const InputSpec* first = nullptr;

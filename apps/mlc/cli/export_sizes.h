@@ -5,6 +5,7 @@
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
 #include "mlc/engine/input_spec.h"
+#include "mlc/engine/verify.h"
 #include "mlc/onnx/model.h"
 
 #include <cstdint>
@@ -24,6 +25,10 @@ Result<std::map<std::string, std::string>> dim_names(std::span<const std::string
 std::map<std::string, int64_t> least_sizes(const onnx::Model& model);
 /// Of those that only operators need.
 void warn_of_least_sizes(const onnx::Model& model, Reporter& reporter);
+
+/// Where RESULT is of a size below the example in SPECS, because the model takes no larger one.
+void warn_of_largest_size(const CaseResult& result, std::span<const InputSpec> specs,
+                          Reporter& reporter);
 
 /// The sizes of inputs that vary, with their bounds; LEAST is least_sizes().
 std::vector<ExportedSize> varying_sizes(const onnx::Model& model,

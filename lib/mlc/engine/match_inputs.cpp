@@ -3,6 +3,12 @@
 #include "mlc/base/text.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
 
 namespace mlc {
 namespace {
@@ -46,6 +52,37 @@ std::string half_inputs(const Signature& signature, std::span<const NamedValue> 
            spelled(*signature.parameters, value.tensor.sizes) + "'";
   }
   return out;
+}
+
+/// The least and the largest of the integers in TENSOR; nothing where it has none.
+std::optional<std::pair<int64_t, int64_t>> range_of(const HostTensor& tensor) {
+  if (info(tensor.dtype).kind != DTypeClass::integer || tensor.bytes->empty()) return std::nullopt;
+  const size_t width = static_cast<size_t>(element_bytes(tensor.dtype));
+  const bool is_signed = info(tensor.dtype).brief.starts_with('i');
+  std::pair<int64_t, int64_t> out{INT64_MAX, INT64_MIN};
+  for (size_t at = 0; at + width <= tensor.bytes->size(); at += width) {
+    const bool negative = is_signed && (tensor.bytes->at(at + width - 1) & 0x80) != 0;
+    int64_t value = negative ? -1 : 0;  // the bytes that a shorter integer lacks
+    std::memcpy(&value, tensor.bytes->data() + at, width);
+    out = {std::min(out.first, value), std::max(out.second, value)};
+  }
+  return out;
+}
+
+/// What integers the inputs hold, where ERROR is one of a table that they reach out of.
+std::string beyond_a_table(const Error& error, std::span<const NamedValue> inputs) {
+  if (error.message().find("index out of range") == std::string::npos) return "";
+  std::vector<std::string> held;
+  std::string options;
+  for (const NamedValue& value : inputs) {
+    const auto range = range_of(value.tensor);
+    if (!range) continue;
+    const std::string name = printable(value.name);
+    held.push_back(fmt::format("{} has integers from {} to {}", name, range->first, range->second));
+    options += fmt::format("{}--input '{}:{}=LOW..HIGH'", options.empty() ? "" : " ", name,
+                           spelled(value.tensor.dtype, value.tensor.sizes));
+  }
+  return held.empty() ? "" : join_list(held) + "; " + options + " says which it takes";
 }
 
 /// TYPE with a name for its first dimension, of more than one: few models are meant for one batch.
@@ -129,6 +166,8 @@ Error explain_run_error(Error error, const Signature& signature,
   if (const std::string half = half_inputs(signature, inputs); !half.empty()) {
     hint = "the model's parameters are " + std::string(info(*signature.parameters).brief) + ": " +
            half + " or --dtype fp32";
+  } else if (std::string range = beyond_a_table(error, inputs); !range.empty()) {
+    hint = std::move(range);
   } else if (!different.empty()) {
     hint = join_list(different) + "; try " + example_options(signature);
   } else if (error.kind() == ErrorKind::usage) {

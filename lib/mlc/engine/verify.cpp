@@ -64,6 +64,13 @@ int64_t twice_the_example(std::span<const InputSpec> specs, const std::string& s
   return 0;
 }
 
+/// One less than the example, where the bounds of DIM allow it: for models that take no larger
+/// size.
+std::optional<int64_t> one_less(const InputDim& dim) {
+  const int64_t low = dim.bounds ? std::max<int64_t>(dim.bounds->first, 1) : 1;
+  return dim.example > low ? std::optional(dim.example - 1) : std::nullopt;
+}
+
 /// Every named dimension, by its name, as it is first met.
 std::map<std::string, InputDim> named_dims(std::span<const InputSpec> specs) {
   std::map<std::string, InputDim> out;
@@ -120,10 +127,14 @@ bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
 std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples) {
   std::vector<VerifyCase> out = seeded_cases(specs, seed, samples);
+  const auto dims = named_dims(specs);
   for (const auto& [symbol, size] : other_sizes(specs)) {
     VerifyCase one = other_case(specs, symbol, size, seed);
     const int64_t twice = twice_the_example(specs, symbol);
     if (twice != size && twice > 0) one.instead.push_back(other_case(specs, symbol, twice, seed));
+    if (const auto less = one_less(dims.at(symbol)); less && *less != size) {
+      one.instead.push_back(other_case(specs, symbol, *less, seed));
+    }
     out.push_back(std::move(one));
   }
   return out;
@@ -141,6 +152,9 @@ std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t 
       if (size > dim.example && size <= high) {
         larger.push_back(other_case(specs, symbol, size, seed));
       }
+    }
+    if (const auto less = one_less(dim); less && !larger.empty()) {
+      larger.push_back(other_case(specs, symbol, *less, seed));
     }
     if (!larger.empty()) {
       VerifyCase first = std::move(larger.front());
@@ -198,11 +212,13 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
     const ErrorKind kind = expected.error().kind();
     const bool refused = kind == ErrorKind::usage || kind == ErrorKind::unsupported;
     if (one.other_size.empty() || !refused) return failed(std::move(expected).error(), "A");
+    out.not_checked = "A refuses " + one.other_size + ": " + expected.error().text();
     for (const VerifyCase& other : one.instead) {
       MLC_TRY(CaseResult result, verify_case(a, b, other, gates, reporter));
-      if (result.not_checked.empty()) return result;
+      if (!result.not_checked.empty()) continue;
+      result.instead_of = out.not_checked;
+      return result;
     }
-    out.not_checked = "A refuses " + one.other_size + ": " + expected.error().text();
     return out;
   }
   if (expected->empty()) {

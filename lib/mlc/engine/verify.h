@@ -41,15 +41,16 @@ struct VerifyCase {
 
 /// The values that SPECS hold, if any do; SAMPLES seeds from SEED on at the example sizes, in which
 /// integers keep the values that are held; then, for every named dimension, one case where
-/// it has another size within its bounds; twice the example where A does not take the
-/// first. Inputs from files have their values and sizes in every
+/// it has another size within its bounds; where A does not take that twice the example, or one
+/// less. Inputs from files have their values and sizes in every
 /// case.
 std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples);
 
 /// What a new form of a model is tried at: SAMPLES seeds from SEED on at the example sizes; then,
 /// for every named dimension, one more than twice its example, or as much as its bounds and A
-/// allow, and 1, where its bounds and LEAST (by its name) allow that.
+/// allow, one less than it where A takes no more, and 1, where its bounds and LEAST (by its name)
+/// allow that.
 std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples, const std::map<std::string, int64_t>& least);
 
@@ -61,8 +62,10 @@ struct CaseResult {
   std::string label;
   std::string other_size;   // of VerifyCase
   std::string not_checked;  // "A refuses batch=3: ..."; then nothing below is set
-  std::string failure;      // why nothing could be compared; else empty
-  bool refused = false;     // B refused the inputs that A took, and the failure is what it said
+  /// Why a size before this one was not checked, as not_checked says it; else empty.
+  std::string instead_of;
+  std::string failure;   // why nothing could be compared; else empty
+  bool refused = false;  // B refused the inputs that A took, and the failure is what it said
   OutputsComparison comparison;
   /// The first output that does not pass the gates.
   std::optional<size_t> first_failing;

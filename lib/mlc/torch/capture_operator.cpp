@@ -172,6 +172,20 @@ std::vector<Expr> candidates_for(const Items& inputs, size_t dim, size_t rank,
   return out;
 }
 
+/// ": the table has 10 rows, the largest index is 12" where CALL looks rows up; else nothing.
+std::string rows_text(const Call& call, size_t lane) {
+  if (!call.node.kind().is_aten() || call.inputs.size() < 2) return "";
+  if (std::string_view(call.node.kind().toUnqualString()).find("embedding") == std::string::npos) {
+    return "";
+  }
+  const TensorItem* table = call.inputs[0].tensor();
+  const TensorItem* indices = call.inputs[1].tensor();
+  if (table == nullptr || indices == nullptr || indices->lanes[lane].numel() == 0) return "";
+  return ": the table has " + plural(static_cast<uint64_t>(table->lanes[lane].size(0)), "row") +
+         ", and indices go from " + std::to_string(indices->lanes[lane].min().item().toLong()) +
+         " to " + std::to_string(indices->lanes[lane].max().item().toLong());
+}
+
 }  // namespace
 
 const std::vector<Expr>& Capturer::sizes_of(const TensorItem& tensor) const {
@@ -246,7 +260,7 @@ Result<std::vector<std::vector<IValue>>> Capturer::run_lanes(const Call& call) {
       return give_up(CaptureStop::lane_failed,
                      usage_error(std::string(call.node.kind().toQualString()) +
                                  (where.scope.empty() ? "" : " in " + printable(where.scope)) +
-                                 ": " + exception_sentence(problem) +
+                                 ": " + exception_sentence(problem) + rows_text(call, i) +
                                  (where.text.empty() ? "" : ", at " + where.text)));
     }
     out[i] = std::move(stack);

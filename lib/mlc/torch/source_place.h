@@ -13,6 +13,9 @@ namespace mlc::torch_module {
 /// where the file is an architecture: "if n > 2: (net.yaml:22:5)".
 std::string source_place(const torch::jit::Node& node);
 
+/// Whether Python's tracer wrote NODE down, as far as its source tells.
+bool is_of_trace(const torch::jit::Node& node);
+
 /// In the text that the code of NODE was made from, of architectures the YAML; line 0 where there
 /// is none.
 TextPlace original_place(const torch::jit::Node& node);

@@ -1,0 +1,292 @@
+#include "mlc/torch/capture_limits.h"
+
+#include "mlc/base/text.h"
+#include "mlc/torch/guarded.h"
+#include "mlc/torch/source_place.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include <torch/csrc/jit/passes/inliner.h>
+
+namespace mlc::torch_module {
+namespace {
+
+using Sizes = std::vector<int64_t>;
+
+/// Runs forward at chosen sizes, one for each symbol.
+class Trials {
+ public:
+  Trials(const CaptureTarget& target, const CaptureRequest& request, const Varying& varying)
+      : target_(target), request_(request), varying_(varying) {}
+
+  Status run(const Sizes& sizes);
+  /// The same with SIZE for SYMBOL and the examples for all others.
+  bool runs_with(size_t symbol, int64_t size);
+  Sizes examples() const;
+  /// What forward said when it last refused.
+  const std::string& refusal() const { return refusal_; }
+
+ private:
+  Result<std::vector<c10::IValue>> arguments(const Sizes& sizes) const;
+
+  const CaptureTarget& target_;
+  const CaptureRequest& request_;
+  const Varying& varying_;
+  std::string refusal_;
+};
+
+Result<std::vector<c10::IValue>> Trials::arguments(const Sizes& sizes) const {
+  std::vector<c10::IValue> out;
+  for (const c10::Argument& argument : target_.arguments) {
+    const auto spec = std::ranges::find(request_.inputs, argument.name(), &InputSpec::name);
+    if (spec == request_.inputs.end()) {
+      out.push_back(argument.default_value().value_or(c10::IValue()));
+      continue;
+    }
+    Sizes dims;
+    for (const InputDim& dim : spec->dims) {
+      const auto symbol = std::ranges::find(varying_.symbols, dim.symbol, &LaneSymbol::name);
+      const auto index = static_cast<size_t>(symbol - varying_.symbols.begin());
+      dims.push_back(dim.symbol.empty() ? dim.example : sizes[index]);
+    }
+    MLC_TRY(const HostTensor tensor, request_.sample(*spec, dims, 0));
+    MLC_TRY(c10::IValue value, target_.to_argument(argument, tensor));
+    out.push_back(std::move(value));
+  }
+  return out;
+}
+
+Status Trials::run(const Sizes& sizes) {
+  MLC_TRY(std::vector<c10::IValue> given, arguments(sizes));
+  Status done = guarded(ErrorKind::usage, [&]() -> Status {
+    torch::jit::Module module = target_.module;
+    module.forward(std::move(given));
+    return {};
+  });
+  if (!done.ok()) refusal_ = done.error().message();
+  return done;
+}
+
+Sizes Trials::examples() const {
+  Sizes out;
+  for (const LaneSymbol& symbol : varying_.symbols) out.push_back(symbol.example);
+  return out;
+}
+
+bool Trials::runs_with(size_t symbol, int64_t size) {
+  Sizes sizes = examples();
+  sizes[symbol] = size;
+  return run(sizes).ok();
+}
+
+/// Which sizes of one symbol the program takes, while all others keep their examples.
+struct Limits {
+  enum class Kind : uint8_t { open, above, fixed };
+
+  Kind kind = Kind::open;
+  int64_t low = 1;      // of above: as far as it was tried
+  int64_t high = 1;     // of above: the largest that runs
+  std::string refusal;  // what forward says at other sizes; empty where open
+};
+
+/// Sizes of SYMBOL to try below its example and above it, in order.
+std::pair<Sizes, Sizes> sizes_to_try(const Trials& trials, const LaneSymbol& symbol) {
+  Sizes smaller = {std::max<int64_t>(symbol.bounds.low, 1), symbol.example - 1};
+  Sizes larger;
+  for (const LaneScale scale : {LaneScale::small, LaneScale::medium, LaneScale::large}) {
+    const auto sizes = lane_sizes({&symbol, 1}, trials.examples(), scale, 2);
+    for (const int64_t one : sizes[0]) (one < symbol.example ? smaller : larger).push_back(one);
+  }
+  std::erase_if(smaller, [&](int64_t one) { return one < 1 || one >= symbol.example; });
+  std::erase(larger, symbol.example);
+  std::ranges::sort(smaller);
+  std::ranges::sort(larger);
+  return {std::move(smaller), std::move(larger)};
+}
+
+Limits limits_of(Trials& trials, const Varying& varying, size_t index) {
+  const auto [smaller, larger] = sizes_to_try(trials, varying.symbols[index]);
+  const int64_t example = varying.symbols[index].example;
+  int64_t runs = example;
+  std::optional<int64_t> refused;
+  for (const int64_t one : larger) {
+    if (!trials.runs_with(index, one)) {
+      refused = refused.value_or(one);
+    } else if (refused) {
+      return {};  // no limit, but sizes in between that do not do
+    } else {
+      runs = one;
+    }
+  }
+  if (!refused && !larger.empty()) return {};
+  const auto below =
+      std::ranges::find_if(smaller, [&](int64_t one) { return trials.runs_with(index, one); });
+  while (refused && *refused - runs > 1) {
+    const int64_t middle = runs + (*refused - runs) / 2;
+    (trials.runs_with(index, middle) ? runs : *refused) = middle;
+  }
+  Limits out;
+  if (below == smaller.end() && runs == example) {
+    out.kind = Limits::Kind::fixed;
+  } else if (refused) {
+    out = {Limits::Kind::above, below == smaller.end() ? example : *below, runs, ""};
+  }
+  if (out.kind != Limits::Kind::open) out.refusal = trials.refusal();
+  return out;
+}
+
+/// The first symbol with the example of INDEX that the program takes at other sizes only together
+/// with it.
+std::optional<size_t> equal_symbol(Trials& trials, const Varying& varying,
+                                   const std::vector<Limits>& limits, size_t index) {
+  const auto& symbols = varying.symbols;
+  const int64_t example = symbols[index].example;
+  for (size_t other = 0; other < index; ++other) {
+    const bool any_open =
+        limits[other].kind == Limits::Kind::open || limits[index].kind == Limits::Kind::open;
+    if (symbols[other].example != example || any_open) continue;
+    for (const int64_t size : {example + 1, example * 2}) {
+      Sizes sizes = trials.examples();
+      sizes[index] = sizes[other] = size;
+      if (!trials.runs_with(index, size) && trials.run(sizes).ok()) return other;
+    }
+  }
+  return std::nullopt;
+}
+
+/// --input for every input, in which CHANGE has changed named dimensions.
+std::string inputs_with(const CaptureRequest& request,
+                        const std::function<void(InputDim&)>& change) {
+  std::string out;
+  for (InputSpec spec : request.inputs) {
+    for (InputDim& dim : spec.dims) {
+      if (!dim.symbol.empty()) change(dim);
+    }
+    out += (out.empty() ? "" : " ") + std::string("--input '") + to_text(spec) + "'";
+  }
+  return out;
+}
+
+bool is_trace(const CaptureTarget& target) {
+  const auto graph = target.module.get_method("forward").graph()->copy();
+  torch::jit::Inline(*graph);
+  return std::ranges::any_of(graph->nodes(), [](const torch::jit::Node* node) {
+    return node->sourceRange().source() && is_of_trace(*node);
+  });
+}
+
+/// Words on which sizes the program does not take, and an --input that it does take.
+struct Finding {
+  std::string what;
+  std::string hint;
+};
+
+Finding fixed(const std::vector<std::string>& names, const CaptureTarget& target,
+              const CaptureRequest& request) {
+  std::vector<std::string> sizes;
+  const std::string inputs = inputs_with(request, [&](InputDim& dim) {
+    if (std::ranges::find(names, dim.symbol) == names.end()) return;
+    const std::string size = dim.symbol + " = " + std::to_string(dim.example);
+    if (std::ranges::find(sizes, size) == sizes.end()) sizes.push_back(size);
+    dim = {"", dim.example, std::nullopt};
+  });
+  const std::string why =
+      is_trace(target) ? "a size was fixed when it was traced" : "its program takes no other size";
+  return {"the model runs at " + join_list(sizes) + " only", why + "; declare it fixed: " + inputs};
+}
+
+Finding limited(const std::map<std::string, Limits>& limits, const CaptureRequest& request) {
+  std::vector<std::string> sizes;
+  for (const auto& [name, one] : limits)
+    sizes.push_back(name + " up to " + std::to_string(one.high));
+  const std::string inputs = inputs_with(request, [&](InputDim& dim) {
+    const auto known = limits.find(dim.symbol);
+    if (known != limits.end()) dim.bounds = {known->second.low, known->second.high};
+  });
+  return {"the model takes " + join_list(sizes) + " only", "say so: " + inputs};
+}
+
+Finding equal(const std::map<std::string, std::string>& names, const CaptureRequest& request) {
+  std::vector<std::string> pairs;
+  for (const auto& [one, other] : names) pairs.push_back(one + " equal to " + other);
+  const std::string inputs = inputs_with(request, [&](InputDim& dim) {
+    const auto known = names.find(dim.symbol);
+    if (known != names.end()) dim.symbol = known->second;
+  });
+  return {"the model wants " + join_list(pairs), "give them one name: " + inputs};
+}
+
+Finding not_followed(const Varying& varying, const CaptureRequest& request) {
+  std::vector<std::string> names;
+  for (const LaneSymbol& symbol : varying.symbols) names.push_back(symbol.name);
+  const std::string inputs = inputs_with(request, [](InputDim& dim) {
+    dim = {"", dim.example, std::nullopt};
+  });
+  return {"the model runs at other sizes of " + join_list(names) + ", which mlc does not follow",
+          "with plain numbers it does: " + inputs};
+}
+
+}  // namespace
+
+Varying varying(const CaptureRequest& request) {
+  Varying out;
+  for (const InputSpec& spec : request.inputs) {
+    for (const InputDim& dim : spec.dims) {
+      if (dim.symbol.empty()) {
+        out.fixed.push_back(dim.example);
+        continue;
+      }
+      const auto known = std::ranges::find(out.symbols, dim.symbol, &LaneSymbol::name);
+      if (known != out.symbols.end()) {
+        if (dim.bounds) known->bounds = {dim.bounds->first, dim.bounds->second};
+        continue;
+      }
+      LaneSymbol symbol{dim.symbol, {1, ir::kUnbounded}, dim.example};
+      if (dim.bounds) symbol.bounds = {dim.bounds->first, dim.bounds->second};
+      out.symbols.push_back(std::move(symbol));
+    }
+  }
+  return out;
+}
+
+Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequest& request,
+                     const Varying& varying) {
+  if (varying.symbols.empty()) return error;
+  Trials trials(target, request, varying);
+  Status at_examples = trials.run(trials.examples());
+  if (!at_examples.ok()) return std::move(at_examples).error();
+  std::vector<Limits> limits;
+  std::string refusal;
+  for (size_t i = 0; i < varying.symbols.size(); ++i) {
+    limits.push_back(limits_of(trials, varying, i));
+    if (refusal.empty()) refusal = limits.back().refusal;
+  }
+  std::vector<std::string> fixed_names;
+  std::map<std::string, Limits> above;
+  std::map<std::string, std::string> same;
+  for (size_t i = 0; i < limits.size(); ++i) {
+    const std::string& name = varying.symbols[i].name;
+    if (limits[i].kind == Limits::Kind::above) above.emplace(name, limits[i]);
+    if (limits[i].kind == Limits::Kind::fixed) fixed_names.push_back(name);
+    const auto other = equal_symbol(trials, varying, limits, i);
+    if (other) same.emplace(name, varying.symbols[*other].name);
+  }
+  const bool none = fixed_names.empty() && above.empty();
+  const Finding found = !same.empty()          ? equal(same, request)
+                        : !fixed_names.empty() ? fixed(fixed_names, target, request)
+                        : !above.empty()       ? limited(above, request)
+                                               : not_followed(varying, request);
+  std::string reason = error.message();
+  // What mlc misses is no reason where the program itself refuses.
+  if (error.kind() == ErrorKind::unsupported && !refusal.empty()) {
+    reason = refusal + ", because " + reason;
+  }
+  return Error(none ? ErrorKind::unsupported : ErrorKind::usage, found.what + ": " + reason,
+               found.hint);
+}
+
+}  // namespace mlc::torch_module
