@@ -23,6 +23,7 @@
 #include "mlc/onnx/finish.h"
 #include "mlc/onnx/narrow.h"
 #include "mlc/onnx/op_map.h"
+#include "mlc/onnx/randomness.h"
 #include "mlc/onnx_write/check.h"
 #include "mlc/onnx_write/write.h"
 #include "mlc/passes/functionalize.h"
@@ -297,8 +298,9 @@ void Job::describe(const onnx::Model& model, const onnx::ModelFile& file) {
         answer_.opset_reason.empty()) {
       answer_.opset_reason = node->op + " needs it";
     }
-    if (node->op.starts_with("Random")) answer_.random.push_back(node->name);
+    if (onnx::is_random(node->op)) answer_.random.push_back(node->name);
   }
+  answer_.random_outputs = exported_random(model);
   answer_.operators.assign(operators.begin(), operators.end());
   answer_.nodes = summary.nodes;
   answer_.initializers = summary.initializers;
@@ -528,6 +530,9 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   }
   warn_of_odd_outputs(answer_.check, context_.reporter);
   show_export(answer_, context_);
+  if (const std::string random = random_text(answer_); !random.empty()) {
+    context_.reporter.warn(random);
+  }
   if (source.exported() == nullptr) {
     if (const std::string note = fixed_sizes_note(specs_); !note.empty()) {
       context_.console.note(note);

@@ -392,6 +392,51 @@ def test_a_size_that_the_trace_fixed_is_named(mlc, tmp_path):
     assert result.rc != 0 and "batch" in result.stderr, result.stderr
 
 
+class Noise(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 4))
+
+    def forward(self, x):
+        x = self.head(x)
+        flip = torch.bernoulli(torch.full_like(x, 0.5))
+        return x, x + torch.randn_like(x), torch.zeros(torch.rand(3, 2).size(0)), flip
+
+
+@pytest.mark.parametrize("how", ["pt2", "script"])
+def test_outputs_that_hang_on_random_numbers_name_who_draws_them(mlc, valid, tmp_path, how):
+    if how == "pt2":
+        export(tmp_path / "m.pt2", Noise().eval(), (torch.randn(3, 4),))
+    else:
+        torch.jit.script(Noise().eval()).save(tmp_path / "m.pt2")
+    given = [] if how == "pt2" else ["--input", "x:f32[3,4]"]
+    result = mlc("export-onnx", "m.pt2", "-o", "m.onnx", *given)
+    assert result.rc == 1
+    assert re.search(r"first diverging output: output.1 \(.*\): max abs [\d.]+, max rel [\d.]+, \d+ of 12 values beyond the tolerance, "
+                     r"first at \[\d, \d\]: -?[\d.e-]+ and -?[\d.e-]+;", result.stderr), result.stderr
+    assert "output.1 and output.3 hang on random numbers: aten::randn_like at " in result.stderr and "aten::bernoulli at" in result.stderr
+    result = mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx", "--no-verify", "--json", *given)
+    valid(result.json, "export-onnx")
+    assert [one["name"] for one in result.json["random_outputs"]] == ["output.1", "output.3"]
+    assert result.json["random_outputs"][0]["operators"][0].startswith("aten::randn_like at ")
+    assert "output.1 and output.3 hang on random numbers" in result.stderr
+
+
+class NoiseInBranch(nn.Module):
+    def forward(self, x):
+        y = x
+        if bool(x.sum() > 0):
+            y = x + torch.rand(4)
+        return y * 2, x * 2
+
+
+def test_a_branch_that_draws_at_random_is_named(mlc, tmp_path):
+    torch.jit.script(NoiseInBranch()).save(tmp_path / "m.pt")
+    result = mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[4]", "--no-verify", "--json")
+    assert [one["name"] for one in result.json["random_outputs"]] == ["output.0"]
+    assert result.json["random_outputs"][0]["operators"][0].startswith("aten::rand at ")
+
+
 class Places(nn.Module):
     def __init__(self, rows):
         super().__init__()
@@ -446,6 +491,12 @@ def test_a_script_that_refuses_sizes_was_told_to_be_a_trace(mlc, tmp_path, name)
     assert all(one in result.stderr for one in words), result.stderr
     assert result.stderr.rstrip().endswith(" ".join(f"--input '{one}'" for one in right))
     mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(right))
+
+
+def test_a_trace_is_told_as_one_where_modules_lie_in_it(mlc, tmp_path):
+    torch.jit.trace(nn.Sequential(nn.Linear(4, 4)), torch.randn(3, 4)).save(tmp_path / "m.pt")
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:f32[3,n=4]")
+    assert "runs at n = 4 only: aten::linear in 0" in result.stderr and "fixed when it was traced" in result.stderr
 
 
 def test_a_model_that_takes_no_larger_size_was_told_to_have_a_fixed_one(mlc, tmp_path):

@@ -64,7 +64,13 @@ def test_another_weight_is_found_and_measured(mlc, models, valid):
     assert (result.json["same"], case["first_diverging"]) == (False, "output")
     assert case["outputs"][0]["max_abs"] == pytest.approx(0.01, rel=1e-3)
     text = mlc("verify", models / "traced.pt", models / "shifted.pt", "--input", IMAGE).stdout
-    assert text.splitlines()[-1] == "not the same: first diverging output: output (seed 0)"
+    outputs = case["outputs"][0]
+    first = outputs["first_mismatch"]
+    assert first["b"] - first["a"] == pytest.approx(0.01, rel=1e-2)
+    words = (f"not the same: first diverging output: output (seed 0): max abs {outputs['max_abs']:.3g}, max rel {outputs['max_rel']:.3g}, "
+             f"{outputs['mismatches']} of {outputs['count']} values beyond the tolerance, "
+             f"first at {first['index']}: {first['a']:.6g} and {first['b']:.6g}")
+    assert text.splitlines()[-1] == words
 
 
 def test_gates(mlc, models):

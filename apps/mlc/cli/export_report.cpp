@@ -56,7 +56,9 @@ std::string facts_table(const ExportAnswer& answer) {
   for (const std::string& name : answer.narrowed.too_large) {
     rows.push_back({"float32, for its size", name});
   }
-  for (const std::string& name : answer.random) rows.push_back({"random", name});
+  for (const ExportedRandom& one : answer.random_outputs) {
+    rows.push_back({"random", fmt::format("{}: {}", one.name, fmt::join(one.sources, "; "))});
+  }
   rows.push_back({"made by", "mlc " + std::string(mlc_version())});
   if (!answer.checker.empty()) rows.push_back({"checked by", "ONNX " + answer.checker});
   return html_table({}, rows, TableKind::text);

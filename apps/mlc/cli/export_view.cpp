@@ -2,6 +2,7 @@
 
 #include "cli/json_writer.h"
 #include "mlc/base/text.h"
+#include "mlc/onnx/randomness.h"
 
 #include <algorithm>
 
@@ -96,6 +97,15 @@ void show_json(const ExportAnswer& answer, Context& context) {
   json.begin_array();
   for (const std::string& one : answer.random) json.value(one);
   json.end_array();
+  json.key("random_outputs");
+  json.begin_array();
+  for (const ExportedRandom& one : answer.random_outputs) {
+    json.begin_object();
+    json.field("name", one.name);
+    json.list("operators", one.sources);
+    json.end_object();
+  }
+  json.end_array();
   json.field("verified", answer.not_verified.empty());
   if (answer.not_verified.empty()) {
     json.field("engine", answer.check.engine);
@@ -130,6 +140,42 @@ void show_export(const ExportAnswer& answer, Context& context) {
   show_text(answer, context);
 }
 
+std::vector<ExportedRandom> exported_random(const onnx::Model& model) {
+  std::vector<ExportedRandom> out;
+  for (const onnx::RandomOutput& one : onnx::random_outputs(model)) {
+    out.push_back({one.name, {}});
+    for (const onnx::Node* node : one.nodes) {
+      const std::string place = place_of(node->origin);
+      std::string source = node->source.empty() ? node->op : node->source;
+      if (!place.empty()) source += " " + place;
+      std::vector<std::string>& all = out.back().sources;
+      if (std::ranges::find(all, source) == all.end()) all.push_back(std::move(source));
+    }
+  }
+  return out;
+}
+
+std::string random_text(const ExportAnswer& answer) {
+  constexpr size_t kMost = 3;
+  std::vector<std::string> names;
+  std::vector<std::string> sources;
+  for (const ExportedRandom& one : answer.random_outputs) {
+    names.push_back(printable(one.name));
+    for (const std::string& source : one.sources) {
+      if (std::ranges::find(sources, printable(source)) == sources.end()) {
+        sources.push_back(printable(source));
+      }
+    }
+  }
+  if (names.empty()) return "";
+  const size_t more = sources.size() > kMost ? sources.size() - kMost : 0;
+  sources.resize(sources.size() - more);
+  std::string out = join_list(names) + (names.size() == 1 ? " hangs" : " hang") +
+                    fmt::format(" on random numbers: {}", fmt::join(sources, "; "));
+  if (more > 0) out += fmt::format("; and {} more", more);
+  return out;
+}
+
 Error refused_export(const std::vector<onnx::Problem>& problems) {
   constexpr size_t kMost = 10;
   uint64_t nodes = 0;
@@ -153,15 +199,19 @@ Error differing_export(const ExportAnswer& answer) {
   const bool other_size = !failed->other_size.empty();
   std::string message = "the ONNX model does not compute what the model does";
   if (other_size) message += " at " + failed->other_size;
-  message += "; " + first_problem(answer.check) + "; nothing was written";
+  message += "; " + first_problem(answer.check);
   std::string hint = "--no-verify writes it all the same, to look at";
-  if (other_size) {
+  const std::string random = failed->first_failing ? random_text(answer) : "";
+  if (!random.empty()) {
+    message += "; " + random;
+    hint = "what is random cannot be compared: --no-verify writes it";
+  } else if (other_size) {
     const std::string size = failed->other_size.substr(0, failed->other_size.find('='));
     const bool one = failed->other_size.ends_with("=1");
     hint = one ? size + "=2..64 in --input says that it is never 1"
                : "a plain number for " + size + " in --input says that it is meant to be fixed";
   }
-  return conflict(std::move(message), std::move(hint)).in_file(answer.output);
+  return conflict(message + "; nothing was written", std::move(hint)).in_file(answer.output);
 }
 
 }  // namespace mlc::cli

@@ -25,6 +25,12 @@ struct ExportedSize {
   std::optional<int64_t> high;  // absent: unbounded
 };
 
+/// An output whose values hang on random numbers.
+struct ExportedRandom {
+  std::string name;
+  std::vector<std::string> sources;  // "aten::rand in head, at model.py:7"
+};
+
 struct ExportedWeight {
   std::string name;
   std::string type;  // "f32[768, 768]"
@@ -52,14 +58,20 @@ struct ExportAnswer {
   std::vector<ExportedSize> sizes;  // of inputs, that vary
   std::vector<ExportedWeight> weights;
   std::string checker;              // version of ONNX
-  std::vector<std::string> random;  // operators that draw random numbers
-  std::string not_verified;         // why; empty where it was
-  VerifyAnswer check;               // of the source (A) and the new file (B)
+  std::vector<std::string> random;  // nodes that draw random numbers
+  std::vector<ExportedRandom> random_outputs;
+  std::string not_verified;  // why; empty where it was
+  VerifyAnswer check;        // of the source (A) and the new file (B)
 };
 
 /// "f16 in 120 nodes, f32 in 4, between 6 casts". Requires: !answer.dtype.empty().
 std::string dtype_text(const ExportAnswer& answer);
 void show_export(const ExportAnswer& answer, Context& context);
+
+/// The outputs of MODEL that hang on random numbers.
+std::vector<ExportedRandom> exported_random(const onnx::Model& model);
+/// "output hangs on random numbers: aten::rand in head, at model.py:7"; nothing where none does.
+std::string random_text(const ExportAnswer& answer);
 
 /// All of PROBLEMS, which is not empty, in one error: unsupported.
 Error refused_export(const std::vector<onnx::Problem>& problems);

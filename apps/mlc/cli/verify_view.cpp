@@ -56,16 +56,28 @@ std::string distance_text(const OutputDifference& output, double largest) {
   return output.values.nan_pairs > 0 ? "NaN" : fmt::format("{:.3g}", largest);
 }
 
-/// ": 2 NaN on one side", of which neither distances nor the cosine tell.
-std::string odd_pairs(const OutputDifference& output) {
-  std::vector<std::string> parts;
-  if (output.values.nan_pairs > 0) {
-    parts.push_back(fmt::format("{} NaN on one side", output.values.nan_pairs));
+/// "max abs 0.3, max rel 2, 5 of 12 values beyond the tolerance, first at [0, 2]: 0.5 and 0.2".
+std::string difference_text(const OutputDifference& output) {
+  if (!output.problem.empty()) return output.problem;
+  const CompareResult& values = output.values;
+  std::string out = fmt::format("max abs {:.3g}, max rel {:.3g}", values.max_abs, values.max_rel);
+  if (values.nan_pairs > 0) out += fmt::format(", {} NaN on one side", values.nan_pairs);
+  if (values.infinite_pairs > 0) {
+    out += fmt::format(", {} infinitely far apart", values.infinite_pairs);
   }
-  if (output.values.infinite_pairs > 0) {
-    parts.push_back(fmt::format("{} infinitely far apart", output.values.infinite_pairs));
+  if (values.mismatches == 0) {
+    if (values.cosine) out += fmt::format(", cosine {:.8g}", *values.cosine);
+    if (output.top1) out += fmt::format(", top-1 agreement {:.4g}", *output.top1);
+    return out;
   }
-  return parts.empty() ? "" : ": " + join_list(parts);
+  out += fmt::format(", {} of {} beyond the tolerance", format_count(values.mismatches),
+                     plural(values.count, "value"));
+  if (output.first_mismatch) {
+    const ElementPair& pair = *output.first_mismatch;
+    out += fmt::format(", first at [{}]: {:.6g} and {:.6g}", fmt::join(pair.index, ", "), pair.a,
+                       pair.b);
+  }
+  return out;
 }
 
 void add_case(Table& table, const CaseResult& one) {
@@ -119,8 +131,8 @@ std::string first_problem(const VerifyAnswer& answer) {
     return "B refuses inputs that A takes (" + failed->label + "): " + printable(failed->failure);
   }
   const OutputDifference& output = failed->comparison.outputs[*failed->first_failing];
-  return "first diverging output: " + printable(both_names(output)) + " (" + failed->label + ")" +
-         odd_pairs(output);
+  return "first diverging output: " + printable(both_names(output)) + " (" + failed->label +
+         "): " + difference_text(output);
 }
 
 namespace {
@@ -190,6 +202,17 @@ void output_json(JsonWriter& json, const OutputDifference& output) {
   json.field("infinite_pairs", output.values.infinite_pairs);
   json.field("both_nan", output.values.both_nan);
   json.field("both_infinite", output.values.both_infinite);
+  if (output.first_mismatch) {
+    json.key("first_mismatch");
+    json.begin_object();
+    json.key("index");
+    json.begin_array();
+    for (const int64_t one : output.first_mismatch->index) json.value(one);
+    json.end_array();
+    json.field("a", output.first_mismatch->a);
+    json.field("b", output.first_mismatch->b);
+    json.end_object();
+  }
   optional_field(json, "cosine", output.values.cosine);
   optional_field(json, "top1", output.top1);
   json.end_object();

@@ -51,6 +51,25 @@ std::optional<double> top1_agreement(const HostTensor& a, const HostTensor& b) {
   return static_cast<double>(agree) / static_cast<double>(rows);
 }
 
+double value_at(const HostTensor& tensor, size_t index) {
+  const auto width = static_cast<size_t>(element_bytes(tensor.dtype));
+  double out = 0;
+  load_values(tensor.dtype, as_bytes(*tensor.bytes).subspan(index * width, width), &out);
+  return out;
+}
+
+/// Elements number INDEX, row by row, of tensors of equal sizes.
+std::optional<ElementPair> pair_at(const HostTensor& a, const HostTensor& b, size_t index) {
+  if (!is_real(a.dtype) || !is_real(b.dtype)) return std::nullopt;
+  ElementPair out{std::vector<int64_t>(a.sizes.size()), value_at(a, index), value_at(b, index)};
+  auto rest = static_cast<int64_t>(index);
+  for (size_t dim = a.sizes.size(); dim-- > 0;) {
+    out.index[dim] = rest % a.sizes[dim];
+    rest /= a.sizes[dim];
+  }
+  return out;
+}
+
 OutputDifference compare_one(const NamedValue& a, const NamedValue& b,
                              const OutputTolerances& tolerances) {
   OutputDifference out;
@@ -68,6 +87,9 @@ OutputDifference compare_one(const NamedValue& a, const NamedValue& b,
     return out;
   }
   out.values = std::move(*values);
+  if (out.values.first_mismatch) {
+    out.first_mismatch = pair_at(a.tensor, b.tensor, *out.values.first_mismatch);
+  }
   out.top1 = top1_agreement(a.tensor, b.tensor);
   return out;
 }

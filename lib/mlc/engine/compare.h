@@ -13,6 +13,13 @@
 
 namespace mlc {
 
+/// An element, and what both sides have there.
+struct ElementPair {
+  std::vector<int64_t> index;
+  double a = 0;
+  double b = 0;
+};
+
 struct OutputDifference {
   std::string name;     // of A
   std::string name_b;   // of B, where it has another one
@@ -23,6 +30,9 @@ struct OutputDifference {
   /// Rows along the last dimension whose largest value is in the same place, of all; nothing where
   /// there are no rows of at least two real numbers.
   std::optional<double> top1;
+
+  /// The first pair beyond the tolerance; nothing where there is none, or they are no real numbers.
+  std::optional<ElementPair> first_mismatch;
 
   bool within_tolerance() const { return problem.empty() && values.mismatches == 0; }
 };

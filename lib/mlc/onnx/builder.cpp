@@ -5,6 +5,7 @@
 #include "mlc/onnx/fold.h"
 #include "mlc/onnx/kernels.h"
 #include "mlc/onnx/patterns.h"
+#include "mlc/onnx/randomness.h"
 
 #include <algorithm>
 #include <array>
@@ -17,10 +18,6 @@ namespace mlc::onnx {
 namespace {
 
 constexpr uint64_t kMaxSmallBytes = uint64_t{1} << 22;
-
-bool is_random(std::string_view op) {
-  return op.starts_with("Random") || op == "Bernoulli" || op == "Multinomial";
-}
 
 /// Equal where nodes give equal values; empty for those that never do.
 std::string key_of(std::string_view op, const Inputs& inputs, const Attributes& attributes,
