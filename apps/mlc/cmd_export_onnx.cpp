@@ -145,6 +145,7 @@ class Job {
   Status check_usage() const;
   Result<Artefact> open_source() const;
   LoadOptions load_options() const;
+  Status fit_declared(const Artefact& source);
   Result<ProgramSource> capture(const Artefact& source);
   Result<onnx::Lowered> lower(const ProgramSource& program);
   void describe(const onnx::Model& model, const onnx::ModelFile& file);
@@ -221,6 +222,18 @@ LoadOptions Job::load_options() const {
   return out;
 }
 
+/// Compares the inputs that were given with what the architecture declares, and takes its bounds
+/// for sizes that have none.
+Status Job::fit_declared(const Artefact& source) {
+  if (options_.engine.inputs.empty() || source.declared().empty()) return {};
+  const auto seed = static_cast<uint64_t>(options_.engine.seed);
+  MLC_TRY(const auto inputs, sample_inputs(specs_, seed, null_reporter()));
+  MLC_CHECK(check_declared(source.declared(), inputs, !options_.engine.dtype.empty()));
+  MLC_CHECK(check_varying(specs_, source.declared()));
+  specs_ = with_declared_bounds(std::move(specs_), source.declared());
+  return {};
+}
+
 Result<ProgramSource> Job::capture(const Artefact& source) {
   if (source.exported() != nullptr) {
     if (options_.engine.dtype == "fp32") {
@@ -231,6 +244,7 @@ Result<ProgramSource> Job::capture(const Artefact& source) {
   MLC_TRY(torch_, open_engine(EngineKind::torch));
   MLC_TRY(const auto model, source.load(*torch_, load_options(), context_.reporter));
   MLC_CHECK(match_inputs(model->signature(), specs_));
+  MLC_CHECK(fit_declared(source));
   MLC_TRY(const CaptureRequest request,
           capture_request(specs_, static_cast<uint64_t>(options_.engine.seed), context_.reporter));
   auto done = model->capture(request);

@@ -165,6 +165,8 @@ Result<std::vector<NamedValue>> Job::try_source(const Artefact& source, Engine& 
   const auto seed = static_cast<uint64_t>(options_.engine.seed);
   MLC_TRY(std::vector<NamedValue> inputs, sample_inputs(specs_, seed, context_.reporter));
   MLC_CHECK(check_declared(source.declared(), inputs, !options_.engine.dtype.empty()));
+  MLC_CHECK(check_varying(specs_, source.declared()));
+  specs_ = with_declared_bounds(std::move(specs_), source.declared());
   MLC_TRY(const std::vector<NamedValue> outputs, outputs_of(model, inputs));
   // Another seed, and what a model keeps from run to run as it was.
   LoadOptions other = load_options();

@@ -350,6 +350,59 @@ def test_verify_compares_inputs_with_what_is_declared(mlc, tmp_path, digits, spe
     assert "image:f32[batch=1..1024,1,8,8]" in error["hint"]
 
 
+RANGES = """mlc: architecture/1
+name: net
+inputs: ["x:f32[batch=1..16,seq=2..12,4]"]
+outputs: [y]
+modules:
+  l: {type: Linear, in_features: 4, out_features: 3}
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      return self.l(x)
+"""
+
+
+@pytest.fixture
+def ranges(tmp_path):
+    write(tmp_path / "a.yaml", RANGES)
+    torch.save({"l.weight": torch.randn(3, 4), "l.bias": torch.randn(3)}, tmp_path / "w.pt")
+
+
+@pytest.mark.usefixtures("ranges")
+@pytest.mark.parametrize("verb", ["export-onnx", "trace"])
+@pytest.mark.parametrize(("spec", "said"), [
+    ("x:f32[b=2,s=20,4]", "dimension 1: seq must be 2 to 12"),
+    ("x:f32[b=1..32,s=3,4]", "dimension 0 may be batch=1..16, not b=1..32"),
+    ("x:f32[b=2,s=1..3,4]", "dimension 1: seq must be 2 to 12"),
+    ("x:f32[2,13,4]", "dimension 1: seq must be 2 to 12"),
+    ("x:f32[b=2,3,d=4]", "dimension 2 must be 4 and cannot vary"),
+    ("x:f32[b=2,4]", "must have 3 dimensions"),
+    ("x:f64[b=2,3,4]", "must be of type f32"),
+])
+def test_sizes_beyond_those_declared_were_exported(mlc, tmp_path, onnx_checker, verb, spec, said):
+    output = "o.onnx" if verb == "export-onnx" else "o.pt"
+    error = mlc(verb, "w.pt", "--arch", "a.yaml", "-o", output, "--input", spec, "--json").error
+    assert error["kind"] == "usage" and said in error["message"], error
+    assert "x:f32[batch=1..16,seq=2..12,4]" in error["hint"]
+    assert not (tmp_path / output).exists()
+
+
+@pytest.mark.usefixtures("ranges", "onnx_checker", "onnxruntime_engine")
+@pytest.mark.parametrize(("given", "sizes"), [
+    ([], "batch=1..16, seq=2..12"),
+    (["--input", "x:f32[b=2,s=3,4]"], "b=1..16, s=2..12"),
+    (["--input", "x:f32[b=2..4,s=3,4]"], "b=2..4, s=2..12"),
+    (["--input", "x:f32[3,s=12,4]"], "s=2..12"),
+])
+def test_an_export_has_the_ranges_that_are_declared(mlc, tmp_path, given, sizes):
+    import onnx  # pylint: disable=import-outside-toplevel
+    answer = mlc.ok("export-onnx", "w.pt", "--arch", "a.yaml", "-o", "o.onnx", "--json", *given).json
+    assert {one.key: one.value for one in onnx.load(tmp_path / "o.onnx").metadata_props}["mlc.sizes"] == sizes
+    tried = {one["case"].split(", ")[-1] for one in answer["cases"]}
+    assert "s=1" not in tried and "s=25" not in tried
+    assert ("s=11" in tried) == ("s=12" in str(given))
+
+
 def test_verify_tries_no_size_beyond_what_is_declared(mlc, tmp_path, digits):
     path, model = digits
     text = DIGITS.read_text().replace("batch=1..1024", "batch=1..2")

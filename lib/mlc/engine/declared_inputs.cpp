@@ -6,6 +6,8 @@
 #include <charconv>
 #include <map>
 
+#include <fmt/format.h>
+
 namespace mlc {
 namespace {
 
@@ -77,6 +79,36 @@ std::string wrong(const InputSpec& spec, const HostTensor& value, bool cast, Sym
   return "";
 }
 
+/// What DIM is called, or its size.
+std::string dim_text(const InputDim& dim) {
+  if (!dim.symbol.empty() && dim.bounds) {
+    return fmt::format("{}={}..{}", dim.symbol, dim.bounds->first, dim.bounds->second);
+  }
+  return dim.symbol.empty() ? std::to_string(dim.example) : dim.symbol;
+}
+
+/// What is wrong with GIVEN where WANTED is declared, or an empty text. GIVEN_NAMES has what sizes
+/// of WANTED are called.
+std::string wrong_varying(const InputDim& given, const InputDim& wanted,
+                          std::map<std::string, std::string>& given_names) {
+  if (wanted.symbol.empty()) {
+    return given.symbol.empty() ? ""
+                                : "must be " + std::to_string(wanted.example) + " and cannot vary";
+  }
+  const std::string name = given.symbol.empty() ? std::to_string(given.example) : given.symbol;
+  const auto& known = given_names.try_emplace(wanted.symbol, name).first->second;
+  if (known != name) {
+    return "is the size that is called " + printable(known) + " elsewhere, " +
+           printable(wanted.symbol);
+  }
+  if (given.symbol.empty() || !given.bounds || !wanted.bounds) return "";
+  const bool is_within =
+      given.bounds->first >= wanted.bounds->first && given.bounds->second <= wanted.bounds->second;
+  return is_within
+             ? ""
+             : "may be " + printable(dim_text(wanted)) + ", not " + printable(dim_text(given));
+}
+
 }  // namespace
 
 Result<DeclaredInputs> read_declared_inputs(const arch::Architecture& architecture) {
@@ -114,6 +146,25 @@ Status check_declared(std::span<const InputSpec> specs, std::span<const NamedVal
     problems += (problems.empty() ? "" : "; ") + ("input " + quoted(value.name)) + " is " +
                 describe(value.tensor.dtype, value.tensor.sizes) + ", " + problem;
     expected += (expected.empty() ? "" : " ") + ("--input '" + printable(to_text(*spec))) + "'";
+  }
+  if (problems.empty()) return {};
+  return usage_error(problems, "the architecture declares " + expected);
+}
+
+Status check_varying(std::span<const InputSpec> specs, std::span<const InputSpec> declared) {
+  std::string problems;
+  std::string expected;
+  std::map<std::string, std::string> given_names;
+  for (const InputSpec& spec : specs) {
+    const auto known = std::ranges::find(declared, spec.name, &InputSpec::name);
+    if (known == declared.end() || known->dims.size() != spec.dims.size()) continue;
+    for (size_t i = 0; i < spec.dims.size(); ++i) {
+      const std::string problem = wrong_varying(spec.dims[i], known->dims[i], given_names);
+      if (problem.empty()) continue;
+      problems += fmt::format("{}input {}: dimension {} {}", problems.empty() ? "" : "; ",
+                              quoted(spec.name), i, problem);
+    }
+    expected += (expected.empty() ? "" : " ") + ("--input '" + printable(to_text(*known))) + "'";
   }
   if (problems.empty()) return {};
   return usage_error(problems, "the architecture declares " + expected);

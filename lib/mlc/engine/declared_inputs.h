@@ -27,6 +27,11 @@ Result<DeclaredInputs> read_declared_inputs(const arch::Architecture& architectu
 Status check_declared(std::span<const InputSpec> specs, std::span<const NamedValue> values,
                       bool cast);
 
+/// Whether the sizes that vary in SPECS are ones that vary in DECLARED, within its bounds, and
+/// under one name where DECLARED has one. Errors: usage naming all that differs. Inputs that
+/// DECLARED does not know pass, and sizes that do not vary, which check_declared() compares.
+Status check_varying(std::span<const InputSpec> specs, std::span<const InputSpec> declared);
+
 /// SPECS, where named sizes without bounds get those that DECLARED has at their place: other sizes
 /// to try are then sizes that the architecture allows.
 std::vector<InputSpec> with_declared_bounds(std::vector<InputSpec> specs,

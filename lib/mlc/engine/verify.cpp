@@ -153,7 +153,12 @@ std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t 
         larger.push_back(other_case(specs, symbol, size, seed));
       }
     }
-    if (const auto less = one_less(dim); less && !larger.empty()) {
+    const auto known = least.find(symbol);
+    const int64_t low =
+        std::max(dim.bounds ? dim.bounds->first : 1, known == least.end() ? 1 : known->second);
+    // Where 1 is tried too, it will do if the bounds have no room above.
+    const auto less = one_less(dim);
+    if (less && *less >= low && (low > 1 || !larger.empty())) {
       larger.push_back(other_case(specs, symbol, *less, seed));
     }
     if (!larger.empty()) {
@@ -162,9 +167,6 @@ std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t 
                            std::make_move_iterator(larger.end()));
       out.push_back(std::move(first));
     }
-    const auto known = least.find(symbol);
-    const int64_t low =
-        std::max(dim.bounds ? dim.bounds->first : 1, known == least.end() ? 1 : known->second);
     if (dim.example != 1 && low <= 1) out.push_back(other_case(specs, symbol, 1, seed));
   }
   return out;

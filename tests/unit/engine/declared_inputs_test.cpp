@@ -68,6 +68,24 @@ TEST_CASE("values are compared with what is declared") {
         "input \"b\" is i64[2, 1], must have 1 dimension");
 }
 
+TEST_CASE("sizes that vary are compared with what is declared") {
+  const auto declared =
+      read_declared_inputs(with_inputs(R"(["a:f32[batch=1..4,seq=2..9,3]", "b:i64[batch=1..4]"])"));
+  REQUIRE(declared.ok());
+  const auto said = [&](const std::vector<std::string>& texts) {
+    const Status status = check_varying(*parse_input_specs(texts), declared->specs);
+    return status.ok() ? "" : status.error().message();
+  };
+  CHECK(said({"a:f32[n=2,s=2..9,3]", "b:i64[n=2]"}).empty());
+  CHECK(said({"a:f32[2,5,3]", "b:i64[2]", "c:f32[m=1..99]"}).empty());
+  CHECK(said({"a:f32[n=1..5,s=1..9,3]"}) ==
+        "input \"a\": dimension 0 may be batch=1..4, not n=1..5; "
+        "input \"a\": dimension 1 may be seq=2..9, not s=1..9");
+  CHECK(said({"a:f32[2,5,d=3]"}) == "input \"a\": dimension 2 must be 3 and cannot vary");
+  CHECK(said({"a:f32[n=2,5,3]", "b:i64[m=2]"}) ==
+        "input \"b\": dimension 0 is the size that is called n elsewhere, batch");
+}
+
 TEST_CASE("named sizes get the bounds that are declared at their place") {
   const auto declared = read_declared_inputs(with_inputs(R"(["a:f32[batch=1..4,3]"])"));
   REQUIRE(declared.ok());
