@@ -1,4 +1,5 @@
 #include "cli/batch.h"
+#include "cli/compress_report.h"
 #include "cli/in_place.h"
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
@@ -45,6 +46,7 @@ struct Options {
   bool positive_zeros = false;
   bool weights_only = false;
   Compress compress = Compress::automatic;
+  std::string report;
   WritingOptions writing;
 };
 
@@ -77,6 +79,7 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--positive-zeros", options.positive_zeros,
            "write 0 where PyTorch leaves -0; deflates better");
   set.flag("--weights-only", options.weights_only, "write nothing but the state_dict");
+  set.file("--report", options.report, "FILE", "write one HTML page: sizes, zeros, what was lost");
   add_writing_options(set, options.writing);
   set.check([&options]() -> Status {
     const bool amounts = !options.amount.empty() || !options.tensors.empty();
@@ -85,6 +88,9 @@ void setup(OptionSet& set, Options& options) {
     if (options.apply_masks && (amounts || pattern)) {
       return usage_error("--apply-masks folds and does not prune",
                          "leave it out: masks are folded by any prune");
+    }
+    if (!options.report.empty() && options.inputs.size() > 1) {
+      return usage_error("--report is for one input");
     }
     if (options.apply_masks && options.keep_masks) {
       return usage_error("--apply-masks and --keep-masks contradict each other");
@@ -163,6 +169,10 @@ class Job {
     MLC_CHECK(write());
     warn_afterwards();
     const PruneAnswer answer = this->answer();
+    if (!options_.report.empty() && !options_.writing.dry_run) {
+      MLC_CHECK(write_html(pruned_html(answer, task_), options_.report,
+                           options_.writing.output_options(), input_.checkpoint->files));
+    }
     show_pruned(answer, task_);
     return FileReport{ExitCode::done, pruned_summary(answer, task_)};
   }
@@ -330,7 +340,12 @@ PruneAnswer Job::answer() const {
 
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const PruneRules rules, make_rules(options));
-  MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing));
+  OtherFiles others;
+  if (!options.report.empty()) others.writes.push_back({options.report, "--report"});
+  MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing, {}, others));
+  if (!options.report.empty()) {
+    MLC_CHECK(OutputFile::check(options.report, options.writing.output_options()));
+  }
   return run_files(context, files, options.writing.batch,
                    [&](FileTask& task) { return Job(task, options, rules).run(); });
 }

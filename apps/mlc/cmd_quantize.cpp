@@ -1,4 +1,5 @@
 #include "cli/batch.h"
+#include "cli/compress_report.h"
 #include "cli/in_place.h"
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
@@ -44,6 +45,7 @@ struct Options {
   bool weights_only = false;
   QuantFormat format = QuantFormat::plain;
   std::string write_config;
+  std::string report;
   QuantizeOnnxOptions onnx;
   WritingOptions writing;
 };
@@ -71,6 +73,8 @@ void setup(OptionSet& set, Options& options) {
   set.file("--recipe", options.recipe, "FILE", "schemes and rules as YAML; options add to it");
   set.file("--write-recipe", options.write_recipe, "FILE", "write what was done as a recipe");
   set.flag("--weights-only", options.weights_only, "write nothing but the state_dict");
+  set.file("--report", options.report, "FILE",
+           "write one HTML page: sizes, errors, the worst layers, what was kept and why");
   set.group("Goals");
   set.size("--target-size", options.target_size, "SIZE",
            "choose int4, int8, fp16 or float for each tensor so that the file is no larger");
@@ -86,8 +90,8 @@ void setup(OptionSet& set, Options& options) {
                          "leave out --scheme and --recipe; --exclude and --tensor RE=keep count");
     }
     const bool writes = !options.write_recipe.empty() || !options.write_config.empty();
-    if (writes && options.inputs.size() > 1) {
-      return usage_error("--write-recipe and --write-config are for one input");
+    if ((writes || !options.report.empty()) && options.inputs.size() > 1) {
+      return usage_error("--write-recipe, --write-config and --report are for one input");
     }
     if (!options.write_config.empty() && options.format == QuantFormat::plain) {
       return usage_error("--write-config needs --format compressed-tensors");
@@ -148,6 +152,7 @@ class Job {
     MLC_CHECK(write_recipe());
     MLC_CHECK(write_config());
     const QuantizeAnswer answer = this->answer();
+    MLC_CHECK(write_report(answer));
     show_quantized(answer, task_);
     return FileReport{ExitCode::done, quantized_summary(answer, task_)};
   }
@@ -163,6 +168,7 @@ class Job {
   Status save(SaveOptions save);
   Status write_recipe();
   Status write_config();
+  Status write_report(const QuantizeAnswer& answer) const;
   void warn_of_rest();
   ProvenanceOptions provenance() const;
   QuantizeAnswer answer() const;
@@ -403,6 +409,12 @@ Status Job::write_config() {
   return out.publish();
 }
 
+Status Job::write_report(const QuantizeAnswer& answer) const {
+  if (options_.report.empty() || options_.writing.dry_run) return {};
+  return write_html(quantized_html(answer, task_), options_.report,
+                    options_.writing.output_options(), input_.checkpoint->files);
+}
+
 uint64_t Job::input_bytes() const {
   uint64_t bytes = 0;
   for (const auto& file : input_.checkpoint->files) bytes += file->size();
@@ -438,6 +450,7 @@ Result<FileReport> run_onnx(FileTask& task, const Options& options, const QuantR
   }
   shared.allow_requantize = options.allow_requantize;
   shared.writing = options.writing;
+  shared.report = options.report;
   return quantize_onnx(task, options.onnx, shared);
 }
 
@@ -460,8 +473,9 @@ Result<ExitCode> run(const Options& options, Context& context) {
   if (!options.write_config.empty()) {
     others.writes.push_back({options.write_config, "--write-config"});
   }
+  if (!options.report.empty()) others.writes.push_back({options.report, "--report"});
   MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing, {}, others));
-  for (const std::string& beside : {options.write_recipe, options.write_config}) {
+  for (const std::string& beside : {options.write_recipe, options.write_config, options.report}) {
     if (!beside.empty()) MLC_CHECK(OutputFile::check(beside, options.writing.output_options()));
   }
   return run_files(context, files, options.writing.batch,
@@ -472,6 +486,7 @@ constexpr Example kExamples[] = {
     {"mlc quantize model.pt -o model.int8.pt", "a quarter of the size"},
     {"mlc quantize model.pt -o small.pt --scheme int4 --rounding mse", "an eighth"},
     {"mlc quantize model.pt -o a.pt --tensor 'lm_head=int8' --scheme int4", "mixed"},
+    {"mlc quantize model.pt -o small.pt --scheme int4 --report small.html", "a page to share"},
     {"mlc quantize model.pt -n --target-size 60MB", "what would fit, and how well"},
 };
 

@@ -11,10 +11,6 @@
 namespace mlc::cli {
 namespace {
 
-std::string section(std::string_view title, std::string_view note, const std::string& body) {
-  return fmt::format("<section>\n<h2>{}</h2>\n<p>{}</p>\n{}</section>\n", title, note, body);
-}
-
 std::string verdict_of(const ExportAnswer& answer) {
   if (!answer.not_verified.empty()) {
     return "<p><strong>Not compared with its source</strong>: " +
@@ -140,12 +136,13 @@ std::string cases_table(const VerifyAnswer& check) {
 
 std::string export_html(const ExportAnswer& answer) {
   std::string out = verdict_of(answer) + facts_table(answer);
-  out += section("Inputs and outputs", "Sizes with names may vary.", interface_table(answer));
+  out += html_section("Inputs and outputs", "Sizes with names may vary.", interface_table(answer));
   if (answer.not_verified.empty()) {
-    out += section("Comparison",
-                   "The source and the new model on the same inputs: random ones, then another "
-                   "size of each dimension that may vary.",
-                   cases_table(answer.check));
+    out +=
+        html_section("Comparison",
+                     "The source and the new model on the same inputs: random ones, then another "
+                     "size of each dimension that may vary.",
+                     cases_table(answer.check));
   }
   out += operators_plot(answer) + weights_plot(answer);
   return html_page("mlc export-onnx", out);

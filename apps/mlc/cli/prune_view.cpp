@@ -17,31 +17,8 @@ namespace {
 
 constexpr size_t kShown = 10;
 
-struct Totals {
-  uint64_t tensors = 0;
-  uint64_t weights = 0;
-  uint64_t zeros_before = 0;
-  uint64_t zeros_after = 0;
-  double energy_before = 0;
-  double energy_after = 0;
-};
-
 bool is_changed(const PrunedTensor& one) {
   return one.is_pruned() || one.is_folded();
-}
-
-Totals totals_of(const PrunePlan& plan) {
-  Totals out;
-  for (const PrunedTensor& one : plan.tensors) {
-    if (!is_changed(one)) continue;
-    ++out.tensors;
-    out.weights += one.weights;
-    out.zeros_before += one.zeros_before;
-    out.zeros_after += one.zeros_after;
-    out.energy_before += one.energy_before;
-    out.energy_after += one.energy_after;
-  }
-  return out;
 }
 
 double share(double part, double whole) {
@@ -60,44 +37,11 @@ std::string percent(double value) {
   return fmt::format("{:.1f} %", 100 * value);
 }
 
-/// What lost most of the sum of its squares first.
-std::vector<const PrunedTensor*> worst_first(const PrunePlan& plan) {
-  std::vector<const PrunedTensor*> out;
-  for (const PrunedTensor& one : plan.tensors) {
-    if (is_changed(one)) out.push_back(&one);
-  }
-  std::ranges::stable_sort(out, {}, [](const PrunedTensor* one) {
-    return kept_energy(one->energy_after, one->energy_before);
-  });
-  return out;
-}
-
-std::string kept_counts(const PrunePlan& plan) {
-  std::map<PruneKept, uint64_t> counts;
-  for (const PrunedTensor& one : plan.tensors) {
-    if (!is_changed(one)) ++counts[one.kept];
-  }
-  std::vector<std::string> parts;
-  for (const auto& [kept, count] : counts) {
-    parts.push_back(format_count(count) + " " + std::string(prune_kept_text(kept)));
-  }
-  return join_list(parts);
-}
-
-std::string how_text(const PruneRules& rules) {
-  std::string out = rules.method == PruneMethod::random ? "random" : "smallest magnitude";
-  if (rules.amount) out = rules.amount->text() + ", " + out;
-  if (rules.shape.pattern != PrunePattern::unstructured) out += ", " + rules.shape.text();
-  if (rules.shape.pattern == PrunePattern::n_of_m) return out;
-  return out +
-         (rules.scope == PruneScope::global ? ", of all tensors together" : ", of each tensor");
-}
-
 void show_totals(const PruneAnswer& answer, FileTask& task) {
   const auto line = [&](std::string_view label, const std::string& text) {
     task.out.line(fmt::format("{:<9}{}", label, text));
   };
-  const Totals totals = totals_of(answer.plan);
+  const PruneTotals totals = totals_of(answer.plan);
   const auto folded = std::ranges::count_if(answer.plan.tensors, &PrunedTensor::is_folded);
   line("file", fmt::format("{} ({})", printable(task.input), format_bytes(answer.input_bytes)));
   line("pruned", how_text(answer.plan.rules));
@@ -111,7 +55,7 @@ void show_totals(const PruneAnswer& answer, FileTask& task) {
                             percent(zero_share(totals.zeros_before, totals.weights))));
   line("kept",
        percent(kept_energy(totals.energy_after, totals.energy_before)) + " of the sum of squares");
-  if (const std::string kept = kept_counts(answer.plan); !kept.empty()) line("left", kept);
+  if (const std::string kept = left_counts(answer.plan); !kept.empty()) line("left", kept);
   line("speed", "zeros do not run faster: dense kernels multiply them like any weight");
 }
 
@@ -170,7 +114,7 @@ void tensors_json(const PruneAnswer& answer, JsonWriter& json) {
 }
 
 void show_json(const PruneAnswer& answer, FileTask& task) {
-  const Totals totals = totals_of(answer.plan);
+  const PruneTotals totals = totals_of(answer.plan);
   const PruneRules& rules = answer.plan.rules;
   JsonWriter json(task.out, task.json_layout());
   json.begin_object();
@@ -205,6 +149,52 @@ void show_json(const PruneAnswer& answer, FileTask& task) {
 
 }  // namespace
 
+PruneTotals totals_of(const PrunePlan& plan) {
+  PruneTotals out;
+  for (const PrunedTensor& one : plan.tensors) {
+    if (!is_changed(one)) continue;
+    ++out.tensors;
+    out.weights += one.weights;
+    out.zeros_before += one.zeros_before;
+    out.zeros_after += one.zeros_after;
+    out.energy_before += one.energy_before;
+    out.energy_after += one.energy_after;
+  }
+  return out;
+}
+
+std::vector<const PrunedTensor*> worst_first(const PrunePlan& plan) {
+  std::vector<const PrunedTensor*> out;
+  for (const PrunedTensor& one : plan.tensors) {
+    if (is_changed(one)) out.push_back(&one);
+  }
+  std::ranges::stable_sort(out, {}, [](const PrunedTensor* one) {
+    return kept_energy(one->energy_after, one->energy_before);
+  });
+  return out;
+}
+
+std::string left_counts(const PrunePlan& plan) {
+  std::map<PruneKept, uint64_t> counts;
+  for (const PrunedTensor& one : plan.tensors) {
+    if (!is_changed(one)) ++counts[one.kept];
+  }
+  std::vector<std::string> parts;
+  for (const auto& [kept, count] : counts) {
+    parts.push_back(format_count(count) + " " + std::string(prune_kept_text(kept)));
+  }
+  return join_list(parts);
+}
+
+std::string how_text(const PruneRules& rules) {
+  std::string out = rules.method == PruneMethod::random ? "random" : "smallest magnitude";
+  if (rules.amount) out = rules.amount->text() + ", " + out;
+  if (rules.shape.pattern != PrunePattern::unstructured) out += ", " + rules.shape.text();
+  if (rules.shape.pattern == PrunePattern::n_of_m) return out;
+  return out +
+         (rules.scope == PruneScope::global ? ", of all tensors together" : ", of each tensor");
+}
+
 void show_pruned(const PruneAnswer& answer, FileTask& task) {
   if (task.json) return show_json(answer, task);
   if (!task.alone) return;
@@ -213,7 +203,7 @@ void show_pruned(const PruneAnswer& answer, FileTask& task) {
 }
 
 std::string pruned_summary(const PruneAnswer& answer, const FileTask& task) {
-  const Totals totals = totals_of(answer.plan);
+  const PruneTotals totals = totals_of(answer.plan);
   const std::string what = fmt::format(
       "{} of {} weights in {} are zero", percent(zero_share(totals.zeros_after, totals.weights)),
       format_count(totals.weights), plural(totals.tensors, "tensor"));

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace mlc::cli {
 
@@ -20,6 +21,23 @@ struct PruneAnswer {
   bool keep_masks = false;
   bool dry_run = false;
 };
+
+/// Of all tensors that were pruned or folded together.
+struct PruneTotals {
+  uint64_t tensors = 0;
+  uint64_t weights = 0;
+  uint64_t zeros_before = 0;
+  uint64_t zeros_after = 0;
+  double energy_before = 0;  // sums of squares
+  double energy_after = 0;
+};
+PruneTotals totals_of(const PrunePlan& plan);
+/// What was pruned or folded; what lost most of the sum of its squares first.
+std::vector<const PrunedTensor*> worst_first(const PrunePlan& plan);
+/// "30 %, smallest magnitude, of each tensor".
+std::string how_text(const PruneRules& rules);
+/// "3 one dimension, 1 excluded": why tensors are left, with their numbers.
+std::string left_counts(const PrunePlan& plan);
 
 void show_pruned(const PruneAnswer& answer, FileTask& task);
 /// "wrote b.pt: 30.0 % of 85.5 M weights in 73 tensors are zero, 438.0 MB, read back and compared".

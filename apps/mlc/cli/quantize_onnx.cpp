@@ -1,5 +1,6 @@
 #include "cli/quantize_onnx.h"
 
+#include "cli/compress_report.h"
 #include "cli/judge_onnx.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
@@ -73,6 +74,7 @@ class Job {
   Result<std::vector<NamedValue>> sample(int64_t i);
   Status judge(const OutputFile& out, const std::optional<OutputFile>& sidecar);
   Status gates() const;
+  Status write_report(std::string_view refused) const;
 
   FileTask& task_;
   const QuantizeOnnxOptions& options_;
@@ -381,6 +383,12 @@ Status Job::gates() const {
   return {};
 }
 
+Status Job::write_report(std::string_view refused) const {
+  if (shared_.report.empty() || shared_.writing.dry_run) return {};
+  return write_html(quantized_onnx_html(answer_, task_, refused), shared_.report,
+                    shared_.writing.output_options(), document_->files());
+}
+
 /// Asks ONNX itself, where this mlc is built with it. What it does not like of the source already
 /// is no fault of the new model.
 Status Job::check(const onnx::Skeleton& skeleton) const {
@@ -413,7 +421,10 @@ Status Job::write() {
   MLC_CHECK(out.flush());
   if (sidecar) MLC_CHECK(sidecar->flush());
   MLC_CHECK(judge(out, sidecar));
-  MLC_CHECK(gates());
+  if (Status passed = gates(); !passed.ok()) {
+    MLC_CHECK(write_report(passed.error().message()));
+    return passed;
+  }
   if (shared_.writing.dry_run) return {};
   std::vector<std::shared_ptr<const InputFile>> sources(document_->files().begin(),
                                                         document_->files().end());
@@ -429,6 +440,7 @@ Result<FileReport> Job::run() {
   MLC_CHECK(in_file(open()));
   MLC_CHECK(in_file(quantize()));
   MLC_CHECK(in_file(write()));
+  MLC_CHECK(write_report(""));
   show_quantized_onnx(answer_, task_);
   return FileReport{ExitCode::done, quantized_onnx_summary(answer_, task_)};
 }

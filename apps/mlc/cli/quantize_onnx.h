@@ -46,6 +46,7 @@ struct QuantizeOnnxShared {
   std::optional<int64_t> min_elements;
   std::optional<double> min_sqnr;
   bool allow_requantize = false;
+  std::string report;  // where the HTML page goes
   WritingOptions writing;
 };
 

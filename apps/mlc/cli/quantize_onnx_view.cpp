@@ -1,6 +1,7 @@
 #include "cli/quantize_onnx_view.h"
 
 #include "cli/json_writer.h"
+#include "cli/quantize_view.h"
 #include "cli/table.h"
 #include "mlc/base/text.h"
 #include "mlc/tensor/shape.h"
@@ -20,82 +21,8 @@ using onnx::QuantizedLayer;
 constexpr size_t kWorstShown = 10;
 constexpr size_t kKeptShown = 5;
 
-/// The largest error first; equal ones in the order of the model.
-std::vector<const QuantizedLayer*> worst_first(const onnx::QuantReport& report) {
-  std::vector<const QuantizedLayer*> out;
-  for (const QuantizedLayer& layer : report.layers) out.push_back(&layer);
-  std::ranges::stable_sort(out, {}, [](const QuantizedLayer* layer) { return layer->sqnr(); });
-  return out;
-}
-
-std::string db_text(double db) {
-  return std::isinf(db) ? "exact" : fmt::format("{:.1f}", db);
-}
-
-struct Totals {
-  uint64_t weights = 0;
-  uint64_t before = 0;
-  uint64_t after = 0;
-  uint64_t pairs = 0;
-  uint64_t saturating = 0;
-  ErrorSums sums;
-
-  double bits() const {
-    return weights == 0 ? 0 : 8 * static_cast<double>(after) / static_cast<double>(weights);
-  }
-};
-
-Totals totals_of(const onnx::QuantReport& report) {
-  Totals out;
-  for (const QuantizedLayer& layer : report.layers) {
-    out.weights += static_cast<uint64_t>(layer.facts.rows * layer.facts.columns);
-    out.before += layer.bytes_before;
-    out.after += layer.bytes_after;
-    out.sums.add(layer.facts.sums);
-    // Tables are not multiplied, and blocks of four bits are no bytes.
-    if (layer.scheme != "int8") continue;
-    out.pairs += layer.facts.pairs;
-    out.saturating += layer.facts.saturating;
-  }
-  return out;
-}
-
-std::string schemes_text(const onnx::QuantReport& report) {
-  std::map<std::string, uint64_t> counts;
-  for (const QuantizedLayer& layer : report.layers) ++counts[layer.scheme];
-  std::vector<std::string> parts;
-  for (const auto& [scheme, count] : counts) parts.push_back(format_count(count) + " " + scheme);
-  return join_list(parts);
-}
-
-/// Why weights stay, each reason with its number and the first of them.
-std::vector<std::string> kept_texts(const onnx::QuantReport& report) {
-  std::vector<std::pair<std::string, std::vector<const KeptWeight*>>> reasons;
-  for (const KeptWeight& kept : report.kept) {
-    const auto same =
-        std::ranges::find(reasons, kept.reason, [](const auto& row) { return row.first; });
-    auto& list = same == reasons.end() ? reasons.emplace_back(kept.reason, 0).second : same->second;
-    list.push_back(&kept);
-  }
-  std::vector<std::string> out;
-  for (const auto& [reason, list] : reasons) {
-    std::string text = fmt::format("{} ({})", printable(list.front()->weight), reason);
-    if (list.size() > 1) text += fmt::format(" and {} more", list.size() - 1);
-    out.push_back(std::move(text));
-  }
-  return out;
-}
-
 bool multiplies_bytes(onnx::QuantForm form) {
   return form == onnx::QuantForm::dynamic || form == onnx::QuantForm::static_qdq;
-}
-
-std::string saturation_text(const QuantizeOnnxAnswer& answer, const Totals& totals) {
-  std::string out = fmt::format("{} of {} pairs of weights", format_count(totals.saturating),
-                                format_count(totals.pairs));
-  if (totals.saturating == 0) return out + ": the same on every CPU";
-  return out + " may exceed 16 bits on CPUs without VNNI" +
-         (answer.reduced ? "" : "; --reduce-range avoids that");
 }
 
 void show_outputs(const QuantizeOnnxAnswer& answer, FileTask& task) {
@@ -142,7 +69,7 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
   const auto line = [&](std::string_view label, const std::string& text) {
     task.out.line(fmt::format("{:<11}{}", label, text));
   };
-  const Totals totals = totals_of(answer.report);
+  const OnnxQuantTotals totals = totals_of(answer.report);
   const uint64_t after = answer.file_bytes + answer.sidecar_bytes;
   line("model", fmt::format("{} ({})", printable(task.input), format_bytes(answer.input_bytes)));
   line("form", std::string(onnx::to_string(answer.form)) + (answer.reduced ? ", 7 bits" : ""));
@@ -161,8 +88,7 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
     if (texts.size() > kKeptShown)
       line("", fmt::format("and for {} more reasons", texts.size() - kKeptShown));
   }
-  if (multiplies_bytes(answer.form) && totals.pairs > 0)
-    line("saturation", saturation_text(answer, totals));
+  if (const std::string text = saturation_text(answer); !text.empty()) line("saturation", text);
   if (!answer.not_verified.empty()) {
     line("verified", "no: " + answer.not_verified);
   } else {
@@ -242,7 +168,7 @@ void verified_json(const QuantizeOnnxAnswer& answer, JsonWriter& json) {
 }
 
 void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
-  const Totals totals = totals_of(answer.report);
+  const OnnxQuantTotals totals = totals_of(answer.report);
   JsonWriter json(task.out, task.json_layout());
   json.begin_object();
   json.field("schema", "mlc.quantize-onnx/1");
@@ -262,6 +188,67 @@ void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
 }
 
 }  // namespace
+
+double OnnxQuantTotals::bits() const {
+  return weights == 0 ? 0 : 8 * static_cast<double>(after) / static_cast<double>(weights);
+}
+
+std::vector<const QuantizedLayer*> worst_first(const onnx::QuantReport& report) {
+  std::vector<const QuantizedLayer*> out;
+  for (const QuantizedLayer& layer : report.layers) out.push_back(&layer);
+  std::ranges::stable_sort(out, {}, [](const QuantizedLayer* layer) { return layer->sqnr(); });
+  return out;
+}
+
+OnnxQuantTotals totals_of(const onnx::QuantReport& report) {
+  OnnxQuantTotals out;
+  for (const QuantizedLayer& layer : report.layers) {
+    out.weights += static_cast<uint64_t>(layer.facts.rows * layer.facts.columns);
+    out.before += layer.bytes_before;
+    out.after += layer.bytes_after;
+    out.sums.add(layer.facts.sums);
+    // Tables are not multiplied, and blocks of four bits are no bytes.
+    if (layer.scheme != "int8") continue;
+    out.pairs += layer.facts.pairs;
+    out.saturating += layer.facts.saturating;
+  }
+  return out;
+}
+
+std::string schemes_text(const onnx::QuantReport& report) {
+  std::map<std::string, uint64_t> counts;
+  for (const QuantizedLayer& layer : report.layers) ++counts[layer.scheme];
+  std::vector<std::string> parts;
+  for (const auto& [scheme, count] : counts) parts.push_back(format_count(count) + " " + scheme);
+  return join_list(parts);
+}
+
+std::vector<std::string> kept_texts(const onnx::QuantReport& report) {
+  std::vector<std::pair<std::string, std::vector<const KeptWeight*>>> reasons;
+  for (const KeptWeight& kept : report.kept) {
+    const auto same =
+        std::ranges::find(reasons, kept.reason, [](const auto& row) { return row.first; });
+    auto& list = same == reasons.end() ? reasons.emplace_back(kept.reason, 0).second : same->second;
+    list.push_back(&kept);
+  }
+  std::vector<std::string> out;
+  for (const auto& [reason, list] : reasons) {
+    std::string text = fmt::format("{} ({})", printable(list.front()->weight), reason);
+    if (list.size() > 1) text += fmt::format(" and {} more", list.size() - 1);
+    out.push_back(std::move(text));
+  }
+  return out;
+}
+
+std::string saturation_text(const QuantizeOnnxAnswer& answer) {
+  const OnnxQuantTotals totals = totals_of(answer.report);
+  if (!multiplies_bytes(answer.form) || totals.pairs == 0) return "";
+  std::string out = fmt::format("{} of {} pairs of weights", format_count(totals.saturating),
+                                format_count(totals.pairs));
+  if (totals.saturating == 0) return out + ": the same on every CPU";
+  return out + " may exceed 16 bits on CPUs without VNNI" +
+         (answer.reduced ? "" : "; --reduce-range avoids that");
+}
 
 void show_quantized_onnx(const QuantizeOnnxAnswer& answer, FileTask& task) {
   if (task.json) return show_json(answer, task);

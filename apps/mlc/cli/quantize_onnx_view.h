@@ -39,6 +39,28 @@ struct QuantizeOnnxAnswer {
   double seconds_after = 0;
 };
 
+/// Of all quantised weights together.
+struct OnnxQuantTotals {
+  uint64_t weights = 0;
+  uint64_t before = 0;  // bytes
+  uint64_t after = 0;
+  uint64_t pairs = 0;       // of weights that CPUs without VNNI add in 16 bits
+  uint64_t saturating = 0;  // of them those whose sum may not fit
+  ErrorSums sums;
+
+  double bits() const;  // for each weight, scales included
+};
+OnnxQuantTotals totals_of(const onnx::QuantReport& report);
+/// The largest error first; equal ones in the order of the model.
+std::vector<const onnx::QuantizedLayer*> worst_first(const onnx::QuantReport& report);
+/// "12 int8, 1 int8 table".
+std::string schemes_text(const onnx::QuantReport& report);
+/// Why weights stay, each reason with its number and the first of them.
+std::vector<std::string> kept_texts(const onnx::QuantReport& report);
+/// Whether pairs of weights are added in 16 bits on CPUs without VNNI, and how many may not fit;
+/// empty where nothing multiplies bytes.
+std::string saturation_text(const QuantizeOnnxAnswer& answer);
+
 void show_quantized_onnx(const QuantizeOnnxAnswer& answer, FileTask& task);
 /// "wrote out.onnx: 12 weights quantised, 110.0 MB".
 std::string quantized_onnx_summary(const QuantizeOnnxAnswer& answer, const FileTask& task);

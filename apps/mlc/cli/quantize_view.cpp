@@ -18,53 +18,6 @@ namespace {
 
 constexpr size_t kWorstShown = 10;
 
-/// Quantised weights, the largest error first; equal ones in the order of the file.
-std::vector<const WeightPlan*> worst_first(const QuantizePlan& plan) {
-  std::vector<const WeightPlan*> out;
-  for (const WeightPlan& weight : plan.weights) {
-    if (weight.is_quantized() && weight.sums) out.push_back(&weight);
-  }
-  std::ranges::stable_sort(out, {}, [](const WeightPlan* weight) { return weight->sqnr(); });
-  return out;
-}
-
-std::string db_text(double db) {
-  return std::isinf(db) ? "exact" : fmt::format("{:.1f}", db);
-}
-
-/// "int8 76, fp16 1": schemes with their numbers of tensors, in the order of the table.
-std::string schemes_text(const QuantizePlan& plan) {
-  std::map<std::pair<SchemeKind, std::string>, uint64_t> counts;
-  for (const WeightPlan& weight : plan.weights) {
-    if (weight.is_quantized()) ++counts[{weight.scheme.kind, weight.scheme.text()}];
-  }
-  std::vector<std::string> parts;
-  for (const auto& [scheme, count] : counts) {
-    parts.push_back(scheme.second + " " + format_count(count));
-  }
-  return join_list(parts);
-}
-
-std::string kept_counts(const QuantizePlan& plan) {
-  std::map<Kept, uint64_t> counts;
-  for (const WeightPlan& weight : plan.weights) {
-    if (!weight.is_quantized()) ++counts[weight.kept];
-  }
-  std::vector<std::string> parts;
-  for (const auto& [kept, count] : counts) {
-    parts.push_back(format_count(count) + " " + std::string(kept_text(kept)));
-  }
-  return join_list(parts);
-}
-
-ErrorSums all_sums(const QuantizePlan& plan) {
-  ErrorSums sums;
-  for (const WeightPlan& weight : plan.weights) {
-    if (weight.is_quantized() && weight.sums) sums.add(*weight.sums);
-  }
-  return sums;
-}
-
 void show_totals(const QuantizeAnswer& answer, FileTask& task) {
   const auto line = [&](std::string_view label, const std::string& text) {
     task.out.line(fmt::format("{:<11}{}", label, text));
@@ -196,6 +149,51 @@ void show_json(const QuantizeAnswer& answer, FileTask& task) {
 }
 
 }  // namespace
+
+std::vector<const WeightPlan*> worst_first(const QuantizePlan& plan) {
+  std::vector<const WeightPlan*> out;
+  for (const WeightPlan& weight : plan.weights) {
+    if (weight.is_quantized() && weight.sums) out.push_back(&weight);
+  }
+  std::ranges::stable_sort(out, {}, [](const WeightPlan* weight) { return weight->sqnr(); });
+  return out;
+}
+
+std::string db_text(double db) {
+  return std::isinf(db) ? "exact" : fmt::format("{:.1f}", db);
+}
+
+std::string schemes_text(const QuantizePlan& plan) {
+  std::map<std::pair<SchemeKind, std::string>, uint64_t> counts;
+  for (const WeightPlan& weight : plan.weights) {
+    if (weight.is_quantized()) ++counts[{weight.scheme.kind, weight.scheme.text()}];
+  }
+  std::vector<std::string> parts;
+  for (const auto& [scheme, count] : counts) {
+    parts.push_back(scheme.second + " " + format_count(count));
+  }
+  return join_list(parts);
+}
+
+std::string kept_counts(const QuantizePlan& plan) {
+  std::map<Kept, uint64_t> counts;
+  for (const WeightPlan& weight : plan.weights) {
+    if (!weight.is_quantized()) ++counts[weight.kept];
+  }
+  std::vector<std::string> parts;
+  for (const auto& [kept, count] : counts) {
+    parts.push_back(format_count(count) + " " + std::string(kept_text(kept)));
+  }
+  return join_list(parts);
+}
+
+ErrorSums all_sums(const QuantizePlan& plan) {
+  ErrorSums sums;
+  for (const WeightPlan& weight : plan.weights) {
+    if (weight.is_quantized() && weight.sums) sums.add(*weight.sums);
+  }
+  return sums;
+}
 
 QuantTotals totals_of(const QuantizeAnswer& answer, bool quantized) {
   QuantTotals out;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace mlc::cli {
 
@@ -31,6 +32,17 @@ struct QuantTotals {
 QuantTotals totals_of(const QuantizeAnswer& answer, bool quantized);
 /// Bits for each parameter of the model, kept ones included.
 double bits_per_weight(const QuantizeAnswer& answer);
+
+/// Quantised weights, the largest error first; equal ones in the order of the file.
+std::vector<const WeightPlan*> worst_first(const QuantizePlan& plan);
+/// "int8 76, fp16 1": schemes with their numbers of tensors, in the order of the table.
+std::string schemes_text(const QuantizePlan& plan);
+/// "3 one dimension, 1 small": why tensors are kept, with their numbers.
+std::string kept_counts(const QuantizePlan& plan);
+/// Of all quantised weights together.
+ErrorSums all_sums(const QuantizePlan& plan);
+/// "38.5"; "exact" where nothing was lost.
+std::string db_text(double db);
 
 void show_quantized(const QuantizeAnswer& answer, FileTask& task);
 /// "76 of 199 tensors int8, 438.0 MB to 110.2 MB (8.05 bits a weight), worst 36.9 dB".
