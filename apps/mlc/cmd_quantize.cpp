@@ -5,6 +5,7 @@
 #include "cli/open_input.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_onnx.h"
+#include "cli/quantize_script.h"
 #include "cli/quantize_view.h"
 #include "cli/save_steps.h"
 #include "command.h"
@@ -27,6 +28,9 @@ constexpr std::pair<std::string_view, Rounding> kRoundings[] = {
 constexpr std::pair<std::string_view, QuantFormat> kFormats[] = {
     {"plain", QuantFormat::plain}, {"compressed-tensors", QuantFormat::compressed_tensors}};
 
+constexpr std::pair<std::string_view, ScriptForm> kScriptForms[] = {
+    {"dynamic", ScriptForm::dynamic}, {"static", ScriptForm::with_ranges}};
+
 struct Options {
   std::vector<std::string> inputs;
   std::string key;
@@ -46,6 +50,8 @@ struct Options {
   QuantFormat format = QuantFormat::plain;
   std::string write_config;
   std::string report;
+  std::optional<ScriptForm> script;
+  std::string architecture;
   QuantizeOnnxOptions onnx;
   WritingOptions writing;
 };
@@ -82,6 +88,11 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--strict", options.strict, "write nothing if a tensor did not get its scheme");
   set.flag("--allow-requantize", options.allow_requantize,
            "quantise what is quantised already, anew from its rounded weights");
+  set.group("Models that run");
+  set.choice("--torchscript", options.script, kScriptForms,
+             "write TorchScript that multiplies bytes: dynamic, without data, linear layers and "
+             "embeddings; static, with --calib, convolutions too");
+  set.file("--arch", options.architecture, "YAML", "the architecture of a checkpoint, for that");
   add_quantize_onnx_options(set, options.onnx);
   add_writing_options(set, options.writing);
   set.check([&options]() -> Status {
@@ -430,14 +441,16 @@ QuantizeAnswer Job::answer() const {
           options_.writing.dry_run};
 }
 
-/// One ONNX model, with the options that count for it. Error: usage for those that do not.
-Result<FileReport> run_onnx(FileTask& task, const Options& options, const QuantRecipe& recipe) {
+/// One ONNX model or TorchScript, with the options that count for it. Error: usage for those that
+/// do not.
+Result<FileReport> run_graph(FileTask& task, const Options& options, const QuantRecipe& recipe) {
+  const std::string_view what = options.script ? "--torchscript" : "ONNX models";
   if (!options.scheme.empty() || !options.recipe.empty() || !options.tensors.empty() ||
       options.target_size > 0 || options.weights_only) {
-    return usage_error(
-               "ONNX models have no --scheme, --tensor, --recipe, --target-size and "
-               "--weights-only",
-               "--onnx says how, --include and --exclude what")
+    return usage_error(std::string(what) + (options.script ? " has" : " have") +
+                           " no --scheme, --tensor, --recipe, --target-size and --weights-only",
+                       options.script ? "--include and --exclude say what"
+                                      : "--onnx says how, --include and --exclude what")
         .in_file(task.input);
   }
   QuantizeOnnxShared shared;
@@ -451,13 +464,22 @@ Result<FileReport> run_onnx(FileTask& task, const Options& options, const QuantR
   shared.allow_requantize = options.allow_requantize;
   shared.writing = options.writing;
   shared.report = options.report;
-  return quantize_onnx(task, options.onnx, shared);
+  if (!options.script) return quantize_onnx(task, options.onnx, shared);
+  const QuantizeScriptOptions how{*options.script, options.architecture, options.key};
+  return quantize_script(task, how, options.onnx, shared);
 }
 
 Result<FileReport> run_one(FileTask& task, const Options& options, const QuantRecipe& recipe) {
-  if (is_onnx_model(task.input)) return run_onnx(task, options, recipe);
-  if (options.onnx.any()) {
-    return usage_error("it is no ONNX model, for which --onnx and its options are")
+  const bool is_onnx = is_onnx_model(task.input);
+  if (is_onnx && options.script) {
+    return usage_error("it is an ONNX model, which cannot become TorchScript",
+                       "leave --torchscript out: --onnx says how")
+        .in_file(task.input);
+  }
+  if (is_onnx || options.script) return run_graph(task, options, recipe);
+  if (options.onnx.any() || !options.architecture.empty()) {
+    return usage_error("it is no ONNX model, for which --onnx and its options are",
+                       "--torchscript writes a model that runs, of TorchScript or with --arch")
         .in_file(task.input);
   }
   return Job(task, options, recipe).run();
@@ -487,6 +509,8 @@ constexpr Example kExamples[] = {
     {"mlc quantize model.pt -o small.pt --scheme int4 --rounding mse", "an eighth"},
     {"mlc quantize model.pt -o a.pt --tensor 'lm_head=int8' --scheme int4", "mixed"},
     {"mlc quantize model.pt -o small.pt --scheme int4 --report small.html", "a page to share"},
+    {"mlc quantize cnn.pt -o fast.pt --torchscript static --calib images.npy",
+     "TorchScript that multiplies bytes"},
     {"mlc quantize model.pt -n --target-size 60MB", "what would fit, and how well"},
 };
 

@@ -79,30 +79,35 @@ std::string made_by() {
   return "mlc " + std::string(mlc_version());
 }
 
+std::string refusal(std::string_view refused) {
+  if (refused.empty()) return "";
+  return "<p><strong>No model was written</strong>: " + escaped_html(refused) + ".</p>\n";
+}
+
 constexpr std::string_view kSqnrNote =
     "Signal to noise of each quantised weight. More dB are better: 6 dB are one bit, below about "
     "20 dB a layer usually shows.";
 
-std::string latency_plot(const QuantizeOnnxAnswer& answer) {
-  if (!answer.not_verified.empty()) return "";
+std::string latency_plot(const Judgement& judgement) {
+  if (!judgement.not_verified.empty()) return "";
   const auto bar = [](std::string_view label, double seconds) {
     return Bar{std::string(label), seconds, std::nullopt, fmt::format("{:.3g} ms", seconds * 1e3)};
   };
   const std::string note =
       fmt::format("Median of a call in {} on {} with {}. Shorter is better: {:.2f}x.",
-                  escaped_html(answer.engine), plural(answer.threads, "thread"),
-                  answer.cpu.empty() ? std::string("no vector instructions that matter")
-                                     : escaped_html(answer.cpu),
-                  answer.seconds_before / answer.seconds_after);
+                  escaped_html(judgement.engine), plural(judgement.threads, "thread"),
+                  judgement.cpu.empty() ? std::string("no vector instructions that matter")
+                                        : escaped_html(judgement.cpu),
+                  judgement.seconds_before / judgement.seconds_after);
   return bar_plot(
       "Latency", note,
-      {bar("float model", answer.seconds_before), bar("quantised", answer.seconds_after)});
+      {bar("float model", judgement.seconds_before), bar("quantised", judgement.seconds_after)});
 }
 
-std::string outputs_table(const QuantizeOnnxAnswer& answer) {
-  if (!answer.not_verified.empty()) return "";
+std::string outputs_table(const Judgement& judgement) {
+  if (!judgement.not_verified.empty()) return "";
   Rows rows;
-  for (const JudgedOutput& one : answer.outputs) {
+  for (const JudgedOutput& one : judgement.outputs) {
     rows.push_back({one.name,
                     one.exact     ? "exact"
                     : one.sqnr_db ? db_text(*one.sqnr_db)
@@ -114,7 +119,7 @@ std::string outputs_table(const QuantizeOnnxAnswer& answer) {
   return html_section("Outputs",
                       fmt::format("Both models on the same {}: the least cosine of all, how often "
                                   "the largest value stands where it stood.",
-                                  plural(static_cast<uint64_t>(answer.samples), "sample")),
+                                  plural(static_cast<uint64_t>(judgement.samples), "sample")),
                       html_table({"output", "SQNR dB", "cosine", "top-1", "max abs"}, rows));
 }
 
@@ -184,9 +189,7 @@ std::string quantized_html(const QuantizeAnswer& answer, const FileTask& task) {
 std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask& task,
                                 std::string_view refused) {
   const OnnxQuantTotals totals = totals_of(answer.report);
-  std::string out;
-  if (!refused.empty())
-    out = "<p><strong>No model was written</strong>: " + escaped_html(refused) + ".</p>\n";
+  std::string out = refusal(refused);
   Rows rows = {
       {"source", task.input},
       {"model", task.output},
@@ -215,6 +218,36 @@ std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask
   out += html_table({}, rows, TableKind::text) + outputs_table(answer) + latency_plot(answer);
   out += points_of(layers, "bytes after", kSqnrNote) +
          worst_plot(layers, "The smallest SQNR first: longer is better.");
+  return html_page("mlc quantize", out + kept_table(left));
+}
+
+std::string quantized_script_html(const QuantizeScriptAnswer& answer, const FileTask& task,
+                                  std::string_view refused) {
+  const ScriptQuantTotals totals = totals_of(answer.report);
+  Rows rows = {
+      {"source", task.input},
+      {"model", task.output},
+      {"form", answer.form + (answer.reduced ? ", activations of 7 bits" : "")},
+      {"engine for bytes", answer.report.backend},
+      {"size", size_text(answer.input_bytes, answer.file_bytes)},
+      {"bits", fmt::format("{:.2f} a quantised weight", totals.bits())},
+      {"quantised", operators_text(answer.report) + ", " + size_text(totals.before, totals.after)},
+      {"kept", plural(answer.report.kept.size(), "weight")},
+      {"SQNR", db_text(sqnr_db(totals.signal, totals.noise)) + " dB of all quantised weights"},
+  };
+  if (!answer.not_verified.empty()) rows.push_back({"run", "no: " + answer.not_verified});
+  rows.push_back({"made by", made_by()});
+  std::vector<Layer> layers;
+  for (const ScriptLayer* layer : worst_first(answer.report)) {
+    layers.push_back({layer->weight, layer->scheme + ", " + format_shape(layer->sizes),
+                      layer->bytes_after, sqnr_db(layer->signal, layer->noise)});
+  }
+  Rows left;
+  for (const ScriptKept& kept : answer.report.kept)
+    left.push_back({kept.weight, kept.reason, format_bytes(kept.bytes)});
+  std::string out = refusal(refused) + html_table({}, rows, TableKind::text);
+  out += outputs_table(answer) + latency_plot(answer) + points_of(layers, "bytes after", kSqnrNote);
+  out += worst_plot(layers, "The smallest SQNR first: longer is better.");
   return html_page("mlc quantize", out + kept_table(left));
 }
 

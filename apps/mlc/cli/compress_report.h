@@ -4,6 +4,7 @@
 
 #include "cli/prune_view.h"
 #include "cli/quantize_onnx_view.h"
+#include "cli/quantize_script_view.h"
 #include "cli/quantize_view.h"
 #include "mlc/base/output_file.h"
 
@@ -18,6 +19,8 @@ std::string quantized_html(const QuantizeAnswer& answer, const FileTask& task);
 /// REFUSED: why the model was not written; empty where it was.
 std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask& task,
                                 std::string_view refused);
+std::string quantized_script_html(const QuantizeScriptAnswer& answer, const FileTask& task,
+                                  std::string_view refused);
 std::string pruned_html(const PruneAnswer& answer, const FileTask& task);
 
 /// Writes PAGE to the file PATH; SOURCES are the files that are read. Errors: those of OutputFile.

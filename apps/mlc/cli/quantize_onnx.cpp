@@ -1,7 +1,7 @@
 #include "cli/quantize_onnx.h"
 
 #include "cli/compress_report.h"
-#include "cli/judge_onnx.h"
+#include "cli/judge_models.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_onnx_view.h"
@@ -358,29 +358,8 @@ Status Job::judge(const OutputFile& out, const std::optional<OutputFile>& sideca
 }
 
 Status Job::gates() const {
-  if (!answer_.not_verified.empty()) return {};
-  constexpr std::string_view kNothing = "; nothing was written";
-  for (const JudgedOutput& one : answer_.outputs) {
-    if (one.cosine && *one.cosine < least_cosine_ && !one.exact) {
-      return conflict(fmt::format("output {} has the cosine {:.6f} with that of the float model, "
-                                  "below {:g}{}",
-                                  quoted(one.name), *one.cosine, least_cosine_, kNothing),
-                      "--exclude keeps what costs most; --min-cosine -1 writes it all the same");
-    }
-    if (shared_.min_sqnr && one.sqnr_db && *one.sqnr_db < *shared_.min_sqnr) {
-      return conflict(fmt::format("output {} has an SQNR of {:.1f} dB, below --min-sqnr {:g}{}",
-                                  quoted(one.name), *one.sqnr_db, *shared_.min_sqnr, kNothing),
-                      "--exclude keeps what costs most");
-    }
-  }
-  if (answer_.seconds_after < answer_.seconds_before) return {};
-  const std::string slower =
-      fmt::format("it is no faster here: {:.3g} ms, the float model {:.3g} ms",
-                  answer_.seconds_after * 1e3, answer_.seconds_before * 1e3);
-  if (options_.require_speedup)
-    return conflict(slower + std::string(kNothing), "another form may be: --onnx says which");
-  task_.reporter.warn(slower);
-  return {};
+  return check_judgement(answer_, {least_cosine_, shared_.min_sqnr, options_.require_speedup},
+                         task_.reporter);
 }
 
 Status Job::write_report(std::string_view refused) const {
@@ -454,9 +433,9 @@ bool QuantizeOnnxOptions::any() const {
 }
 
 void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
-  set.group("ONNX models");
   set.choice("--onnx", options.form, kForms,
-             "dynamic (default): multiply bytes, no data needed; weight-only: bytes in the file; "
+             "of ONNX models: dynamic (default): multiply bytes, no data needed; weight-only: "
+             "bytes in the file; "
              "int4: four bits, for ONNX Runtime only; static: convolutions too, with --calib");
   set.list("--calib", options.calib, "FILE",
            "samples for static, a tensor for each input: .npy, .npz, .pt, ...; repeatable");

@@ -25,25 +25,6 @@ bool multiplies_bytes(onnx::QuantForm form) {
   return form == onnx::QuantForm::dynamic || form == onnx::QuantForm::static_qdq;
 }
 
-void show_outputs(const QuantizeOnnxAnswer& answer, FileTask& task) {
-  task.out.line("");
-  Table table({{"OUTPUT", Align::left, true},
-               {"SQNR DB", Align::right},
-               {"COSINE", Align::right},
-               {"TOP-1", Align::right},
-               {"MAX ABS", Align::right}});
-  for (const JudgedOutput& one : answer.outputs) {
-    table.add({one.name,
-               one.exact     ? "exact"
-               : one.sqnr_db ? fmt::format("{:.1f}", *one.sqnr_db)
-                             : "-",
-               one.cosine ? fmt::format("{:.6f}", *one.cosine) : "-",
-               one.top1 ? fmt::format("{:.4g}", *one.top1) : "-",
-               fmt::format("{:.3g}", one.max_abs)});
-  }
-  table.render(task.out, task.width);
-}
-
 void show_worst(const QuantizeOnnxAnswer& answer, FileTask& task) {
   const auto worst = worst_first(answer.report);
   if (worst.empty()) return;
@@ -92,24 +73,12 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
   if (!answer.not_verified.empty()) {
     line("verified", "no: " + answer.not_verified);
   } else {
-    line("latency",
-         fmt::format("{:.3g} to {:.3g} ms, {:.2f}x, {}, {}, {}", answer.seconds_before * 1e3,
-                     answer.seconds_after * 1e3, answer.seconds_before / answer.seconds_after,
-                     answer.engine, plural(answer.threads, "thread"), answer.cpu));
+    line("latency", latency_text(answer));
     line("verified",
          plural(static_cast<uint64_t>(answer.samples), "sample") + " beside the float model");
     show_outputs(answer, task);
   }
   show_worst(answer, task);
-}
-
-void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
-  json.key(name);
-  if (value && std::isfinite(*value)) {
-    json.value(*value);
-  } else {
-    json.null();
-  }
 }
 
 void layers_json(const QuantizeOnnxAnswer& answer, JsonWriter& json) {
@@ -143,30 +112,6 @@ void layers_json(const QuantizeOnnxAnswer& answer, JsonWriter& json) {
   json.end_array();
 }
 
-void verified_json(const QuantizeOnnxAnswer& answer, JsonWriter& json) {
-  json.field("verified", answer.not_verified.empty());
-  if (!answer.not_verified.empty()) return json.field("not_verified", answer.not_verified);
-  json.field("engine", answer.engine);
-  json.field("cpu", answer.cpu);
-  json.field("threads", static_cast<uint64_t>(answer.threads));
-  json.field("samples", answer.samples);
-  json.field("seconds_before", answer.seconds_before);
-  json.field("seconds_after", answer.seconds_after);
-  json.key("outputs");
-  json.begin_array();
-  for (const JudgedOutput& one : answer.outputs) {
-    json.begin_object();
-    json.field("name", one.name);
-    json.field("exact", one.exact);
-    optional_field(json, "sqnr_db", one.sqnr_db);
-    optional_field(json, "min_cosine", one.cosine);
-    optional_field(json, "top1", one.top1);
-    json.field("max_abs", one.max_abs);
-    json.end_object();
-  }
-  json.end_array();
-}
-
 void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
   const OnnxQuantTotals totals = totals_of(answer.report);
   JsonWriter json(task.out, task.json_layout());
@@ -182,7 +127,7 @@ void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
   json.field("sidecar_bytes", answer.sidecar_bytes);
   json.field("bits_per_weight", totals.bits());
   optional_field(json, "sqnr_db", sqnr_db(totals.sums.signal, totals.sums.noise));
-  verified_json(answer, json);
+  judgement_json(answer, json);
   layers_json(answer, json);
   json.end_object();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/batch.h"
+#include "cli/judge_models.h"
 #include "mlc/onnx_quant/quantize.h"
 
 #include <cstdint>
@@ -11,17 +12,7 @@
 
 namespace mlc::cli {
 
-/// An output of the quantised model beside that of the model that it was made of.
-struct JudgedOutput {
-  std::string name;
-  std::optional<double> sqnr_db;  // nothing where it is exact, or no number can be had
-  bool exact = false;
-  std::optional<double> cosine;  // the least of all samples
-  std::optional<double> top1;    // agreement over all samples
-  double max_abs = 0;
-};
-
-struct QuantizeOnnxAnswer {
+struct QuantizeOnnxAnswer : Judgement {
   onnx::QuantForm form = onnx::QuantForm::dynamic;
   bool reduced = false;  // 7 bits
   onnx::QuantReport report;
@@ -29,14 +20,6 @@ struct QuantizeOnnxAnswer {
   uint64_t file_bytes = 0;
   uint64_t sidecar_bytes = 0;
   bool dry_run = false;
-  std::string not_verified;  // why; empty where it was
-  std::string engine;
-  std::string cpu;  // instructions that matter: "avx2, avx512_vnni"
-  unsigned threads = 1;
-  int64_t samples = 0;
-  std::vector<JudgedOutput> outputs;
-  double seconds_before = 0;  // medians
-  double seconds_after = 0;
 };
 
 /// Of all quantised weights together.

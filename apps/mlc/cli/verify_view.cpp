@@ -56,15 +56,23 @@ std::string distance_text(const OutputDifference& output, double largest) {
   return output.values.nan_pairs > 0 ? "NaN" : fmt::format("{:.3g}", largest);
 }
 
+/// ": 2 NaN on one side", of which neither distances nor the cosine tell.
+std::string odd_pairs(const OutputDifference& output) {
+  std::vector<std::string> parts;
+  if (output.values.nan_pairs > 0) {
+    parts.push_back(fmt::format("{} NaN on one side", output.values.nan_pairs));
+  }
+  if (output.values.infinite_pairs > 0) {
+    parts.push_back(fmt::format("{} infinitely far apart", output.values.infinite_pairs));
+  }
+  return parts.empty() ? "" : ": " + join_list(parts);
+}
+
 /// "max abs 0.3, max rel 2, 5 of 12 values beyond the tolerance, first at [0, 2]: 0.5 and 0.2".
 std::string difference_text(const OutputDifference& output) {
   if (!output.problem.empty()) return output.problem;
   const CompareResult& values = output.values;
   std::string out = fmt::format("max abs {:.3g}, max rel {:.3g}", values.max_abs, values.max_rel);
-  if (values.nan_pairs > 0) out += fmt::format(", {} NaN on one side", values.nan_pairs);
-  if (values.infinite_pairs > 0) {
-    out += fmt::format(", {} infinitely far apart", values.infinite_pairs);
-  }
   if (values.mismatches == 0) {
     if (values.cosine) out += fmt::format(", cosine {:.8g}", *values.cosine);
     if (output.top1) out += fmt::format(", top-1 agreement {:.4g}", *output.top1);
@@ -132,7 +140,7 @@ std::string first_problem(const VerifyAnswer& answer) {
   }
   const OutputDifference& output = failed->comparison.outputs[*failed->first_failing];
   return "first diverging output: " + printable(both_names(output)) + " (" + failed->label +
-         "): " + difference_text(output);
+         "): " + difference_text(output) + odd_pairs(output);
 }
 
 namespace {

@@ -18,6 +18,7 @@
 #include "mlc/engine/capture_request.h"
 #include "mlc/engine/host_tensor.h"
 #include "mlc/engine/program_source.h"
+#include "mlc/engine/script_quantization.h"
 #include "mlc/tensor/dtype.h"
 
 #include <cstdint>
@@ -151,6 +152,22 @@ class Model {
   /// was made with, or the inputs.
   virtual Result<CapturedProgram> capture(const CaptureRequest& /*request*/) {
     return unsupported("this model cannot be captured: it is no TorchScript");
+  }
+  /// Gives SINK a TorchScript file in which layers compute with bytes, frozen and with batch norms
+  /// folded; the same model and options, the same bytes. EXTRA: as TraceOptions has it. Runs the
+  /// samples where ranges are asked for. Errors: those of SINK, of run() and of the functions in
+  /// OPTIONS; unsupported where the model cannot be frozen, or LibTorch cannot multiply bytes;
+  /// conflict where there is nothing to quantise.
+  virtual Result<ScriptQuantReport> write_quantized(const ScriptQuantOptions& /*options*/,
+                                                    const ExtraFiles& /*extra*/,
+                                                    const ByteSink& /*sink*/) {
+    return unsupported("this model is no TorchScript", "`mlc trace` makes TorchScript of others");
+  }
+  /// Runs the samples and looks at what linear layers and convolutions of one group multiply with
+  /// their weights. Inputs that several weights share are one. Errors: those of run();
+  /// unsupported where the model cannot be frozen.
+  virtual Result<std::vector<LayerInput>> layer_inputs(const LayerInputRequest& /*request*/) {
+    return unsupported("this model is no TorchScript", "`mlc trace` makes TorchScript of others");
   }
 };
 

@@ -9,6 +9,7 @@
 #include "mlc/torch/chain_length.h"
 #include "mlc/torch/channels_last.h"
 #include "mlc/torch/guarded.h"
+#include "mlc/torch/quantize_script.h"
 #include "mlc/torch/record_trace.h"
 #include "mlc/torch/torch_library.h"
 #include "mlc/torch/torch_values.h"
@@ -319,6 +320,26 @@ class TorchScriptModel : public Model {
     });
   }
 
+  Result<ScriptQuantReport> write_quantized(const ScriptQuantOptions& options,
+                                            const ExtraFiles& extra,
+                                            const ByteSink& sink) override {
+    return with_frozen(
+        /*optimize=*/true,
+        [&](torch::jit::Module& module, const WeightNames& names) -> Result<ScriptQuantReport> {
+          MLC_TRY(const ScriptQuantReport report,
+                  quantize_script(module, names, options, arguments_from(options.samples)));
+          MLC_CHECK(write_archive(module, extra, sink));
+          return report;
+        });
+  }
+
+  Result<std::vector<LayerInput>> layer_inputs(const LayerInputRequest& request) override {
+    return with_frozen(
+        /*optimize=*/false, [&](torch::jit::Module& module, const WeightNames& names) {
+          return layer_inputs_of(module, names, request, arguments_from(request.samples));
+        });
+  }
+
   Result<CapturedProgram> capture(const CaptureRequest& request) override {
     if (device_ != "cpu") {
       return unsupported("models are captured on the CPU only", "leave --device out");
@@ -356,6 +377,35 @@ class TorchScriptModel : public Model {
   }
 
  private:
+  /// Gives BODY a frozen copy of the model, as its file has it, and the names of weights.
+  template <class Body>
+  auto with_frozen(bool optimize, Body&& body)
+      -> decltype(body(std::declval<torch::jit::Module&>(), std::declval<const WeightNames&>())) {
+    if (device_ != "cpu")
+      return unsupported("bytes are multiplied on the CPU only", "leave --device out");
+    return guarded(ErrorKind::unsupported,
+                   [&]() -> decltype(body(std::declval<torch::jit::Module&>(),
+                                          std::declval<const WeightNames&>())) {
+                     const WeightNames names(module_);
+                     MLC_TRY(torch::jit::Module module, frozen_copy(optimize));
+                     return body(module, names);
+                   });
+  }
+
+  /// A file may be frozen already; then its program is copied.
+  Result<torch::jit::Module> frozen_copy(bool optimize) const {
+    if (!module_.hasattr("training")) return module_.clone();
+    return freeze_for_file(module_, optimize);
+  }
+
+  ArgumentSource arguments_from(const SampleSource& samples) {
+    return [this, &samples](uint64_t i) -> Result<torch::jit::Stack> {
+      MLC_TRY(const std::vector<NamedValue> inputs, samples.at(i));
+      MLC_CHECK(set_inputs(inputs));
+      return torch::jit::Stack(stack_);
+    };
+  }
+
   void prepare() {
     module_ = repeated_ ? frozen(source_, reporter_) : source_;
     forward_ = module_.get_method("forward");

@@ -1,0 +1,243 @@
+#include "cli/judge_models.h"
+
+#include "cli/table.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/compare.h"
+#include "mlc/engine/machine.h"
+#include "mlc/engine/match_inputs.h"
+#include "mlc/engine/measure.h"
+#include "mlc/engine/onnx_artefact.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+/// What is added up of one output over all samples.
+struct Sums {
+  JudgedOutput out;
+  double noise = 0;  // of squared relative norms
+  uint64_t samples = 0;
+  double top1 = 0;
+  uint64_t ranked = 0;  // samples that have a top 1
+  bool exact = true;
+};
+
+void add(const OutputDifference& difference, Sums& sums) {
+  const CompareResult& values = difference.values;
+  sums.out.name = difference.name;
+  sums.out.max_abs = std::max(sums.out.max_abs, values.max_abs);
+  sums.exact = sums.exact && values.max_abs == 0 && values.nan_pairs == 0;
+  if (values.cosine) sums.out.cosine = std::min(sums.out.cosine.value_or(1), *values.cosine);
+  // Where one of both is NaN or infinite there is no likeness, whatever the other values say.
+  if (values.nan_pairs + values.infinite_pairs > 0) sums.out.cosine = 0;
+  if (values.rel_norm) {
+    sums.noise += *values.rel_norm * *values.rel_norm;
+    ++sums.samples;
+  }
+  if (difference.top1) {
+    sums.top1 += *difference.top1;
+    ++sums.ranked;
+  }
+}
+
+JudgedOutput judged(Sums sums) {
+  sums.out.exact = sums.exact;
+  if (sums.samples > 0 && sums.noise > 0)
+    sums.out.sqnr_db = -10 * std::log10(sums.noise / static_cast<double>(sums.samples));
+  if (sums.ranked > 0) sums.out.top1 = sums.top1 / static_cast<double>(sums.ranked);
+  return std::move(sums.out);
+}
+
+Result<std::unique_ptr<Model>> load(Engine& engine, const std::string& path,
+                                    const LoadOptions& options) {
+  MLC_TRY(const auto opened, OnnxArtefact::open(path));
+  if (!opened) return internal_error("the file is no ONNX model");
+  return opened->load(path, engine, options, null_reporter());
+}
+
+class Judge {
+ public:
+  Judge(Model& before, Model& after, const JudgeOptions& options, Reporter& reporter)
+      : before_(before), after_(after), options_(options), reporter_(reporter) {}
+
+  Status compare();
+  Result<double> median(Model& model);
+  std::vector<JudgedOutput> outputs() {
+    std::vector<JudgedOutput> out;
+    for (Sums& each : sums_) out.push_back(judged(std::move(each)));
+    return out;
+  }
+
+ private:
+  Model& before_;
+  Model& after_;
+  const JudgeOptions& options_;
+  Reporter& reporter_;
+  std::vector<Sums> sums_;
+};
+
+Status Judge::compare() {
+  for (int64_t sample = 0; sample < options_.samples; ++sample) {
+    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    MLC_TRY(const auto inputs, options_.inputs(sample));
+    Status set = before_.set_inputs(inputs);
+    if (set.ok()) set = before_.run();
+    if (!set.ok()) return explain_run_error(std::move(set).error(), before_.signature(), inputs);
+    MLC_TRY(const auto wanted, before_.outputs());
+    MLC_CHECK(after_.set_inputs(inputs));
+    if (Status ran = after_.run(); !ran.ok())
+      return internal_error("the quantised model fails: " + ran.error().message());
+    MLC_TRY(const auto given, after_.outputs());
+    // The float model is B: errors are relative to what it gives.
+    MLC_TRY(const OutputsComparison comparison, compare_outputs(given, wanted, {}));
+    sums_.resize(comparison.outputs.size());
+    for (size_t i = 0; i < sums_.size(); ++i) {
+      const OutputDifference& difference = comparison.outputs[i];
+      if (!difference.problem.empty())
+        return internal_error("output " + quoted(difference.name) + ": " + difference.problem);
+      add(difference, sums_[i]);
+    }
+  }
+  return {};
+}
+
+/// In seconds, on the inputs of the last comparison.
+Result<double> Judge::median(Model& model) {
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  MLC_CHECK(model.run());
+  const double one = std::chrono::duration<double>(Clock::now() - start).count();
+  constexpr double kFewest = 5;
+  constexpr double kMost = 1000;
+  MeasureOptions how;
+  how.warmup = 1;
+  how.runs = static_cast<uint64_t>(std::clamp(options_.seconds / one, kFewest, kMost));
+  MLC_TRY(const Latencies found, measure(model, how, reporter_));
+  return percentile(found.samples, 50);
+}
+
+}  // namespace
+
+Status judge_models(Engine& engine, Model& before, Model& after, const JudgeOptions& options,
+                    Reporter& reporter, Judgement& judgement) {
+  Judge judge(before, after, options, reporter);
+  MLC_CHECK(judge.compare());
+  MLC_TRY(judgement.seconds_before, judge.median(before));
+  MLC_TRY(judgement.seconds_after, judge.median(after));
+  judgement.outputs = judge.outputs();
+  judgement.samples = options.samples;
+  judgement.threads = options.threads;
+  judgement.engine = engine.title();
+  judgement.cpu.clear();
+  const CpuInfo cpu = this_cpu();
+  for (const std::string& feature : cpu.features) {
+    const bool matters =
+        feature.find("avx") != std::string::npos || feature.find("amx") != std::string::npos;
+    if (matters) judgement.cpu += (judgement.cpu.empty() ? "" : " ") + feature;
+  }
+  return {};
+}
+
+Status judge_onnx(Engine& engine, const std::string& before, const std::string& after,
+                  const JudgeOptions& options, Reporter& reporter, Judgement& judgement) {
+  LoadOptions load_options;
+  load_options.threads = options.threads;
+  load_options.purpose = Purpose::repeated;
+  MLC_TRY(const auto a, load(engine, before, load_options));
+  MLC_TRY_CTX(const auto b, load(engine, after, load_options), "reading the new file back");
+  return judge_models(engine, *a, *b, options, reporter, judgement);
+}
+
+Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Reporter& reporter) {
+  if (!judgement.not_verified.empty()) return {};
+  constexpr std::string_view kNothing = "; nothing was written";
+  for (const JudgedOutput& one : judgement.outputs) {
+    if (one.cosine && *one.cosine < gates.least_cosine && !one.exact) {
+      return conflict(fmt::format("output {} has the cosine {:.6f} with that of the float model, "
+                                  "below {:g}{}",
+                                  quoted(one.name), *one.cosine, gates.least_cosine, kNothing),
+                      "--exclude keeps what costs most; --min-cosine -1 writes it all the same");
+    }
+    if (gates.min_sqnr && one.sqnr_db && *one.sqnr_db < *gates.min_sqnr) {
+      return conflict(fmt::format("output {} has an SQNR of {:.1f} dB, below --min-sqnr {:g}{}",
+                                  quoted(one.name), *one.sqnr_db, *gates.min_sqnr, kNothing),
+                      "--exclude keeps what costs most");
+    }
+  }
+  if (judgement.seconds_after < judgement.seconds_before) return {};
+  const std::string slower =
+      fmt::format("it is no faster here: {:.3g} ms, the float model {:.3g} ms",
+                  judgement.seconds_after * 1e3, judgement.seconds_before * 1e3);
+  if (gates.require_speedup)
+    return conflict(slower + std::string(kNothing),
+                    "--onnx and --torchscript have other forms, which may be");
+  reporter.warn(slower);
+  return {};
+}
+
+std::string latency_text(const Judgement& judgement) {
+  return fmt::format("{:.3g} to {:.3g} ms, {:.2f}x, {}, {}, {}", judgement.seconds_before * 1e3,
+                     judgement.seconds_after * 1e3,
+                     judgement.seconds_before / judgement.seconds_after, judgement.engine,
+                     plural(judgement.threads, "thread"), judgement.cpu);
+}
+
+void show_outputs(const Judgement& judgement, FileTask& task) {
+  task.out.line("");
+  Table table({{"OUTPUT", Align::left, true},
+               {"SQNR DB", Align::right},
+               {"COSINE", Align::right},
+               {"TOP-1", Align::right},
+               {"MAX ABS", Align::right}});
+  for (const JudgedOutput& one : judgement.outputs) {
+    table.add({one.name,
+               one.exact     ? "exact"
+               : one.sqnr_db ? fmt::format("{:.1f}", *one.sqnr_db)
+                             : "-",
+               one.cosine ? fmt::format("{:.6f}", *one.cosine) : "-",
+               one.top1 ? fmt::format("{:.4g}", *one.top1) : "-",
+               fmt::format("{:.3g}", one.max_abs)});
+  }
+  table.render(task.out, task.width);
+}
+
+void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
+  json.key(name);
+  if (value && std::isfinite(*value)) {
+    json.value(*value);
+  } else {
+    json.null();
+  }
+}
+
+void judgement_json(const Judgement& judgement, JsonWriter& json) {
+  json.field("verified", judgement.not_verified.empty());
+  if (!judgement.not_verified.empty()) return json.field("not_verified", judgement.not_verified);
+  json.field("engine", judgement.engine);
+  json.field("cpu", judgement.cpu);
+  json.field("threads", static_cast<uint64_t>(judgement.threads));
+  json.field("samples", judgement.samples);
+  json.field("seconds_before", judgement.seconds_before);
+  json.field("seconds_after", judgement.seconds_after);
+  json.key("outputs");
+  json.begin_array();
+  for (const JudgedOutput& one : judgement.outputs) {
+    json.begin_object();
+    json.field("name", one.name);
+    json.field("exact", one.exact);
+    optional_field(json, "sqnr_db", one.sqnr_db);
+    optional_field(json, "min_cosine", one.cosine);
+    optional_field(json, "top1", one.top1);
+    json.field("max_abs", one.max_abs);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+}  // namespace mlc::cli

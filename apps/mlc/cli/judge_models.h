@@ -1,0 +1,72 @@
+// What a changed model costs and gains beside the one that it was made of, in the same engine.
+#pragma once
+
+#include "cli/batch.h"
+#include "cli/json_writer.h"
+#include "mlc/engine/engine.h"
+#include "mlc/engine/host_tensor.h"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+/// An output of the changed model beside that of the model that it was made of.
+struct JudgedOutput {
+  std::string name;
+  std::optional<double> sqnr_db;  // nothing where it is exact, or no number can be had
+  bool exact = false;
+  std::optional<double> cosine;  // the least of all samples
+  std::optional<double> top1;    // agreement over all samples
+  double max_abs = 0;
+};
+
+struct Judgement {
+  std::string not_verified;  // why; empty where it was
+  std::string engine;
+  std::string cpu;  // instructions that matter: "avx2 avx512_vnni"
+  unsigned threads = 1;
+  int64_t samples = 0;
+  std::vector<JudgedOutput> outputs;
+  double seconds_before = 0;  // medians
+  double seconds_after = 0;
+};
+
+struct JudgeOptions {
+  /// Inputs of sample I, which any call gives anew.
+  std::function<Result<std::vector<NamedValue>>(int64_t)> inputs;
+  int64_t samples = 4;
+  unsigned threads = 1;
+  double seconds = 0.3;  // of measuring each model
+};
+
+/// Runs the models on the same inputs and measures both. Errors: those of the inputs and of
+/// BEFORE; internal_error where AFTER refuses what BEFORE takes.
+Status judge_models(Engine& engine, Model& before, Model& after, const JudgeOptions& options,
+                    Reporter& reporter, Judgement& judgement);
+
+/// The same of the ONNX models at these paths. Errors: also those of Engine::load().
+Status judge_onnx(Engine& engine, const std::string& before, const std::string& after,
+                  const JudgeOptions& options, Reporter& reporter, Judgement& judgement);
+
+struct JudgeGates {
+  double least_cosine = 0.99;
+  std::optional<double> min_sqnr;
+  bool require_speedup = false;
+};
+/// Errors: conflict where a gate is not met. Warns where nothing is gained in time.
+Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Reporter& reporter);
+
+/// "1.69 to 0.44 ms, 3.80x, ONNX Runtime 1.23.2, 1 thread, avx2 avx512_vnni".
+std::string latency_text(const Judgement& judgement);
+/// A table of the outputs.
+void show_outputs(const Judgement& judgement, FileTask& task);
+/// The fields from "verified" to "outputs".
+void judgement_json(const Judgement& judgement, JsonWriter& json);
+/// A field that is null where there is no finite number.
+void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value);
+
+}  // namespace mlc::cli

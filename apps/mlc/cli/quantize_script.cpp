@@ -1,0 +1,325 @@
+#include "cli/quantize_script.h"
+
+#include "cli/compress_report.h"
+#include "cli/engine_options.h"
+#include "cli/judge_models.h"
+#include "cli/metadata_sources.h"
+#include "cli/provenance_options.h"
+#include "cli/quantize_script_view.h"
+#include "mlc/base/glob.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/artefact.h"
+#include "mlc/engine/calibration_data.h"
+#include "mlc/engine/match_inputs.h"
+#include "mlc/engine/module_loader.h"
+#include "mlc/engine/sample_inputs.h"
+#include "mlc/engine/stored_inputs.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+constexpr uint64_t kFewSamples = 8;  // below, ranges are a matter of luck
+constexpr double kLeastCosine = 0.99;
+
+/// What CODES of activations stand for: 0 is always in the range, and exact.
+ActivationScale activation_scale(onnx::ValueBounds bounds, double codes) {
+  const double low = std::min(bounds.low, 0.0F);
+  const double high = std::max(bounds.high, 0.0F);
+  if (low == high) return {};
+  const double scale = (high - low) / codes;
+  return {scale, static_cast<int64_t>(std::nearbyint(-low / scale))};
+}
+
+bool matches_any(const std::vector<std::string>& globs, const std::string& name) {
+  return std::ranges::any_of(globs,
+                             [&](const std::string& glob) { return glob_match(glob, name); });
+}
+
+class Job {
+ public:
+  Job(FileTask& task, const QuantizeScriptOptions& options, const QuantizeOnnxOptions& graph,
+      const QuantizeOnnxShared& shared)
+      : task_(task), options_(options), graph_(graph), shared_(shared) {}
+
+  Result<FileReport> run();
+
+ private:
+  Status check_usage();
+  Status check_engine();
+  Status open();
+  Status open_samples(const Signature& signature);
+  Result<std::unique_ptr<Model>> load(Purpose purpose) const;
+  Result<std::vector<NamedValue>> sample(int64_t i) const;
+  ScriptQuantOptions quant_options();
+  Status observe(size_t id, std::span<const float> values);
+  Result<ActivationScale> scale_of(size_t id) const;
+  Result<ExtraFiles> extra_files() const;
+  Status write();
+  Status judge(const OutputFile& out);
+  Status write_report(std::string_view refused) const;
+
+  FileTask& task_;
+  const QuantizeScriptOptions& options_;
+  const QuantizeOnnxOptions& graph_;
+  const QuantizeOnnxShared& shared_;
+  JudgeGates gates_;
+  std::optional<Artefact> source_;
+  std::unique_ptr<Engine> engine_;
+  std::vector<InputSpec> specs_;
+  std::optional<CalibrationData> data_;
+  std::vector<onnx::Observer> observers_;
+  QuantizeScriptAnswer answer_;
+};
+
+Status Job::check_usage() {
+  if (graph_.form || graph_.symmetric || graph_.float_ends || !graph_.stats.empty() ||
+      shared_.rounding) {
+    return usage_error(
+        "--onnx, --block, --symmetric, --float-ends, --stats and --rounding do not go with "
+        "--torchscript");
+  }
+  if (shared_.writing.in_place)
+    return usage_error("--torchscript does not write in place", "-o FILE gives it a new name");
+  const bool is_static = options_.form == ScriptForm::with_ranges;
+  if (!is_static && (!graph_.calib.empty() || graph_.method))
+    return usage_error("--calib and --calib-method are for --torchscript static");
+  if (is_static && graph_.calib.empty())
+    return usage_error("--torchscript static needs samples: --calib FILE is missing",
+                       "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names, or "
+                       "--torchscript dynamic, which needs none");
+  if (!task_.output.empty() && !task_.output.ends_with(".pt"))
+    return usage_error(
+        "the output would be a TorchScript file under the name " + quoted(task_.output),
+        "name it .pt");
+  answer_.form = to_string(options_.form);
+  answer_.reduced = graph_.reduce_range;
+  answer_.dry_run = shared_.writing.dry_run;
+  gates_ = {kLeastCosine, shared_.min_sqnr, graph_.require_speedup};
+  if (!graph_.min_cosine) return {};
+  const std::string& text = *graph_.min_cosine;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), gates_.least_cosine);
+  if (error != std::errc() || end != text.data() + text.size() || !(gates_.least_cosine <= 1))
+    return usage_error("--min-cosine: not a number up to 1: " + quoted(text));
+  return {};
+}
+
+/// Before anything is read that takes time: some builds of LibTorch multiply no bytes.
+Status Job::check_engine() {
+  MLC_TRY(engine_, open_engine(EngineKind::torch));
+  MLC_TRY(const EngineInfo info, engine_->info());
+  if (!info.quantized_engines.empty()) return {};
+  return unsupported(engine_->title() + " has no engine that multiplies bytes",
+                     "quantise the weights alone, without --torchscript, or an ONNX model");
+}
+
+Status Job::open() {
+  const ArtefactOptions how{options_.architecture, options_.key};
+  MLC_TRY(Artefact source, Artefact::open(task_.input, how, task_.reporter));
+  if (source.exported() != nullptr)
+    return unsupported("it is a .pt2, whose program --torchscript does not read",
+                       "`mlc trace` makes TorchScript of it first");
+  if (!source.has_architecture() && !options_.architecture.empty())
+    return usage_error("it has a program of its own, which --arch cannot replace");
+  MLC_CHECK(source.check_whole(task_.threads, task_.reporter));
+  MLC_TRY(answer_.input_bytes, source.file_bytes());
+  EngineOptions inputs;
+  inputs.inputs = graph_.inputs;
+  MLC_TRY(specs_, choose_inputs(inputs, source));
+  source_.emplace(std::move(source));
+  return {};
+}
+
+/// Names and, where the file tells them, types of the inputs are known then.
+Status Job::open_samples(const Signature& signature) {
+  if (graph_.calib.empty()) return graph_.no_verify ? Status() : match_inputs(signature, specs_);
+  std::vector<OnnxValue> inputs;
+  for (const InputInfo& input : signature.inputs) {
+    if (!input.required) continue;
+    OnnxValue value;
+    value.name = input.name;
+    if (input.dtype) value.element = info(*input.dtype).onnx;
+    inputs.push_back(std::move(value));
+  }
+  MLC_TRY(data_, CalibrationData::open(graph_.calib, inputs, task_.reporter));
+  if (data_->samples() < kFewSamples) {
+    task_.reporter.warn("only " + plural(data_->samples(), "sample") +
+                        " for ranges: some tens are a good start");
+  }
+  // What the file says of its inputs: those of the samples.
+  if (!specs_.empty()) return {};
+  MLC_TRY(const auto first, data_->sample(0));
+  for (const NamedValue& value : first) {
+    InputSpec spec;
+    spec.name = value.name;
+    spec.dtype = value.tensor.dtype;
+    for (const int64_t size : value.tensor.sizes) spec.dims.push_back({"", size, std::nullopt});
+    specs_.push_back(std::move(spec));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Model>> Job::load(Purpose purpose) const {
+  LoadOptions how;
+  how.threads = task_.threads;
+  how.purpose = purpose;
+  return source_->load(*engine_, how, task_.reporter);
+}
+
+Result<std::vector<NamedValue>> Job::sample(int64_t i) const {
+  if (data_) return data_->sample(static_cast<uint64_t>(i));
+  return sample_inputs(specs_, static_cast<uint64_t>(graph_.seed + i),
+                       i == 0 ? task_.reporter : null_reporter());
+}
+
+Status Job::observe(size_t id, std::span<const float> values) {
+  if (observers_.size() <= id) observers_.resize(id + 1);
+  if (graph_.method.value_or(onnx::RangeMethod::minmax) == onnx::RangeMethod::minmax) {
+    observers_[id].add_bounds(values);
+  } else {
+    observers_[id].add(values);
+  }
+  return {};
+}
+
+Result<ActivationScale> Job::scale_of(size_t id) const {
+  constexpr double kCodes = 255;
+  constexpr double kReduced = 127;
+  if (id >= observers_.size()) return ActivationScale{};
+  const onnx::Observer& observer = observers_[id];
+  if (observer.not_finite() > 0)
+    return conflict("an activation has " + plural(observer.not_finite(), "value") +
+                    " that are not finite");
+  const auto method = graph_.method.value_or(onnx::RangeMethod::minmax);
+  return activation_scale(observer.range(method, graph_.percentile),
+                          answer_.reduced ? kReduced : kCodes);
+}
+
+ScriptQuantOptions Job::quant_options() {
+  ScriptQuantOptions out;
+  out.with_ranges = options_.form == ScriptForm::with_ranges;
+  out.embeddings = !graph_.no_embeddings;
+  out.reduce_range = graph_.reduce_range;
+  // In a convolution of few weights there can be many multiplications.
+  out.min_elements = shared_.min_elements.value_or(out.with_ranges ? 0 : out.min_elements);
+  out.wanted = [this](const std::string& name) {
+    return (shared_.include.empty() || matches_any(shared_.include, name)) &&
+           !matches_any(shared_.exclude, name);
+  };
+  if (!data_) return out;
+  out.samples.count = data_->samples();
+  out.samples.at = [this](uint64_t i) -> Result<std::vector<NamedValue>> {
+    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    task_.reporter.advance(1);
+    return data_->sample(i);
+  };
+  out.observe = [this](size_t id, std::span<const float> values) { return observe(id, values); };
+  out.scale_of = [this](size_t id) { return scale_of(id); };
+  return out;
+}
+
+Result<ExtraFiles> Job::extra_files() const {
+  MLC_TRY(auto metadata, metadata_to_carry(source_->checkpoint()));
+  ProvenanceOptions given;
+  given.text("torchscript", answer_.form).flag("no-embeddings", graph_.no_embeddings);
+  given.flag("reduce-range", graph_.reduce_range).list("include", shared_.include);
+  given.list("exclude", shared_.exclude);
+  if (graph_.method) given.text("calib-method", onnx::to_string(*graph_.method));
+  ExtraFiles files;
+  if (data_ || !specs_.empty()) {
+    MLC_TRY(const auto inputs, sample(0));
+    MLC_TRY(const StoredInputs kept, store_inputs(specs_, inputs, std::nullopt));
+    files = kept.files;
+  }
+  const auto yaml = with_provenance(std::move(metadata), "quantize", given);
+  if (yaml) files.emplace_back("mlc/metadata.yaml", *yaml);
+  return files;
+}
+
+Status Job::judge(const OutputFile& out) {
+  if (graph_.no_verify) {
+    answer_.not_verified = "--no-verify";
+    return {};
+  }
+  MLC_TRY(const auto before, load(Purpose::repeated));
+  LoadOptions how;
+  how.threads = task_.threads;
+  how.purpose = Purpose::repeated;
+  MLC_TRY_CTX(const auto after,
+              engine_->load(fmt::format("/proc/self/fd/{}", out.fd()), how, null_reporter()),
+              "reading the new file back");
+  JudgeOptions judged;
+  judged.samples = graph_.samples;
+  judged.threads = task_.threads;
+  judged.inputs = [this](int64_t i) { return sample(i); };
+  if (data_) judged.samples = std::min(judged.samples, static_cast<int64_t>(data_->samples()));
+  const bool random =
+      std::ranges::any_of(specs_, [](const InputSpec& spec) { return spec.file.empty(); });
+  if (!data_ && !random) judged.samples = 1;
+  return judge_models(*engine_, *before, *after, judged, task_.reporter, answer_);
+}
+
+Status Job::write_report(std::string_view refused) const {
+  if (shared_.report.empty() || shared_.writing.dry_run) return {};
+  return write_html(quantized_script_html(answer_, task_, refused), shared_.report,
+                    shared_.writing.output_options(), source_->checkpoint().files);
+}
+
+Status Job::write() {
+  MLC_TRY(const auto model, load(Purpose::once));
+  MLC_CHECK(open_samples(model->signature()));
+  MLC_TRY(const ExtraFiles extra, extra_files());
+  const std::string place = task_.output.empty() ? task_.input : task_.output;
+  MLC_TRY(OutputFile out,
+          OutputFile::create(place, task_.output.empty()
+                                        ? OutputOptions{.replace = true, .sync = false, .mode = 0}
+                                        : shared_.writing.output_options()));
+  {
+    const ProgressScope progress(task_.reporter, "calibrating", data_ ? data_->samples() : 0);
+    MLC_TRY(answer_.report, model->write_quantized(quant_options(), extra, [&out](Bytes bytes) {
+      return out.write(bytes);
+    }));
+  }
+  MLC_CHECK(out.flush());
+  answer_.file_bytes = out.position();
+  MLC_CHECK(judge(out));
+  if (Status passed = check_judgement(answer_, gates_, task_.reporter); !passed.ok()) {
+    MLC_CHECK(write_report(passed.error().message()));
+    return passed;
+  }
+  if (shared_.writing.dry_run) return {};
+  return out.publish(source_->checkpoint().files);
+}
+
+Result<FileReport> Job::run() {
+  MLC_CHECK(check_usage());
+  MLC_CHECK(check_engine());
+  const auto in_file = [this](Status status) {
+    return status.ok() ? Status() : Status(std::move(status).error().in_file(task_.input));
+  };
+  MLC_CHECK(in_file(open()));
+  MLC_CHECK(in_file(write()));
+  MLC_CHECK(write_report(""));
+  show_quantized_script(answer_, task_);
+  return FileReport{ExitCode::done, quantized_script_summary(answer_, task_)};
+}
+
+}  // namespace
+
+std::string_view to_string(ScriptForm form) {
+  return form == ScriptForm::dynamic ? "dynamic" : "static";
+}
+
+Result<FileReport> quantize_script(FileTask& task, const QuantizeScriptOptions& options,
+                                   const QuantizeOnnxOptions& graph,
+                                   const QuantizeOnnxShared& shared) {
+  return Job(task, options, graph, shared).run();
+}
+
+}  // namespace mlc::cli
