@@ -69,9 +69,10 @@ QuantScheme default_scheme(SchemeKind kind);
 
 /// How scale and zero point of a group are chosen.
 enum class Rounding : uint8_t {
-  rtn,  // the range of the weights, codes rounded to nearest
-  mse,  // the part of that range with the least squared error
-  hqq,  // the range, and the zero point that half-quadratic steps find (Badri and Shaji, 2023)
+  rtn,   // the range of the weights, codes rounded to nearest
+  mse,   // the part of that range with the least squared error
+  hqq,   // the range, and the zero point that half-quadratic steps find (Badri and Shaji, 2023)
+  gptq,  // as rtn, codes by what the weights are multiplied with (data_rounding.h)
 };
 
 /// A tensor of some sizes as rows and groups.

@@ -117,6 +117,19 @@ struct ComparedPiece {
   int64_t end;
 };
 
+/// Weights of ROW that are others in the file than the codes that QUANTIZER was given.
+uint64_t count_unlike(const WeightQuantizer& quantizer, const LoadedWeight& written, int64_t row) {
+  thread_local std::vector<float> wanted;
+  thread_local std::vector<float> found;
+  wanted.resize(static_cast<size_t>(written.columns()));
+  found.resize(wanted.size());
+  quantizer.given_values(row, wanted.data());
+  written.decode(row, found.data());
+  uint64_t unlike = 0;
+  for (size_t i = 0; i < wanted.size(); ++i) unlike += wanted[i] == found[i] ? 0 : 1;
+  return unlike;
+}
+
 Status compare_piece(const ComparedPiece& piece, Reporter& reporter) {
   if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
   Comparison& one = *piece.comparison;
@@ -124,8 +137,11 @@ Status compare_piece(const ComparedPiece& piece, Reporter& reporter) {
   MLC_TRY(const std::span<const float> floats, one.rows.read(piece.begin, piece.end, buffer));
   const float* weights = floats.data();
   ErrorSums& sums = one.sums[piece.number];
+  const bool given = one.weight->quantizer != nullptr && one.weight->quantizer->has_given_codes();
   for (int64_t row = piece.begin; row < piece.end; ++row, weights += one.rows.columns()) {
     one.written.compare(row, weights, sums);
+    if (given) sums.wrong = count_unlike(*one.weight->quantizer, one.written, row);
+    if (sums.wrong > 0) break;
   }
   if (sums.wrong > 0) {
     return internal_error(plural(sums.wrong, "weight") + " of " + printable(one.weight->names[0]) +

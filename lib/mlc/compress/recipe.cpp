@@ -10,8 +10,11 @@
 namespace mlc {
 namespace {
 
-constexpr auto kRoundings = std::to_array<std::pair<Rounding, std::string_view>>(
-    {{Rounding::rtn, "rtn"}, {Rounding::mse, "mse"}, {Rounding::hqq, "hqq"}});
+constexpr auto kRoundings =
+    std::to_array<std::pair<Rounding, std::string_view>>({{Rounding::rtn, "rtn"},
+                                                          {Rounding::mse, "mse"},
+                                                          {Rounding::hqq, "hqq"},
+                                                          {Rounding::gptq, "gptq"}});
 
 /// An Error about the text of a node, at its place.
 template <class T>
@@ -30,7 +33,7 @@ Result<Rounding> read_rounding(const yaml::Node& node) {
   for (const auto& [rounding, name] : kRoundings) {
     if (name == text) return rounding;
   }
-  return node.error("no such rounding: " + quoted(text), "rtn, mse or hqq");
+  return node.error("no such rounding: " + quoted(text), "rtn, mse, hqq or gptq");
 }
 
 Result<SchemeRule> read_rule(const yaml::Node& node) {

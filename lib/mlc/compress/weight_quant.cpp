@@ -194,6 +194,31 @@ void WeightQuantizer::choose(int64_t row, const float* weights) {
   });
 }
 
+GroupParameters WeightQuantizer::choose_group(int64_t row, int64_t group, const float* weights) {
+  const int64_t count = std::min(layout_.group, layout_.columns - group * layout_.group);
+  const GroupParameters found = find(weights, static_cast<size_t>(count));
+  const auto at = static_cast<size_t>(row * layout_.groups + group);
+  scales_[at] = found.scale;
+  if (!scheme_.symmetric) zeros_[at] = found.zero;
+  return found;
+}
+
+void WeightQuantizer::codes_of(int64_t row, size_t begin, size_t count, const float* weights,
+                               const GroupParameters& group, int8_t* out) const {
+  if (given_ == nullptr) return quant_kernels().encode(weights + begin, count, group, out);
+  const size_t first = static_cast<size_t>(row * layout_.columns) + begin;
+  std::copy_n(given_->data() + first, count, out);
+}
+
+void WeightQuantizer::given_values(int64_t row, float* out) const {
+  thread_local std::vector<GroupParameters> groups;
+  parameters(row, groups);
+  const int8_t* const codes = given_->data() + row * layout_.columns;
+  for_each_group(layout_, [&](size_t g, size_t begin, size_t count) {
+    quant_kernels().decode(codes + begin, count, groups[g], out + begin);
+  });
+}
+
 void WeightQuantizer::finish() {
   if (wide_.load()) scale_dtype_ = DType::f32;
   scale_bytes_ = std::make_shared<const std::string>(as_stored(scales_, scale_dtype_));
@@ -229,14 +254,14 @@ void WeightQuantizer::encode(int64_t row, const float* weights, std::byte* out) 
   if (!layout_.packed) {
     auto* const codes = reinterpret_cast<int8_t*>(out);
     for_each_group(layout_, [&](size_t g, size_t begin, size_t count) {
-      kernels.encode(weights + begin, count, groups[g], codes + begin);
+      codes_of(row, begin, count, weights, groups[g], codes + begin);
     });
     return;
   }
   thread_local std::vector<int8_t> codes;
   codes.resize(columns);
   for_each_group(layout_, [&](size_t g, size_t begin, size_t count) {
-    kernels.encode(weights + begin, count, groups[g], codes.data() + begin);
+    codes_of(row, begin, count, weights, groups[g], codes.data() + begin);
   });
   kernels.pack(codes.data(), codes.size(), reinterpret_cast<uint8_t*>(out));
 }
@@ -248,7 +273,7 @@ void WeightQuantizer::measure(int64_t row, const float* weights, ErrorSums& sums
   parameters(row, groups);
   codes.resize(static_cast<size_t>(layout_.columns));
   for_each_group(layout_, [&](size_t g, size_t begin, size_t count) {
-    kernels.encode(weights + begin, count, groups[g], codes.data() + begin);
+    codes_of(row, begin, count, weights, groups[g], codes.data() + begin);
     kernels.compare(weights + begin, codes.data() + begin, count, groups[g], sums);
   });
 }

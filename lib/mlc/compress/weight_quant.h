@@ -36,6 +36,14 @@ class WeightQuantizer {
 
   /// Finds the parameters of ROW, whose weights are finite.
   void choose(int64_t row, const float* weights);
+  /// The same of one GROUP of ROW, whose WEIGHTS begin there; returns what it found.
+  GroupParameters choose_group(int64_t row, int64_t group, const float* weights);
+  /// From now on encode() and measure() take CODES, one a byte of all rows, whatever the weights
+  /// are: those of methods that do not round to the nearest one.
+  void give_codes(std::shared_ptr<const std::vector<int8_t>> codes) { given_ = std::move(codes); }
+  bool has_given_codes() const { return given_ != nullptr; }
+  /// What the given codes of ROW stand for: layout().columns at OUT.
+  void given_values(int64_t row, float* out) const;
   /// All rows were chosen. Scales are float32 where there is one a row, else float16, and float32
   /// where one of them is no normal float16.
   void finish();
@@ -55,6 +63,9 @@ class WeightQuantizer {
   DType zero_dtype() const { return rounding_ == Rounding::hqq ? DType::f16 : DType::u8; }
 
  private:
+  /// The codes of COLUMNS from BEGIN on in ROW.
+  void codes_of(int64_t row, size_t begin, size_t count, const float* weights,
+                const GroupParameters& group, int8_t* out) const;
   GroupParameters find(const float* weights, size_t count);
   GroupParameters symmetric(float largest);
   GroupParameters asymmetric(float low, float high);
@@ -69,6 +80,7 @@ class WeightQuantizer {
   std::atomic<bool> wide_{false};  // a scale that is no normal float16
   std::vector<float> scales_;      // until finish()
   std::vector<float> zeros_;
+  std::shared_ptr<const std::vector<int8_t>> given_;
   std::shared_ptr<const std::string> scale_bytes_;
   std::shared_ptr<const std::string> zero_bytes_;
 };

@@ -1,0 +1,40 @@
+// Rounding weights by what they are multiplied with, so that the outputs of a layer change least.
+#pragma once
+
+#include "mlc/base/reporter.h"
+#include "mlc/base/result.h"
+#include "mlc/checkpoint/checkpoint.h"
+#include "mlc/compress/input_factor.h"
+#include "mlc/compress/quantize_plan.h"
+#include "mlc/compress/weight_quant.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mlc {
+
+/// Sums over the rows X of inputs that some weights, as [rows, COLUMNS], are multiplied with.
+struct InputSums {
+  std::vector<std::string> weights;
+  int64_t columns = 0;
+  std::vector<float> gram;         // X^T X as [columns, columns]; empty: unknown
+  std::vector<double> sum_square;  // of each column
+};
+
+/// GPTQ (Frantar et al., 2022): column after column is rounded, and what that costs is given to the
+/// columns that are still to come. Scales of a group are found when its first column is reached.
+/// WEIGHTS, rows from FIRST on, are used up; CODES gets theirs, one a byte. Any threads, other rows
+/// each.
+void gptq_rows(WeightQuantizer& quantizer, const InputFactor& factor, int64_t first,
+               std::span<float> weights, int8_t* codes);
+
+/// Rounds the scanned integer weights of PLAN by GPTQ where INPUTS has theirs; all others keep
+/// what scan_weights() found. Returns how many it rounded. Errors: those of reading weights and of
+/// InputFactor::make(), interrupted.
+Result<uint64_t> round_by_data(const Checkpoint& checkpoint, QuantizePlan& plan,
+                               std::span<const InputSums> inputs, unsigned threads,
+                               Reporter& reporter);
+
+}  // namespace mlc
