@@ -1,6 +1,7 @@
 #include "cli/batch.h"
 #include "cli/compress_report.h"
 #include "cli/in_place.h"
+#include "cli/layer_samples.h"
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
 #include "cli/provenance_options.h"
@@ -14,6 +15,7 @@
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/compress/compressed_tensors.h"
+#include "mlc/compress/data_rounding.h"
 #include "mlc/compress/quantize.h"
 #include "mlc/compress/recipe.h"
 
@@ -23,8 +25,10 @@
 namespace mlc::cli {
 namespace {
 
-constexpr std::pair<std::string_view, Rounding> kRoundings[] = {
-    {"rtn", Rounding::rtn}, {"mse", Rounding::mse}, {"hqq", Rounding::hqq}};
+constexpr std::pair<std::string_view, Rounding> kRoundings[] = {{"rtn", Rounding::rtn},
+                                                                {"mse", Rounding::mse},
+                                                                {"hqq", Rounding::hqq},
+                                                                {"gptq", Rounding::gptq}};
 constexpr std::pair<std::string_view, QuantFormat> kFormats[] = {
     {"plain", QuantFormat::plain}, {"compressed-tensors", QuantFormat::compressed_tensors}};
 
@@ -62,8 +66,10 @@ void setup(OptionSet& set, Options& options) {
   set.text("--scheme", options.scheme, "SCHEME",
            "int8 (default), int4, fp16, bf16; :g64, :channel, :sym, :asym as in int4:g64:sym");
   set.suggest({"int8", "int4", "fp16", "bf16", "int8:g64", "int4:g128", "int4:channel"});
-  set.choice("--rounding", options.rounding, kRoundings,
-             "ranges by rtn (default), least squared error, or half-quadratic zero points");
+  set.choice(
+      "--rounding", options.rounding, kRoundings,
+      "ranges by rtn (default), least squared error, or half-quadratic zero points; gptq: codes "
+      "by what the weights are multiplied with, for which it takes --calib");
   set.choice("--format", options.format, kFormats,
              "names and layout of the new tensors; plain by default");
   set.file("--write-config", options.write_config, "FILE",
@@ -92,7 +98,8 @@ void setup(OptionSet& set, Options& options) {
   set.choice("--torchscript", options.script, kScriptForms,
              "write TorchScript that multiplies bytes: dynamic, without data, linear layers and "
              "embeddings; static, with --calib, convolutions too");
-  set.file("--arch", options.architecture, "YAML", "the architecture of a checkpoint, for that");
+  set.file("--arch", options.architecture, "YAML",
+           "the architecture of a checkpoint, for that and for gptq");
   add_quantize_onnx_options(set, options.onnx);
   add_writing_options(set, options.writing);
   set.check([&options]() -> Status {
@@ -173,6 +180,7 @@ class Job {
   Status undo_earlier();
   void warn_of_unused();
   Status decide();
+  Status round_by_samples();
   Result<QuantGoals> goals() const;
   Status refuse_fallbacks() const;
   Status write();
@@ -194,6 +202,7 @@ class Job {
   OutputFormat format_ = OutputFormat::torch_zip;
   std::optional<Metadata> metadata_;
   QuantizePlan plan_;
+  std::optional<DataRounding> by_data_;
   SaveReport saved_;
 };
 
@@ -301,7 +310,41 @@ Status Job::decide() {
     }
   }
   MLC_CHECK(scan_weights(checkpoint, plan_, scan, task_.reporter));
+  if (recipe_.rounding == Rounding::gptq) {
+    MLC_CHECK(round_by_samples());
+    MLC_CHECK(scan_weights(checkpoint, plan_, scan, task_.reporter));
+  }
   return refuse_fallbacks();
+}
+
+/// Runs the model of the checkpoint on the samples and rounds again what they tell of.
+Status Job::round_by_samples() {
+  LayerSampleOptions how;
+  how.architecture = options_.architecture;
+  how.key = options_.key;
+  how.calib = options_.onnx.calib;
+  how.gram = true;
+  how.wanted = [this](const std::string& name) {
+    return std::ranges::any_of(plan_.weights, [&](const WeightPlan& weight) {
+      return weight.quantizer != nullptr &&
+             std::ranges::find(weight.names, name) != weight.names.end();
+    });
+  };
+  MLC_TRY(LayerSamples found, sample_layers(task_, how));
+  std::vector<InputSums> sums;
+  for (LayerInput& one : found.inputs) {
+    sums.push_back(
+        {std::move(one.weights), one.columns, std::move(one.gram), std::move(one.sum_square)});
+  }
+  MLC_TRY(const RoundingGain gain,
+          mlc::round_by_data(*input_.checkpoint, plan_, sums, task_.threads, task_.reporter));
+  if (gain.weights == 0) {
+    return conflict("no linear layer or convolution of the model reads a weight that is quantised",
+                    "--rounding rtn needs no samples")
+        .in_file(task_.input);
+  }
+  by_data_ = DataRounding{found.samples, gain};
+  return {};
 }
 
 Status Job::refuse_fallbacks() const {
@@ -321,6 +364,7 @@ ProvenanceOptions Job::provenance() const {
   ProvenanceOptions out;
   out.text("key", options_.key).text("scheme", options_.scheme);
   if (options_.rounding) out.text("rounding", to_string(*options_.rounding));
+  out.text("arch", options_.architecture).list("calib", options_.onnx.calib);
   out.list("tensor", options_.tensors).list("include", options_.include);
   out.list("exclude", options_.exclude).text("recipe", options_.recipe);
   out.text("min-elements", options_.min_elements.value_or(""));
@@ -438,7 +482,8 @@ QuantizeAnswer Job::answer() const {
           input_bytes(),
           format_ == OutputFormat::torch_zip ? "pt" : "safetensors",
           saved_,
-          options_.writing.dry_run};
+          options_.writing.dry_run,
+          by_data_};
 }
 
 /// One ONNX model or TorchScript, with the options that count for it. Error: usage for those that
@@ -456,6 +501,10 @@ Result<FileReport> run_graph(FileTask& task, const Options& options, const Quant
   QuantizeOnnxShared shared;
   shared.include = options.include;
   shared.exclude = options.exclude;
+  if (recipe.rounding == Rounding::gptq) {
+    return usage_error("--rounding gptq is for checkpoints", "ONNX models have rtn, mse and hqq")
+        .in_file(task.input);
+  }
   shared.rounding = options.rounding;
   if (options.min_elements) shared.min_elements = recipe.min_elements;
   if (options.min_sqnr) {
@@ -469,6 +518,22 @@ Result<FileReport> run_graph(FileTask& task, const Options& options, const Quant
   return quantize_script(task, how, options.onnx, shared);
 }
 
+/// Errors: usage.
+Status check_gptq(const Options& options) {
+  if (options.onnx.calib.empty())
+    return usage_error(
+        "--rounding gptq needs samples of inputs: --calib FILE is missing",
+        "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names; rtn, "
+        "mse and hqq need none");
+  if (options.min_sqnr)
+    return usage_error("--min-sqnr is of weights, which --rounding gptq moves away for outputs");
+  QuantizeOnnxOptions others = options.onnx;
+  others.calib.clear();
+  if (!others.any()) return {};
+  return usage_error("it is no ONNX model, for which --onnx and its options are",
+                     "of them --calib goes with --rounding gptq");
+}
+
 Result<FileReport> run_one(FileTask& task, const Options& options, const QuantRecipe& recipe) {
   const bool is_onnx = is_onnx_model(task.input);
   if (is_onnx && options.script) {
@@ -477,6 +542,10 @@ Result<FileReport> run_one(FileTask& task, const Options& options, const QuantRe
         .in_file(task.input);
   }
   if (is_onnx || options.script) return run_graph(task, options, recipe);
+  if (recipe.rounding == Rounding::gptq) {
+    MLC_CHECK(check_gptq(options));
+    return Job(task, options, recipe).run();
+  }
   if (options.onnx.any() || !options.architecture.empty()) {
     return usage_error("it is no ONNX model, for which --onnx and its options are",
                        "--torchscript writes a model that runs, of TorchScript or with --arch")

@@ -163,6 +163,7 @@ std::string quantized_html(const QuantizeAnswer& answer, const FileTask& task) {
   if (done.tensors > 0)
     rows.push_back(
         {"SQNR", db_text(sqnr_db(sums.signal, sums.noise)) + " dB of all quantised weights"});
+  if (answer.by_data) rows.push_back({"by data", by_data_text(*answer.by_data)});
   rows.push_back({"layout", std::string(to_string(answer.plan.format)) + ", " + answer.format});
   rows.push_back(
       {"latency", "not measured: a checkpoint has no program; mlc bench measures what runs it"});

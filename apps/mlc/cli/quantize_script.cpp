@@ -3,6 +3,7 @@
 #include "cli/compress_report.h"
 #include "cli/engine_options.h"
 #include "cli/judge_models.h"
+#include "cli/layer_samples.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_script_view.h"
@@ -24,7 +25,6 @@
 namespace mlc::cli {
 namespace {
 
-constexpr uint64_t kFewSamples = 8;  // below, ranges are a matter of luck
 constexpr double kLeastCosine = 0.99;
 
 /// What CODES of activations stand for: 0 is always in the range, and exact.
@@ -139,15 +139,8 @@ Status Job::open() {
 /// Names and, where the file tells them, types of the inputs are known then.
 Status Job::open_samples(const Signature& signature) {
   if (graph_.calib.empty()) return graph_.no_verify ? Status() : match_inputs(signature, specs_);
-  std::vector<OnnxValue> inputs;
-  for (const InputInfo& input : signature.inputs) {
-    if (!input.required) continue;
-    OnnxValue value;
-    value.name = input.name;
-    if (input.dtype) value.element = info(*input.dtype).onnx;
-    inputs.push_back(std::move(value));
-  }
-  MLC_TRY(data_, CalibrationData::open(graph_.calib, inputs, task_.reporter));
+  MLC_TRY(data_,
+          CalibrationData::open(graph_.calib, calibration_inputs(signature, {}), task_.reporter));
   if (data_->samples() < kFewSamples) {
     task_.reporter.warn("only " + plural(data_->samples(), "sample") +
                         " for ranges: some tens are a good start");

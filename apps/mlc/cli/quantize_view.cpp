@@ -39,6 +39,7 @@ void show_totals(const QuantizeAnswer& answer, FileTask& task) {
   if (done.tensors > 0) {
     line("SQNR", db_text(sqnr_db(sums.signal, sums.noise)) + " dB of all quantised weights");
   }
+  if (answer.by_data) line("by data", by_data_text(*answer.by_data));
   line("size", fmt::format("{:.2f} bits a weight", bits_per_weight(answer)));
 }
 
@@ -143,6 +144,16 @@ void show_json(const QuantizeAnswer& answer, FileTask& task) {
   json.field("bits_per_weight", bits_per_weight(answer));
   db_field(json, "sqnr_db", sqnr_db(sums.signal, sums.noise));
   db_field(json, "worst_sqnr_db", worst.empty() ? INFINITY : worst.front()->sqnr());
+  if (answer.by_data) {
+    const RoundingGain& gain = answer.by_data->gain;
+    json.key("by_data");
+    json.begin_object();
+    json.field("weights", gain.weights);
+    json.field("samples", answer.by_data->samples);
+    db_field(json, "output_sqnr_db", sqnr_db(gain.signal, gain.noise));
+    db_field(json, "output_sqnr_db_nearest", sqnr_db(gain.signal, gain.noise_nearest));
+    json.end_object();
+  }
   quantized_json(answer, json);
   kept_json(answer, json);
   json.end_object();
@@ -193,6 +204,14 @@ ErrorSums all_sums(const QuantizePlan& plan) {
     if (weight.is_quantized() && weight.sums) sums.add(*weight.sums);
   }
   return sums;
+}
+
+std::string by_data_text(const DataRounding& by_data) {
+  const RoundingGain& gain = by_data.gain;
+  return fmt::format("{} by {}: outputs of their layers {} dB, {} with the nearest codes",
+                     plural(gain.weights, "weight"), plural(by_data.samples, "sample"),
+                     db_text(sqnr_db(gain.signal, gain.noise)),
+                     db_text(sqnr_db(gain.signal, gain.noise_nearest)));
 }
 
 QuantTotals totals_of(const QuantizeAnswer& answer, bool quantized) {

@@ -4,13 +4,21 @@
 #include "cli/batch.h"
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/compress/data_rounding.h"
 #include "mlc/compress/quantize_plan.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace mlc::cli {
+
+/// What samples of inputs did to the codes.
+struct DataRounding {
+  uint64_t samples = 0;
+  RoundingGain gain;
+};
 
 struct QuantizeAnswer {
   const Checkpoint& checkpoint;  // the source
@@ -19,6 +27,7 @@ struct QuantizeAnswer {
   std::string format;        // "pt", "safetensors"
   SaveReport saved;
   bool dry_run = false;
+  std::optional<DataRounding> by_data;
 };
 
 /// How many parameters and bytes a set of weights has, before and after.
@@ -41,6 +50,8 @@ std::string schemes_text(const QuantizePlan& plan);
 std::string kept_counts(const QuantizePlan& plan);
 /// Of all quantised weights together.
 ErrorSums all_sums(const QuantizePlan& plan);
+/// "37 weights by 32 samples: outputs of their layers 26.9 dB, 21.8 with the nearest codes".
+std::string by_data_text(const DataRounding& by_data);
 /// "38.5"; "exact" where nothing was lost.
 std::string db_text(double db);
 

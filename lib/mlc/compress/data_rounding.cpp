@@ -23,8 +23,59 @@ float value_of(int8_t code, const GroupParameters& group) {
   return group.scale * (static_cast<float>(number) - group.zero);
 }
 
+/// Of D^T (X^T X) D: the square of what the inputs make of D.
+double output_square(const std::vector<double>& d, const std::vector<float>& gram) {
+  const size_t n = d.size();
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const float* const row = gram.data() + i * n;
+    double product = 0;
+    for (size_t j = 0; j < n; ++j) product += row[j] * d[j];
+    sum += d[i] * product;
+  }
+  return sum;
+}
+
+/// ROW of WEIGHTS with the nearest codes that QUANTIZER has.
+void nearest_values(const WeightQuantizer& quantizer, int64_t row, const float* weights,
+                    std::vector<float>& out) {
+  std::vector<GroupParameters> groups;
+  quantizer.parameters(row, groups);
+  const auto group = static_cast<size_t>(quantizer.layout().group);
+  for (size_t j = 0; j < out.size(); ++j) {
+    int8_t code = 0;
+    quant_kernels().encode(weights + j, 1, groups[j / group], &code);
+    out[j] = value_of(code, groups[j / group]);
+  }
+}
+
+/// Adds what a few rows of WEIGHTS tell of the gain.
+void add_gain(const WeightQuantizer& nearest, const WeightQuantizer& given,
+              std::span<const float> weights, const std::vector<float>& gram, RoundingGain& gain) {
+  constexpr size_t kMostRows = 8;
+  const auto columns = static_cast<size_t>(given.layout().columns);
+  std::vector<float> values(columns);
+  std::vector<double> difference(columns);
+  const auto square = [&](const float* from, auto of) {
+    for (size_t j = 0; j < columns; ++j) difference[j] = of(from, j);
+    return output_square(difference, gram);
+  };
+  const auto error = [&](const float* from, size_t j) {
+    return static_cast<double>(values[j]) - from[j];
+  };
+  for (size_t r = 0; r < std::min(kMostRows, weights.size() / columns); ++r) {
+    const float* const row = weights.data() + r * columns;
+    gain.signal += square(row, [](const float* from, size_t j) { return double{from[j]}; });
+    nearest_values(nearest, static_cast<int64_t>(r), row, values);
+    gain.noise_nearest += square(row, error);
+    given.given_values(static_cast<int64_t>(r), values.data());
+    gain.noise += square(row, error);
+  }
+}
+
 Status round_weight(const Checkpoint& checkpoint, WeightPlan& weight, const InputFactor& factor,
-                    unsigned threads, Reporter& reporter) {
+                    const std::vector<float>& gram, unsigned threads, RoundingGain& gain,
+                    Reporter& reporter) {
   MLC_TRY(const FloatRows rows, FloatRows::open(checkpoint, weight.tensor));
   const Dims sizes = checkpoint.sizes(checkpoint.tensors[weight.tensor]);
   auto quantizer = std::make_shared<WeightQuantizer>(weight.scheme, Rounding::rtn, sizes);
@@ -43,6 +94,11 @@ Status round_weight(const Checkpoint& checkpoint, WeightPlan& weight, const Inpu
   }));
   quantizer->finish();
   quantizer->give_codes(codes);
+  std::vector<float> buffer;
+  MLC_TRY(const std::span<const float> first,
+          rows.read(0, std::min(rows.rows_a_piece(), rows.rows()), buffer));
+  add_gain(*weight.quantizer, *quantizer, first, gram, gain);
+  ++gain.weights;
   weight.quantizer = std::move(quantizer);
   weight.sums.reset();
   return {};
@@ -74,10 +130,10 @@ void gptq_rows(WeightQuantizer& quantizer, const InputFactor& factor, int64_t fi
   }
 }
 
-Result<uint64_t> round_by_data(const Checkpoint& checkpoint, QuantizePlan& plan,
-                               std::span<const InputSums> inputs, unsigned threads,
-                               Reporter& reporter) {
-  uint64_t rounded = 0;
+Result<RoundingGain> round_by_data(const Checkpoint& checkpoint, QuantizePlan& plan,
+                                   std::span<const InputSums> inputs, unsigned threads,
+                                   Reporter& reporter) {
+  RoundingGain gain;
   const ProgressScope progress(reporter, "rounding (layers)", inputs.size());
   for (const InputSums& input : inputs) {
     reporter.advance(1);
@@ -95,12 +151,11 @@ Result<uint64_t> round_by_data(const Checkpoint& checkpoint, QuantizePlan& plan,
     MLC_TRY_CTX(const InputFactor factor, InputFactor::make(input.gram, input.columns, threads),
                 where);
     for (WeightPlan* weight : weights) {
-      MLC_CHECK_CTX(round_weight(checkpoint, *weight, factor, threads, reporter),
+      MLC_CHECK_CTX(round_weight(checkpoint, *weight, factor, input.gram, threads, gain, reporter),
                     "tensor " + printable(weight->names[0]));
-      ++rounded;
     }
   }
-  return rounded;
+  return gain;
 }
 
 }  // namespace mlc

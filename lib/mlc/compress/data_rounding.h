@@ -30,11 +30,20 @@ struct InputSums {
 void gptq_rows(WeightQuantizer& quantizer, const InputFactor& factor, int64_t first,
                std::span<float> weights, int8_t* codes);
 
+/// What rounding by data gained, of some rows of each weight: sums of squares of what they give on
+/// the inputs, and of the errors.
+struct RoundingGain {
+  uint64_t weights = 0;
+  double signal = 0;
+  double noise_nearest = 0;  // had each weight the nearest code
+  double noise = 0;
+};
+
 /// Rounds the scanned integer weights of PLAN by GPTQ where INPUTS has theirs; all others keep
-/// what scan_weights() found. Returns how many it rounded. Errors: those of reading weights and of
+/// what scan_weights() found. Errors: those of reading weights and of
 /// InputFactor::make(), interrupted.
-Result<uint64_t> round_by_data(const Checkpoint& checkpoint, QuantizePlan& plan,
-                               std::span<const InputSums> inputs, unsigned threads,
-                               Reporter& reporter);
+Result<RoundingGain> round_by_data(const Checkpoint& checkpoint, QuantizePlan& plan,
+                                   std::span<const InputSums> inputs, unsigned threads,
+                                   Reporter& reporter);
 
 }  // namespace mlc

@@ -1,0 +1,41 @@
+// What the layers of a checkpoint's model are given, by samples: for methods that choose by data.
+#pragma once
+
+#include "cli/batch.h"
+#include "mlc/engine/calibration_data.h"
+#include "mlc/engine/engine.h"
+#include "mlc/engine/input_spec.h"
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+constexpr uint64_t kFewSamples = 8;  // below, what samples tell is a matter of luck
+
+struct LayerSampleOptions {
+  std::string architecture;        // of --arch; empty: the one in the file, or its program
+  std::string key;                 // of the state_dict
+  std::vector<std::string> calib;  // files with samples
+  bool gram = false;               // the sums that GPTQ and SparseGPT need
+  std::function<bool(const std::string&)> wanted;  // by the name of a weight
+};
+
+struct LayerSamples {
+  std::vector<LayerInput> inputs;
+  uint64_t samples = 0;
+  std::string engine;
+};
+
+/// The inputs that SIGNATURE demands, of the types and, where SPECS know them, the sizes that
+/// samples must have.
+std::vector<OnnxValue> calibration_inputs(const Signature& signature,
+                                          std::span<const InputSpec> specs);
+
+/// Builds the model of TASK's input and runs the samples. Errors: those of Artefact::open(),
+/// CalibrationData::open() and Model::layer_inputs().
+Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& options);
+
+}  // namespace mlc::cli
