@@ -1,6 +1,7 @@
 #include "cli/batch.h"
 #include "cli/compress_report.h"
 #include "cli/in_place.h"
+#include "cli/layer_samples.h"
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
 #include "cli/provenance_options.h"
@@ -10,6 +11,7 @@
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/compress/data_pruning.h"
 #include "mlc/compress/prune_plan.h"
 
 #include <algorithm>
@@ -21,7 +23,10 @@ namespace {
 enum class Compress { automatic, deflate, none };
 
 constexpr std::pair<std::string_view, PruneMethod> kMethods[] = {
-    {"magnitude", PruneMethod::magnitude}, {"random", PruneMethod::random}};
+    {"magnitude", PruneMethod::magnitude},
+    {"random", PruneMethod::random},
+    {"wanda", PruneMethod::wanda},
+    {"sparsegpt", PruneMethod::sparsegpt}};
 constexpr std::pair<std::string_view, PruneScope> kScopes[] = {{"layer", PruneScope::layer},
                                                                {"global", PruneScope::global}};
 constexpr std::pair<std::string_view, PruneNorm> kNorms[] = {{"l1", PruneNorm::l1},
@@ -47,15 +52,46 @@ struct Options {
   bool weights_only = false;
   Compress compress = Compress::automatic;
   std::string report;
+  std::vector<std::string> calib;
+  std::string architecture;
   WritingOptions writing;
 };
+
+bool chooses_by_data(PruneMethod method) {
+  return method == PruneMethod::wanda || method == PruneMethod::sparsegpt;
+}
+
+/// Errors: usage.
+Status check_data_options(const Options& options) {
+  if (!chooses_by_data(options.method)) {
+    if (options.calib.empty() && options.architecture.empty()) return {};
+    return usage_error("--calib and --arch are for --method wanda and sparsegpt");
+  }
+  if (options.calib.empty())
+    return usage_error("the method needs samples of inputs: --calib FILE is missing",
+                       "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names");
+  const bool units = options.pattern == "rows" || options.pattern.starts_with("block");
+  if (options.scope == PruneScope::global || units || options.keep_masks)
+    return usage_error(
+        "--scope global, --keep-masks and patterns of rows and blocks do not go with "
+        "wanda and sparsegpt",
+        "they have an amount of each tensor, or 2:4");
+  return {};
+}
 
 void setup(OptionSet& set, Options& options) {
   set.positionals("INPUT", options.inputs, 1, "checkpoints of any format");
   set.group("How");
   set.text("--amount", options.amount, "A",
            "a share, 0.3 or 30%, or a number of weights, 1000; of 1 and 1.0 the first is one");
-  set.choice("--method", options.method, kMethods, "which weights go; magnitude by default");
+  set.choice(
+      "--method", options.method, kMethods,
+      "which weights go: magnitude (default), random; by what they are multiplied with, for which "
+      "they take --calib: wanda, sparsegpt, which changes the others to make up for it");
+  set.list("--calib", options.calib, "FILE",
+           "samples for wanda and sparsegpt, a tensor for each input: .npy, .npz, .pt, ...; "
+           "repeatable");
+  set.file("--arch", options.architecture, "YAML", "the architecture of the checkpoint, for them");
   set.choice("--scope", options.scope, kScopes,
              "the amount of each tensor (layer, the default) or of all together");
   set.text("--pattern", options.pattern, "PATTERN",
@@ -102,6 +138,7 @@ void setup(OptionSet& set, Options& options) {
       return usage_error("a pattern like 2:4 is an amount already",
                          "leave out --amount and --tensor");
     }
+    MLC_CHECK(check_data_options(options));
     if (options.seed && options.method != PruneMethod::random) {
       return usage_error("--seed is for --method random");
     }
@@ -181,6 +218,7 @@ class Job {
   Status choose();
   Status refuse_quantised() const;
   Status decide();
+  Status choose_by_samples();
   Status write();
   void warn_afterwards();
   ProvenanceOptions provenance() const;
@@ -194,6 +232,7 @@ class Job {
   OutputFormat format_ = OutputFormat::torch_zip;
   std::optional<Metadata> metadata_;
   PrunePlan plan_;
+  std::optional<DataPruning> by_data_;
   SaveReport saved_;
 };
 
@@ -245,7 +284,11 @@ Status Job::decide() {
         .in_file(task_.input);
   }
   MLC_CHECK(check_storages(*input_.checkpoint, read, task_.threads));
-  MLC_CHECK(choose_pruned(*input_.checkpoint, plan_, task_.threads, task_.reporter));
+  if (chooses_by_data(rules_.method)) {
+    MLC_CHECK(choose_by_samples());
+  } else {
+    MLC_CHECK(choose_pruned(*input_.checkpoint, plan_, task_.threads, task_.reporter));
+  }
   // Which records deflate well is known by their zeros.
   const bool by_zeros = options_.compress == Compress::automatic &&
                         format_ == OutputFormat::torch_zip && !options_.keep_masks;
@@ -255,10 +298,40 @@ Status Job::decide() {
   return count_pruned(*input_.checkpoint, plan_, check, task_.threads, task_.reporter);
 }
 
+/// Runs the model of the checkpoint on the samples and chooses by what they tell.
+Status Job::choose_by_samples() {
+  LayerSampleOptions how;
+  how.architecture = options_.architecture;
+  how.key = options_.key;
+  how.calib = options_.calib;
+  how.gram = true;
+  how.wanted = [this](const std::string& name) {
+    return std::ranges::any_of(plan_.tensors, [&](const PrunedTensor& one) {
+      return one.is_pruned() && std::ranges::find(one.names, name) != one.names.end();
+    });
+  };
+  MLC_TRY(LayerSamples found, sample_layers(task_, how));
+  std::vector<InputSums> sums;
+  for (LayerInput& one : found.inputs) {
+    sums.push_back(
+        {std::move(one.weights), one.columns, std::move(one.gram), std::move(one.sum_square)});
+  }
+  MLC_TRY(const PruningGain gain,
+          choose_by_data(*input_.checkpoint, plan_, sums, task_.threads, task_.reporter));
+  if (gain.weights == 0) {
+    return conflict("no linear layer or convolution of the model reads a weight that can be pruned",
+                    "--method magnitude needs no samples")
+        .in_file(task_.input);
+  }
+  by_data_ = DataPruning{found.samples, gain};
+  return {};
+}
+
 ProvenanceOptions Job::provenance() const {
   ProvenanceOptions out;
   out.text("key", options_.key).text("amount", options_.amount);
-  if (options_.method == PruneMethod::random) out.add("method", "random");
+  if (options_.method != PruneMethod::magnitude) out.add("method", to_string(options_.method));
+  out.list("calib", options_.calib).text("arch", options_.architecture);
   if (options_.method == PruneMethod::random) out.add("seed", static_cast<int64_t>(rules_.seed));
   if (options_.scope == PruneScope::global) out.add("scope", "global");
   out.text("pattern", options_.pattern);
@@ -335,7 +408,8 @@ PruneAnswer Job::answer() const {
           format_ == OutputFormat::torch_zip ? "pt" : "safetensors",
           saved_,
           options_.keep_masks,
-          options_.writing.dry_run};
+          options_.writing.dry_run,
+          by_data_};
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
@@ -354,6 +428,8 @@ constexpr Example kExamples[] = {
     {"mlc prune model.pt -o pruned.pt --amount 0.3", "of each tensor the smallest 30 %"},
     {"mlc prune model.pt -o pruned.pt --amount 80% --scope global", "of all together"},
     {"mlc prune model.pt -o sparse.pt --pattern 2:4", "two of every four inputs stay"},
+    {"mlc prune model.pt -o p.pt --amount 0.5 --method sparsegpt --arch a.yaml --calib x.npy",
+     "by what the weights are multiplied with"},
     {"mlc prune trained.pt -o model.pt --apply-masks", "after torch.nn.utils.prune"},
     {"mlc prune model.pt -n --amount 0.5 --exclude '*embed*'", "what would be lost"},
 };

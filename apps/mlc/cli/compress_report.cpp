@@ -274,6 +274,7 @@ std::string pruned_html(const PruneAnswer& answer, const FileTask& task) {
     rows.push_back(
         {"masks", plural(folded, "tensor") +
                       (answer.keep_masks ? " with a mask before" : " folded with their masks")});
+  if (answer.by_data) rows.push_back({"by data", by_data_text(*answer.by_data)});
   rows.push_back({"latency", "as before: dense kernels multiply zeros like any weight"});
   rows.push_back({"made by", made_by()});
   std::vector<Layer> layers;

@@ -1,7 +1,9 @@
 #include "cli/prune_view.h"
 
 #include "cli/json_writer.h"
+#include "cli/judge_models.h"
 #include "cli/open_input.h"
+#include "cli/quantize_view.h"
 #include "cli/table.h"
 #include "mlc/base/text.h"
 
@@ -56,6 +58,7 @@ void show_totals(const PruneAnswer& answer, FileTask& task) {
   line("kept",
        percent(kept_energy(totals.energy_after, totals.energy_before)) + " of the sum of squares");
   if (const std::string kept = left_counts(answer.plan); !kept.empty()) line("left", kept);
+  if (answer.by_data) line("by data", by_data_text(*answer.by_data));
   line("speed", "zeros do not run faster: dense kernels multiply them like any weight");
 }
 
@@ -123,7 +126,7 @@ void show_json(const PruneAnswer& answer, FileTask& task) {
   json.field("output", task.output);
   json.field("dry_run", answer.dry_run);
   json.field("format", answer.format);
-  json.field("method", rules.method == PruneMethod::random ? "random" : "magnitude");
+  json.field("method", to_string(rules.method));
   json.field("pattern", rules.shape.text());
   json.field("scope", rules.scope == PruneScope::global ? "global" : "layer");
   json.key("amount");
@@ -143,11 +146,29 @@ void show_json(const PruneAnswer& answer, FileTask& task) {
   json.field("sparsity", zero_share(totals.zeros_after, totals.weights));
   json.field("squares_kept", kept_energy(totals.energy_after, totals.energy_before));
   json.field("ties_like_torch", answer.plan.like_torch);
+  if (answer.by_data) {
+    const PruningGain& gain = answer.by_data->gain;
+    json.key("by_data");
+    json.begin_object();
+    json.field("tensors", gain.weights);
+    json.field("samples", answer.by_data->samples);
+    optional_field(json, "output_sqnr_db", sqnr_db(gain.signal, gain.noise));
+    optional_field(json, "output_sqnr_db_magnitude", sqnr_db(gain.signal, gain.noise_magnitude));
+    json.end_object();
+  }
   tensors_json(answer, json);
   json.end_object();
 }
 
 }  // namespace
+
+std::string by_data_text(const DataPruning& by_data) {
+  const PruningGain& gain = by_data.gain;
+  return fmt::format("{} by {}: outputs of their layers {} dB, {} with the smallest gone",
+                     plural(gain.weights, "tensor"), plural(by_data.samples, "sample"),
+                     db_text(sqnr_db(gain.signal, gain.noise)),
+                     db_text(sqnr_db(gain.signal, gain.noise_magnitude)));
+}
 
 PruneTotals totals_of(const PrunePlan& plan) {
   PruneTotals out;
@@ -187,7 +208,8 @@ std::string left_counts(const PrunePlan& plan) {
 }
 
 std::string how_text(const PruneRules& rules) {
-  std::string out = rules.method == PruneMethod::random ? "random" : "smallest magnitude";
+  std::string out(to_string(rules.method));
+  if (rules.method == PruneMethod::magnitude) out = "smallest magnitude";
   if (rules.amount) out = rules.amount->text() + ", " + out;
   if (rules.shape.pattern != PrunePattern::unstructured) out += ", " + rules.shape.text();
   if (rules.shape.pattern == PrunePattern::n_of_m) return out;

@@ -4,13 +4,21 @@
 #include "cli/batch.h"
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/compress/data_pruning.h"
 #include "mlc/compress/prune_plan.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace mlc::cli {
+
+/// What samples of inputs did to the choice.
+struct DataPruning {
+  uint64_t samples = 0;
+  PruningGain gain;
+};
 
 struct PruneAnswer {
   const Checkpoint& checkpoint;  // the source
@@ -20,6 +28,7 @@ struct PruneAnswer {
   SaveReport saved;
   bool keep_masks = false;
   bool dry_run = false;
+  std::optional<DataPruning> by_data;
 };
 
 /// Of all tensors that were pruned or folded together.
@@ -34,6 +43,8 @@ struct PruneTotals {
 PruneTotals totals_of(const PrunePlan& plan);
 /// What was pruned or folded; what lost most of the sum of its squares first.
 std::vector<const PrunedTensor*> worst_first(const PrunePlan& plan);
+/// "37 tensors by 32 samples: outputs of their layers 20.8 dB, 11.5 with the smallest gone".
+std::string by_data_text(const DataPruning& by_data);
 /// "30 %, smallest magnitude, of each tensor".
 std::string how_text(const PruneRules& rules);
 /// "3 one dimension, 1 excluded": why tensors are left, with their numbers.

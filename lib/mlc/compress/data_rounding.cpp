@@ -3,6 +3,7 @@
 #include "mlc/base/parallel.h"
 #include "mlc/base/text.h"
 #include "mlc/compress/float_rows.h"
+#include "mlc/compress/output_square.h"
 
 #include <algorithm>
 #include <memory>
@@ -21,19 +22,6 @@ void subtract(float factor, const float* from, size_t count, float* to) {
 float value_of(int8_t code, const GroupParameters& group) {
   const int number = group.low >= 0 ? static_cast<uint8_t>(code) : code;
   return group.scale * (static_cast<float>(number) - group.zero);
-}
-
-/// Of D^T (X^T X) D: the square of what the inputs make of D.
-double output_square(const std::vector<double>& d, const std::vector<float>& gram) {
-  const size_t n = d.size();
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) {
-    const float* const row = gram.data() + i * n;
-    double product = 0;
-    for (size_t j = 0; j < n; ++j) product += row[j] * d[j];
-    sum += d[i] * product;
-  }
-  return sum;
 }
 
 /// ROW of WEIGHTS with the nearest codes that QUANTIZER has.

@@ -140,7 +140,7 @@ Status count_one(Counted& counted, size_t piece, const PruneCheck& check) {
   thread_local std::vector<std::byte> written_buffer;
   thread_local std::vector<uint8_t> keep;
   const DType dtype = counted.rows.rows().dtype();
-  MLC_TRY(const Bytes bytes, counted.rows.bytes(piece, buffer));
+  MLC_TRY(const Bytes bytes, counted.rows.stored(piece, buffer));
   MLC_CHECK(counted.rows.keep(piece, keep));
   counted.pieces[piece] = PruneSums();
   if (counted.pruned->is_folded()) {
@@ -154,7 +154,9 @@ Status count_one(Counted& counted, size_t piece, const PruneCheck& check) {
   }
   counted.counted[piece] = keep.size();
   if (!counted.written) return {};
-  expected.assign(bytes.begin(), bytes.end());
+  thread_local std::vector<std::byte> changed;
+  MLC_TRY(const Bytes now, counted.rows.bytes(piece, changed));
+  expected.assign(now.begin(), now.end());
   apply_keep(keep, dtype, check.positive_zeros, expected);
   const auto [begin, end] = counted.rows.range(piece);
   MLC_TRY(const Bytes found, counted.written->read(begin, end, written_buffer));

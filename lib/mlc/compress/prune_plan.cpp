@@ -35,6 +35,7 @@ constexpr auto kKept = std::to_array<KeptRow>({
     {PruneKept::bias, "bias", "biases"},
     {PruneKept::by_rule, "by_rule", "as asked"},
     {PruneKept::shape, "shape", "of no whole number of blocks"},
+    {PruneKept::no_inputs, "no_inputs", "whose inputs the samples do not tell"},
 });
 
 bool any_glob(const std::vector<std::string>& globs, const std::string& key,
@@ -219,6 +220,11 @@ std::optional<int64_t> positive(std::string_view text) {
 }
 
 }  // namespace
+
+std::string_view to_string(PruneMethod method) {
+  constexpr std::array<std::string_view, 4> kNames = {"magnitude", "random", "wanda", "sparsegpt"};
+  return kNames.at(static_cast<size_t>(method));
+}
 
 std::string_view prune_kept_text(PruneKept kept) {
   return kKept[static_cast<size_t>(kept)].text;

@@ -55,7 +55,10 @@ struct PruneShape {
 /// "unstructured", "rows", "2:4", "block:4x1". Errors: usage.
 Result<PruneShape> parse_prune_pattern(std::string_view text);
 
-enum class PruneMethod : uint8_t { magnitude, random };
+/// wanda and sparsegpt choose by samples of inputs (data_pruning.h).
+enum class PruneMethod : uint8_t { magnitude, random, wanda, sparsegpt };
+/// "magnitude", "wanda", ...
+std::string_view to_string(PruneMethod method);
 enum class PruneScope : uint8_t { layer, global };
 enum class PruneNorm : uint8_t { l1, l2 };
 
@@ -82,8 +85,9 @@ enum class PruneKept : uint8_t {
   not_floating,
   one_dimension,
   bias,
-  by_rule,  // excluded, not included, an amount of 0, or none was asked for
-  shape,    // no whole number of blocks or of M
+  by_rule,    // excluded, not included, an amount of 0, or none was asked for
+  shape,      // no whole number of blocks or of M
+  no_inputs,  // nothing is known of what it is multiplied with
 };
 std::string_view prune_kept_text(PruneKept kept);
 std::string_view prune_kept_word(PruneKept kept);
@@ -104,6 +108,10 @@ struct PrunedTensor {
                                              // where none goes, and for n_of_m
   std::vector<uint64_t> first_keys;  // of each piece (prune_rows.h), counted over all of those
   bool wide_keys = false;            // keys of 64 bits
+
+  // Found by choose_by_data() instead, of all weights in the order of rows:
+  std::shared_ptr<const std::vector<uint8_t>> given_keep;  // 1: it stays
+  std::shared_ptr<const std::vector<float>> given_values;  // what it becomes; null: itself
 
   // Counted by count_pruned(), in weights:
   uint64_t weights = 0;

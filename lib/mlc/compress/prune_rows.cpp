@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 namespace mlc {
 namespace {
@@ -101,9 +102,27 @@ std::pair<int64_t, int64_t> PruneRows::range(size_t piece) const {
   return {begin, std::min(begin + step_, weights_.rows())};
 }
 
-Result<Bytes> PruneRows::bytes(size_t piece, std::vector<std::byte>& buffer) const {
+Result<Bytes> PruneRows::stored(size_t piece, std::vector<std::byte>& buffer) const {
   const auto [begin, end] = range(piece);
   return weights_.read(begin, end, buffer);
+}
+
+Result<Bytes> PruneRows::bytes(size_t piece, std::vector<std::byte>& buffer) const {
+  if (pruned_->given_values == nullptr) return stored(piece, buffer);
+  const auto [begin, end] = range(piece);
+  const float* const from = pruned_->given_values->data() + begin * weights_.columns();
+  const auto count = static_cast<size_t>((end - begin) * weights_.columns());
+  const DType dtype = weights_.dtype();
+  buffer.resize(count * element_bytes(dtype));
+  if (dtype != DType::f64) {
+    from_f32_kernel(dtype)(reinterpret_cast<const std::byte*>(from), buffer.data(), count);
+    return Bytes(buffer);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const double value = from[i];
+    std::memcpy(buffer.data() + i * sizeof value, &value, sizeof value);
+  }
+  return Bytes(buffer);
 }
 
 Status PruneRows::masked(size_t piece, std::vector<uint8_t>& out) const {
@@ -128,7 +147,7 @@ Status PruneRows::masked(size_t piece, std::vector<uint8_t>& out) const {
 Status PruneRows::values(size_t piece, std::vector<double>& out) const {
   thread_local std::vector<std::byte> buffer;
   thread_local std::vector<uint8_t> mask;
-  MLC_TRY(const Bytes bytes, this->bytes(piece, buffer));
+  MLC_TRY(const Bytes bytes, stored(piece, buffer));
   out.resize(bytes.size() / element_bytes(weights_.dtype()));
   load_values(weights_.dtype(), bytes, out.data());
   if (!mask_) return {};
@@ -185,7 +204,7 @@ Status PruneRows::keys(size_t piece, bool wide, Keys& out) const {
     return {};
   }
   thread_local std::vector<std::byte> buffer;
-  MLC_TRY(const Bytes bytes, this->bytes(piece, buffer));
+  MLC_TRY(const Bytes bytes, stored(piece, buffer));
   if (rules_->method == PruneMethod::random) {
     random_keys(piece, bytes.size() / element_bytes(weights_.dtype()), out);
   } else if (wide) {
@@ -266,6 +285,12 @@ Status PruneRows::keep_n_of_m(size_t piece, std::vector<uint8_t>& out) const {
 }
 
 Status PruneRows::keep(size_t piece, std::vector<uint8_t>& out) const {
+  if (pruned_->given_keep != nullptr) {
+    const auto [begin, end] = range(piece);
+    const uint8_t* const from = pruned_->given_keep->data();
+    out.assign(from + begin * weights_.columns(), from + end * weights_.columns());
+    return {};
+  }
   if (pruned_->is_pruned() && rules_->shape.pattern == PrunePattern::n_of_m) {
     MLC_CHECK(keep_n_of_m(piece, out));
   } else if (pruned_->smallest != nullptr) {

@@ -33,8 +33,11 @@ class PruneRows {
   Status keep(size_t piece, std::vector<uint8_t>& out) const;
   /// Which weights of PIECE the mask that came with the tensor leaves. Requires: there is one.
   Status masked(size_t piece, std::vector<uint8_t>& out) const;
-  /// The elements of PIECE as they are stored.
+  /// The elements of PIECE as they are stored, or, of those that methods have changed, as they will
+  /// be.
   Result<Bytes> bytes(size_t piece, std::vector<std::byte>& buffer) const;
+  /// The elements of PIECE as they are stored.
+  Result<Bytes> stored(size_t piece, std::vector<std::byte>& buffer) const;
 
  private:
   Status values(size_t piece, std::vector<double>& out) const;

@@ -1,8 +1,10 @@
 #include "mlc/compress/data_rounding.h"
 
 #include "catch.h"
+#include "mlc/compress/data_pruning.h"
 #include "random_weights.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace mlc;
@@ -174,4 +176,75 @@ TEST_CASE("inputs that are not finite give no factor") {
   std::vector<float> gram = gram_of(inputs(50, 3));
   gram[5 * kColumns + 5] = NAN;
   CHECK(!InputFactor::make(gram, kColumns, 1).ok());
+}
+
+namespace {
+
+std::vector<double> squares_of(const std::vector<float>& gram) {
+  std::vector<double> out;
+  for (int64_t j = 0; j < kColumns; ++j) out.push_back(gram[static_cast<size_t>(j * kColumns + j)]);
+  return out;
+}
+
+/// W with the weights gone that MASK says.
+std::vector<float> masked(std::vector<float> w, const std::vector<uint8_t>& keep) {
+  for (size_t i = 0; i < w.size(); ++i) w[i] = keep[i] != 0 ? w[i] : 0;
+  return w;
+}
+
+struct Pruned {
+  double magnitude = 0;  // dB of outputs
+  double wanda = 0;
+  double sparsegpt = 0;
+  std::vector<uint8_t> keep;  // of sparsegpt
+};
+
+Pruned prune(const Sparsity& sparsity) {
+  const std::vector<float> w = random_weights(Shape::gaussian, kRows * kColumns, 11);
+  const std::vector<float> gram = gram_of(inputs(1024, 3));
+  const std::vector<float> held_out = inputs(200, 99);
+  const auto factor = InputFactor::make(gram, kColumns, 2);
+  REQUIRE(factor.ok());
+  std::vector<uint8_t> keep(w.size());
+  const std::vector<double> ones(kColumns, 1);
+  Pruned out;
+  wanda_rows(w, ones, sparsity, keep.data());
+  out.magnitude = output_db(held_out, w, masked(w, keep));
+  wanda_rows(w, squares_of(gram), sparsity, keep.data());
+  out.wanda = output_db(held_out, w, masked(w, keep));
+  std::vector<float> left = w;
+  sparsegpt_rows(left, *factor, sparsity, keep.data());
+  CHECK(left == masked(left, keep));
+  out.sparsegpt = output_db(held_out, w, left);
+  out.keep = keep;
+  return out;
+}
+
+double share_of_zeros(const std::vector<uint8_t>& keep) {
+  return static_cast<double>(std::count(keep.begin(), keep.end(), uint8_t{0})) /
+         static_cast<double>(keep.size());
+}
+
+}  // namespace
+
+TEST_CASE("pruning by data loses less than by magnitude on inputs that were not seen") {
+  const Pruned half = prune({.share = 0.5, .n = 0, .m = 0});
+  INFO(half.magnitude << " " << half.wanda << " " << half.sparsegpt);
+  CHECK(half.wanda > half.magnitude + 2);
+  CHECK(half.sparsegpt > half.wanda + 2);
+  CHECK(std::abs(share_of_zeros(half.keep) - 0.5) < 1e-9);
+  const Pruned most = prune({.share = 0.8, .n = 0, .m = 0});
+  INFO(most.magnitude << " " << most.wanda << " " << most.sparsegpt);
+  CHECK(most.wanda > most.magnitude + 2);
+  CHECK(most.sparsegpt > most.wanda);
+}
+
+TEST_CASE("two of four stay, whatever chooses") {
+  const Pruned found = prune({.share = 0, .n = 2, .m = 4});
+  INFO(found.magnitude << " " << found.wanda << " " << found.sparsegpt);
+  CHECK(found.wanda > found.magnitude + 2);
+  CHECK(found.sparsegpt > found.wanda);
+  for (size_t i = 0; i < found.keep.size(); i += 4) {
+    CHECK(found.keep[i] + found.keep[i + 1] + found.keep[i + 2] + found.keep[i + 3] == 2);
+  }
 }

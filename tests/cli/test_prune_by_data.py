@@ -1,0 +1,111 @@
+"""`mlc prune --method wanda|sparsegpt`: which weights go by what they are multiplied with, judged on inputs that were not seen."""
+
+import numpy as np
+import pytest
+import torch
+
+from test_quantize_by_data import images, layer_db, net  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("engine")
+DATA = ("--arch", "arch.yaml", "--calib", "x.npy")
+LAYERS = ("conv", "wide", "up", "head")
+
+
+def pruned(mlc, tmp_path, *args):
+    answer = mlc.ok("prune", "w.pt", "-o", "p.pt", *args, "-f", "--json").json
+    return answer, torch.load(tmp_path / "p.pt", weights_only=True)
+
+
+def inputs_of(module):
+    found = {}
+    hooks = [module.get_submodule(name).register_forward_pre_hook(lambda _, args, name=name: found.__setitem__(name, args[0]))
+             for name in LAYERS]
+    module(images(64, 2))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def test_outputs_lose_least_with_sparsegpt_and_most_by_magnitude(mlc, tmp_path, net):
+    inputs = inputs_of(net)
+    db = {}
+    for method in ("magnitude", "wanda", "sparsegpt"):
+        more = () if method == "magnitude" else DATA
+        answer, state = pruned(mlc, tmp_path, "--method", method, "--amount", "0.5", *more)
+        db[method] = {name: layer_db(net, state, name, inputs[name]) for name in LAYERS}
+        assert answer["method"] == method and answer["sparsity"] == pytest.approx(0.5, abs=0.01)
+    # `conv` has three channels of little and one of large inputs; of the others no column stands out.
+    assert db["wanda"]["conv"] > db["magnitude"]["conv"] + 2, db
+    assert all(db["sparsegpt"][name] > db["magnitude"][name] + 1 for name in LAYERS), db
+    assert answer["by_data"]["output_sqnr_db"] > answer["by_data"]["output_sqnr_db_magnitude"] + 2
+
+
+def test_wanda_keeps_of_each_row_what_matters_most(mlc, tmp_path, net):
+    """By its definition: the weight times the norm of its input, half of every row."""
+    answer, state = pruned(mlc, tmp_path, "--method", "wanda", "--amount", "0.5", *DATA)
+    seen = []
+    hook = net.up.register_forward_pre_hook(lambda _, args: seen.append(args[0].double()))
+    with torch.no_grad():
+        net(images(48, 1))
+    hook.remove()
+    score = net.up.weight.abs().double() * torch.cat(seen).square().sum(0).sqrt()
+    keep = score >= score.sort(1).values[:, score.size(1) // 2 : score.size(1) // 2 + 1]
+    assert torch.equal(state["up.weight"], net.up.weight.data * keep)
+    kept = {row["name"]: row["reason"] for row in answer["kept"]}
+    assert kept["grouped.weight"] == "no_inputs" and answer["by_data"]["tensors"] == 4
+
+
+@pytest.mark.parametrize("method", ["wanda", "sparsegpt"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_two_of_four_in_every_type(mlc, tmp_path, net, method, dtype):
+    torch.save({name: value.to(dtype) for name, value in net.state_dict().items()}, tmp_path / "w.pt")
+    _, state = pruned(mlc, tmp_path, "--method", method, "--pattern", "2:4", *DATA)
+    for name in ("up", "head"):
+        weight = state[f"{name}.weight"]
+        assert weight.dtype == dtype and ((weight != 0).view(-1, 4).sum(1) == 2).all()
+    assert (state["conv.weight"] != 0).all(), "neighbours in a kernel are no neighbouring inputs"
+
+
+def test_own_amounts_dry_run_and_file_agree(mlc, tmp_path, net, valid):
+    args = ("--method", "sparsegpt", "--amount", "0.5", "--tensor", "up=0.9", "--exclude", "head.*", *DATA, "--threads", "1")
+    answer, state = pruned(mlc, tmp_path, *args)
+    valid(answer, "prune")
+    assert (state["up.weight"] == 0).float().mean().item() == pytest.approx(0.9, abs=0.01)
+    assert torch.equal(state["head.weight"], net.head.weight.data)
+    dry = mlc.ok("prune", "w.pt", "-n", *args, "--json").json
+    assert dry["pruned"] == answer["pruned"] and dry["by_data"] == answer["by_data"]
+    page = mlc.ok("prune", "w.pt", "-o", "p.pt", *args, "-f", "--report", "p.html")
+    assert "outputs of their layers" in (tmp_path / "p.html").read_text() and "by data" in page.stdout
+
+
+@pytest.mark.parametrize("args, rc, said", [
+    (("--method", "wanda", "--amount", "0.5"), 2, "--calib FILE is missing"),
+    (("--amount", "0.5", "--calib", "x.npy"), 2, "are for --method wanda and sparsegpt"),
+    (("--method", "wanda", "--amount", "0.5", "--calib", "x.npy"), 4, "--arch"),
+    (("--method", "wanda", "--amount", "0.5", "--scope", "global", *DATA), 2, "do not go with wanda"),
+    (("--method", "sparsegpt", "--amount", "0.5", "--pattern", "rows", *DATA), 2, "do not go with wanda"),
+    (("--method", "sparsegpt", "--amount", "99999", *DATA), 2, "is more than"),
+    (("--method", "sparsegpt", "--amount", "0.5", "--include", "grouped.*", *DATA), 1, "no linear layer or convolution"),
+])
+def test_bad_input(mlc, tmp_path, net, args, rc, said):
+    result = mlc("prune", "w.pt", "-o", "p.pt", *args)
+    assert (result.rc, said in result.stderr) == (rc, True), (result.rc, result.stderr)
+    assert not (tmp_path / "p.pt").exists()
+
+
+def test_weights_that_are_not_finite(mlc, tmp_path, net):
+    net.head.weight.data[3, 5] = torch.nan
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    result = mlc("prune", "w.pt", "-o", "p.pt", "--method", "sparsegpt", "--amount", "0.5", *DATA)
+    assert result.rc == 1 and "head.weight" in result.stderr and "--exclude it" in result.stderr
+    _, state = pruned(mlc, tmp_path, "--method", "wanda", "--amount", "0.5", *DATA)
+    assert state["head.weight"][3, 5].isnan() and (state["head.weight"][3] == 0).sum() == 48
+
+
+@pytest.mark.parametrize("method", ["wanda", "sparsegpt"])
+def test_samples_that_are_not_finite_are_refused(mlc, tmp_path, net, method):
+    data = images(48, 1).numpy()
+    data[3, 1, 2, 2] = np.nan
+    np.save(tmp_path / "x.npy", data)
+    result = mlc("prune", "w.pt", "-o", "p.pt", "--method", method, "--amount", "0.5", *DATA)
+    assert result.rc == 1 and "not finite" in result.stderr and not (tmp_path / "p.pt").exists()
