@@ -226,6 +226,11 @@ void Document::drop_unused_value_info() {
   index_values();
 }
 
+void Document::drop_value_info(const std::set<std::string, std::less<>>& names) {
+  std::erase_if(infos_, [&](const Value& each) { return names.contains(each.value.name); });
+  index_values();
+}
+
 void Document::import_domain(std::string_view domain, int64_t version) {
   const auto same = [&](const auto& row) { return row.first == domain; };
   if (std::ranges::none_of(opsets_, same)) opsets_.emplace_back(std::string(domain), version);

@@ -101,6 +101,9 @@ class Document {
   void name_tensor(const std::string& name, DataRef data);
   /// A name that nothing has, now taken: NAME, or NAME_1, ...
   std::string unused_name(std::string_view name);
+  /// Constant nodes that hold a tensor become initializers of the same name, but those that are
+  /// outputs of the graph. Errors: corrupt; the document is then of no use any more.
+  Status lift_constants();
   /// Takes away initializers that nothing reads any more.
   void drop_unused_tensors();
   /// Attributes of new nodes live as long as the document.
@@ -122,6 +125,8 @@ class Document {
   size_t fix_overridable();
   /// Takes away what the file states of values that no node and no output has any more.
   void drop_unused_value_info();
+  /// Takes away what the file states of NAMES, values that are neither inputs nor outputs.
+  void drop_value_info(const std::set<std::string, std::less<>>& names);
 
   /// Makes the file say that it needs DOMAIN in VERSION, where it does not already.
   void import_domain(std::string_view domain, int64_t version);

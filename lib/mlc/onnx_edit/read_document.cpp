@@ -161,6 +161,7 @@ class DocumentReader {
   }
 
   Result<Document> read(Bytes file);
+  Result<Document> lift_constants(Document document);
 
  private:
   Status model(ProtoReader reader);
@@ -367,6 +368,46 @@ Result<Document> DocumentReader::read(Bytes file) {
   out_.inner_nodes_ = static_cast<size_t>(out_.facts_.nodes) - out_.nodes.size();
   out_.index_values();
   return std::move(out_);
+}
+
+Result<Document> DocumentReader::lift_constants(Document document) {
+  out_ = std::move(document);
+  const auto stays = [this](const DocNode& node) {
+    return !node.is("Constant") || node.outputs.size() != 1 || node.attributes.size() != 1 ||
+           !node.attributes[0].tensor() ||
+           std::ranges::find(out_.output_names_, node.outputs[0]) != out_.output_names_.end();
+  };
+  std::vector<DocNode> kept;
+  for (DocNode& node : out_.nodes) {
+    if (stays(node)) {
+      kept.push_back(std::move(node));
+      continue;
+    }
+    const std::string& name = node.outputs[0];
+    MLC_TRY(TensorParts parts, take_apart(*node.attributes[0].tensor()));
+    if (parts.is_external) return unsupported("attributes lie in other files");
+    parts.tensor.name = name;
+    parts.tensor.other_fields.clear();
+    MLC_CHECK_CTX(tensor_data(std::move(parts)), "tensor " + mlc::quoted(name));
+    if (!out_.tensors.back().data) {  // strings: their message has another name
+      out_.tensors.pop_back();
+      kept.push_back(std::move(node));
+      continue;
+    }
+    if (!out_.tensor_index_.emplace(name, out_.tensors.size() - 1).second)
+      return corrupt("a node gives what is an initializer already: " + mlc::quoted(name));
+  }
+  out_.nodes = std::move(kept);
+  out_.drop_unused_value_info();
+  return std::move(out_);
+}
+
+Status Document::lift_constants() {
+  const auto owner = owner_;
+  auto lifted = DocumentReader(owner, {}).lift_constants(std::move(*this));
+  if (!lifted.ok()) return std::move(lifted).error();
+  *this = std::move(*lifted);
+  return {};
 }
 
 Result<Document> Document::parse(Bytes file, std::shared_ptr<const void> owner,

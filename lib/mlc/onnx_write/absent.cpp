@@ -20,6 +20,10 @@ Status check_skeleton(const Skeleton& /*skeleton*/) {
   return absent();
 }
 
+Result<InferredSizes> infer_sizes(const Skeleton& /*skeleton*/) {
+  return absent();
+}
+
 Result<std::string> checker_version() {
   return absent();
 }

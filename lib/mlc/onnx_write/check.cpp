@@ -124,6 +124,33 @@ Status check_skeleton(const Skeleton& skeleton) {
   return {};
 }
 
+Result<InferredSizes> infer_sizes(const Skeleton& skeleton) {
+  MLC_TRY(pb::ModelProto model, model_of(skeleton));
+  set_aside_foreign(model);
+  try {
+    const pb::ShapeInferenceOptions lenient(/*check_type=*/false, /*strict_mode=*/0,
+                                            /*data_prop=*/true);
+    pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), lenient);
+  } catch (const std::exception& problem) {
+    return corrupt(one_line(problem.what())).during("inferring sizes");
+  }
+  InferredSizes out;
+  const auto take = [&out](const pb::ValueInfoProto& value) {
+    if (!value.type().tensor_type().has_shape()) return;
+    std::vector<OnnxDim>& dims = out[value.name()];
+    dims.clear();
+    for (const auto& dim : value.type().tensor_type().shape().dim()) {
+      OnnxDim& each = dims.emplace_back();
+      if (dim.has_dim_value()) each.size = dim.dim_value();
+      if (dim.has_dim_param()) each.symbol = dim.dim_param();
+    }
+  };
+  for (const auto& value : model.graph().input()) take(value);
+  for (const auto& value : model.graph().output()) take(value);
+  for (const auto& value : model.graph().value_info()) take(value);
+  return out;
+}
+
 Result<std::string> checker_version() {
   return std::string(MLC_ONNX_VERSION);
 }

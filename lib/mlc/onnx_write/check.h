@@ -2,9 +2,12 @@
 #pragma once
 
 #include "mlc/base/result.h"
+#include "mlc/onnx_file/onnx_file.h"
 #include "mlc/onnx_write/skeleton.h"
 
+#include <map>
 #include <string>
+#include <vector>
 
 namespace mlc::onnx {
 
@@ -14,6 +17,12 @@ namespace mlc::onnx {
 /// the sizes that ONNX infers for a value contradict those that the model states; and unsupported
 /// for a build without ONNX.
 Status check_skeleton(const Skeleton& skeleton);
+
+/// Sizes of values by name: those of inputs, outputs and of what nodes of the outermost graph give,
+/// as far as ONNX can infer them. Errors: those of the weights; corrupt with what ONNX says;
+/// unsupported for a build without ONNX.
+using InferredSizes = std::map<std::string, std::vector<OnnxDim>, std::less<>>;
+Result<InferredSizes> infer_sizes(const Skeleton& skeleton);
 
 /// "1.19.1", of the ONNX that check_skeleton() asks. Error: unsupported for a build without ONNX.
 Result<std::string> checker_version();
