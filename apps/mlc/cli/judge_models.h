@@ -40,7 +40,7 @@ struct JudgeOptions {
   std::function<Result<std::vector<NamedValue>>(int64_t)> inputs;
   int64_t samples = 4;
   unsigned threads = 1;
-  double seconds = 0.3;  // of measuring each model
+  double seconds = 0.3;  // of measuring each model; 0: they are only compared
 };
 
 /// Runs the models on the same inputs and measures both. Errors: those of the inputs and of
