@@ -31,6 +31,7 @@ ALLOWED = {
     "passes": {"base", "tensor", "ir"},
     "onnx": {"base", "yaml", "tensor", "ir"},
     "onnx_quant": {"base", "tensor", "onnx_file", "onnx", "onnx_write", "onnx_edit", "compress", "engine"},
+    "onnx_prune": {"base", "tensor", "onnx_file", "onnx", "onnx_write", "onnx_edit", "compress", "engine"},
     "onnx_edit": {"base", "tensor", "onnx_file", "onnx", "onnx_write"},
     "onnx_write": {"base", "tensor", "ir", "onnx_file", "onnx"},
 }

@@ -147,17 +147,12 @@ Status judge_models(Engine& engine, Model& before, Model& after, const JudgeOpti
 }
 
 Status judge_onnx(Engine& engine, const std::string& before, const std::string& after,
-<<<<<<< HEAD:apps/mlc/cli/judge_models.cpp
                   const JudgeOptions& options, Reporter& reporter, Judgement& judgement) {
-=======
-                  const JudgeOptions& options, Reporter& reporter, JudgedPair& answer) {
->>>>>>> 50f19e7 (Judge pairs of ONNX models without quantisation):apps/mlc/cli/judge_onnx.cpp
   LoadOptions load_options;
   load_options.threads = options.threads;
   load_options.purpose = Purpose::repeated;
   MLC_TRY(const auto a, load(engine, before, load_options));
   MLC_TRY_CTX(const auto b, load(engine, after, load_options), "reading the new file back");
-<<<<<<< HEAD:apps/mlc/cli/judge_models.cpp
   return judge_models(engine, *a, *b, options, reporter, judgement);
 }
 
@@ -176,23 +171,6 @@ Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Repo
                                   quoted(one.name), *one.sqnr_db, *gates.min_sqnr, kNothing),
                       "--exclude keeps what costs most");
     }
-=======
-  Judge judge(*a, *b, options, reporter);
-  MLC_CHECK(judge.compare());
-  if (options.seconds > 0) {
-    MLC_TRY(answer.seconds_before, judge.median(*a));
-    MLC_TRY(answer.seconds_after, judge.median(*b));
-  }
-  answer.outputs = judge.outputs();
-  answer.samples = options.samples;
-  answer.threads = options.threads;
-  answer.engine = engine.title();
-  const CpuInfo cpu = this_cpu();
-  for (const std::string& feature : cpu.features) {
-    const bool matters =
-        feature.find("avx") != std::string::npos || feature.find("amx") != std::string::npos;
-    if (matters) answer.cpu += (answer.cpu.empty() ? "" : " ") + feature;
->>>>>>> 50f19e7 (Judge pairs of ONNX models without quantisation):apps/mlc/cli/judge_onnx.cpp
   }
   if (judgement.seconds_after < judgement.seconds_before) return {};
   const std::string slower =

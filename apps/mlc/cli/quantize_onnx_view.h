@@ -2,11 +2,7 @@
 #pragma once
 
 #include "cli/batch.h"
-<<<<<<< HEAD
 #include "cli/judge_models.h"
-=======
-#include "cli/judge_onnx.h"
->>>>>>> 50f19e7 (Judge pairs of ONNX models without quantisation)
 #include "mlc/onnx_quant/quantize.h"
 
 #include <cstdint>
@@ -14,11 +10,7 @@
 
 namespace mlc::cli {
 
-<<<<<<< HEAD
 struct QuantizeOnnxAnswer : Judgement {
-=======
-struct QuantizeOnnxAnswer : JudgedPair {
->>>>>>> 50f19e7 (Judge pairs of ONNX models without quantisation)
   onnx::QuantForm form = onnx::QuantForm::dynamic;
   bool reduced = false;  // 7 bits
   onnx::QuantReport report;
@@ -26,10 +18,6 @@ struct QuantizeOnnxAnswer : JudgedPair {
   uint64_t file_bytes = 0;
   uint64_t sidecar_bytes = 0;
   bool dry_run = false;
-<<<<<<< HEAD
-=======
-  std::string not_verified;  // why; empty where it was
->>>>>>> 50f19e7 (Judge pairs of ONNX models without quantisation)
 };
 
 /// Of all quantised weights together.
