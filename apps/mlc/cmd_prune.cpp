@@ -5,7 +5,9 @@
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
 #include "cli/provenance_options.h"
+#include "cli/prune_onnx.h"
 #include "cli/prune_view.h"
+#include "cli/quantize_onnx.h"
 #include "command.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
@@ -22,11 +24,28 @@ namespace {
 
 enum class Compress { automatic, deflate, none };
 
-constexpr std::pair<std::string_view, PruneMethod> kMethods[] = {
-    {"magnitude", PruneMethod::magnitude},
-    {"random", PruneMethod::random},
-    {"wanda", PruneMethod::wanda},
-    {"sparsegpt", PruneMethod::sparsegpt}};
+enum class Method { magnitude, random, wanda, sparsegpt, channels };
+
+constexpr std::pair<std::string_view, Method> kMethods[] = {{"magnitude", Method::magnitude},
+                                                            {"random", Method::random},
+                                                            {"wanda", Method::wanda},
+                                                            {"sparsegpt", Method::sparsegpt},
+                                                            {"channels", Method::channels}};
+
+/// Of weights. Requires: not channels.
+PruneMethod of_weights(Method method) {
+  switch (method) {
+    case Method::random:
+      return PruneMethod::random;
+    case Method::wanda:
+      return PruneMethod::wanda;
+    case Method::sparsegpt:
+      return PruneMethod::sparsegpt;
+    default:
+      return PruneMethod::magnitude;
+  }
+}
+
 constexpr std::pair<std::string_view, PruneScope> kScopes[] = {{"layer", PruneScope::layer},
                                                                {"global", PruneScope::global}};
 constexpr std::pair<std::string_view, PruneNorm> kNorms[] = {{"l1", PruneNorm::l1},
@@ -37,7 +56,7 @@ constexpr std::pair<std::string_view, Compress> kCompress[] = {
 struct Options {
   std::vector<std::string> inputs;
   std::string key;
-  PruneMethod method = PruneMethod::magnitude;
+  Method method = Method::magnitude;
   std::string amount;
   PruneScope scope = PruneScope::layer;
   std::optional<PruneNorm> norm;
@@ -54,11 +73,12 @@ struct Options {
   std::string report;
   std::vector<std::string> calib;
   std::string architecture;
+  PruneOnnxOptions onnx;
   WritingOptions writing;
 };
 
-bool chooses_by_data(PruneMethod method) {
-  return method == PruneMethod::wanda || method == PruneMethod::sparsegpt;
+bool chooses_by_data(Method method) {
+  return method == Method::wanda || method == Method::sparsegpt;
 }
 
 /// Errors: usage.
@@ -79,15 +99,37 @@ Status check_data_options(const Options& options) {
   return {};
 }
 
+Status check_channels(const Options& options) {
+  if (options.method != Method::channels) {
+    if (!options.onnx.any()) return {};
+    return usage_error("options of channels need --method channels");
+  }
+  const bool foreign = !options.pattern.empty() || !options.tensors.empty() ||
+                       options.apply_masks || options.keep_masks || options.positive_zeros ||
+                       options.weights_only || options.compress != Compress::automatic ||
+                       !options.key.empty();
+  if (foreign) {
+    return usage_error(
+        "of the options for checkpoints, channels have --amount, --scope, --norm, "
+        "--seed, --include and --exclude only");
+  }
+  if (options.amount.empty() && !options.onnx.list_groups) {
+    return usage_error("nothing says how many channels go",
+                       "--amount 0.5; --list-groups says what there is");
+  }
+  return {};
+}
+
 void setup(OptionSet& set, Options& options) {
-  set.positionals("INPUT", options.inputs, 1, "checkpoints of any format");
+  set.positionals("INPUT", options.inputs, 1, "checkpoints of any format, or ONNX models");
   set.group("How");
   set.text("--amount", options.amount, "A",
            "a share, 0.3 or 30%, or a number of weights, 1000; of 1 and 1.0 the first is one");
   set.choice(
       "--method", options.method, kMethods,
       "which weights go: magnitude (default), random; by what they are multiplied with, for which "
-      "they take --calib: wanda, sparsegpt, which changes the others to make up for it");
+      "they take --calib: wanda, sparsegpt, which changes the others to make up for it; channels: "
+      "whole channels of ONNX models");
   set.list("--calib", options.calib, "FILE",
            "samples for wanda and sparsegpt, a tensor for each input: .npy, .npz, .pt, ...; "
            "repeatable");
@@ -97,8 +139,8 @@ void setup(OptionSet& set, Options& options) {
   set.text("--pattern", options.pattern, "PATTERN",
            "unstructured (default), 2:4 (two of four stay), block:4x1, rows");
   set.suggest({"unstructured", "2:4", "4:8", "block:4x1", "rows"});
-  set.choice("--norm", options.norm, kNorms, "of rows and blocks; l1 by default");
-  set.text("--seed", options.seed, "N", "of random; 0 by default");
+  set.choice("--norm", options.norm, kNorms, "of rows, blocks and channels; l1 by default");
+  set.text("--seed", options.seed, "N", "of random, and of random inputs; 0 by default");
   set.group("Which tensors");
   set.key_path("--key", options.key, "the state_dict inside the checkpoint, as in model.ema");
   set.list("--include", options.include, "GLOB", "prune only keys that match; repeatable");
@@ -116,8 +158,11 @@ void setup(OptionSet& set, Options& options) {
            "write 0 where PyTorch leaves -0; deflates better");
   set.flag("--weights-only", options.weights_only, "write nothing but the state_dict");
   set.file("--report", options.report, "FILE", "write one HTML page: sizes, zeros, what was lost");
+  add_prune_onnx_options(set, options.onnx);
   add_writing_options(set, options.writing);
+  set.check([&options]() -> Status { return check_channels(options); });
   set.check([&options]() -> Status {
+    if (options.method == Method::channels) return {};
     const bool amounts = !options.amount.empty() || !options.tensors.empty();
     const bool pattern =
         options.pattern.find(':') != std::string::npos && !options.pattern.starts_with("block");
@@ -139,10 +184,10 @@ void setup(OptionSet& set, Options& options) {
                          "leave out --amount and --tensor");
     }
     MLC_CHECK(check_data_options(options));
-    if (options.seed && options.method != PruneMethod::random) {
+    if (options.seed && options.method != Method::random) {
       return usage_error("--seed is for --method random");
     }
-    if (pattern && options.method == PruneMethod::random) {
+    if (pattern && options.method == Method::random) {
       return usage_error("--method random does not go with " + options.pattern);
     }
     const bool units = options.pattern == "rows" || options.pattern.starts_with("block");
@@ -166,7 +211,7 @@ Result<AmountRule> parse_amount_rule(const std::string& text) {
 
 Result<PruneRules> make_rules(const Options& options) {
   PruneRules rules;
-  rules.method = options.method;
+  rules.method = of_weights(options.method);
   rules.scope = options.scope;
   rules.norm = options.norm.value_or(PruneNorm::l1);
   rules.include = options.include;
@@ -284,7 +329,7 @@ Status Job::decide() {
         .in_file(task_.input);
   }
   MLC_CHECK(check_storages(*input_.checkpoint, read, task_.threads));
-  if (chooses_by_data(rules_.method)) {
+  if (chooses_by_data(options_.method)) {
     MLC_CHECK(choose_by_samples());
   } else {
     MLC_CHECK(choose_pruned(*input_.checkpoint, plan_, task_.threads, task_.reporter));
@@ -330,9 +375,9 @@ Status Job::choose_by_samples() {
 ProvenanceOptions Job::provenance() const {
   ProvenanceOptions out;
   out.text("key", options_.key).text("amount", options_.amount);
-  if (options_.method != PruneMethod::magnitude) out.add("method", to_string(options_.method));
+  if (options_.method != Method::magnitude) out.add("method", to_string(rules_.method));
   out.list("calib", options_.calib).text("arch", options_.architecture);
-  if (options_.method == PruneMethod::random) out.add("seed", static_cast<int64_t>(rules_.seed));
+  if (options_.method == Method::random) out.add("seed", static_cast<int64_t>(rules_.seed));
   if (options_.scope == PruneScope::global) out.add("scope", "global");
   out.text("pattern", options_.pattern);
   if (options_.norm == PruneNorm::l2) out.add("norm", "l2");
@@ -412,16 +457,38 @@ PruneAnswer Job::answer() const {
           by_data_};
 }
 
+/// Channels of an ONNX model, or weights of a checkpoint; for each what counts for it.
+Result<FileReport> run_one(FileTask& task, const Options& options, const PruneRules& rules) {
+  const bool is_onnx = is_onnx_model(task.input);
+  if (is_onnx != (options.method == Method::channels)) {
+    return usage_error(is_onnx ? "of an ONNX model whole channels go" : "it is no ONNX model",
+                       is_onnx ? "add --method channels"
+                               : "`mlc export-onnx` makes one, of which --method channels takes "
+                                 "channels away")
+        .in_file(task.input);
+  }
+  if (!is_onnx) return Job(task, options, rules).run();
+  PruneOnnxOptions onnx = options.onnx;
+  onnx.seed = static_cast<int64_t>(rules.seed);
+  PruneOnnxShared shared;
+  shared.rules = {rules.amount,  rules.scope,   rules.norm,
+                  onnx.round_to, rules.include, rules.exclude};
+  shared.writing = options.writing;
+  return prune_onnx(task, onnx, shared);
+}
+
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const PruneRules rules, make_rules(options));
+  WritingOptions writing = options.writing;
+  writing.dry_run = writing.dry_run || options.onnx.list_groups;
   OtherFiles others;
   if (!options.report.empty()) others.writes.push_back({options.report, "--report"});
-  MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing, {}, others));
+  MLC_TRY(const auto files, plan_outputs(options.inputs, writing, {}, others));
   if (!options.report.empty()) {
     MLC_CHECK(OutputFile::check(options.report, options.writing.output_options()));
   }
   return run_files(context, files, options.writing.batch,
-                   [&](FileTask& task) { return Job(task, options, rules).run(); });
+                   [&](FileTask& task) { return run_one(task, options, rules); });
 }
 
 constexpr Example kExamples[] = {
@@ -431,28 +498,39 @@ constexpr Example kExamples[] = {
     {"mlc prune model.pt -o p.pt --amount 0.5 --method sparsegpt --arch a.yaml --calib x.npy",
      "by what the weights are multiplied with"},
     {"mlc prune trained.pt -o model.pt --apply-masks", "after torch.nn.utils.prune"},
+    {"mlc prune net.onnx -o small.onnx --method channels --amount 0.5", "half the channels"},
+    {"mlc prune net.onnx --method channels --list-groups", "what can go, and why not"},
     {"mlc prune model.pt -n --amount 0.5 --exclude '*embed*'", "what would be lost"},
 };
 
 }  // namespace
 
 Command prune_command() {
-  return {.name = "prune",
-          .group = Group::convert,
-          .summary = "set the least important weights of a checkpoint to zero",
-          .details =
-              "Tensors of two or more dimensions are pruned, biases apart. With magnitude the "
-              "result is bit for bit that of torch.nn.utils.prune (l1_unstructured, "
-              "global_unstructured, with rows ln_structured of dimension 0) and its remove(), "
-              "except that beyond 16 million weights to choose from, equal ones at the cut go in "
-              "their order. Tensors that lie as NAME_orig and NAME_mask are folded.\n\n"
-              "Zeros do not run faster: dense kernels multiply them like any weight. They make "
-              "the file smaller: records that are half zeros are deflated, which torch.load "
-              "reads as ever (without mmap). Of random, only the numbers agree with PyTorch's, "
-              "whose generator is another.",
-          .needs = Needs::nothing,
-          .examples = kExamples,
-          .setup = bind<Options, setup, run>};
+  return {
+      .name = "prune",
+      .group = Group::convert,
+      .summary = "set the least important weights to zero, or take channels away",
+      .details =
+          "Tensors of two or more dimensions are pruned, biases apart. With magnitude the "
+          "result is bit for bit that of torch.nn.utils.prune (l1_unstructured, "
+          "global_unstructured, with rows ln_structured of dimension 0) and its remove(), "
+          "except that beyond 16 million weights to choose from, equal ones at the cut go in "
+          "their order. Tensors that lie as NAME_orig and NAME_mask are folded.\n\n"
+          "Zeros do not run faster: dense kernels multiply them like any weight. They make "
+          "the file smaller: records that are half zeros are deflated, which torch.load "
+          "reads as ever (without mmap). Of random, only the numbers agree with PyTorch's, "
+          "whose generator is another.\n\n"
+          "Speed comes from --method channels, which makes the tensors of an ONNX model smaller. "
+          "Channels that depend on each other go together: those of a residual sum, of a norm "
+          "and its convolution, whole heads, whole groups. What an operator computes across, "
+          "what is an output, and what an unknown operator reads stays, with the reason in "
+          "--list-groups. The result is run and compared with the whole model in which nobody "
+          "reads these channels, and must be equal to it, before it appears. How near it still "
+          "is to the model that it was made of is shown; training it further brings back what "
+          "it lost.",
+      .needs = Needs::nothing,
+      .examples = kExamples,
+      .setup = bind<Options, setup, run>};
 }
 
 }  // namespace mlc::cli

@@ -53,6 +53,11 @@ def resnet50():
     return model.eval(), (torch.randn(2, 3, 224, 224),), ({0: torch.export.Dim("batch", min=1, max=64)},)
 
 
+def resnet18():
+    import original_models
+    return original_models.ResNet(original_models.BasicBlock, [2, 2, 2, 2]).eval()
+
+
 def large():
     model = torch.nn.Sequential(*(torch.nn.Linear(5120, 5120, bias=False) for _ in range(48)))
     return model.eval(), (torch.randn(2, 5120),), ({0: torch.export.Dim("batch", min=1, max=64)},)

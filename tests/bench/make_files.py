@@ -8,6 +8,7 @@ many.safetensors   the same tensors
 tiny.pt            TorchScript: a small convolutional classifier of 8x8 images
 tiny.onnx          the same as ONNX
 big.pt             6 GiB in six tensors of zeros, a sparse file: names cost the same whatever the size
+resnet18.onnx      torchvision's layers with random weights, images of 224x224
 NAME.pt2, NAME.script.pt   models to export, see export_models.py; only where they are asked for by NAME
 
 A file that exists is kept, so delete DIR to make them anew.
@@ -97,6 +98,12 @@ def write_tiny_onnx(path):
     torch.onnx.export(tiny(), (torch.zeros(1, 1, 8, 8),), str(path), dynamo=False, verbose=False)
 
 
+def write_resnet18_onnx(path):
+    torch.manual_seed(0)
+    model = export_models.resnet18()
+    torch.onnx.export(model, (torch.zeros(1, 3, 224, 224),), str(path), dynamo=False, verbose=False)
+
+
 def crc_of_zeros(count):
     crc, chunk = 0, bytes(1 << 24)
     for _ in range(count // len(chunk)):
@@ -136,6 +143,7 @@ FILES = {
     "many.safetensors": lambda path: safetensors.torch.save_file(tensors(many_shapes()), path),
     "tiny.pt": write_tiny,
     "tiny.onnx": write_tiny_onnx,
+    "resnet18.onnx": write_resnet18_onnx,
     "big.pt": write_big,
 }
 

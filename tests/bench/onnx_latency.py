@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs ONNX models in turn in ONNX Runtime: onnx_latency.py CALLS SHAPE LABEL=FILE...
 
-One thread; inputs are int64 of SHAPE ("1,128"), random ids, then ones. Prints as JSON for each label the seconds of
+One thread; inputs of SHAPE ("1,128") are int64, random ids, then ones, or random floats where the model wants floats. Prints as JSON for each label the seconds of
 processor time of each call, the nodes of the file and those after ONNX Runtime's own optimiser.
 """
 
@@ -32,7 +32,8 @@ def session(path, optimised=None):
 def main():
     calls, shape = int(sys.argv[1]), [int(size) for size in sys.argv[2].split(",")]
     files = dict(argument.split("=", 1) for argument in sys.argv[3:])
-    ids = numpy.random.default_rng(0).integers(0, 1000, shape)
+    random = numpy.random.default_rng(0)
+    ids, floats = random.integers(0, 1000, shape), random.standard_normal(shape, numpy.float32)
     out = {}
     with tempfile.TemporaryDirectory() as folder:
         for label, path in files.items():
@@ -41,9 +42,10 @@ def main():
     sessions = {label: session(path) for label, path in files.items()}
     for call in range(calls + 2):
         for label, one in sessions.items():
-            names = [value.name for value in one.get_inputs()]
+            given = [ids, numpy.ones_like(ids)] if "int64" in one.get_inputs()[0].type else [floats]
+            feed = dict(zip([value.name for value in one.get_inputs()], given))
             start = time.process_time()
-            one.run(None, dict(zip(names, [ids, numpy.ones_like(ids)])))
+            one.run(None, feed)
             if call >= 2:
                 out[label]["seconds"].append(time.process_time() - start)
     print(json.dumps(out))

@@ -1,0 +1,297 @@
+#include "cli/prune_onnx.h"
+
+#include "cli/judge_models.h"
+#include "cli/metadata_sources.h"
+#include "cli/onnx_draft.h"
+#include "cli/provenance_options.h"
+#include "cli/prune_onnx_view.h"
+#include "mlc/base/text.h"
+#include "mlc/base/version.h"
+#include "mlc/engine/module_loader.h"
+#include "mlc/engine/onnx_artefact.h"
+#include "mlc/engine/sample_inputs.h"
+#include "mlc/onnx_edit/document.h"
+#include "mlc/onnx_prune/shrink.h"
+#include "mlc/onnx_quant/quantize.h"
+#include "mlc/onnx_write/check.h"
+#include "mlc/onnx_write/write.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+constexpr std::string_view kMetadataKey = "mlc.metadata";
+/// What rounding leaves of the equality with the model whose channels are unread; a wrong cut is
+/// far below.
+constexpr double kLeastEqualDb = 40;
+
+uint64_t count_weights(const onnx::Document& document) {
+  uint64_t out = 0;
+  for (const onnx::DocTensor& each : document.tensors) out += each.data ? each.data->count() : 0;
+  return out;
+}
+
+class Job {
+ public:
+  Job(FileTask& task, const PruneOnnxOptions& options, const PruneOnnxShared& shared)
+      : task_(task), options_(options), shared_(shared) {}
+
+  Result<FileReport> run();
+
+ private:
+  Status check_usage();
+  Result<onnx::Document> read() const;
+  Status open();
+  Status plan();
+  Status refuse_nothing() const;
+  Status add_metadata();
+  Status check(const onnx::Skeleton& skeleton) const;
+  Status write();
+  Result<bool> can_judge();
+  Status judge(const OnnxDraft& draft);
+  Status prove(const OnnxDraft& draft, const JudgeOptions& how);
+  JudgeOptions judge_options();
+  Status gates() const;
+
+  FileTask& task_;
+  const PruneOnnxOptions& options_;
+  const PruneOnnxShared& shared_;
+  std::vector<InputSpec> specs_;
+  std::optional<onnx::Document> document_;
+  std::unique_ptr<Engine> engine_;
+  PruneOnnxAnswer answer_;
+};
+
+Status Job::check_usage() {
+  if (shared_.writing.in_place)
+    return usage_error("an ONNX model is not pruned in place", "-o FILE gives it a new name");
+  if (!task_.output.empty() && !task_.output.ends_with(".onnx"))
+    return usage_error("the output would be an ONNX file under the name " + quoted(task_.output),
+                       "name it .onnx");
+  MLC_TRY(specs_, parse_input_specs(options_.inputs));
+  return {};
+}
+
+/// The model as it is looked at: constants are initializers, and none of them can be exchanged.
+Result<onnx::Document> Job::read() const {
+  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
+  document.fix_overridable();
+  MLC_CHECK(document.lift_constants());
+  return document;
+}
+
+Status Job::open() {
+  MLC_TRY(onnx::Document document, read());
+  for (const auto& file : document.files()) answer_.input_bytes += file->size();
+  const auto operators = onnx::quantized_operators(document.facts());
+  if (!operators.empty()) {
+    return conflict("the model is quantised: it has " + join_list(operators),
+                    "prune the original, then quantise what is left");
+  }
+  MLC_TRY(const std::vector<InputSpec> declared, onnx_inputs(document.facts()));
+  if (specs_.empty()) specs_ = declared;
+  answer_.weights_before = count_weights(document);
+  document_.emplace(std::move(document));
+  return {};
+}
+
+Status Job::refuse_nothing() const {
+  const auto loses = [](const onnx::ChannelGroup& group) { return !group.gone.empty(); };
+  if (std::ranges::any_of(answer_.plan.groups, loses)) return {};
+  std::vector<std::string> reasons;
+  for (const onnx::ChannelGroup& group : answer_.plan.groups) {
+    if (group.units.empty()) reasons.push_back(printable(group.name) + " (" + group.reason + ")");
+  }
+  return conflict("no channel can go" + (reasons.empty() ? "" : ": " + join_list(reasons)),
+                  "--list-groups says what there is");
+}
+
+Status Job::plan() {
+  MLC_TRY(const onnx::InferredSizes sizes, onnx::infer_sizes(document_->skeleton()));
+  MLC_TRY(onnx::ChannelGraph graph, onnx::find_channels(*document_, sizes));
+  answer_.rules = shared_.rules;
+  MLC_TRY(answer_.plan, onnx::plan_channels(*document_, std::move(graph), shared_.rules));
+  if (!answer_.plan.unused_patterns.empty())
+    task_.reporter.warn("matched nothing: " + join_list(answer_.plan.unused_patterns));
+  if (options_.list_groups) return {};
+  for (const std::string& note : answer_.plan.notes) task_.reporter.warn(note);
+  MLC_CHECK(refuse_nothing());
+  MLC_CHECK(onnx::shrink(*document_, answer_.plan));
+  answer_.weights_after = count_weights(*document_);
+  return add_metadata();
+}
+
+/// What the file knows of its making, where it carries metadata of mlc.
+Status Job::add_metadata() {
+  document_->set_producer("mlc", mlc_version());
+  std::optional<Metadata> metadata;
+  if (const auto yaml = document_->metadata(kMetadataKey)) {
+    auto parsed = Metadata::parse(*yaml, task_.input);
+    if (!parsed.ok()) return std::move(parsed).error().during("metadata of the model");
+    metadata.emplace(std::move(*parsed));
+  }
+  ProvenanceOptions given;
+  given.text("method", "channels").text("amount", shared_.rules.amount->text());
+  if (shared_.rules.scope == PruneScope::global) given.text("scope", "global");
+  if (shared_.rules.norm == PruneNorm::l2) given.text("norm", "l2");
+  if (options_.round_to > 1) given.add("round-to", options_.round_to);
+  given.list("include", shared_.rules.include).list("exclude", shared_.rules.exclude);
+  const auto yaml = with_provenance(std::move(metadata), "prune", given);
+  if (yaml) document_->set_metadata(kMetadataKey, *yaml);
+  return {};
+}
+
+/// Opens the engine; false, with the reason in the answer, where there is none.
+Result<bool> Job::can_judge() {
+  if (options_.no_verify) {
+    answer_.not_verified = "--no-verify";
+    return false;
+  }
+  auto opened = open_engine(EngineKind::onnxruntime);
+  if (!opened.ok()) {
+    if (options_.verify || options_.require_speedup)
+      return std::move(opened).error().during("--verify");
+    answer_.not_verified = opened.error().message();
+    task_.reporter.warn("the result was not run: " + opened.error().message());
+    return false;
+  }
+  engine_ = std::move(*opened);
+  return true;
+}
+
+JudgeOptions Job::judge_options() {
+  JudgeOptions how;
+  how.samples = options_.samples;
+  how.threads = task_.threads;
+  how.inputs = [this](int64_t i) {
+    return sample_inputs(specs_, static_cast<uint64_t>(options_.seed + i),
+                         i == 0 ? task_.reporter : null_reporter());
+  };
+  // Inputs from files are the same in every sample.
+  const bool random =
+      std::ranges::any_of(specs_, [](const InputSpec& spec) { return spec.file.empty(); });
+  if (!random) how.samples = 1;
+  return how;
+}
+
+/// Compares with the whole model in which nobody reads the channels that went: both have to give
+/// the same.
+Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
+  MLC_TRY(onnx::Document whole, read());
+  MLC_CHECK(onnx::unread(whole, answer_.plan));
+  const std::string path = task_.output + ".unread";
+  const onnx::WriteOptions options{.sidecar = OnnxDraft::sidecar_name(path)};
+  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(whole.skeleton(), options));
+  MLC_TRY(const OnnxDraft other, OnnxDraft::write(file, path, {}));
+  JudgeOptions only_compared = how;
+  only_compared.seconds = 0;
+  Judgement pair;
+  MLC_CHECK(judge_onnx(*engine_, other.path(), draft.path(), only_compared, task_.reporter, pair));
+  for (const JudgedOutput& one : pair.outputs) {
+    if (one.exact || !one.sqnr_db) continue;
+    answer_.equal_db = std::min(answer_.equal_db.value_or(*one.sqnr_db), *one.sqnr_db);
+    if (*one.sqnr_db < kLeastEqualDb) {
+      return internal_error(fmt::format(
+          "output {} is not what the model gives when nobody reads the channels that went ({:.1f} "
+          "dB); nothing was written",
+          quoted(one.name), *one.sqnr_db));
+    }
+  }
+  return {};
+}
+
+Status Job::judge(const OnnxDraft& draft) {
+  MLC_TRY(const bool can, can_judge());
+  if (!can) return {};
+  const JudgeOptions how = judge_options();
+  MLC_CHECK(judge_onnx(*engine_, task_.input, draft.path(), how, task_.reporter, answer_));
+  return prove(draft, how);
+}
+
+Status Job::gates() const {
+  if (!answer_.not_verified.empty() || answer_.seconds_after < answer_.seconds_before) return {};
+  const std::string slower =
+      fmt::format("it is no faster here: {:.3g} ms, the whole model {:.3g} ms",
+                  answer_.seconds_after * 1e3, answer_.seconds_before * 1e3);
+  if (options_.require_speedup)
+    return conflict(slower + "; nothing was written", "--round-to 8 suits vector instructions");
+  task_.reporter.warn(slower);
+  return {};
+}
+
+/// Asks ONNX itself. What it does not like of the source already is no fault of the new model.
+Status Job::check(const onnx::Skeleton& skeleton) const {
+  Status checked = onnx::check_skeleton(skeleton);
+  if (checked.ok()) return {};
+  MLC_TRY(const onnx::Document source, onnx::Document::open(task_.input));
+  return onnx::check_skeleton(source.skeleton()).ok() ? std::move(checked) : Status();
+}
+
+Status Job::write() {
+  const onnx::WriteOptions how{
+      .sidecar = OnnxDraft::sidecar_name(task_.output.empty() ? task_.input : task_.output)};
+  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
+  MLC_CHECK(check(file.skeleton()));
+  answer_.file_bytes = file.summary().file_bytes;
+  answer_.sidecar_bytes = file.summary().sidecar_bytes;
+  answer_.dry_run = shared_.writing.dry_run;
+  if (task_.output.empty()) {
+    answer_.not_verified = "-o FILE is missing";
+    return {};
+  }
+  MLC_TRY(OnnxDraft draft, OnnxDraft::write(file, task_.output, shared_.writing.output_options()));
+  MLC_CHECK(judge(draft));
+  MLC_CHECK(gates());
+  if (shared_.writing.dry_run) return {};
+  return draft.publish(document_->files());
+}
+
+Result<FileReport> Job::run() {
+  MLC_CHECK(check_usage());
+  const auto in_file = [this](Status status) {
+    return status.ok() ? Status() : Status(std::move(status).error().in_file(task_.input));
+  };
+  MLC_CHECK(in_file(open()));
+  MLC_CHECK(in_file(plan()));
+  answer_.only_groups = options_.list_groups;
+  if (!options_.list_groups) MLC_CHECK(in_file(write()));
+  show_pruned_onnx(answer_, task_);
+  return FileReport{ExitCode::done, pruned_onnx_summary(answer_, task_)};
+}
+
+}  // namespace
+
+bool PruneOnnxOptions::any() const {
+  return list_groups || round_to != 1 || !inputs.empty() || require_speedup || verify || no_verify;
+}
+
+void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options) {
+  set.group("Channels of ONNX models");
+  set.flag("--list-groups", options.list_groups,
+           "list channels that can only go together, and why some cannot; write nothing");
+  set.integer("--round-to", options.round_to, "N",
+              "what stays of a group is a multiple of N channels (default 1)", 1, 4096);
+  set.list("--input", options.inputs, "SPEC",
+           "inputs to compare with, as in `mlc run`; repeatable");
+  set.integer("--samples", options.samples, "N", "random inputs to compare with (default 4)", 1,
+              10'000);
+  set.flag("--require-speedup", options.require_speedup,
+           "write nothing if the result is no faster here");
+  set.flag("--verify", options.verify, "fail where the result cannot be run and compared");
+  set.flag("--no-verify", options.no_verify, "do not run the result");
+  set.check([&options]() -> Status {
+    if (options.no_verify && (options.verify || options.require_speedup))
+      return usage_error("--no-verify contradicts --verify and --require-speedup");
+    return {};
+  });
+}
+
+Result<FileReport> prune_onnx(FileTask& task, const PruneOnnxOptions& options,
+                              const PruneOnnxShared& shared) {
+  return Job(task, options, shared).run();
+}
+
+}  // namespace mlc::cli

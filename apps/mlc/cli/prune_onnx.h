@@ -1,0 +1,44 @@
+// `mlc prune --method channels` of ONNX models: smaller tensors, proven by running them.
+#pragma once
+
+#include "cli/batch.h"
+#include "cli/option_set.h"
+#include "cli/shared_options.h"
+#include "mlc/onnx_prune/choose.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+struct PruneOnnxOptions {
+  bool list_groups = false;
+  int64_t round_to = 1;
+  std::vector<std::string> inputs;
+  int64_t seed = 0;
+  int64_t samples = 4;
+  bool require_speedup = false;
+  bool verify = false;
+  bool no_verify = false;
+
+  /// Whether any of them was given.
+  bool any() const;
+};
+
+void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options);
+
+/// The options of checkpoints that count for ONNX models too.
+struct PruneOnnxShared {
+  onnx::ChannelRules rules;
+  WritingOptions writing;
+};
+
+/// Takes channels away from the model of TASK. Errors: those of Document::open(), find_channels()
+/// and plan_channels(); conflict for a quantised model and where no channel can go, with the
+/// reasons; then, and where the result does not compute what the rest of the model does, nothing is
+/// written.
+Result<FileReport> prune_onnx(FileTask& task, const PruneOnnxOptions& options,
+                              const PruneOnnxShared& shared);
+
+}  // namespace mlc::cli

@@ -1,0 +1,495 @@
+"""`mlc prune --method channels`: what is left of an ONNX model computes what the model does when nobody reads what went."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+import onnx_models
+from test_quantize_onnx import initializers, node, operators, value, weight
+
+pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.a, self.b = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 24, 3, padding=1), nn.Conv2d(24, 16, 3, padding=1)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        return self.head(F.relu(self.b(F.relu(self.a(x))) + x).mean([2, 3]))
+
+
+class Flat(nn.Module):
+    """A channel is a block of columns of the linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc1, self.fc2 = nn.Conv2d(1, 8, 3), nn.Linear(8 * 9, 20), nn.Linear(20, 5)
+
+    def forward(self, x):
+        return self.fc2(F.relu(self.fc1(torch.flatten(F.max_pool2d(F.relu(self.conv(x)), 2), 1))))
+
+
+class Grouped(nn.Module):
+    """Many small groups, two large ones, a depthwise convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.g, self.d = nn.Conv2d(3, 32, 1), nn.Conv2d(32, 64, 3, groups=16), nn.Conv2d(64, 128, 3, groups=64)
+        self.t, self.h, self.fc = nn.Conv2d(128, 32, 1), nn.Conv2d(32, 48, 1, groups=2), nn.Linear(48, 4)
+
+    def forward(self, x):
+        x = self.t(F.relu(self.d(F.relu(self.g(F.relu(self.a(x)))))))
+        return self.fc(F.relu(self.h(F.relu(x))).mean([2, 3]))
+
+
+class Dense(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 12, 3, padding=1)
+        self.layers = nn.ModuleList(nn.Conv2d(12 + 6 * i, 6, 3, padding=1) for i in range(3))
+        self.norm, self.fc = nn.BatchNorm2d(30), nn.Linear(30 * 16, 7)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for layer in self.layers:
+            x = torch.cat([x, layer(F.relu(x))], 1)
+        return self.fc(F.max_pool2d(self.norm(x), 2).flatten(1))
+
+
+class Excited(nn.Module):
+    """Gates of channels, norms of groups, pixels made of channels, transposed convolution, PReLU."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.p, self.q = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 8, 1), nn.Conv2d(8, 32, 1)
+        self.norm, self.b, self.pixels, self.c = nn.GroupNorm(8, 32), nn.Conv2d(32, 32, 3), nn.PixelShuffle(2), nn.Conv2d(8, 8, 3)
+        self.slope, self.t, self.fc = nn.PReLU(8), nn.ConvTranspose2d(8, 12, 2, stride=2), nn.Linear(12, 5)
+
+    def forward(self, x):
+        x = F.silu(self.a(x))
+        x = self.norm(x * torch.sigmoid(self.q(F.silu(self.p(F.adaptive_avg_pool2d(x, 1))))))
+        return self.fc(self.t(self.slope(self.c(self.pixels(F.relu(self.b(x)))))).mean([2, 3]))
+
+
+class Gated(nn.Module):
+    """Halves of one product that are multiplied, and two products that are."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.norm = nn.Linear(16, 48), nn.Linear(24, 16), nn.LayerNorm(16)
+        self.gate, self.up, self.down = nn.Linear(16, 40), nn.Linear(16, 40), nn.Linear(40, 5)
+
+    def forward(self, x):
+        x = self.norm(x + self.b(F.glu(self.a(x))))
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Attention(nn.Module):
+    def __init__(self, fused, dim=32, heads=8):
+        super().__init__()
+        self.fused, self.heads, self.qkv = fused, heads, nn.Linear(dim, 3 * dim)
+        self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
+        self.norm, self.up, self.down = nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+
+    def forward(self, x):
+        b, t, c = x.shape
+        h = self.norm(x)
+        if self.fused:
+            q, k, v = self.qkv(h).reshape(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        else:
+            q, k, v = (f(h).view(b, t, self.heads, c // self.heads).transpose(1, 2) for f in (self.q, self.k, self.v))
+        a = torch.softmax(q @ k.transpose(-1, -2) / 2, -1) @ v
+        x = x + self.o(a.transpose(1, 2).reshape(b, t, c))
+        return x + self.down(F.gelu(self.up(self.norm(x))))
+
+
+class Halves(nn.Module):
+    """What a split takes apart has sizes of its own afterwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c, self.fc = nn.Conv2d(3, 24, 1), nn.Conv2d(8, 10, 3), nn.Conv2d(16, 10, 3), nn.Linear(10, 3)
+
+    def forward(self, x):
+        p, q = torch.split(self.a(x), [8, 16], 1)
+        return self.fc((self.b(F.relu(p)) + self.c(q)).mean([2, 3]))
+
+
+class Sliced(nn.Module):
+    """Parts counted from the front and from the end."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c, self.fc = nn.Conv2d(3, 24, 1), nn.Conv2d(8, 10, 3), nn.Conv2d(16, 10, 3), nn.Linear(10, 3)
+
+    def forward(self, x):
+        x = self.a(x)
+        return self.fc((self.b(F.relu(x[:, :8])) + self.c(x[:, -16:])).mean([2, 3]))
+
+
+IMAGE, ROWS = (2, 3, 8, 8), (2, 5, 16)
+# Module, sizes of its input, axes that vary, groups that can lose channels.
+MODELS = {
+    "residual": (Residual, IMAGE, {0: "n"}, 2),
+    "flat": (Flat, (2, 1, 8, 8), {0: "n"}, 2),
+    "grouped": (Grouped, IMAGE, {0: "n"}, 3),
+    "dense": (Dense, IMAGE, {}, 4),
+    "excited": (Excited, IMAGE, {}, 5),
+    "gated": (Gated, ROWS, {0: "n", 1: "t"}, 2),
+    "attention": (lambda: Attention(False), (2, 5, 32), {}, 2),
+    "attention, sizes vary": (lambda: Attention(False), (2, 5, 32), {0: "n", 1: "t"}, 2),
+    "fused attention": (lambda: Attention(True), (2, 5, 32), {}, 2),
+    "fused attention, sizes vary": (lambda: Attention(True), (2, 5, 32), {0: "n", 1: "t"}, 2),
+    "slices": (Sliced, IMAGE, {0: "n"}, 2),
+    "halves": (Halves, IMAGE, {0: "n"}, 2),
+}
+
+
+def export(name, path):
+    torch.manual_seed(3)
+    make, sizes, axes, _ = MODELS[name]
+    module = make().eval()
+    for each in module.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            each.running_mean.normal_(), each.running_var.uniform_(0.5, 1.5), nn.init.uniform_(each.weight, 0.5, 1.5)
+    onnx_models.export(module, (torch.randn(sizes),), path, input_names=["x"], output_names=["y"], dynamic_axes={"x": axes, "y": axes} if axes else None)
+    return module, path
+
+
+def run(model, feed):
+    data = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
+    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+
+
+def prune(mlc, *args, source="in.onnx", code=0):
+    done = mlc("prune", source, "-o", "out.onnx", "-f", "--method", "channels", *args)
+    assert done.rc == code, done.stderr
+    if code == 0:
+        onnx.checker.check_model(mlc.cwd / "out.onnx", full_check=True)
+    return done
+
+
+def groups(mlc, *args, source="in.onnx"):
+    done = mlc("prune", source, "--method", "channels", "--list-groups", "--json", *args)
+    assert done.rc == 0, done.stderr
+    return json.loads(done.stdout)["groups"]
+
+
+def kept(before, after, axis):
+    """Which indices of BEFORE are left in AFTER, by the values that are there once."""
+    values, first, counts = np.unique(before.ravel(), return_index=True, return_counts=True)
+    where = dict(zip(values[counts == 1].tolist(), first[counts == 1].tolist()))
+    flat = [where[v] for v in after.ravel().tolist() if v in where]
+    out = sorted(set(np.unravel_index(flat, before.shape)[axis].tolist()))
+    assert len(out) == after.shape[axis]
+    return out
+
+
+# The axis of input 1 along which an operator reads.
+READ = {"Conv": 1, "ConvTranspose": 0, "MatMul": 0, "Gemm": 1}
+
+
+def unread(before, after):
+    """BEFORE with zeros in all weights where AFTER reads nothing any more."""
+    proto = onnx.load(before)
+    old, new = initializers(before), initializers(after)
+    zeroed = 0
+    for each in proto.graph.node:
+        if each.op_type not in READ or each.input[1] not in old or old[each.input[1]].shape == new[each.input[1]].shape:
+            continue
+        name, axis = each.input[1], READ[each.op_type]
+        array = old[name].copy()
+        gone = set(range(array.shape[axis])) - set(kept(array, new[name], axis))
+        group = next((a.i for a in each.attribute if a.name == "group"), 1)
+        if gone and (group == 1 or array.shape[axis] > 1):
+            array[tuple([slice(None)] * axis + [sorted(gone)])] = 0
+            zeroed += len(gone)
+        for tensor in proto.graph.initializer:
+            if tensor.name == name:
+                tensor.CopyFrom(numpy_helper.from_array(array, name))
+    assert zeroed > 0
+    return proto
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_left_computes_what_it_did(name, mlc):
+    """Beside the model whose weights are set to zero here, where the result has none: sizes that do not fit, or other channels
+    in one weight than in another, would show."""
+    export(name, mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.5")
+    feed = {"x": np.random.default_rng(1).standard_normal(MODELS[name][1], np.float32)}
+    given = run(mlc.cwd / "out.onnx", feed)
+    expected = run(unread(mlc.cwd / "in.onnx", mlc.cwd / "out.onnx"), feed)
+    whole = run(mlc.cwd / "in.onnx", feed)
+    assert given.shape == whole.shape
+    np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(whole, expected, rtol=1e-3, atol=1e-4), "nothing was lost: the test cannot tell"
+    lost = [one for one in groups(mlc) if one["can_go"] > 0]
+    assert len(lost) == MODELS[name][3]
+    size = lambda path: sum(array.size for array in initializers(path).values() if array.dtype == np.float32)
+    assert size(mlc.cwd / "out.onnx") < 0.65 * size(mlc.cwd / "in.onnx")
+
+
+def score(parts):
+    """Mean over weights of the l1 norm of each slice in relation to their mean: PARTS are arrays whose rows are the channels."""
+    norms = [np.abs(part.reshape(len(part), -1).astype(np.float64)).sum(1) for part in parts]
+    return sum(one / one.mean() for one in norms) / len(norms)
+
+
+def test_the_channels_are_those_of_the_smallest_norm(mlc):
+    """The whole choice, and the cut, done again in PyTorch."""
+    module, path = export("residual", mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.25")
+    w = {k: v.numpy() for k, v in module.state_dict().items()}
+    stream = score([w["stem.weight"], w["b.weight"], w["a.weight"].swapaxes(0, 1), w["head.weight"].T])
+    inside = score([w["a.weight"], w["b.weight"].swapaxes(0, 1)])
+    s, i = np.sort(np.argsort(stream)[4:]), np.sort(np.argsort(inside)[6:])
+    cut = {"stem.weight": w["stem.weight"][s], "stem.bias": w["stem.bias"][s], "a.weight": w["a.weight"][i][:, s], "a.bias": w["a.bias"][i],
+           "b.weight": w["b.weight"][s][:, i], "b.bias": w["b.bias"][s], "head.weight": w["head.weight"][:, s], "head.bias": w["head.bias"]}
+    made = initializers(mlc.cwd / "out.onnx")
+    for name, array in cut.items():
+        assert np.array_equal(made[name], array), name
+    smaller = Residual()
+    smaller.stem, smaller.a, smaller.b, smaller.head = nn.Conv2d(3, 12, 3, padding=1), nn.Conv2d(12, 18, 3, padding=1), nn.Conv2d(18, 12, 3, padding=1), nn.Linear(12, 10)
+    smaller.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in cut.items()})
+    x = torch.randn(2, 3, 8, 8)
+    np.testing.assert_allclose(run(mlc.cwd / "out.onnx", {"x": x.numpy()}), smaller(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_l2_norm_chooses_others(mlc):
+    module, path = export("flat", mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.5", "--norm", "l2", "--include", "conv.weight")
+    w = {k: v.numpy().astype(np.float64) for k, v in module.state_dict().items()}
+    norms = [np.sqrt((part.reshape(8, -1) ** 2).sum(1)) for part in (w["conv.weight"], w["fc1.weight"].reshape(20, 8, 9).swapaxes(0, 1))]
+    order = np.argsort(sum(one / one.mean() for one in norms))
+    assert kept(initializers(path)["conv.weight"], initializers(mlc.cwd / "out.onnx")["conv.weight"], 0) == sorted(order[4:].tolist())
+
+
+def test_whole_groups_and_the_attribute_that_counts_them(mlc):
+    export("grouped", mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.5")
+    counts = {n.input[1]: next(a.i for a in n.attribute if a.name == "group") for n in onnx.load(mlc.cwd / "out.onnx").graph.node if n.op_type == "Conv"}
+    assert counts == {"a.weight": 1, "g.weight": 8, "d.weight": 32, "t.weight": 1, "h.weight": 2}
+
+
+def test_heads_go_whole(mlc):
+    export("attention", mlc.cwd / "in.onnx")
+    heads = next(one for one in groups(mlc) if one["channels"] == 32 and one["can_go"] > 0)
+    assert (heads["units"], heads["can_go"]) == (8, 8) and len(heads["weights"]) == 4
+    prune(mlc, "--amount", "3")
+    before, after = initializers(mlc.cwd / "in.onnx"), initializers(mlc.cwd / "out.onnx")
+    name = heads["weights"][0]
+    axis = 0 if before[name].shape[0] != after[name].shape[0] else 1
+    left = kept(before[name], after[name], axis)
+    assert len(left) == 20 and all(i // 4 * 4 + k in left for i in left for k in range(4))
+
+
+def test_round_to_keeps_multiples(mlc):
+    export("residual", mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.4", "--round-to", "8")
+    assert [initializers(mlc.cwd / "out.onnx")[n].shape[0] for n in ("stem.weight", "a.weight")] == [16, 16]
+    done = prune(mlc, "--amount", "1", "--round-to", "7", code=1)
+    assert "no channel can go" in done.stderr and "no multiple of 7" in done.stderr
+
+
+def test_a_global_amount_takes_more_where_scores_are_low(mlc):
+    _, path = export("residual", mlc.cwd / "in.onnx")
+    proto = onnx.load(path)
+    for tensor in proto.graph.initializer:
+        if tensor.name == "a.weight":
+            array = numpy_helper.to_array(tensor).copy()
+            array[:20] *= 1e-3
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    onnx.save(proto, path)
+    prune(mlc, "--amount", "50%", "--scope", "global")
+    made = initializers(mlc.cwd / "out.onnx")
+    assert made["a.weight"].shape[0] + made["stem.weight"].shape[0] == 20 and made["a.weight"].shape[0] <= 6
+
+
+def test_a_group_never_ends_empty(mlc):
+    export("dense", mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "1.0")
+    assert all(0 not in array.shape for array in initializers(mlc.cwd / "out.onnx").values())
+    prune(mlc, "--amount", "0.99", "--scope", "global")
+
+
+def test_why_channels_stay(mlc):
+    nodes = [node("Conv", ["x", "a"], "c"), node("LRN", ["c"], "l", size=3), node("Conv", ["l", "b"], "d"), node("Relu", ["d"], "y"),
+             node("Conv", ["l", "e"], "f"), node("NonZero", ["f"], "z")]
+    proto = onnx_models.model(nodes, [value("x", 1, 3, 8, 8)], [value("y", 1, 6, 4, 4), value("z", 4, "k", dtype=TensorProto.INT64)],
+                              [weight("a", 8, 3, 3, 3), weight("b", 6, 8, 3, 3), weight("e", 5, 8, 3, 3)])
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    reasons = {one["name"]: one["reason"] for one in groups(mlc)}
+    assert reasons == {"a": "LRN /l computes across it", "b": "it is in the output y", "e": "NonZero /z reads it"}
+    done = prune(mlc, "--amount", "0.5", code=1)
+    assert "no channel can go: a (LRN /l computes across it)" in done.stderr and not (mlc.cwd / "out.onnx").exists()
+
+
+def test_dead_channels_are_counted_and_go_first(mlc):
+    _, path = export("residual", mlc.cwd / "in.onnx")
+    proto = onnx.load(path)
+    for tensor in proto.graph.initializer:
+        if tensor.name == "a.weight":
+            array = numpy_helper.to_array(tensor).copy()
+            array[[3, 11, 17]] = 0
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    onnx.save(proto, path)
+    assert [one["dead"] for one in groups(mlc)] == [0, 3, 0]
+    prune(mlc, "--amount", "3", "--exclude", "stem.weight")
+    assert np.abs(initializers(mlc.cwd / "out.onnx")["a.weight"]).reshape(21, -1).sum(1).min() > 0
+
+
+def test_a_convolution_that_runs_twice_is_cut_once(mlc):
+    nodes = [node("Conv", ["x", "a"], "p", pads=[1] * 4), node("Conv", ["p", "w"], "q", pads=[1] * 4), node("Relu", ["q"], "r"),
+             node("Conv", ["r", "w"], "s", pads=[1] * 4), node("GlobalAveragePool", ["s"], "g"), node("Flatten", ["g"], "f"), node("Gemm", ["f", "h"], "y")]
+    onnx_models.save(onnx_models.model(nodes, [value("x", "n", 3, 8, 8)], [value("y", "n", 4)],
+                                       [weight("a", 16, 3, 3, 3), weight("w", 16, 16, 3, 3), weight("h", 16, 4)]), mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.5")
+    assert initializers(mlc.cwd / "out.onnx")["w"].shape == (8, 8, 3, 3)
+
+
+def shape_model(second):
+    """A shape that is put together, for two Reshapes: of channels that can go, and of SECOND."""
+    nodes = [node("Conv", ["x", "a"], "c"), node("Relu", ["c"], "r"), node("Shape", ["x"], "s"), node("Gather", ["s", "zero"], "n", axis=0),
+             node("Concat", ["n", "sixteen", "rest"], "shape", axis=0), node("Reshape", ["r", "shape"], "p"), node("Transpose", ["p"], "t", perm=[0, 2, 1]),
+             node("MatMul", ["t", "b"], "m"), node("Reshape", [second, "shape"], "q"), node("ReduceSum", ["q", "axes"], "k", keepdims=0), node("Add", ["m", "k"], "y")]
+    integers = lambda name, *numbers: numpy_helper.from_array(np.array(numbers, np.int64), name)
+    return onnx_models.model(nodes, [value("x", "n", 3, 4, 4), value("z", "n", 16, 4, 4)], [value("y", "n", 16, 1)],
+                             [weight("a", 16, 3, 1, 1), weight("b", 16, 1), integers("zero", 0), integers("sixteen", 16), integers("rest", -1), integers("axes", 1, 2)])
+
+
+def test_a_shape_that_others_need_too_stays(mlc):
+    proto = shape_model("z")
+    del proto.graph.node[-2:]
+    proto.graph.node.extend([node("ReduceSum", ["q", "axes"], "k", keepdims=1), node("Add", ["m", "k"], "y")])
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    assert groups(mlc)[0]["reason"] == "its size is a number of another shape too"
+
+
+def test_a_shape_of_the_same_channels_is_changed_once(mlc):
+    proto = shape_model("r")
+    del proto.graph.node[-2:]
+    del proto.graph.input[-1]
+    proto.graph.node.extend([node("ReduceSum", ["q", "axes"], "k", keepdims=1), node("Add", ["m", "k"], "y")])
+    proto.graph.initializer[-1].CopyFrom(numpy_helper.from_array(np.array([2], np.int64), "axes"))
+    proto.graph.node[-2].CopyFrom(node("ReduceSum", ["q", "axes"], "k0"))
+    proto.graph.node[-1].CopyFrom(node("MatMul", ["kt", "b"], "k"))
+    proto.graph.node.insert(len(proto.graph.node) - 1, node("Transpose", ["k0"], "kt", perm=[0, 2, 1]))
+    proto.graph.node.append(node("Add", ["m", "k"], "y"))
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.5")
+    feed = {"x": np.random.default_rng(1).standard_normal((2, 3, 4, 4), np.float32)}
+    np.testing.assert_allclose(run(mlc.cwd / "out.onnx", feed), run(unread(mlc.cwd / "in.onnx", mlc.cwd / "out.onnx"), feed), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_inner_graphs_stay(mlc):
+    inner = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["t"])], "then", [], [value("t", 1, 96)])
+    other = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["e"])], "else", [], [value("e", 1, 96)])
+    flag = helper.make_node("If", ["flag"], ["z"], name="/if", then_branch=inner, else_branch=other)
+    nodes = [flag, node("MatMul", ["x", "w"], "m"), node("Add", ["z", "m"], "a"), node("MatMul", ["a", "u"], "h"), node("MatMul", ["h", "v"], "y")]
+    proto = onnx_models.model(nodes, [value("x", 1, 64), onnx_models.value("flag", (), TensorProto.BOOL)], [value("y", 1, 64)],
+                              [weight("w", 64, 96), weight("u", 96, 32), weight("v", 32, 64)])
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.5", "--input", "x:f32[1,64]", "--input", "flag:bool[]")
+    made = initializers(mlc.cwd / "out.onnx")
+    assert made["w"].shape == (64, 96) and made["u"].shape == (96, 16) and made["v"].shape == (16, 64)
+
+
+def test_weights_beside_the_model_and_in_constants(mlc):
+    _, path = export("residual", mlc.cwd / "plain.onnx")
+    proto = onnx.load(path)
+    tensor = next(t for t in proto.graph.initializer if t.name == "a.bias")
+    proto.graph.node.insert(0, helper.make_node("Constant", [], ["a.bias"], value=tensor))
+    proto.graph.initializer.remove(tensor)
+    onnx_models.with_external(proto, mlc.cwd, "in.onnx")
+    prune(mlc, "--amount", "0.5")
+    assert operators(mlc.cwd / "out.onnx")["Constant"] == 0 and initializers(mlc.cwd / "out.onnx")["a.bias"].shape == (12,)
+    prune(mlc, "--amount", "0.5", source="plain.onnx")
+
+
+def test_the_same_model_gives_the_same_bytes(mlc):
+    export("dense", mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.5", "--threads", "1")
+    first = (mlc.cwd / "out.onnx").read_bytes()
+    prune(mlc, "--amount", "0.5", "--threads", "3")
+    assert (mlc.cwd / "out.onnx").read_bytes() == first
+
+
+def test_what_is_pruned_can_be_pruned_again_and_quantised(mlc):
+    export("residual", mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.5")
+    (mlc.cwd / "out.onnx").rename(mlc.cwd / "half.onnx")
+    prune(mlc, "--amount", "0.5", source="half.onnx")
+    assert initializers(mlc.cwd / "out.onnx")["a.weight"].shape[:2] == (6, 4)
+    done = mlc("quantize", "half.onnx", "-o", "int8.onnx", "--onnx", "weight-only", "--min-elements", "0")
+    assert done.rc == 0, done.stderr
+    done = mlc("prune", "int8.onnx", "-o", "no.onnx", "--method", "channels", "--amount", "0.5")
+    assert done.rc == 1 and "the model is quantised" in done.stderr
+
+
+def test_json_answers_fit_the_schema(mlc, valid, root):
+    export("attention", mlc.cwd / "in.onnx")
+    for args in ("-o a.onnx --amount 0.5", "-n --amount 2", "--list-groups", "-o b.onnx --no-verify --amount 0.3 --scope global --norm l2"):
+        done = mlc("prune", "in.onnx", "--method", "channels", "--json", *args.split())
+        assert done.rc == 0, done.stderr
+        valid(json.loads(done.stdout), "prune-onnx")
+    valid(json.loads((root / "schemas/examples/prune-onnx.json").read_text()), "prune-onnx")
+    assert sorted(p.name for p in mlc.cwd.glob("*.onnx")) == ["a.onnx", "b.onnx", "in.onnx"]
+
+
+def test_text_says_what_changed(mlc):
+    export("residual", mlc.cwd / "in.onnx")
+    said = prune(mlc, "--amount", "0.5").stdout
+    for part in ("20 of 50 went", "; 1 cannot lose any", "latency", "ONNX Runtime", "unread:", "stays: it is in the output y"):
+        assert part in said, said
+
+
+REFUSED = [
+    ("in.onnx --amount 0.5", 2, "--method channels"),
+    ("in.onnx --method channels", 2, "how many channels"),
+    ("in.onnx --method channels --amount 0.5 --in-place", 2, "in place"),
+    ("in.onnx --method channels --amount 0.5 --pattern 2:4", 2, "--amount, --scope"),
+    ("in.onnx --method channels --amount 17", 2, "to take away from, not 17"),
+    ("in.onnx --method channels --amount 100 --scope global", 2, "that can go, not 100"),
+    ("in.onnx --method channels --amount 0.5 --input nope:f32[2,3,8,8]", 2, "nope"),
+    ("in.onnx --method channels --amount 0.5 --no-verify --require-speedup", 2, "contradicts"),
+    ("in.onnx --method magnitude --round-to 8 --amount 0.5", 2, "need --method channels"),
+    ("in.onnx --method channels --amount 0.5 --exclude *", 1, "no channel can go"),
+    ("w.pt --method channels --amount 0.5", 2, "no ONNX model"),
+]
+
+
+@pytest.mark.parametrize("args, code, says", REFUSED, ids=[row[0] for row in REFUSED])
+def test_what_makes_no_sense_is_refused(args, code, says, mlc):
+    export("residual", mlc.cwd / "in.onnx")
+    torch.save({"w": torch.ones(3, 3)}, mlc.cwd / "w.pt")
+    output = [] if "--in-place" in args else ["-o", "out.onnx"]
+    done = mlc("prune", *args.split(), *output)
+    assert done.rc == code and says in done.stderr, done.stderr
+    assert sorted(p.name for p in mlc.cwd.iterdir()) == ["in.onnx", "w.pt"]
+
+
+def test_weights_that_are_not_finite_are_named(mlc):
+    _, path = export("residual", mlc.cwd / "in.onnx")
+    proto = onnx.load(path)
+    tensor = next(t for t in proto.graph.initializer if t.name == "b.weight")
+    array = numpy_helper.to_array(tensor).copy()
+    array[0, 0, 0, 0] = np.nan
+    tensor.CopyFrom(numpy_helper.from_array(array, "b.weight"))
+    onnx.save(proto, path)
+    assert 'weights are not finite: "b.weight"' in prune(mlc, "--amount", "0.5", code=1).stderr
+
+
+def test_patterns_that_match_nothing_are_warned_of(mlc):
+    export("residual", mlc.cwd / "in.onnx")
+    assert 'matched nothing: --exclude "layer9*"' in prune(mlc, "--amount", "0.5", "--exclude", "layer9*").stderr
