@@ -499,6 +499,7 @@ constexpr Example kExamples[] = {
      "by what the weights are multiplied with"},
     {"mlc prune trained.pt -o model.pt --apply-masks", "after torch.nn.utils.prune"},
     {"mlc prune net.onnx -o small.onnx --method channels --amount 0.5", "half the channels"},
+    {"mlc prune net.onnx -o s.onnx --method channels --amount 0.5 --calib x.npy", "and repair"},
     {"mlc prune net.onnx --method channels --list-groups", "what can go, and why not"},
     {"mlc prune model.pt -n --amount 0.5 --exclude '*embed*'", "what would be lost"},
 };
@@ -527,7 +528,9 @@ Command prune_command() {
           "--list-groups. The result is run and compared with the whole model in which nobody "
           "reads these channels, and must be equal to it, before it appears. How near it still "
           "is to the model that it was made of is shown; training it further brings back what "
-          "it lost.",
+          "it lost. --calib takes samples without labels: the channels that the others tell best "
+          "go, "
+          "and the weights that read what is left make up for them, by least squares.",
       .needs = Needs::nothing,
       .examples = kExamples,
       .setup = bind<Options, setup, run>};

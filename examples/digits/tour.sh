@@ -7,7 +7,7 @@ set -euo pipefail
 out=${1:?usage: examples/digits/tour.sh OUTPUT_DIR}
 cd "$(dirname "${BASH_SOURCE[0]}")"
 rm -rf "$out" && mkdir -p "$out"
-cp digits.pt digits.yaml evaluate.yaml test.safetensors ../architectures/digits_cnn.yaml "$out/"
+cp digits.pt digits.yaml evaluate.yaml test.safetensors calibration.safetensors ../architectures/digits_cnn.yaml "$out/"
 cd "$out"
 
 step() {
@@ -36,6 +36,14 @@ step "Make an ONNX model of it that counts what it reads right, which is compare
   mlc export-onnx shipped.pt --arch evaluate.yaml -o evaluate.onnx
 step "How many of the images does it read under ONNX Runtime?" \
   mlc run evaluate.onnx --threads 1 --input image=@test.safetensors --input label=@test.safetensors
+
+# Its report has times, which differ from run to run.
+prune=(mlc prune evaluate.onnx -o half.onnx --method channels --amount 0.5 --calib calibration.safetensors)
+printf '\n# %s\n$ %s\n' "Take half of its channels away; 512 of the images it was trained on tell what to do without them" \
+  "${prune[*]} > prune.txt"
+"${prune[@]}" >prune.txt 2>&1
+step "How many of the images does that read?" \
+  mlc run half.onnx --threads 1 --input image=@test.safetensors --input label=@test.safetensors
 
 # The numbers differ from run to run: they go into files.
 printf '\n# %s\n$ %s\n' "How fast are both on this machine? bench.html has plots" \

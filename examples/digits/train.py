@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains the small CNN of this folder on scikit-learn's digits and writes digits.pt, digits.yaml and test.safetensors.
+"""Trains the small CNN of this folder on scikit-learn's digits and writes digits.pt, digits.yaml, test.safetensors and calibration.safetensors.
 
 The checkpoint is saved the way people save them: a dictionary with the epoch, the model's
 state_dict (from inside nn.DataParallel, so every key starts with "module."), Adam's state, the
@@ -28,6 +28,7 @@ CONFIG = {
     "learning_rate": 5e-3,
     "seed": 0,
 }
+CALIBRATION = 512  # images of those to train on
 
 METADATA = """\
 mlc: metadata/1
@@ -130,6 +131,8 @@ def main():
     }
     torch.save(checkpoint, folder / "digits.pt")
     save_file({"image": test[0], "label": test[1]}, folder / "test.safetensors")
+    some = {"image": train[0][:CALIBRATION].contiguous(), "label": train[1][:CALIBRATION].contiguous()}
+    save_file(some, folder / "calibration.safetensors")
     (folder / "digits.yaml").write_text(
         METADATA.format(
             torch=torch.__version__,

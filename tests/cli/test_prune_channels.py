@@ -454,6 +454,71 @@ def test_text_says_what_changed(mlc):
         assert part in said, said
 
 
+def redundant(path, relu=True):
+    """Half of twelve channels are sums of the others, and a bias: they can be told without loss."""
+    random = np.random.default_rng(2)
+    a = random.standard_normal((12, 3, 1, 1)).astype(np.float32)
+    bias = random.standard_normal(12).astype(np.float32)
+    mix = random.standard_normal((6, 6)).astype(np.float32)
+    a[6:] = (mix @ a[:6, :, 0, 0])[..., None, None] * 5
+    bias[6:] = 5 * mix @ bias[:6] + 3
+    nodes = [node("Conv", ["x", "a", "ab"], "c"), node("Conv", ["c", "b"], "d", strides=[2, 2]), node("GlobalAveragePool", ["d"], "p"), node("Flatten", ["p"], "f"),
+             node("Gemm", ["f", "w", "wb"], "y", transB=1)]
+    tensors = [numpy_helper.from_array(a, "a"), numpy_helper.from_array(bias, "ab"), weight("b", 7, 12, 3, 3), weight("w", 5, 7), weight("wb", 5)]
+    onnx_models.save(onnx_models.model(nodes, [value("x", "n", 3, 9, 9)], [value("y", "n", 5)], tensors), path)
+
+
+def test_samples_tell_which_channels_can_go_and_what_to_do_without_them(mlc):
+    redundant(mlc.cwd / "in.onnx")
+    data = np.random.default_rng(5).standard_normal((40, 3, 9, 9)).astype(np.float32)
+    np.save(mlc.cwd / "x.npy", data)
+    feed = {"x": np.random.default_rng(6).standard_normal((4, 3, 9, 9), np.float32)}
+    whole = run(mlc.cwd / "in.onnx", feed)
+    error = lambda: np.linalg.norm(run(mlc.cwd / "out.onnx", feed) - whole) / np.linalg.norm(whole)
+    prune(mlc, "--amount", "0.5", "--exclude", "w", "--calib", "x.npy")
+    assert initializers(mlc.cwd / "out.onnx")["a"].shape[0] == 6 and "b_offset" in initializers(mlc.cwd / "out.onnx")
+    assert error() < 0.01
+    prune(mlc, "--amount", "0.5", "--exclude", "w")
+    assert error() > 0.05
+    said = json.loads(prune(mlc, "--amount", "0.5", "--exclude", "w", "--calib", "x.npy", "--json").stdout)
+    assert (said["samples_read"], said["compensated"], said["samples"]) == (40, 2, 40) and said["rebuilt"] > 0.999
+    assert said["outputs"][0]["sqnr_db"] > 35
+
+
+@pytest.mark.parametrize("name", ["residual", "flat", "dense", "attention"])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_samples_bring_back_much_of_what_was_lost(name, scope, mlc):
+    module, path = export(name, mlc.cwd / "in.onnx")
+    sizes = (64, *MODELS[name][1][1:])
+    random = np.random.default_rng(5)
+    np.savez(mlc.cwd / "x.npz", x=random.standard_normal(sizes).astype(np.float32))
+    feed = {"x": random.standard_normal(MODELS[name][1]).astype(np.float32)}
+    whole = run(path, feed)
+    errors = []
+    for more in ([], ["--calib", "x.npz"]):
+        prune(mlc, "--amount", "0.4", "--scope", scope, *more)
+        errors.append(np.linalg.norm(run(mlc.cwd / "out.onnx", feed) - whole))
+    assert errors[1] < 0.8 * errors[0], errors
+
+
+def test_samples_of_other_names_are_told_before_the_work(mlc):
+    export("residual", mlc.cwd / "in.onnx")
+    np.savez(mlc.cwd / "x.npz", z=np.zeros((4, 3, 8, 8), np.float32), w=np.zeros(3))
+    assert "x" in prune(mlc, "--amount", "0.5", "--calib", "x.npz", code=2).stderr
+    np.savez(mlc.cwd / "x.npz", x=np.full((4, 3, 8, 8), np.inf, np.float32))
+    assert "not finite" in prune(mlc, "--amount", "0.5", "--calib", "x.npz", code=1).stderr
+
+
+def test_the_same_samples_give_the_same_bytes(mlc):
+    export("dense", mlc.cwd / "in.onnx")
+    np.save(mlc.cwd / "x.npy", np.random.default_rng(5).standard_normal((16, 3, 8, 8)).astype(np.float32))
+    found = set()
+    for threads in "13":
+        prune(mlc, "--amount", "0.5", "--calib", "x.npy", "--threads", threads)
+        found.add((mlc.cwd / "out.onnx").read_bytes())
+    assert len(found) == 1
+
+
 REFUSED = [
     ("in.onnx --amount 0.5", 2, "--method channels"),
     ("in.onnx --method channels", 2, "how many channels"),

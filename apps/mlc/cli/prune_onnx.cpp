@@ -11,12 +11,16 @@
 #include "mlc/engine/onnx_artefact.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/onnx_edit/document.h"
+#include "mlc/onnx_file/element_type.h"
+#include "mlc/onnx_prune/compensate.h"
+#include "mlc/onnx_prune/observe.h"
 #include "mlc/onnx_prune/shrink.h"
 #include "mlc/onnx_quant/quantize.h"
 #include "mlc/onnx_write/check.h"
 #include "mlc/onnx_write/write.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -27,11 +31,21 @@ constexpr std::string_view kMetadataKey = "mlc.metadata";
 /// What rounding leaves of the equality with the model whose channels are unread; a wrong cut is
 /// far below.
 constexpr double kLeastEqualDb = 40;
+constexpr int64_t kRandomSamples = 4;
+constexpr int64_t kDataSamples = 64;
 
 uint64_t count_weights(const onnx::Document& document) {
   uint64_t out = 0;
   for (const onnx::DocTensor& each : document.tensors) out += each.data ? each.data->count() : 0;
   return out;
+}
+
+/// Whether an output holds numbers that rounding can change by one, like indices of a maximum.
+bool counts(const OnnxFile& file, const std::string& output) {
+  const auto found = std::ranges::find(file.outputs, output, &OnnxValue::name);
+  if (found == file.outputs.end()) return false;
+  const auto dtype = dtype_from_onnx(found->element);
+  return !dtype || info(*dtype).kind != DTypeClass::floating;
 }
 
 class Job {
@@ -47,6 +61,11 @@ class Job {
   Status open();
   Status plan();
   Status refuse_nothing() const;
+  Result<std::unique_ptr<Model>> load_with(onnx::Document document,
+                                           const std::vector<std::string>& values);
+  Result<onnx::ValueMoments> observe(const onnx::ChannelGraph& graph);
+  Result<onnx::Moments> observe_pair(const onnx::ChannelGraph::Reader& reader);
+  Status compensate();
   Status add_metadata();
   Status check(const onnx::Skeleton& skeleton) const;
   Status write();
@@ -61,6 +80,8 @@ class Job {
   const PruneOnnxShared& shared_;
   std::vector<InputSpec> specs_;
   std::optional<onnx::Document> document_;
+  std::optional<CalibrationData> data_;
+  std::vector<onnx::Compensated> readers_;  // that make up for channels
   std::unique_ptr<Engine> engine_;
   PruneOnnxAnswer answer_;
 };
@@ -93,6 +114,9 @@ Status Job::open() {
   }
   MLC_TRY(const std::vector<InputSpec> declared, onnx_inputs(document.facts()));
   if (specs_.empty()) specs_ = declared;
+  if (!options_.calib.empty()) {
+    MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
+  }
   answer_.weights_before = count_weights(document);
   document_.emplace(std::move(document));
   return {};
@@ -109,16 +133,91 @@ Status Job::refuse_nothing() const {
                   "--list-groups says what there is");
 }
 
+/// A model that gives VALUES too, loaded while its file has no name.
+Result<std::unique_ptr<Model>> Job::load_with(onnx::Document document,
+                                              const std::vector<std::string>& values) {
+  const auto& outputs = document.output_names();
+  std::set<std::string> added(outputs.begin(), outputs.end());
+  for (const std::string& each : values) {
+    if (added.insert(each).second) document.add_output(each);
+  }
+  const std::string path = (task_.output.empty() ? task_.input : task_.output) + ".calibration";
+  const onnx::WriteOptions how{.sidecar = OnnxDraft::sidecar_name(path)};
+  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(document.skeleton(), how));
+  MLC_TRY(const OnnxDraft draft, OnnxDraft::write(file, path, {}));
+  if (!engine_) {
+    MLC_TRY(engine_, open_engine(EngineKind::onnxruntime));
+  }
+  LoadOptions load;
+  load.threads = task_.threads;
+  load.purpose = Purpose::repeated;
+  return engine_->load(draft.path(), load, null_reporter());
+}
+
+/// What the weights of GRAPH read in the whole model.
+Result<onnx::ValueMoments> Job::observe(const onnx::ChannelGraph& graph) {
+  const auto readers = onnx::measured_readers(*document_, graph);
+  std::vector<std::string> values;
+  for (const onnx::ChannelGraph::Reader& each : readers) values.push_back(each.value);
+  if (values.empty()) return onnx::ValueMoments();
+  MLC_TRY(onnx::Document whole, read());
+  MLC_TRY(const auto model, load_with(std::move(whole), values));
+  return onnx::observe_channels(*model, *data_, readers, task_.reporter);
+}
+
+/// Weight after weight, each with what it reads when all before it are changed.
+Status Job::compensate() {
+  std::vector<onnx::Compensated> all = onnx::find_compensated(*document_, answer_.plan);
+  double energy = 0;
+  double error = 0;
+  const ProgressScope progress(task_.reporter, "making up for channels (weights)", all.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    // Those that read the same have the same moments.
+    const auto same = std::ranges::find(readers_, all[i].reader.value,
+                                        [](const auto& each) { return each.reader.value; });
+    if (same != readers_.end() && same->has_offset == all[i].has_offset) {
+      all[i].guess = same->guess;
+    } else {
+      MLC_TRY(const onnx::Moments moments, observe_pair(all[i].reader));
+      all[i].guess = onnx::guess_channels(moments, all[i].kept, all[i].has_offset);
+    }
+    energy += all[i].guess.energy;
+    error += all[i].guess.error;
+    readers_.push_back(std::move(all[i]));
+    task_.reporter.advance(1);
+  }
+  answer_.calibrated_on = data_->samples();
+  answer_.compensated = readers_.size();
+  answer_.rebuilt = energy > 0 ? 1 - error / energy : 1;
+  return onnx::compensate(*document_, answer_.plan, readers_);
+}
+
+Result<onnx::Moments> Job::observe_pair(const onnx::ChannelGraph::Reader& reader) {
+  MLC_TRY(onnx::Document whole, read());
+  MLC_TRY(onnx::Document small, read());
+  MLC_CHECK(onnx::compensate(small, answer_.plan, readers_));
+  MLC_CHECK(onnx::shrink(small, answer_.plan));
+  MLC_TRY(const auto a, load_with(std::move(whole), {reader.value}));
+  MLC_TRY(const auto b, load_with(std::move(small), {reader.value}));
+  return onnx::observe_pair(*a, *b, *data_, reader, task_.reporter);
+}
+
 Status Job::plan() {
   MLC_TRY(const onnx::InferredSizes sizes, onnx::infer_sizes(document_->skeleton()));
   MLC_TRY(onnx::ChannelGraph graph, onnx::find_channels(*document_, sizes));
   answer_.rules = shared_.rules;
-  MLC_TRY(answer_.plan, onnx::plan_channels(*document_, std::move(graph), shared_.rules));
+  onnx::ValueMoments seen;
+  if (data_ && !options_.list_groups) {
+    MLC_TRY(seen, observe(graph));
+  }
+  MLC_TRY(answer_.plan, onnx::plan_channels(*document_, std::move(graph), shared_.rules,
+                                            data_ ? &seen : nullptr));
   if (!answer_.plan.unused_patterns.empty())
     task_.reporter.warn("matched nothing: " + join_list(answer_.plan.unused_patterns));
   if (options_.list_groups) return {};
   for (const std::string& note : answer_.plan.notes) task_.reporter.warn(note);
   MLC_CHECK(refuse_nothing());
+  if (data_) MLC_CHECK(compensate());
   MLC_CHECK(onnx::shrink(*document_, answer_.plan));
   answer_.weights_after = count_weights(*document_);
   return add_metadata();
@@ -138,7 +237,9 @@ Status Job::add_metadata() {
   if (shared_.rules.scope == PruneScope::global) given.text("scope", "global");
   if (shared_.rules.norm == PruneNorm::l2) given.text("norm", "l2");
   if (options_.round_to > 1) given.add("round-to", options_.round_to);
-  given.list("include", shared_.rules.include).list("exclude", shared_.rules.exclude);
+  given.list("calib", options_.calib)
+      .list("include", shared_.rules.include)
+      .list("exclude", shared_.rules.exclude);
   const auto yaml = with_provenance(std::move(metadata), "prune", given);
   if (yaml) document_->set_metadata(kMetadataKey, *yaml);
   return {};
@@ -150,6 +251,7 @@ Result<bool> Job::can_judge() {
     answer_.not_verified = "--no-verify";
     return false;
   }
+  if (engine_) return true;
   auto opened = open_engine(EngineKind::onnxruntime);
   if (!opened.ok()) {
     if (options_.verify || options_.require_speedup)
@@ -164,16 +266,18 @@ Result<bool> Job::can_judge() {
 
 JudgeOptions Job::judge_options() {
   JudgeOptions how;
-  how.samples = options_.samples;
+  how.samples = options_.samples > 0 ? options_.samples : data_ ? kDataSamples : kRandomSamples;
+  if (data_) how.samples = std::min(how.samples, static_cast<int64_t>(data_->samples()));
   how.threads = task_.threads;
-  how.inputs = [this](int64_t i) {
+  how.inputs = [this](int64_t i) -> Result<std::vector<NamedValue>> {
+    if (data_) return data_->sample(static_cast<uint64_t>(i));
     return sample_inputs(specs_, static_cast<uint64_t>(options_.seed + i),
                          i == 0 ? task_.reporter : null_reporter());
   };
   // Inputs from files are the same in every sample.
   const bool random =
       std::ranges::any_of(specs_, [](const InputSpec& spec) { return spec.file.empty(); });
-  if (!random) how.samples = 1;
+  if (!random && !data_) how.samples = 1;
   return how;
 }
 
@@ -181,6 +285,7 @@ JudgeOptions Job::judge_options() {
 /// the same.
 Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
   MLC_TRY(onnx::Document whole, read());
+  MLC_CHECK(onnx::compensate(whole, answer_.plan, readers_));
   MLC_CHECK(onnx::unread(whole, answer_.plan));
   const std::string path = task_.output + ".unread";
   const onnx::WriteOptions options{.sidecar = OnnxDraft::sidecar_name(path)};
@@ -191,7 +296,7 @@ Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
   Judgement pair;
   MLC_CHECK(judge_onnx(*engine_, other.path(), draft.path(), only_compared, task_.reporter, pair));
   for (const JudgedOutput& one : pair.outputs) {
-    if (one.exact || !one.sqnr_db) continue;
+    if (one.exact || !one.sqnr_db || counts(document_->facts(), one.name)) continue;
     answer_.equal_db = std::min(answer_.equal_db.value_or(*one.sqnr_db), *one.sqnr_db);
     if (*one.sqnr_db < kLeastEqualDb) {
       return internal_error(fmt::format(
@@ -265,7 +370,8 @@ Result<FileReport> Job::run() {
 }  // namespace
 
 bool PruneOnnxOptions::any() const {
-  return list_groups || round_to != 1 || !inputs.empty() || require_speedup || verify || no_verify;
+  return list_groups || round_to != 1 || !inputs.empty() || require_speedup || verify ||
+         no_verify || samples != 0 || !calib.empty();
 }
 
 void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options) {
@@ -274,10 +380,13 @@ void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options) {
            "list channels that can only go together, and why some cannot; write nothing");
   set.integer("--round-to", options.round_to, "N",
               "what stays of a group is a multiple of N channels (default 1)", 1, 4096);
+  set.list(
+      "--calib", options.calib, "FILE",
+      "samples, a tensor for each input: what went is made up for, by least squares; repeatable");
   set.list("--input", options.inputs, "SPEC",
            "inputs to compare with, as in `mlc run`; repeatable");
-  set.integer("--samples", options.samples, "N", "random inputs to compare with (default 4)", 1,
-              10'000);
+  set.integer("--samples", options.samples, "N",
+              "inputs to compare with (4 random ones, or 64 of --calib)", 1, 10'000);
   set.flag("--require-speedup", options.require_speedup,
            "write nothing if the result is no faster here");
   set.flag("--verify", options.verify, "fail where the result cannot be run and compared");

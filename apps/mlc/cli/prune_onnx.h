@@ -17,7 +17,8 @@ struct PruneOnnxOptions {
   int64_t round_to = 1;
   std::vector<std::string> inputs;
   int64_t seed = 0;
-  int64_t samples = 4;
+  int64_t samples = 0;  // 0: 4 random ones, or 64 of --calib
+  std::vector<std::string> calib;
   bool require_speedup = false;
   bool verify = false;
   bool no_verify = false;

@@ -98,7 +98,11 @@ void show_outputs(const PruneOnnxAnswer& answer, FileTask& task) {
 std::string how_text(const PruneOnnxAnswer& answer) {
   std::string out = answer.rules.amount ? answer.rules.amount->text() : "nothing";
   out += answer.rules.scope == PruneScope::global ? " of all groups together" : " of each group";
-  out += answer.rules.norm == PruneNorm::l2 ? ", smallest l2 norm" : ", smallest l1 norm";
+  if (answer.calibrated_on > 0) {
+    out += ", least loss on the samples";
+  } else {
+    out += answer.rules.norm == PruneNorm::l2 ? ", smallest l2 norm" : ", smallest l1 norm";
+  }
   if (answer.rules.round_to > 1)
     out += fmt::format(", multiples of {} stay", answer.rules.round_to);
   return out;
@@ -129,6 +133,10 @@ void show_text(const PruneOnnxAnswer& answer, FileTask& task) {
   line("size",
        fmt::format("{} to {}, {:.2f}x", format_bytes(answer.input_bytes), format_bytes(after),
                    static_cast<double>(answer.input_bytes) / static_cast<double>(after)));
+  if (answer.calibrated_on > 0)
+    line("made up", fmt::format("{} for {}: {:.1f} % of what they read is told by what is left",
+                                plural(answer.compensated, "weight"),
+                                plural(answer.calibrated_on, "sample"), 100 * answer.rebuilt));
   if (!answer.not_verified.empty()) {
     line("verified", "no: " + answer.not_verified);
   } else {
@@ -212,6 +220,9 @@ void show_json(const PruneOnnxAnswer& answer, FileTask& task) {
     json.field("gone", totals.gone);
     json.field("weights_before", answer.weights_before);
     json.field("weights_after", answer.weights_after);
+    json.field("samples_read", answer.calibrated_on);
+    json.field("compensated", static_cast<uint64_t>(answer.compensated));
+    json.field("rebuilt", answer.rebuilt);
     json.field("input_bytes", answer.input_bytes);
     json.field("file_bytes", answer.file_bytes);
     json.field("sidecar_bytes", answer.sidecar_bytes);

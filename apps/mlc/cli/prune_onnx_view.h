@@ -25,6 +25,10 @@ struct PruneOnnxAnswer : Judgement {
   /// The worst SQNR of the outputs beside those of the whole model with these channels unread;
   /// nothing where all are exact.
   std::optional<double> equal_db;
+  // Of --calib:
+  uint64_t calibrated_on = 0;  // samples; 0: there is none
+  size_t compensated = 0;      // weights
+  double rebuilt = 0;          // share of the mean squares of channels that went
 };
 
 void show_pruned_onnx(PruneOnnxAnswer& answer, FileTask& task);

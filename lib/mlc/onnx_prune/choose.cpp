@@ -49,8 +49,9 @@ class Families {
 
 class Chooser {
  public:
-  Chooser(const Document& document, ChannelGraph graph, const ChannelRules& rules)
-      : document_(document), rules_(rules) {
+  Chooser(const Document& document, ChannelGraph graph, const ChannelRules& rules,
+          const ValueMoments* seen)
+      : document_(document), rules_(rules), seen_(seen) {
     plan_.graph = std::move(graph);
   }
 
@@ -72,6 +73,7 @@ class Chooser {
 
   const Document& document_;
   const ChannelRules& rules_;
+  const ValueMoments* seen_;
   ChannelPlan plan_;
 };
 
@@ -247,6 +249,17 @@ Result<ChannelPlan> Chooser::run() {
     for (const Atom each : group.units) group.dead += scores.dead[each] ? 1 : 0;
   }
   if (!rules_.amount) return std::move(plan_);
+  if (seen_ != nullptr) {
+    std::vector<Candidates> groups;
+    for (const ChannelGroup& group : plan_.groups) {
+      Candidates& one = groups.emplace_back();
+      if (!group.is_selected) continue;
+      one.units = group.units;
+      const bool each = rules_.scope == PruneScope::layer;
+      one.most = each ? rules_.amount->of(one.units.size()) : one.units.size();
+    }
+    MLC_CHECK(score_by_losses(document_, plan_.graph, groups, *seen_, plan_.scores));
+  }
   MLC_CHECK(rules_.scope == PruneScope::layer ? choose_each() : choose_all());
   keep_spans();
   for (ChannelGroup& group : plan_.groups) round_up(group);
@@ -264,8 +277,8 @@ std::vector<int64_t> ChannelPlan::kept_of(const Labels& labels) {
 }
 
 Result<ChannelPlan> plan_channels(const Document& document, ChannelGraph graph,
-                                  const ChannelRules& rules) {
-  return Chooser(document, std::move(graph), rules).run();
+                                  const ChannelRules& rules, const ValueMoments* seen) {
+  return Chooser(document, std::move(graph), rules, seen).run();
 }
 
 }  // namespace mlc::onnx

@@ -2,13 +2,16 @@
 //
 // The score of a channel is the mean, over all weights that make, scale or read it, of the norm of
 // its slice in relation to the mean norm of all slices of that axis (compression 2.3; the sum over
-// coupled tensors is that of DepGraph, Fang et al., CVPR 2023). A channel of 1 is average.
+// coupled tensors is that of DepGraph, Fang et al., CVPR 2023). A channel of 1 is average. Where
+// activations were observed, the score is what taking the channel away costs the weights that read
+// it, when the others tell what they can of it (moments.h), and channels go one after the other.
 #pragma once
 
 #include "mlc/base/result.h"
 #include "mlc/compress/prune_plan.h"
 #include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_prune/channel_graph.h"
+#include "mlc/onnx_prune/observe.h"
 
 #include <cstdint>
 #include <optional>
@@ -65,8 +68,9 @@ struct ChannelPlan {
 
 /// Finds the groups of GRAPH and, where RULES has an amount, chooses. At least one unit of each
 /// group stays. Errors: usage for a count that is larger than a group; conflict for weights that
-/// are not finite, naming them; those of reading weights.
+/// are not finite, naming them; those of reading weights. SEEN may be null: activations of
+/// measured_readers().
 Result<ChannelPlan> plan_channels(const Document& document, ChannelGraph graph,
-                                  const ChannelRules& rules);
+                                  const ChannelRules& rules, const ValueMoments* seen);
 
 }  // namespace mlc::onnx

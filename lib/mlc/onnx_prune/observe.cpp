@@ -1,0 +1,83 @@
+#include "mlc/onnx_prune/observe.h"
+
+#include "mlc/base/parallel.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/match_inputs.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace mlc::onnx {
+namespace {
+
+Result<std::vector<NamedValue>> run(mlc::Model& model, std::span<const NamedValue> inputs) {
+  Status ran = model.set_inputs(inputs);
+  if (ran.ok()) ran = model.run();
+  if (!ran.ok()) return explain_run_error(std::move(ran).error(), model.signature(), inputs);
+  return model.outputs();
+}
+
+Result<ChannelView> view(std::span<const NamedValue> values, const ChannelGraph::Reader& reader) {
+  const auto found = std::ranges::find(values, reader.value, &NamedValue::name);
+  if (found == values.end())
+    return internal_error("activation " + mlc::quoted(reader.value) + " is missing");
+  const HostTensor& tensor = found->tensor;
+  if (tensor.dtype != DType::f32 || reader.axis >= tensor.sizes.size())
+    return unsupported("activation " + mlc::quoted(reader.value) + " is no f32 with channels");
+  return ChannelView{&tensor, reader.axis};
+}
+
+Status stopped(Reporter& reporter) {
+  if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+  return {};
+}
+
+}  // namespace
+
+Result<ValueMoments> observe_channels(mlc::Model& model, const CalibrationData& data,
+                                      std::span<const ChannelGraph::Reader> readers,
+                                      Reporter& reporter) {
+  ValueMoments out;
+  std::vector<const ChannelGraph::Reader*> values;  // each once
+  const ProgressScope progress(reporter, "observing channels (samples)", data.samples());
+  for (uint64_t i = 0; i < data.samples(); ++i) {
+    MLC_CHECK(stopped(reporter));
+    MLC_TRY(const auto inputs, data.sample(i));
+    MLC_TRY(const auto outputs, run(model, inputs));
+    for (const ChannelGraph::Reader& reader : readers) {
+      if (i > 0) break;
+      MLC_TRY(const ChannelView seen, view(outputs, reader));
+      if (out.try_emplace(reader.value, Moments(seen.channels())).second) values.push_back(&reader);
+    }
+    const auto look = [&](size_t k) -> Status {
+      const auto seen = view(outputs, *values[k]);
+      if (!seen.ok()) return internal_error("activation " + mlc::quoted(values[k]->value));
+      Status added = out.find(values[k]->value)->second.add({&*seen, 1});
+      if (added.ok()) return {};
+      return std::move(added).error().during("activation " + printable(values[k]->value));
+    };
+    MLC_CHECK(parallel_for(values.size(), default_threads(), look));
+    reporter.advance(1);
+  }
+  return out;
+}
+
+Result<Moments> observe_pair(mlc::Model& whole, mlc::Model& small, const CalibrationData& data,
+                             const ChannelGraph::Reader& reader, Reporter& reporter) {
+  std::optional<Moments> out;
+  for (uint64_t i = 0; i < data.samples(); ++i) {
+    MLC_CHECK(stopped(reporter));
+    MLC_TRY(const auto inputs, data.sample(i));
+    MLC_TRY(const auto all, run(whole, inputs));
+    MLC_TRY(const auto fewer, run(small, inputs));
+    MLC_TRY(const ChannelView x, view(all, reader));
+    MLC_TRY(const ChannelView y, view(fewer, reader));
+    if (!out) out.emplace(x.channels() + y.channels());
+    const ChannelView parts[] = {y, x};
+    MLC_CHECK_CTX(out->add(parts), "activation " + printable(reader.value));
+  }
+  if (!out) return internal_error("there are no samples");
+  return std::move(*out);
+}
+
+}  // namespace mlc::onnx
