@@ -85,7 +85,7 @@ bool chooses_by_data(Method method) {
 Status check_data_options(const Options& options) {
   if (!chooses_by_data(options.method)) {
     if (options.calib.empty() && options.architecture.empty()) return {};
-    return usage_error("--calib and --arch are for --method wanda and sparsegpt");
+    return usage_error("--calib is for --method wanda, sparsegpt and channels, --arch for the first two");
   }
   if (options.calib.empty())
     return usage_error("the method needs samples of inputs: --calib FILE is missing",
@@ -107,11 +107,12 @@ Status check_channels(const Options& options) {
   const bool foreign = !options.pattern.empty() || !options.tensors.empty() ||
                        options.apply_masks || options.keep_masks || options.positive_zeros ||
                        options.weights_only || options.compress != Compress::automatic ||
-                       !options.key.empty();
+                       !options.key.empty() || !options.architecture.empty() ||
+                       !options.report.empty();
   if (foreign) {
     return usage_error(
         "of the options for checkpoints, channels have --amount, --scope, --norm, "
-        "--seed, --include and --exclude only");
+        "--seed, --calib, --include and --exclude only");
   }
   if (options.amount.empty() && !options.onnx.list_groups) {
     return usage_error("nothing says how many channels go",
@@ -131,9 +132,9 @@ void setup(OptionSet& set, Options& options) {
       "they take --calib: wanda, sparsegpt, which changes the others to make up for it; channels: "
       "whole channels of ONNX models");
   set.list("--calib", options.calib, "FILE",
-           "samples for wanda and sparsegpt, a tensor for each input: .npy, .npz, .pt, ...; "
-           "repeatable");
-  set.file("--arch", options.architecture, "YAML", "the architecture of the checkpoint, for them");
+           "samples for wanda, sparsegpt and channels, where they make up for what went; a tensor "
+           "for each input: .npy, .npz, .pt, ...; repeatable");
+  set.file("--arch", options.architecture, "YAML", "of the checkpoint, for wanda and sparsegpt");
   set.choice("--scope", options.scope, kScopes,
              "the amount of each tensor (layer, the default) or of all together");
   set.text("--pattern", options.pattern, "PATTERN",
@@ -469,6 +470,7 @@ Result<FileReport> run_one(FileTask& task, const Options& options, const PruneRu
   }
   if (!is_onnx) return Job(task, options, rules).run();
   PruneOnnxOptions onnx = options.onnx;
+  onnx.calib = options.calib;
   onnx.seed = static_cast<int64_t>(rules.seed);
   PruneOnnxShared shared;
   shared.rules = {rules.amount,  rules.scope,   rules.norm,

@@ -371,7 +371,7 @@ Result<FileReport> Job::run() {
 
 bool PruneOnnxOptions::any() const {
   return list_groups || round_to != 1 || !inputs.empty() || require_speedup || verify ||
-         no_verify || samples != 0 || !calib.empty();
+         no_verify || samples != 0;
 }
 
 void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options) {
@@ -380,9 +380,6 @@ void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options) {
            "list channels that can only go together, and why some cannot; write nothing");
   set.integer("--round-to", options.round_to, "N",
               "what stays of a group is a multiple of N channels (default 1)", 1, 4096);
-  set.list(
-      "--calib", options.calib, "FILE",
-      "samples, a tensor for each input: what went is made up for, by least squares; repeatable");
   set.list("--input", options.inputs, "SPEC",
            "inputs to compare with, as in `mlc run`; repeatable");
   set.integer("--samples", options.samples, "N",
