@@ -18,6 +18,7 @@
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_program.h"
+#include "mlc/engine/program_inputs.h"
 #include "mlc/engine/related_sizes.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/onnx/finish.h"

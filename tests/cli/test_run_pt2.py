@@ -158,7 +158,7 @@ def test_sizes_that_must_agree_are_compared(mlc, tmp_path):
             return a + b
     export(Both(), (torch.randn(3, 2), torch.randn(3, 2)), tmp_path / "m.pt2", ({0: BATCH}, {0: BATCH}))
     result = mlc("run", "m.pt2", "--input", "a:f32[3,2]", "--input", "b:f32[4,2]")
-    assert result.rc == 2 and 'input "b": dimension 0 must be s' in result.stderr and "which is 3 here, not 4" in result.stderr
+    assert result.rc == 2 and 'input "b": dimension 0 must be batch, which is 3 here' in result.stderr and "which is 3 here, not 4" in result.stderr
 
 
 # --- programs that cannot run
@@ -435,6 +435,36 @@ def test_a_script_that_knows_one_multiple_only_is_found_out(mlc, tmp_path):
     torch.jit.script(Two().eval()).save(str(tmp_path / "fixed.pt"))
     result = mlc("verify", "m.pt2", "fixed.pt")
     assert result.rc == 1 and "=16" in result.stdout
+
+
+class Pooled(nn.Module):
+    def forward(self, image):
+        return nn.functional.avg_pool2d(image, 8)
+
+
+def test_a_hint_showed_inputs_that_nobody_can_give(mlc, tmp_path):
+    part = torch.export.Dim("part", min=2, max=16)
+    export(Pooled(), (torch.randn(2, 1, 32, 16),), tmp_path / "m.pt2", ({0: BATCH, 2: 8 * part},))
+    result = mlc("run", "m.pt2", "--input", "x:f32[2,1,32,16]")
+    assert result.rc == 2
+    given = result.stderr.split("--input '")[1].split("'")[0]
+    assert given == "image:f32[batch=1..64,1,32,16]"
+    mlc.ok("run", "m.pt2", "--input", given)
+    result = mlc("run", "m.pt2", "--input", "image:f32[2,1,41,16]")
+    assert result.rc == 2 and ", such as 40 or 48, not 41" in result.stderr and given.split(':')[1] in result.stderr
+    result = mlc("run", "m.pt2", "--input", "image:f32[2,1,15,16]")
+    assert result.rc == 2 and "must be 16 to 128" in result.stderr
+
+
+def test_sizes_had_other_names_in_messages_than_in_all_verbs(mlc, tmp_path):
+    export(Shifted(), (torch.randn(5, 3), torch.randn(4, 3)), tmp_path / "m.pt2",
+           ({0: STEPS}, {0: STEPS - 1}))
+    result = mlc("run", "m.pt2", "--input", "x:f32[1,3]", "--input", "y:f32[99,3]")
+    assert result.rc == 2 and "dimension 0 (batch + 1) must be 2 to 40" in result.stderr
+    result = mlc("run", "m.pt2", "--input", "x:f32[7,3]", "--input", "y:f32[99,3]")
+    assert result.rc == 2 and "dimension 0 (batch) must be 1 to 39" in result.stderr
+    result = mlc("run", "m.pt2", "--input", "x:f32[7,3]", "--input", "y:f32[7,3]")
+    assert result.rc == 2 and "dimension 0 must be batch, which is 6 here, not 7" in result.stderr
 
 
 def test_autocast_within_a_traced_program_casts_nothing_when_it_is_off(mlc, tmp_path):

@@ -40,7 +40,4 @@ class ExportedArtefact {
   std::vector<StateDict> state_dicts_;  // its weights and, beside them, its constants
 };
 
-/// The inputs of PROGRAM as ExportedArtefact::inputs() gives them.
-std::vector<InputSpec> program_inputs(const ExportedProgram& program);
-
 }  // namespace mlc

@@ -1,6 +1,6 @@
 #include "mlc/engine/related_sizes.h"
 
-#include "mlc/engine/size_names.h"
+#include "mlc/base/checked_math.h"
 #include "mlc/ir/linear_size.h"
 
 #include <algorithm>
@@ -43,7 +43,9 @@ std::optional<int64_t> nearest_value(const ir::LinearSize& given, const ir::Boun
   // Towards zero, so never beyond WANTED, seen from OLD.
   const int64_t steps = std::max<int64_t>(std::abs((wanted - old) / given.factor), 1);
   const int64_t least = std::max<int64_t>(bounds.low, 0);
-  const int64_t value = std::clamp(*from + step * steps, std::min(least, bounds.high), bounds.high);
+  const auto there = checked_add(*from, step * steps);
+  if (!there) return std::nullopt;
+  const int64_t value = std::clamp(*there, std::min(least, bounds.high), bounds.high);
   if (value == *from) return std::nullopt;
   return value;
 }

@@ -53,4 +53,23 @@ std::map<std::string, std::string> usual_size_names(const ExportedProgram& progr
   return out;
 }
 
+std::string text_with_names(const ir::Symbols& symbols, ir::Expr size,
+                            const std::map<std::string, std::string>& names) {
+  const auto in_a_word = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.';
+  };
+  const std::string text = symbols.text(size);
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    size_t end = at;
+    while (end < text.size() && in_a_word(text[end])) ++end;
+    const std::string word = text.substr(at, std::max<size_t>(end - at, 1));
+    const auto name = names.find(word);
+    out += name == names.end() ? word : name->second;
+    at += word.size();
+  }
+  return out;
+}
+
 }  // namespace mlc

@@ -19,4 +19,8 @@ std::optional<size_t> lone_symbol(const ir::Symbols& symbols, ir::Expr size);
 /// "batch_2". Names that people gave are not in it.
 std::map<std::string, std::string> usual_size_names(const ExportedProgram& program);
 
+/// SIZE in words of NAMES, which may lack some: "2*batch + 1".
+std::string text_with_names(const ir::Symbols& symbols, ir::Expr size,
+                            const std::map<std::string, std::string>& names);
+
 }  // namespace mlc

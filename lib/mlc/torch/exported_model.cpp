@@ -1,7 +1,11 @@
 #include "mlc/torch/exported_model.h"
 
+#include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
+#include "mlc/engine/program_inputs.h"
 #include "mlc/engine/size_guards.h"
+#include "mlc/engine/size_names.h"
+#include "mlc/ir/linear_size.h"
 #include "mlc/torch/compiled_block.h"
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/program_to_script.h"
@@ -11,6 +15,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
+#include <map>
+#include <set>
 #include <utility>
 
 #include <ATen/ATen.h>
@@ -27,22 +34,30 @@ std::string range_text(const ir::Bounds& bounds) {
   return std::to_string(bounds.low) + " to " + std::to_string(bounds.high);
 }
 
-/// "f32[s77=1..64,3,8,8]".
-std::string declared(const ir::Symbols& symbols, const ir::TensorType& type) {
-  std::string out = std::string(info(*type.dtype).brief) + "[";
-  for (const ir::Expr size : *type.sizes) {
-    if (out.back() != '[') out += ',';
-    out += symbols.text(size);
-    const ir::Bounds bounds = symbols.bounds(size);
-    if (!symbols.constant_value(size) && bounds.high != ir::kUnbounded) {
-      out += "=" + std::to_string(bounds.low) + ".." + std::to_string(bounds.high);
-    }
+/// ", such as 40 or 48": the sizes around WANTED that SIZE can be.
+std::string such_as(const ir::Symbols& symbols, ir::Expr size, int64_t wanted) {
+  const auto given = ir::linear_size(symbols, size);
+  int64_t rest = 0;
+  // A size is no less than 0, so REST is not the one number that -1 does not divide.
+  if (!given || wanted < 0 || __builtin_sub_overflow(wanted, given->offset, &rest)) return "";
+  const ir::Bounds& bounds = symbols.all()[given->symbol].bounds;
+  // Division rounds towards zero, so the nearest on both sides are among these.
+  std::set<int64_t> sizes;
+  for (const int64_t step : {int64_t{-1}, int64_t{0}, int64_t{1}}) {
+    const auto value = checked_add(rest / given->factor, step);
+    if (!value || *value < bounds.low || *value > bounds.high) continue;
+    if (const auto one = given->at(*value); one && *one >= 0) sizes.insert(*one);
   }
-  return out + "]";
+  const auto above = sizes.upper_bound(wanted);
+  std::string out;
+  if (above != sizes.begin()) out += ", such as " + std::to_string(*std::prev(above));
+  if (above != sizes.end()) out += (out.empty() ? ", such as " : " or ") + std::to_string(*above);
+  return out;
 }
 
 Signature signature_of(const ExportedProgram& program) {
   Signature out;
+  const std::vector<InputSpec> specs = program_inputs(program);
   for (const ProgramInput& input : program.inputs) {
     InputInfo one;
     one.name = input.name;
@@ -56,7 +71,8 @@ Signature signature_of(const ExportedProgram& program) {
     if (const ir::TensorType* tensor = input.value->tensor()) {
       one.type = "Tensor";
       one.dtype = tensor->dtype;
-      one.declared = declared(program.graph.symbols(), *tensor);
+      const auto spec = std::ranges::find(specs, input.name, &InputSpec::name);
+      one.declared = to_text(*spec).substr(input.name.size() + 1);
     }
     out.inputs.push_back(std::move(one));
   }
@@ -85,6 +101,7 @@ class ExportedModel : public Model {
             [this](const ir::Value* value) -> const IValue& { return memory_.get(value); },
             [this](ir::Expr size) { return memory_.integer(size); }},
         signature_(signature_of(*program_)),
+        size_names_(usual_size_names(*program_)),
         guards_(program_->guards),
         device_(std::move(device)),
         floating_(options.dtype),
@@ -110,6 +127,7 @@ class ExportedModel : public Model {
   Surroundings surroundings_;
   CompiledBlock body_;
   Signature signature_;
+  std::map<std::string, std::string> size_names_;
   SizeGuards guards_;
   std::string device_;
   std::optional<DType> floating_;  // what the program was cast to
@@ -172,7 +190,7 @@ Status ExportedModel::check_sizes(const ProgramInput& input, const std::vector<i
       return usage_error(place + " must be " + std::to_string(*fixed) + ", which the export fixed" +
                          given);
     }
-    const std::string symbol = symbols.text(wanted[i]);
+    const std::string symbol = text_with_names(symbols, wanted[i], size_names_);
     const ir::Bounds bounds = symbols.bounds(wanted[i]);
     if (sizes[i] < bounds.low || sizes[i] > bounds.high) {
       return usage_error(place + " (" + symbol + ") must be " + range_text(bounds) +
@@ -180,7 +198,8 @@ Status ExportedModel::check_sizes(const ProgramInput& input, const std::vector<i
     }
     if (!memory_.define(wanted[i], sizes[i])) {
       const auto known = memory_.find(wanted[i]);
-      const std::string here = known ? ", which is " + std::to_string(*known) + " here" : "";
+      const std::string here = known ? ", which is " + std::to_string(*known) + " here"
+                                     : such_as(symbols, wanted[i], sizes[i]);
       return usage_error(place + " must be " + symbol + here + given);
     }
   }
