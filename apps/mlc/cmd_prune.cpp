@@ -85,7 +85,8 @@ bool chooses_by_data(Method method) {
 Status check_data_options(const Options& options) {
   if (!chooses_by_data(options.method)) {
     if (options.calib.empty() && options.architecture.empty()) return {};
-    return usage_error("--calib is for --method wanda, sparsegpt and channels, --arch for the first two");
+    return usage_error(
+        "--calib is for --method wanda, sparsegpt and channels, --arch for the first two");
   }
   if (options.calib.empty())
     return usage_error("the method needs samples of inputs: --calib FILE is missing",

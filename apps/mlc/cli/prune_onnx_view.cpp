@@ -76,25 +76,6 @@ void show_groups(const PruneOnnxAnswer& answer, FileTask& task) {
   if (shown < groups.size()) task.out.line("and " + format_count(groups.size() - shown) + " more");
 }
 
-void show_outputs(const PruneOnnxAnswer& answer, FileTask& task) {
-  task.out.line("");
-  Table table({{"OUTPUT", Align::left, true},
-               {"SQNR DB", Align::right},
-               {"COSINE", Align::right},
-               {"TOP-1", Align::right},
-               {"MAX ABS", Align::right}});
-  for (const JudgedOutput& one : answer.outputs) {
-    table.add({one.name,
-               one.exact     ? "exact"
-               : one.sqnr_db ? fmt::format("{:.1f}", *one.sqnr_db)
-                             : "-",
-               one.cosine ? fmt::format("{:.4f}", *one.cosine) : "-",
-               one.top1 ? fmt::format("{:.4g}", *one.top1) : "-",
-               fmt::format("{:.3g}", one.max_abs)});
-  }
-  table.render(task.out, task.width);
-}
-
 std::string how_text(const PruneOnnxAnswer& answer) {
   std::string out = answer.rules.amount ? answer.rules.amount->text() : "nothing";
   out += answer.rules.scope == PruneScope::global ? " of all groups together" : " of each group";
@@ -151,38 +132,9 @@ void show_text(const PruneOnnxAnswer& answer, FileTask& task) {
   show_groups(answer, task);
 }
 
-void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
-  json.key(name);
-  if (value && std::isfinite(*value)) {
-    json.value(*value);
-  } else {
-    json.null();
-  }
-}
-
 void verified_json(const PruneOnnxAnswer& answer, JsonWriter& json) {
-  json.field("verified", answer.not_verified.empty());
-  if (!answer.not_verified.empty()) return json.field("not_verified", answer.not_verified);
-  json.field("engine", answer.engine);
-  json.field("cpu", answer.cpu);
-  json.field("threads", static_cast<uint64_t>(answer.threads));
-  json.field("samples", answer.samples);
-  json.field("seconds_before", answer.seconds_before);
-  json.field("seconds_after", answer.seconds_after);
-  optional_field(json, "unread_sqnr_db", answer.equal_db);
-  json.key("outputs");
-  json.begin_array();
-  for (const JudgedOutput& one : answer.outputs) {
-    json.begin_object();
-    json.field("name", one.name);
-    json.field("exact", one.exact);
-    optional_field(json, "sqnr_db", one.sqnr_db);
-    optional_field(json, "min_cosine", one.cosine);
-    optional_field(json, "top1", one.top1);
-    json.field("max_abs", one.max_abs);
-    json.end_object();
-  }
-  json.end_array();
+  judgement_json(answer, json);
+  if (answer.not_verified.empty()) optional_field(json, "unread_sqnr_db", answer.equal_db);
 }
 
 void groups_json(const PruneOnnxAnswer& answer, JsonWriter& json) {
