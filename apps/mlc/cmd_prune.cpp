@@ -498,7 +498,7 @@ constexpr Example kExamples[] = {
     {"mlc prune model.pt -o pruned.pt --amount 0.3", "of each tensor the smallest 30 %"},
     {"mlc prune model.pt -o pruned.pt --amount 80% --scope global", "of all together"},
     {"mlc prune model.pt -o sparse.pt --pattern 2:4", "two of every four inputs stay"},
-    {"mlc prune model.pt -o p.pt --amount 0.5 --method sparsegpt --arch a.yaml --calib x.npy",
+    {"mlc prune m.pt -o p.pt --method sparsegpt --amount .5 --arch a.yaml --calib x",
      "by what the weights are multiplied with"},
     {"mlc prune trained.pt -o model.pt --apply-masks", "after torch.nn.utils.prune"},
     {"mlc prune net.onnx -o small.onnx --method channels --amount 0.5", "half the channels"},
@@ -513,7 +513,7 @@ Command prune_command() {
   return {
       .name = "prune",
       .group = Group::convert,
-      .summary = "set the least important weights to zero, or take channels away",
+      .summary = "set weights to zero, or take whole channels away",
       .details =
           "Tensors of two or more dimensions are pruned, biases apart. With magnitude the "
           "result is bit for bit that of torch.nn.utils.prune (l1_unstructured, "

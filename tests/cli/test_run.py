@@ -239,7 +239,7 @@ def test_inputs_that_do_not_fit(mlc, models, model, inputs, messages):
 def test_messages_name_the_file_and_what_to_type(mlc, models, tmp_path):
     assert "traced.pt: input \"image\" is missing" in fails(mlc, 2, models / "traced.pt")
     error = fails(mlc, 2, models / "embedder.pt", "--input", "ids:i64[1,4]=50")
-    assert "ids: Tensor; mask: Optional[Tensor]" in error
+    assert "ids has integers from 50 to 50; --input 'ids:i64[1,4]=LOW..HIGH' says which it takes" in error
     error = fails(mlc, 2, models / "traced.pt", "--input", "image:f32[1000000,1000000,100,1]")
     assert error.count('input "image"') == 1
     torch.jit.script(torch.nn.Linear(3, 2).half()).save(tmp_path / "half.pt")

@@ -21,7 +21,6 @@ struct PruneOnnxAnswer : Judgement {
   uint64_t weights_after = 0;
   bool only_groups = false;  // --list-groups
   bool dry_run = false;
-  std::string not_verified;  // why; empty where it was
   /// The worst SQNR of the outputs beside those of the whole model with these channels unread;
   /// nothing where all are exact.
   std::optional<double> equal_db;

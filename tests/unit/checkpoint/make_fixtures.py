@@ -70,7 +70,7 @@ def many_dtypes():
 def torchscript(model):
     scripted = torch.jit.script(model)
     torch.jit.save(scripted, OUT / "script.pt", _extra_files={"mlc/metadata.yaml": "mlc: metadata/1\n"})
-    record("script.pt", torch.jit.load(OUT / "script.pt").state_dict())
+    record("script.pt", torch.jit.load(OUT / "script.pt").state_dict(), "state_dict")
     torch.jit.save(torch.jit.trace(model, torch.zeros(1, 1, 4, 4)), OUT / "trace.pt")
     record("trace.pt", torch.jit.load(OUT / "trace.pt").state_dict(), "state_dict")  # it has constants too
 

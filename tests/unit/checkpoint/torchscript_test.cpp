@@ -33,7 +33,7 @@ std::vector<std::string> names_of(const Checkpoint& checkpoint) {
   return names;
 }
 
-TEST_CASE("parameters come first, then buffers, then submodules; constants are left out") {
+TEST_CASE("parameters come first, then buffers, then submodules; attributes stand beside them") {
   const std::string inner = object("__torch__.a", "Inner", dict({{"w", scalar("0")}}));
   const std::string outer = object(
       "__torch__", "Outer",
@@ -47,9 +47,12 @@ TEST_CASE("parameters come first, then buffers, then submodules; constants are l
                 "class Other(Module):\n  __parameters__ = []\n  __buffers__ = []\nclass "
                 "Inner(Module):\n  __parameters__ = [\"w\", ]\n  __buffers__ = []\n"}}));
   CHECK(checkpoint->format == Format::torchscript);
-  CHECK(names_of(*checkpoint) == std::vector<std::string>{"p", "b", "child.w"});
+  const std::vector<std::string> names = {"state_dict.p", "state_dict.b", "state_dict.child.w",
+                                          "constants.constant"};
+  CHECK(names_of(*checkpoint) == names);
   for (const NamedTensor& named : all_tensors(*checkpoint, checkpoint->root)) {
-    CHECK(checkpoint->tensors[named.tensor].parameter == (named.path != "b"));
+    const bool parameter = named.path != "state_dict.b" && named.path != "constants.constant";
+    CHECK(checkpoint->tensors[named.tensor].parameter == parameter);
   }
 }
 
