@@ -498,7 +498,7 @@ constexpr Example kExamples[] = {
     {"mlc prune model.pt -o pruned.pt --amount 0.3", "of each tensor the smallest 30 %"},
     {"mlc prune model.pt -o pruned.pt --amount 80% --scope global", "of all together"},
     {"mlc prune model.pt -o sparse.pt --pattern 2:4", "two of every four inputs stay"},
-    {"mlc prune m.pt -o p.pt --method sparsegpt --amount .5 --arch a.yaml --calib x",
+    {"mlc prune m.pt -o p.pt --method wanda --amount .5 --arch a.yml --calib x.pt",
      "by what the weights are multiplied with"},
     {"mlc prune trained.pt -o model.pt --apply-masks", "after torch.nn.utils.prune"},
     {"mlc prune net.onnx -o small.onnx --method channels --amount 0.5", "half the channels"},
