@@ -231,13 +231,15 @@ def test_another_schema_is_named(mlc, tmp_path):
     assert result.rc == 4 and "schema version 9, mlc reads 8" in result.stderr
 
 
-def test_a_package_of_machine_code_is_told_from_a_program(mlc, tmp_path):
+def test_a_package_of_machine_code_was_called_damaged(mlc, tmp_path):
     with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
         archive.writestr("m/archive_format", "pt2")
         archive.writestr("m/archive_version", "0")
         archive.writestr("m/data/aotinductor/model/model.so", b"\x7fELF")
-    result = mlc("run", "m.pt2")
-    assert result.rc in (3, 4) and result.stderr.startswith("mlc: error: m.pt2: ")
+    for verb in (["run"], ["load"], ["trace", "-o", "out.pt"]):
+        result = mlc(verb[0], "m.pt2", *verb[1:])
+        assert result.rc == 4 and "m.pt2: it is a package of AOTInductor" in result.stderr
+        assert "torch.export.save" in result.stderr
 
 
 def test_a_failing_operator_is_named_with_its_place(mlc, tmp_path):

@@ -171,13 +171,21 @@ Status Pt2Reader::run() {
   big_endian_ = order && trim(*order) == "big";
   MLC_TRY(checkpoint_.metadata_yaml, extra_metadata(zip_));
   std::vector<std::string_view> models;
+  bool is_compiled = false;
   constexpr std::string_view kFolder = "models/";
   constexpr std::string_view kSuffix = ".json";
   for (const ZipEntry& entry : zip_.entries()) {
     std::string_view name = zip_.relative_name(entry);
+    is_compiled = is_compiled || name.starts_with("data/aotinductor/");
     if (!name.starts_with(kFolder) || !name.ends_with(kSuffix)) continue;
     name.remove_prefix(kFolder.size());
     models.push_back(name.substr(0, name.size() - kSuffix.size()));
+  }
+  if (models.empty() && is_compiled) {
+    return unsupported(
+        "it is a package of AOTInductor: machine code for one kind of machine, which mlc does not "
+        "execute",
+        "save the program itself with torch.export.save(program, FILE)");
   }
   if (models.empty())
     return corrupt("the archive has no models/*.json: it holds no exported model");

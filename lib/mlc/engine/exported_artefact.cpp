@@ -21,19 +21,11 @@ constexpr std::string_view kOldProgram = "serialized_exported_program.json";
 Result<std::string> program_record(const ZipReader& zip) {
   if (zip.record(kOldProgram) != nullptr) return std::string(kOldProgram);
   std::vector<std::string> programs;
-  bool is_compiled = false;
   for (const ZipEntry& entry : zip.entries()) {
     const std::string name(zip.relative_name(entry));
     if (name.starts_with("models/") && name.ends_with(".json")) programs.push_back(name);
-    is_compiled = is_compiled || name.starts_with("data/aotinductor/");
   }
   if (programs.size() == 1) return programs[0];
-  if (programs.empty() && is_compiled) {
-    return unsupported(
-        "it is a package of AOTInductor: machine code for one kind of machine, which "
-        "mlc does not execute",
-        "save the program itself with torch.export.save(program, FILE)");
-  }
   if (programs.empty()) return unsupported("the archive holds no program");
   return unsupported("it holds " + plural(programs.size(), "program") + ": " + join_list(programs),
                      "export each into a file of its own");
