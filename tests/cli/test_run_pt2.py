@@ -242,6 +242,26 @@ def test_a_package_of_machine_code_was_called_damaged(mlc, tmp_path):
         assert "torch.export.save" in result.stderr
 
 
+class Scanned(nn.Module):
+    def forward(self, x):
+        from torch._higher_order_ops.scan import scan  # pylint: disable=import-outside-toplevel
+        return scan(lambda state, row: (state + row, state * row), x[0], x)
+
+
+def test_a_scan_was_said_to_come_from_a_library_of_its_own(mlc, tmp_path):
+    export(Scanned(), (torch.randn(3, 2),), tmp_path / "m.pt2")
+    result = mlc("run", "m.pt2")
+    assert result.rc == 4 and "on parts of itself that mlc does not run: higher_order::scan" in result.stderr
+    assert "while_loop" in result.stderr and "library" not in result.stderr
+
+    def change(document):
+        first = graph(document)["nodes"][0]
+        first["target"] = "torch.ops.mylib.first.default"
+    rewrite(tmp_path / "m.pt2", change)
+    result = mlc("run", "m.pt2")
+    assert result.rc == 4 and "mylib::first; 1 operator on parts" in result.stderr and "library" in result.stderr
+
+
 def test_a_failing_operator_is_named_with_its_place(mlc, tmp_path):
     class Outside(nn.Module):
         def forward(self, table, places):

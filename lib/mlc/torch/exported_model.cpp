@@ -55,6 +55,35 @@ std::string such_as(const ir::Symbols& symbols, ir::Expr size, int64_t wanted) {
   return out;
 }
 
+/// MISSING: how often the program uses which operators.
+Error lacks(const std::map<std::string, size_t>& missing) {
+  std::vector<std::string> customs;
+  std::vector<std::string> controls;  // what runs parts of a program
+  for (const auto& [name, count] : missing) {
+    const bool is_control = name.starts_with("higher_order::");
+    (is_control ? controls : customs)
+        .push_back(name + (count > 1 ? " (" + std::to_string(count) + " times)" : ""));
+  }
+  std::string message;
+  std::string hint;
+  if (!customs.empty()) {
+    message = "the program uses " + plural(customs.size(), "operator") +
+              " that LibTorch does not have: " + join_list(customs);
+    hint =
+        "custom operators come from a library that extends PyTorch, which mlc does not load; "
+        "run_decompositions() takes some others out of a program";
+  }
+  if (!controls.empty()) {
+    message += (message.empty() ? "the program uses " : "; ") +
+               plural(controls.size(), "operator") +
+               " on parts of itself that mlc does not run: " + join_list(controls);
+    hint += std::string(hint.empty() ? "" : "; ") +
+            "of these mlc runs torch.cond and while_loop, and a plain loop of Python is unrolled "
+            "by the export";
+  }
+  return unsupported(std::move(message), std::move(hint));
+}
+
 Signature signature_of(const ExportedProgram& program) {
   Signature out;
   const std::vector<InputSpec> specs = program_inputs(program);
@@ -162,16 +191,7 @@ Status ExportedModel::prepare(const ProgramSource& source) {
   std::map<std::string, size_t> missing;
   MLC_TRY(body_, CompiledBlock::make(program_->graph, program_->graph.body(), c10::Device(device_),
                                      memory_, missing));
-  if (missing.empty()) return {};
-  std::vector<std::string> names;
-  for (const auto& [name, count] : missing) {
-    names.push_back(name + (count > 1 ? " (" + std::to_string(count) + " times)" : ""));
-  }
-  return unsupported(
-      "the program uses " + plural(names.size(), "operator") +
-          " that LibTorch does not have: " + join_list(names),
-      "custom operators come from a library that extends PyTorch, which mlc does not "
-      "load; run_decompositions() takes some others out of a program");
+  return missing.empty() ? Status() : lacks(missing);
 }
 
 Status ExportedModel::check_sizes(const ProgramInput& input, const std::vector<int64_t>& sizes) {
