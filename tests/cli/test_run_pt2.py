@@ -262,6 +262,27 @@ def test_a_scan_was_said_to_come_from_a_library_of_its_own(mlc, tmp_path):
     assert result.rc == 4 and "mylib::first; 1 operator on parts" in result.stderr and "library" in result.stderr
 
 
+class Turned(nn.Module):
+    """A complex number, as a number or as a tensor."""
+
+    def __init__(self, as_tensor):
+        super().__init__()
+        self.as_tensor = as_tensor
+        self.register_buffer("factor", torch.tensor(1j))
+
+    def forward(self, x):
+        return torch.view_as_real(x * (self.factor if self.as_tensor else 1j))
+
+
+def test_a_complex_number_was_an_argument_of_unknown_kind(mlc, tmp_path):
+    export(Turned(False), (torch.randn(3),), tmp_path / "m.pt2")
+    result = mlc("run", "m.pt2")
+    assert result.rc == 4 and "is a complex number" in result.stderr and "register_buffer" in result.stderr
+    program = export(Turned(True), (torch.randn(3),), tmp_path / "m.pt2")  # as the hint has it
+    x = torch.randn(3)
+    assert_same(run(mlc, tmp_path, program, (x,)), program.module()(x))
+
+
 def test_a_failing_operator_is_named_with_its_place(mlc, tmp_path):
     class Outside(nn.Module):
         def forward(self, table, places):

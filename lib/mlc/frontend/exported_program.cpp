@@ -309,6 +309,12 @@ Result<Attribute> ProgramReader::list_attribute(Scope& scope, const std::string&
   if (kind == "as_strings") {
     return read_list<std::string>(items, [](const JsonPlace& item) { return item.string(); });
   }
+  if (kind == "as_complex") {
+    return unsupported(printable(items.place()) +
+                           " is a complex number among the arguments of an "
+                           "operator, which mlc cannot hold",
+                       "a complex tensor will do: register_buffer(name, torch.tensor(1j))");
+  }
   return unsupported(printable(items.place()) + " is an argument of a kind that mlc does not know");
 }
 
