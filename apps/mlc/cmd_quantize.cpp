@@ -309,6 +309,12 @@ Status Job::decide() {
           .in_file(task_.input);
     }
   }
+  if (read.empty()) {
+    const bool small = std::ranges::any_of(
+        plan_.weights, [](const WeightPlan& weight) { return weight.kept == Kept::small; });
+    task_.reporter.warn(std::string("no tensor is quantised") +
+                        (small ? ": --min-elements 1 takes small ones too" : ""));
+  }
   MLC_CHECK(scan_weights(checkpoint, plan_, scan, task_.reporter));
   if (recipe_.rounding == Rounding::gptq) {
     MLC_CHECK(round_by_samples());
@@ -424,6 +430,7 @@ void Job::warn_of_rest() {
                         join_list(describe_values(checkpoint, beside)));
     return;
   }
+  if (std::ranges::none_of(plan_.weights, &WeightPlan::is_quantized)) return;
   std::vector<std::string> optimizers;
   for (const OptimizerState& one : find_optimizers(checkpoint)) optimizers.push_back(one.path);
   if (optimizers.empty()) return;

@@ -573,3 +573,17 @@ def test_config_of_compressed_tensors(mlc, tmp_path):
     result = mlc("quantize", "model.pt", "-o", "r.safetensors", *layout, "--write-config", "config.json")
     assert result.rc == 5 and not (tmp_path / "r.safetensors").exists()
     assert mlc("quantize", "model.pt", "-o", "r.pt", "--write-config", "x.json").rc == 2
+
+
+def test_nothing_quantised_was_told_as_success_with_a_wrong_warning(mlc, tmp_path):
+    torch.manual_seed(0)
+    net = torch.nn.Linear(4, 4)
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(1, 4)).sum().backward()
+    optimizer.step()
+    torch.save({"model": net.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "train.pt")
+    result = mlc.ok("quantize", "train.pt", "-o", "out.pt")
+    assert "no tensor is quantised: --min-elements 1 takes small ones too" in result.stderr
+    assert "weights that are no more" not in result.stderr
+    result = mlc.ok("quantize", "train.pt", "-o", "out2.pt", "--min-elements", "1")
+    assert "weights that are no more: " in result.stderr and "no tensor" not in result.stderr
