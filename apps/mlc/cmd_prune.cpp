@@ -9,6 +9,7 @@
 #include "cli/prune_view.h"
 #include "cli/quantize_onnx.h"
 #include "command.h"
+#include "mlc/base/file.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -462,6 +463,9 @@ PruneAnswer Job::answer() const {
 /// Channels of an ONNX model, or weights of a checkpoint; for each what counts for it.
 Result<FileReport> run_one(FileTask& task, const Options& options, const PruneRules& rules) {
   const bool is_onnx = is_onnx_model(task.input);
+  if (!is_onnx && options.method == Method::channels) {
+    MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
+  }
   if (is_onnx != (options.method == Method::channels)) {
     return usage_error(is_onnx ? "of an ONNX model whole channels go" : "it is no ONNX model",
                        is_onnx ? "add --method channels"

@@ -68,6 +68,7 @@ class Job {
   Status compensate();
   Status add_metadata();
   Status check(const onnx::Skeleton& skeleton) const;
+  Status blame_source(Status judged) const;
   Status write();
   Result<bool> can_judge();
   Status judge(const OnnxDraft& draft);
@@ -335,6 +336,16 @@ Status Job::check(const onnx::Skeleton& skeleton) const {
   return onnx::check_skeleton(source.skeleton()).ok() ? std::move(checked) : Status();
 }
 
+/// A result that does not run or is not equal, where the source contradicts itself already.
+Status Job::blame_source(Status judged) const {
+  if (judged.ok() || judged.error().kind() != ErrorKind::internal) return judged;
+  MLC_TRY(const onnx::Document source, onnx::Document::open(task_.input));
+  const Status checked = onnx::check_skeleton(source.skeleton());
+  if (checked.ok()) return judged;
+  return corrupt("what the model states contradicts its nodes: " + checked.error().message(),
+                 "export it anew, or let ONNX infer its sizes");
+}
+
 Status Job::write() {
   const onnx::WriteOptions how{
       .sidecar = OnnxDraft::sidecar_name(task_.output.empty() ? task_.input : task_.output)};
@@ -348,7 +359,7 @@ Status Job::write() {
     return {};
   }
   MLC_TRY(OnnxDraft draft, OnnxDraft::write(file, task_.output, shared_.writing.output_options()));
-  MLC_CHECK(judge(draft));
+  MLC_CHECK(blame_source(judge(draft)));
   MLC_CHECK(gates());
   if (shared_.writing.dry_run) return {};
   return draft.publish(document_->files());

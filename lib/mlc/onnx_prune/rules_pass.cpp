@@ -30,7 +30,7 @@ void broadcast(Walker& walker) {
   const DocNode& node = walker.node();
   const auto rank = walker.rank(node.outputs[0]);
   const bool known = rank && std::ranges::all_of(node.inputs, [&](const std::string& name) {
-                       return walker.rank(name).has_value();
+                       return walker.rank(name).value_or(*rank + 1) <= *rank;
                      });
   if (!known) return keep_all_inputs(walker);
   for (size_t i = 0; i < *rank; ++i) {

@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <map>
@@ -36,12 +37,29 @@ Status add_initializer(const Initializer& initializer, pb::GraphProto& graph) {
   return {};
 }
 
+/// ONNX 1.19 divides by some attributes without looking at them, which ends the process.
+Status refuse_zeros(const pb::GraphProto& graph) {
+  for (const pb::NodeProto& node : graph.node()) {
+    for (const pb::AttributeProto& each : node.attribute()) {
+      const bool divides = each.name() == "strides" || each.name() == "num_outputs";
+      const auto& ints = each.ints();
+      const bool has_zero = std::find(ints.begin(), ints.end(), 0) != ints.end();
+      if (divides && (has_zero || (each.type() == pb::AttributeProto::INT && each.i() == 0)))
+        return corrupt("node " + printable(node.name()) + " has a zero in its " + each.name());
+      if (each.has_g()) MLC_CHECK(refuse_zeros(each.g()));
+      for (const pb::GraphProto& inner : each.graphs()) MLC_CHECK(refuse_zeros(inner));
+    }
+  }
+  return {};
+}
+
 Result<pb::ModelProto> model_of(const Skeleton& skeleton) {
   pb::ModelProto model;
   pb::GraphProto& graph = *model.mutable_graph();
   if (!model.MergeFromString(skeleton.model_head) || !graph.MergeFromString(skeleton.graph_head) ||
       !graph.MergeFromString(skeleton.graph_tail) || !model.MergeFromString(skeleton.model_tail))
     return internal_error("its own bytes cannot be read");
+  MLC_CHECK(refuse_zeros(graph));
   // Files of old exporters list weights as inputs too.
   std::set<std::string, std::less<>> inputs;
   for (const auto& input : graph.input()) inputs.insert(input.name());
