@@ -40,7 +40,7 @@ Result<std::vector<PositionedText>> read_texts(const Node& document, std::string
   if (node == nullptr) return out;
   const auto add = [&out](const Node& item) -> Status {
     MLC_TRY(std::string text, item.as_string());
-    const auto [line, column] = item.text_position(0);
+    const auto [line, column] = item.text_positions(1).front();
     out.push_back({std::move(text), {line, column}});
     return {};
   };

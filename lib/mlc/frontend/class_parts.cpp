@@ -287,8 +287,10 @@ Status set_forward(ScriptModule& module, const Node& body) {
         "forward: | and, indented below it, def forward(self, x: Tensor) -> Tensor:");
   }
   std::vector<TextLine> lines;
-  for (const std::string_view line : split(node->scalar(), '\n')) {
-    const auto [at_line, at_column] = node->text_position(lines.size());
+  const std::vector<std::string_view> texts = split(node->scalar(), '\n');
+  const auto positions = node->text_positions(texts.size());
+  for (const std::string_view line : texts) {
+    const auto& [at_line, at_column] = positions[lines.size()];
     lines.push_back({std::string(line), {{at_line, at_column}, {}}});
   }
   while (!lines.empty() && trim(lines.back().text).empty()) lines.pop_back();

@@ -75,10 +75,10 @@ class Node {
   const std::string& document_name() const;
   /// The same at another place of the document, from 1.
   Error error_at(size_t line, size_t column, std::string message, std::string hint = {}) const;
-  /// Where line number INDEX (from 0) of a scalar's text begins in the document, as {line, column}:
-  /// exact for literal blocks (`|`) and for text on one line, else the node itself. Requires:
-  /// kind() == scalar.
-  std::pair<size_t, size_t> text_position(size_t index) const;
+  /// Where each of the first COUNT lines of a scalar's text begins in the document, as {line,
+  /// column}: exact for literal blocks (`|`) and for text on one line, else the node itself.
+  /// Requires: kind() == scalar.
+  std::vector<std::pair<size_t, size_t>> text_positions(size_t count) const;
 
   /// Refuses keys outside ALLOWED, with "did you mean".
   Status only_keys(std::initializer_list<std::string_view> allowed) const;

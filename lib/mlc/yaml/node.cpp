@@ -30,12 +30,13 @@ std::string_view without_return(std::string_view line) {
   return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
 }
 
+void drop_line(std::string_view& text) {
+  const size_t end = text.find('\n');
+  text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+}
+
 std::string_view nth_line(std::string_view text, size_t index) {
-  for (; index > 0; --index) {
-    const size_t end = text.find('\n');
-    if (end == std::string_view::npos) return {};
-    text.remove_prefix(end + 1);
-  }
+  for (; index > 0 && !text.empty(); --index) drop_line(text);
   return text.substr(0, text.find('\n'));
 }
 
@@ -215,17 +216,28 @@ Error Node::error_at(size_t line, size_t column, std::string message, std::strin
   return source_->error(line, column, std::move(message), std::move(hint));
 }
 
-std::pair<size_t, size_t> Node::text_position(size_t index) const {
+std::vector<std::pair<size_t, size_t>> Node::text_positions(size_t count) const {
   const std::string_view first = nth_line(source_->text, line() - 1);
   const std::string_view here = first.substr(std::min(column() - 1, first.size()));
   if (!here.starts_with('|')) {
     const bool quote = here.starts_with('"') || here.starts_with('\'');
-    return {line(), column() + (quote && index == 0 ? 1 : 0)};
+    std::vector<std::pair<size_t, size_t>> out(count, {line(), column()});
+    if (quote && count > 0) ++out[0].second;
+    return out;
   }
-  const std::string_view text = without_return(nth_line(scalar(), index));
-  const std::string_view written = without_return(nth_line(source_->text, line() + index));
-  if (!written.ends_with(text)) return {line(), column()};
-  return {line() + 1 + index, written.size() - text.size() + 1};
+  std::vector<std::pair<size_t, size_t>> out;
+  std::string_view texts = scalar();
+  std::string_view file(first.data(), source_->text.data() + source_->text.size() - first.data());
+  for (size_t i = 0; i < count; ++i) {
+    drop_line(file);
+    const std::string_view text = without_return(nth_line(texts, 0));
+    const std::string_view written = without_return(nth_line(file, 0));
+    const bool is_there = written.ends_with(text);
+    out.emplace_back(is_there ? line() + 1 + i : line(),
+                     is_there ? written.size() - text.size() + 1 : column());
+    drop_line(texts);
+  }
+  return out;
 }
 
 Status Node::only_keys(std::initializer_list<std::string_view> allowed) const {

@@ -254,6 +254,19 @@ TEST_CASE("a file is read by its path") {
   CHECK(missing.error().file() == "/nonexistent/rules.yaml");
 }
 
+TEST_CASE("the places of 300,000 lines took the square of their number", "[regression]") {
+  constexpr size_t kLines = 300'000;
+  std::string text = "a: |\n";
+  for (size_t i = 0; i < kLines; ++i) text += "  y = x + 1\n";
+  const auto node = mlc::yaml::parse(text, "f.yaml");
+  REQUIRE(node.ok());
+  const auto start = std::chrono::steady_clock::now();
+  const auto places = node->find("a")->text_positions(kLines);
+  CHECK(places.back() == std::pair<size_t, size_t>(kLines + 1, 3));
+  // It was minutes, and is 20 ms.
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+}
+
 TEST_CASE("lines of text know where they stand in the file") {
   auto node = mlc::yaml::parse(
       "a: |\n"
@@ -269,11 +282,11 @@ TEST_CASE("lines of text know where they stand in the file") {
   REQUIRE(node.ok());
   using Place = std::pair<size_t, size_t>;
   const auto& literal = *node->find("a");
-  CHECK(literal.text_position(0) == Place(2, 5));
-  CHECK(literal.text_position(1) == Place(3, 5));  // its own indentation is text
-  CHECK(literal.text_position(2) == Place(4, 1));
-  CHECK(literal.text_position(3) == Place(5, 5));
-  CHECK(node->find("b")->text_position(0) == Place(6, 5));
-  CHECK(node->find("c")->text_position(1) == Place(7, 4));
+  CHECK(literal.text_positions(4)[0] == Place(2, 5));
+  CHECK(literal.text_positions(4)[1] == Place(3, 5));  // its own indentation is text
+  CHECK(literal.text_positions(4)[2] == Place(4, 1));
+  CHECK(literal.text_positions(4)[3] == Place(5, 5));
+  CHECK(node->find("b")->text_positions(1)[0] == Place(6, 5));
+  CHECK(node->find("c")->text_positions(2)[1] == Place(7, 4));
   CHECK(node->error_at(5, 7, "m").text() == "5:7: m\n      three\n        ^");
 }
