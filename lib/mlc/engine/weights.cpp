@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 namespace mlc {
 
@@ -19,9 +20,30 @@ class Weights::Mapping {
 
   Bytes bytes() const { return {static_cast<const std::byte*>(address_), size_}; }
 
+  /// Gives back the pages that nothing but PART lies in, and what was written into them.
+  static void forget(Bytes part) {
+    const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto address = reinterpret_cast<uintptr_t>(part.data());
+    const uintptr_t begin = (address + page - 1) / page * page;
+    const uintptr_t end = (address + part.size()) / page * page;
+    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
+
  private:
   void* address_;
   size_t size_;
+};
+
+/// One tensor of a mapping. A model that casts its weights lets go of each before it asks for the
+/// next one, and does not have all of them twice in memory.
+struct Weights::Held {
+  std::shared_ptr<Mapping> mapping;
+  Bytes bytes;
+
+  Held(std::shared_ptr<Mapping> in, Bytes part) : mapping(std::move(in)), bytes(part) {}
+  ~Held() { Mapping::forget(bytes); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
 };
 
 namespace {
@@ -82,7 +104,7 @@ Result<Weight> Weights::get(const arch::ScriptTensor& tensor) {
     const Bytes plain = view.plain_bytes();
     const auto within = static_cast<uint64_t>(plain.data() - view.storage.data());
     out.bytes = mapping->bytes().subspan(range->offset + within, plain.size());
-    out.owner = mapping;
+    out.owner = std::make_shared<const Held>(mapping, out.bytes);
   } else {
     MLC_TRY(std::string bytes, contiguous_bytes(view, view.byte_size()));
     if (view.dtype == tensor.dtype) {
@@ -90,6 +112,7 @@ Result<Weight> Weights::get(const arch::ScriptTensor& tensor) {
     } else {
       MLC_TRY(out, converted(view.dtype, as_bytes(bytes), tensor.dtype));
     }
+    if (range) range->file->forget(range->offset, view.storage.size());
   }
   out.dtype = tensor.dtype;
   out.sizes = tensor.shape;

@@ -17,8 +17,9 @@
 namespace mlc {
 
 /// Files are mapped privately: what a model writes into its tensors changes the pages of this
-/// process, never the file. Mappings live as long as a Weight that lies in them. CHECKPOINT must
-/// outlive this.
+/// process, never the file. Mappings live as long as a Weight that lies in them; the pages of one
+/// that is gone are given back, so tensors that share bytes must not be written into while one of
+/// them goes. CHECKPOINT must outlive this.
 class Weights {
  public:
   Weights(const Checkpoint& checkpoint, const StateDict& state_dict);
@@ -29,6 +30,7 @@ class Weights {
 
  private:
   class Mapping;
+  struct Held;
   Result<std::shared_ptr<Mapping>> mapping_of(const InputFile& file);
 
   const Checkpoint& checkpoint_;
