@@ -128,6 +128,50 @@ bool starts_plain_word(std::string_view text) {
                  .find_first_of("._:0123456789()ABCDEFGHIJKLMNOPQRSTUVWXYZ") == text.npos;
 }
 
+struct TypeName {
+  std::string_view library;
+  std::string_view ours;
+};
+
+constexpr std::array<TypeName, 17> kTypeNames = {{{"c10::BFloat16", "bf16"},
+                                                  {"c10::Half", "f16"},
+                                                  {"c10::complex<float>", "c64"},
+                                                  {"c10::complex<double>", "c128"},
+                                                  {"(float)", "(f32)"},
+                                                  {"(double)", "(f64)"},
+                                                  {"float !=", "f32 !="},
+                                                  {"double !=", "f64 !="},
+                                                  {"!= float", "!= f32"},
+                                                  {"!= double", "!= f64"},
+                                                  {"BFloat16", "bf16"},
+                                                  {"Half", "f16"},
+                                                  {"Float", "f32"},
+                                                  {"Double", "f64"},
+                                                  {"ComplexHalf", "c32"},
+                                                  {"ComplexFloat", "c64"},
+                                                  {"ComplexDouble", "c128"}}};
+
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/// "expected f32 but found bf16" of "expected Float but found c10::BFloat16".
+std::string with_our_types(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const bool inside = !out.empty() && is_letter(out.back());
+    const auto name = std::ranges::find_if(kTypeNames, [&](const TypeName& one) {
+      const bool begins = !inside && text.starts_with(one.library);
+      const std::string_view rest = begins ? text.substr(one.library.size()) : text;
+      return begins && (rest.empty() || !is_letter(rest[0]));
+    });
+    const bool found = name != kTypeNames.end();
+    out += found ? name->ours : text.substr(0, 1);
+    text.remove_prefix(found ? name->library.size() : 1);
+  }
+  return out;
+}
+
 bool mentions(std::string_view text, std::initializer_list<std::string_view> words) {
   return std::ranges::any_of(words, [&](auto word) { return text.find(word) != text.npos; });
 }
@@ -135,11 +179,12 @@ bool mentions(std::string_view text, std::initializer_list<std::string_view> wor
 }  // namespace
 
 std::string exception_sentence(std::string_view what) {
-  std::string_view line = trim(without_symbols(without_check(chosen_line(what).line)));
+  const Chosen chosen = chosen_line(what);
+  std::string_view line = trim(without_symbols(without_check(chosen.line)));
   line = line.substr(0, kLongest);
   while (line.ends_with('.') || line.ends_with(':') || line.ends_with(' ')) line.remove_suffix(1);
   if (line.empty()) return "unknown reason";
-  std::string out = printable(line);
+  std::string out = chosen.by_model ? printable(line) : printable(with_our_types(line));
   if (starts_plain_word(out)) out[0] = static_cast<char>(out[0] - 'A' + 'a');
   return out;
 }

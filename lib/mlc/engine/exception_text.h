@@ -11,7 +11,7 @@ namespace mlc {
 
 /// The first meaningful sentence of what LibTorch throws: of a traceback the exception at its end,
 /// of a check that failed inside the library what follows it. One line, printable, no full stop,
-/// first letter small where it begins a sentence. "unknown reason" where nothing is left.
+/// types by mlc's names, first letter small. "unknown reason" where nothing is left.
 std::string exception_sentence(std::string_view what);
 
 /// read_failed, for exceptions that say so by their type.

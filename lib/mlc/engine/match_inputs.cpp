@@ -13,8 +13,41 @@
 namespace mlc {
 namespace {
 
+/// TYPE, or what it may be instead of None.
+std::string_view without_none(std::string_view type) {
+  constexpr std::string_view kOptional = "Optional[";
+  if (!type.starts_with(kOptional) || !type.ends_with(']')) return type;
+  type.remove_prefix(kOptional.size());
+  type.remove_suffix(1);
+  return type;
+}
+
+/// "xs.0 xs.1" of an input that is given in parts, a list, a tuple or a dictionary of tensors: the
+/// names of all, or of the first where their number is not known. Empty for other inputs.
+std::vector<std::string> example_parts(const InputInfo& input) {
+  const std::string_view type = without_none(input.type);
+  if (type == "List[Tensor]") return {input.name + ".0"};
+  if (type == "Dict[str, Tensor]") return {input.name + ".KEY"};
+  constexpr std::string_view kTuple = "Tuple[";
+  if (!type.starts_with(kTuple)) return {};
+  std::vector<std::string> out;
+  for (const std::string_view one : split(type.substr(kTuple.size()), ',')) {
+    const std::string_view part = trim(one);
+    if (part != "Tensor" && part != "Tensor]") return {};
+    out.push_back(input.name + "." + std::to_string(out.size()));
+  }
+  return out;
+}
+
+/// Whether NAME is INPUT, or one of its parts.
+bool belongs_to(const InputInfo& input, const std::string& name) {
+  if (input.name == name) return true;
+  return name.starts_with(input.name + ".") && !example_parts(input).empty();
+}
+
 const InputInfo* find(const Signature& signature, const std::string& name) {
-  const auto at = std::ranges::find(signature.inputs, name, &InputInfo::name);
+  const auto at = std::ranges::find_if(
+      signature.inputs, [&](const InputInfo& input) { return belongs_to(input, name); });
   return at == signature.inputs.end() ? nullptr : &*at;
 }
 
@@ -118,8 +151,12 @@ std::string example_options(const Signature& signature) {
                              : input.type == "float" ? "f64[]"
                              : input.type == "bool"  ? "bool[]"
                                                      : "f32[batch=1,3,224,224]";
-    out += (out.empty() ? "" : " ") + std::string("--input '") + printable(input.name) + ":" +
-           type + "'";
+    std::vector<std::string> names = example_parts(input);
+    if (names.empty()) names.push_back(input.name);
+    for (const std::string& name : names) {
+      out +=
+          (out.empty() ? "" : " ") + std::string("--input '") + printable(name) + ":" + type + "'";
+    }
   }
   return out;
 }
@@ -137,7 +174,8 @@ Status match_inputs(const Signature& signature, std::span<const InputSpec> specs
     if (near && near_hint.empty()) near_hint = "did you mean " + printable(*near) + "? ";
   }
   for (const InputInfo& input : signature.inputs) {
-    const bool given = std::ranges::find(specs, input.name, &InputSpec::name) != specs.end();
+    const bool given = std::ranges::any_of(
+        specs, [&](const InputSpec& spec) { return belongs_to(input, spec.name); });
     if (given || !input.required) continue;
     problems +=
         (problems.empty() ? "" : "; ") + std::string("input ") + quoted(input.name) + " is missing";

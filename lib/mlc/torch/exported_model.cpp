@@ -2,6 +2,7 @@
 
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
+#include "mlc/engine/cast_error.h"
 #include "mlc/engine/program_inputs.h"
 #include "mlc/engine/size_guards.h"
 #include "mlc/engine/size_names.h"
@@ -312,7 +313,12 @@ Result<TraceFacts> ExportedModel::write_torchscript(const TraceOptions& options,
 }
 
 Status ExportedModel::run() {
-  return guarded(ErrorKind::usage, [&]() -> Status {
+  const auto read = [this](std::string_view what) {
+    Error error = error_of_exception_text(what, ErrorKind::usage);
+    if (floating_) error = of_cast_model(std::move(error), *floating_);
+    return error;
+  };
+  return guarded_by(read, [&]() -> Status {
     const c10::InferenceMode inference;
     body_.run(memory_, surroundings_);
     if (!program_->mutations.empty()) {

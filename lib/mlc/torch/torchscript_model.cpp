@@ -1,6 +1,7 @@
 #include "mlc/torch/torchscript_model.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/cast_error.h"
 #include "mlc/engine/compile_problem.h"
 #include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/build_module.h"
@@ -57,7 +58,8 @@ class OutputCollector {
     if (value.isInt()) return add_tensor(path, at::scalar_tensor(value.toInt(), at::kLong));
     if (value.isDouble()) return add_tensor(path, at::scalar_tensor(value.toDouble(), at::kDouble));
     if (value.isBool()) return add_tensor(path, at::scalar_tensor(value.toBool(), at::kBool));
-    return unsupported("output " + mlc::quoted(path) + " is a " + value.type()->annotation_str() +
+    const std::string name = path.empty() ? "output" : path;
+    return unsupported("output " + mlc::quoted(name) + " is a " + value.type()->annotation_str() +
                        ", which is no tensor");
   }
 
@@ -136,6 +138,75 @@ Signature signature_of(const std::vector<c10::Argument>& arguments,
     signature.inputs.push_back(std::move(input));
   }
   return signature;
+}
+
+/// What TYPE is, or may be instead of None.
+c10::TypePtr without_none(c10::TypePtr type) {
+  const auto optional = type->cast<c10::OptionalType>();
+  return optional ? optional->getElementType() : type;
+}
+
+bool is_tensor(const c10::TypePtr& type) {
+  return type->kind() == c10::TypeKind::TensorType;
+}
+
+/// Whether ARGUMENT takes several tensors: List[Tensor], Tuple[Tensor, ...], Dict[str, Tensor].
+bool takes_parts(const c10::Argument& argument) {
+  const c10::TypePtr type = without_none(argument.type());
+  if (const auto list = type->cast<c10::ListType>()) return is_tensor(list->getElementType());
+  if (const auto dict = type->cast<c10::DictType>()) {
+    return dict->getKeyType()->kind() == c10::TypeKind::StringType &&
+           is_tensor(dict->getValueType());
+  }
+  const auto tuple = type->cast<c10::TupleType>();
+  return tuple && std::ranges::all_of(tuple->elements(), is_tensor);
+}
+
+/// "mask" of "batch.mask", a part of the argument NAME "batch"; nothing where INPUT is none.
+std::optional<std::string> part_of(const std::string& name, const std::string& input) {
+  if (!input.starts_with(name + ".")) return std::nullopt;
+  return input.substr(name.size() + 1);
+}
+
+/// A tensor of a list, a tuple or a dictionary, by its index or key.
+using Parts = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// PARTS by their indices. Errors: usage unless these are 0, 1, 2, ...
+Result<std::vector<at::Tensor>> in_order(const Parts& parts) {
+  std::vector<at::Tensor> out(parts.size());
+  for (const auto& [key, value] : parts) {
+    size_t index = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), index);
+    const bool is_index = error == std::errc() && end == key.data() + key.size();
+    if (!is_index || index >= out.size() || out[index].defined()) {
+      return usage_error(
+          "there is no part " + mlc::quoted(key) + " among " + plural(parts.size(), "part"),
+          "they are numbered 0, 1, 2, ... without a gap");
+    }
+    out[index] = value;
+  }
+  return out;
+}
+
+/// What an argument for which takes_parts() holds is given. Errors: usage for parts that it does
+/// not have, and for another number of them than a tuple has.
+Result<IValue> joined_parts(const c10::Argument& argument, const Parts& parts) {
+  const c10::TypePtr type = without_none(argument.type());
+  if (type->kind() == c10::TypeKind::DictType) {
+    c10::Dict<std::string, at::Tensor> dict;
+    for (const auto& [key, value] : parts) dict.insert(key, value);
+    return IValue(std::move(dict));
+  }
+  MLC_TRY(std::vector<at::Tensor> values, in_order(parts));
+  const auto tuple = type->cast<c10::TupleType>();
+  if (!tuple) return IValue(std::move(values));
+  if (values.size() != tuple->elements().size()) {
+    return usage_error("it has " + plural(tuple->elements().size(), "part") + ", not " +
+                       std::to_string(values.size()));
+  }
+  std::vector<IValue> elements(values.begin(), values.end());
+  if (tuple->schema()) return IValue(c10::ivalue::Tuple::createNamed(std::move(elements), tuple));
+  return IValue(c10::ivalue::Tuple::create(std::move(elements)));
 }
 
 /// Of all floating parameters, if it is one.
@@ -232,6 +303,7 @@ class TorchScriptModel : public Model {
         device_(std::move(device)),
         repeated_(options.purpose == Purpose::repeated),
         seed_(options.seed),
+        cast_to_(options.dtype),
         floating_(floating),
         try_first_(try_first),
         reporter_(reporter) {
@@ -252,12 +324,24 @@ class TorchScriptModel : public Model {
       given_.clear();
       for (const NamedValue& input : inputs) {
         if (std::ranges::none_of(arguments_, [&](const c10::Argument& argument) {
-              return argument.name() == input.name;
+              return argument.name() == input.name ||
+                     (takes_parts(argument) && part_of(argument.name(), input.name));
             })) {
           return usage_error("the model has no input " + mlc::quoted(input.name));
         }
       }
       for (const c10::Argument& argument : arguments_) {
+        if (takes_parts(argument)) {
+          MLC_TRY_CTX(const Parts parts, parts_of(argument, inputs),
+                      "input " + mlc::quoted(argument.name()));
+          if (!parts.empty()) {
+            MLC_TRY_CTX(IValue value, joined_parts(argument, parts),
+                        "input " + mlc::quoted(argument.name()));
+            given_.push_back(true);
+            stack_.push_back(std::move(value));
+            continue;
+          }
+        }
         const auto given = std::ranges::find(inputs, argument.name(), &NamedValue::name);
         if (given == inputs.end() && !argument.default_value()) {
           return usage_error("input " + mlc::quoted(argument.name()) + " is missing");
@@ -420,6 +504,7 @@ class TorchScriptModel : public Model {
   /// Points at the line of the YAML that was running, if there is one.
   Error run_error(std::string_view what) const {
     Error error = error_of_exception_text(what, ErrorKind::usage);
+    if (cast_to_) error = of_cast_model(std::move(error), *cast_to_);
     const auto place = locate_ ? read_traceback(what, yaml_name_) : std::nullopt;
     if (!place) return error;
     const Error there = locate_({place->line, place->column}, error.message(), "");
@@ -448,15 +533,27 @@ class TorchScriptModel : public Model {
     return {};
   }
 
+  /// The tensors among INPUTS that are parts of ARGUMENT.
+  Result<Parts> parts_of(const c10::Argument& argument, std::span<const NamedValue> inputs) const {
+    const c10::InferenceMode inference;
+    Parts out;
+    for (const NamedValue& input : inputs) {
+      const auto part = part_of(argument.name(), input.name);
+      if (!part) continue;
+      MLC_TRY(at::Tensor value, to_torch(input.tensor, c10::Device(device_), floating_));
+      out.emplace_back(*part, std::move(value));
+    }
+    return out;
+  }
+
   Result<IValue> to_argument(const c10::Argument& argument, const HostTensor& tensor) const {
-    c10::TypePtr type = argument.type();
-    if (const auto optional = type->cast<c10::OptionalType>()) type = optional->getElementType();
+    const c10::TypePtr type = without_none(argument.type());
     // As the inputs of a model under InferenceMode are made.
     const c10::InferenceMode inference;
-    const bool is_tensor = type->kind() == c10::TypeKind::TensorType;
     MLC_TRY(at::Tensor value,
-            to_torch(tensor, c10::Device(device_), is_tensor ? floating_ : std::nullopt));
-    if (is_tensor) return IValue(channels_last_ ? with_channels_last(value) : std::move(value));
+            to_torch(tensor, c10::Device(device_), is_tensor(type) ? floating_ : std::nullopt));
+    if (is_tensor(type))
+      return IValue(channels_last_ ? with_channels_last(value) : std::move(value));
     const bool scalar = value.numel() == 1;
     if (scalar && type->kind() == c10::TypeKind::IntType) {
       if (!at::isIntegralType(value.scalar_type(), /*includeBool=*/true)) {
@@ -467,10 +564,13 @@ class TorchScriptModel : public Model {
     }
     if (scalar && type->kind() == c10::TypeKind::FloatType) return IValue(value.item().toDouble());
     if (scalar && type->kind() == c10::TypeKind::BoolType) return IValue(value.item().toBool());
-    return unsupported("the model takes a " + argument.type()->annotation_str() +
-                           " there, which cannot be made from " +
-                           describe(tensor.dtype, tensor.sizes),
-                       "inputs are tensors, or one number each for int, float and bool");
+    return unsupported(
+        "the model takes a " + argument.type()->annotation_str() +
+            " there, which cannot be made from " + describe(tensor.dtype, tensor.sizes),
+        takes_parts(argument)
+            ? "give its parts, as in '" + printable(argument.name()) +
+                  (type->kind() == c10::TypeKind::DictType ? ".KEY" : ".0") + ":f32[1,3]'"
+            : "inputs are tensors, or one number each for int, float and bool");
   }
 
   torch::jit::Module source_;  // as it was loaded
@@ -484,8 +584,9 @@ class TorchScriptModel : public Model {
   std::string device_;
   bool repeated_;
   uint64_t seed_;
-  std::optional<c10::ScalarType> floating_;
-  bool try_first_;  // new inputs, without oneDNN: see has_recurrence()
+  std::optional<DType> cast_to_;
+  std::optional<c10::ScalarType> floating_;  // the same
+  bool try_first_;                           // new inputs, without oneDNN: see has_recurrence()
   Reporter& reporter_;
   std::vector<NamedValue> trial_inputs_;
   std::vector<std::string> output_names_;

@@ -1,6 +1,7 @@
 #include "mlc/engine/exception_text.h"
 
 #include "catch.h"
+#include "mlc/engine/cast_error.h"
 
 using namespace mlc;
 
@@ -50,6 +51,23 @@ TEST_CASE("the kind follows from the text") {
   CHECK(error_of_exception_text("\"conv\" not implemented for 'Half'", ErrorKind::usage).kind() ==
         ErrorKind::unsupported);
   CHECK(error_of_exception_text("shapes", ErrorKind::usage).kind() == ErrorKind::usage);
+}
+
+TEST_CASE("types have the names that mlc has for them") {
+  CHECK(exception_sentence("Input type (float) and bias type (c10::BFloat16) should be the same") ==
+        "input type (f32) and bias type (bf16) should be the same");
+  CHECK(exception_sentence("mat1 and mat2 must have the same dtype, but got Double and Half") ==
+        "mat1 and mat2 must have the same dtype, but got f64 and f16");
+  CHECK(exception_sentence("torch.FloatTensor, Floats, aHalf, ComplexFloat") ==
+        "torch.FloatTensor, Floats, aHalf, c64");
+  CHECK(exception_sentence("torch.foo.BarError: no Half") == "no Half");
+}
+
+TEST_CASE("a run that --dtype has broken names --dtype", "[regression]") {
+  const Error types = of_cast_model(usage_error("but got f32 and bf16"), DType::bf16);
+  CHECK(types.kind() == ErrorKind::unsupported);
+  CHECK(types.message().find("--dtype") != std::string::npos);
+  CHECK(of_cast_model(usage_error("shapes 2x3 and 4x5"), DType::bf16).kind() == ErrorKind::usage);
 }
 
 TEST_CASE("what a model raises is told in its words, whatever they mention") {

@@ -50,3 +50,27 @@ TEST_CASE("an error of the run says what the model was traced with") {
         "image is u8[1, 2], the model was traced with f32[1, 3, 8, 8]; try --input "
         "'image:f32[batch=1,3,8,8]'");
 }
+
+TEST_CASE("lists, tuples and dictionaries are given by their parts") {
+  Signature signature;
+  const auto add = [&](const std::string& name, const std::string& type) {
+    signature.inputs.push_back({name, type, true, std::nullopt, std::nullopt, ""});
+  };
+  add("xs", "List[Tensor]");
+  add("pair", "Optional[Tuple[Tensor, Tensor]]");
+  add("named", "Dict[str, Tensor]");
+  add("x", "Tensor");
+  const std::vector<std::string> all = {"xs.0:f32[1]", "pair.0:f32[1]", "pair.1:f32[1]",
+                                        "named.a.b:f32[1]", "x:f32[1]"};
+  CHECK(match_inputs(signature, *parse_input_specs(all)).ok());
+  const Status wrong = match_inputs(signature, *parse_input_specs(std::vector{all[0], all[1]}));
+  CHECK(wrong.error().message().find("input \"named\" is missing; input \"x\" is missing.") !=
+        std::string::npos);
+  const std::string example = example_options(signature);
+  for (const std::string part : {"'xs.0:", "'pair.0:", "'pair.1:", "'named.KEY:", "'x:"}) {
+    CHECK(example.find(part) != std::string::npos);
+  }
+  const Status part =
+      match_inputs(signature, *parse_input_specs(std::vector<std::string>{"x.0:f32[1]"}));
+  CHECK(part.error().message().find("no input \"x.0\"") != std::string::npos);
+}
