@@ -759,3 +759,25 @@ def test_a_form_in_half_precision_was_not_comparable_with_its_source(mlc, tmp_pa
     rows = mlc.ok("bench", *source, *forms, "--runs", "10", "--json").json["artefacts"]
     assert len(rows) == 4
     assert len(mlc.ok("bench", forms[0], *source, "--runs", "10", "--json").json["artefacts"]) == 2
+
+
+def test_a_second_forward_pointed_at_the_first_line_of_the_file(mlc, tmp_path):
+    save_small(tmp_path)
+    text = small("  def forward(self, x):\n      return self.fc(x)\n\n  def forward(self, x):\n      return x\n", inputs=["x:f32[1,3]"])
+    line = [i for i, one in enumerate(text.splitlines(), 1) if "def forward" in one][1]
+    write(tmp_path / "a.yaml", text)
+    result = mlc("run", tmp_path / "m.pt", "--arch", tmp_path / "a.yaml")
+    assert result.rc == 2
+    assert result.stderr.startswith(f'mlc: error: {tmp_path}/a.yaml:{line}:7: there is a method "forward" before')
+
+
+@pytest.mark.parametrize("call, hint", [("torch.ops.foo.bar", "which mlc does not load"),
+                                        ("torch.ops.aten.rellu", "did you mean torch.ops.aten.relu?"),
+                                        ("torch.ops.quantized.cad", "did you mean torch.ops.quantized.cat?")])
+def test_operators_of_a_namespace_are_proposed_from_it(mlc, tmp_path, call, hint):
+    save_small(tmp_path)
+    write(tmp_path / "a.yaml", small(f"  def forward(self, x):\n      y = self.fc(x)\n      return {call}(x)\n",
+                                     inputs=["x:f32[1,3]"]))
+    result = mlc("run", tmp_path / "m.pt", "--arch", tmp_path / "a.yaml")
+    assert result.rc == 2
+    assert hint in result.stderr.splitlines()[-1], result.stderr

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -272,10 +273,28 @@ class Builder {
     while (parser.lexer().cur().kind != torch::jit::TK_EOF) {
       methods.emplace_back(parser.parseFunction(/*is_method=*/true));
     }
+    refuse_twice(methods);
     const torch::jit::SimpleSelf self(made.type());
     const std::vector<torch::jit::ResolverPtr> resolvers(methods.size(), resolver_);
     unit_->define(*made.type()->name(), {}, {}, methods, resolvers, &self);
     places->enable();
+  }
+
+  /// LibTorch refuses a second method of one name without saying where it is.
+  static void refuse_twice(const std::vector<torch::jit::Def>& methods) {
+    std::set<std::string> names;
+    for (const torch::jit::Def& method : methods) {
+      const std::string& name = method.name().name();
+      if (names.insert(name).second) continue;
+      UnknownName problem;
+      if (const auto where = method.name().range().file_line_col()) {
+        problem.line = std::get<1>(*where);
+        problem.column = std::get<2>(*where) + 1;
+      }
+      problem.message = "there is a method " + mlc::quoted(name) + " before this one";
+      problem.hint = "give it another name, or take one of both out";
+      throw problem;
+    }
   }
 
   Error limited(const ScriptModule& from, const std::pair<size_t, ScriptLimit>& limit) const {

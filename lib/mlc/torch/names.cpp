@@ -82,7 +82,9 @@ bool is_operator(const std::string& space, const std::string& name) {
          !torch::jit::getAllBuiltinFunctionsFor(symbol).empty();
 }
 
-/// All that may follow "torch." or "F.", for suggestions.
+constexpr std::string_view kOps = "torch.ops.";
+
+/// All that may follow "torch.", "torch.ops.aten." or "F.", for suggestions.
 std::vector<std::string> names_after(const std::string& path) {
   std::set<std::string> names;
   if (path == "F") {
@@ -91,9 +93,12 @@ std::vector<std::string> names_after(const std::string& path) {
   if (path == "torch") {
     for (const auto& row : kTypeNames) names.emplace(row.first);
   }
+  const bool is_space = path.starts_with(kOps);
+  const std::string space = is_space ? path.substr(kOps.size()) + "::" : "aten::";
   for (const auto& one : torch::jit::getAllOperators()) {
     const std::string& full = one->schema().name();
-    if (full.starts_with("aten::") && !full.starts_with("aten::_")) names.insert(full.substr(6));
+    if (!full.starts_with(space) || full.starts_with(space + "_")) continue;
+    names.insert(full.substr(space.size()));
   }
   return {names.begin(), names.end()};
 }
@@ -159,7 +164,6 @@ class DottedName : public torch::jit::SugaredValue {
   }
 
   std::pair<std::string, std::string> as_operator(const std::string& name) const {
-    constexpr std::string_view kOps = "torch.ops.";
     if (path_.starts_with(kOps)) return {path_.substr(kOps.size()), name};
     if (path_ == "torch" || path_ == "F" || path_ == "math") return {"aten", name};
     for (const std::string_view one : kPrefixed) {
@@ -177,8 +181,12 @@ class DottedName : public torch::jit::SugaredValue {
     problem.message = path_ + " has no " + mlc::quoted(name) + " that TorchScript can call";
     problem.hint = path_ == "F" ? advice_against(name) : std::string();
     if (problem.hint.empty()) {
-      if (const auto near = nearest(name, names_after(path_))) {
+      const std::vector<std::string> names = names_after(path_);
+      if (const auto near = nearest(name, names)) {
         problem.hint = "did you mean " + path_ + "." + printable(*near) + "?";
+      } else if (names.empty() && path_.starts_with(kOps)) {
+        problem.hint =
+            "custom operators come from a library that extends PyTorch, which mlc does not load";
       }
     }
     return problem;

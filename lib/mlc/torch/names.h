@@ -11,7 +11,7 @@
 
 namespace mlc::torch_module {
 
-/// Thrown by the resolver at a name behind one of its own that does not exist. Not one of
+/// Thrown at a name that is wrong: by the resolver behind one of its own. Not one of
 /// LibTorch's exceptions, so that nothing in its compiler takes it for its own.
 struct UnknownName : std::exception {
   size_t line = 0;  // in the text that is compiled, from 1
