@@ -10,6 +10,7 @@
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/engine/save_outputs.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -85,6 +86,16 @@ std::string made(const InputSpec& spec, uint64_t seed) {
   return fmt::format("random from {} to {}, seed {}", low, high, seed);
 }
 
+/// What --dtype makes of the input NAME of type GIVEN; numbers that are no tensors stay.
+std::optional<DType> cast_of(const std::string& name, DType given, const Signature& signature,
+                             const Options& options) {
+  const auto wanted = dtype_from_name(options.engine.dtype);
+  const auto input = std::ranges::find(signature.inputs, name, &InputInfo::name);
+  if (input != signature.inputs.end() && input->type == "float") return std::nullopt;
+  const bool casts = wanted && info(given).kind == DTypeClass::floating && given != *wanted;
+  return casts ? wanted : std::nullopt;
+}
+
 Result<std::vector<NamedValue>> compute(const Options& options, const Artefact& artefact,
                                         const std::vector<InputSpec>& specs, Model& model,
                                         RunAnswer& answer, Context& context) {
@@ -94,8 +105,10 @@ Result<std::vector<NamedValue>> compute(const Options& options, const Artefact& 
   for (size_t i = 0; i < specs.size(); ++i) {
     const bool is_held = held_values(specs[i]) != nullptr;
     const std::string& source = is_held ? options.model : specs[i].file;
-    answer.inputs.push_back({inputs[i].name, source.empty() ? "random" : source,
-                             made(specs[i], answer.seed), inputs[i].tensor});
+    answer.inputs.push_back(
+        {inputs[i].name, source.empty() ? "random" : source, made(specs[i], answer.seed),
+         inputs[i].tensor,
+         cast_of(inputs[i].name, inputs[i].tensor.dtype, model.signature(), options)});
   }
   MLC_CHECK(check_declared(artefact.declared(), inputs, !options.engine.dtype.empty()));
   Status status = model.set_inputs(inputs);
@@ -180,7 +193,9 @@ Command run_command() {
           "Without --input a .pt2 gets the inputs that it was exported with, and a file of `mlc "
           "trace` those it was checked with, where they hold the values. An ONNX model gets random "
           "values of the types and sizes that it "
-          "declares; sizes that vary are 1 then.\n\n"
+          "declares; sizes that vary are 1 then. Lists, tuples and dictionaries of tensors are "
+          "given "
+          "by their parts: xs.0 and xs.1, named.KEY.\n\n"
           "NaN and infinite outputs are reported and do not change the exit code. Prints and "
           "warnings of the model itself appear with -v.",
       .needs = Needs::engine,

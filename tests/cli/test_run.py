@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 
@@ -526,3 +527,122 @@ def fails_without_hint(mlc, code, *arguments):
     result = mlc("run", *arguments)
     assert (result.rc, result.stdout) == (code, ""), result
     return result.stderr
+
+
+# --- lists, tuples and dictionaries of tensors
+
+
+class Several(torch.nn.Module):
+    def forward(self, xs: list[torch.Tensor], pair: tuple[torch.Tensor, torch.Tensor], named: dict[str, torch.Tensor]):
+        return torch.stack(xs).sum(0), pair[0] - 2 * pair[1], named["a"] / named["b.c"]
+
+
+def test_tensors_in_lists_tuples_and_dictionaries_could_not_be_given(mlc, tmp_path):
+    model = Several().eval()
+    torch.jit.script(model).save(tmp_path / "several.pt")
+    names = ["xs.1", "xs.0", "xs.2", "pair.0", "pair.1", "named.a", "named.b.c"]
+    made = {name: torch.randn(2, 3) for name in names}
+    options = []
+    for name, value in made.items():
+        save_input(tmp_path / f"{name}.npy", value)
+        options += ["--input", f"{name}=@{name}.npy"]
+    mlc.ok("run", "several.pt", *options, "-o", "out.npz")
+    expected = model([made[f"xs.{i}"] for i in range(3)], (made["pair.0"], made["pair.1"]),
+                     {"a": made["named.a"], "b.c": made["named.b.c"]})
+    got = np.load(tmp_path / "out.npz")
+    for i, value in enumerate(expected):
+        torch.testing.assert_close(torch.as_tensor(got[f"output.{i}"]), value, rtol=0, atol=0)
+    assert "the same in" in mlc.ok("verify", "several.pt", "several.pt", *options).stdout
+    mlc.ok("trace", "several.pt", *options, "-o", "again.pt")
+    hint = fails(mlc, 2, "several.pt", "--input", "xs:f32[2]").splitlines()[-1]
+    for name in ("xs.0", "pair.0", "pair.1", "named.KEY"):
+        assert f"--input '{name}:f32[" in hint
+    options[1] = "xs.7=@xs.1.npy"
+    assert 'there is no part "7" among 3 parts' in fails(mlc, 2, "several.pt", *options)
+    assert "it has 2 parts, not 1" in fails(mlc, 2, "several.pt", *options[2:8], "--input", "xs.1:f32[2,3]", *options[10:])
+    everything = [f"--input={name}:f32[2,3]" for name in names if name[:2] != "xs"]
+    assert "give its parts, as in 'xs.0:f32[1,3]'" in fails(mlc, 4, "several.pt", *everything, "--input", "xs:f32[2,3]")
+
+
+# --- --dtype
+
+
+class FixedType(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.eye(3))
+
+    def forward(self, x: torch.Tensor):
+        return torch.zeros([2, 3]) @ self.weight + x
+
+
+def test_a_model_that_cannot_be_cast_was_told_in_the_words_of_libtorch(mlc, tmp_path):
+    torch.jit.script(FixedType()).save(tmp_path / "m.pt")
+    said = fails(mlc, 4, "m.pt", "--input", "x:f32[2,3]", "--dtype", "bf16")
+    assert "with --dtype the model cannot run" in said and "run it without --dtype" in said
+    assert "f32" in said and "BFloat16" not in said and "Float" not in said
+    torch.jit.script(FixedType().bfloat16()).save(tmp_path / "half.pt")
+    said = fails(mlc, 2, "half.pt", "--input", "x:bf16[2,3]")
+    assert "bf16" in said and "BFloat16" not in said and "c10" not in said
+
+
+def test_inputs_that_dtype_casts_say_so(mlc, tmp_path, valid):
+    torch.jit.script(torch.nn.Linear(3, 2)).save(tmp_path / "m.pt")
+    run = ("run", "m.pt", "--input", "input:f32[2,3]")
+    result = mlc.ok(*run, "--dtype", "bf16", "--json")
+    valid(result.json, "run")
+    assert (result.json["inputs"][0]["dtype"], result.json["inputs"][0]["cast_to"]) == ("float32", "bfloat16")
+    assert "input f32[2, 3], as bf16, random" in mlc.ok(*run, "--dtype", "bf16").stdout
+    plain = mlc.ok(*run, "--dtype", "fp32", "--json").json["inputs"][0]
+    assert "cast_to" not in plain
+
+
+def peak_mib(mlc, *arguments):
+    """The peak RSS of a run that has to succeed. Started by a small process: the peak of a child begins with
+    what its parent holds, and this one holds PyTorch."""
+    script = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
+              "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)")
+    command = [sys.executable, "-c", script, str(mlc.binary), *map(str, arguments)]
+    return int(subprocess.run(command, cwd=mlc.cwd, check=True, capture_output=True, text=True).stdout)
+
+
+def test_weights_that_are_cast_were_in_memory_twice(mlc, tmp_path):
+    """100 MiB of f32 weights; 50 MiB in bf16."""
+    parts = [torch.nn.Linear(2048, 2048, bias=False) for _ in range(6)]
+    weights = {f"{i}.weight": part.weight.detach() for i, part in enumerate(parts)}
+    torch.save(weights, tmp_path / "m.pt")
+    torch.save({key: value.bfloat16() for key, value in weights.items()}, tmp_path / "half.pt")
+    layers = "".join(f"  '{i}': {{type: Linear, in_features: 2048, out_features: 2048, bias: false}}\n" for i in range(6))
+    calls = "".join(f"      x = getattr(self, '{i}')(x)\n" for i in range(6))
+    (tmp_path / "a.yaml").write_text("mlc: architecture/1\ninputs: ['x:f32[1,2048]']\nmodules:\n" + layers +
+                                     "forward: |\n  def forward(self, x):\n" + calls + "      return x\n")
+    plain = peak_mib(mlc, "run", "m.pt", "--arch", "a.yaml")
+    cast = peak_mib(mlc, "run", "m.pt", "--arch", "a.yaml", "--dtype", "bf16")
+    assert cast < plain, (plain, cast)
+    converted = peak_mib(mlc, "run", "half.pt", "--arch", "a.yaml")
+    assert converted < plain + 32, (plain, converted)
+
+
+# --- what people see
+
+
+def test_complex_values_are_shown_as_such(mlc, tmp_path):
+    class Spectrum(torch.nn.Module):
+        def forward(self, x: torch.Tensor):
+            return torch.complex(x, -2 * x)
+
+    torch.jit.script(Spectrum()).save(tmp_path / "m.pt")
+    assert "0.5-1j 0.5-1j" in mlc.ok("run", "m.pt", "--input", "x:f32[2]=0.5").stdout
+
+
+def test_a_cuda_device_that_is_no_number_is_a_usage_error(mlc, models):
+    assert "no device is called cuda:x" in fails(mlc, 2, models / "traced.pt", "--input", IMAGE, "--device", "cuda:x")
+
+
+def test_an_output_that_is_a_text_has_a_name(mlc, tmp_path):
+    class Words(torch.nn.Module):
+        def forward(self, x: torch.Tensor):
+            return "words"
+
+    torch.jit.script(Words()).save(tmp_path / "m.pt")
+    assert 'output "output" is a str' in fails_without_hint(mlc, 4, "m.pt", "--input", "x:f32[2]")

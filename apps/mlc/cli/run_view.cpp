@@ -49,6 +49,16 @@ bool is_long(DType dtype) {
   return dtype == DType::i64 || dtype == DType::u64;
 }
 
+/// "0.5-2j", as Python writes it, of every real part and the imaginary one behind it.
+std::vector<std::string> complex_texts(const std::vector<std::string>& parts) {
+  std::vector<std::string> out;
+  for (size_t i = 0; i + 1 < parts.size(); i += 2) {
+    const std::string& imaginary = parts[i + 1];
+    out.push_back(parts[i] + (imaginary.starts_with('-') ? "" : "+") + imaginary + "j");
+  }
+  return out;
+}
+
 std::string preview(const HostTensor& tensor) {
   std::vector<std::string> texts;
   if (is_long(tensor.dtype)) {
@@ -57,6 +67,7 @@ std::string preview(const HostTensor& tensor) {
     for (const double value : first_values(tensor)) {
       texts.push_back(value_text(tensor.dtype, value));
     }
+    if (values_per_element(tensor.dtype) == 2) texts = complex_texts(texts);
   }
   std::string out;
   for (const std::string& text : texts) out += (out.empty() ? "" : " ") + text;
@@ -77,6 +88,7 @@ void show_text(const RunAnswer& answer, Context& context) {
                    answer.dtype.empty() ? "" : ", " + answer.dtype));
   for (const RunInput& input : answer.inputs) {
     line("input", printable(input.name) + " " + describe(input.tensor.dtype, input.tensor.sizes) +
+                      (input.cast_to ? fmt::format(", as {}", info(*input.cast_to).brief) : "") +
                       ", " + input.made);
   }
   context.out().line("");
@@ -148,6 +160,7 @@ void show_json(const RunAnswer& answer, Context& context) {
     json.begin_object();
     json.field("name", input.name);
     json.field("dtype", info(input.tensor.dtype).torch);
+    if (input.cast_to) json.field("cast_to", info(*input.cast_to).torch);
     json.list("shape", input.tensor.sizes);
     json.field("source", input.source);
     json.end_object();

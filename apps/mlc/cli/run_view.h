@@ -17,6 +17,7 @@ struct RunInput {
   std::string source;  // "random", or the file
   std::string made;    // for people: "random from 0 to 9, seed 0", "1 everywhere", "from x.npy"
   HostTensor tensor;
+  std::optional<DType> cast_to;  // by --dtype
 };
 
 struct RunOutput {
