@@ -8,6 +8,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/compress/foreign_record.h"
 #include "mlc/compress/quantize.h"
 
 namespace mlc::cli {
@@ -21,7 +22,8 @@ struct Options {
 };
 
 void setup(OptionSet& set, Options& options) {
-  set.positionals("INPUT", options.inputs, 1, "checkpoints that `mlc quantize` wrote");
+  set.positionals("INPUT", options.inputs, 1,
+                  "checkpoints that `mlc quantize` wrote, or compressed-tensors");
   set.group("What is written");
   set.key_path("--key", options.key, "the state_dict inside the checkpoint, as in model.ema");
   set.text("--dtype", options.dtype, "TYPE", "of the weights; by default what they had before");
@@ -90,8 +92,14 @@ Status Job::restore() {
     MLC_TRY(record, quantized_record(*metadata_));
   }
   if (!record) {
+    auto foreign = foreign_record(*input_.checkpoint, *state_dict_);
+    if (!foreign.ok()) return std::move(foreign).error().in_file(task_.input);
+    record = std::move(*foreign);
+  }
+  if (!record) {
     return unsupported("its metadata does not say that it is quantised",
-                       "`mlc dequantize` takes what `mlc quantize` wrote")
+                       "`mlc dequantize` takes what `mlc quantize` wrote, and files of "
+                       "compressed-tensors")
         .in_file(task_.input);
   }
   if (!options_.dtype.empty()) {
@@ -101,7 +109,7 @@ Status Job::restore() {
   MLC_CHECK(check_storages(*input_.checkpoint, named_tensors(*state_dict_), task_.threads));
   auto done = restore_weights(*input_.checkpoint, *state_dict_, *record);
   if (!done.ok()) return std::move(done).error().in_file(task_.input);
-  MLC_CHECK(metadata_->remove("quantization"));
+  if (metadata_) MLC_CHECK(metadata_->remove("quantization"));
   return {};
 }
 
@@ -168,7 +176,8 @@ Command dequantize_command() {
           .details =
               "The inverse of `mlc quantize`: names, shapes and types are those from "
               "before, values those that the codes stand for. What quantising rounded "
-              "away does not come back.",
+              "away does not come back. Files that compressed-tensors wrote are read too: "
+              "pack-quantized and int-quantized, with 4 or 8 bits and without zero points.",
           .needs = Needs::nothing,
           .examples = kExamples,
           .setup = bind<Options, setup, run>};

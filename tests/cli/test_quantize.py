@@ -6,6 +6,7 @@ import math
 
 import jsonschema
 import pytest
+import safetensors.torch
 import torch
 import yaml
 
@@ -479,7 +480,7 @@ def test_inputs_that_are_nothing_to_quantise(mlc, tmp_path):
 
 def test_parts_that_are_missing_or_of_another_shape(mlc, tmp_path, model):
     mlc.ok("quantize", model, "-o", "q.pt")
-    mlc.ok("remap-keys", "q.pt", "--drop", "embed.weight_scale", "-o", "r.pt")
+    mlc.ok("save", "q.pt", "--exclude", "embed.weight_scale", "-o", "r.pt")
     result = mlc("dequantize", "r.pt", "-o", "back.pt")
     assert result.rc == 3 and '"embed.weight_scale" is missing' in result.stderr
     mlc.ok("save", "q.pt", "--dtype", "bf16", "-o", "s.pt")  # scales of another type are understood
@@ -587,3 +588,85 @@ def test_nothing_quantised_was_told_as_success_with_a_wrong_warning(mlc, tmp_pat
     assert "weights that are no more" not in result.stderr
     result = mlc.ok("quantize", "train.pt", "-o", "out2.pt", "--min-elements", "1")
     assert "weights that are no more: " in result.stderr and "no tensor" not in result.stderr
+
+
+# --- other verbs on quantised files
+
+
+@pytest.mark.parametrize("layout", ["plain", "compressed-tensors"])
+@pytest.mark.parametrize("scheme", ["int8", "int4:sym"])
+def test_renamed_keys_stay_quantised_weights(mlc, tmp_path, scheme, layout):
+    """remap-keys and strip-module-prefix left the record with the old names, and `dequantize` found no tensor."""
+    generator = torch.Generator().manual_seed(0)
+    state = {f"module.{name}.weight": torch.randn(80, 64, generator=generator) for name in "ab"}
+    state["module.a.bias"] = torch.randn(80)
+    write(tmp_path / "m.pt", state)
+    mlc.ok("quantize", "m.pt", "-o", "q.safetensors", "--scheme", scheme, "--format", layout)
+    mlc.ok("dequantize", "q.safetensors", "-o", "want.pt")
+    want = torch.load(tmp_path / "want.pt", weights_only=True)
+    mlc.ok("strip-module-prefix", "q.safetensors", "-o", "s.safetensors")
+    mlc.ok("remap-keys", "s.safetensors", "-o", "r.safetensors", "--regex", "s/^a[.]/first./", "--drop", "b.*")
+    mlc.ok("dequantize", "r.safetensors", "-o", "back.pt")
+    back = torch.load(tmp_path / "back.pt", weights_only=True)
+    assert sorted(back) == ["first.bias", "first.weight"]
+    assert torch.equal(back["first.weight"], want["module.a.weight"])
+    if layout == "plain":
+        mlc.ok("quantize", "m.pt", "-o", "q.pt", "--scheme", scheme)
+        mlc.ok("strip-module-prefix", "q.pt", "--in-place")
+        mlc.ok("dequantize", "q.pt", "-o", "in-place.pt")
+        found = torch.load(tmp_path / "in-place.pt", weights_only=True)
+        assert all(torch.equal(found[key.removeprefix("module.")], value) for key, value in want.items())
+
+
+def test_parts_of_a_weight_stay_together(mlc, tmp_path):
+    write(tmp_path / "m.pt", {"a.weight": torch.randn(80, 64), "b.weight": torch.randn(80, 64)})
+    mlc.ok("quantize", "m.pt", "-o", "q.pt")
+    for args in (("--map", "a.weight=c.weight"), ("--drop", "a.weight_scale"), ("--regex", "s/weight_scale/scale/")):
+        result = mlc("remap-keys", "q.pt", "-o", "r.pt", *args)
+        assert result.rc == 1 and "would not stay together" in result.stderr, args
+        assert mlc("remap-keys", "q.pt", "-n", *args).rc == 1 and not (tmp_path / "r.pt").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bits, group", [(4, 32), (4, None), (8, None)])
+def test_dequantize_reads_what_compressed_tensors_packs(mlc, tmp_path, bits, group, dtype):
+    """Packed as compressed_tensors' pack_to_int32 does it: codes plus 2^(bits-1), the first in the lowest bits of a word."""
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = 24, 100 if group is None else 96
+    codes = torch.randint(-(2 ** (bits - 1)), 2 ** (bits - 1), (rows, columns), generator=generator)
+    scale = (torch.rand(rows, columns // (group or columns), generator=generator) + 0.5).to(dtype)
+    words = torch.nn.functional.pad(codes + 2 ** (bits - 1), (0, -columns % (32 // bits))).view(rows, -1, 32 // bits)
+    packed = (words << torch.arange(0, 32, bits)).sum(-1).to(torch.int32)
+    state = {"a.weight_packed": packed, "a.weight_scale": scale, "a.weight_shape": torch.tensor([rows, columns]), "a.bias": torch.ones(24)}
+    safetensors.torch.save_file(state, tmp_path / "model.safetensors")
+    mlc.ok("dequantize", "model.safetensors", "-o", "f.pt")
+    back = torch.load(tmp_path / "f.pt", weights_only=True)
+    want = (codes * scale.float().repeat_interleave(group or columns, 1)).to(dtype)
+    assert sorted(back) == ["a.bias", "a.weight"] and torch.equal(back["a.weight"], want)
+
+
+def test_dequantize_reads_bytes_with_a_scale_a_row(mlc, tmp_path):
+    codes = torch.randint(-127, 128, (24, 100), dtype=torch.int8)
+    scale = torch.rand(24, 1) + 0.5
+    safetensors.torch.save_file({"a.weight": codes, "a.weight_scale": scale}, tmp_path / "model.safetensors")
+    mlc.ok("dequantize", "model.safetensors", "-o", "f.pt")
+    assert torch.equal(torch.load(tmp_path / "f.pt", weights_only=True)["a.weight"], codes * scale)
+
+
+@pytest.mark.parametrize("change, rc, said", [
+    ({"a.weight_zero_point": torch.zeros(3, 1, dtype=torch.int32)}, 4, "zero points"),
+    ({"a.weight_g_idx": torch.arange(96)}, 4, "another order"),
+    ({"a.weight_shape": None}, 3, "is missing"),
+    ({"a.weight_shape": torch.tensor([24, -5])}, 3, "is impossible"),
+    ({"a.weight_shape": torch.tensor([24, 960])}, 3, "neither 4 nor 8 bits"),
+    ({"a.weight_scale": torch.ones(24, 7)}, 3, "7 scales for 96 columns"),
+    ({"a.weight_scale": torch.ones(23, 3)}, 3, "scales of [23, 3]"),
+    ({"a.weight_scale": None}, 4, "does not say that it is quantised"),
+])
+def test_compressed_tensors_that_are_not_whole(mlc, tmp_path, change, rc, said):
+    state = {"a.weight_packed": torch.zeros(24, 12, dtype=torch.int32), "a.weight_scale": torch.ones(24, 3),
+             "a.weight_shape": torch.tensor([24, 96]), **change}
+    safetensors.torch.save_file({k: v for k, v in state.items() if v is not None}, tmp_path / "model.safetensors")
+    result = mlc("dequantize", "model.safetensors", "-o", "f.pt")
+    assert (result.rc, said in result.stderr) == (rc, True), result.stderr
+    assert not (tmp_path / "f.pt").exists()

@@ -9,6 +9,7 @@
 #include "mlc/checkpoint/rewrite_zip.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/write_sharded.h"
+#include "mlc/compress/follow_quantization.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/follow_optimizers.h"
 #include "mlc/keys/module_prefixes.h"
@@ -100,6 +101,7 @@ class Job {
       warn_of_format(*input_.checkpoint, task_.output, task_.reporter);
       follow_in_optimizers();
       const bool names_only = only_names_change(input_, targets_);
+      MLC_CHECK(follow_quantization());
       MLC_CHECK(apply());
       MLC_CHECK(check_architecture());
       MLC_CHECK(dry ? rehearse() : write(names_only));
@@ -114,6 +116,7 @@ class Job {
   Status rehearse();
   Status apply();
   Status check_architecture() const;
+  Status follow_quantization();
   void follow_in_optimizers();
   Status write(bool names_only);
   Status write_names();
@@ -136,7 +139,8 @@ class Job {
   uint64_t file_size_ = 0;
   bool written_ = false;
   OutputFormat format_ = OutputFormat::torch_zip;
-  bool to_folder_ = false;  // of shards
+  bool to_folder_ = false;                    // of shards
+  std::optional<QuantizedRecord> quantized_;  // after the plans, where the file has one
   SaveReport report_;
 };
 
@@ -181,6 +185,20 @@ Status Job::check_architecture() const {
   if (!metadata) return {};
   return check_embedded(*metadata, *input_.checkpoint, *targets_[0].state_dict, edit_.strict,
                         task_.reporter);
+}
+
+/// What the metadata says of quantised weights names their keys.
+Status Job::follow_quantization() {
+  MLC_TRY(const auto metadata, read_metadata(*input_.checkpoint));
+  if (!metadata) return {};
+  MLC_TRY(quantized_, quantized_record(*metadata));
+  if (!quantized_) return {};
+  for (const Target& target : targets_) {
+    auto followed = followed_record(std::move(*quantized_), target.plan);
+    if (!followed.ok()) return std::move(followed).error().in_file(task_.input);
+    quantized_ = std::move(*followed);
+  }
+  return {};
 }
 
 void Job::follow_in_optimizers() {
@@ -280,6 +298,9 @@ Result<std::optional<std::string>> Job::carried_metadata() const {
   const Checkpoint& checkpoint = *input_.checkpoint;
   const bool in_place = edit_.writing.in_place;
   MLC_TRY(auto metadata, in_place ? read_metadata(checkpoint) : metadata_to_carry(checkpoint));
+  if (metadata && quantized_) {
+    MLC_CHECK(metadata->set_value("quantization", to_meta(*quantized_)));
+  }
   std::optional<std::string> yaml =
       with_provenance(std::move(metadata), edit_.verb, edit_.provenance);
   if (!in_place) warn_of_sidecar(task_.output, yaml, task_.reporter);
