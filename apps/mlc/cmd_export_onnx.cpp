@@ -26,7 +26,7 @@
 #include "mlc/onnx/op_map.h"
 #include "mlc/onnx/randomness.h"
 #include "mlc/onnx_write/check.h"
-#include "mlc/onnx_write/write.h"
+#include "mlc/onnx_write/model_output.h"
 #include "mlc/passes/functionalize.h"
 
 #include <algorithm>
@@ -506,31 +506,25 @@ Error contradicted(Error problem, const onnx::Model& model) {
 Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   onnx::WriteOptions how;
   how.external = options_.external;
-  how.sidecar = base_name(options_.output) + ".data";
-  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(model, how));
+  how.sidecar = onnx::sidecar_name(options_.output);
+  MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(model, how));
   Status checked = onnx::check_skeleton(file.skeleton());
   if (!checked.ok()) {
     if (source.exported() == nullptr) return std::move(checked).error();
     return contradicted(std::move(checked).error(), model).in_file(options_.model);
   }
   describe(model, file);
-  MLC_TRY(OutputFile out, OutputFile::create(options_.output, options_.output_options()));
-  std::optional<OutputFile> sidecar;
-  if (file.has_sidecar()) {
-    MLC_TRY(OutputFile made,
-            OutputFile::create(options_.output + ".data", options_.output_options()));
-    sidecar.emplace(std::move(made));
-  }
-  MLC_CHECK(file.write(out, sidecar ? &*sidecar : nullptr));
-  MLC_CHECK(out.flush());
-  if (sidecar) MLC_CHECK(sidecar->flush());
+  MLC_TRY(onnx::ModelOutput made,
+          onnx::ModelOutput::create(std::move(file), options_.output, options_.output_options()));
+  const OutputFile& out = made.model();
+  const OutputFile* sidecar = made.sidecar();
   MLC_TRY(const bool is_verified, can_verify(model));
   std::optional<LinkedFolder> folder;
-  if (is_verified && sidecar) {
-    MLC_TRY(LinkedFolder made, LinkedFolder::create_beside(options_.output));
-    MLC_CHECK(made.add(out.fd(), base_name(options_.output)));
-    MLC_CHECK(made.add(sidecar->fd(), how.sidecar));
-    folder.emplace(std::move(made));
+  if (is_verified && sidecar != nullptr) {
+    MLC_TRY(LinkedFolder linked, LinkedFolder::create_beside(options_.output));
+    MLC_CHECK(linked.add(out.fd(), base_name(options_.output)));
+    MLC_CHECK(linked.add(sidecar->fd(), how.sidecar));
+    folder.emplace(std::move(linked));
   }
   if (is_verified) {
     MLC_CHECK_CTX(verify(source, out, folder), "checking " + options_.output);
@@ -554,7 +548,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
     }
   }
   std::string size = format_bytes(answer_.file_bytes);
-  if (sidecar) {
+  if (sidecar != nullptr) {
     size +=
         " and, beside it, " + printable(how.sidecar) + ": " + format_bytes(answer_.sidecar_bytes);
   } else if (access((options_.output + ".data").c_str(), F_OK) == 0) {
@@ -565,8 +559,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
     context_.console.note("would write " + printable(options_.output) + ": " + size);
     return ExitCode::done;
   }
-  if (sidecar) MLC_CHECK(sidecar->publish(source.checkpoint().files));
-  MLC_CHECK(out.publish(source.checkpoint().files));
+  MLC_CHECK(made.publish(source.checkpoint().files));
   MLC_CHECK(write_report(source));
   context_.console.note("wrote " + printable(options_.output) + ": " + size);
   return ExitCode::done;

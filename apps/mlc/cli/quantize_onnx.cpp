@@ -18,7 +18,7 @@
 #include "mlc/onnx_quant/static_qdq.h"
 #include "mlc/onnx_quant/weight_uses.h"
 #include "mlc/onnx_write/check.h"
-#include "mlc/onnx_write/write.h"
+#include "mlc/onnx_write/model_output.h"
 
 #include <algorithm>
 #include <array>
@@ -72,7 +72,7 @@ class Job {
   Status write();
   Result<bool> can_judge();
   Result<std::vector<NamedValue>> sample(int64_t i);
-  Status judge(const OutputFile& out, const std::optional<OutputFile>& sidecar);
+  Status judge(const OutputFile& out, const OutputFile* sidecar);
   Status gates() const;
   Status write_report(std::string_view refused) const;
 
@@ -332,16 +332,16 @@ Result<std::vector<NamedValue>> Job::sample(int64_t i) {
                        i == 0 ? task_.reporter : null_reporter());
 }
 
-Status Job::judge(const OutputFile& out, const std::optional<OutputFile>& sidecar) {
+Status Job::judge(const OutputFile& out, const OutputFile* sidecar) {
   MLC_TRY(const bool can, can_judge());
   if (!can) return {};
   std::string path = fmt::format("/proc/self/fd/{}", out.fd());
   std::optional<LinkedFolder> folder;
-  if (sidecar) {
+  if (sidecar != nullptr) {
     const std::string name = base_name(task_.output);
     MLC_TRY(LinkedFolder made, LinkedFolder::create_beside(task_.output));
     MLC_CHECK(made.add(out.fd(), name));
-    MLC_CHECK(made.add(sidecar->fd(), name + ".data"));
+    MLC_CHECK(made.add(sidecar->fd(), onnx::sidecar_name(task_.output)));
     path = made.path_of(name);
     folder.emplace(std::move(made));
   }
@@ -379,8 +379,8 @@ Status Job::check(const onnx::Skeleton& skeleton) const {
 
 Status Job::write() {
   onnx::WriteOptions how;
-  how.sidecar = base_name(task_.output.empty() ? task_.input : task_.output) + ".data";
-  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
+  how.sidecar = onnx::sidecar_name(task_.output.empty() ? task_.input : task_.output);
+  MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
   MLC_CHECK(check(file.skeleton()));
   answer_.file_bytes = file.summary().file_bytes;
   answer_.sidecar_bytes = file.summary().sidecar_bytes;
@@ -389,17 +389,9 @@ Status Job::write() {
     answer_.not_verified = "-o FILE is missing";
     return {};
   }
-  MLC_TRY(OutputFile out, OutputFile::create(task_.output, shared_.writing.output_options()));
-  std::optional<OutputFile> sidecar;
-  if (file.has_sidecar()) {
-    MLC_TRY(OutputFile made,
-            OutputFile::create(task_.output + ".data", shared_.writing.output_options()));
-    sidecar.emplace(std::move(made));
-  }
-  MLC_CHECK(file.write(out, sidecar ? &*sidecar : nullptr));
-  MLC_CHECK(out.flush());
-  if (sidecar) MLC_CHECK(sidecar->flush());
-  MLC_CHECK(judge(out, sidecar));
+  MLC_TRY(onnx::ModelOutput out, onnx::ModelOutput::create(std::move(file), task_.output,
+                                                           shared_.writing.output_options()));
+  MLC_CHECK(judge(out.model(), out.sidecar()));
   if (Status passed = gates(); !passed.ok()) {
     MLC_CHECK(write_report(passed.error().message()));
     return passed;
@@ -407,7 +399,6 @@ Status Job::write() {
   if (shared_.writing.dry_run) return {};
   std::vector<std::shared_ptr<const InputFile>> sources(document_->files().begin(),
                                                         document_->files().end());
-  if (sidecar) MLC_CHECK(sidecar->publish(sources));
   return out.publish(sources);
 }
 

@@ -123,6 +123,22 @@ Status sync_parent_folder(const std::string& path) {
   return {};
 }
 
+Status link_over(const std::string& from, const std::string& to) {
+  for (int n = 0; n < kTempNames; ++n) {
+    const std::string temp = temp_name(to, n);
+    remove_stale(temp);
+    if (link(from.c_str(), temp.c_str()) != 0) {
+      if (errno == EEXIST) continue;
+      return write_failed("cannot give it a second name", errno).in_file(from);
+    }
+    if (rename(temp.c_str(), to.c_str()) == 0) return sync_parent_folder(to);
+    const int error = errno;
+    ::unlink(temp.c_str());
+    return write_failed("cannot give the output its name", error).in_file(to);
+  }
+  return write_failed("cannot create a temporary file beside it", EEXIST).in_file(to);
+}
+
 Result<OutputFile> OutputFile::aim(const std::string& path, const OutputOptions& options) {
   OutputFile out;
   MLC_TRY(out.path_, resolve_link(path));

@@ -89,6 +89,11 @@ class OutputFile {
   std::string pending_;  // the last bytes before position_, not written yet
 };
 
+/// Gives the file at FROM the name TO as well, in place of what lies there, and syncs the folder: a
+/// reader of TO sees the old or the new content whole. Both must be in one folder, whose file
+/// system must have hard links. Error: write_failed.
+Status link_over(const std::string& from, const std::string& to);
+
 /// Unlinks every named temporary of this process. Async-signal-safe, for handlers that end it.
 void remove_pending_outputs();
 

@@ -120,9 +120,19 @@ Status ModelFile::write_bytes(const Initializer& initializer, OutputFile& out) c
   return out.write(buffer.bytes);
 }
 
+ModelFile ModelFile::beside(const std::string& sidecar) const {
+  ModelFile out = *this;
+  out.lay_out(&sidecar);
+  return out;
+}
+
 Status ModelFile::write(OutputFile& out, OutputFile* sidecar) const {
   if (has_sidecar() != (sidecar != nullptr))
     return internal_error("the file for the weights is missing, or has no use");
+  return write_parts(out, sidecar);
+}
+
+Status ModelFile::write_parts(OutputFile& out, OutputFile* sidecar) const {
   MLC_CHECK(out.write(skeleton_.model_head));
   MLC_CHECK(out.write(field_prefix(kModelGraph, graph_bytes_)));
   MLC_CHECK(out.write(skeleton_.graph_head));
@@ -133,6 +143,7 @@ Status ModelFile::write(OutputFile& out, OutputFile* sidecar) const {
     MLC_CHECK(out.write(
         field_prefix(kGraphInitializer, message_bytes(initializer, entry.head, entry.is_outside))));
     MLC_CHECK(out.write(entry.head));
+    if (entry.is_outside && sidecar == nullptr) continue;
     if (entry.is_outside) {
       MLC_CHECK(sidecar->write_zeros(entry.offset - sidecar->position()));
     } else {

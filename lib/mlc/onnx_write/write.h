@@ -54,9 +54,15 @@ class ModelFile {
   /// What write() will have written.
   const WriteSummary& summary() const { return summary_; }
 
+  /// The same model with its weights in a file of another name. Requires: has_sidecar().
+  ModelFile beside(const std::string& sidecar) const;
+
   /// Writes the whole model. SIDECAR must be null or has_sidecar(). Neither is published. Errors:
   /// those of the weights, of writing, internal_error for a weight of another size than it said.
   Status write(OutputFile& out, OutputFile* sidecar) const;
+  /// Writes it without what belongs into the sidecar, which another call has written. Errors: as
+  /// write().
+  Status write_without_sidecar(OutputFile& out) const { return write_parts(out, nullptr); }
 
  private:
   struct Entry {
@@ -67,6 +73,7 @@ class ModelFile {
 
   ModelFile() = default;
   void lay_out(const std::string* sidecar);
+  Status write_parts(OutputFile& out, OutputFile* sidecar) const;
   Status write_bytes(const Initializer& initializer, OutputFile& out) const;
 
   Skeleton skeleton_;
