@@ -1,16 +1,13 @@
-#include "cli/engine_options.h"
+#include "cli/export_check.h"
+#include "cli/export_facts.h"
+#include "cli/export_options.h"
 #include "cli/export_report.h"
 #include "cli/export_sizes.h"
 #include "cli/export_view.h"
-#include "cli/metadata_sources.h"
 #include "cli/operator_list.h"
-#include "cli/provenance_options.h"
-#include "cli/tolerance_options.h"
 #include "command.h"
-#include "mlc/base/linked_folder.h"
 #include "mlc/base/output_file.h"
 #include "mlc/base/text.h"
-#include "mlc/base/version.h"
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/capture_request.h"
 #include "mlc/engine/declared_inputs.h"
@@ -19,18 +16,15 @@
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_program.h"
 #include "mlc/engine/program_inputs.h"
-#include "mlc/engine/related_sizes.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/onnx/finish.h"
 #include "mlc/onnx/narrow.h"
 #include "mlc/onnx/op_map.h"
-#include "mlc/onnx/randomness.h"
 #include "mlc/onnx_write/check.h"
 #include "mlc/onnx_write/model_output.h"
 #include "mlc/passes/functionalize.h"
 
 #include <algorithm>
-#include <array>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -39,169 +33,29 @@ namespace mlc::cli {
 namespace {
 
 constexpr std::string_view kPartialDomain = "mlc.aten";
-// Whose operators are within ONNX Runtime.
-constexpr std::string_view kRuntimeDomains[] = {"ai.onnx.ml", "com.microsoft"};
-
-constexpr std::array<std::pair<std::string_view, onnx::ExternalData>, 3> kExternal = {{
-    {"auto", onnx::ExternalData::automatic},
-    {"always", onnx::ExternalData::always},
-    {"never", onnx::ExternalData::never},
-}};
-
-// What a float16 or bfloat16 model may differ by from its source: it is the direction of an output
-// that counts, or of short outputs the values.
-constexpr double kNarrowCosine = 0.999;
-constexpr double kNarrowTolerance = 1e-2;
-constexpr uint64_t kLeastForCosine = 16;
-
-struct Options {
-  std::string model;
-  EngineOptions engine;
-  std::vector<std::string> dims;
-  int64_t opset = 0;
-  bool partial = false;
-  std::string op_map;
-  onnx::ExternalData external = onnx::ExternalData::automatic;
-  bool origins = false;
-  bool simplify = false;  // always, so that nobody has to ask for it
-  bool list_ops = false;
-  bool dump_graph = false;
-  bool verify = false;
-  bool no_verify = false;
-  int64_t samples = 2;
-  ToleranceOptions tolerance{.usual_rtol = 1e-3};
-  std::string output;
-  std::string report;
-  bool force = false;
-  bool sync = false;
-  bool dry_run = false;
-
-  /// That floats of the source become smaller ones.
-  bool is_narrow() const { return engine.dtype == "fp16" || engine.dtype == "bf16"; }
-  VerifyGates gates() const;
-  OutputOptions output_options() const { return {.replace = force, .sync = sync, .mode = 0}; }
-};
-
-VerifyGates Options::gates() const {
-  VerifyGates out;
-  tolerance.apply(out);
-  if (!is_narrow() || !out.by_dtype) return out;
-  out.tolerance = {kNarrowTolerance, kNarrowTolerance, true};
-  out.cosine = kNarrowCosine;
-  out.least_for_cosine = kLeastForCosine;
-  return out;
-}
-
-void setup(OptionSet& set, Options& options) {
-  set.optional_positional("MODEL", options.model,
-                          "checkpoint with an architecture, TorchScript, or .pt2");
-  set.group("ONNX");
-  set.integer("--opset", options.opset, "N",
-              "13 to 23 (default 17, or the least one that the operators need)", 13, 23);
-  set.list("--dim", options.dims, "OLD=NEW",
-           "rename a varying size of a .pt2: batch=N; two with one name become one size");
-  set.choice("--external-data", options.external, kExternal,
-             "weights in FILE.data beside the model: auto (above 1.8 GB, the default), always, "
-             "never");
-  set.flag("--partial", options.partial,
-           "keep operators that mlc does not know, in the domain mlc.aten");
-  set.flag("--simplify", options.simplify,
-           "accepted and without effect: constants are folded and shorter forms found in any case");
-  set.flag("--origins", options.origins,
-           "say in the doc_string of each node which operator, module and source line it is from");
-  set.file("--op-map", options.op_map, "FILE",
-           "what operators become, in YAML (schemas/op-map.schema.json), before mlc's own table");
-  set.flag("--list-ops", options.list_ops,
-           "only list the operators of the model, and why one of them cannot become ONNX; without "
-           "a model all that mlc knows");
-  set.flag("--dump-graph", options.dump_graph, "only print the program that is lowered");
-  add_engine_options(
-      set, options.engine,
-      "fp16: weights and computation in float16, but for what overflows there (sums, exponentials, "
-      "roots, angles, ...); bf16: weights stored in bfloat16; inputs and outputs keep their types "
-      "in both; fp32: float32 for a model that is smaller");
-  set.group("Check");
-  set.flag("--verify", options.verify, "fail where the result cannot be run and compared");
-  set.flag("--no-verify", options.no_verify, "do not run the result");
-  set.integer("--samples", options.samples, "N",
-              "random inputs at the given sizes (default 2), from --seed on", 1, 10'000);
-  add_tolerance_options(set, options.tolerance,
-                        "; with --dtype fp16 or bf16 the cosine has to be 0.999 instead");
-  set.group("Output");
-  set.file("-o, --output", options.output, "FILE", "the ONNX file to write (.onnx)");
-  set.file("--report", options.report, "FILE",
-           "an HTML page that says what was made and how it compares, also where it does not pass");
-  set.flag("-f, --force", options.force, "replace an output or a report that exists");
-  set.flag("--sync", options.sync, "wait until a new file is on the disk");
-  set.flag("-n, --dry-run", options.dry_run, "do everything but give the file its name");
-}
-
 class Job {
  public:
-  Job(const Options& options, Context& context) : options_(options), context_(context) {}
+  Job(const ExportOptions& options, Context& context) : options_(options), context_(context) {}
 
   Result<ExitCode> run();
 
  private:
-  Status check_usage() const;
   Result<Artefact> open_source() const;
-  LoadOptions load_options() const;
   Status fit_declared(const Artefact& source);
   Result<ProgramSource> capture(const Artefact& source);
   Result<onnx::Lowered> lower(const ProgramSource& program);
-  void describe(const onnx::Model& model, const onnx::ModelFile& file);
   Status write_report(const Artefact& source);
-  Result<std::unique_ptr<Model>> load_written(const OutputFile& out,
-                                              const std::optional<LinkedFolder>& folder);
-  std::vector<VerifyCase> all_cases(const Artefact& source) const;
-  Error at_given_sizes(Error error, Model& written, std::span<const VerifyCase> cases);
-  Status verify(const Artefact& source, const OutputFile& out,
-                const std::optional<LinkedFolder>& folder);
-  Result<bool> cannot_verify(Error why);
-  Result<bool> can_verify(const onnx::Model& model);
   Status finish(onnx::Model& model);
-  Status add_metadata(const Artefact& source, onnx::Model& model);
   Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
 
-  const Options& options_;
+  const ExportOptions& options_;
   Context& context_;
   std::vector<InputSpec> specs_;
   std::map<std::string, int64_t> least_;  // sizes below which the model does not hold
   onnx::OpMap op_map_;
   ExportAnswer answer_;
   std::unique_ptr<Engine> torch_;
-  std::unique_ptr<Engine> onnxruntime_;
-  std::unique_ptr<Model> source_model_;
 };
-
-Status Job::check_usage() const {
-  MLC_CHECK(parse_input_specs(options_.engine.inputs));
-  if (options_.verify && options_.no_verify) {
-    return usage_error("--verify and --no-verify contradict each other");
-  }
-  if (options_.model.empty()) {
-    return usage_error("MODEL is missing", "as in `mlc export-onnx model.pt2 -o model.onnx`");
-  }
-  if (options_.list_ops || options_.dump_graph) return {};
-  if (options_.output.empty()) {
-    return usage_error("-o FILE is missing: there is nowhere to write to",
-                       "as in `mlc export-onnx " + printable(options_.model) + " -o model.onnx`");
-  }
-  if (!options_.output.ends_with(".onnx")) {
-    return usage_error("the output would be an ONNX file under the name " + quoted(options_.output),
-                       "name it .onnx");
-  }
-  MLC_TRY(const std::vector<InputSpec> given, parse_input_specs(options_.engine.inputs));
-  if (!options_.report.empty() && options_.report == options_.output) {
-    return usage_error("-o and --report name the same file");
-  }
-  for (const std::string& file : {options_.output, options_.report}) {
-    if (file.empty()) continue;
-    MLC_CHECK(refuse_output_over_inputs(file, {&options_.model, 1}, given));
-    MLC_CHECK(OutputFile::check(file, options_.output_options()));
-  }
-  return {};
-}
 
 Result<Artefact> Job::open_source() const {
   MLC_TRY(Artefact source,
@@ -215,12 +69,6 @@ Result<Artefact> Job::open_source() const {
   }
   MLC_CHECK(source.check_whole(context_.threads(), context_.reporter));
   return source;
-}
-
-LoadOptions Job::load_options() const {
-  LoadOptions out = options_.engine.load_options(context_, Purpose::once);
-  if (options_.is_narrow()) out.dtype.reset();
-  return out;
 }
 
 /// Compares the inputs that were given with what the architecture declares, and takes its bounds
@@ -243,7 +91,8 @@ Result<ProgramSource> Job::capture(const Artefact& source) {
     return source.exported()->source(source.checkpoint());
   }
   MLC_TRY(torch_, open_engine(EngineKind::torch));
-  MLC_TRY(const auto model, source.load(*torch_, load_options(), context_.reporter));
+  MLC_TRY(const auto model,
+          source.load(*torch_, options_.load_options(context_), context_.reporter));
   MLC_CHECK(match_inputs(model->signature(), specs_));
   MLC_CHECK(fit_declared(source));
   MLC_TRY(const CaptureRequest request,
@@ -290,186 +139,6 @@ std::vector<InputSpec> renamed_inputs(const ExportedProgram& program,
   return out;
 }
 
-std::string base_name(const std::string& path) {
-  return path.substr(path.rfind('/') + 1);
-}
-
-std::string type_text(const onnx::Model& model, const onnx::TensorType& type) {
-  std::vector<std::string> sizes;
-  for (const ir::Expr size : type.sizes) sizes.push_back(model.symbols().text(size));
-  return fmt::format("{}[{}]", info(type.dtype).brief, fmt::join(sizes, ", "));
-}
-
-void Job::describe(const onnx::Model& model, const onnx::ModelFile& file) {
-  const onnx::WriteSummary& summary = file.summary();
-  answer_.model = options_.model;
-  answer_.output = options_.output;
-  answer_.dry_run = options_.dry_run;
-  answer_.opset = model.opset;
-  std::map<std::string, uint64_t> operators;
-  for (const onnx::Node* node : model.graph.nodes) {
-    ++operators[node->op];
-    if (options_.opset == 0 && model.opset > 17 && node->opset == model.opset &&
-        answer_.opset_reason.empty()) {
-      answer_.opset_reason = node->op + " needs it";
-    }
-    if (onnx::is_random(node->op)) answer_.random.push_back(node->name);
-  }
-  answer_.random_outputs = exported_random(model);
-  answer_.operators.assign(operators.begin(), operators.end());
-  answer_.nodes = summary.nodes;
-  answer_.initializers = summary.initializers;
-  answer_.initializer_bytes = summary.initializer_bytes;
-  answer_.file_bytes = summary.file_bytes;
-  answer_.sidecar_bytes = summary.sidecar_bytes;
-  for (const onnx::Value* input : model.graph.inputs) {
-    answer_.inputs.push_back({input->name, type_text(model, input->type)});
-  }
-  for (const onnx::GraphOutput& output : model.graph.outputs) {
-    answer_.outputs.push_back({output.name, type_text(model, output.value->type)});
-  }
-  for (const onnx::Initializer& one : file.skeleton().initializers) {
-    const std::string type =
-        fmt::format("{}[{}]", info(one.data->dtype).brief, fmt::join(one.data->sizes, ", "));
-    answer_.weights.push_back({one.name, type, one.data->byte_size()});
-  }
-  if (auto version = onnx::checker_version(); version.ok()) answer_.checker = *version;
-}
-
-/// That the result is not run, or an error where --verify asks for it.
-Result<bool> Job::cannot_verify(Error why) {
-  if (options_.verify) return std::move(why).during("--verify");
-  answer_.not_verified = why.message();
-  context_.reporter.warn("the result was not run: " + answer_.not_verified);
-  return false;
-}
-
-/// Opens both engines and the source; false, with the reason in the answer, where that cannot be.
-Result<bool> Job::can_verify(const onnx::Model& model) {
-  if (options_.no_verify) {
-    answer_.not_verified = "--no-verify";
-    return false;
-  }
-  const auto is_known = [](const auto& domain) {
-    return std::ranges::find(kRuntimeDomains, domain.first) != std::end(kRuntimeDomains);
-  };
-  const auto foreign = std::ranges::find_if_not(model.domains, is_known);
-  if (foreign != model.domains.end()) {
-    return cannot_verify(unsupported("ONNX Runtime does not have the operators of the domain " +
-                                     printable(foreign->first)));
-  }
-  for (const auto kind : {EngineKind::torch, EngineKind::onnxruntime}) {
-    auto& engine = kind == EngineKind::torch ? torch_ : onnxruntime_;
-    if (engine != nullptr) continue;
-    auto opened = open_engine(kind);
-    if (!opened.ok()) return cannot_verify(std::move(opened).error());
-    engine = std::move(*opened);
-  }
-  // Opened again, because the program that was lowered is not the one in the file any more.
-  MLC_TRY(const Artefact source,
-          Artefact::open(options_.model, options_.engine.artefact_options(), null_reporter()));
-  auto loaded = source.load(*torch_, load_options(), null_reporter());
-  if (loaded.ok()) {
-    source_model_ = std::move(*loaded);
-    return true;
-  }
-  // As a custom operator, which only --op-map knows.
-  if (loaded.error().kind() == ErrorKind::unsupported) {
-    return cannot_verify(std::move(loaded).error());
-  }
-  return std::move(loaded).error().during("checking " + options_.output);
-}
-
-/// Loads the file, which has no name yet: FOLDER, where weights lie beside the model, has both
-/// under their names. (It has to stay until they have their own: Linux gives a file that lost its
-/// last name no other one.)
-Result<std::unique_ptr<Model>> Job::load_written(const OutputFile& out,
-                                                 const std::optional<LinkedFolder>& folder) {
-  const std::string path = folder ? folder->path_of(base_name(options_.output))
-                                  : fmt::format("/proc/self/fd/{}", out.fd());
-  MLC_TRY(auto opened, OnnxArtefact::open(path));
-  if (!opened) return internal_error("the new file is no ONNX model");
-  return opened->load(path, *onnxruntime_, load_options(), null_reporter());
-}
-
-std::vector<VerifyCase> Job::all_cases(const Artefact& source) const {
-  const ExportedProgram* program = source.exported() ? &source.exported()->program() : nullptr;
-  // Sizes that somebody typed as numbers are meant to be fixed.
-  const bool is_typed = !options_.engine.inputs.empty();
-  const auto specs = is_typed ? specs_ : with_computed_sizes(specs_, program);
-  auto cases = export_cases(specs, static_cast<uint64_t>(options_.engine.seed),
-                            static_cast<uint64_t>(options_.samples), least_);
-  return with_related_sizes(std::move(cases), specs, program);
-}
-
-/// ERROR is what the source says to the sizes that were given: with one of CASES that it takes.
-Error Job::at_given_sizes(Error error, Model& written, std::span<const VerifyCase> cases) {
-  if (error.kind() != ErrorKind::usage) return error;
-  for (const VerifyCase& one : cases) {
-    for (const VerifyCase* other : {&one, one.instead.empty() ? &one : &one.instead.back()}) {
-      if (other->other_size.empty()) continue;
-      const auto result =
-          verify_case(*source_model_, written, *other, answer_.check.gates, null_reporter());
-      if (!result.ok() || !result->not_checked.empty()) continue;
-      return Error(error.kind(), error.text(),
-                   "with " + printable(other->other_size) +
-                       " the model runs: give it sizes in "
-                       "--input that it takes");
-    }
-  }
-  return error;
-}
-
-/// Compares the file, which has no name yet, with the source.
-Status Job::verify(const Artefact& source, const OutputFile& out,
-                   const std::optional<LinkedFolder>& folder) {
-  MLC_TRY_CTX(const auto written, load_written(out, folder), "reading the new file back");
-  answer_.check.a = options_.model;
-  answer_.check.b = "the new file";
-  answer_.check.engine = torch_->title();
-  answer_.check.engine_b = onnxruntime_->title();
-  answer_.check.device = source_model_->device();
-  answer_.check.gates = options_.gates();
-  const std::vector<VerifyCase> cases = all_cases(source);
-  for (const VerifyCase& one : cases) {
-    if (context_.reporter.interrupted())
-      return Error(ErrorKind::interrupted, "stopped by the user");
-    auto done = verify_case(*source_model_, *written, one, answer_.check.gates, null_reporter());
-    if (!done.ok()) return at_given_sizes(std::move(done).error(), *written, cases);
-    CaseResult result = std::move(*done);
-    // Few models say that a size may not be 1, and some then have no result.
-    if (!result.not_checked.empty() && one.other_size.ends_with("=1")) continue;
-    warn_of_largest_size(result, specs_, context_.reporter);
-    auto& results = result.not_checked.empty() ? answer_.check.cases : answer_.check.not_checked;
-    results.push_back(std::move(result));
-  }
-  return {};
-}
-
-/// What the model's file knows besides the graph: the metadata of the source, the bounds of sizes.
-Status Job::add_metadata(const Artefact& source, onnx::Model& model) {
-  answer_.sizes = varying_sizes(model, least_);
-  std::vector<std::string> sizes;
-  for (const ExportedSize& size : answer_.sizes) {
-    sizes.push_back(
-        fmt::format("{}={}..{}", size.name, size.low, size.high ? std::to_string(*size.high) : ""));
-  }
-  if (!sizes.empty()) {
-    model.metadata.emplace_back("mlc.sizes", fmt::format("{}", fmt::join(sizes, ", ")));
-  }
-  MLC_TRY(auto metadata, metadata_to_carry(source.checkpoint()));
-  ProvenanceOptions given;
-  given.text("opset", options_.opset == 0 ? "" : std::to_string(options_.opset));
-  given.text("key", options_.engine.key).list("input", options_.engine.inputs);
-  given.text("dtype", options_.engine.dtype);
-  given.list("dim", options_.dims).flag("partial", options_.partial);
-  given.text("op_map", options_.op_map);
-  const auto yaml = with_provenance(std::move(metadata), "export-onnx", given);
-  if (yaml) model.metadata.emplace_back("mlc.metadata", *yaml);
-  warn_of_sidecar(options_.output, yaml, context_.reporter);
-  return {};
-}
-
 Status Job::write_report(const Artefact& source) {
   if (options_.report.empty() || options_.dry_run) return {};
   MLC_TRY(OutputFile out, OutputFile::create(options_.report, options_.output_options()));
@@ -477,30 +146,6 @@ Status Job::write_report(const Artefact& source) {
   MLC_CHECK(out.publish(source.checkpoint().files));
   context_.console.note("wrote " + printable(options_.report));
   return {};
-}
-
-/// A .pt2 states the type of every tensor, which mlc takes as it is. PROBLEM is what ONNX says of a
-/// model that was made of statements that do not fit the operators.
-Error contradicted(Error problem, const onnx::Model& model) {
-  if (problem.kind() != ErrorKind::internal) return problem;
-  constexpr std::string_view kName = "node name: ";
-  const std::string& text = problem.message();
-  const size_t at = text.find(kName);
-  std::string where;
-  if (at != std::string::npos) {
-    const size_t begin = at + kName.size();
-    const std::string name = text.substr(begin, text.find(')', begin) - begin);
-    const auto node = std::ranges::find(model.graph.nodes, name, &onnx::Node::name);
-    if (node != model.graph.nodes.end()) {
-      const ir::Origin& origin = (*node)->origin;
-      where = " for " + printable((*node)->source);
-      if (!origin.scope.empty()) where += " in " + printable(origin.scope);
-      if (!origin.text.empty()) where += ", " + printable(origin.text);
-    }
-  }
-  return corrupt(
-      "the program states sizes or dtypes" + where + " that its operators do not give: " + text,
-      "save it again; if PyTorch runs this very file, it is a defect of mlc to report");
 }
 
 Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
@@ -511,23 +156,14 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   Status checked = onnx::check_skeleton(file.skeleton());
   if (!checked.ok()) {
     if (source.exported() == nullptr) return std::move(checked).error();
-    return contradicted(std::move(checked).error(), model).in_file(options_.model);
+    return contradicted_program(std::move(checked).error(), model).in_file(options_.model);
   }
-  describe(model, file);
+  describe_export(model, file, options_, answer_);
   MLC_TRY(onnx::ModelOutput made,
           onnx::ModelOutput::create(std::move(file), options_.output, options_.output_options()));
-  const OutputFile& out = made.model();
-  const OutputFile* sidecar = made.sidecar();
-  MLC_TRY(const bool is_verified, can_verify(model));
-  std::optional<LinkedFolder> folder;
-  if (is_verified && sidecar != nullptr) {
-    MLC_TRY(LinkedFolder linked, LinkedFolder::create_beside(options_.output));
-    MLC_CHECK(linked.add(out.fd(), base_name(options_.output)));
-    MLC_CHECK(linked.add(sidecar->fd(), how.sidecar));
-    folder.emplace(std::move(linked));
-  }
+  ExportCheck check(options_, context_, answer_, std::move(torch_));
+  MLC_TRY(const bool is_verified, check.run(source, model, made, specs_, least_));
   if (is_verified) {
-    MLC_CHECK_CTX(verify(source, out, folder), "checking " + options_.output);
     // A .pt2 says itself which sizes it takes; that others do not go together is no news.
     if (!answer_.check.not_checked.empty() && source.exported() == nullptr) {
       return fixed_in_model(answer_.check, options_.model);
@@ -548,7 +184,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
     }
   }
   std::string size = format_bytes(answer_.file_bytes);
-  if (sidecar != nullptr) {
+  if (made.sidecar() != nullptr) {
     size +=
         " and, beside it, " + printable(how.sidecar) + ": " + format_bytes(answer_.sidecar_bytes);
   } else if (access((options_.output + ".data").c_str(), F_OK) == 0) {
@@ -585,7 +221,7 @@ Status Job::finish(onnx::Model& model) {
 
 Result<ExitCode> Job::run() {
   if (options_.list_ops && options_.model.empty()) return list_known_operators(context_);
-  MLC_CHECK(check_usage());
+  MLC_CHECK(check_export_options(options_));
   MLC_TRY(const auto names, dim_names(options_.dims, context_.reporter));
   if (!options_.op_map.empty()) {
     MLC_TRY(op_map_, onnx::read_op_map(options_.op_map));
@@ -623,11 +259,13 @@ Result<ExitCode> Job::run() {
     answer_.program_nodes += count;
   }
   MLC_CHECK(finish(lowered->model));
-  MLC_CHECK(add_metadata(source, lowered->model));
+  answer_.sizes = varying_sizes(lowered->model, least_);
+  MLC_CHECK(add_export_metadata(source.checkpoint(), options_, answer_.sizes, context_.reporter,
+                                lowered->model));
   return write(source, lowered->model);
 }
 
-Result<ExitCode> run(const Options& options, Context& context) {
+Result<ExitCode> run(const ExportOptions& options, Context& context) {
   return Job(options, context).run();
 }
 
@@ -659,7 +297,7 @@ Command export_onnx_command() {
               "The same input gives the same bytes.",
           .needs = Needs::engine,
           .examples = kExamples,
-          .setup = bind<Options, setup, run>};
+          .setup = bind<ExportOptions, setup_export, run>};
 }
 
 }  // namespace mlc::cli

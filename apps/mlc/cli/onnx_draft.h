@@ -3,7 +3,7 @@
 
 #include "mlc/base/linked_folder.h"
 #include "mlc/base/output_file.h"
-#include "mlc/onnx_write/write.h"
+#include "mlc/onnx_write/model_output.h"
 
 #include <memory>
 #include <optional>
@@ -15,21 +15,19 @@ namespace mlc::cli {
 class OnnxDraft {
  public:
   /// Writes FILE for PATH, with a file of weights beside it where it needs one; FILE was planned
-  /// with sidecar_name(PATH). Errors: those of OutputFile and of the weights.
-  static Result<OnnxDraft> write(const onnx::ModelFile& file, const std::string& path,
+  /// with onnx::sidecar_name(PATH). Errors: those of onnx::ModelOutput.
+  static Result<OnnxDraft> write(onnx::ModelFile file, const std::string& path,
                                  const OutputOptions& options);
-  static std::string sidecar_name(const std::string& path);
 
   /// Where it can be read as long as this lives.
   const std::string& path() const { return path_; }
-  /// Gives it its names. Errors: those of OutputFile::publish().
+  /// Gives it its names. Errors: those of onnx::ModelOutput::publish().
   Status publish(std::span<const std::shared_ptr<const InputFile>> sources);
 
  private:
-  explicit OnnxDraft(OutputFile out) : out_(std::move(out)) {}
+  explicit OnnxDraft(onnx::ModelOutput out) : out_(std::move(out)) {}
 
-  OutputFile out_;
-  std::optional<OutputFile> sidecar_;
+  onnx::ModelOutput out_;
   std::optional<LinkedFolder> folder_;
   std::string path_;
 };

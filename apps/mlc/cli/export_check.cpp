@@ -1,0 +1,152 @@
+#include "cli/export_check.h"
+
+#include "cli/export_sizes.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/module_loader.h"
+#include "mlc/engine/onnx_artefact.h"
+#include "mlc/engine/related_sizes.h"
+#include "mlc/engine/verify.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+// Whose operators are within ONNX Runtime.
+constexpr std::string_view kRuntimeDomains[] = {"ai.onnx.ml", "com.microsoft"};
+
+std::string model_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+}  // namespace
+
+/// That the result is not run, or an error where --verify asks for it.
+Result<bool> ExportCheck::cannot_verify(Error why) {
+  if (options_.verify) return std::move(why).during("--verify");
+  answer_.not_verified = why.message();
+  context_.reporter.warn("the result was not run: " + answer_.not_verified);
+  return false;
+}
+
+/// Opens both engines and the source; false, with the reason in the answer, where that cannot be.
+Result<bool> ExportCheck::can_verify(const onnx::Model& model) {
+  if (options_.no_verify) {
+    answer_.not_verified = "--no-verify";
+    return false;
+  }
+  const auto is_known = [](const auto& domain) {
+    return std::ranges::find(kRuntimeDomains, domain.first) != std::end(kRuntimeDomains);
+  };
+  const auto foreign = std::ranges::find_if_not(model.domains, is_known);
+  if (foreign != model.domains.end()) {
+    return cannot_verify(unsupported("ONNX Runtime does not have the operators of the domain " +
+                                     printable(foreign->first)));
+  }
+  for (const auto kind : {EngineKind::torch, EngineKind::onnxruntime}) {
+    auto& engine = kind == EngineKind::torch ? torch_ : onnxruntime_;
+    if (engine != nullptr) continue;
+    auto opened = open_engine(kind);
+    if (!opened.ok()) return cannot_verify(std::move(opened).error());
+    engine = std::move(*opened);
+  }
+  // Opened again, because the program that was lowered is not the one in the file any more.
+  MLC_TRY(const Artefact source,
+          Artefact::open(options_.model, options_.engine.artefact_options(), null_reporter()));
+  auto loaded = source.load(*torch_, options_.load_options(context_), null_reporter());
+  if (loaded.ok()) {
+    source_model_ = std::move(*loaded);
+    return true;
+  }
+  // As a custom operator, which only --op-map knows.
+  if (loaded.error().kind() == ErrorKind::unsupported) {
+    return cannot_verify(std::move(loaded).error());
+  }
+  return std::move(loaded).error().during("checking " + options_.output);
+}
+
+/// Loads the file, which has no name yet: FOLDER, where weights lie beside the model, has both
+/// under their names. (It has to stay until they have their own: Linux gives a file that lost its
+/// last name no other one.)
+Result<std::unique_ptr<Model>> ExportCheck::load_written(const OutputFile& out) {
+  const std::string path = folder_ ? folder_->path_of(model_name(options_.output))
+                                   : fmt::format("/proc/self/fd/{}", out.fd());
+  MLC_TRY(auto opened, OnnxArtefact::open(path));
+  if (!opened) return internal_error("the new file is no ONNX model");
+  return opened->load(path, *onnxruntime_, options_.load_options(context_), null_reporter());
+}
+
+/// ERROR is what the source says to the sizes that were given: with one of CASES that it takes.
+Error ExportCheck::at_given_sizes(Error error, Model& written, std::span<const VerifyCase> cases) {
+  if (error.kind() != ErrorKind::usage) return error;
+  for (const VerifyCase& one : cases) {
+    for (const VerifyCase* other : {&one, one.instead.empty() ? &one : &one.instead.back()}) {
+      if (other->other_size.empty()) continue;
+      const auto result =
+          verify_case(*source_model_, written, *other, answer_.check.gates, null_reporter());
+      if (!result.ok() || !result->not_checked.empty()) continue;
+      return Error(error.kind(), error.text(),
+                   "with " + printable(other->other_size) +
+                       " the model runs: give it sizes in "
+                       "--input that it takes");
+    }
+  }
+  return error;
+}
+
+std::vector<VerifyCase> ExportCheck::all_cases(const Artefact& source,
+                                               const std::vector<InputSpec>& given,
+                                               const std::map<std::string, int64_t>& least) const {
+  const ExportedProgram* program = source.exported() ? &source.exported()->program() : nullptr;
+  // Sizes that somebody typed as numbers are meant to be fixed.
+  const bool is_typed = !options_.engine.inputs.empty();
+  const auto specs = is_typed ? given : with_computed_sizes(given, program);
+  auto cases = export_cases(specs, static_cast<uint64_t>(options_.engine.seed),
+                            static_cast<uint64_t>(options_.samples), least);
+  return with_related_sizes(std::move(cases), specs, program);
+}
+
+/// Compares the file, which has no name yet, with the source.
+Status ExportCheck::compare(const OutputFile& out, const std::vector<InputSpec>& specs,
+                            const std::vector<VerifyCase>& cases) {
+  MLC_TRY_CTX(const auto written, load_written(out), "reading the new file back");
+  answer_.check.a = options_.model;
+  answer_.check.b = "the new file";
+  answer_.check.engine = torch_->title();
+  answer_.check.engine_b = onnxruntime_->title();
+  answer_.check.device = source_model_->device();
+  answer_.check.gates = options_.gates();
+  for (const VerifyCase& one : cases) {
+    if (context_.reporter.interrupted())
+      return Error(ErrorKind::interrupted, "stopped by the user");
+    auto done = verify_case(*source_model_, *written, one, answer_.check.gates, null_reporter());
+    if (!done.ok()) return at_given_sizes(std::move(done).error(), *written, cases);
+    CaseResult result = std::move(*done);
+    // Few models say that a size may not be 1, and some then have no result.
+    if (!result.not_checked.empty() && one.other_size.ends_with("=1")) continue;
+    warn_of_largest_size(result, specs, context_.reporter);
+    auto& results = result.not_checked.empty() ? answer_.check.cases : answer_.check.not_checked;
+    results.push_back(std::move(result));
+  }
+  return {};
+}
+
+Result<bool> ExportCheck::run(const Artefact& source, const onnx::Model& model,
+                              const onnx::ModelOutput& out, const std::vector<InputSpec>& specs,
+                              const std::map<std::string, int64_t>& least) {
+  MLC_TRY(const bool can, can_verify(model));
+  if (!can) return false;
+  if (out.sidecar() != nullptr) {
+    MLC_TRY(LinkedFolder linked, LinkedFolder::create_beside(options_.output));
+    MLC_CHECK(linked.add(out.model().fd(), model_name(options_.output)));
+    MLC_CHECK(linked.add(out.sidecar()->fd(), onnx::sidecar_name(options_.output)));
+    folder_.emplace(std::move(linked));
+  }
+  MLC_CHECK_CTX(compare(out.model(), specs, all_cases(source, specs, least)), "checking " + options_.output);
+  return true;
+}
+
+}  // namespace mlc::cli

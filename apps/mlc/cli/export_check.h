@@ -1,0 +1,59 @@
+// How an exported model is compared with its source, before it has its name.
+#pragma once
+
+#include "cli/export_options.h"
+#include "cli/export_view.h"
+#include "command.h"
+#include "mlc/base/linked_folder.h"
+#include "mlc/engine/artefact.h"
+#include "mlc/engine/engine.h"
+#include "mlc/onnx/model.h"
+#include "mlc/onnx_write/model_output.h"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+/// Has to stay until OUT is published.
+class ExportCheck {
+ public:
+  /// All of them must outlive this object. TORCH: where it is open already, else null.
+  ExportCheck(const ExportOptions& options, Context& context, ExportAnswer& answer,
+              std::unique_ptr<Engine> torch)
+      : options_(options), context_(context), answer_(answer), torch_(std::move(torch)) {}
+
+  /// Runs OUT, which holds MODEL, beside SOURCE at SPECS and at other sizes, none below LEAST
+  /// (by name), and leaves what comes out in the answer; or why it could not, where that is no
+  /// error. Returns whether it ran. Errors: those of the source and of reading OUT; unsupported
+  /// where --verify asks for what cannot be.
+  Result<bool> run(const Artefact& source, const onnx::Model& model, const onnx::ModelOutput& out,
+                   const std::vector<InputSpec>& specs,
+                   const std::map<std::string, int64_t>& least);
+
+ private:
+  Result<bool> cannot_verify(Error why);
+  Result<bool> can_verify(const onnx::Model& model);
+  Result<std::unique_ptr<Model>> load_written(const OutputFile& out);
+  Error at_given_sizes(Error error, Model& written, std::span<const VerifyCase> cases);
+  std::vector<VerifyCase> all_cases(const Artefact& source, const std::vector<InputSpec>& specs,
+                                    const std::map<std::string, int64_t>& least) const;
+  Status compare(const OutputFile& out, const std::vector<InputSpec>& specs,
+                 const std::vector<VerifyCase>& cases);
+
+  const ExportOptions& options_;
+  Context& context_;
+  ExportAnswer& answer_;
+  std::unique_ptr<Engine> torch_;
+  std::unique_ptr<Engine> onnxruntime_;
+  std::unique_ptr<Model> source_model_;
+  /// Has to stay until the files have their own names: Linux gives a file that lost its last name
+  /// no other one.
+  std::optional<LinkedFolder> folder_;
+};
+
+}  // namespace mlc::cli
