@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import loop_programs
 import mutation_programs
 from exported_models import CASES
 from pt2_files import rewrite
@@ -435,6 +436,32 @@ def test_a_branch_that_draws_at_random_is_named(mlc, tmp_path):
     result = mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[4]", "--no-verify", "--json")
     assert [one["name"] for one in result.json["random_outputs"]] == ["output.0"]
     assert result.json["random_outputs"][0]["operators"][0].startswith("aten::rand at ")
+
+
+@pytest.mark.parametrize("name", sorted(loop_programs.LOOPS))
+def test_loops_that_hang_on_sizes_or_values(mlc, tmp_path, name):
+    module, inputs, tried = loop_programs.LOOPS[name]
+    torch.manual_seed(0)
+    script = torch.jit.script(module().eval())
+    script.save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *[word for one in inputs for word in ("--input", one)])
+    model = onnx.load(tmp_path / "m.onnx")
+    assert any(node.op_type == "Loop" for node in model.graph.node)
+    onnx.checker.check_model(model, full_check=True)
+    for one in tried:
+        wanted = script(*one)
+        got = run(tmp_path / "m.onnx", *[tensor.numpy() for tensor in one])
+        for mine, theirs in zip(got, wanted if isinstance(wanted, tuple) else (wanted,), strict=True):
+            np.testing.assert_allclose(mine, np.asarray(theirs), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(loop_programs.REFUSED))
+def test_a_loop_that_cannot_be_one_of_onnx_is_refused_by_name(mlc, tmp_path, name):
+    module, words = loop_programs.REFUSED[name]
+    torch.jit.script(module().eval()).save(tmp_path / "m.pt")
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[n=3,4]")
+    assert result.rc == 4 and words in result.stderr, result.stderr
+    assert not (tmp_path / "m.onnx").exists()
 
 
 class Places(nn.Module):

@@ -35,6 +35,8 @@ class ProgramLowering {
   void give_operands(Call& call, const ir::Block& block);
   void lower_inlined(Call& call);
   void lower_while(Call& call);
+  void lower_loop(Call& call);
+  void give_loop(const ir::Value* value, Value* given);
   void lower_scan(Call& call);
   void enter(const ir::Block& block, const Inputs& given);
   Inputs results_of(const ir::Block& block);
@@ -296,6 +298,61 @@ void ProgramLowering::lower_while(Call& call) {
   for (size_t i = 0; i < made.size(); ++i) call.give(made[i], i);
 }
 
+/// GIVEN is what the body of a loop begun last calls VALUE.
+void ProgramLowering::give_loop(const ir::Value* value, Value* given) {
+  values_.insert_or_assign(value, given);
+  const auto* scalar = std::get_if<ir::ScalarType>(&value->type());
+  if (scalar == nullptr) {
+    builder_.define_symbols(given);
+  } else if (scalar->value) {
+    const std::vector<size_t> used = builder_.symbols().symbols_of(*scalar->value);
+    if (used.size() == 1) builder_.define_symbol(used[0], given);
+  }
+}
+
+/// prim::Loop(trips, condition, carried...) of TorchScript. Its block takes the number of the round
+/// and what is carried; it gives whether there is a next round, and what is carried into it.
+void ProgramLowering::lower_loop(Call& call) {
+  // So many rounds stand for no limit: TorchScript's `while`, of which the first rounds may have
+  // been taken off.
+  constexpr int64_t kNoLimit = int64_t{1} << 62;
+  const size_t count = call.output_count();
+  if (call.node.blocks().size() != 1) Call::refuse("it has not one block");
+  const ir::Block& body = *call.node.blocks()[0];
+  if (call.node.arguments().size() != count + 2 || body.inputs().size() != count + 1 ||
+      body.results()->arguments().size() != count + 1) {
+    Call::refuse("its block takes or gives another number of values");
+  }
+  Value* trips = builder_.reshape(call.tensor_at(0), {});
+  const auto limit = builder_.known_integers(trips);
+  if (limit && limit->front() >= kNoLimit) trips = nullptr;
+  Inputs inputs = {trips, builder_.reshape(builder_.cast(call.tensor_at(1), DType::boolean), {})};
+  std::vector<TensorType> types;
+  for (size_t i = 0; i < count; ++i) {
+    types.push_back(call.output_type(i));
+    const ir::TensorType* carried = body.inputs()[i + 1]->tensor();
+    if (carried != nullptr && !carried->sizes) Call::refuse("what it carries has no known shape");
+    inputs.push_back(builder_.cast(call.tensor_at(i + 2), types.back().dtype));
+  }
+  builder_.begin_graph("body");
+  give_loop(body.inputs()[0], builder_.graph_input({DType::i64, {}}));
+  builder_.graph_input({DType::boolean, {}});  // that it runs
+  for (size_t i = 0; i < count; ++i) {
+    const ir::Value* own = body.inputs()[i + 1];
+    const ir::TensorType* tensor = own->tensor();
+    give_loop(own,
+              builder_.graph_input({types[i].dtype, tensor == nullptr ? Sizes() : *tensor->sizes}));
+  }
+  lower_block(body);
+  builder_.set_origin(call.node.origin(), call.op());
+  Inputs next = results_of(body);
+  next[0] = builder_.reshape(builder_.cast(next[0], DType::boolean), {});
+  for (size_t i = 0; i < count; ++i) next[i + 1] = builder_.cast(next[i + 1], types[i].dtype);
+  const auto graph = builder_.end_graph(own_outputs(next));
+  const auto made = builder_.nodes("Loop", std::move(inputs), {{"body", graph}}, std::move(types));
+  for (size_t i = 0; i < made.size(); ++i) call.give(made[i], i);
+}
+
 /// scan(combine, first states, sequences, additional): the sequences along their first dimension.
 void ProgramLowering::lower_scan(Call& call) {
   if (call.node.blocks().size() != 1) Call::refuse("it has not one block");
@@ -424,6 +481,7 @@ void ProgramLowering::lower_call(Call& call) {
   const MappedOperator* mapped = options_.map == nullptr ? nullptr : options_.map->find(op);
   if (mapped != nullptr) return lower_mapped(call, *mapped);
   if (op == "prim::If" || op == "higher_order::cond") return lower_if(call);
+  if (op == "prim::Loop") return lower_loop(call);
   if (op == "higher_order::while_loop") return lower_while(call);
   if (op == "higher_order::scan") return lower_scan(call);
   if (ir::runs_its_block_once(call.node.op())) return lower_inlined(call);
