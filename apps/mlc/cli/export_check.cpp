@@ -145,7 +145,8 @@ Result<bool> ExportCheck::run(const Artefact& source, const onnx::Model& model,
     MLC_CHECK(linked.add(out.sidecar()->fd(), onnx::sidecar_name(options_.output)));
     folder_.emplace(std::move(linked));
   }
-  MLC_CHECK_CTX(compare(out.model(), specs, all_cases(source, specs, least)), "checking " + options_.output);
+  MLC_CHECK_CTX(compare(out.model(), specs, all_cases(source, specs, least)),
+                "checking " + options_.output);
   return true;
 }
 

@@ -143,9 +143,9 @@ Result<std::unique_ptr<Model>> Job::load_with(onnx::Document document,
     if (added.insert(each).second) document.add_output(each);
   }
   const std::string path = (task_.output.empty() ? task_.input : task_.output) + ".calibration";
-  const onnx::WriteOptions how{.sidecar = OnnxDraft::sidecar_name(path)};
-  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(document.skeleton(), how));
-  MLC_TRY(const OnnxDraft draft, OnnxDraft::write(file, path, {}));
+  const onnx::WriteOptions how{.sidecar = onnx::sidecar_name(path)};
+  MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(document.skeleton(), how));
+  MLC_TRY(const OnnxDraft draft, OnnxDraft::write(std::move(file), path, {}));
   if (!engine_) {
     MLC_TRY(engine_, open_engine(EngineKind::onnxruntime));
   }
@@ -289,9 +289,9 @@ Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
   MLC_CHECK(onnx::compensate(whole, answer_.plan, readers_));
   MLC_CHECK(onnx::unread(whole, answer_.plan));
   const std::string path = task_.output + ".unread";
-  const onnx::WriteOptions options{.sidecar = OnnxDraft::sidecar_name(path)};
-  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(whole.skeleton(), options));
-  MLC_TRY(const OnnxDraft other, OnnxDraft::write(file, path, {}));
+  const onnx::WriteOptions options{.sidecar = onnx::sidecar_name(path)};
+  MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(whole.skeleton(), options));
+  MLC_TRY(const OnnxDraft other, OnnxDraft::write(std::move(file), path, {}));
   JudgeOptions only_compared = how;
   only_compared.seconds = 0;
   Judgement pair;
@@ -348,8 +348,8 @@ Status Job::blame_source(Status judged) const {
 
 Status Job::write() {
   const onnx::WriteOptions how{
-      .sidecar = OnnxDraft::sidecar_name(task_.output.empty() ? task_.input : task_.output)};
-  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
+      .sidecar = onnx::sidecar_name(task_.output.empty() ? task_.input : task_.output)};
+  MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
   MLC_CHECK(check(file.skeleton()));
   answer_.file_bytes = file.summary().file_bytes;
   answer_.sidecar_bytes = file.summary().sidecar_bytes;
@@ -358,7 +358,8 @@ Status Job::write() {
     answer_.not_verified = "-o FILE is missing";
     return {};
   }
-  MLC_TRY(OnnxDraft draft, OnnxDraft::write(file, task_.output, shared_.writing.output_options()));
+  MLC_TRY(OnnxDraft draft,
+          OnnxDraft::write(std::move(file), task_.output, shared_.writing.output_options()));
   MLC_CHECK(blame_source(judge(draft)));
   MLC_CHECK(gates());
   if (shared_.writing.dry_run) return {};
