@@ -3,7 +3,6 @@
 #include "mlc/base/text.h"
 
 #include <algorithm>
-#include <optional>
 #include <unordered_set>
 
 namespace mlc {
@@ -17,22 +16,27 @@ class Follower {
   }
 
   /// The weight under its new name; nothing where it is gone.
-  Result<std::optional<QuantizedTensor>> follow(const QuantizedTensor& weight) const {
+  /// Adds to OUT what becomes of WEIGHT: nothing where all of it is dropped.
+  Status follow(const QuantizedTensor& weight, std::vector<QuantizedTensor>& out) const {
     const PartNames parts = part_names(format_, weight);
-    if (!names_.contains(parts.codes)) return std::optional(weight);
-    if (all_dropped(parts)) return std::optional<QuantizedTensor>();
+    if (!names_.contains(parts.codes)) {
+      out.push_back(weight);
+      return {};
+    }
+    if (all_dropped(parts)) return {};
     const auto codes = plan_.new_name_of(parts.codes);
     const std::string suffix = parts.codes.substr(weight.name.size());
     if (!codes || !codes->ends_with(suffix)) return apart(weight, parts.codes);
-    QuantizedTensor out = weight;
-    out.name = codes->substr(0, codes->size() - suffix.size());
-    const PartNames wanted = part_names(format_, out);
+    QuantizedTensor renamed = weight;
+    renamed.name = codes->substr(0, codes->size() - suffix.size());
+    const PartNames wanted = part_names(format_, renamed);
     for (const auto part : {&PartNames::scale, &PartNames::zero_point, &PartNames::shape}) {
       const std::string& old = parts.*part;
       if (old.empty() || !names_.contains(old)) continue;
       if (plan_.new_name_of(old) != wanted.*part) return apart(weight, old);
     }
-    return std::optional(std::move(out));
+    out.push_back(std::move(renamed));
+    return {};
   }
 
  private:
@@ -64,8 +68,7 @@ Result<QuantizedRecord> followed_record(QuantizedRecord record, const Plan& plan
   QuantizedRecord out;
   out.format = record.format;
   for (const QuantizedTensor& one : record.tensors) {
-    MLC_TRY(std::optional<QuantizedTensor> followed, follower.follow(one));
-    if (followed) out.tensors.push_back(std::move(*followed));
+    MLC_CHECK(follower.follow(one, out.tensors));
   }
   return out;
 }
