@@ -116,6 +116,10 @@ Status check_channels(const Options& options) {
         "of the options for checkpoints, channels have --amount, --scope, --norm, "
         "--seed, --calib, --include and --exclude only");
   }
+  if (!options.calib.empty() && !options.onnx.inputs.empty()) {
+    return usage_error("--input and --calib exclude each other",
+                       "with --calib the result is compared on its samples");
+  }
   if (options.amount.empty() && !options.onnx.list_groups) {
     return usage_error("nothing says how many channels go",
                        "--amount 0.5; --list-groups says what there is");

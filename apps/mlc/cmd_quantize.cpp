@@ -493,14 +493,33 @@ QuantizeAnswer Job::answer() const {
           by_data_};
 }
 
+/// The first option of OPTIONS that means nothing for what runs; empty for none.
+std::string only_for_checkpoints(const Options& options) {
+  const std::pair<bool, std::string_view> rows[] = {
+      {!options.scheme.empty(), "--scheme"},
+      {!options.recipe.empty(), "--recipe"},
+      {!options.write_recipe.empty(), "--write-recipe"},
+      {!options.write_config.empty(), "--write-config"},
+      {!options.tensors.empty(), "--tensor"},
+      {options.target_size > 0, "--target-size"},
+      {options.strict, "--strict"},
+      {options.weights_only, "--weights-only"},
+      {options.format != QuantFormat::plain, "--format"},
+      {!options.script && !options.key.empty(), "--key"},
+      {!options.script && !options.architecture.empty(), "--arch"},
+  };
+  for (const auto& [given, name] : rows) {
+    if (given) return std::string(name);
+  }
+  return {};
+}
+
 /// One ONNX model or TorchScript, with the options that count for it. Error: usage for those that
 /// do not.
 Result<FileReport> run_graph(FileTask& task, const Options& options, const QuantRecipe& recipe) {
   const std::string_view what = options.script ? "--torchscript" : "ONNX models";
-  if (!options.scheme.empty() || !options.recipe.empty() || !options.tensors.empty() ||
-      options.target_size > 0 || options.weights_only) {
-    return usage_error(std::string(what) + (options.script ? " has" : " have") +
-                           " no --scheme, --tensor, --recipe, --target-size and --weights-only",
+  if (const std::string foreign = only_for_checkpoints(options); !foreign.empty()) {
+    return usage_error(std::string(what) + (options.script ? " has no " : " have no ") + foreign,
                        options.script ? "--include and --exclude say what"
                                       : "--onnx says how, --include and --exclude what")
         .in_file(task.input);

@@ -515,16 +515,16 @@ def test_records_that_lie(mlc, tmp_path, path, value, message):
     mlc.ok("load", "q.pt")
 
 
-def test_formulas_of_the_readme(mlc, tmp_path, root):
+@pytest.mark.parametrize("shape", [(80, 96), (200, 50), (64, 3, 7, 7), (101, 45)])
+def test_formulas_of_the_readme(mlc, tmp_path, root, shape):
     text = (root / "README.md").read_text()
     code = text[text.index('state = torch.load("model.int8.pt"'):].split("```")[0]
     int8, int4 = code.split("\n\n")
-    weight = torch.randn(80, 96)
-    write(tmp_path / "model.pt", {"fc.weight": weight})
+    write(tmp_path / "model.pt", {"fc.weight": torch.randn(shape)})
     for scheme, lines in (("int8", int8), ("int4", int8.splitlines()[0] + "\n" + int4)):
         mlc.ok("quantize", "model.pt", "-o", "model.int8.pt", "--scheme", scheme, "--force")
         mlc.ok("dequantize", "model.int8.pt", "-o", "back.pt", "--force")
-        names = {"torch": torch}
+        names = {"torch": torch, "math": math}
         exec(lines.replace("model.int8.pt", str(tmp_path / "model.int8.pt")), names)  # pylint: disable=exec-used
         assert_same(torch.load(tmp_path / "back.pt", weights_only=True)["fc.weight"], names["w"])
 

@@ -273,3 +273,19 @@ def test_embeddings_become_tables_beside_static_products(mlc):
     done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "ids.npy", "--json")
     assert done.rc == 0, done.stderr
     assert {one["scheme"] for one in json.loads(done.stdout)["quantized"]} == {"int8", "int8 table"}
+
+
+@pytest.mark.parametrize("args, message", [
+    (("--calib", "a.npz", "--calib", "b.npz"), '"x" is in a.npz and in b.npz'),
+    (("--calib", "a.npz", "--input", "x=@b.npz"), "--input and --calib exclude each other"),
+    (("--calib", "a.npz", "--write-recipe", "r.yaml"), "ONNX models have no --write-recipe"),
+    (("--calib", "a.npz", "--strict"), "ONNX models have no --strict"),
+    (("--calib", "a.npz", "--arch", "a.yaml"), "ONNX models have no --arch"),
+])
+def test_options_that_had_no_effect(mlc, args, message):
+    onnx_models.save(residual(), mlc.cwd / "in.onnx")
+    samples(mlc.cwd / "a.npz")
+    samples(mlc.cwd / "b.npz")
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", *args)
+    assert done.rc == 2 and message in done.stderr, done.stderr
+    assert not (mlc.cwd / "out.onnx").exists()

@@ -456,6 +456,9 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
   set.check([&options]() -> Status {
     if (options.no_verify && (options.verify || options.require_speedup))
       return usage_error("--no-verify contradicts --verify and --require-speedup");
+    if (!options.calib.empty() && !options.inputs.empty())
+      return usage_error("--input and --calib exclude each other",
+                         "with --calib the result is compared on its samples");
     if ((options.block & (options.block - 1)) != 0)
       return usage_error("--block must be a power of two");
     return {};

@@ -32,6 +32,19 @@ std::optional<Found> find(const Files& files, std::span<const std::string> paths
   return std::nullopt;
 }
 
+/// Another file that has FOUND too, or would stand for the only input: samples are taken from one.
+std::optional<std::string> second_place(const Files& files, std::span<const std::string> paths,
+                                        const std::string& name, bool only_input,
+                                        const Found& found) {
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (files[i].get() == found.checkpoint) continue;
+    const auto all = all_tensors(*files[i], files[i]->root);
+    const bool named = std::ranges::find(all, name, &NamedTensor::path) != all.end();
+    if (named || (only_input && all.size() == 1)) return printable(paths[i]);
+  }
+  return std::nullopt;
+}
+
 /// What is wrong with SIZES and DTYPE for INPUT; empty where nothing is.
 std::string problem_of(const OnnxValue& input, DType dtype, Dims sizes) {
   const auto wanted = dtype_from_onnx(input.element);
@@ -74,6 +87,11 @@ Result<CalibrationData> CalibrationData::open(std::span<const std::string> files
     const auto found = find(out.files_, files, input.name, inputs.size() == 1);
     if (!found) {
       problems.push_back("no tensor is named " + quoted(input.name));
+      continue;
+    }
+    if (const auto other =
+            second_place(out.files_, files, input.name, inputs.size() == 1, *found)) {
+      problems.push_back(quoted(input.name) + " is in " + found->place + " and in " + *other);
       continue;
     }
     const Tensor& tensor = found->checkpoint->tensors[found->tensor];
