@@ -15,6 +15,7 @@
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/summary.h"
+#include "mlc/checkpoint/write_safetensors.h"
 #include "mlc/checkpoint/write_sharded.h"
 #include "mlc/metadata/provenance.h"
 #include "mlc/yaml/document.h"
@@ -331,6 +332,11 @@ Status Job::cast() {
   std::vector<std::vector<std::vector<std::string>>> shared;
   for (const StateDict* one : chosen_) {
     shared.push_back(summarize(checkpoint, named_tensors(*one)).shared);
+  }
+  if (shared_policy() == SharedPolicy::error) {  // afterwards each has bytes of its own
+    for (const StateDict* one : chosen_) {
+      MLC_CHECK(refuse_overlaps(overlapping_views(checkpoint, named_tensors(*one))));
+    }
   }
   const DType dtype = *dtype_from_name(options_.dtype);
   MLC_CHECK(cast_tensors(checkpoint, chosen_, dtype, casts_));

@@ -489,3 +489,10 @@ def test_load_did_not_find_the_sidecar_of_a_folder(mlc, tmp_path):
     assert mlc.ok("metadata", "one/model.safetensors", "--json").json["metadata"]["name"] == "digits"
     mlc.ok("save", "one", "-o", "out.pt")
     assert mlc.ok("metadata", "out.pt", "--get", "name").stdout == "digits\n"
+
+
+@pytest.mark.parametrize("value", ["%d", "%Y-%m", "%", "---", "..."])
+def test_values_like_directives_became_null(mlc, tmp_path, value):
+    torch.save({"w": torch.ones(1)}, tmp_path / "m.pt")
+    mlc.ok("metadata", "m.pt", "--set", f"custom.fmt={value}", "--in-place")
+    assert mlc.ok("metadata", "m.pt", "--json").json["metadata"]["custom"]["fmt"] == value

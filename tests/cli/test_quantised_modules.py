@@ -108,3 +108,32 @@ def test_dtype_did_not_say_that_packed_weights_stay(mlc, tmp_path):
     assert "being parts of other values: 0._packed_params._packed_params.0" in result.stderr
     packed = torch.load(tmp_path / "out.pt", weights_only=True)["0._packed_params._packed_params"]
     assert_same(packed[1].detach(), state["0._packed_params._packed_params"][1].detach())
+
+
+def test_from_mixed_scales_of_one_file_with_weights_of_another(mlc, tmp_path):
+    for name, seed in (("a.pt", 0), ("b.pt", 1)):
+        write(tmp_path / name, quantised(seed).state_dict())
+    result = mlc("save", "a.pt", "--from", "b.pt", "-o", "out.pt")
+    assert result.rc == 4 and "both files pack weights into values, which --from cannot take" in result.stderr
+    assert "--merge b.pt --on-conflict last" in result.stderr and not (tmp_path / "out.pt").exists()
+    mlc.ok("save", "a.pt", "b.pt", "--merge", "--on-conflict", "last", "-o", "out.pt")
+    assert mlc("diff", "out.pt", "b.pt", "--key", ".").rc == 0
+
+
+def test_from_left_extra_state_behind_without_a_word(mlc, tmp_path):
+    for name, value in (("a.pt", 1.0), ("b.pt", 2.0)):
+        write(tmp_path / name, {"fc.weight": torch.full((2,), value), "fc._extra_state": {"amax": torch.full((1,), value)}})
+    result = mlc.ok("save", "a.pt", "--from", "b.pt", "-o", "out.pt")
+    assert "kept as they were, though b.pt has them too: fc._extra_state" in result.stderr
+
+
+def test_load_did_not_say_that_a_module_is_recovered_in_part(mlc, tmp_path):
+    torch.save(quantised(), tmp_path / "module.pt")
+    assert ("recovered from a pickled module but for what only its classes know: 0._packed_params._packed_params)"
+            in mlc.ok("load", "module.pt").stdout)
+    assert "'0._packed_params._packed_params': tuple of 2" in _tree(mlc, tmp_path)
+
+
+def _tree(mlc, tmp_path):
+    write(tmp_path / "state.pt", quantised().state_dict())
+    return mlc.ok("load", "state.pt", "--tree").stdout

@@ -822,3 +822,12 @@ def test_the_hint_named_one_state_dict_where_all_can_be_cast(mlc, tmp_path):
         assert done.rc == 2 and "--key" in done.stderr and ("or all of them with --key '*'" in done.stderr) is both
     assert "'*'" not in mlc("save", "a.pt", "--dtype", "bf16", "-o", "b.safetensors").stderr
     mlc.ok("save", "a.pt", "--dtype", "bf16", "--key", "*", "-o", "b.pt")
+
+
+def test_shared_error_passed_overlapping_views_that_were_cast(mlc, tmp_path):
+    base = torch.arange(8.0)
+    torch.save({"p": base[:6], "q": base[2:]}, tmp_path / "v.pt")
+    for more in ((), ("--dtype", "fp16")):
+        result = mlc("save", "v.pt", "--shared", "error", "-o", "out.safetensors", *more)
+        assert result.rc != 0 and "overlap" in result.stderr, result
+        assert not (tmp_path / "out.safetensors").exists()

@@ -104,7 +104,10 @@ class TreeRenderer {
              std::to_string(entries->size());
     }
     if (state_of(node) != kNoNode) return std::string(class_name(node)) + " object";
-    if (opens(node)) return "list of " + std::to_string(graph_.sequence(node).size());
+    if (opens(node)) {
+      return (graph_.is(node, NodeKind::tuple) ? "tuple of " : "list of ") +
+             std::to_string(graph_.sequence(node).size());
+    }
     return pickle::render(graph_, node, {.max_nodes = 40, .max_depth = 6, .max_text = 60});
   }
 

@@ -60,6 +60,16 @@ std::string quantized_text(const Metadata& metadata) {
   return join_list(parts) + ", " + std::string(to_string((*record)->format));
 }
 
+/// Of which module, and what only its classes could add.
+std::string recovered_text(const StateDict& state_dict) {
+  if (state_dict.module == kNoNode) return "";
+  const std::string packed =
+      state_dict.packed.empty()
+          ? ""
+          : " but for what only its classes know: " + join_list(printable_all(state_dict.packed));
+  return " (recovered from a pickled module" + packed + ")";
+}
+
 /// Of a tensor whose elements were not read: nothing.
 void add_stats(Table& table, const std::optional<TensorStats>& examined) {
   const TensorStats stats = examined.value_or(TensorStats());
@@ -287,7 +297,7 @@ void LoadReport::show_lines() {
              (state_dict_->other_paths.empty()
                   ? ""
                   : ", the same as " + join_list(printable_all(state_dict_->other_paths))) +
-             (state_dict_->module != kNoNode ? " (recovered from a pickled module)" : ""));
+             recovered_text(*state_dict_));
   } else if (!below_.empty()) {
     line("shown", "the tensors below " + printable(below_) + ", which is no state_dict");
   } else if (input_.state_dicts.size() > 1) {

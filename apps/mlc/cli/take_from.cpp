@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
 #include "mlc/checkpoint/diff.h"
+#include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/prefix.h"
@@ -246,10 +247,46 @@ Result<Migration> Taking::run(CastCounts& counts) {
 
 }  // namespace
 
+namespace {
+
+/// Of what both sides have under a key and is no tensor nothing is taken: extra state is named, and
+/// weights that quantised modules pack into values would not fit the scales that are taken.
+Status check_values(const StateDict& own, const Checkpoint& checkpoint, const Input& other,
+                    const StateDict& from, Reporter& reporter) {
+  const auto tensors_of = [](const Checkpoint& held, const StateDict& dict, uint32_t position) {
+    return count_names(held, (*held.graph.entries(dict.node))[position].second);
+  };
+  std::vector<std::string> packed;
+  std::vector<std::string> kept;
+  for (const StateDictEntry& value : own.others) {
+    const auto there = std::ranges::find(from.others, value.key, &StateDictEntry::key);
+    if (there == from.others.end() || !is_module_key(value.key)) continue;
+    if (module_of_extra_state(value.key)) {
+      kept.push_back(printable(value.key));
+    } else if (tensors_of(checkpoint, own, value.position) > 0 ||
+               tensors_of(*other.checkpoint, from, there->position) > 0) {
+      packed.push_back(printable(value.key));
+    }
+  }
+  const std::string file = printable(other.checkpoint->path);
+  if (!packed.empty()) {
+    return unsupported(
+        "both files pack weights into values, which --from cannot take: " + join_list(packed),
+        "--merge " + file + " --on-conflict last takes whole values");
+  }
+  if (!kept.empty()) {
+    reporter.warn("kept as they were, though " + file + " has them too: " + join_list(kept));
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
                             const std::string& key, CastCounts& counts, Reporter& reporter) {
   MLC_TRY(Input other, open_input(path, reporter));
   MLC_TRY(StateDict * from, choose_other_state_dict(other, state_dict.path, key, "--from-key"));
+  MLC_CHECK(check_values(state_dict, checkpoint, other, *from, reporter));
   return Taking(checkpoint, state_dict, other, *from).run(counts);
 }
 

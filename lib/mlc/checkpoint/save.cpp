@@ -74,8 +74,9 @@ Status check_only_tensors(const Checkpoint& checkpoint, const StateDict& state_d
     if (!is_module_key(other.key) || module_of_extra_state(other.key)) continue;
     const uint64_t tensors = count_names(checkpoint, (*entries)[other.position].second);
     if (tensors == 0) continue;
-    return unsupported("safetensors cannot hold " + quoted(other.key) + ", a value with " +
-                           plural(tensors, "tensor") + " in it, which the model needs",
+    return unsupported("safetensors and shards cannot hold " + quoted(other.key) +
+                           ", a value with " + plural(tensors, "tensor") +
+                           " in it, which the model needs",
                        "a .pt keeps it");
   }
   return {};

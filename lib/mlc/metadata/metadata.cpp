@@ -264,6 +264,10 @@ const MetaValue* Metadata::get(std::string_view path) const {
 
 Status Metadata::set(std::string_view path, std::string_view yaml) {
   MLC_TRY(const MetaPath parts, split_path(path));
+  // At the head of a document these are directives and marks, not values: `%d`, `---`.
+  if (yaml.starts_with('%') || yaml == "---" || yaml == "...") {
+    return set_value(path, MetaValue(std::string(yaml)));
+  }
   auto node = yaml::parse(std::string(yaml), "value of " + printable(path));
   const bool other_form =
       node.ok() && ((parts[0] == "requires" && node->kind() == yaml::Kind::sequence) ||
