@@ -43,6 +43,7 @@ std::string model(const std::string& graph) {
   return out;
 }
 
+/// BYTES must outlive what comes out: attributes are read where they lie.
 Document parsed(const std::string& bytes) {
   auto out = Document::parse(as_bytes(bytes), nullptr, "/nonexistent");
   REQUIRE(out.ok());
@@ -70,8 +71,9 @@ TEST_CASE("attributes are read as they lie and made anew") {
   ProtoWriter(number).integer(3, -1);
   std::string real = message({{1, "alpha"}});
   ProtoWriter(real).float32(2, 0.5F);
-  Document document =
-      parsed(model(message({{1, node("Gemm", "x", "y", message({{5, number}, {5, real}}))}})));
+  const std::string bytes =
+      model(message({{1, node("Gemm", "x", "y", message({{5, number}, {5, real}}))}}));
+  Document document = parsed(bytes);
   DocNode& made = document.nodes[0];
   CHECK(made.integer("axis", 7) == -1);
   CHECK(made.real("alpha", 1) == 0.5F);
