@@ -227,7 +227,8 @@ std::vector<std::pair<size_t, size_t>> Node::text_positions(size_t count) const 
   }
   std::vector<std::pair<size_t, size_t>> out;
   std::string_view texts = scalar();
-  std::string_view file(first.data(), source_->text.data() + source_->text.size() - first.data());
+  std::string_view file(first.data(), static_cast<size_t>(source_->text.data() +
+                                                          source_->text.size() - first.data()));
   for (size_t i = 0; i < count; ++i) {
     drop_line(file);
     const std::string_view text = without_return(nth_line(texts, 0));
