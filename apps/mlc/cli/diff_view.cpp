@@ -516,16 +516,8 @@ void DiffView::values_json(JsonWriter& json, const Difference& difference) const
   json.field("max_rel", values.max_rel);
   json.field("nan_pairs", values.nan_pairs);
   json.field("infinite_pairs", values.infinite_pairs);
-  json.key("rel_norm");
-  if (values.rel_norm)
-    json.value(*values.rel_norm);
-  else
-    json.null();
-  json.key("cosine");
-  if (values.cosine)
-    json.value(*values.cosine);
-  else
-    json.null();
+  json.field("rel_norm", values.rel_norm);
+  json.field("cosine", values.cosine);
   json.end_object();
 }
 

@@ -22,6 +22,7 @@
 #include <charconv>
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -54,6 +55,12 @@ class JsonWriter {
   void value(std::signed_integral auto number) { integer(number); }
   void value(std::unsigned_integral auto number) { integer(number); }
   void null() { scalar("null"); }
+  /// null where there is none.
+  template <class T>
+  void value(const std::optional<T>& v) {
+    if (v) return value(*v);
+    null();
+  }
   /// A complete JSON value made elsewhere.
   void raw(std::string_view json) { scalar(json); }
 

@@ -209,15 +209,6 @@ void show_outputs(const Judgement& judgement, FileTask& task) {
   table.render(task.out, task.width);
 }
 
-void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
-  json.key(name);
-  if (value && std::isfinite(*value)) {
-    json.value(*value);
-  } else {
-    json.null();
-  }
-}
-
 void judgement_json(const Judgement& judgement, JsonWriter& json) {
   json.field("verified", judgement.not_verified.empty());
   if (!judgement.not_verified.empty()) return json.field("not_verified", judgement.not_verified);
@@ -233,9 +224,9 @@ void judgement_json(const Judgement& judgement, JsonWriter& json) {
     json.begin_object();
     json.field("name", one.name);
     json.field("exact", one.exact);
-    optional_field(json, "sqnr_db", one.sqnr_db);
-    optional_field(json, "min_cosine", one.cosine);
-    optional_field(json, "top1", one.top1);
+    json.field("sqnr_db", one.sqnr_db);
+    json.field("min_cosine", one.cosine);
+    json.field("top1", one.top1);
     json.field("max_abs", one.max_abs);
     json.end_object();
   }

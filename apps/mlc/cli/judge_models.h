@@ -66,7 +66,5 @@ std::string latency_text(const Judgement& judgement);
 void show_outputs(const Judgement& judgement, FileTask& task);
 /// The fields from "verified" to "outputs".
 void judgement_json(const Judgement& judgement, JsonWriter& json);
-/// A field that is null where there is no finite number.
-void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value);
 
 }  // namespace mlc::cli

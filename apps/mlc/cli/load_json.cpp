@@ -15,10 +15,7 @@ void extreme_json(JsonWriter& json, std::string_view name, const std::optional<d
                   const std::string* exact) {
   json.key(name);
   if (exact != nullptr) return json.raw(*exact);
-  if (value)
-    json.value(*value);
-  else
-    json.null();
+  json.value(value);
   if (value && std::isinf(*value)) {
     json.field(std::string(name) + "_text", *value < 0 ? "-inf" : "inf");
   }

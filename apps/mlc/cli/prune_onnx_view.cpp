@@ -5,7 +5,6 @@
 #include "mlc/base/text.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include <fmt/format.h>
 
@@ -134,7 +133,7 @@ void show_text(const PruneOnnxAnswer& answer, FileTask& task) {
 
 void verified_json(const PruneOnnxAnswer& answer, JsonWriter& json) {
   judgement_json(answer, json);
-  if (answer.not_verified.empty()) optional_field(json, "unread_sqnr_db", answer.equal_db);
+  if (answer.not_verified.empty()) json.field("unread_sqnr_db", answer.equal_db);
 }
 
 void groups_json(const PruneOnnxAnswer& answer, JsonWriter& json) {

@@ -152,8 +152,8 @@ void show_json(const PruneAnswer& answer, FileTask& task) {
     json.begin_object();
     json.field("tensors", gain.weights);
     json.field("samples", answer.by_data->samples);
-    optional_field(json, "output_sqnr_db", sqnr_db(gain.signal, gain.noise));
-    optional_field(json, "output_sqnr_db_magnitude", sqnr_db(gain.signal, gain.noise_magnitude));
+    json.field("output_sqnr_db", sqnr_db(gain.signal, gain.noise));
+    json.field("output_sqnr_db_magnitude", sqnr_db(gain.signal, gain.noise_magnitude));
     json.end_object();
   }
   tensors_json(answer, json);

@@ -7,7 +7,6 @@
 #include "mlc/tensor/shape.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include <fmt/format.h>
@@ -92,7 +91,7 @@ void layers_json(const QuantizeOnnxAnswer& answer, JsonWriter& json) {
     json.list("shape", layer->sizes);
     json.field("bytes_before", layer->bytes_before);
     json.field("bytes_after", layer->bytes_after);
-    optional_field(json, "sqnr_db", layer->sqnr());
+    json.field("sqnr_db", layer->sqnr());
     json.field("max_error", layer->facts.sums.largest);
     json.field("pairs", layer->facts.pairs);
     json.field("saturating", layer->facts.saturating);
@@ -126,7 +125,7 @@ void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
   json.field("file_bytes", answer.file_bytes);
   json.field("sidecar_bytes", answer.sidecar_bytes);
   json.field("bits_per_weight", totals.bits());
-  optional_field(json, "sqnr_db", sqnr_db(totals.sums.signal, totals.sums.noise));
+  json.field("sqnr_db", sqnr_db(totals.sums.signal, totals.sums.noise));
   judgement_json(answer, json);
   layers_json(answer, json);
   json.end_object();

@@ -80,7 +80,7 @@ void layers_json(const ScriptQuantReport& report, JsonWriter& json) {
     json.list("shape", layer->sizes);
     json.field("bytes_before", layer->bytes_before);
     json.field("bytes_after", layer->bytes_after);
-    optional_field(json, "sqnr_db", sqnr_db(layer->signal, layer->noise));
+    json.field("sqnr_db", sqnr_db(layer->signal, layer->noise));
     json.field("max_error", layer->max_error);
     json.end_object();
   }
@@ -111,7 +111,7 @@ void show_json(const QuantizeScriptAnswer& answer, FileTask& task) {
   json.field("input_bytes", answer.input_bytes);
   json.field("file_bytes", answer.file_bytes);
   json.field("bits_per_weight", totals.bits());
-  optional_field(json, "sqnr_db", sqnr_db(totals.signal, totals.noise));
+  json.field("sqnr_db", sqnr_db(totals.signal, totals.noise));
   judgement_json(answer, json);
   layers_json(answer.report, json);
   json.end_object();

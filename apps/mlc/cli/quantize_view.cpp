@@ -66,16 +66,6 @@ void show_worst(const QuantizeAnswer& answer, FileTask& task) {
   }
 }
 
-/// A number of dB; null where nothing was lost.
-void db_field(JsonWriter& json, std::string_view name, double db) {
-  json.key(name);
-  if (std::isfinite(db)) {
-    json.value(db);
-  } else {
-    json.null();
-  }
-}
-
 void quantized_json(const QuantizeAnswer& answer, JsonWriter& json) {
   json.key("quantized");
   json.begin_array();
@@ -89,7 +79,7 @@ void quantized_json(const QuantizeAnswer& answer, JsonWriter& json) {
     json.list("shape", answer.checkpoint.sizes(tensor));
     json.field("bytes_before", bytes_before(answer.checkpoint, *weight));
     json.field("bytes_after", bytes_after(answer.checkpoint, *weight));
-    db_field(json, "sqnr_db", weight->sqnr());
+    json.field("sqnr_db", weight->sqnr());
     json.field("max_error", weight->sums->largest);
     json.end_object();
   }
@@ -142,16 +132,16 @@ void show_json(const QuantizeAnswer& answer, FileTask& task) {
   json.field("bytes_before", done.before + kept.before);
   json.field("bytes_after", done.after + kept.after);
   json.field("bits_per_weight", bits_per_weight(answer));
-  db_field(json, "sqnr_db", sqnr_db(sums.signal, sums.noise));
-  db_field(json, "worst_sqnr_db", worst.empty() ? INFINITY : worst.front()->sqnr());
+  json.field("sqnr_db", sqnr_db(sums.signal, sums.noise));
+  json.field("worst_sqnr_db", worst.empty() ? INFINITY : worst.front()->sqnr());
   if (answer.by_data) {
     const RoundingGain& gain = answer.by_data->gain;
     json.key("by_data");
     json.begin_object();
     json.field("weights", gain.weights);
     json.field("samples", answer.by_data->samples);
-    db_field(json, "output_sqnr_db", sqnr_db(gain.signal, gain.noise));
-    db_field(json, "output_sqnr_db_nearest", sqnr_db(gain.signal, gain.noise_nearest));
+    json.field("output_sqnr_db", sqnr_db(gain.signal, gain.noise));
+    json.field("output_sqnr_db_nearest", sqnr_db(gain.signal, gain.noise_nearest));
     json.end_object();
   }
   quantized_json(answer, json);

@@ -112,19 +112,10 @@ void show_text(const RunAnswer& answer, Context& context) {
   table.render(context.out(), context.console.out_width());
 }
 
-void field_or_null(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
-  json.key(name);
-  if (value) {
-    json.value(*value);
-  } else {
-    json.null();
-  }
-}
-
 void range_json(JsonWriter& json, const TensorStats& stats) {
   if (!stats.integers) {
-    field_or_null(json, "min", stats.min);
-    field_or_null(json, "max", stats.max);
+    json.field("min", stats.min);
+    json.field("max", stats.max);
     return;
   }
   json.key("min");
@@ -175,7 +166,7 @@ void show_json(const RunAnswer& answer, Context& context) {
     json.field("dtype", info(tensor.dtype).torch);
     json.list("shape", tensor.sizes);
     range_json(json, output.stats);
-    field_or_null(json, "mean", output.stats.mean);
+    json.field("mean", output.stats.mean);
     json.field("nans", output.stats.nans);
     json.field("infs", output.stats.infs);
     first_json(json, tensor);

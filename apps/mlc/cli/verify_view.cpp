@@ -180,15 +180,6 @@ void show_cases(const VerifyAnswer& answer, Context& context) {
 
 namespace {
 
-void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
-  json.key(name);
-  if (value) {
-    json.value(*value);
-  } else {
-    json.null();
-  }
-}
-
 void output_json(JsonWriter& json, const OutputDifference& output) {
   json.begin_object();
   json.field("name", output.name);
@@ -221,8 +212,8 @@ void output_json(JsonWriter& json, const OutputDifference& output) {
     json.field("b", output.first_mismatch->b);
     json.end_object();
   }
-  optional_field(json, "cosine", output.values.cosine);
-  optional_field(json, "top1", output.top1);
+  json.field("cosine", output.values.cosine);
+  json.field("top1", output.top1);
   json.end_object();
 }
 
