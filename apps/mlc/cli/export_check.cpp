@@ -18,10 +18,6 @@ namespace {
 // Whose operators are within ONNX Runtime.
 constexpr std::string_view kRuntimeDomains[] = {"ai.onnx.ml", "com.microsoft"};
 
-std::string model_name(const std::string& path) {
-  return path.substr(path.rfind('/') + 1);
-}
-
 }  // namespace
 
 /// That the result is not run, or an error where --verify asks for it.
@@ -68,15 +64,12 @@ Result<bool> ExportCheck::can_verify(const onnx::Model& model) {
   return std::move(loaded).error().during("checking " + options_.output);
 }
 
-/// Loads the file, which has no name yet: FOLDER, where weights lie beside the model, has both
-/// under their names. (It has to stay until they have their own: Linux gives a file that lost its
-/// last name no other one.)
-Result<std::unique_ptr<Model>> ExportCheck::load_written(const OutputFile& out) {
-  const std::string path = folder_ ? folder_->path_of(model_name(options_.output))
-                                   : fmt::format("/proc/self/fd/{}", out.fd());
-  MLC_TRY(auto opened, OnnxArtefact::open(path));
+/// Loads the file, which has no name yet.
+Result<std::unique_ptr<Model>> ExportCheck::load_written() {
+  MLC_TRY(auto opened, OnnxArtefact::open(written_->path()));
   if (!opened) return internal_error("the new file is no ONNX model");
-  return opened->load(path, *onnxruntime_, options_.load_options(context_), null_reporter());
+  return opened->load(written_->path(), *onnxruntime_, options_.load_options(context_),
+                      null_reporter());
 }
 
 /// ERROR is what the source says to the sizes that were given: with one of CASES that it takes.
@@ -110,9 +103,9 @@ std::vector<VerifyCase> ExportCheck::all_cases(const Artefact& source,
 }
 
 /// Compares the file, which has no name yet, with the source.
-Status ExportCheck::compare(const OutputFile& out, const std::vector<InputSpec>& specs,
+Status ExportCheck::compare(const std::vector<InputSpec>& specs,
                             const std::vector<VerifyCase>& cases) {
-  MLC_TRY_CTX(const auto written, load_written(out), "reading the new file back");
+  MLC_TRY_CTX(const auto written, load_written(), "reading the new file back");
   answer_.check.a = options_.model;
   answer_.check.b = "the new file";
   answer_.check.engine = torch_->title();
@@ -139,14 +132,9 @@ Result<bool> ExportCheck::run(const Artefact& source, const onnx::Model& model,
                               const std::map<std::string, int64_t>& least) {
   MLC_TRY(const bool can, can_verify(model));
   if (!can) return false;
-  if (out.sidecar() != nullptr) {
-    MLC_TRY(LinkedFolder linked, LinkedFolder::create_beside(options_.output));
-    MLC_CHECK(linked.add(out.model().fd(), model_name(options_.output)));
-    MLC_CHECK(linked.add(out.sidecar()->fd(), onnx::sidecar_name(options_.output)));
-    folder_.emplace(std::move(linked));
-  }
-  MLC_CHECK_CTX(compare(out.model(), specs, all_cases(source, specs, least)),
-                "checking " + options_.output);
+  MLC_TRY(ReadableModel readable, ReadableModel::of(out, options_.output));
+  written_.emplace(std::move(readable));
+  MLC_CHECK_CTX(compare(specs, all_cases(source, specs, least)), "checking " + options_.output);
   return true;
 }
 

@@ -3,8 +3,8 @@
 
 #include "cli/export_options.h"
 #include "cli/export_view.h"
+#include "cli/onnx_draft.h"
 #include "command.h"
-#include "mlc/base/linked_folder.h"
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/engine.h"
 #include "mlc/onnx/model.h"
@@ -38,12 +38,11 @@ class ExportCheck {
  private:
   Result<bool> cannot_verify(Error why);
   Result<bool> can_verify(const onnx::Model& model);
-  Result<std::unique_ptr<Model>> load_written(const OutputFile& out);
+  Result<std::unique_ptr<Model>> load_written();
   Error at_given_sizes(Error error, Model& written, std::span<const VerifyCase> cases);
   std::vector<VerifyCase> all_cases(const Artefact& source, const std::vector<InputSpec>& specs,
                                     const std::map<std::string, int64_t>& least) const;
-  Status compare(const OutputFile& out, const std::vector<InputSpec>& specs,
-                 const std::vector<VerifyCase>& cases);
+  Status compare(const std::vector<InputSpec>& specs, const std::vector<VerifyCase>& cases);
 
   const ExportOptions& options_;
   Context& context_;
@@ -51,9 +50,7 @@ class ExportCheck {
   std::unique_ptr<Engine> torch_;
   std::unique_ptr<Engine> onnxruntime_;
   std::unique_ptr<Model> source_model_;
-  /// Has to stay until the files have their own names: Linux gives a file that lost its last name
-  /// no other one.
-  std::optional<LinkedFolder> folder_;
+  std::optional<ReadableModel> written_;
 };
 
 }  // namespace mlc::cli

@@ -6,7 +6,9 @@
 #include "mlc/engine/machine.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/measure.h"
+#include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_artefact.h"
+#include "mlc/engine/sample_inputs.h"
 
 #include <algorithm>
 #include <chrono>
@@ -123,6 +125,45 @@ Result<double> Judge::median(Model& model) {
 }
 
 }  // namespace
+
+JudgeOptions judge_options(const std::vector<InputSpec>& specs, const CalibrationData* data,
+                           int64_t samples, int64_t seed, unsigned threads, Reporter& reporter) {
+  JudgeOptions out;
+  out.samples = samples;
+  out.threads = threads;
+  out.inputs = [&specs, &reporter, data, seed](int64_t i) -> Result<std::vector<NamedValue>> {
+    if (data != nullptr) return data->sample(static_cast<uint64_t>(i));
+    return sample_inputs(specs, static_cast<uint64_t>(seed + i),
+                         i == 0 ? reporter : null_reporter());
+  };
+  if (data != nullptr) {
+    out.samples = std::min(samples, static_cast<int64_t>(data->samples()));
+    return out;
+  }
+  // Inputs from files are the same in every sample.
+  const bool random =
+      std::ranges::any_of(specs, [](const InputSpec& spec) { return spec.file.empty(); });
+  if (!random) out.samples = 1;
+  return out;
+}
+
+Result<bool> can_judge_onnx(const JudgeWish& wish, std::unique_ptr<Engine>& engine,
+                            Judgement& judgement, Reporter& reporter) {
+  if (wish.no_verify) {
+    judgement.not_verified = "--no-verify";
+    return false;
+  }
+  if (engine) return true;
+  auto opened = open_engine(EngineKind::onnxruntime);
+  if (!opened.ok()) {
+    if (wish.verify || wish.require_speedup) return std::move(opened).error().during("--verify");
+    judgement.not_verified = opened.error().message();
+    reporter.warn("the result was not run: " + opened.error().message());
+    return false;
+  }
+  engine = std::move(*opened);
+  return true;
+}
 
 Status judge_models(Engine& engine, Model& before, Model& after, const JudgeOptions& options,
                     Reporter& reporter, Judgement& judgement) {

@@ -3,11 +3,14 @@
 
 #include "cli/batch.h"
 #include "cli/json_writer.h"
+#include "mlc/engine/calibration_data.h"
 #include "mlc/engine/engine.h"
 #include "mlc/engine/host_tensor.h"
+#include "mlc/engine/input_spec.h"
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +45,23 @@ struct JudgeOptions {
   unsigned threads = 1;
   double seconds = 0.3;  // of measuring each model; 0: they are only compared
 };
+
+/// The samples of DATA, or where that is null random inputs as SPECS say, from SEED on: at most
+/// SAMPLES, and one where all inputs come from files. All of them must outlive what comes out.
+JudgeOptions judge_options(const std::vector<InputSpec>& specs, const CalibrationData* data,
+                           int64_t samples, int64_t seed, unsigned threads, Reporter& reporter);
+
+/// What --verify, --no-verify and --require-speedup say.
+struct JudgeWish {
+  bool verify = false;
+  bool no_verify = false;
+  bool require_speedup = false;
+};
+/// Opens ONNX Runtime as ENGINE, where that is null. False, with the reason in JUDGEMENT and, where
+/// nobody asked for it, a warning, where the result is not to be run or cannot be. Errors: those of
+/// open_engine() where the WISH needs it.
+Result<bool> can_judge_onnx(const JudgeWish& wish, std::unique_ptr<Engine>& engine,
+                            Judgement& judgement, Reporter& reporter);
 
 /// Runs the models on the same inputs and measures both. Errors: those of the inputs and of
 /// BEFORE; internal_error where AFTER refuses what BEFORE takes.

@@ -1,15 +1,11 @@
 #include "cli/prune_onnx.h"
 
 #include "cli/judge_models.h"
-#include "cli/metadata_sources.h"
 #include "cli/onnx_draft.h"
 #include "cli/provenance_options.h"
 #include "cli/prune_onnx_view.h"
 #include "mlc/base/text.h"
-#include "mlc/base/version.h"
-#include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_artefact.h"
-#include "mlc/engine/sample_inputs.h"
 #include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_file/element_type.h"
 #include "mlc/onnx_prune/compensate.h"
@@ -20,14 +16,12 @@
 #include "mlc/onnx_write/write.h"
 
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 
 namespace mlc::cli {
 namespace {
 
-constexpr std::string_view kMetadataKey = "mlc.metadata";
 /// What rounding leaves of the equality with the model whose channels are unread; a wrong cut is
 /// far below.
 constexpr double kLeastEqualDb = 40;
@@ -67,13 +61,10 @@ class Job {
   Result<onnx::Moments> observe_pair(const onnx::ChannelGraph::Reader& reader);
   Status compensate();
   Status add_metadata();
-  Status check(const onnx::Skeleton& skeleton) const;
   Status blame_source(Status judged) const;
   Status write();
-  Result<bool> can_judge();
   Status judge(const OnnxDraft& draft);
   Status prove(const OnnxDraft& draft, const JudgeOptions& how);
-  JudgeOptions judge_options();
   Status gates() const;
 
   FileTask& task_;
@@ -134,25 +125,10 @@ Status Job::refuse_nothing() const {
                   "--list-groups says what there is");
 }
 
-/// A model that gives VALUES too, loaded while its file has no name.
 Result<std::unique_ptr<Model>> Job::load_with(onnx::Document document,
                                               const std::vector<std::string>& values) {
-  const auto& outputs = document.output_names();
-  std::set<std::string> added(outputs.begin(), outputs.end());
-  for (const std::string& each : values) {
-    if (added.insert(each).second) document.add_output(each);
-  }
-  const std::string path = (task_.output.empty() ? task_.input : task_.output) + ".calibration";
-  const onnx::WriteOptions how{.sidecar = onnx::sidecar_name(path)};
-  MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(document.skeleton(), how));
-  MLC_TRY(const OnnxDraft draft, OnnxDraft::write(std::move(file), path, {}));
-  if (!engine_) {
-    MLC_TRY(engine_, open_engine(EngineKind::onnxruntime));
-  }
-  LoadOptions load;
-  load.threads = task_.threads;
-  load.purpose = Purpose::repeated;
-  return engine_->load(draft.path(), load, null_reporter());
+  const std::string& beside = task_.output.empty() ? task_.input : task_.output;
+  return load_with_values(std::move(document), values, beside, engine_, task_.threads);
 }
 
 /// What the weights of GRAPH read in the whole model.
@@ -226,13 +202,6 @@ Status Job::plan() {
 
 /// What the file knows of its making, where it carries metadata of mlc.
 Status Job::add_metadata() {
-  document_->set_producer("mlc", mlc_version());
-  std::optional<Metadata> metadata;
-  if (const auto yaml = document_->metadata(kMetadataKey)) {
-    auto parsed = Metadata::parse(*yaml, task_.input);
-    if (!parsed.ok()) return std::move(parsed).error().during("metadata of the model");
-    metadata.emplace(std::move(*parsed));
-  }
   ProvenanceOptions given;
   given.text("method", "channels").text("amount", shared_.rules.amount->text());
   if (shared_.rules.scope == PruneScope::global) given.text("scope", "global");
@@ -241,45 +210,7 @@ Status Job::add_metadata() {
   given.list("calib", options_.calib)
       .list("include", shared_.rules.include)
       .list("exclude", shared_.rules.exclude);
-  const auto yaml = with_provenance(std::move(metadata), "prune", given);
-  if (yaml) document_->set_metadata(kMetadataKey, *yaml);
-  return {};
-}
-
-/// Opens the engine; false, with the reason in the answer, where there is none.
-Result<bool> Job::can_judge() {
-  if (options_.no_verify) {
-    answer_.not_verified = "--no-verify";
-    return false;
-  }
-  if (engine_) return true;
-  auto opened = open_engine(EngineKind::onnxruntime);
-  if (!opened.ok()) {
-    if (options_.verify || options_.require_speedup)
-      return std::move(opened).error().during("--verify");
-    answer_.not_verified = opened.error().message();
-    task_.reporter.warn("the result was not run: " + opened.error().message());
-    return false;
-  }
-  engine_ = std::move(*opened);
-  return true;
-}
-
-JudgeOptions Job::judge_options() {
-  JudgeOptions how;
-  how.samples = options_.samples > 0 ? options_.samples : data_ ? kDataSamples : kRandomSamples;
-  if (data_) how.samples = std::min(how.samples, static_cast<int64_t>(data_->samples()));
-  how.threads = task_.threads;
-  how.inputs = [this](int64_t i) -> Result<std::vector<NamedValue>> {
-    if (data_) return data_->sample(static_cast<uint64_t>(i));
-    return sample_inputs(specs_, static_cast<uint64_t>(options_.seed + i),
-                         i == 0 ? task_.reporter : null_reporter());
-  };
-  // Inputs from files are the same in every sample.
-  const bool random =
-      std::ranges::any_of(specs_, [](const InputSpec& spec) { return spec.file.empty(); });
-  if (!random && !data_) how.samples = 1;
-  return how;
+  return sign_document(*document_, task_.input, "prune", given);
 }
 
 /// Compares with the whole model in which nobody reads the channels that went: both have to give
@@ -288,10 +219,7 @@ Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
   MLC_TRY(onnx::Document whole, read());
   MLC_CHECK(onnx::compensate(whole, answer_.plan, readers_));
   MLC_CHECK(onnx::unread(whole, answer_.plan));
-  const std::string path = task_.output + ".unread";
-  const onnx::WriteOptions options{.sidecar = onnx::sidecar_name(path)};
-  MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(whole.skeleton(), options));
-  MLC_TRY(const OnnxDraft other, OnnxDraft::write(std::move(file), path, {}));
+  MLC_TRY(const OnnxDraft other, OnnxDraft::write(whole, task_.output + ".unread"));
   JudgeOptions only_compared = how;
   only_compared.seconds = 0;
   Judgement pair;
@@ -310,9 +238,13 @@ Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
 }
 
 Status Job::judge(const OnnxDraft& draft) {
-  MLC_TRY(const bool can, can_judge());
+  const JudgeWish wish{options_.verify, options_.no_verify, options_.require_speedup};
+  MLC_TRY(const bool can, can_judge_onnx(wish, engine_, answer_, task_.reporter));
   if (!can) return {};
-  const JudgeOptions how = judge_options();
+  const int64_t usual = data_ ? kDataSamples : kRandomSamples;
+  const JudgeOptions how = judge_options(specs_, data_ ? &*data_ : nullptr,
+                                         options_.samples > 0 ? options_.samples : usual,
+                                         options_.seed, task_.threads, task_.reporter);
   MLC_CHECK(judge_onnx(*engine_, task_.input, draft.path(), how, task_.reporter, answer_));
   return prove(draft, how);
 }
@@ -326,14 +258,6 @@ Status Job::gates() const {
     return conflict(slower + "; nothing was written", "--round-to 8 suits vector instructions");
   task_.reporter.warn(slower);
   return {};
-}
-
-/// Asks ONNX itself. What it does not like of the source already is no fault of the new model.
-Status Job::check(const onnx::Skeleton& skeleton) const {
-  Status checked = onnx::check_skeleton(skeleton);
-  if (checked.ok()) return {};
-  MLC_TRY(const onnx::Document source, onnx::Document::open(task_.input));
-  return onnx::check_skeleton(source.skeleton()).ok() ? std::move(checked) : Status();
 }
 
 /// A result that does not run or is not equal, where the source contradicts itself already.
@@ -350,7 +274,7 @@ Status Job::write() {
   const onnx::WriteOptions how{
       .sidecar = onnx::sidecar_name(task_.output.empty() ? task_.input : task_.output)};
   MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
-  MLC_CHECK(check(file.skeleton()));
+  MLC_CHECK(check_beside_source(file.skeleton(), task_.input));
   answer_.file_bytes = file.summary().file_bytes;
   answer_.sidecar_bytes = file.summary().sidecar_bytes;
   answer_.dry_run = shared_.writing.dry_run;

@@ -2,27 +2,22 @@
 
 #include "cli/compress_report.h"
 #include "cli/judge_models.h"
-#include "cli/metadata_sources.h"
+#include "cli/onnx_draft.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_onnx_view.h"
-#include "mlc/base/linked_folder.h"
 #include "mlc/base/text.h"
-#include "mlc/base/version.h"
-#include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_artefact.h"
-#include "mlc/engine/sample_inputs.h"
 #include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_quant/calibrate.h"
 #include "mlc/onnx_quant/fold_norms.h"
 #include "mlc/onnx_quant/static_plan.h"
 #include "mlc/onnx_quant/static_qdq.h"
 #include "mlc/onnx_quant/weight_uses.h"
-#include "mlc/onnx_write/check.h"
-#include "mlc/onnx_write/model_output.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -44,11 +39,6 @@ constexpr std::array<std::pair<std::string_view, onnx::RangeMethod>, 4> kMethods
 constexpr uint64_t kFewSamples = 8;  // below, ranges are a matter of luck
 constexpr double kLeastCosine = 0.99;
 constexpr double kLeastCosineInt4 = 0.95;  // what 4 bits of small models reach
-constexpr std::string_view kMetadataKey = "mlc.metadata";
-
-std::string base_name(const std::string& path) {
-  return path.substr(path.rfind('/') + 1);
-}
 
 class Job {
  public:
@@ -68,11 +58,8 @@ class Job {
   Status keep_stats(const onnx::Observers& observers) const;
   onnx::QuantOptions quant_options() const;
   Status add_metadata();
-  Status check(const onnx::Skeleton& skeleton) const;
   Status write();
-  Result<bool> can_judge();
-  Result<std::vector<NamedValue>> sample(int64_t i);
-  Status judge(const OutputFile& out, const OutputFile* sidecar);
+  Status judge(const OnnxDraft& draft);
   Status gates() const;
   Status write_report(std::string_view refused) const;
 
@@ -170,40 +157,15 @@ Result<onnx::Observers> Job::run_samples(const std::vector<std::string>& names) 
   }
   MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
   MLC_CHECK(prepare(document));
+  // Inputs are at hand without being outputs.
+  std::vector<std::string> made;
   const auto& inputs = document.input_names();
-  const auto& outputs = document.output_names();
-  for (const std::string& name : names) {
-    const auto has = [&](const auto& list) { return std::ranges::find(list, name) != list.end(); };
-    if (!has(inputs) && !has(outputs)) document.add_output(name);
-  }
-  const std::string beside = task_.output.empty() ? task_.input : task_.output;
-  const onnx::WriteOptions how{.sidecar = base_name(beside) + ".calibration.data"};
-  MLC_TRY(const onnx::ModelFile file, onnx::ModelFile::plan(document.skeleton(), how));
-  MLC_TRY(OutputFile out, OutputFile::create(beside + ".calibration", {}));
-  std::optional<OutputFile> sidecar;
-  if (file.has_sidecar()) {
-    MLC_TRY(OutputFile made, OutputFile::create(beside + ".calibration.data", {}));
-    sidecar.emplace(std::move(made));
-  }
-  MLC_CHECK(file.write(out, sidecar ? &*sidecar : nullptr));
-  MLC_CHECK(out.flush());
-  if (sidecar) MLC_CHECK(sidecar->flush());
-  std::string path = fmt::format("/proc/self/fd/{}", out.fd());
-  std::optional<LinkedFolder> folder;
-  if (sidecar) {
-    MLC_TRY(LinkedFolder made, LinkedFolder::create_beside(beside));
-    MLC_CHECK(made.add(out.fd(), "model.onnx"));
-    MLC_CHECK(made.add(sidecar->fd(), how.sidecar));
-    path = made.path_of("model.onnx");
-    folder.emplace(std::move(made));
-  }
-  if (!engine_) {
-    MLC_TRY(engine_, open_engine(EngineKind::onnxruntime));
-  }
-  LoadOptions load;
-  load.threads = task_.threads;
-  load.purpose = Purpose::repeated;
-  MLC_TRY(const auto model, engine_->load(path, load, null_reporter()));
+  std::ranges::copy_if(names, std::back_inserter(made), [&](const std::string& name) {
+    return std::ranges::find(inputs, name) == inputs.end();
+  });
+  const std::string& beside = task_.output.empty() ? task_.input : task_.output;
+  MLC_TRY(const auto model,
+          load_with_values(std::move(document), made, beside, engine_, task_.threads));
   const bool ends = options_.stats.empty() && options_.method.value_or(onnx::RangeMethod::minmax) ==
                                                   onnx::RangeMethod::minmax;
   return onnx::calibrate(*model, *data_, names,
@@ -289,72 +251,22 @@ Status Job::quantize() {
 
 /// What the file knows of its making, where it carries metadata of mlc.
 Status Job::add_metadata() {
-  document_->set_producer("mlc", mlc_version());
-  std::optional<Metadata> metadata;
-  if (const auto yaml = document_->metadata(kMetadataKey)) {
-    auto parsed = Metadata::parse(*yaml, task_.input);
-    if (!parsed.ok()) return std::move(parsed).error().during("metadata of the model");
-    metadata.emplace(std::move(*parsed));
-  }
   ProvenanceOptions given;
   given.text("onnx", onnx::to_string(answer_.form)).flag("no-embeddings", options_.no_embeddings);
   given.flag("reduce-range", options_.reduce_range).list("include", shared_.include);
   given.list("exclude", shared_.exclude).flag("float-ends", options_.float_ends);
   if (options_.method) given.text("calib-method", onnx::to_string(*options_.method));
   if (answer_.form == onnx::QuantForm::int4) given.text("block", std::to_string(options_.block));
-  const auto yaml = with_provenance(std::move(metadata), "quantize", given);
-  if (yaml) document_->set_metadata(kMetadataKey, *yaml);
-  return {};
+  return sign_document(*document_, task_.input, "quantize", given);
 }
 
-/// Opens the engine; false, with the reason in the answer, where there is none.
-Result<bool> Job::can_judge() {
-  if (options_.no_verify) {
-    answer_.not_verified = "--no-verify";
-    return false;
-  }
-  if (engine_) return true;
-  auto opened = open_engine(EngineKind::onnxruntime);
-  if (!opened.ok()) {
-    if (options_.verify || options_.require_speedup)
-      return std::move(opened).error().during("--verify");
-    answer_.not_verified = opened.error().message();
-    task_.reporter.warn("the result was not run: " + opened.error().message());
-    return false;
-  }
-  engine_ = std::move(*opened);
-  return true;
-}
-
-Result<std::vector<NamedValue>> Job::sample(int64_t i) {
-  if (data_) return data_->sample(static_cast<uint64_t>(i));
-  return sample_inputs(specs_, static_cast<uint64_t>(options_.seed + i),
-                       i == 0 ? task_.reporter : null_reporter());
-}
-
-Status Job::judge(const OutputFile& out, const OutputFile* sidecar) {
-  MLC_TRY(const bool can, can_judge());
+Status Job::judge(const OnnxDraft& draft) {
+  const JudgeWish wish{options_.verify, options_.no_verify, options_.require_speedup};
+  MLC_TRY(const bool can, can_judge_onnx(wish, engine_, answer_, task_.reporter));
   if (!can) return {};
-  std::string path = fmt::format("/proc/self/fd/{}", out.fd());
-  std::optional<LinkedFolder> folder;
-  if (sidecar != nullptr) {
-    const std::string name = base_name(task_.output);
-    MLC_TRY(LinkedFolder made, LinkedFolder::create_beside(task_.output));
-    MLC_CHECK(made.add(out.fd(), name));
-    MLC_CHECK(made.add(sidecar->fd(), onnx::sidecar_name(task_.output)));
-    path = made.path_of(name);
-    folder.emplace(std::move(made));
-  }
-  JudgeOptions how;
-  how.samples = options_.samples;
-  how.threads = task_.threads;
-  how.inputs = [this](int64_t i) { return sample(i); };
-  if (data_) how.samples = std::min(how.samples, static_cast<int64_t>(data_->samples()));
-  // Inputs from files are the same in every sample.
-  const bool random =
-      std::ranges::any_of(specs_, [](const InputSpec& spec) { return spec.file.empty(); });
-  if (!data_ && !random) how.samples = 1;
-  return judge_onnx(*engine_, task_.input, path, how, task_.reporter, answer_);
+  const JudgeOptions how = judge_options(specs_, data_ ? &*data_ : nullptr, options_.samples,
+                                         options_.seed, task_.threads, task_.reporter);
+  return judge_onnx(*engine_, task_.input, draft.path(), how, task_.reporter, answer_);
 }
 
 Status Job::gates() const {
@@ -368,20 +280,11 @@ Status Job::write_report(std::string_view refused) const {
                     shared_.writing.output_options(), document_->files());
 }
 
-/// Asks ONNX itself, where this mlc is built with it. What it does not like of the source already
-/// is no fault of the new model.
-Status Job::check(const onnx::Skeleton& skeleton) const {
-  Status checked = onnx::check_skeleton(skeleton);
-  if (checked.ok() || checked.error().kind() == ErrorKind::unsupported) return {};
-  MLC_TRY(const onnx::Document source, onnx::Document::open(task_.input));
-  return onnx::check_skeleton(source.skeleton()).ok() ? std::move(checked) : Status();
-}
-
 Status Job::write() {
   onnx::WriteOptions how;
   how.sidecar = onnx::sidecar_name(task_.output.empty() ? task_.input : task_.output);
   MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
-  MLC_CHECK(check(file.skeleton()));
+  MLC_CHECK(check_beside_source(file.skeleton(), task_.input));
   answer_.file_bytes = file.summary().file_bytes;
   answer_.sidecar_bytes = file.summary().sidecar_bytes;
   answer_.dry_run = shared_.writing.dry_run;
@@ -389,17 +292,15 @@ Status Job::write() {
     answer_.not_verified = "-o FILE is missing";
     return {};
   }
-  MLC_TRY(onnx::ModelOutput out, onnx::ModelOutput::create(std::move(file), task_.output,
-                                                           shared_.writing.output_options()));
-  MLC_CHECK(judge(out.model(), out.sidecar()));
+  MLC_TRY(OnnxDraft draft,
+          OnnxDraft::write(std::move(file), task_.output, shared_.writing.output_options()));
+  MLC_CHECK(judge(draft));
   if (Status passed = gates(); !passed.ok()) {
     MLC_CHECK(write_report(passed.error().message()));
     return passed;
   }
   if (shared_.writing.dry_run) return {};
-  std::vector<std::shared_ptr<const InputFile>> sources(document_->files().begin(),
-                                                        document_->files().end());
-  return out.publish(sources);
+  return draft.publish(document_->files());
 }
 
 Result<FileReport> Job::run() {

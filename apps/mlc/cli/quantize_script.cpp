@@ -13,7 +13,6 @@
 #include "mlc/engine/calibration_data.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
-#include "mlc/engine/sample_inputs.h"
 #include "mlc/engine/stored_inputs.h"
 
 #include <algorithm>
@@ -55,7 +54,7 @@ class Job {
   Status open();
   Status open_samples(const Signature& signature);
   Result<std::unique_ptr<Model>> load(Purpose purpose) const;
-  Result<std::vector<NamedValue>> sample(int64_t i) const;
+  JudgeOptions samples() const;
   ScriptQuantOptions quant_options();
   Status observe(size_t id, std::span<const float> values);
   Result<ActivationScale> scale_of(size_t id) const;
@@ -165,10 +164,9 @@ Result<std::unique_ptr<Model>> Job::load(Purpose purpose) const {
   return source_->load(*engine_, how, task_.reporter);
 }
 
-Result<std::vector<NamedValue>> Job::sample(int64_t i) const {
-  if (data_) return data_->sample(static_cast<uint64_t>(i));
-  return sample_inputs(specs_, static_cast<uint64_t>(graph_.seed + i),
-                       i == 0 ? task_.reporter : null_reporter());
+JudgeOptions Job::samples() const {
+  return judge_options(specs_, data_ ? &*data_ : nullptr, graph_.samples, graph_.seed,
+                       task_.threads, task_.reporter);
 }
 
 Status Job::observe(size_t id, std::span<const float> values) {
@@ -226,7 +224,7 @@ Result<ExtraFiles> Job::extra_files() const {
   if (graph_.method) given.text("calib-method", onnx::to_string(*graph_.method));
   ExtraFiles files;
   if (data_ || !specs_.empty()) {
-    MLC_TRY(const auto inputs, sample(0));
+    MLC_TRY(const auto inputs, samples().inputs(0));
     MLC_TRY(const StoredInputs kept, store_inputs(specs_, inputs, std::nullopt));
     files = kept.files;
   }
@@ -247,15 +245,7 @@ Status Job::judge(const OutputFile& out) {
   MLC_TRY_CTX(const auto after,
               engine_->load(fmt::format("/proc/self/fd/{}", out.fd()), how, null_reporter()),
               "reading the new file back");
-  JudgeOptions judged;
-  judged.samples = graph_.samples;
-  judged.threads = task_.threads;
-  judged.inputs = [this](int64_t i) { return sample(i); };
-  if (data_) judged.samples = std::min(judged.samples, static_cast<int64_t>(data_->samples()));
-  const bool random =
-      std::ranges::any_of(specs_, [](const InputSpec& spec) { return spec.file.empty(); });
-  if (!data_ && !random) judged.samples = 1;
-  return judge_models(*engine_, *before, *after, judged, task_.reporter, answer_);
+  return judge_models(*engine_, *before, *after, samples(), task_.reporter, answer_);
 }
 
 Status Job::write_report(std::string_view refused) const {
