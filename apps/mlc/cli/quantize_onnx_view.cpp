@@ -2,9 +2,7 @@
 
 #include "cli/json_writer.h"
 #include "cli/quantize_view.h"
-#include "cli/table.h"
 #include "mlc/base/text.h"
-#include "mlc/tensor/shape.h"
 
 #include <algorithm>
 #include <map>
@@ -17,32 +15,19 @@ namespace {
 using onnx::KeptWeight;
 using onnx::QuantizedLayer;
 
-constexpr size_t kWorstShown = 10;
 constexpr size_t kKeptShown = 5;
 
 bool multiplies_bytes(onnx::QuantForm form) {
   return form == onnx::QuantForm::dynamic || form == onnx::QuantForm::static_qdq;
 }
 
-void show_worst(const QuantizeOnnxAnswer& answer, FileTask& task) {
-  const auto worst = worst_first(answer.report);
-  if (worst.empty()) return;
-  task.out.line("");
-  Table table({{"WORST FIRST", Align::left, true},
-               {"SCHEME"},
-               {"SHAPE"},
-               {"BYTES", Align::right},
-               {"SQNR DB", Align::right},
-               {"MAX ERROR", Align::right}});
-  for (size_t i = 0; i < std::min(worst.size(), kWorstShown); ++i) {
-    const QuantizedLayer& layer = *worst[i];
-    table.add({layer.weight, layer.scheme, format_shape(layer.sizes),
-               std::to_string(layer.bytes_after), db_text(layer.sqnr()),
-               fmt::format("{:.3g}", layer.facts.sums.largest)});
+std::vector<WeightRow> worst_rows(const onnx::QuantReport& report) {
+  std::vector<WeightRow> rows;
+  for (const QuantizedLayer* layer : worst_first(report)) {
+    rows.push_back({layer->weight, layer->scheme, layer->sizes, layer->bytes_after, layer->sqnr(),
+                    layer->facts.sums.largest});
   }
-  table.render(task.out, task.width);
-  if (worst.size() > kWorstShown)
-    task.out.line("and " + format_count(worst.size() - kWorstShown) + " more");
+  return rows;
 }
 
 void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
@@ -77,7 +62,7 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
          plural(static_cast<uint64_t>(answer.samples), "sample") + " beside the float model");
     show_outputs(answer, task);
   }
-  show_worst(answer, task);
+  show_worst(worst_rows(answer.report), task);
 }
 
 void layers_json(const QuantizeOnnxAnswer& answer, JsonWriter& json) {

@@ -2,9 +2,7 @@
 
 #include "cli/json_writer.h"
 #include "cli/quantize_view.h"
-#include "cli/table.h"
 #include "mlc/base/text.h"
-#include "mlc/tensor/shape.h"
 
 #include <algorithm>
 #include <map>
@@ -14,27 +12,15 @@
 namespace mlc::cli {
 namespace {
 
-constexpr size_t kWorstShown = 10;
 constexpr size_t kKeptShown = 5;
 
-void show_worst(const QuantizeScriptAnswer& answer, FileTask& task) {
-  const auto worst = worst_first(answer.report);
-  task.out.line("");
-  Table table({{"WORST FIRST", Align::left, true},
-               {"SCHEME"},
-               {"SHAPE"},
-               {"BYTES", Align::right},
-               {"SQNR DB", Align::right},
-               {"MAX ERROR", Align::right}});
-  for (size_t i = 0; i < std::min(worst.size(), kWorstShown); ++i) {
-    const ScriptLayer& layer = *worst[i];
-    table.add({layer.weight, layer.scheme, format_shape(layer.sizes),
-               std::to_string(layer.bytes_after), db_text(sqnr_db(layer.signal, layer.noise)),
-               fmt::format("{:.3g}", layer.max_error)});
+std::vector<WeightRow> worst_rows(const ScriptQuantReport& report) {
+  std::vector<WeightRow> rows;
+  for (const ScriptLayer* layer : worst_first(report)) {
+    rows.push_back({layer->weight, layer->scheme, layer->sizes, layer->bytes_after,
+                    sqnr_db(layer->signal, layer->noise), layer->max_error});
   }
-  table.render(task.out, task.width);
-  if (worst.size() > kWorstShown)
-    task.out.line("and " + format_count(worst.size() - kWorstShown) + " more");
+  return rows;
 }
 
 void show_text(const QuantizeScriptAnswer& answer, FileTask& task) {
@@ -66,7 +52,7 @@ void show_text(const QuantizeScriptAnswer& answer, FileTask& task) {
          plural(static_cast<uint64_t>(answer.samples), "sample") + " beside the float model");
     show_outputs(answer, task);
   }
-  show_worst(answer, task);
+  show_worst(worst_rows(answer.report), task);
 }
 
 void layers_json(const ScriptQuantReport& report, JsonWriter& json) {

@@ -43,27 +43,18 @@ void show_totals(const QuantizeAnswer& answer, FileTask& task) {
   line("size", fmt::format("{:.2f} bits a weight", bits_per_weight(answer)));
 }
 
-void show_worst(const QuantizeAnswer& answer, FileTask& task) {
-  const std::vector<const WeightPlan*> worst = worst_first(answer.plan);
-  if (worst.empty()) return;
-  task.out.line("");
-  Table table({{"WORST FIRST", Align::left, true},
-               {"SCHEME"},
-               {"SHAPE"},
-               {"BYTES", Align::right},
-               {"SQNR DB", Align::right},
-               {"MAX ERROR", Align::right}});
-  for (size_t i = 0; i < std::min(worst.size(), kWorstShown); ++i) {
-    const WeightPlan& weight = *worst[i];
-    const Tensor& tensor = answer.checkpoint.tensors[weight.tensor];
-    table.add({weight.names[0], weight.scheme.text(), format_shape(answer.checkpoint.sizes(tensor)),
-               std::to_string(bytes_after(answer.checkpoint, weight)), db_text(weight.sqnr()),
-               fmt::format("{:.3g}", weight.sums->largest)});
+std::vector<WeightRow> worst_rows(const QuantizeAnswer& answer) {
+  std::vector<WeightRow> rows;
+  for (const WeightPlan* weight : worst_first(answer.plan)) {
+    const Dims sizes = answer.checkpoint.sizes(answer.checkpoint.tensors[weight->tensor]);
+    rows.push_back({weight->names[0],
+                    weight->scheme.text(),
+                    {sizes.begin(), sizes.end()},
+                    bytes_after(answer.checkpoint, *weight),
+                    weight->sqnr(),
+                    weight->sums->largest});
   }
-  table.render(task.out, task.width);
-  if (worst.size() > kWorstShown) {
-    task.out.line("and " + format_count(worst.size() - kWorstShown) + " more");
-  }
+  return rows;
 }
 
 void quantized_json(const QuantizeAnswer& answer, JsonWriter& json) {
@@ -160,6 +151,26 @@ std::vector<const WeightPlan*> worst_first(const QuantizePlan& plan) {
   return out;
 }
 
+void show_worst(const std::vector<WeightRow>& rows, FileTask& task) {
+  if (rows.empty()) return;
+  task.out.line("");
+  Table table({{"WORST FIRST", Align::left, true},
+               {"SCHEME"},
+               {"SHAPE"},
+               {"BYTES", Align::right},
+               {"SQNR DB", Align::right},
+               {"MAX ERROR", Align::right}});
+  for (size_t i = 0; i < std::min(rows.size(), kWorstShown); ++i) {
+    const WeightRow& row = rows[i];
+    table.add({row.name, row.scheme, format_shape(row.sizes), std::to_string(row.bytes),
+               db_text(row.sqnr), fmt::format("{:.3g}", row.max_error)});
+  }
+  table.render(task.out, task.width);
+  if (rows.size() > kWorstShown) {
+    task.out.line("and " + format_count(rows.size() - kWorstShown) + " more");
+  }
+}
+
 std::string db_text(double db) {
   return std::isinf(db) ? "exact" : fmt::format("{:.1f}", db);
 }
@@ -253,7 +264,7 @@ void show_quantized(const QuantizeAnswer& answer, FileTask& task) {
   if (task.json) return show_json(answer, task);
   if (!task.alone) return;
   show_totals(answer, task);
-  show_worst(answer, task);
+  show_worst(worst_rows(answer), task);
 }
 
 std::string quantized_summary(const QuantizeAnswer& answer, const FileTask& task) {

@@ -55,6 +55,18 @@ std::string by_data_text(const DataRounding& by_data);
 /// "38.5"; "exact" where nothing was lost.
 std::string db_text(double db);
 
+/// A quantised weight as a row of the table.
+struct WeightRow {
+  std::string name;
+  std::string scheme;
+  std::vector<int64_t> sizes;
+  uint64_t bytes = 0;
+  double sqnr = 0;  // dB
+  double max_error = 0;
+};
+/// The first ten of ROWS, worst first, and how many more there are; nothing for none.
+void show_worst(const std::vector<WeightRow>& rows, FileTask& task);
+
 void show_quantized(const QuantizeAnswer& answer, FileTask& task);
 /// "76 of 199 tensors int8, 438.0 MB to 110.2 MB (8.05 bits a weight), worst 36.9 dB".
 std::string quantized_summary(const QuantizeAnswer& answer, const FileTask& task);
