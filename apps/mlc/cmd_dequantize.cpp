@@ -69,18 +69,7 @@ class Job {
 };
 
 Status Job::choose() {
-  if (options_.writing.in_place) {
-    MLC_TRY(format_, format_in_place(*input_.checkpoint));
-    MLC_CHECK(check_replaceable(*input_.checkpoint, task_.output, options_.writing));
-  } else if (!task_.output.empty()) {
-    const auto named = output_format_of(task_.output, "");
-    if (!named.ok()) {
-      return usage_error(
-          "cannot tell the format of " + mlc::quoted(task_.output) + " from its name",
-          "name it .pt or .safetensors");
-    }
-    format_ = *named;
-  }
+  MLC_TRY(format_, format_of_output(*input_.checkpoint, task_.output, options_.writing));
   MLC_TRY(state_dict_, choose_state_dict(input_, options_.key));
   return {};
 }

@@ -289,18 +289,7 @@ class Job {
 };
 
 Status Job::choose() {
-  if (options_.writing.in_place) {
-    MLC_TRY(format_, format_in_place(*input_.checkpoint));
-    MLC_CHECK(check_replaceable(*input_.checkpoint, task_.output, options_.writing));
-  } else if (!task_.output.empty()) {
-    const auto named = output_format_of(task_.output, "");
-    if (!named.ok()) {
-      return usage_error(
-          "cannot tell the format of " + mlc::quoted(task_.output) + " from its name",
-          "name it .pt or .safetensors");
-    }
-    format_ = *named;
-  }
+  MLC_TRY(format_, format_of_output(*input_.checkpoint, task_.output, options_.writing));
   if (format_ == OutputFormat::safetensors && options_.compress == Compress::deflate) {
     return usage_error("safetensors files hold nothing deflated", "write a .pt");
   }
@@ -356,20 +345,14 @@ Status Job::choose_by_samples() {
   how.architecture = options_.architecture;
   how.key = options_.key;
   how.calib = options_.calib;
-  how.gram = true;
   how.wanted = [this](const std::string& name) {
     return std::ranges::any_of(plan_.tensors, [&](const PrunedTensor& one) {
       return one.is_pruned() && std::ranges::find(one.names, name) != one.names.end();
     });
   };
-  MLC_TRY(LayerSamples found, sample_layers(task_, how));
-  std::vector<InputSums> sums;
-  for (LayerInput& one : found.inputs) {
-    sums.push_back(
-        {std::move(one.weights), one.columns, std::move(one.gram), std::move(one.sum_square)});
-  }
+  MLC_TRY(const LayerSamples found, sample_layers(task_, how));
   MLC_TRY(const PruningGain gain,
-          choose_by_data(*input_.checkpoint, plan_, sums, task_.threads, task_.reporter));
+          choose_by_data(*input_.checkpoint, plan_, found.sums, task_.threads, task_.reporter));
   if (gain.weights == 0) {
     return conflict("no linear layer or convolution of the model reads a weight that can be pruned",
                     "--method magnitude needs no samples")

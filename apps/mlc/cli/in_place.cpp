@@ -97,6 +97,20 @@ Status check_replaceable(const Checkpoint& checkpoint, const std::string& output
   return OutputFile::check(output, options.output_options());
 }
 
+Result<OutputFormat> format_of_output(const Checkpoint& checkpoint, const std::string& output,
+                                      const WritingOptions& options) {
+  if (options.in_place) {
+    MLC_TRY(const OutputFormat format, format_in_place(checkpoint));
+    MLC_CHECK(check_replaceable(checkpoint, output, options));
+    return format;
+  }
+  if (output.empty()) return OutputFormat::torch_zip;
+  const auto named = output_format_of(output, "");
+  if (named.ok()) return *named;
+  return usage_error("cannot tell the format of " + mlc::quoted(output) + " from its name",
+                     "name it .pt or .safetensors");
+}
+
 std::string place_to_check(const std::string& output, const WritingOptions& options) {
   struct stat st {};
   const bool to_be_made = !options.out_dir.empty() && stat(options.out_dir.c_str(), &st) != 0;

@@ -51,7 +51,7 @@ Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& opt
   }
   const ProgressScope progress(task.reporter, "running samples", data.samples());
   LayerInputRequest request;
-  request.gram = options.gram;
+  request.gram = true;
   request.wanted = options.wanted;
   request.samples.count = data.samples();
   request.samples.at = [&](uint64_t i) -> Result<std::vector<NamedValue>> {
@@ -62,9 +62,11 @@ Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& opt
   LayerSamples out;
   auto inputs = model->layer_inputs(request);
   if (!inputs.ok()) return std::move(inputs).error().in_file(task.input);
-  out.inputs = std::move(*inputs);
+  for (LayerInput& one : *inputs) {
+    out.sums.push_back(
+        {std::move(one.weights), one.columns, std::move(one.gram), std::move(one.sum_square)});
+  }
   out.samples = data.samples();
-  out.engine = engine->title();
   return out;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/batch.h"
+#include "mlc/compress/data_rounding.h"
 #include "mlc/engine/calibration_data.h"
 #include "mlc/engine/engine.h"
 #include "mlc/engine/input_spec.h"
@@ -19,14 +20,12 @@ struct LayerSampleOptions {
   std::string architecture;        // of --arch; empty: the one in the file, or its program
   std::string key;                 // of the state_dict
   std::vector<std::string> calib;  // files with samples
-  bool gram = false;               // the sums that GPTQ and SparseGPT need
   std::function<bool(const std::string&)> wanted;  // by the name of a weight
 };
 
 struct LayerSamples {
-  std::vector<LayerInput> inputs;
+  std::vector<InputSums> sums;
   uint64_t samples = 0;
-  std::string engine;
 };
 
 /// The inputs that SIGNATURE demands, of the types and, where SPECS know them, the sizes that
