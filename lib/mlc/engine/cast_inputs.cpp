@@ -1,6 +1,7 @@
 #include "mlc/engine/cast_inputs.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/wrapped_model.h"
 #include "mlc/tensor/convert.h"
 
 #include <algorithm>
@@ -37,27 +38,18 @@ Result<HostTensor> cast(const HostTensor& tensor, DType wanted) {
   return make_host_tensor(wanted, tensor.sizes, std::move(bytes));
 }
 
-class CastInputs : public Model {
+class CastInputs : public WrappedModel {
  public:
   CastInputs(std::unique_ptr<Model> model, std::optional<DType> computing)
-      : model_(std::move(model)), computing_(computing) {}
+      : WrappedModel(std::move(model)), computing_(computing) {}
 
-  const Signature& signature() const override { return model_->signature(); }
-  const std::string& device() const override { return model_->device(); }
-  bool channels_last() const override { return model_->channels_last(); }
   Status set_inputs(std::span<const NamedValue> inputs) override {
     MLC_TRY(const std::vector<NamedValue> fitting,
             cast_inputs(model_->signature(), computing_, inputs));
     return model_->set_inputs(fitting);
   }
-  Status run() override { return model_->run(); }
-  Result<std::vector<NamedValue>> outputs() override { return model_->outputs(); }
-  Result<TraceFacts> write_torchscript(const TraceOptions& options, const ByteSink& sink) override {
-    return model_->write_torchscript(options, sink);
-  }
 
  private:
-  std::unique_ptr<Model> model_;
   std::optional<DType> computing_;
 };
 

@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/engine/match_inputs.h"
+#include "mlc/engine/wrapped_model.h"
 
 #include <algorithm>
 #include <map>
@@ -13,10 +14,10 @@ namespace {
 
 using Names = std::map<std::string, std::string>;  // of the specs -> of the model
 
-class RenamedInputs : public Model {
+class RenamedInputs : public WrappedModel {
  public:
   RenamedInputs(std::unique_ptr<Model> model, Names names)
-      : model_(std::move(model)), names_(std::move(names)), signature_(model_->signature()) {
+      : WrappedModel(std::move(model)), names_(std::move(names)), signature_(model_->signature()) {
     for (InputInfo& input : signature_.inputs) {
       const auto known = std::ranges::find(names_, input.name, &Names::value_type::second);
       if (known != names_.end()) input.name = known->first;
@@ -24,8 +25,6 @@ class RenamedInputs : public Model {
   }
 
   const Signature& signature() const override { return signature_; }
-  const std::string& device() const override { return model_->device(); }
-  bool channels_last() const override { return model_->channels_last(); }
   Status set_inputs(std::span<const NamedValue> inputs) override {
     std::vector<NamedValue> renamed(inputs.begin(), inputs.end());
     for (NamedValue& input : renamed) {
@@ -34,14 +33,8 @@ class RenamedInputs : public Model {
     }
     return model_->set_inputs(renamed);
   }
-  Status run() override { return model_->run(); }
-  Result<std::vector<NamedValue>> outputs() override { return model_->outputs(); }
-  Result<TraceFacts> write_torchscript(const TraceOptions& options, const ByteSink& sink) override {
-    return model_->write_torchscript(options, sink);
-  }
 
  private:
-  std::unique_ptr<Model> model_;
   Names names_;
   Signature signature_;
 };
