@@ -368,13 +368,15 @@ def test_a_program_writes_no_files(mlc, tmp_path):
     assert result.rc == 4 and "aten::from_file" in result.stderr
 
 
+class WithoutAutocast(nn.Module):
+    def forward(self, x):
+        with torch.autocast("cpu", enabled=False):
+            y = x @ x.transpose(-1, -2)
+        return y.sin()
+
+
 def test_autocast_that_is_off_is_no_custom_operator(mlc, tmp_path):
-    class Plain(nn.Module):
-        def forward(self, x):
-            with torch.autocast("cpu", enabled=False):
-                y = x @ x.transpose(-1, -2)
-            return y.sin()
-    program = export(Plain(), (torch.randn(2, 3),), tmp_path / "m.pt2")
+    program = export(WithoutAutocast(), (torch.randn(2, 3),), tmp_path / "m.pt2")
     x = torch.randn(2, 3)
     assert_same(run(mlc, tmp_path, program, (x,)), program.module()(x))
 
@@ -511,12 +513,7 @@ def test_sizes_had_other_names_in_messages_than_in_all_verbs(mlc, tmp_path):
 
 
 def test_autocast_within_a_traced_program_casts_nothing_when_it_is_off(mlc, tmp_path):
-    class Plain(nn.Module):
-        def forward(self, x):
-            with torch.autocast("cpu", enabled=False):
-                y = x @ x.transpose(-1, -2)
-            return y.sin()
-    program = export(Plain(), (torch.randn(2, 3),), tmp_path / "m.pt2")
+    program = export(WithoutAutocast(), (torch.randn(2, 3),), tmp_path / "m.pt2")
     assert "wrap_with_autocast" in str(program.graph)
     mlc.ok("trace", "m.pt2", "-o", "out.pt")
     x = torch.randn(2, 3)
