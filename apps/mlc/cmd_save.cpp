@@ -5,9 +5,11 @@
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
+#include "cli/save_options.h"
 #include "cli/save_steps.h"
 #include "cli/table.h"
 #include "cli/take_from.h"
+#include "cli/unsafe_values.h"
 #include "command.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
@@ -26,121 +28,9 @@
 namespace mlc::cli {
 namespace {
 
-constexpr std::pair<std::string_view, SharedPolicy> kShared[] = {{"dedupe", SharedPolicy::dedupe},
-                                                                 {"clone", SharedPolicy::clone},
-                                                                 {"error", SharedPolicy::error}};
-constexpr std::pair<std::string_view, OnConflict> kConflicts[] = {
-    {"error", OnConflict::error}, {"first", OnConflict::first}, {"last", OnConflict::last}};
-constexpr std::string_view kFormats[] = {"pt", "safetensors"};
-
-struct Options {
-  std::vector<std::string> inputs;
-  SelectOptions select;
-  WritingOptions writing;
-  std::string format;
-  std::string dtype;
-  std::string from;
-  std::string from_key;
-  bool merge = false;
-  std::optional<OnConflict> on_conflict;  // not given: error
-  bool weights_only = false;
-  bool safe = false;
-  bool compact = false;
-  std::optional<SharedPolicy> shared;  // not given: dedupe
-  uint64_t max_shard_size = 0;
-  std::vector<std::string> map_location;
-  std::vector<std::string> meta;
-  std::vector<std::string> set;
-  std::string architecture;
-  bool hash_input = false;
-};
-
-/// Shards go into a folder: a name like that of a file would be one's mistake.
-Status check_folder_of_shards(const Options& options) {
-  const std::string& output = options.writing.output;
-  const auto named = output_format_of(output, "");
-  if (options.max_shard_size == 0 || !named.ok()) return {};
-  const bool pt = *named == OutputFormat::torch_zip && options.format.empty();
-  return usage_error(
-      "--max-shard-size writes a folder, and " + mlc::quoted(output) + " is the name of a file",
-      "-o names a folder" +
-          std::string(pt ? "; with --format pt the shards in it are .bin files" : ""));
-}
-
-void setup(OptionSet& set, Options& options) {
-  set.positionals("INPUT", options.inputs, 1, "checkpoints of any format");
-  set.group("What is written");
-  set.choice("--format", options.format, kFormats,
-             "by default the extension of the output decides");
-  set.text("--dtype", options.dtype, "TYPE",
-           "convert floating-point tensors to fp32, bf16, fp16, fp64 or another type");
-  set.suggest({"fp32", "bf16", "fp16", "fp64", "f8_e4m3fn", "f8_e5m2"});
-  set.flag("--weights-only", options.weights_only,
-           "only the state_dict, without optimizer and scalars");
-  set.flag("--safe", options.safe, "drop the Python objects that weights_only=True refuses");
-  set.flag("--compact-views", options.compact, "drop the parts of storages that no tensor shows");
-  set.choice(
-      "--shared", options.shared, kShared,
-      "tensors that share memory, in safetensors: keep one name of tied ones and write other "
-      "views each (dedupe), write each (clone), or refuse");
-  set.size("--max-shard-size", options.max_shard_size, "SIZE",
-           "write shards and an index into the folder --output");
-  set.list("--map-location", options.map_location, "DEVICE",
-           "device of the tensors in a .pt output: cpu, or cuda:0=cpu; repeatable");
-  set.group("From several files");
-  set.flag("--merge", options.merge, "join the tensors of all inputs in one output");
-  set.choice("--on-conflict", options.on_conflict, kConflicts,
-             "keys that several inputs of --merge have: refuse, or the value of the first or last");
-  set.file("--from", options.from, "FILE",
-           "take every tensor that FILE has under the same name and shape");
-  set.key_path("--from-key", options.from_key,
-               "the state_dict inside that FILE, where it differs from --key");
-  set.group("Metadata");
-  set.list("--meta", options.meta, "FILE",
-           "merge the metadata in this YAML file, or - for standard input; repeatable");
-  set.or_stream();
-  set.list("--set", options.set, "PATH=YAML",
-           "set one value of the metadata, read as `mlc metadata --set` reads it; repeatable");
-  set.file(
-      "--arch", options.architecture, "FILE",
-      "put this architecture YAML into the metadata if it fits and its forward compiles, so that "
-      "`mlc run` needs none");
-  set.flag("--hash-input", options.hash_input,
-           "record the SHA-256 of the input in the metadata's provenance; of several files that of "
-           "the lines that `sha256sum` prints for them, sorted by name");
-  add_select_options(set, options.select);
-  add_writing_options(set, options.writing);
-  set.check([&options]() -> Status {
-    if (!options.from_key.empty() && options.from.empty()) {
-      return usage_error("--from-key means nothing without --from");
-    }
-    if (options.writing.in_place && options.max_shard_size > 0) {
-      return usage_error("--in-place and --max-shard-size contradict each other");
-    }
-    if (options.writing.skip_existing && options.max_shard_size > 0) {
-      return usage_error("--skip-existing cannot tell whether a folder of shards is whole",
-                         "leave out the inputs that are done, or use --force");
-    }
-    MLC_CHECK(check_folder_of_shards(options));
-    if (options.on_conflict && !options.merge) {
-      return usage_error("--on-conflict means nothing without --merge");
-    }
-    if (options.merge && (options.inputs.size() < 2 || options.writing.output.empty())) {
-      return usage_error("--merge needs several inputs and one --output");
-    }
-    const auto dtype = dtype_from_name(options.dtype);
-    if (!options.dtype.empty() && (!dtype || info(*dtype).kind != DTypeClass::floating)) {
-      return usage_error("no such floating-point type: " + mlc::quoted(options.dtype),
-                         "fp32, bf16, fp16, fp64, f8_e4m3fn, f8_e5m2");
-    }
-    MLC_CHECK(check_locations(options.map_location));
-    return {};
-  });
-}
-
 class Job {
  public:
-  Job(FileTask& task, const Options& options) : task_(task), options_(options) {}
+  Job(FileTask& task, const SaveRequest& options) : task_(task), options_(options) {}
 
   Result<FileReport> run() {
     MLC_TRY(input_, open_input(task_.input, task_.reporter));
@@ -193,7 +83,7 @@ class Job {
   SharedPolicy shared_policy() const { return options_.shared.value_or(SharedPolicy::dedupe); }
 
   FileTask& task_;
-  const Options& options_;
+  const SaveRequest& options_;
   Input input_;
   StateDict* state_dict_ = nullptr;
   std::vector<StateDict*> chosen_;  // that one, or all with --key '*'
@@ -619,7 +509,7 @@ void Job::answer() {
 }
 
 /// What is read beside the inputs of plan_outputs.
-OtherFiles other_files(const Options& options) {
+OtherFiles other_files(const SaveRequest& options) {
   OtherFiles others;
   others.shards = options.format == "pt" ? OutputFormat::torch_zip : OutputFormat::safetensors;
   if (!options.from.empty()) others.reads.push_back({options.from, "--from"});
@@ -630,7 +520,7 @@ OtherFiles other_files(const Options& options) {
   return others;
 }
 
-Result<ExitCode> run(const Options& options, Context& context) {
+Result<ExitCode> run(const SaveRequest& options, Context& context) {
   const std::vector<std::string> inputs =
       options.merge ? std::vector<std::string>{options.inputs[0]} : options.inputs;
   std::optional<std::string> extension;
@@ -662,7 +552,7 @@ Command save_command() {
               "The CRC of every record that is read is compared, so damaged input stops.",
           .needs = Needs::nothing,
           .examples = kExamples,
-          .setup = bind<Options, setup, run>};
+          .setup = bind<SaveRequest, add_save_options, run>};
 }
 
 }  // namespace mlc::cli

@@ -1,6 +1,7 @@
 #include "cli/json_writer.h"
 #include "cli/load_report.h"
 #include "cli/load_tree.h"
+#include "cli/unsafe_values.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/stored_parts.h"

@@ -3,6 +3,7 @@
 #include "cli/metadata_sources.h"
 #include "cli/save_steps.h"
 #include "cli/table.h"
+#include "cli/unsafe_values.h"
 #include "mlc/base/glob.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"

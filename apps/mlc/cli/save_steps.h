@@ -76,18 +76,4 @@ std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
                                            const StateDict& state_dict,
                                            std::vector<std::string>& paths);
 
-/// Where NODE is an instance of a class that weights_only=True refuses and was made of entries
-/// alone (a subclass of dict without arguments), makes a dict of it, an OrderedDict where it has a
-/// `_metadata`; attributes go, for they are the class's. Returns the class, empty for any other
-/// node.
-std::string make_plain_mapping(Checkpoint& checkpoint, NodeId node);
-
-/// Python names that torch.load(weights_only=True) would refuse.
-std::vector<std::string> refused_globals(const Checkpoint& checkpoint);
-
-/// Removes the values that need such names: entries of mappings, as deep as possible, and
-/// attributes of an OrderedDict. Returns their paths. Errors: unsupported if the root itself is
-/// one, or if no tensor is left of some.
-Result<std::vector<std::string>> drop_unsafe_values(Checkpoint& checkpoint);
-
 }  // namespace mlc::cli
