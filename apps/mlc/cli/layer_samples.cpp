@@ -28,6 +28,13 @@ std::vector<OnnxValue> calibration_inputs(const Signature& signature,
   return out;
 }
 
+void warn_of_few(const CalibrationData& data, std::string_view purpose, Reporter& reporter) {
+  constexpr uint64_t kFew = 8;
+  if (data.samples() >= kFew) return;
+  reporter.warn("only " + plural(data.samples(), "sample") + " " + std::string(purpose) +
+                ": some tens are a good start");
+}
+
 Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& options) {
   MLC_TRY(const Artefact source,
           Artefact::open(task.input, {options.architecture, options.key}, task.reporter));
@@ -45,10 +52,7 @@ Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& opt
       const CalibrationData data,
       CalibrationData::open(
           options.calib, calibration_inputs(model->signature(), source.declared()), task.reporter));
-  if (data.samples() < kFewSamples) {
-    task.reporter.warn("only " + plural(data.samples(), "sample") +
-                       " of inputs: some tens are a good start");
-  }
+  warn_of_few(data, "of inputs", task.reporter);
   const ProgressScope progress(task.reporter, "running samples", data.samples());
   LayerInputRequest request;
   request.gram = true;

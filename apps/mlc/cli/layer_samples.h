@@ -10,11 +10,14 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlc::cli {
 
-constexpr uint64_t kFewSamples = 8;  // below, what samples tell is a matter of luck
+/// Warns where DATA has so few samples that what they tell is a matter of luck. PURPOSE: "for
+/// ranges".
+void warn_of_few(const CalibrationData& data, std::string_view purpose, Reporter& reporter);
 
 struct LayerSampleOptions {
   std::string architecture;        // of --arch; empty: the one in the file, or its program

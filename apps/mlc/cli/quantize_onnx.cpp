@@ -2,6 +2,7 @@
 
 #include "cli/compress_report.h"
 #include "cli/judge_models.h"
+#include "cli/layer_samples.h"
 #include "cli/onnx_draft.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_onnx_view.h"
@@ -36,7 +37,6 @@ constexpr std::array<std::pair<std::string_view, onnx::RangeMethod>, 4> kMethods
     {"mse", onnx::RangeMethod::mse},
     {"entropy", onnx::RangeMethod::entropy},
 }};
-constexpr uint64_t kFewSamples = 8;  // below, ranges are a matter of luck
 constexpr double kLeastCosine = 0.99;
 constexpr double kLeastCosineInt4 = 0.95;  // what 4 bits of small models reach
 
@@ -92,12 +92,7 @@ Status Job::check_usage() {
                        "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names, or "
                        "--onnx dynamic, which needs none");
   if (answer_.form == onnx::QuantForm::int4) least_cosine_ = kLeastCosineInt4;
-  if (!options_.min_cosine) return {};
-  const std::string& text = *options_.min_cosine;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), least_cosine_);
-  if (error != std::errc() || end != text.data() + text.size() || !(least_cosine_ <= 1))
-    return usage_error("--min-cosine: not a number up to 1: " + quoted(text));
-  return {};
+  return read_min_cosine(options_, least_cosine_);
 }
 
 Status Job::open() {
@@ -113,10 +108,7 @@ Status Job::open() {
   if (specs_.empty()) specs_ = declared;
   if (!options_.calib.empty()) {
     MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
-    if (data_->samples() < kFewSamples) {
-      task_.reporter.warn("only " + plural(data_->samples(), "sample") +
-                          " for ranges: some tens are a good start");
-    }
+    warn_of_few(*data_, "for ranges", task_.reporter);
   }
   document_.emplace(std::move(document));
   return {};
@@ -322,6 +314,15 @@ bool QuantizeOnnxOptions::any() const {
   return form || no_embeddings || reduce_range || symmetric || !inputs.empty() || min_cosine ||
          require_speedup || verify || no_verify || !calib.empty() || method || !stats.empty() ||
          float_ends;
+}
+
+Status read_min_cosine(const QuantizeOnnxOptions& options, double& least) {
+  if (!options.min_cosine) return {};
+  const std::string& text = *options.min_cosine;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), least);
+  if (error != std::errc() || end != text.data() + text.size() || !(least <= 1))
+    return usage_error("--min-cosine: not a number up to 1: " + quoted(text));
+  return {};
 }
 
 void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {

@@ -50,6 +50,9 @@ struct QuantizeOnnxShared {
   WritingOptions writing;
 };
 
+/// Makes LEAST what --min-cosine says, where it is given. Error: usage.
+Status read_min_cosine(const QuantizeOnnxOptions& options, double& least);
+
 void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options);
 
 /// Whether PATH is a file that begins as an ONNX model does.

@@ -16,7 +16,6 @@
 #include "mlc/engine/stored_inputs.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -100,13 +99,7 @@ Status Job::check_usage() {
   answer_.reduced = graph_.reduce_range;
   answer_.dry_run = shared_.writing.dry_run;
   gates_ = {kLeastCosine, shared_.min_sqnr, graph_.require_speedup};
-  if (!graph_.min_cosine) return {};
-  const std::string& text = *graph_.min_cosine;
-  const auto [end, error] =
-      std::from_chars(text.data(), text.data() + text.size(), gates_.least_cosine);
-  if (error != std::errc() || end != text.data() + text.size() || !(gates_.least_cosine <= 1))
-    return usage_error("--min-cosine: not a number up to 1: " + quoted(text));
-  return {};
+  return read_min_cosine(graph_, gates_.least_cosine);
 }
 
 /// Before anything is read that takes time: some builds of LibTorch multiply no bytes.
@@ -140,10 +133,7 @@ Status Job::open_samples(const Signature& signature) {
   if (graph_.calib.empty()) return graph_.no_verify ? Status() : match_inputs(signature, specs_);
   MLC_TRY(data_,
           CalibrationData::open(graph_.calib, calibration_inputs(signature, {}), task_.reporter));
-  if (data_->samples() < kFewSamples) {
-    task_.reporter.warn("only " + plural(data_->samples(), "sample") +
-                        " for ranges: some tens are a good start");
-  }
+  warn_of_few(*data_, "for ranges", task_.reporter);
   // What the file says of its inputs: those of the samples.
   if (!specs_.empty()) return {};
   MLC_TRY(const auto first, data_->sample(0));
