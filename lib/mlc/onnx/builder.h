@@ -46,9 +46,9 @@ class Builder {
 
   Model& model() { return model_; }
   ir::Symbols& symbols() { return model_.symbols(); }
-  /// Whether nodes of OPSET may be made, which raises that of the model where it is not pinned.
   /// The model holds where SIZE is at least LEAST: below that, its tensors would have other ranks.
   void need_at_least(ir::Expr size, int64_t least);
+  /// Whether nodes of OPSET may be made, which raises that of the model where it is not pinned.
   bool can_use(int opset) const { return !pinned_ || *pinned_ >= opset; }
 
   /// What the nodes from here on come from.
