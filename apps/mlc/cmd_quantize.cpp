@@ -1,5 +1,6 @@
 #include "cli/quantize_checkpoint.h"
 #include "command.h"
+#include "mlc/base/file.h"
 #include "mlc/base/text.h"
 
 #include <optional>
@@ -182,6 +183,7 @@ Result<FileReport> run_one(FileTask& task, const QuantizeRequest& options,
     return quantize_checkpoint(task, options, recipe);
   }
   if (options.onnx.any() || !options.architecture.empty()) {
+    MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
     return usage_error("it is no ONNX model, for which --onnx and its options are",
                        "--torchscript writes a model that runs, of TorchScript or with --arch")
         .in_file(task.input);

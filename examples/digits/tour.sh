@@ -37,7 +37,14 @@ step "Make an ONNX model of it that counts what it reads right, which is compare
 step "How many of the images does it read under ONNX Runtime?" \
   mlc run evaluate.onnx --threads 1 --input image=@test.safetensors --input label=@test.safetensors
 
-# Its report has times, which differ from run to run.
+# Reports with times differ from run to run: they go into files.
+quantize=(mlc quantize evaluate.onnx -o int8.onnx --onnx static --calib calibration.safetensors)
+printf '\n# %s\n$ %s\n' "Make bytes of its weights and of what flows between them; 512 images it was trained on give the ranges" \
+  "${quantize[*]} > quantize.txt"
+"${quantize[@]}" >quantize.txt 2>&1
+step "How many of the images does that read?" \
+  mlc run int8.onnx --threads 1 --input image=@test.safetensors --input label=@test.safetensors
+
 prune=(mlc prune evaluate.onnx -o half.onnx --method channels --amount 0.5 --calib calibration.safetensors)
 printf '\n# %s\n$ %s\n' "Take half of its channels away; 512 of the images it was trained on tell what to do without them" \
   "${prune[*]} > prune.txt"
@@ -45,7 +52,6 @@ printf '\n# %s\n$ %s\n' "Take half of its channels away; 512 of the images it wa
 step "How many of the images does that read?" \
   mlc run half.onnx --threads 1 --input image=@test.safetensors --input label=@test.safetensors
 
-# The numbers differ from run to run: they go into files.
 printf '\n# %s\n$ %s\n' "How fast are both on this machine? bench.html has plots" \
   "mlc bench shipped.pt script.pt --arch digits_cnn.yaml --threads 1 --batch 1 --batch 32 --report bench.html > bench.txt"
 mlc bench shipped.pt script.pt --arch digits_cnn.yaml --threads 1 --batch 1 --batch 32 --report bench.html >bench.txt 2>&1

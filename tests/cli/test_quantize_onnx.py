@@ -267,6 +267,12 @@ def test_options_of_onnx_models_are_refused_for_checkpoints(mlc, script):
     assert done.rc == 2 and "no ONNX model" in done.stderr
 
 
+def test_a_model_that_is_not_there_was_called_no_onnx_model(mlc):
+    result = mlc("quantize", "nothere.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npy")
+    assert result.rc == 3
+    assert "nothere.onnx: cannot open: No such file" in result.stderr
+
+
 def test_activations_that_are_shared_are_made_before_their_first_reader(mlc):
     """A weight that is read twice: its second reader shares activations with another weight that comes between."""
     nodes = [node("MatMul", ["x", "a"], "p"), node("MatMul", ["p", "b"], "q"), node("MatMul", ["p", "a"], "r"), node("Add", ["q", "r"], "y")]
