@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from test_quantize_by_data import images, layer_db, net  # noqa: F401
 
@@ -63,7 +64,27 @@ def test_two_of_four_in_every_type(mlc, tmp_path, net, method, dtype):
     for name in ("up", "head"):
         weight = state[f"{name}.weight"]
         assert weight.dtype == dtype and ((weight != 0).view(-1, 4).sum(1) == 2).all()
-    assert (state["conv.weight"] != 0).all(), "neighbours in a kernel are no neighbouring inputs"
+    # Of a convolution neighbours are channels at one place of the kernel.
+    for name in ("conv", "wide"):
+        weight = state[f"{name}.weight"].transpose(1, -1)
+        assert ((weight != 0).reshape(*weight.shape[:-1], -1, 4).sum(-1) == 2).all()
+
+
+def test_two_of_four_in_convolutions_go_by_their_inputs(mlc, tmp_path, net):
+    """By the definition of wanda: each channel and place of the kernel has a norm of its own."""
+    seen = []
+    hook = net.conv.register_forward_pre_hook(lambda _, args: seen.append(args[0].double()))
+    with torch.no_grad():
+        net(images(48, 1))
+    hook.remove()
+    norms = F.unfold(seen[0], 3, padding=1).square().sum((0, 2)).sqrt().view(4, 3, 3)
+    answer, state = pruned(mlc, tmp_path, "--method", "wanda", "--pattern", "2:4", *DATA)
+    score = net.conv.weight.detach().abs().double() * norms
+    keep = score.argsort(1, descending=True).argsort(1) < 2
+    assert torch.equal(state["conv.weight"], net.conv.weight.data * keep)
+    assert answer["by_data"]["tensors"] == 4
+    answer, _ = pruned(mlc, tmp_path, "--method", "sparsegpt", "--pattern", "2:4", *DATA)
+    assert answer["by_data"]["output_sqnr_db"] > answer["by_data"]["output_sqnr_db_magnitude"] + 2
 
 
 def test_own_amounts_dry_run_and_file_agree(mlc, tmp_path, net, valid):

@@ -46,13 +46,17 @@ struct Work {
   const InputFactor* factor = nullptr;  // of sparsegpt
 };
 
-Result<Sparsity> sparsity_of(const PrunePlan& plan, const PrunedTensor& pruned, uint64_t total) {
+/// Of a tensor of these SIZES.
+Result<Sparsity> sparsity_of(const PrunePlan& plan, const PrunedTensor& pruned, Dims sizes) {
   Sparsity out;
   if (plan.rules.shape.pattern == PrunePattern::n_of_m) {
     out.n = plan.rules.shape.first;
     out.m = plan.rules.shape.second;
+    for (size_t d = row_dimension(sizes) + 2; d < sizes.size(); ++d) out.stride *= sizes[d];
     return out;
   }
+  uint64_t total = 1;
+  for (const int64_t size : sizes) total *= static_cast<uint64_t>(size);
   const uint64_t count = pruned.amount.of(total);
   if (count > total) {
     return usage_error("an amount of " + format_count(count) + " is more than the " +
@@ -130,7 +134,6 @@ Status choose_one(const Checkpoint& checkpoint, PrunedTensor& pruned, const Work
 std::vector<PrunedTensor*> readers_of(const Checkpoint& checkpoint, const InputSums& input,
                                       PrunePlan& plan) {
   std::vector<PrunedTensor*> out;
-  const int64_t m = plan.rules.shape.pattern == PrunePattern::n_of_m ? plan.rules.shape.second : 1;
   for (PrunedTensor& pruned : plan.tensors) {
     const bool named = std::ranges::any_of(input.weights, [&](const std::string& name) {
       return std::ranges::find(pruned.names, name) != pruned.names.end();
@@ -139,9 +142,7 @@ std::vector<PrunedTensor*> readers_of(const Checkpoint& checkpoint, const InputS
     const Dims sizes = checkpoint.sizes(checkpoint.tensors[pruned.tensor]);
     int64_t columns = 1;
     for (size_t d = row_dimension(sizes) + 1; d < sizes.size(); ++d) columns *= sizes[d];
-    // Neighbours in a kernel are no neighbouring inputs.
-    const bool neighbours = m == 1 || columns == sizes[row_dimension(sizes) + 1];
-    if (columns == input.columns && columns % m == 0 && neighbours) out.push_back(&pruned);
+    if (columns == input.columns) out.push_back(&pruned);
   }
   return out;
 }
@@ -155,15 +156,18 @@ void wanda_rows(std::span<const float> weights, std::span<const double> sum_squa
   std::vector<double> scores;
   std::vector<size_t> order;
   const size_t width = sparsity.m == 0 ? columns : static_cast<size_t>(sparsity.m);
+  const size_t stride = sparsity.m == 0 ? 1 : static_cast<size_t>(sparsity.stride);
   const size_t drop =
       sparsity.m == 0 ? count_of(sparsity, columns) : static_cast<size_t>(sparsity.m - sparsity.n);
-  for (size_t begin = 0; begin < weights.size(); begin += width) {
-    scores.resize(width);
-    for (size_t i = 0; i < width; ++i) {
-      scores[i] =
-          std::abs(double{weights[begin + i]}) * std::sqrt(sum_square[(begin + i) % columns]);
+  scores.resize(width);
+  for (size_t begin = 0; begin < weights.size(); begin += width * stride) {
+    for (size_t place = begin; place < begin + stride; ++place) {
+      for (size_t i = 0; i < width; ++i) {
+        const size_t at = place + i * stride;
+        scores[i] = std::abs(double{weights[at]}) * std::sqrt(sum_square[at % columns]);
+      }
+      drop_least(scores, order, drop, [&](size_t i) { keep[place + i * stride] = 0; });
     }
-    drop_least(scores, order, drop, [&](size_t i) { keep[begin + i] = 0; });
   }
 }
 
@@ -174,27 +178,33 @@ void sparsegpt_rows(std::span<float> weights, const InputFactor& factor, const S
   std::fill_n(keep, weights.size(), uint8_t{1});
   std::vector<double> scores;
   std::vector<size_t> order;
-  const size_t width = sparsity.m == 0 ? kColumns : static_cast<size_t>(sparsity.m);
-  const auto choose = [&](size_t first_row, size_t count, size_t begin, size_t end, size_t drop) {
+  const size_t stride = sparsity.m == 0 ? 1 : static_cast<size_t>(sparsity.stride);
+  const size_t width = sparsity.m == 0 ? kColumns : static_cast<size_t>(sparsity.m) * stride;
+  // Among ROW_COUNT rows and ACROSS columns from BEGIN on, each STRIDE after the one before.
+  const auto choose = [&](size_t first_row, size_t row_count, size_t begin, size_t across,
+                          size_t drop) {
     scores.clear();
-    for (size_t r = first_row; r < first_row + count; ++r) {
-      for (size_t j = begin; j < end; ++j) {
+    for (size_t r = first_row; r < first_row + row_count; ++r) {
+      for (size_t i = 0; i < across; ++i) {
+        const size_t j = begin + i * stride;
         const double share = weights[r * columns + j] / factor.row(static_cast<int64_t>(j))[0];
         scores.push_back(share * share);
       }
     }
-    const size_t across = end - begin;
     drop_least(scores, order, drop, [&](size_t i) {
-      keep[(first_row + i / across) * columns + begin + i % across] = 0;
+      keep[(first_row + i / across) * columns + begin + (i % across) * stride] = 0;
     });
   };
   for (size_t j = 0; j < columns; ++j) {
     const size_t end = std::min(j + width, columns);
     if (j % width == 0 && sparsity.m == 0) {
-      choose(0, rows, j, end, count_of(sparsity, rows * (end - j)));
+      choose(0, rows, j, end - j, count_of(sparsity, rows * (end - j)));
     } else if (j % width == 0) {
       const auto drop = static_cast<size_t>(sparsity.m - sparsity.n);
-      for (size_t r = 0; r < rows; ++r) choose(r, 1, j, end, drop);
+      for (size_t r = 0; r < rows; ++r) {
+        for (size_t place = j; place < j + stride; ++place)
+          choose(r, 1, place, static_cast<size_t>(sparsity.m), drop);
+      }
     }
     const std::span<const float> compensation = factor.row(static_cast<int64_t>(j));
     for (size_t r = 0; r < rows; ++r) {
@@ -233,10 +243,8 @@ Result<PruningGain> choose_by_data(const Checkpoint& checkpoint, PrunePlan& plan
                   "the inputs of " + printable(readers.front()->names[0]));
     }
     for (PrunedTensor* const pruned : readers) {
-      uint64_t total = 1;
-      for (const int64_t size : checkpoint.sizes(checkpoint.tensors[pruned->tensor]))
-        total *= static_cast<uint64_t>(size);
-      MLC_TRY(const Sparsity sparsity, sparsity_of(plan, *pruned, total));
+      const Dims sizes = checkpoint.sizes(checkpoint.tensors[pruned->tensor]);
+      MLC_TRY(const Sparsity sparsity, sparsity_of(plan, *pruned, sizes));
       const Work work{&sparsity, &input, factor ? &*factor : nullptr};
       MLC_CHECK_CTX(choose_one(checkpoint, *pruned, work, threads, gain, reporter),
                     "tensor " + printable(pruned->names[0]));

@@ -26,7 +26,8 @@ namespace mlc {
 struct Sparsity {
   double share = 0;
   int64_t n = 0;
-  int64_t m = 0;  // 0: by share
+  int64_t m = 0;       // 0: by share
+  int64_t stride = 1;  // columns from a neighbour to the next: the size of a convolution's kernel
 };
 
 /// Sets KEEP of the rows in WEIGHTS to 1 or 0. SUM_SQUARE is of each column of the inputs.
