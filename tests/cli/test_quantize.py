@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.utils.prune
 import yaml
 
 import quantized_weights as quantized
@@ -289,6 +290,21 @@ def test_selecting(mlc, model):
     assert "small.weight" in chosen("--tensor", "small=fp16") and "table.bias" in chosen("--tensor", "table=int8")
     assert "table.bias" not in chosen("--tensor", "table=int8", "--exclude", "table*")
     assert "odd.weight" not in chosen("--min-elements", "5000")
+
+
+@pytest.mark.parametrize("scheme", ["int8", "fp16"])
+def test_masks_of_pruning_were_quantised_as_weights(mlc, tmp_path, scheme):
+    module = torch.nn.Sequential(torch.nn.Linear(128, 64), torch.nn.Linear(64, 64))
+    torch.nn.utils.prune.l1_unstructured(module[0], "weight", 0.5)
+    write(tmp_path / "masked.pt", module.state_dict())
+    result = mlc("quantize", "masked.pt", "-o", "q.pt", "--scheme", scheme)
+    assert result.rc == 1 and "0.weight" in result.stderr and "`mlc prune --apply-masks`" in result.stderr
+    assert not (tmp_path / "q.pt").exists()
+    mlc.ok("prune", "masked.pt", "-o", "folded.pt", "--apply-masks")
+    mlc.ok("quantize", "folded.pt", "-o", "q.pt", "--scheme", scheme)
+    # Names that only look like it are weights.
+    write(tmp_path / "odd.pt", {"a_orig": torch.randn(64, 128), "a_mask": torch.ones(3), "b_orig": torch.randn(64, 128)})
+    mlc.ok("quantize", "odd.pt", "-o", "o.pt", "--scheme", scheme)
 
 
 def test_patterns_that_match_nothing_are_named(mlc, model):

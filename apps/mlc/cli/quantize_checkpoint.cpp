@@ -31,7 +31,7 @@ class Job {
     MLC_CHECK(choose());
     MLC_TRY(metadata_, metadata_to_carry(*input_.checkpoint));
     MLC_CHECK(undo_earlier());
-    MLC_TRY(plan_, plan_quantization(*input_.checkpoint, *state_dict_, recipe_, options_.format));
+    MLC_CHECK(plan());
     warn_of_unused();
     MLC_CHECK(decide());
     MLC_CHECK(write());
@@ -46,6 +46,7 @@ class Job {
  private:
   Status choose();
   Status undo_earlier();
+  Status plan();
   void warn_of_unused();
   Status decide();
   Status round_by_samples();
@@ -105,6 +106,13 @@ Status Job::undo_earlier() {
   MLC_CHECK(check_storages(*input_.checkpoint, named_tensors(*state_dict_), task_.threads));
   MLC_CHECK(restore_weights(*input_.checkpoint, *state_dict_, *record));
   return metadata_->remove("quantization").ok() ? Status() : internal_error("metadata");
+}
+
+Status Job::plan() {
+  auto plan = plan_quantization(*input_.checkpoint, *state_dict_, recipe_, options_.format);
+  if (!plan.ok()) return std::move(plan).error().in_file(task_.input);
+  plan_ = std::move(*plan);
+  return {};
 }
 
 void Job::warn_of_unused() {

@@ -137,6 +137,26 @@ void decide(const Checkpoint& checkpoint, WeightPlan& weight, bool ruled, const 
   if (weight.kept != Kept::no) weight.asked = weight.scheme = QuantScheme();
 }
 
+/// What torch.nn.utils.prune leaves are no weights yet: NAME_orig counts only with NAME_mask.
+Status refuse_masked(const Checkpoint& checkpoint, const StateDict& state_dict) {
+  constexpr std::string_view kOrig = "_orig";
+  std::map<std::string_view, uint32_t> tensors;
+  for (const StateDictEntry& entry : state_dict.entries) tensors.emplace(entry.key, entry.tensor);
+  std::vector<std::string> masked;
+  for (const auto& [key, tensor] : tensors) {
+    if (!key.ends_with(kOrig)) continue;
+    const std::string name(key.substr(0, key.size() - kOrig.size()));
+    const auto mask = tensors.find(name + "_mask");
+    if (mask == tensors.end()) continue;
+    const Dims sizes = checkpoint.sizes(checkpoint.tensors[tensor]);
+    if (std::ranges::equal(sizes, checkpoint.sizes(checkpoint.tensors[mask->second])))
+      masked.push_back(printable(name));
+  }
+  if (masked.empty()) return {};
+  return conflict("pruned weights lie beside their masks, as _orig and _mask: " + join_list(masked),
+                  "`mlc prune --apply-masks` first makes weights of them");
+}
+
 }  // namespace
 
 std::string_view kept_text(Kept kept) {
@@ -180,6 +200,7 @@ uint64_t bytes_after(const Checkpoint& checkpoint, const WeightPlan& weight) {
 
 Result<QuantizePlan> plan_quantization(const Checkpoint& checkpoint, const StateDict& state_dict,
                                        const QuantRecipe& recipe, QuantFormat format) {
+  MLC_CHECK(refuse_masked(checkpoint, state_dict));
   QuantizePlan plan;
   plan.format = format;
   plan.rounding = recipe.rounding;

@@ -68,7 +68,8 @@ struct QuantizePlan {
   std::vector<std::string> unused_patterns;  // of the recipe: "exclude \"x\""
 };
 
-/// Errors: unsupported for expanded tensors that are too much (expansion.h).
+/// Errors: conflict for weights that lie beside masks as NAME_orig and NAME_mask; unsupported for
+/// expanded tensors that are too much (expansion.h).
 Result<QuantizePlan> plan_quantization(const Checkpoint& checkpoint, const StateDict& state_dict,
                                        const QuantRecipe& recipe, QuantFormat format);
 
