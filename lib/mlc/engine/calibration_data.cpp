@@ -7,7 +7,10 @@
 #include "mlc/onnx_file/element_type.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <optional>
+#include <string_view>
 
 namespace mlc {
 namespace {
@@ -67,6 +70,17 @@ std::string problem_of(const OnnxValue& input, DType dtype, Dims sizes) {
     return "has " + plural(static_cast<uint64_t>(sizes[0]), "sample") + ", the input takes " +
            std::to_string(*rows) + " at once";
   return "";
+}
+
+/// Of float32 values in BYTES.
+uint64_t not_finite(std::string_view bytes) {
+  uint64_t out = 0;
+  for (size_t at = 0; at + sizeof(float) <= bytes.size(); at += sizeof(float)) {
+    float value = 0;
+    std::memcpy(&value, bytes.data() + at, sizeof(float));
+    out += std::isfinite(value) ? 0 : 1;
+  }
+  return out;
 }
 
 }  // namespace
@@ -129,6 +143,12 @@ Result<std::vector<NamedValue>> CalibrationData::sample(uint64_t i) const {
     view.offset += static_cast<int64_t>(i) * source.rows * view.strides[0];
     MLC_TRY_CTX(std::string bytes, contiguous_bytes(view, view.byte_size()),
                 "input " + quoted(source.input));
+    if (view.dtype == DType::f32) {
+      if (const uint64_t broken = not_finite(bytes); broken > 0)
+        return conflict("calibration data: " + quoted(source.input) + " in sample " +
+                            std::to_string(i) + " has " + plural(broken, "NaN or infinite value"),
+                        "samples count from 0; take it out or find what made it");
+    }
     MLC_TRY(HostTensor tensor, make_host_tensor(view.dtype, std::move(sizes), std::move(bytes)));
     out.push_back({source.input, std::move(tensor)});
   }

@@ -27,7 +27,8 @@ class CalibrationData {
                                       std::span<const OnnxValue> inputs, Reporter& reporter);
 
   uint64_t samples() const { return samples_; }
-  /// Requires: I < samples(). Errors: those of reading tensors.
+  /// Requires: I < samples(). Errors: those of reading tensors; conflict for float32 values that
+  /// are not finite, naming input and sample.
   Result<std::vector<NamedValue>> sample(uint64_t i) const;
 
  private:
