@@ -307,9 +307,11 @@ def test_masks_of_pruning_were_quantised_as_weights(mlc, tmp_path, scheme):
     mlc.ok("quantize", "odd.pt", "-o", "o.pt", "--scheme", scheme)
 
 
-def test_patterns_that_match_nothing_are_named(mlc, model):
+def test_patterns_that_match_nothing_are_named(mlc, model, tmp_path):
     result = mlc.ok("quantize", model, "-n", "--exclude", "emmbed", "--tensor", "hed=int4", "--include", "*")
     assert 'matched no key: exclude "emmbed" and tensor "hed"' in result.stderr
+    strict = mlc("quantize", model, "-o", tmp_path / "b.pt", "--strict", "--exclude", "emmbed")
+    assert strict.rc == 1 and 'matched no key: exclude "emmbed"' in strict.stderr and not (tmp_path / "b.pt").exists()
 
 
 def test_recipe_round_trip(mlc, tmp_path, model, root):

@@ -236,6 +236,10 @@ REFUSED = [
     ("--input nope:f32[2,64]", 2, "nope"),
     ("--block 48 --onnx int4", 2, "power of two"),
     ("--no-verify --require-speedup", 2, "contradicts"),
+    ("--block 64", 2, "for --onnx int4"),
+    ("--symmetric --onnx weight-only", 2, "for --onnx int4"),
+    ("--float-ends", 2, "for --onnx static"),
+    ("--percentile 99", 2, "--calib-method percentile"),
 ]
 
 
@@ -246,6 +250,12 @@ def test_what_is_not_met_writes_nothing(args, code, says, mlc):
     done = mlc("quantize", "in.onnx", *output, *args.split())
     assert done.rc == code and says in done.stderr, done.stderr
     assert sorted(p.name for p in mlc.cwd.iterdir()) == ["in.onnx"]
+
+
+def test_patterns_that_match_nothing_are_named(mlc):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--exclude", "w1", "--exclude", "blok*")
+    assert done.rc == 0 and 'matched nothing: --exclude "blok*"\n' in done.stderr
 
 
 def test_a_quantised_model_is_not_quantised_again(mlc):
@@ -263,8 +273,9 @@ def test_an_opset_without_the_operators_is_refused(mlc):
 
 
 def test_options_of_onnx_models_are_refused_for_checkpoints(mlc, script):
-    done = mlc("quantize", script, "-o", "out.pt", "--onnx", "int4")
-    assert done.rc == 2 and "no ONNX model" in done.stderr
+    for options in (["--onnx", "int4"], ["--block", "64"], ["--samples", "3"], ["--seed", "1"], ["--percentile", "99"]):
+        done = mlc("quantize", script, "-o", "out.pt", *options)
+        assert done.rc == 2 and "no ONNX model" in done.stderr
 
 
 def test_a_model_that_is_not_there_was_called_no_onnx_model(mlc):

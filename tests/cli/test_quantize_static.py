@@ -155,6 +155,26 @@ def test_statistics_are_kept_and_used_again(mlc):
     assert done.rc == 3 and "s.json" in done.stderr and not (mlc.cwd / "q.onnx").exists()
 
 
+def test_statistics_replaced_samples_without_a_word(mlc):
+    _, _, out = quantize(mlc, residual(), "--stats", "s.json")
+    first = out.read_bytes()
+    np.save(mlc.cwd / "y.npy", 3 * samples(mlc.cwd / "y.npz", 8))
+    args = ("quantize", "in.onnx", "--onnx", "static", "--stats", "s.json", "--calib", "y.npy", "--min-cosine", "-1")
+    old = mlc(*args, "-o", "old.onnx")
+    assert old.rc == 0 and "ranges come from the 16 samples of s.json, not from --calib" in old.stderr
+    assert (mlc.cwd / "old.onnx").read_bytes() == first
+    new = mlc(*args, "-o", "old.onnx", "--force")
+    assert new.rc == 0 and "ranges come from" not in new.stderr
+    assert (mlc.cwd / "old.onnx").read_bytes() != first and json.loads((mlc.cwd / "s.json").read_text())["samples"] == 8
+
+
+def test_only_four_samples_of_many_were_compared(mlc):
+    quantize(mlc, residual())
+    args = ("quantize", "in.onnx", "-o", "b.onnx", "-f", "--onnx", "static", "--calib", "x.npz", "--json")
+    assert mlc.ok(*args).json["samples"] == 16
+    assert mlc.ok(*args, "--samples", "3").json["samples"] == 3
+
+
 def test_statistics_fit_their_schema(mlc, valid, root):
     quantize(mlc, residual(), "--stats", "s.json")
     valid(json.loads((mlc.cwd / "s.json").read_text()), "quant-stats")
@@ -197,7 +217,7 @@ def test_samples_that_give_nan_are_refused(mlc):
     data[2, 0, 0, 0] = np.nan
     np.save(mlc.cwd / "x.npy", data)
     done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npy")
-    assert done.rc == 1 and "not finite" in done.stderr and not (mlc.cwd / "out.onnx").exists()
+    assert done.rc == 1 and '"x" in sample 2 has 1 NaN or infinite value' in done.stderr and not (mlc.cwd / "out.onnx").exists()
 
 
 def test_samples_of_other_formats(mlc):

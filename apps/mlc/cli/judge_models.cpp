@@ -20,6 +20,10 @@
 namespace mlc::cli {
 namespace {
 
+// How many are compared where nobody says.
+constexpr int64_t kRandomSamples = 4;
+constexpr int64_t kDataSamples = 64;
+
 /// What is added up of one output over all samples.
 struct Sums {
   JudgedOutput out;
@@ -127,9 +131,10 @@ Result<double> Judge::median(Model& model) {
 }  // namespace
 
 JudgeOptions judge_options(const std::vector<InputSpec>& specs, const CalibrationData* data,
-                           int64_t samples, int64_t seed, unsigned threads, Reporter& reporter) {
+                           std::optional<int64_t> samples, int64_t seed, unsigned threads,
+                           Reporter& reporter) {
   JudgeOptions out;
-  out.samples = samples;
+  out.samples = samples.value_or(data != nullptr ? kDataSamples : kRandomSamples);
   out.threads = threads;
   out.inputs = [&specs, &reporter, data, seed](int64_t i) -> Result<std::vector<NamedValue>> {
     if (data != nullptr) return data->sample(static_cast<uint64_t>(i));
@@ -137,7 +142,7 @@ JudgeOptions judge_options(const std::vector<InputSpec>& specs, const Calibratio
                          i == 0 ? reporter : null_reporter());
   };
   if (data != nullptr) {
-    out.samples = std::min(samples, static_cast<int64_t>(data->samples()));
+    out.samples = std::min(out.samples, static_cast<int64_t>(data->samples()));
     return out;
   }
   // Inputs from files are the same in every sample.

@@ -47,9 +47,11 @@ struct JudgeOptions {
 };
 
 /// The samples of DATA, or where that is null random inputs as SPECS say, from SEED on: at most
-/// SAMPLES, and one where all inputs come from files. All of them must outlive what comes out.
+/// SAMPLES (without it 64 of DATA, or 4 random ones), and one where all inputs come from files. All
+/// of them must outlive what comes out.
 JudgeOptions judge_options(const std::vector<InputSpec>& specs, const CalibrationData* data,
-                           int64_t samples, int64_t seed, unsigned threads, Reporter& reporter);
+                           std::optional<int64_t> samples, int64_t seed, unsigned threads,
+                           Reporter& reporter);
 
 /// What --verify, --no-verify and --require-speedup say.
 struct JudgeWish {

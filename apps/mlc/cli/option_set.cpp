@@ -202,6 +202,15 @@ void OptionSet::integer(std::string_view names, int64_t& target, std::string_vie
   });
 }
 
+void OptionSet::integer(std::string_view names, std::optional<int64_t>& target,
+                        std::string_view value_name, std::string_view help, int64_t min,
+                        int64_t max) {
+  add(names, value_name, help, [&target, min, max](std::string_view value) -> Status {
+    MLC_TRY(target, parse_integer<int64_t>(value, min, max));
+    return {};
+  });
+}
+
 void OptionSet::integer(std::string_view names, unsigned& target, std::string_view value_name,
                         std::string_view help, unsigned min, unsigned max) {
   add(names, value_name, help, [&target, min, max](std::string_view value) -> Status {
@@ -212,6 +221,14 @@ void OptionSet::integer(std::string_view names, unsigned& target, std::string_vi
 
 void OptionSet::real(std::string_view names, double& target, std::string_view value_name,
                      std::string_view help, double min, double max) {
+  add(names, value_name, help, [&target, min, max](std::string_view value) -> Status {
+    MLC_TRY(target, parse_real(value, min, max));
+    return {};
+  });
+}
+
+void OptionSet::real(std::string_view names, std::optional<double>& target,
+                     std::string_view value_name, std::string_view help, double min, double max) {
   add(names, value_name, help, [&target, min, max](std::string_view value) -> Status {
     MLC_TRY(target, parse_real(value, min, max));
     return {};

@@ -101,10 +101,15 @@ class OptionSet {
   void integer(std::string_view names, int64_t& target, std::string_view value_name,
                std::string_view help, int64_t min = std::numeric_limits<int64_t>::min(),
                int64_t max = std::numeric_limits<int64_t>::max());
+  void integer(std::string_view names, std::optional<int64_t>& target, std::string_view value_name,
+               std::string_view help, int64_t min = std::numeric_limits<int64_t>::min(),
+               int64_t max = std::numeric_limits<int64_t>::max());
   void integer(std::string_view names, unsigned& target, std::string_view value_name,
                std::string_view help, unsigned min = 0, unsigned max = 1U << 16U);
   /// A finite decimal number in [min, max].
   void real(std::string_view names, double& target, std::string_view value_name,
+            std::string_view help, double min, double max);
+  void real(std::string_view names, std::optional<double>& target, std::string_view value_name,
             std::string_view help, double min, double max);
   /// A size in bytes: "4096", "512MB", "5GB" (powers of 1000), "64MiB" (powers of 1024).
   void size(std::string_view names, uint64_t& target, std::string_view value_name,

@@ -25,8 +25,6 @@ namespace {
 /// What rounding leaves of the equality with the model whose channels are unread; a wrong cut is
 /// far below.
 constexpr double kLeastEqualDb = 40;
-constexpr int64_t kRandomSamples = 4;
-constexpr int64_t kDataSamples = 64;
 
 uint64_t count_weights(const onnx::Document& document) {
   uint64_t out = 0;
@@ -241,10 +239,10 @@ Status Job::judge(const OnnxDraft& draft) {
   const JudgeWish wish{options_.verify, options_.no_verify, options_.require_speedup};
   MLC_TRY(const bool can, can_judge_onnx(wish, engine_, answer_, task_.reporter));
   if (!can) return {};
-  const int64_t usual = data_ ? kDataSamples : kRandomSamples;
-  const JudgeOptions how = judge_options(specs_, data_ ? &*data_ : nullptr,
-                                         options_.samples > 0 ? options_.samples : usual,
-                                         options_.seed, task_.threads, task_.reporter);
+  const JudgeOptions how =
+      judge_options(specs_, data_ ? &*data_ : nullptr,
+                    options_.samples > 0 ? std::optional(options_.samples) : std::nullopt,
+                    options_.seed, task_.threads, task_.reporter);
   MLC_CHECK(judge_onnx(*engine_, task_.input, draft.path(), how, task_.reporter, answer_));
   return prove(draft, how);
 }

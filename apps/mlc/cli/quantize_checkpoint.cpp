@@ -32,7 +32,7 @@ class Job {
     MLC_TRY(metadata_, metadata_to_carry(*input_.checkpoint));
     MLC_CHECK(undo_earlier());
     MLC_CHECK(plan());
-    warn_of_unused();
+    MLC_CHECK(judge_patterns());
     MLC_CHECK(decide());
     MLC_CHECK(write());
     MLC_CHECK(write_recipe());
@@ -47,7 +47,7 @@ class Job {
   Status choose();
   Status undo_earlier();
   Status plan();
-  void warn_of_unused();
+  Status judge_patterns() const;
   Status decide();
   Status round_by_samples();
   Result<QuantGoals> goals() const;
@@ -115,9 +115,15 @@ Status Job::plan() {
   return {};
 }
 
-void Job::warn_of_unused() {
-  if (plan_.unused_patterns.empty()) return;
-  task_.reporter.warn("matched no key: " + join_list(plan_.unused_patterns));
+/// Patterns that match no key are misspelt mostly: a warning, with --strict an error.
+Status Job::judge_patterns() const {
+  if (plan_.unused_patterns.empty()) return {};
+  const std::string text = "matched no key: " + join_list(plan_.unused_patterns);
+  if (options_.strict)
+    return conflict(text, "`mlc load` lists the keys; without --strict this is a warning")
+        .in_file(task_.input);
+  task_.reporter.warn(text);
+  return {};
 }
 
 /// Bytes of the file beside the weights of the plan, as far as they can be known before it is

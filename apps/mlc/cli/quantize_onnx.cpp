@@ -6,6 +6,7 @@
 #include "cli/onnx_draft.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_onnx_view.h"
+#include "mlc/base/glob.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/onnx_artefact.h"
 #include "mlc/onnx_edit/document.h"
@@ -50,6 +51,7 @@ class Job {
  private:
   Status check_usage();
   Status open();
+  void warn_of_unused(const onnx::Document& document) const;
   Status quantize();
   Status quantize_statically();
   Status prepare(onnx::Document& document);
@@ -91,7 +93,12 @@ Status Job::check_usage() {
     return usage_error("--onnx static needs samples: --calib FILE is missing",
                        "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names, or "
                        "--onnx dynamic, which needs none");
-  if (answer_.form == onnx::QuantForm::int4) least_cosine_ = kLeastCosineInt4;
+  const bool is_int4 = answer_.form == onnx::QuantForm::int4;
+  if (!is_int4 && (options_.block || options_.symmetric))
+    return usage_error("--block and --symmetric are for --onnx int4");
+  if (!is_static && options_.float_ends) return usage_error("--float-ends is for --onnx static");
+  MLC_CHECK(check_sample_options(options_));
+  if (is_int4) least_cosine_ = kLeastCosineInt4;
   return read_min_cosine(options_, least_cosine_);
 }
 
@@ -110,8 +117,23 @@ Status Job::open() {
     MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
     warn_of_few(*data_, "for ranges", task_.reporter);
   }
+  warn_of_unused(document);
   document_.emplace(std::move(document));
   return {};
+}
+
+/// Names patterns that match no weight and no node: mostly they are misspelt.
+void Job::warn_of_unused(const onnx::Document& document) const {
+  std::vector<std::string> unused;
+  const auto check = [&](std::string_view option, const std::string& glob) {
+    const auto matches = [&](const auto& each) { return glob_match(glob, each.name); };
+    const bool used = std::ranges::any_of(document.nodes, matches) ||
+                      std::ranges::any_of(document.tensors, matches);
+    if (!used) unused.push_back(std::string(option) + " " + quoted(glob));
+  };
+  for (const std::string& glob : shared_.include) check("--include", glob);
+  for (const std::string& glob : shared_.exclude) check("--exclude", glob);
+  if (!unused.empty()) task_.reporter.warn("matched nothing: " + join_list(unused));
 }
 
 onnx::QuantOptions Job::quant_options() const {
@@ -119,7 +141,7 @@ onnx::QuantOptions Job::quant_options() const {
   out.form = answer_.form;
   out.embeddings = !options_.no_embeddings;
   out.reduce_range = options_.reduce_range;
-  out.block = options_.block;
+  out.block = options_.block.value_or(out.block);
   out.symmetric = options_.symmetric;
   out.rounding = shared_.rounding.value_or(out.rounding);
   // In a convolution of few weights there can be many multiplications.
@@ -174,11 +196,15 @@ Result<onnx::Observers> Job::observe(const std::vector<std::string>& names) {
       if (!stats.ok()) return std::move(stats).error().in_file(options_.stats);
       const bool whole = std::ranges::all_of(
           names, [&](const std::string& name) { return stats->observers.contains(name); });
-      if (whole) {
-        task_.reporter.detail("ranges come from " + printable(options_.stats));
+      if (whole && !(shared_.writing.force && data_)) {
+        if (data_)
+          task_.reporter.warn(
+              fmt::format("ranges come from the {} samples of {}, not from --calib; "
+                          "--force makes new ones",
+                          stats->samples, printable(options_.stats)));
         return std::move(stats->observers);
       }
-      if (!shared_.writing.force && data_) {
+      if (!whole && !shared_.writing.force && data_) {
         return usage_error("the statistics belong to another model or other options",
                            "--force makes new ones, another --stats FILE keeps these")
             .in_file(options_.stats);
@@ -207,7 +233,8 @@ Status Job::quantize_statically() {
     MLC_TRY(const onnx::Observers observers, observe(plan.observed()));
     const auto method = options_.method.value_or(onnx::RangeMethod::minmax);
     for (const std::string& name : plan.observed())
-      scales[name] = onnx::byte_scale(observers.at(name).range(method, options_.percentile));
+      scales[name] = onnx::byte_scale(
+          observers.at(name).range(method, options_.percentile.value_or(kUsualPercentile)));
   }
   MLC_TRY(answer_.report, onnx::quantize_static(*document_, plan, scales, how));
   return {};
@@ -237,8 +264,11 @@ Status Job::quantize() {
     if (answer_.report.kept.size() > 1)
       first += fmt::format(", and {} more", answer_.report.kept.size() - 1);
   }
+  const bool is_static = answer_.form == onnx::QuantForm::static_qdq;
   return conflict("there is nothing to quantise" + first,
-                  "--onnx weight-only takes convolutions, --min-elements small weights");
+                  is_static ? "--min-elements 0 takes small weights"
+                            : "--onnx static with --calib takes convolutions, --min-elements 0 "
+                              "small weights");
 }
 
 /// What the file knows of its making, where it carries metadata of mlc.
@@ -248,7 +278,8 @@ Status Job::add_metadata() {
   given.flag("reduce-range", options_.reduce_range).list("include", shared_.include);
   given.list("exclude", shared_.exclude).flag("float-ends", options_.float_ends);
   if (options_.method) given.text("calib-method", onnx::to_string(*options_.method));
-  if (answer_.form == onnx::QuantForm::int4) given.text("block", std::to_string(options_.block));
+  if (answer_.form == onnx::QuantForm::int4)
+    given.text("block", std::to_string(quant_options().block));
   return sign_document(*document_, task_.input, "quantize", given);
 }
 
@@ -257,7 +288,7 @@ Status Job::judge(const OnnxDraft& draft) {
   MLC_TRY(const bool can, can_judge_onnx(wish, engine_, answer_, task_.reporter));
   if (!can) return {};
   const JudgeOptions how = judge_options(specs_, data_ ? &*data_ : nullptr, options_.samples,
-                                         options_.seed, task_.threads, task_.reporter);
+                                         options_.seed.value_or(0), task_.threads, task_.reporter);
   return judge_onnx(*engine_, task_.input, draft.path(), how, task_.reporter, answer_);
 }
 
@@ -313,7 +344,15 @@ Result<FileReport> Job::run() {
 bool QuantizeOnnxOptions::any() const {
   return form || no_embeddings || reduce_range || symmetric || !inputs.empty() || min_cosine ||
          require_speedup || verify || no_verify || !calib.empty() || method || !stats.empty() ||
-         float_ends;
+         float_ends || block || percentile || samples || seed;
+}
+
+Status check_sample_options(const QuantizeOnnxOptions& options) {
+  if (options.percentile && options.method != onnx::RangeMethod::percentile)
+    return usage_error("--percentile goes with --calib-method percentile");
+  if (options.seed && !options.calib.empty())
+    return usage_error("--seed is of random inputs; with --calib the samples are the inputs");
+  return {};
 }
 
 Status read_min_cosine(const QuantizeOnnxOptions& options, double& least) {
@@ -347,7 +386,8 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
   set.list("--input", options.inputs, "SPEC",
            "inputs to compare with, as in `mlc run`; repeatable");
   set.integer("--seed", options.seed, "N", "of random inputs (default 0)", 0);
-  set.integer("--samples", options.samples, "N", "random inputs to compare with (default 4)", 1,
+  set.integer("--samples", options.samples, "N",
+              "inputs to compare with: random ones (default 4), or as many of --calib (64)", 1,
               10'000);
   set.text("--min-cosine", options.min_cosine, "X",
            "least cosine of every output (default 0.99, int4 0.95)");
@@ -361,7 +401,7 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
     if (!options.calib.empty() && !options.inputs.empty())
       return usage_error("--input and --calib exclude each other",
                          "with --calib the result is compared on its samples");
-    if ((options.block & (options.block - 1)) != 0)
+    if (options.block && (*options.block & (*options.block - 1)) != 0)
       return usage_error("--block must be a power of two");
     return {};
   });

@@ -19,24 +19,26 @@ struct QuantizeOnnxOptions {
   std::optional<onnx::QuantForm> form;  // of --onnx
   bool no_embeddings = false;
   bool reduce_range = false;
-  int64_t block = 32;
+  std::optional<int64_t> block;
   bool symmetric = false;
   std::vector<std::string> inputs;
-  int64_t seed = 0;
-  int64_t samples = 4;
+  std::optional<int64_t> seed;
+  std::optional<int64_t> samples;
   std::optional<std::string> min_cosine;
   bool require_speedup = false;
   bool verify = false;
   bool no_verify = false;
   std::vector<std::string> calib;  // files with samples
   std::optional<onnx::RangeMethod> method;
-  double percentile = 99.99;
+  std::optional<double> percentile;
   std::string stats;
   bool float_ends = false;
 
-  /// Whether any of them was given, all but those of a check.
+  /// Whether any of them was given.
   bool any() const;
 };
+
+constexpr double kUsualPercentile = 99.99;  // of values inside the range
 
 /// The options of checkpoints that count for ONNX models too.
 struct QuantizeOnnxShared {
@@ -49,6 +51,10 @@ struct QuantizeOnnxShared {
   std::string report;  // where the HTML page goes
   WritingOptions writing;
 };
+
+/// Refuses options of samples that nothing reads: --percentile without its method, --seed where
+/// nothing is random. Error: usage.
+Status check_sample_options(const QuantizeOnnxOptions& options);
 
 /// Makes LEAST what --min-cosine says, where it is given. Error: usage.
 Status read_min_cosine(const QuantizeOnnxOptions& options, double& least);

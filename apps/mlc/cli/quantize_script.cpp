@@ -76,8 +76,8 @@ class Job {
 };
 
 Status Job::check_usage() {
-  if (graph_.form || graph_.symmetric || graph_.float_ends || !graph_.stats.empty() ||
-      shared_.rounding) {
+  if (graph_.form || graph_.symmetric || graph_.block || graph_.float_ends ||
+      !graph_.stats.empty() || shared_.rounding) {
     return usage_error(
         "--onnx, --block, --symmetric, --float-ends, --stats and --rounding do not go with "
         "--torchscript");
@@ -95,6 +95,7 @@ Status Job::check_usage() {
     return usage_error(
         "the output would be a TorchScript file under the name " + quoted(task_.output),
         "name it .pt");
+  MLC_CHECK(check_sample_options(graph_));
   answer_.form = to_string(options_.form);
   answer_.reduced = graph_.reduce_range;
   answer_.dry_run = shared_.writing.dry_run;
@@ -155,7 +156,7 @@ Result<std::unique_ptr<Model>> Job::load(Purpose purpose) const {
 }
 
 JudgeOptions Job::samples() const {
-  return judge_options(specs_, data_ ? &*data_ : nullptr, graph_.samples, graph_.seed,
+  return judge_options(specs_, data_ ? &*data_ : nullptr, graph_.samples, graph_.seed.value_or(0),
                        task_.threads, task_.reporter);
 }
 
@@ -178,7 +179,7 @@ Result<ActivationScale> Job::scale_of(size_t id) const {
     return conflict("an activation has " + plural(observer.not_finite(), "value") +
                     " that are not finite");
   const auto method = graph_.method.value_or(onnx::RangeMethod::minmax);
-  return activation_scale(observer.range(method, graph_.percentile),
+  return activation_scale(observer.range(method, graph_.percentile.value_or(kUsualPercentile)),
                           answer_.reduced ? kReduced : kCodes);
 }
 
