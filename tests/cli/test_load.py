@@ -110,7 +110,7 @@ def test_json_agrees_with_torch(mlc, training):
 def test_stats_of_large_integers_and_infinities_are_exact(mlc, valid, tmp_path):
     values = {"i": torch.tensor([2**53 + 1, -(2**62) - 1]), "u": torch.tensor([2**63 + 5, 3], dtype=torch.uint64),
               "inf": torch.tensor([1.0, float("inf")]), "nan": torch.tensor([float("nan")]),
-              "wide": torch.tensor([1e300, -1e300], dtype=torch.float64)}
+              "wide": torch.tensor([1.7e308, -1.7e308], dtype=torch.float64)}
     write(tmp_path / "a.pt", values)
     report = mlc.ok("load", "a.pt", "--stats", "--json").json
     valid(report, "load")
@@ -776,3 +776,9 @@ def test_views_of_one_storage_counted_otherwise_than_the_help_said(mlc, tmp_path
     assert mlc.ok("load", "a.pt", "--json").json["totals"]["parameters"] == 8 + 8 + 5
     text = " ".join(mlc.ok("load", "--help").stdout.split())
     assert "tensors that show the same elements (tied weights) count once, other views of one storage each" in text
+
+
+def test_expectation_from_a_stream_was_called_a_dash(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.ones(2)})
+    result = mlc("load", "a.pt", "--expect", "-", stdin='{"w": [2]}')
+    assert "expected     yes: standard input fits\n" in result.stdout

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace mlc {
@@ -89,13 +90,32 @@ bool has_exact_range(DType dtype) {
   return dtype == DType::i64 || dtype == DType::u64;
 }
 
+// Values above kLarge, which only doubles reach, are summed 2^kScale times smaller: sums of 2^60
+// squares of what is below kLarge, or of what was scaled, fit a double. What scaling makes zero is
+// too small to matter beside a large value.
+constexpr double kLarge = 0x1p480;
+constexpr int kScale = 600;
+
+bool is_large(double x) {
+  return std::fabs(x) > kLarge;
+}
+
 }  // namespace
+
+StatsAccumulator::Moments StatsAccumulator::Moments::scaled_down() const {
+  if (scaled) return *this;
+  return {count, std::ldexp(mean, -kScale), std::ldexp(squares, -2 * kScale), true};
+}
 
 void StatsAccumulator::Moments::merge(const Moments& other) {
   if (other.count == 0) return;
   if (count == 0) {
     *this = other;
     return;
+  }
+  if (scaled != other.scaled) {
+    *this = scaled_down();
+    return merge(other.scaled_down());
   }
   const auto mine = static_cast<double>(count);
   const auto theirs = static_cast<double>(other.count);
@@ -126,13 +146,14 @@ void StatsAccumulator::add(Bytes block) {
 
 void StatsAccumulator::add_values(const double* values, size_t count) {
   const ChunkSummary summary = summarize(values, count);
-  if (!std::isfinite(summary.sum)) return add_special(values, count);
+  const bool large = is_large(summary.min) || is_large(summary.max);
+  if (large || !std::isfinite(summary.sum)) return add_special(values, count);
   count_ += count;
   zeros_ += summary.zeros;
   min_ = std::min(min_, summary.min);
   max_ = std::max(max_, summary.max);
   const double mean = summary.sum / static_cast<double>(count);
-  finite_.merge({count, mean, squared_distances(values, count, mean)});
+  finite_.merge({count, mean, squared_distances(values, count, mean), false});
 }
 
 void StatsAccumulator::add_integers(Bytes elements) {
@@ -144,7 +165,7 @@ void StatsAccumulator::add_integers(Bytes elements) {
   }
 }
 
-// Some value is not finite, or they are too large to be summed: one by one.
+// Some value is not finite, or too large to be squared: one by one.
 void StatsAccumulator::add_special(const double* values, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     const double x = values[i];
@@ -159,7 +180,8 @@ void StatsAccumulator::add_special(const double* values, size_t count) {
       ++infs_;
     } else {
       zeros_ += x == 0 ? 1U : 0U;
-      finite_.merge({1, x, 0});
+      const Moments one{1, x, 0, false};
+      finite_.merge(is_large(x) ? one.scaled_down() : one);
     }
   }
 }
@@ -190,9 +212,14 @@ TensorStats StatsAccumulator::stats() const {
     };
     out.integers = IntegerRange{text(least_), text(most_)};
   }
-  if (finite_.count > 0) out.mean = finite_.mean;
+  const int scale = finite_.scaled ? kScale : 0;
+  if (finite_.count > 0) {
+    constexpr double kMost = std::numeric_limits<double>::max();  // rounding may pass it
+    out.mean = std::clamp(std::ldexp(finite_.mean, scale), -kMost, kMost);
+  }
   if (finite_.count > 1) {
-    out.std = std::sqrt(finite_.squares / static_cast<double>(finite_.count - 1));
+    out.std =
+        std::ldexp(std::sqrt(finite_.squares / static_cast<double>(finite_.count - 1)), scale);
   }
   return out;
 }

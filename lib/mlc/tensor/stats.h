@@ -31,7 +31,8 @@ struct TensorStats {
   uint64_t infs = 0;
   std::optional<double> min, max;  // of all but NaNs; nothing where no value is left
   std::optional<double> mean;      // of the finite values; nothing where there are none
-  std::optional<double> std;       // the same, with n - 1 as in torch.std; nothing below two values
+  std::optional<double> std;  // the same, with n - 1 as in torch.std; nothing below two values, and
+                              // infinite where no double is as large
   std::optional<IntegerRange> integers;  // of i64 and u64 tensors that have a value
 };
 
@@ -56,6 +57,8 @@ class StatsAccumulator {
     uint64_t count = 0;
     double mean = 0;
     double squares = 0;
+    bool scaled = false;  // mean and squares are those of the values times a small power of two
+    Moments scaled_down() const;
     void merge(const Moments& other);
   };
 

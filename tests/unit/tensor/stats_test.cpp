@@ -176,6 +176,21 @@ TEST_CASE("sums beyond the range of doubles do not spoil the mean", "[stats]") {
   CHECK(stats.infs == 0);
 }
 
+TEST_CASE("large values of both signs have a finite mean and spread", "[stats]") {
+  TensorStats stats = stats_of(DType::f64, std::vector<double>{1e308, 1e308, -1e308});
+  check_close(stats.mean, 1e308 / 3);
+  check_close(stats.std, 1.1547005383792515e308);
+  std::vector<double> mixed(5000, 1);  // blocks of small and of large values meet
+  for (size_t i = 0; i < 2500; ++i) mixed[i] = i % 2 == 0 ? 1e200 : -1e200;
+  stats = stats_of(DType::f64, mixed);
+  check_close(stats.std, 1e200 * std::sqrt(2500.0 / 4999));
+  CHECK(std::abs(*stats.mean) < 1e185);
+  const double most = std::numeric_limits<double>::max();
+  stats = stats_of(DType::f64, std::vector<double>(3000, most));
+  CHECK(stats.mean == most);
+  CHECK(stats.std == 0);
+}
+
 TEST_CASE("threads do not change a bit of the answer", "[stats]") {
   std::vector<float> values(size_t{3} << 20);
   for (size_t i = 0; i < values.size(); ++i) {
