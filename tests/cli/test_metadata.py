@@ -496,3 +496,20 @@ def test_values_like_directives_became_null(mlc, tmp_path, value):
     torch.save({"w": torch.ones(1)}, tmp_path / "m.pt")
     mlc.ok("metadata", "m.pt", "--set", f"custom.fmt={value}", "--in-place")
     assert mlc.ok("metadata", "m.pt", "--json").json["metadata"]["custom"]["fmt"] == value
+
+
+@pytest.mark.parametrize("text, value", [("-007", "-007"), ("+007", "+007"), ("007", "007"), ("-7", -7), ("-0", 0), ("-0.5", -0.5)])
+def test_sign_made_a_number_of_leading_zeros(mlc, tmp_path, text, value):
+    write(tmp_path / "a.pt", {"w": torch.ones(2)})
+    mlc.ok("save", "a.pt", "--set", f"custom.a={text}", "-o", "b.pt")
+    assert json.loads(mlc.ok("metadata", "b.pt", "--json").stdout)["metadata"]["custom"]["a"] == value
+
+
+def test_surrogate_pairs_of_json_were_refused(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.ones(2)})
+    value = {"k": ["\U0001f600x", "\\ud83d\\ude00", "é"], "\U0001f680": 1}
+    mlc.ok("save", "a.pt", "--set", "custom.a=" + json.dumps(value), "-o", "b.pt")
+    assert json.loads(mlc.ok("metadata", "b.pt", "--json").stdout)["metadata"]["custom"]["a"] == value
+    for text in ('"\\ud83d"', '"x\\ude00"', '{"k": "\\ud800"}', '{k: "\\ud83d\\ude00"}'):
+        refused = mlc("save", "a.pt", "--set", "custom.a=" + text, "-o", "c.pt")
+        assert refused.rc == 2 and "is half of a surrogate pair" in refused.stderr

@@ -23,7 +23,8 @@ bool is_digits(std::string_view text) {
 // that 1e9 is a number.
 bool looks_like_an_identifier(std::string_view text) {
   constexpr size_t kShortHash = 7;
-  if (text.size() > 1 && text[0] == '0' && is_digits(text)) return true;
+  const std::string_view digits = text.substr(text.starts_with('-') || text.starts_with('+'));
+  if (digits.size() > 1 && digits[0] == '0' && is_digits(digits)) return true;
   if (text.starts_with("0x") || text.starts_with("0o")) return true;
   const size_t e = text.find_first_of("eE");
   return text.size() >= kShortHash && e != text.npos && is_digits(text.substr(0, e)) &&

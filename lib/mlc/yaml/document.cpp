@@ -7,10 +7,13 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <numeric>
 #include <sstream>
 #include <unordered_map>
 
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
@@ -290,6 +293,17 @@ std::string_view line_at(std::string_view text, size_t line) {
   return text.substr(0, text.find('\n'));
 }
 
+// The escape that E complains of, where it is one that only makes sense with another.
+std::optional<std::string> half_of_pair(const YAML::Exception& e) {
+  const std::string_view theirs = YAML::ErrorMsg::INVALID_UNICODE;
+  if (!e.msg.starts_with(theirs)) return std::nullopt;
+  uint32_t unit = 0;
+  const char* end = e.msg.data() + e.msg.size();
+  std::from_chars(e.msg.data() + theirs.size(), end, unit);
+  if (unit < 0xD800 || unit > 0xDFFF) return std::nullopt;
+  return fmt::format("\\u{:04x}", unit);
+}
+
 Error reworded(const Source& source, const Builder& builder, const YAML::Exception& e) {
   const size_t line = e.mark.is_null() ? 1 : static_cast<size_t>(e.mark.line) + 1;
   const size_t column = e.mark.is_null() ? 1 : static_cast<size_t>(e.mark.column) + 1;
@@ -310,11 +324,59 @@ Error reworded(const Source& source, const Builder& builder, const YAML::Excepti
       return source.error(line, column, std::string(row.ours), std::string(row.hint));
     }
   }
+  if (const auto half = half_of_pair(e)) {
+    return source.error(line, column, "the escape " + *half + " is half of a surrogate pair",
+                        "write the character itself, or \\U and its eight digits; pairs are "
+                        "joined where the whole text is JSON");
+  }
   if (e.msg.starts_with(YAML::ErrorMsg::INVALID_ESCAPE)) {
     return source.error(line, column, e.msg,
                         "in double quotes, \\ begins an escape: single quotes take it as it is");
   }
   return source.error(line, column, e.msg);
+}
+
+constexpr uint32_t kHighHalf = 0xD800;
+constexpr uint32_t kLowHalf = 0xDC00;
+constexpr uint32_t kEndOfHalves = 0xE000;
+constexpr size_t kEscape = 6;  // \u and four digits
+
+// The code unit of the escape \uXXXX at the start of TEXT, if there is one.
+std::optional<uint32_t> escaped_unit(std::string_view text) {
+  if (text.size() < kEscape || !text.starts_with("\\u")) return std::nullopt;
+  uint32_t unit = 0;
+  const char* end = text.data() + kEscape;
+  const auto [stop, code] = std::from_chars(text.data() + 2, end, unit, 16);
+  return code == std::errc() && stop == end ? std::optional(unit) : std::nullopt;
+}
+
+// JSON escapes characters beyond 16 bits as two halves, YAML as one number: in TEXT, which is JSON,
+// the second takes the place of the first.
+std::string join_surrogates(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    const auto high = escaped_unit(text.substr(i));
+    const auto low = escaped_unit(text.substr(std::min(i + kEscape, text.size())));
+    if (high && low && *high >= kHighHalf && *high < kLowHalf && *low >= kLowHalf &&
+        *low < kEndOfHalves) {
+      const uint32_t character = 0x10000 + ((*high - kHighHalf) << 10U) + (*low - kLowHalf);
+      out += fmt::format("\\U{:08X}", character);
+      i += 2 * kEscape;
+      continue;
+    }
+    const size_t step = text[i] == '\\' && i + 1 < text.size() ? 2 : 1;
+    out += text.substr(i, step);
+    i += step;
+  }
+  return out;
+}
+
+bool has_surrogates(std::string_view text) {
+  for (size_t at = text.find("\\u"); at != text.npos; at = text.find("\\u", at + 1)) {
+    const uint32_t unit = escaped_unit(text.substr(at)).value_or(0);
+    if (unit >= kHighHalf && unit < kEndOfHalves) return true;
+  }
+  return false;
 }
 
 // yaml-cpp lets the end of the text close a quoted string, which can swallow half a file. Only the
@@ -371,6 +433,7 @@ Result<Node> parse(std::string text, const std::string& file, ErrorKind kind) {
   if (text.size() > kMaxFileBytes) {
     return Error(kind, "is larger than " + format_bytes(kMaxFileBytes)).in_file(file);
   }
+  if (has_surrogates(text) && nlohmann::json::accept(text)) text = join_surrogates(text);
   // With a last newline yaml-cpp reports an open quote one way only, see check_last_quote().
   if (!text.empty() && !text.ends_with('\n')) text += '\n';
   auto source = std::make_shared<const Source>(Source{std::move(text), file, kind});
