@@ -1,5 +1,6 @@
 """What torch.ao.quantization saves: weights inside tuples, C++ objects and classes that pickle in a way of their own."""
 
+import json
 import warnings
 
 import pytest
@@ -137,3 +138,34 @@ def test_load_did_not_say_that_a_module_is_recovered_in_part(mlc, tmp_path):
 def _tree(mlc, tmp_path):
     write(tmp_path / "state.pt", quantised().state_dict())
     return mlc.ok("load", "state.pt", "--tree").stdout
+
+
+def dynamic(n):
+    model = nn.Sequential(nn.Linear(4, n)).eval()
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+
+
+def test_parameters_of_a_quantised_state_dict_were_its_scales(mlc, tmp_path):
+    write(tmp_path / "a.pt", dynamic(3).state_dict())
+    totals = json.loads(mlc.ok("load", "a.pt", "--json").stdout)["totals"]
+    assert totals["parameters"] == 12 + 3 + 2  # weight, bias, scale and zero point
+    write(tmp_path / "b.pt", {"w": torch.ones(2), "fc._extra_state": {"amax": torch.ones(4)}})
+    assert json.loads(mlc.ok("load", "b.pt", "--json").stdout)["totals"]["parameters"] == 2
+
+
+def test_packed_weights_of_another_shape_were_as_expected(mlc, tmp_path):
+    write(tmp_path / "three.pt", dynamic(3).state_dict())
+    write(tmp_path / "eight.pt", dynamic(8).state_dict())
+    (tmp_path / "three.json").write_text(mlc.ok("load", "three.pt", "--json").stdout)
+    for expected in ("three.pt", "three.json"):
+        assert mlc("load", "three.pt", "--expect", expected).rc == 0
+        result = mlc("load", "eight.pt", "--expect", expected)
+        assert result.rc == 1
+        assert "size mismatch for 0._packed_params._packed_params.0: copying a param with shape torch.Size([8, 4])" in result.stdout
+        assert mlc("load", "eight.pt", "--expect", expected, "--ignore-mismatched-shapes").rc == 0
+
+
+def test_module_of_packed_weights_alone_vanished_under_weights_only(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"model": dynamic(3), "fp": nn.Linear(2, 2), "loss": nn.MSELoss()})
+    done = mlc.ok("save", "a.pt", "--weights-only", "-o", "out.pt")
+    assert "without a state_dict that mlc can recover: 2 tensors in model\n" in done.stderr

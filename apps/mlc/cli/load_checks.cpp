@@ -1,6 +1,7 @@
 #include "cli/load_report.h"
 #include "cli/load_tree.h"
 #include "mlc/base/text.h"
+#include "mlc/base/text_input.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/tensor_identity.h"
@@ -181,8 +182,10 @@ void LoadReport::show_check() {
   }
   if (!file_hash_.empty()) line("sha256", file_hash_);
   if (expected_) {
-    line("expected", expected_->satisfied ? "yes: " + printable(options_.expect) + " fits"
-                                          : "no: " + printable(options_.expect) + " does not fit");
+    const std::string wanted =
+        is_stream(options_.expect) ? "standard input" : printable(options_.expect);
+    line("expected",
+         expected_->satisfied ? "yes: " + wanted + " fits" : "no: " + wanted + " does not fit");
     task_.out.write(expected_->text());
     if (!expected_->filled.empty()) {
       line("filled in", join_list(printable_all(expected_->filled)) +

@@ -15,6 +15,7 @@
 #include "mlc/keys/prefix.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -143,10 +144,12 @@ Status LoadReport::filter() {
 }
 
 /// Beside several state_dicts there are optimizers, in one values of modules: their tensors are
-/// listed, but no parameters.
+/// listed, but no parameters, unless quantised modules pack them.
 void LoadReport::count_parameters() {
   if (state_dict_ != nullptr && entries_ < tensors_.size()) {
-    const std::vector<NamedTensor> entries(tensors_.begin(), tensors_.begin() + entries_);
+    std::vector<NamedTensor> entries(tensors_.begin(), tensors_.begin() + entries_);
+    std::copy_if(tensors_.begin() + entries_, tensors_.end(), std::back_inserter(entries),
+                 [](const NamedTensor& named) { return is_packed_key(named.path); });
     summary_.parameters = summarize(*input_.checkpoint, entries).parameters;
   }
   if (state_dict_ != nullptr || !below_.empty() || input_.state_dicts.empty()) return;

@@ -122,6 +122,20 @@ bool shapes_fit(const ExpectedTensor& found, const ExpectedTensor& wanted,
 
 }  // namespace
 
+namespace {
+
+/// load_state_dict takes whatever was packed, and the module fails when it is called.
+void compare_parts(const ExpectedTensor& found, const ExpectedTensor& wanted,
+                   ExpectReport& report) {
+  for (const ExpectedPart& part : wanted.parts) {
+    const auto same = std::ranges::find(found.parts, part.name, &ExpectedPart::name);
+    if (same == found.parts.end() || same->shape == part.shape) continue;
+    report.mismatched.push_back({part.name, same->shape, part.shape});
+  }
+}
+
+}  // namespace
+
 ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
                             const std::vector<ExpectedTensor>& expected,
                             const ExpectOptions& options) {
@@ -138,6 +152,8 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
       report.no_tensors.push_back(wanted.name);
     } else if (!shapes_fit(*it->second, wanted, options)) {
       report.mismatched.push_back({wanted.name, it->second->shape, wanted.shape});
+    } else {
+      compare_parts(*it->second, wanted, report);
     }
   }
   for (const ExpectedTensor& tensor : found) {
@@ -164,12 +180,42 @@ std::vector<ExpectedTensor> expected_tensors(const Checkpoint& checkpoint,
   return out;
 }
 
+namespace {
+
+/// Gives the PARTS that quantised modules pack to the keys in OUT that they lie under.
+void place_parts(std::vector<ExpectedPart> parts, std::vector<ExpectedTensor>& out) {
+  std::unordered_map<std::string_view, ExpectedTensor*> values;
+  for (ExpectedTensor& one : out) {
+    if (!one.is_tensor) values.emplace(one.name, &one);
+  }
+  for (ExpectedPart& part : parts) {
+    if (!is_packed_key(part.name)) continue;
+    std::string_view key = part.name;
+    for (size_t dot = key.rfind('.'); dot != key.npos; dot = key.rfind('.')) {
+      key = key.substr(0, dot);
+      const auto at = values.find(key);
+      if (at == values.end()) continue;
+      at->second->parts.push_back(std::move(part));
+      break;
+    }
+  }
+}
+
+}  // namespace
+
 std::vector<ExpectedTensor> expected_keys(const Checkpoint& checkpoint,
                                           const StateDict& state_dict) {
   std::vector<ExpectedTensor> out = expected_tensors(checkpoint, named_tensors(state_dict));
+  std::vector<ExpectedPart> parts;
   for (const StateDictEntry& other : state_dict.others) {
     out.push_back({std::string(other.key), {}, false, false});
   }
+  for (const NamedTensor& named : tensors_in_values(checkpoint, state_dict)) {
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    const Dims sizes = checkpoint.sizes(tensor);
+    if (has_shape(checkpoint, tensor)) parts.push_back({named.path, {sizes.begin(), sizes.end()}});
+  }
+  place_parts(std::move(parts), out);
   return out;
 }
 
@@ -182,6 +228,25 @@ std::optional<int64_t> module_version(const Checkpoint& checkpoint, const StateD
   if (version == kNoNode || !graph.is(version, pickle::NodeKind::integer)) return std::nullopt;
   return graph.integer(version);
 }
+
+namespace {
+
+/// The tensor inside a value that ROW of a manifest lists; nothing where ROW lacks name or shape.
+std::optional<ExpectedPart> part_of(const nlohmann::ordered_json& row) {
+  const auto name = row.find("name");
+  const auto shape = row.find("shape");
+  if (name == row.end() || !name->is_string() || shape == row.end() || !shape->is_array()) {
+    return std::nullopt;
+  }
+  ExpectedPart part{name->get<std::string>(), {}};
+  for (const auto& size : *shape) {
+    if (!size.is_number_integer()) return std::nullopt;
+    part.shape.push_back(size.get<int64_t>());
+  }
+  return part;
+}
+
+}  // namespace
 
 Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
   const auto json = nlohmann::ordered_json::parse(text, nullptr, false);
@@ -209,8 +274,12 @@ Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
     }
     return out;
   }
+  std::vector<ExpectedPart> parts;
   for (const auto& row : json["tensors"]) {
-    if (row.is_object() && row.contains("in_value")) continue;  // its key is among the others
+    if (row.is_object() && row.contains("in_value")) {  // its key is among the others
+      if (auto part = part_of(row)) parts.push_back(std::move(*part));
+      continue;
+    }
     const bool sound = row.is_object() && row.contains("name") && row["name"].is_string() &&
                        row.contains("shape") &&
                        add(row["name"].template get<std::string>(), row["shape"]);
@@ -221,6 +290,7 @@ Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
     if (!key.is_string()) return usage_error("manifest: a key in other_keys is no text");
     add(key.template get<std::string>(), nlohmann::ordered_json());
   }
+  place_parts(std::move(parts), out);
   return out;
 }
 

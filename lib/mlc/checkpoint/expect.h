@@ -15,12 +15,19 @@
 
 namespace mlc {
 
+/// A tensor inside a value.
+struct ExpectedPart {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+
 /// A key of a state_dict; not all are of tensors.
 struct ExpectedTensor {
   std::string name;
   std::vector<int64_t> shape;
   bool has_shape = true;
   bool is_tensor = true;
+  std::vector<ExpectedPart> parts = {};  // what a quantised module packed under the key
 };
 
 struct ShapeMismatch {

@@ -25,4 +25,15 @@ inline bool is_module_key(std::string_view key) {
   return key == kExtraState || key.find('.') != std::string_view::npos;
 }
 
+/// Whether KEY is below what quantised modules pack: a tuple of a weight and a bias, and its dtype
+/// (torch/ao/nn/quantized/modules/linear.py), or one key of an embedding.
+inline bool is_packed_key(std::string_view key) {
+  constexpr std::string_view kPacked = "_packed_params";
+  for (size_t at = key.find(kPacked); at != key.npos; at = key.find(kPacked, at + 1)) {
+    const size_t end = at + kPacked.size();
+    if ((at == 0 || key[at - 1] == '.') && end < key.size() && key[end] == '.') return true;
+  }
+  return false;
+}
+
 }  // namespace mlc

@@ -245,6 +245,23 @@ bool is_module(const Graph& graph, NodeId node) {
   return false;
 }
 
+bool holds_module(const Graph& graph, NodeId node) {
+  std::unordered_set<NodeId> seen;
+  std::vector<NodeId> stack = {node};
+  while (!stack.empty()) {
+    const NodeId next = stack.back();
+    stack.pop_back();
+    if (!seen.insert(next).second) continue;
+    if (is_module(graph, next)) return true;
+    if (const auto* entries = graph.entries(next)) {
+      for (const auto& [key, value] : *entries) stack.push_back(value);
+    }
+    const auto items = graph.sequence(next);
+    stack.insert(stack.end(), items.begin(), items.end());
+  }
+  return false;
+}
+
 Result<RecoveredModule> recover_state_dict(Checkpoint& checkpoint, NodeId node) {
   return Recovery(checkpoint).run(node);
 }

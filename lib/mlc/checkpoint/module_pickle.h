@@ -18,6 +18,9 @@ namespace mlc {
 /// with `_orig_mod.`, as those of PyTorch do.
 bool is_module(const pickle::Graph& graph, NodeId node);
 
+/// Whether NODE is such a module, or a mapping, list or tuple with one in it.
+bool holds_module(const pickle::Graph& graph, NodeId node);
+
 struct RecoveredModule {
   NodeId mapping = kNoNode;  // an OrderedDict, `_metadata` included
   /// The keys under which state_dict() would show more tensors, had one the classes: what quantised

@@ -116,9 +116,7 @@ bool is_for_modules(const Checkpoint& checkpoint, NodeId key, NodeId value) {
   if (!graph.is(key, pickle::NodeKind::text)) return false;
   const std::string_view name = graph.text(key);
   if (name == "_metadata" || module_of_extra_state(name)) return true;
-  const bool packed =
-      name.starts_with("_packed_params.") || name.find("._packed_params.") != name.npos;
-  return packed || (is_module_key(name) && count_names(checkpoint, value) > 0);
+  return is_packed_key(name) || (is_module_key(name) && count_names(checkpoint, value) > 0);
 }
 
 }  // namespace
