@@ -13,6 +13,7 @@
 #include "command.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/module_pickle.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
@@ -60,6 +61,7 @@ class Job {
   Status change();
   Status compact();
   void unwrap(NodeId node);
+  void warn_of_packed_modules();
   void keep_weights();
   Status drop_unsafe();
   Result<std::optional<std::string>> metadata();
@@ -219,23 +221,17 @@ Status Job::change() {
 
 Status Job::cast() {
   Checkpoint& checkpoint = *input_.checkpoint;
-  std::vector<std::vector<std::vector<std::string>>> shared;
+  std::vector<std::vector<std::vector<std::string>>> overlaps;  // afterwards there are none
   for (const StateDict* one : chosen_) {
-    shared.push_back(summarize(checkpoint, named_tensors(*one)).shared);
-  }
-  if (shared_policy() == SharedPolicy::error) {  // afterwards each has bytes of its own
-    for (const StateDict* one : chosen_) {
-      MLC_CHECK(refuse_overlaps(overlapping_views(checkpoint, named_tensors(*one))));
-    }
+    overlaps.push_back(overlapping_views(checkpoint, named_tensors(*one)));
+    if (shared_policy() == SharedPolicy::error) MLC_CHECK(refuse_overlaps(overlaps.back()));
   }
   const DType dtype = *dtype_from_name(options_.dtype);
   MLC_CHECK(cast_tensors(checkpoint, chosen_, dtype, casts_));
   warn_of_type(dtype, task_.reporter);
   for (size_t i = 0; i < chosen_.size(); ++i) {
     warn_of_uncast(*input_.checkpoint, *chosen_[i], task_.reporter);
-    if (format_ == OutputFormat::torch_zip) {
-      warn_of_parted(checkpoint, *chosen_[i], shared[i], task_.reporter);
-    }
+    warn_of_parted(checkpoint, *chosen_[i], overlaps[i], task_.reporter);
   }
   return {};
 }
@@ -252,14 +248,34 @@ Status Job::compact() {
 
 /// A class of one's own around a state_dict is nothing that weights_only=True would read.
 void Job::unwrap(NodeId node) {
-  const std::string name = make_plain_mapping(*input_.checkpoint, node);
-  if (name.empty()) return;
+  const PlainMapping made = make_plain_mapping(*input_.checkpoint, node);
+  if (made.name.empty()) return;
   if (state_dict_ != nullptr) read_again(*input_.checkpoint, *state_dict_);
-  task_.reporter.warn("the " + printable(name) + " is written as a dict; its class is not kept");
+  const std::string lost = made.attributes.empty()
+                               ? ""
+                               : ", nor what stood beside its keys: " + join_list(made.attributes);
+  task_.reporter.warn("the " + printable(made.name) +
+                      " is written as a dict; its class is not kept" + lost);
+}
+
+/// Who asks for weights alone does not mean to lose those of a module that mlc cannot unpack.
+void Job::warn_of_packed_modules() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  std::vector<std::string> lost = values_beside(checkpoint, *state_dict_);
+  std::erase_if(lost, [&](const std::string& path) {
+    const NodeId node = node_at(checkpoint, path);
+    return node == kNoNode || !holds_module(checkpoint.graph, node) ||
+           count_names(checkpoint, node) == 0;
+  });
+  if (lost.empty()) return;
+  task_.reporter.warn(
+      "left out, being pickled modules without a state_dict that mlc can recover: " +
+      join_list(describe_values(checkpoint, lost)));
 }
 
 void Job::keep_weights() {
   if (!options_.weights_only) return;
+  warn_of_packed_modules();
   std::vector<std::string> shown;
   for (const auto& [key, tensors] : keep_only(*input_.checkpoint, *state_dict_)) {
     dropped_.push_back(printable(key));

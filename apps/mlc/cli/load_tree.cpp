@@ -13,8 +13,10 @@
 #include "mlc/metadata/provenance.h"
 #include "mlc/pickle/render.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <unordered_set>
 
 namespace mlc::cli {
@@ -58,22 +60,54 @@ class TreeRenderer {
       if (!more(shown++, items.size(), depth)) break;
       visit(std::to_string(i) + ": ", items[i], depth + 1);
     }
+    const auto args = arguments_of(node);
+    for (size_t i = 0; i < args.size(); ++i) {
+      if (!more(shown++, args.size(), depth)) break;
+      visit("(" + std::to_string(i) + "): ", args[i], depth + 1);
+    }
     if (const NodeId state = state_of(node); state != kNoNode) {
+      const bool beside = graph_.entries(node) != nullptr;
       for (const auto& [key, value] : graph_.dict(state)) {
+        if (beside && key_text(graph_, key) == "_metadata") continue;
         if (!more(shown++, graph_.dict(state).size(), depth)) break;
-        visit(pickle::render(graph_, key) + ": ", value, depth + 1);
+        visit(
+            (beside ? "." + printable(key_text(graph_, key)) : pickle::render(graph_, key)) + ": ",
+            value, depth + 1);
       }
     }
     open_.erase(node);
   }
 
-  /// The attributes of a Python object, where they are a plain dict.
+  /// What an object was made from, where that has tensors or mappings in it.
+  std::span<const NodeId> arguments_of(NodeId node) const {
+    if (!graph_.is(node, NodeKind::object)) return {};
+    const auto args = graph_.sequence(graph_.args(node));
+    return std::ranges::any_of(args, [this](NodeId one) { return has_lines(one); })
+               ? args
+               : std::span<const NodeId>();
+  }
+
+  bool has_lines(NodeId item) const {
+    const auto* entries = graph_.entries(item);
+    return (entries != nullptr && !entries->empty()) || checkpoint_.tensor_at(item) != kNoIndex;
+  }
+
+  /// The attributes of a Python object, where they are a plain dict. A mapping may have some too.
   NodeId state_of(NodeId node) const {
-    if (!graph_.is(node, NodeKind::object) || graph_.entries(node) != nullptr) return kNoNode;
+    if (!graph_.is(node, NodeKind::object)) return kNoNode;
     const pickle::ObjectContent* content = graph_.content(node);
     const bool dict = content != nullptr && content->state != kNoNode &&
                       graph_.is(content->state, NodeKind::dict);
     return dict ? content->state : kNoNode;
+  }
+
+  /// Whether a mapping has some beside its entries, PyTorch's own `_metadata` aside.
+  bool has_attributes(NodeId node) const {
+    const NodeId state = graph_.entries(node) != nullptr ? state_of(node) : kNoNode;
+    if (state == kNoNode) return false;
+    return std::ranges::any_of(graph_.dict(state), [this](const pickle::Entry& entry) {
+      return key_text(graph_, entry.first) != "_metadata";
+    });
   }
 
   bool more(size_t shown, size_t total, size_t depth) {
@@ -85,7 +119,11 @@ class TreeRenderer {
 
   /// Whether the values inside get lines of their own: not for short lists of numbers.
   bool opens(NodeId node) const {
-    if (const auto* entries = graph_.entries(node)) return !entries->empty();
+    if (const auto* entries = graph_.entries(node); entries != nullptr && !entries->empty()) {
+      return true;
+    }
+    if (!arguments_of(node).empty() || has_attributes(node)) return true;
+    if (graph_.entries(node) != nullptr) return false;
     if (state_of(node) != kNoNode) return true;
     for (const NodeId item : graph_.sequence(node)) {
       if (graph_.entries(item) != nullptr || checkpoint_.tensor_at(item) != kNoIndex) return true;
@@ -103,7 +141,9 @@ class TreeRenderer {
       return std::string(graph_.is(node, NodeKind::dict) ? "dict" : class_name(node)) + " of " +
              std::to_string(entries->size());
     }
-    if (state_of(node) != kNoNode) return std::string(class_name(node)) + " object";
+    if (state_of(node) != kNoNode || !arguments_of(node).empty()) {
+      return std::string(class_name(node)) + " object";
+    }
     if (opens(node)) {
       return (graph_.is(node, NodeKind::tuple) ? "tuple of " : "list of ") +
              std::to_string(graph_.sequence(node).size());

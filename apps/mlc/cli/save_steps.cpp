@@ -10,6 +10,7 @@
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/checkpoint/write_safetensors.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/follow_optimizers.h"
 #include "mlc/keys/pattern.h"
@@ -370,16 +371,18 @@ Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const
 void warn_of_parted(const Checkpoint& checkpoint, const StateDict& state_dict,
                     std::vector<std::vector<std::string>> groups, Reporter& reporter) {
   if (groups.empty()) return;
-  const auto still = summarize(checkpoint, named_tensors(state_dict)).shared;
-  std::erase_if(groups, [&still](const auto& group) {
-    return std::find(still.begin(), still.end(), group) != still.end();
-  });
+  std::unordered_set<std::string> still;  // views of types that are not cast
+  for (const auto& group : overlapping_views(checkpoint, named_tensors(state_dict))) {
+    still.insert(group.begin(), group.end());
+  }
   std::vector<std::string> parted;
   for (const auto& group : groups) {
-    for (const std::string& name : group) parted.push_back(printable(name));
+    for (const std::string& name : group) {
+      if (!still.contains(name)) parted.push_back(printable(name));
+    }
   }
   if (parted.empty()) return;
-  reporter.warn("views of one storage before, each with a storage of its own after --dtype: " +
+  reporter.warn("views of overlapping ranges of one storage, each written in full after --dtype: " +
                 join_list(parted));
 }
 

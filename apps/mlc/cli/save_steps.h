@@ -48,8 +48,9 @@ Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
                               DType dtype, CastCounts& counts);
 
-/// Warns of tensors of STATE_DICT that shared a storage before they were cast, in GROUPS, and share
-/// none now. Tied tensors still do; safetensors parts views anyway.
+/// Warns of tensors of STATE_DICT that overlapped before they were cast, in GROUPS of
+/// overlapping_views(), and share nothing now. Tied tensors still do, and views side by side never
+/// shared anything.
 void warn_of_parted(const Checkpoint& checkpoint, const StateDict& state_dict,
                     std::vector<std::vector<std::string>> groups, Reporter& reporter);
 

@@ -20,21 +20,44 @@ using pickle::Entry;
 using pickle::Graph;
 using pickle::NodeKind;
 
+/// What a defaultdict calls for missing keys holds nothing.
+bool is_default_factory(const Graph& graph, NodeId object, std::span<const NodeId> args) {
+  return graph.is_call_of(object, "collections", "defaultdict") && args.size() == 1 &&
+         (graph.is(args[0], NodeKind::global) || graph.is(args[0], NodeKind::none));
+}
+
+/// The attributes in STATE but for `_metadata`, with the tensors in them.
+std::vector<std::string> dropped_attributes(const Checkpoint& checkpoint, NodeId state) {
+  std::vector<std::string> out;
+  if (state == kNoNode) return out;
+  const auto* attributes = checkpoint.graph.entries(state);
+  if (attributes == nullptr) return {"its state"};
+  for (const auto& [key, value] : *attributes) {
+    const std::string name = key_text(checkpoint.graph, key);
+    if (name == "_metadata") continue;
+    const uint64_t tensors = count_names(checkpoint, value);
+    out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(name));
+  }
+  return out;
+}
+
 }  // namespace
 
-std::string make_plain_mapping(Checkpoint& checkpoint, NodeId node) {
+PlainMapping make_plain_mapping(Checkpoint& checkpoint, NodeId node) {
   Graph& graph = checkpoint.graph;
   if (!graph.is(node, NodeKind::object) || graph.content(node) == nullptr) return {};
   const NodeId callable = graph.callable(node);
   if (!graph.is(callable, NodeKind::global)) return {};
   const pickle::ObjectContent content = *graph.content(node);
-  const bool bare = !content.items.empty() && graph.sequence(graph.args(node)).empty() &&
+  const auto args = graph.sequence(graph.args(node));
+  const bool bare = !content.items.empty() &&
+                    (args.empty() || is_default_factory(graph, node, args)) &&
                     content.appended.empty() && graph.keyword_args(node) == kNoNode;
   if (!bare ||
       pickle::weights_only_allows(graph.global_module(callable), graph.global_name(callable))) {
     return {};
   }
-  std::string name = graph.global_path(callable);
+  PlainMapping out{graph.global_path(callable), dropped_attributes(checkpoint, content.state)};
   const NodeId versions =
       content.state != kNoNode ? graph.find(content.state, "_metadata") : kNoNode;
   NodeId plain = kNoNode;
@@ -51,7 +74,7 @@ std::string make_plain_mapping(Checkpoint& checkpoint, NodeId node) {
     graph.dict(plain) = content.items;
   }
   graph.replace(node, plain);
-  return name;
+  return out;
 }
 
 std::vector<std::string> refused_globals(const Checkpoint& checkpoint) {

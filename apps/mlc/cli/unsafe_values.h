@@ -9,11 +9,16 @@
 
 namespace mlc::cli {
 
+struct PlainMapping {
+  std::string name;                     // the class that it was of
+  std::vector<std::string> attributes;  // what was dropped with it, for people
+};
+
 /// Where NODE is an instance of a class that weights_only=True refuses and was made of entries
 /// alone (a subclass of dict without arguments), makes a dict of it, an OrderedDict where it has a
-/// `_metadata`; attributes go, for they are the class's. Returns the class, empty for any other
-/// node.
-std::string make_plain_mapping(Checkpoint& checkpoint, NodeId node);
+/// `_metadata`, or a defaultdict; other attributes go, for they are the class's. `name` is empty
+/// for any other node.
+PlainMapping make_plain_mapping(Checkpoint& checkpoint, NodeId node);
 
 /// Python names that torch.load(weights_only=True) would refuse.
 std::vector<std::string> refused_globals(const Checkpoint& checkpoint);

@@ -83,6 +83,13 @@ bool is_extra_state(const StateDict& one) {
   return end == path.size() || path[end] == '.';
 }
 
+/// The mapping that a class of mappings was called with, where it pickles so: `MyDict({...})`.
+NodeId only_argument(const Graph& graph, NodeId node) {
+  if (!graph.is(node, NodeKind::object)) return kNoNode;
+  const auto args = graph.sequence(graph.args(node));
+  return args.size() == 1 && graph.entries(args[0]) != nullptr ? args[0] : kNoNode;
+}
+
 class Search {
  public:
   explicit Search(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
@@ -134,6 +141,9 @@ class Search {
         }
       }
       return {};
+    }
+    if (const NodeId argument = only_argument(graph, node); argument != kNoNode) {
+      return visit(argument, place.below("(0)"), depth + 1);
     }
     const auto items = graph.sequence(node);
     if (items.size() > kSearchItems) return {};
@@ -412,7 +422,13 @@ NodeId node_below(const Checkpoint& checkpoint, NodeId node, std::string_view pa
     const NodeId found = enter(std::to_string(i), items[i]);
     if (found != kNoNode) return found;
   }
-  const auto* content = graph.is(node, NodeKind::object) ? graph.content(node) : nullptr;
+  if (!graph.is(node, NodeKind::object)) return kNoNode;
+  const auto args = graph.sequence(graph.args(node));
+  for (size_t i = 0; i < args.size(); ++i) {
+    const NodeId found = enter("(" + std::to_string(i) + ")", args[i]);
+    if (found != kNoNode) return found;
+  }
+  const auto* content = graph.content(node);
   if (content == nullptr || content->state == kNoNode) return kNoNode;
   return node_below(checkpoint, content->state, path, depth + 1);
 }
@@ -475,6 +491,22 @@ std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector
 
 namespace {
 
+/// What a mapping has besides its entries: attributes of a subclass of dict. PyTorch's own
+/// `_metadata` is none.
+std::vector<std::pair<std::string, NodeId>> attributes_beside(const Graph& graph, NodeId node) {
+  std::vector<std::pair<std::string, NodeId>> out;
+  if (!graph.is(node, NodeKind::object) || graph.entries(node) == nullptr) return out;
+  const auto* content = graph.content(node);
+  if (content == nullptr || content->state == kNoNode) return out;
+  const auto* attributes = graph.entries(content->state);
+  if (attributes == nullptr) return out;
+  for (const auto& [key, value] : *attributes) {
+    std::string name = key_text(graph, key);
+    if (name != "_metadata") out.emplace_back(std::move(name), value);
+  }
+  return out;
+}
+
 /// What a collection has, as paths name it.
 std::vector<std::pair<std::string, NodeId>> named_values(const Graph& graph, NodeId node) {
   std::vector<std::pair<std::string, NodeId>> out;
@@ -483,6 +515,10 @@ std::vector<std::pair<std::string, NodeId>> named_values(const Graph& graph, Nod
   }
   const auto items = graph.sequence(node);
   for (size_t i = 0; i < items.size(); ++i) out.emplace_back(std::to_string(i), items[i]);
+  if (const NodeId argument = only_argument(graph, node); argument != kNoNode) {
+    out.emplace_back("(0)", argument);
+  }
+  for (auto& attribute : attributes_beside(graph, node)) out.push_back(std::move(attribute));
   return out;
 }
 
@@ -560,6 +596,9 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
         out.push_back(join_path(state_dict.path, key_text(graph, key)));
       }
     }
+  }
+  for (const auto& [name, value] : attributes_beside(graph, state_dict.node)) {
+    out.push_back(join_path(state_dict.path, name));
   }
   for (const uint32_t record : checkpoint.extra_records) {
     const ZipReader& zip = checkpoint.archives[0];

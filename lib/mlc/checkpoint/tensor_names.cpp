@@ -74,7 +74,10 @@ class TreeWalk {
     if (depth > kMaxTreeDepth || !is_container(node) || !open_.insert(node).second) return;
     visit_members(node, path, depth);
     if (graph.is(node, NodeKind::object)) {
-      if (everything()) visit_call(node, path, depth);
+      if (everything())
+        visit_call(node, path, depth);
+      else
+        visit_arguments(node, path, depth);
       const pickle::ObjectContent* content = graph.content(node);
       if (content != nullptr && content->state != kNoNode) visit(content->state, path, depth + 1);
     }
@@ -110,14 +113,19 @@ class TreeWalk {
   void visit_call(NodeId node, const Path& path, int depth) {
     const Graph& graph = checkpoint_.graph;
     visit(graph.callable(node), path.below(NodeKind::list, "()"), depth + 1);
-    const auto args = graph.sequence(graph.args(node));
-    for (size_t i = 0; i < args.size(); ++i) {
-      visit(args[i], path.below(NodeKind::list, "(" + std::to_string(i) + ")"), depth + 1);
-    }
+    visit_arguments(node, path, depth);
     const NodeId keywords = graph.keyword_args(node);
     if (keywords == kNoNode || graph.entries(keywords) == nullptr) return;
     for (const auto& [key, value] : *graph.entries(keywords)) {
       visit(value, path.below(NodeKind::list, "(" + key_text(graph, key) + ")"), depth + 1);
+    }
+  }
+
+  void visit_arguments(NodeId node, const Path& path, int depth) {
+    const Graph& graph = checkpoint_.graph;
+    const auto args = graph.sequence(graph.args(node));
+    for (size_t i = 0; i < args.size(); ++i) {
+      visit(args[i], path.below(NodeKind::list, "(" + std::to_string(i) + ")"), depth + 1);
     }
   }
 
