@@ -283,7 +283,8 @@ void Job::keep_weights() {
   }
   if (format_ == OutputFormat::torch_zip) unwrap(state_dict_->node);
   if (shown.empty()) return;
-  task_.reporter.warn("dropped from the state_dict, for no module loads them: " + join_list(shown));
+  task_.reporter.warn("dropped from the state_dict, for no module loads them: " +
+                      join_list(merge_alike(shown)));
 }
 
 Status Job::drop_unsafe() {
@@ -293,7 +294,7 @@ Status Job::drop_unsafe() {
   for (const StateDict& one : input_.state_dicts) unwrap(one.node);
   MLC_TRY(const auto dropped, drop_unsafe_values(*input_.checkpoint));
   if (dropped.empty()) return {};
-  task_.reporter.warn("dropped what weights_only=True refuses: " + join_list(dropped));
+  task_.reporter.warn("dropped what weights_only=True refuses: " + join_list(merge_alike(dropped)));
   dropped_.insert(dropped_.end(), dropped.begin(), dropped.end());
   return {};
 }
@@ -405,7 +406,8 @@ void Job::warn_of_kept() {
   const std::vector<std::string> same = take_same_tensors(*input_.checkpoint, *state_dict_, others);
   if (!same.empty() && !options_.dtype.empty()) {
     task_.reporter.warn("--dtype holds for these too, whose tensors are those of " +
-                        printable(options_.select.key) + ": " + join_list(printable_all(same)));
+                        printable(options_.select.key) + ": " +
+                        join_list(merge_alike(printable_all(same))));
   }
   if (others.empty()) return;
   task_.reporter.warn("kept as they were, beside " + printable(options_.select.key) + ": " +

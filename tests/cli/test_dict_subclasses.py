@@ -75,3 +75,10 @@ def test_defaultdict_with_a_factory_was_no_mapping_for_safe(mlc, tmp_path):
     write(tmp_path / "a.pt", collections.defaultdict(list, weight=torch.ones(3)))
     mlc.ok("save", "a.pt", "--safe", "-o", "out.pt")
     assert torch.equal(torch.load(tmp_path / "out.pt", weights_only=True)["weight"], torch.ones(3))
+
+
+def test_keys_that_print_alike_were_listed_twice(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"m": {"w": torch.ones(2)}, 1: Attributed(), "1": Attributed(), None: 3, "None": 4})
+    assert "also here    1 (2 keys) and None (2 keys)\n" in mlc.ok("load", "a.pt").stdout
+    assert "refuses: 1 (2 keys)\n" in mlc.ok("save", "a.pt", "--safe", "-o", "b.pt").stderr
+    assert "left out: 1 (2 keys) and None (2 keys)\n" in mlc.ok("save", "a.pt", "-o", "b.safetensors").stderr

@@ -273,7 +273,12 @@ std::vector<std::string> LoadReport::other_values() const {
 
 /// OTHERS for people: with the tensors in them that are in no row of the table.
 std::vector<std::string> LoadReport::others_text(const std::vector<std::string>& others) const {
-  std::vector<std::string> texts = describe_values(*input_.checkpoint, others);
+  constexpr size_t kShown = 10;  // by join_list(); the others are only counted
+  std::vector<std::string> texts;
+  for (const std::string& path : others) {
+    const bool shown = texts.size() < kShown;
+    texts.push_back(shown ? describe_values(*input_.checkpoint, {path})[0] : printable(path));
+  }
   const std::string inside =
       state_dict_ == nullptr || state_dict_->path.empty() ? "" : state_dict_->path + ".";
   std::set<std::string_view> rows;
@@ -283,7 +288,7 @@ std::vector<std::string> LoadReport::others_text(const std::vector<std::string>&
     const std::string_view key = std::string_view(others[i]).substr(inside.size());
     if (is_module_key(key) || rows.contains(key)) texts[i] = printable(others[i]);
   }
-  return texts;
+  return merge_alike(texts);
 }
 
 void LoadReport::show_lines() {

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <iterator>
 #include <set>
+#include <unordered_map>
 
 #include <fmt/format.h>
 #include <re2/re2.h>
@@ -277,6 +278,24 @@ std::string shown_key(const std::string& key) {
   return key.empty() ? "\"\"" : key;
 }
 
+std::vector<std::string> merge_alike(const std::vector<std::string>& texts) {
+  std::vector<std::string> out;
+  std::vector<size_t> counts;
+  std::unordered_map<std::string_view, size_t> places;
+  for (const std::string& text : texts) {
+    const auto [at, is_new] = places.try_emplace(text, out.size());
+    if (is_new) {
+      out.push_back(text);
+      counts.push_back(0);
+    }
+    ++counts[at->second];
+  }
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (counts[i] > 1) out[i] += " (" + plural(counts[i], "key") + ")";
+  }
+  return out;
+}
+
 std::vector<std::string> describe_values(const Checkpoint& checkpoint,
                                          const std::vector<std::string>& paths) {
   std::vector<std::string> out;
@@ -296,7 +315,7 @@ std::vector<std::string> describe_values(const Checkpoint& checkpoint,
     const uint64_t tensors = node != kNoNode ? count_names(checkpoint, node) : 0;
     out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(path));
   }
-  return out;
+  return merge_alike(out);
 }
 
 Status replace_modules(Input& input, Reporter& reporter) {

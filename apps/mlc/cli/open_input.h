@@ -65,8 +65,11 @@ std::vector<std::string> prefix_hints_of_all(const Input& input);
 /// KEY for people, who would not see an empty one; not yet harmless on a terminal.
 std::string shown_key(const std::string& key);
 
+/// TEXTS with what stands there several times once: "1 (2 keys)", as for the keys 1 and '1'.
+std::vector<std::string> merge_alike(const std::vector<std::string>& texts);
+
 /// PATHS of values for join_list() in messages: those that hold tensors as "3 tensors in model",
-/// tensors as "mean (1 tensor)".
+/// tensors as "mean (1 tensor)"; alike ones are merged.
 std::vector<std::string> describe_values(const Checkpoint& checkpoint,
                                          const std::vector<std::string>& paths);
 
