@@ -461,13 +461,14 @@ void Job::show_plan() {
 }
 
 void Job::warn_about_values() {
+  const bool shards = options_.max_shard_size > 0;  // in a dry run too
   if (!report_.left_out.empty()) {
-    task_.reporter.warn((shards_ > 0
+    task_.reporter.warn((shards
                              ? "shards hold the tensors of a state_dict only; left out: "
                              : "safetensors holds the tensors of a state_dict only; left out: ") +
                         join_list(describe_values(*input_.checkpoint, report_.left_out)));
   }
-  if (format_ == OutputFormat::torch_zip && !options_.safe && shards_ == 0) {
+  if (format_ == OutputFormat::torch_zip && !options_.safe && !shards) {
     const auto refused = refused_globals(*input_.checkpoint);
     if (!refused.empty()) {
       task_.reporter.warn("weights_only=True will refuse this file: it keeps " +

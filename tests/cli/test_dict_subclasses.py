@@ -82,3 +82,27 @@ def test_keys_that_print_alike_were_listed_twice(mlc, tmp_path):
     assert "also here    1 (2 keys) and None (2 keys)\n" in mlc.ok("load", "a.pt").stdout
     assert "refuses: 1 (2 keys)\n" in mlc.ok("save", "a.pt", "--safe", "-o", "b.pt").stderr
     assert "left out: 1 (2 keys) and None (2 keys)\n" in mlc.ok("save", "a.pt", "-o", "b.safetensors").stderr
+
+
+class OwnDict(dict):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.__dict__ = self
+
+
+class StateOfItems(dict):
+    def __reduce__(self):
+        return (StateOfItems, (), (torch.ones(4), 3), None, iter(self.items()))
+
+
+def test_mappings_that_are_their_own_attributes_have_none(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"model": OwnDict(w=torch.ones(2)), "count": collections.Counter(a=2)})
+    shown = mlc.ok("load", "a.pt", "--tree").stdout
+    assert "also here    count\n" in shown and ".w" not in shown and "'count': Counter({'a': 2})\n" in shown
+    assert "nor what" not in mlc.ok("save", "a.pt", "--safe", "-o", "b.pt").stderr
+
+
+def test_tensors_in_a_state_of_its_own_form_were_invisible(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"model": StateOfItems(w=torch.ones(2))})
+    assert "also here    model.0 (1 tensor) and model.1\n" in mlc.ok("load", "a.pt").stdout
+    assert "1 tensor in 0 and 1\n" in mlc.ok("save", "a.pt", "--safe", "-o", "b.pt").stderr

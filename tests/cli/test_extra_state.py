@@ -193,3 +193,13 @@ def test_diff_past_a_prefix(mlc, tmp_path):
     write(tmp_path / "both.pt", {"module.w": torch.ones(1), "w": torch.ones(1)})
     twice = mlc("diff", "both.pt", "plain.pt", "--strip-prefix", "module.")
     assert twice.rc == 1 and "both.pt: has w with and without the prefix module." in twice.stderr
+
+
+@pytest.mark.parametrize("form, run", [("pt", []), ("pt", ["-n"]), ("safetensors", []), ("safetensors", ["-n"])])
+def test_dry_run_of_shards_spoke_of_safetensors(mlc, tmp_path, form, run):
+    write(tmp_path / "in.pt", state({"amax": torch.ones(4)}))
+    done = mlc.ok("save", "in.pt", "--max-shard-size", "1MB", "--format", form, "-o", "out", *run)
+    assert "shards hold the tensors of a state_dict only; left out: 1 tensor in module.a._extra_state\n" in done.stderr
+    write(tmp_path / "bytes.pt", state(io.BytesIO(b"x")))
+    done = mlc.ok("save", "bytes.pt", "--max-shard-size", "1MB", "--format", form, "-o", "more", *run)
+    assert "will refuse" not in done.stderr and "left out: module.a._extra_state\n" in done.stderr

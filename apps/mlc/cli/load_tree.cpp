@@ -6,6 +6,7 @@
 #include "mlc/base/text_input.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/tensor_identity.h"
@@ -65,49 +66,37 @@ class TreeRenderer {
       if (!more(shown++, args.size(), depth)) break;
       visit("(" + std::to_string(i) + "): ", args[i], depth + 1);
     }
+    const auto attributes = attributes_beside(graph_, node);
+    for (const auto& [name, value] : attributes) {
+      if (!more(shown++, attributes.size(), depth)) break;
+      visit("." + printable(name) + ": ", value, depth + 1);
+    }
     if (const NodeId state = state_of(node); state != kNoNode) {
-      const bool beside = graph_.entries(node) != nullptr;
       for (const auto& [key, value] : graph_.dict(state)) {
-        if (beside && key_text(graph_, key) == "_metadata") continue;
         if (!more(shown++, graph_.dict(state).size(), depth)) break;
-        visit(
-            (beside ? "." + printable(key_text(graph_, key)) : pickle::render(graph_, key)) + ": ",
-            value, depth + 1);
+        visit(pickle::render(graph_, key) + ": ", value, depth + 1);
       }
     }
     open_.erase(node);
   }
 
-  /// What an object was made from, where that has tensors or mappings in it.
+  /// What an object was made from, where that has tensors in it.
   std::span<const NodeId> arguments_of(NodeId node) const {
     if (!graph_.is(node, NodeKind::object)) return {};
     const auto args = graph_.sequence(graph_.args(node));
-    return std::ranges::any_of(args, [this](NodeId one) { return has_lines(one); })
+    return std::ranges::any_of(args,
+                               [this](NodeId one) { return count_names(checkpoint_, one) > 0; })
                ? args
                : std::span<const NodeId>();
   }
 
-  bool has_lines(NodeId item) const {
-    const auto* entries = graph_.entries(item);
-    return (entries != nullptr && !entries->empty()) || checkpoint_.tensor_at(item) != kNoIndex;
-  }
-
-  /// The attributes of a Python object, where they are a plain dict. A mapping may have some too.
+  /// The attributes of a Python object, where they are a plain dict.
   NodeId state_of(NodeId node) const {
-    if (!graph_.is(node, NodeKind::object)) return kNoNode;
+    if (!graph_.is(node, NodeKind::object) || graph_.entries(node) != nullptr) return kNoNode;
     const pickle::ObjectContent* content = graph_.content(node);
     const bool dict = content != nullptr && content->state != kNoNode &&
                       graph_.is(content->state, NodeKind::dict);
     return dict ? content->state : kNoNode;
-  }
-
-  /// Whether a mapping has some beside its entries, PyTorch's own `_metadata` aside.
-  bool has_attributes(NodeId node) const {
-    const NodeId state = graph_.entries(node) != nullptr ? state_of(node) : kNoNode;
-    if (state == kNoNode) return false;
-    return std::ranges::any_of(graph_.dict(state), [this](const pickle::Entry& entry) {
-      return key_text(graph_, entry.first) != "_metadata";
-    });
   }
 
   bool more(size_t shown, size_t total, size_t depth) {
@@ -122,7 +111,7 @@ class TreeRenderer {
     if (const auto* entries = graph_.entries(node); entries != nullptr && !entries->empty()) {
       return true;
     }
-    if (!arguments_of(node).empty() || has_attributes(node)) return true;
+    if (!arguments_of(node).empty() || !attributes_beside(graph_, node).empty()) return true;
     if (graph_.entries(node) != nullptr) return false;
     if (state_of(node) != kNoNode) return true;
     for (const NodeId item : graph_.sequence(node)) {

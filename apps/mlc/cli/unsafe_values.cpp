@@ -2,6 +2,7 @@
 
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/pickle/globals.h"
 #include "mlc/pickle/traverse.h"
@@ -26,15 +27,10 @@ bool is_default_factory(const Graph& graph, NodeId object, std::span<const NodeI
          (graph.is(args[0], NodeKind::global) || graph.is(args[0], NodeKind::none));
 }
 
-/// The attributes in STATE but for `_metadata`, with the tensors in them.
-std::vector<std::string> dropped_attributes(const Checkpoint& checkpoint, NodeId state) {
+/// What the mapping at NODE has besides its entries, with the tensors in them.
+std::vector<std::string> dropped_attributes(const Checkpoint& checkpoint, NodeId node) {
   std::vector<std::string> out;
-  if (state == kNoNode) return out;
-  const auto* attributes = checkpoint.graph.entries(state);
-  if (attributes == nullptr) return {"its state"};
-  for (const auto& [key, value] : *attributes) {
-    const std::string name = key_text(checkpoint.graph, key);
-    if (name == "_metadata") continue;
+  for (const auto& [name, value] : attributes_beside(checkpoint.graph, node)) {
     const uint64_t tensors = count_names(checkpoint, value);
     out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(name));
   }
@@ -57,7 +53,7 @@ PlainMapping make_plain_mapping(Checkpoint& checkpoint, NodeId node) {
       pickle::weights_only_allows(graph.global_module(callable), graph.global_name(callable))) {
     return {};
   }
-  PlainMapping out{graph.global_path(callable), dropped_attributes(checkpoint, content.state)};
+  PlainMapping out{graph.global_path(callable), dropped_attributes(checkpoint, node)};
   const NodeId versions =
       content.state != kNoNode ? graph.find(content.state, "_metadata") : kNoNode;
   NodeId plain = kNoNode;

@@ -245,12 +245,6 @@ bool is_module(const Graph& graph, NodeId node) {
   return false;
 }
 
-NodeId only_argument(const Graph& graph, NodeId node) {
-  if (!graph.is(node, NodeKind::object)) return kNoNode;
-  const auto args = graph.sequence(graph.args(node));
-  return args.size() == 1 && graph.entries(args[0]) != nullptr ? args[0] : kNoNode;
-}
-
 bool holds_module(const Graph& graph, NodeId node) {
   std::unordered_set<NodeId> seen;
   std::vector<NodeId> stack = {node};

@@ -21,10 +21,6 @@ bool is_module(const pickle::Graph& graph, NodeId node);
 /// Whether NODE is such a module, or a mapping, list or tuple with one in it.
 bool holds_module(const pickle::Graph& graph, NodeId node);
 
-/// The mapping that the object at NODE was made from, where that is all: a subclass of dict that
-/// pickles as the call `MyDict({...})`. kNoNode for anything else.
-NodeId only_argument(const pickle::Graph& graph, NodeId node);
-
 struct RecoveredModule {
   NodeId mapping = kNoNode;  // an OrderedDict, `_metadata` included
   /// The keys under which state_dict() would show more tensors, had one the classes: what quantised

@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/state_dict.h"
 
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/module_pickle.h"
 #include "mlc/checkpoint/name_table.h"

@@ -1,5 +1,5 @@
 // What a file holds beside a state_dict: values_beside() of state_dict.h.
-#include "mlc/checkpoint/module_pickle.h"
+#include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/checkpoint/torch_objects.h"
@@ -14,22 +14,6 @@ using pickle::Graph;
 using pickle::NodeKind;
 
 constexpr int kMaxTreeDepth = 1000;
-
-/// What a mapping has besides its entries: attributes of a subclass of dict. PyTorch's own
-/// `_metadata` is none.
-std::vector<std::pair<std::string, NodeId>> attributes_beside(const Graph& graph, NodeId node) {
-  std::vector<std::pair<std::string, NodeId>> out;
-  if (!graph.is(node, NodeKind::object) || graph.entries(node) == nullptr) return out;
-  const auto* content = graph.content(node);
-  if (content == nullptr || content->state == kNoNode) return out;
-  const auto* attributes = graph.entries(content->state);
-  if (attributes == nullptr) return out;
-  for (const auto& [key, value] : *attributes) {
-    std::string name = key_text(graph, key);
-    if (name != "_metadata") out.emplace_back(std::move(name), value);
-  }
-  return out;
-}
 
 /// What a collection has, as paths name it.
 std::vector<std::pair<std::string, NodeId>> named_values(const Graph& graph, NodeId node) {
