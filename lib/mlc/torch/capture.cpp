@@ -4,6 +4,7 @@
 #include "mlc/engine/lanes.h"
 #include "mlc/torch/capture_limits.h"
 #include "mlc/torch/capturer.h"
+#include "mlc/torch/guarded.h"
 
 #include <algorithm>
 #include <utility>
@@ -24,12 +25,19 @@ std::optional<Error> error_at_examples(const CaptureTarget& target, const Captur
                                        const Varying& varying, CaptureAttempt attempt) {
   attempt.lanes = 1;
   attempt.is_last = true;
+  attempt.skips_elements = false;
   attempt.sizes.clear();
   for (const LaneSymbol& symbol : varying.symbols) attempt.sizes.push_back({symbol.example});
   Capturer capturer(target, request, attempt);
   auto captured = capturer.run();
   if (captured.ok() || capturer.stop() != CaptureStop::lane_failed) return std::nullopt;
   return std::move(captured).error();
+}
+
+/// One attempt; what is thrown for want of elements is an error of it.
+Result<CapturedProgram> run(Capturer& capturer, const CaptureAttempt& attempt) {
+  if (!attempt.skips_elements) return capturer.run();
+  return guarded(ErrorKind::unsupported, [&] { return capturer.run(); });
 }
 
 }  // namespace
@@ -44,6 +52,7 @@ Result<CapturedProgram> capture(const CaptureTarget& target, const CaptureReques
     attempt.bounds.push_back(symbol.bounds);
   }
   attempt.lanes = sizes.symbols.empty() ? 1 : kLanes;
+  attempt.skips_elements = true;
   LaneScale scale = LaneScale::small;
   std::optional<Error> first;
   for (int i = 0; i < kMostAttempts; ++i) {
@@ -51,8 +60,18 @@ Result<CapturedProgram> capture(const CaptureTarget& target, const CaptureReques
     attempt.is_last = scale == LaneScale::large || sizes.symbols.empty();
     at::manual_seed(0);
     Capturer capturer(target, request, attempt);
-    auto captured = capturer.run();
-    if (captured.ok() || capturer.stop() == CaptureStop::none) return captured;
+    auto captured = run(capturer, attempt);
+    if (captured.ok()) return captured;
+    const bool refused =
+        capturer.stop() == CaptureStop::none || capturer.stop() == CaptureStop::lane_failed;
+    if (attempt.skips_elements && refused) {
+      attempt.skips_elements = false;
+      const std::string& why = captured.error().message();
+      target.reporter->detail("the capture computes all elements: " +
+                              why.substr(0, why.find(". ")));
+      continue;
+    }
+    if (capturer.stop() == CaptureStop::none) return captured;
     if (capturer.stop() == CaptureStop::more_lanes) {
       attempt.lanes = kLanes;
     } else if (capturer.stop() != CaptureStop::written_weight) {

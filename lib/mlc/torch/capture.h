@@ -1,10 +1,12 @@
 // A TorchScript module as a graph with expressions for sizes.
 //
-// The inlined program is interpreted once. Beside each value of the graph it keeps what the value
-// is in a few real runs at other sizes ("lanes"): what a size is follows from the rules of the
-// operator (capture_shapes.h) or from its numbers in the lanes (ir/known_sizes.h), and is a symbol
-// of its own where neither tells. Numbers, texts, lists and modules are worked out on the way, so
-// that the graph holds tensors only; so are branches and loops that hang on them.
+// The inlined program is interpreted once. Beside each value of the graph it keeps what the
+// value is in a few real runs at other sizes ("lanes"): what a size is follows from the rules of
+// the operator (capture_shapes.h) or from its numbers in the lanes (ir/known_sizes.h), and is a
+// symbol of its own where neither tells. What convolutions, products of matrices and all after
+// them give has sizes but no elements in the lanes, unless one is asked for
+// (without_elements.h). Numbers, texts, lists and modules are worked out on the way, so that the
+// graph holds tensors only; so are branches and loops that hang on them.
 #pragma once
 
 #include "mlc/base/result.h"

@@ -5,6 +5,7 @@
 #include "mlc/torch/capturer.h"
 #include "mlc/torch/source_place.h"
 #include "mlc/torch/torch_values.h"
+#include "mlc/torch/without_elements.h"
 
 #include <algorithm>
 #include <array>
@@ -249,7 +250,11 @@ Result<std::vector<std::vector<IValue>>> Capturer::run_lanes(const Call& call) {
     if (call.node.schema().is_vararg()) stack.emplace_back(static_cast<int64_t>(stack.size()));
     std::string problem;
     try {
-      operation(stack);
+      if (attempt_.skips_elements && (is_costly(call.node) || lacks_elements(stack))) {
+        run_without_elements(call.node, stack);
+      } else {
+        operation(stack);
+      }
     } catch (const c10::Error& error) {
       problem = error.what_without_backtrace();
     } catch (const std::exception& error) {

@@ -25,6 +25,9 @@ struct CaptureAttempt {
   /// Storages of weights that the program writes into: each lane has copies.
   std::set<const void*> written;
   bool is_last = false;  // no other sizes are left to try
+  /// Costly operators, and what comes after them, give tensors without elements; where an element
+  /// is needed after all, the attempt fails.
+  bool skips_elements = false;
 };
 
 /// Why an attempt ended early, where another one may help.
