@@ -52,12 +52,17 @@ DataRef owned(Block block, const std::vector<int64_t>& sizes, DType dtype) {
 }
 
 template <class T>
-DataRef converted(DType from, const std::vector<T>& values, const std::vector<int64_t>& sizes,
-                  DType dtype) {
+Block block_of(DType from, const std::vector<T>& values, DType dtype) {
   Block block(values.size() * element_bytes(dtype));
   const auto done = convert_block(from, std::as_bytes(std::span(values)), dtype, block);
   (void)done;  // both types are numeric, and those always convert
-  return owned(std::move(block), sizes, dtype);
+  return block;
+}
+
+template <class T>
+DataRef converted(DType from, const std::vector<T>& values, const std::vector<int64_t>& sizes,
+                  DType dtype) {
+  return owned(block_of(from, values, dtype), sizes, dtype);
 }
 
 template <class T>
@@ -105,6 +110,11 @@ std::optional<Array> array_of(const TensorData& data) {
 DataRef data_of(const Array& array) {
   return array.is_floating() ? converted(DType::f64, array.doubles, array.sizes, array.dtype)
                              : converted(DType::i64, array.integers, array.sizes, array.dtype);
+}
+
+Buffer bytes_of(const Array& array) {
+  return buffer_of(array.is_floating() ? block_of(DType::f64, array.doubles, array.dtype)
+                                       : block_of(DType::i64, array.integers, array.dtype));
 }
 
 DataRef tensor_of_doubles(const std::vector<double>& values, const std::vector<int64_t>& sizes,

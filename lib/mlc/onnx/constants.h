@@ -27,6 +27,8 @@ struct Array {
 std::optional<Array> array_of(const TensorData& data);
 /// Rounded to the dtype, out-of-range integers wrapped.
 DataRef data_of(const Array& array);
+/// The same bytes without a name by which equal constants are found, which costs a pass over them.
+Buffer bytes_of(const Array& array);
 
 DataRef tensor_of_doubles(const std::vector<double>& values, const std::vector<int64_t>& sizes,
                           DType dtype);

@@ -119,10 +119,12 @@ DataRef scaled_weight(const DataRef& weight, size_t axis, std::vector<double> sc
     for (size_t i = axis + 1; i < array->sizes.size(); ++i) {
       inner *= static_cast<size_t>(array->sizes[i]);
     }
-    for (size_t i = 0; i < array->doubles.size(); ++i) {
-      array->doubles[i] *= scale[i / inner % scale.size()];
+    size_t row = 0;
+    for (size_t i = 0; i < array->doubles.size(); i += inner, ++row) {
+      const double factor = scale[row % scale.size()];
+      for (size_t at = i; at < i + inner; ++at) array->doubles[at] *= factor;
     }
-    return data_of(*array)->produce();
+    return bytes_of(*array);
   };
   return out;
 }
