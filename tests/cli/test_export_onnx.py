@@ -861,3 +861,22 @@ def test_origins_say_where_a_node_comes_from(mlc, tmp_path, net_pt2):
     assert re.fullmatch(r"aten::relu, at test_export_onnx.py:\d+", texts["Relu"]), texts
     mlc.ok("export-onnx", net_pt2, "-o", "plain.onnx")
     assert not any(node.doc_string for node in onnx.load(tmp_path / "plain.onnx").graph.node)
+
+
+def test_what_helps_against_a_map_is_said(mlc, tmp_path):
+    # "--partial keeps unknown operators", which it cannot do with a program inside an operator.
+    class Maps(nn.Module):
+        def forward(self, x):
+            return torch._higher_order_ops.map(lambda row: row.sin() + row.sum(), x)
+
+    class Vectorised(nn.Module):
+        def forward(self, x):
+            return torch.vmap(lambda row: row.sin() + row.sum())(x)
+
+    torch.export.save(torch.export.export(Maps(), (torch.randn(3, 4),)), tmp_path / "map.pt2")
+    result = mlc("export-onnx", "map.pt2", "-o", "map.onnx")
+    assert result.rc == 4 and "--partial" not in result.stderr
+    assert "torch.vmap instead of map(), then program.run_decompositions()" in result.stderr
+    program = torch.export.export(Vectorised(), (torch.randn(3, 4),)).run_decompositions()
+    torch.export.save(program, tmp_path / "vmap.pt2")
+    mlc.ok("export-onnx", "vmap.pt2", "-o", "vmap.onnx")

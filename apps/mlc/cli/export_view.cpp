@@ -124,6 +124,23 @@ std::string place_of(const ir::Origin& origin) {
   return out;
 }
 
+/// What helps against PROBLEMS, if anything.
+std::string hint_of(const std::vector<onnx::Problem>& problems) {
+  const auto any = [&](const auto& holds) { return std::ranges::any_of(problems, holds); };
+  const auto has_block = [](const onnx::Problem& one) {
+    return one.op.starts_with("higher_order::");
+  };
+  if (any([](const onnx::Problem& one) { return one.op.starts_with("higher_order::map"); })) {
+    return "torch.vmap instead of map(), then program.run_decompositions(), gives plain operators";
+  }
+  // No domain has operators with programs in them.
+  if (any(has_block)) return "";
+  const bool unknown = any([](const onnx::Problem& one) {
+    return one.reason == "no lowering" || one.reason.starts_with("no lowering of its overload");
+  });
+  return unknown ? "--partial keeps unknown operators in a domain of their own" : "";
+}
+
 }  // namespace
 
 std::string dtype_text(const ExportAnswer& answer) {
@@ -188,10 +205,7 @@ Error refused_export(const std::vector<onnx::Problem>& problems) {
     if (!place.empty()) text += ", first " + printable(place);
   }
   if (problems.size() > kMost) text += fmt::format("\n  and {} more", problems.size() - kMost);
-  const bool unknown = std::ranges::any_of(
-      problems, [](const onnx::Problem& one) { return one.reason == "no lowering"; });
-  return unsupported(std::move(text),
-                     unknown ? "--partial keeps unknown operators in a domain of their own" : "");
+  return unsupported(std::move(text), hint_of(problems));
 }
 
 Error differing_export(const ExportAnswer& answer) {
