@@ -1,6 +1,7 @@
 """mlc trace: TorchScript files that Python loads and that compute what the model does."""
 
 import json
+import math
 import os
 
 import numpy as np
@@ -588,3 +589,21 @@ def test_operators_with_any_number_of_arguments_are_recorded(mlc, tmp_path):
     state = torch.load(tmp_path / "w.pt")
     wanted = nn.functional.linear(x, state["fc.weight"], state["fc.bias"])
     torch.testing.assert_close(torch.jit.load(str(tmp_path / "t.pt"))(x), wanted)
+
+
+def test_numbers_of_an_exported_program_are_computed_in_the_script(mlc, tmp_path):
+    # "the engine does not have torch::sym_ite", though `mlc run` had it.
+    class Numbers(nn.Module):
+        def forward(self, x, t):
+            n = t.item()
+            torch._check(n >= 1)
+            torch._check(n < 20)
+            return x * torch.sym_ite(n > 3, 1, 2) + math.trunc(n / 2) + torch.sym_sqrt(x.shape[0]), x * torch.sym_ite(n > 5, 1.5, 2.5)
+
+    inputs = (torch.randn(5, 4), torch.tensor(4))
+    torch.export.save(torch.export.export(Numbers(), inputs, dynamic_shapes=({0: torch.export.Dim.DYNAMIC}, None)), tmp_path / "m.pt2")
+    mlc.ok("trace", "m.pt2", "-o", "out.pt")
+    for rows, number in ((5, 4), (3, 3), (2, 7)):
+        x, t = torch.randn(rows, 4), torch.tensor(number)
+        for made, wanted in zip(load(tmp_path / "out.pt")(x, t), Numbers()(x, t)):
+            torch.testing.assert_close(made, wanted)

@@ -51,7 +51,10 @@ constexpr Renamed kRenamed[] = {
     {"torch::sym_float", "aten::Float"},   {"torch::sym_int", "aten::Int"},
     {"torch::sym_max", "prim::max"},       {"torch::sym_min", "prim::min"},
     {"torch::sym_not", "aten::__not__"},   {"torch::sym_sqrt", "aten::sqrt"},
+    {"torch::_sym_sqrt", "aten::sqrt"},    {"math::trunc", "aten::Int"},
 };
+
+const ir::OpName kChoice = {"torch", "sym_ite", ""};
 
 /// Operators that only check: the ranges of sizes, types that are known.
 bool only_checks(const ir::Node& node) {
@@ -120,6 +123,7 @@ class ScriptMaker {
   Status node(const ir::Node& node);
   Status operation(const ir::Node& node);
   Status symbolic(const ir::Node& node, const char* name);
+  Status choice(const ir::Node& node);
   Status condition(const ir::Node& node);
   Status loop(const ir::Node& node);
   Status without_gradients(const ir::Node& node);
@@ -316,6 +320,17 @@ Status ScriptMaker::symbolic(const ir::Node& node, const char* name) {
   return {};
 }
 
+/// sym_ite(condition, a, b) of two integers, or two reals.
+Status ScriptMaker::choice(const ir::Node& node) {
+  const std::vector<JitValue> given = operands(node, 0);
+  TORCH_CHECK(given.size() == 3, "a choice takes three arguments");
+  torch::jit::Node* made = graph_->insertNode(graph_->create(c10::prim::If, {truth(given[0])}, 0));
+  made->addBlock()->registerOutput(given[1]);
+  made->addBlock()->registerOutput(given[2]);
+  define(node.output(0), made->addOutput()->setType(given[1]->type()));
+  return {};
+}
+
 void ScriptMaker::set_outputs(const ir::Node& node, JitValue result) {
   std::vector<JitValue> made = {result};
   if (node.outputs().size() != 1 || result->type()->kind() == c10::TypeKind::ListType) {
@@ -460,6 +475,7 @@ const ScriptMaker::Control* ScriptMaker::control_of(const ir::Node& node) {
 Status ScriptMaker::node(const ir::Node& node) {
   if (only_checks(node)) return {};
   if (!node.blocks().empty()) return (this->*control_of(node)->make)(node);
+  if (node.op() == kChoice) return choice(node);
   if (const char* name = new_name(node)) return symbolic(node, name);
   return operation(node);
 }
@@ -467,6 +483,7 @@ Status ScriptMaker::node(const ir::Node& node) {
 bool ScriptMaker::has(const ir::Node& node) {
   if (!node.blocks().empty()) return control_of(node) != nullptr;
   if (only_checks(node) || new_name(node) != nullptr) return true;
+  if (node.op() == kChoice) return true;
   if (!find_operator(node.op())) return false;
   const auto symbol = c10::Symbol::fromQualString(node.op().domain + "::" + node.op().name);
   return is_size_of(node) || !torch::jit::getAllOperatorsFor(symbol).empty();
