@@ -86,7 +86,7 @@ Status Job::fit_declared(const Artefact& source) {
 Result<ProgramSource> Job::capture(const Artefact& source) {
   if (source.exported() != nullptr) {
     if (options_.engine.dtype == "fp32") {
-      return unsupported("a .pt2 has its dtypes in its program", "export it in float32");
+      return source.exported()->source_in(source.checkpoint(), DType::f32);
     }
     return source.exported()->source(source.checkpoint());
   }

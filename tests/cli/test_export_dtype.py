@@ -161,3 +161,22 @@ def test_a_pt2_is_not_made_larger(mlc, tmp_path):
     export(tmp_path / "p.pt2", Function(torch.relu), (ROW,))
     result = mlc("export-onnx", "p.pt2", "-o", "p.onnx", "--dtype", "fp32")
     assert result.rc == 4 and "dtypes in its program" in result.stderr
+
+
+@pytest.mark.parametrize("suffix", ["pt2", "pt"])
+def test_a_program_in_float16_becomes_float32(mlc, tmp_path, suffix):
+    # A .pt2 was refused, and nothing else could be read back to be verified.
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 4)).eval().half()
+    x = torch.randn(2, 8)
+    path = tmp_path / f"half.{suffix}"
+    if suffix == "pt2":
+        torch.export.save(torch.export.export(net, (x.half(),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)), path)
+    else:
+        torch.jit.trace(net, x.half()).save(path)
+    given = [] if suffix == "pt2" else ["--input", "input:f32[batch=2,8]"]
+    answer = mlc.ok("export-onnx", path, "-o", "full.onnx", "--dtype", "fp32", *given, "--json").json
+    assert answer["verified"]
+    model = onnx.load(tmp_path / "full.onnx")
+    assert {one.data_type for one in model.graph.initializer if one.dims} == {onnx.TensorProto.FLOAT}
+    np.testing.assert_allclose(run(tmp_path / "full.onnx", x)[0], net.float()(x).detach(), rtol=1e-5, atol=1e-6)

@@ -2,6 +2,7 @@
 
 #include "cli/export_sizes.h"
 #include "mlc/base/text.h"
+#include "mlc/engine/cast_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_artefact.h"
 #include "mlc/engine/related_sizes.h"
@@ -68,8 +69,12 @@ Result<bool> ExportCheck::can_verify(const onnx::Model& model) {
 Result<std::unique_ptr<Model>> ExportCheck::load_written() {
   MLC_TRY(auto opened, OnnxArtefact::open(written_->path()));
   if (!opened) return internal_error("the new file is no ONNX model");
-  return opened->load(written_->path(), *onnxruntime_, options_.load_options(context_),
-                      null_reporter());
+  LoadOptions how = options_.load_options(context_);
+  const bool is_cast = how.dtype.has_value();
+  how.dtype.reset();  // the file has the types that --dtype asked for
+  MLC_TRY(auto model, opened->load(written_->path(), *onnxruntime_, how, null_reporter()));
+  // The source goes on taking inputs of its own types, which its file may hold.
+  return is_cast ? with_cast_inputs(std::move(model), std::nullopt) : std::move(model);
 }
 
 /// ERROR is what the source says to the sizes that were given: with one of CASES that it takes.

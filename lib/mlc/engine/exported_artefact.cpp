@@ -101,15 +101,19 @@ ProgramSource ExportedArtefact::source(const Checkpoint& checkpoint,
   return source;
 }
 
+Result<ProgramSource> ExportedArtefact::source_in(const Checkpoint& checkpoint, DType dtype) const {
+  // The inputs of this one keep their types, which tell what to read and to make.
+  MLC_TRY(ExportedProgram program, read_program(checkpoint));
+  passes::cast_floats(program.graph, dtype);
+  return source(checkpoint, std::make_shared<ExportedProgram>(std::move(program)));
+}
+
 Result<std::unique_ptr<Model>> ExportedArtefact::load(const Checkpoint& checkpoint, Engine& engine,
                                                       const LoadOptions& options,
                                                       Reporter& reporter) const {
   if (!options.dtype) return engine.interpret(source(checkpoint), options, reporter);
-  // The inputs of this one keep their types, which tell what to read and to make.
-  MLC_TRY(ExportedProgram program, read_program(checkpoint));
-  passes::cast_floats(program.graph, *options.dtype);
-  const auto cast = std::make_shared<ExportedProgram>(std::move(program));
-  return engine.interpret(source(checkpoint, cast), options, reporter);
+  MLC_TRY(const ProgramSource cast, source_in(checkpoint, *options.dtype));
+  return engine.interpret(cast, options, reporter);
 }
 
 }  // namespace mlc

@@ -28,6 +28,8 @@ class ExportedArtefact {
   const ExportedProgram& program() const { return *program_; }
   /// The program and the weights that CHECKPOINT, which must outlive it, has for it.
   ProgramSource source(const Checkpoint& checkpoint) const;
+  /// The same with the program cast to DTYPE (passes::cast_floats). Errors: those of reading it.
+  Result<ProgramSource> source_in(const Checkpoint& checkpoint, DType dtype) const;
   Result<std::unique_ptr<Model>> load(const Checkpoint& checkpoint, Engine& engine,
                                       const LoadOptions& options, Reporter& reporter) const;
 
