@@ -71,6 +71,26 @@ Result<Artefact> Job::open_source() const {
   return source;
 }
 
+/// A graph takes tensors and numbers, each by its name.
+Status refuse_containers(const Signature& signature) {
+  for (const InputInfo& input : signature.inputs) {
+    const bool is_container = input.type.find('[') != std::string::npos &&
+                              input.type.find("Tensor") != std::string::npos &&
+                              input.type != "Optional[Tensor]";
+    if (!is_container || !input.required) continue;
+    return unsupported("input " + quoted(input.name) + " is a " + printable(input.type) +
+                           ", and an ONNX model takes tensors only",
+                       "wrap the model in one whose forward takes them one by one");
+  }
+  return {};
+}
+
+/// Whether operators were given types that do not go together.
+bool is_of_types(const Error& error) {
+  return error.message().find("dtype") != std::string::npos ||
+         error.message().find("scalar type") != std::string::npos;
+}
+
 /// Compares the inputs that were given with what the architecture declares, and takes its bounds
 /// for sizes that have none.
 Status Job::fit_declared(const Artefact& source) {
@@ -93,6 +113,7 @@ Result<ProgramSource> Job::capture(const Artefact& source) {
   MLC_TRY(torch_, open_engine(EngineKind::torch));
   MLC_TRY(const auto model,
           source.load(*torch_, options_.load_options(context_), context_.reporter));
+  MLC_CHECK(refuse_containers(model->signature()));
   MLC_CHECK(match_inputs(model->signature(), specs_));
   MLC_CHECK(fit_declared(source));
   MLC_TRY(const CaptureRequest request,
@@ -100,6 +121,11 @@ Result<ProgramSource> Job::capture(const Artefact& source) {
   auto done = model->capture(request);
   if (!done.ok()) {
     if (!done.error().hint().empty()) return std::move(done).error();
+    if (!options_.engine.dtype.empty() && !options_.is_narrow() && is_of_types(done.error())) {
+      return Error(done.error().kind(), done.error().message(),
+                   "--dtype casts weights and inputs, not what the program casts itself: leave "
+                   "it out");
+    }
     MLC_TRY(const auto inputs,
             sample_inputs(specs_, static_cast<uint64_t>(options_.engine.seed), null_reporter()));
     return explain_run_error(std::move(done).error(), model->signature(), inputs);

@@ -181,7 +181,8 @@ Command verify_command() {
           "other "
           "names for all its inputs they are paired in order; where one computes in half precision "
           "it gets the same "
-          "inputs in that type.\n\n"
+          "inputs in that type. The usual tolerance is that of half precision where the outputs "
+          "are, or all weights of A or B.\n\n"
           "Exit code 1 means that outputs differ beyond the gates, that their numbers differ "
           "or that B refuses inputs that A takes.",
       .needs = Needs::engine,

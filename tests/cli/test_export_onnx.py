@@ -880,3 +880,48 @@ def test_what_helps_against_a_map_is_said(mlc, tmp_path):
     program = torch.export.export(Vectorised(), (torch.randn(3, 4),)).run_decompositions()
     torch.export.save(program, tmp_path / "vmap.pt2")
     mlc.ok("export-onnx", "vmap.pt2", "-o", "vmap.onnx")
+
+
+class TakesList(nn.Module):
+    def forward(self, xs: list[torch.Tensor], y: torch.Tensor):
+        return [xs[0] + y, xs[1] * y]
+
+
+def test_a_list_of_inputs_is_refused_as_that(mlc, tmp_path):
+    # 'the model has no input "xs.0"', with a hint at "xs"; and for "xs" a hint at "xs.0".
+    torch.jit.script(TakesList().eval()).save(tmp_path / "list.pt")
+    for given in (["y:f32[3]"], ["xs:f32[3]", "y:f32[3]"], ["xs.0:f32[3]", "xs.1:f32[3]", "y:f32[3]"]):
+        inputs = [word for one in given for word in ("--input", one)]
+        result = mlc("export-onnx", "list.pt", "-o", "list.onnx", *inputs)
+        assert result.rc == 4 and 'input "xs" is a List[Tensor], and an ONNX model takes tensors only' in result.stderr
+
+
+class HalfWithin(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 64).half()
+
+    def forward(self, x):
+        return self.layer(x.half()).float()
+
+
+@pytest.mark.parametrize("suffix", ["pt", "pt2"])
+def test_weights_in_half_precision_are_held_to_it_whatever_outputs_are(mlc, tmp_path, suffix):
+    # Half precision within, float32 outside: "does not compute what the model does".
+    torch.manual_seed(0)
+    x = torch.randn(2, 64)
+    if suffix == "pt":
+        torch.jit.trace(HalfWithin().eval(), x).save(tmp_path / "h.pt")
+    else:
+        torch.export.save(torch.export.export(HalfWithin().eval(), (x,)), tmp_path / "h.pt2")
+    given = ["--input", "x:f32[2,64]"]
+    assert "in half precision 0.001 + 0.01 * |b|" in mlc.ok("export-onnx", f"h.{suffix}", "-o", "h.onnx", *given).stdout
+    assert "in half precision 0.001 + 0.01 * |b|" in mlc.ok("verify", f"h.{suffix}", "h.onnx", *given).stdout
+    result = mlc("verify", f"h.{suffix}", "h.onnx", *given, "--atol", "1e-7", "--rtol", "0")
+    assert result.rc == 1 and "in half precision" not in result.stdout
+
+
+def test_a_cast_in_the_program_is_named_where_dtype_meets_it(mlc, tmp_path):
+    torch.jit.trace(HalfWithin().eval(), torch.randn(2, 64)).save(tmp_path / "h.pt")
+    result = mlc("export-onnx", "h.pt", "-o", "h.onnx", "--input", "x:f32[2,64]", "--dtype", "fp32")
+    assert result.rc == 2 and "not what the program casts itself" in result.stderr, result.stderr

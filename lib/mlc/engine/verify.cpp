@@ -106,6 +106,17 @@ Result<std::vector<NamedValue>> outputs_of(Model& model, std::span<const NamedVa
   return model.outputs();
 }
 
+/// What outputs of A and B may differ by: with weights in half precision, as much as it makes.
+OutputTolerances tolerances_of(const Model& a, const Model& b, const VerifyGates& gates) {
+  OutputTolerances out{gates.tolerance, gates.integers, gates.by_dtype};
+  if (!gates.by_dtype) return out;
+  for (const Model* model : {&a, &b}) {
+    const std::optional<DType> type = model->signature().parameters;
+    if (type) out.usual = usual_tolerance(*type, *type, out.usual);
+  }
+  return out;
+}
+
 }  // namespace
 
 bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
@@ -233,8 +244,7 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
     out.refused = true;
     return out;
   }
-  auto comparison =
-      compare_outputs(*expected, *got, {gates.tolerance, gates.integers, gates.by_dtype});
+  auto comparison = compare_outputs(*expected, *got, tolerances_of(a, b, gates));
   if (!comparison.ok()) {
     out.failure = comparison.error().text();
     return out;

@@ -21,7 +21,9 @@ namespace mlc {
 struct VerifyGates {
   Tolerance tolerance{.atol = 1e-5, .rtol = 1e-4, .equal_nan = true};
   Tolerance integers{.atol = 0, .rtol = 0, .equal_nan = true};  // of two integers or booleans
-  bool by_dtype = false;         // the tolerance is only the usual one: usual_tolerance()
+  /// The tolerance is only the usual one: half precision is held to usual_tolerance(), of outputs
+  /// and of weights, whose sums are no nearer in outputs of another type.
+  bool by_dtype = false;
   std::optional<double> cosine;  // at least, instead of the tolerance
   /// Outputs of fewer elements have to pass the tolerance: the angle between few numbers says
   /// little, and that of one number nothing.

@@ -85,6 +85,19 @@ Error lacks(const std::map<std::string, size_t>& missing) {
   return unsupported(std::move(message), std::move(hint));
 }
 
+/// Of all floating parameters, if it is one.
+std::optional<DType> parameter_type(const ExportedProgram& program) {
+  std::optional<DType> out;
+  for (const ProgramWeight& weight : program.weights) {
+    if (weight.value->kind() != ir::ValueKind::parameter) continue;
+    const std::optional<DType> type = weight.value->tensor()->dtype;
+    if (!type || info(*type).kind != DTypeClass::floating) continue;
+    if (out && *out != *type) return std::nullopt;
+    out = type;
+  }
+  return out;
+}
+
 Signature signature_of(const ExportedProgram& program) {
   Signature out;
   const std::vector<InputSpec> specs = program_inputs(program);
@@ -106,6 +119,7 @@ Signature signature_of(const ExportedProgram& program) {
     }
     out.inputs.push_back(std::move(one));
   }
+  out.parameters = parameter_type(program);
   return out;
 }
 
