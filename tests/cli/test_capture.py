@@ -231,3 +231,20 @@ def test_wrong_inputs_are_usage(tmp_path):
     assert 'no input "y"' in check(tmp_path, path, ["y:f32[2,4]"])[2]
     rc, _, err = check(tmp_path, path, ["x:f32[batch=2,5]"])
     assert rc == 3 and "aten::linear in first" in err
+
+
+@pytest.mark.parametrize("how", ["static", "dynamic"])
+def test_quantised_tensors_are_refused_as_that(tmp_path, how):
+    # 'quantize_per_tensor with a int for "dtype"', 'linear_dynamic with a LinearPackedParamsBase', and no advice.
+    net = nn.Sequential(nn.Linear(8, 4)).eval()
+    if how == "static":
+        net = torch.ao.quantization.QuantWrapper(net)
+        net.qconfig = torch.ao.quantization.get_default_qconfig("x86")
+        torch.ao.quantization.prepare(net, inplace=True)(torch.randn(4, 8))
+        net = torch.ao.quantization.convert(net)
+    else:
+        net = torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
+    torch.jit.trace(net, torch.randn(2, 8)).save(tmp_path / "model.pt")
+    name = torch.jit.load(tmp_path / "model.pt").forward.schema.arguments[1].name
+    rc, _, err = check(tmp_path, "model.pt", [f"{name}:f32[batch=2,8]"])
+    assert rc == 3 and "PyTorch's quantised tensors" in err and "then quantise the ONNX file" in err, err

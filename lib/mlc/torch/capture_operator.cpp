@@ -133,6 +133,12 @@ bool writes_elsewhere(const Node& node) {
   return false;
 }
 
+/// Whether NODE works on tensors of bytes with scales of their own, which no graph has.
+bool is_quantised(const Node& node) {
+  const std::string_view name = node.kind().toQualString();
+  return name.starts_with("quantized::") || name.starts_with("aten::quantize_per_");
+}
+
 /// The sizes and integers among INPUTS, those of tensors first.
 void collect_sizes(const Capturer& capturer, const Items& inputs, std::vector<Expr>& out) {
   const auto add = [&](Expr one) {
@@ -457,6 +463,10 @@ Status Capturer::operate(const Call& call) {
   const std::string_view name = call.node.kind().toUnqualString();
   if (has(kReplaceInput, name)) {
     return refuse(call.node, std::string(call.node.kind().toQualString()));
+  }
+  if (is_quantised(call.node)) {
+    return refuse(call.node, std::string(call.node.kind().toQualString()) +
+                                 ", which makes or takes PyTorch's quantised tensors");
   }
   if (writes_elsewhere(call.node)) {
     return refuse(call.node, to_text(op_of(call.node)) + ", which writes into what it is given");

@@ -79,8 +79,14 @@ Result<CapturedProgram> Capturer::run() {
   if (!problems_.empty() && stop_ != CaptureStop::written_weight) {
     // Whatever came behind what was refused.
     stop_ = CaptureStop::none;
+    const bool quantised = std::ranges::any_of(problems_, [](const std::string& one) {
+      return one.find("PyTorch's quantised tensors") != std::string::npos;
+    });
     return unsupported("the program has what mlc cannot capture: " + join_list(problems_),
-                       keeps_loops_ ? "loops over sizes that are declared fixed are unrolled" : "");
+                       quantised      ? "export the model as it was before, then quantise the ONNX "
+                                        "file: mlc quantize model.onnx"
+                       : keeps_loops_ ? "loops over sizes that are declared fixed are unrolled"
+                                      : "");
   }
   MLC_CHECK(std::move(done));
   erase_dead();
