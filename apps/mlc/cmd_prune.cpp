@@ -7,6 +7,7 @@
 #include "cli/provenance_options.h"
 #include "cli/prune_onnx.h"
 #include "cli/prune_view.h"
+#include "cli/quantize_checkpoint.h"
 #include "cli/quantize_onnx.h"
 #include "command.h"
 #include "mlc/base/file.h"
@@ -18,7 +19,10 @@
 #include "mlc/compress/prune_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
+
+#include <fmt/format.h>
 
 namespace mlc::cli {
 namespace {
@@ -72,6 +76,8 @@ struct Options {
   bool weights_only = false;
   Compress compress = Compress::automatic;
   std::string report;
+  std::optional<std::string> min_cosine;
+  std::optional<std::string> min_sqnr;
   std::vector<std::string> calib;
   std::string architecture;
   PruneOnnxOptions onnx;
@@ -154,6 +160,12 @@ void setup(OptionSet& set, Options& options) {
   set.list("--exclude", options.exclude, "GLOB", "keep keys that match; repeatable");
   set.list("--tensor", options.tensors, "RE=AMOUNT",
            "an amount of their own for keys that RE2 matches; the last counts");
+  set.group("Goals");
+  set.text("--min-cosine", options.min_cosine, "X",
+           "write nothing if a tensor, or an output of an ONNX model, has a lower cosine with what "
+           "it was");
+  set.text("--min-sqnr", options.min_sqnr, "DB",
+           "the same of its SQNR; of wanda and sparsegpt that of the outputs of all layers");
   set.group("What is written");
   set.flag("--apply-masks", options.apply_masks,
            "fold NAME_orig and NAME_mask into NAME without pruning more");
@@ -243,10 +255,28 @@ Result<PruneRules> make_rules(const Options& options) {
   return rules;
 }
 
+/// Errors: usage.
+Result<PruneGates> make_gates(const Options& options) {
+  PruneGates gates;
+  if (options.min_cosine) {
+    MLC_TRY(gates.min_cosine, parse_number("--min-cosine", *options.min_cosine, -1, 1));
+  }
+  if (options.min_sqnr) {
+    MLC_TRY(gates.min_sqnr, parse_number("--min-sqnr", *options.min_sqnr, -1000, 1000));
+  }
+  if (gates.min_cosine && chooses_by_data(options.method)) {
+    return usage_error("--min-cosine is of weights, which wanda and sparsegpt give up for outputs",
+                       "--min-sqnr is of the outputs of layers then");
+  }
+  if (gates.any() && options.onnx.no_verify)
+    return usage_error("--no-verify contradicts --min-cosine and --min-sqnr");
+  return gates;
+}
+
 class Job {
  public:
-  Job(FileTask& task, const Options& options, const PruneRules& rules)
-      : task_(task), options_(options), rules_(rules) {}
+  Job(FileTask& task, const Options& options, const PruneRules& rules, const PruneGates& gates)
+      : task_(task), options_(options), rules_(rules), gates_(gates) {}
 
   Result<FileReport> run() {
     MLC_TRY(input_, open_input(task_.input, task_.reporter));
@@ -271,6 +301,7 @@ class Job {
   Status refuse_quantised() const;
   Status decide();
   Status choose_by_samples();
+  Status check_gates() const;
   Status write();
   void warn_afterwards();
   ProvenanceOptions provenance() const;
@@ -279,6 +310,7 @@ class Job {
   FileTask& task_;
   const Options& options_;
   const PruneRules& rules_;
+  const PruneGates& gates_;
   Input input_;
   StateDict* state_dict_ = nullptr;
   OutputFormat format_ = OutputFormat::torch_zip;
@@ -378,6 +410,36 @@ ProvenanceOptions Job::provenance() const {
   return out;
 }
 
+/// Requires: the weights have been counted. Error: conflict.
+Status Job::check_gates() const {
+  if (!gates_.any()) return {};
+  const auto refuse = [this](const std::string& what, const std::string& option, double least) {
+    return conflict(what + fmt::format(", below {} {:g}; nothing was written", option, least),
+                    "a smaller --amount, or --exclude for what costs most")
+        .in_file(task_.input);
+  };
+  if (by_data_) {
+    const double db = sqnr_db(by_data_->gain.signal, by_data_->gain.noise);
+    if (db >= *gates_.min_sqnr) return {};
+    return refuse(fmt::format("the outputs of the layers have an SQNR of {:.1f} dB", db),
+                  "--min-sqnr", *gates_.min_sqnr);
+  }
+  const std::vector<const PrunedTensor*> worst = worst_first(plan_);
+  if (worst.empty() || !(worst.front()->energy_before > 0)) return {};
+  const PrunedTensor& one = *worst.front();
+  const double cosine = std::sqrt(one.energy_after / one.energy_before);
+  const double db = sqnr_db(one.energy_before, one.energy_before - one.energy_after);
+  const std::string name = "tensor " + mlc::quoted(one.names[0]);
+  if (gates_.min_cosine && cosine < *gates_.min_cosine) {
+    return refuse(fmt::format("{} has the cosine {:.6f} with what it was", name, cosine),
+                  "--min-cosine", *gates_.min_cosine);
+  }
+  if (gates_.min_sqnr && db < *gates_.min_sqnr)
+    return refuse(fmt::format("{} has an SQNR of {:.1f} dB", name, db), "--min-sqnr",
+                  *gates_.min_sqnr);
+  return {};
+}
+
 Status Job::write() {
   PruneForm form;
   form.keep_masks = options_.keep_masks;
@@ -392,6 +454,7 @@ Status Job::write() {
   save.output = options_.writing.output_options();
   if (options_.compress != Compress::none) save.deflated = std::move(sparse);
   if (options_.writing.dry_run) {
+    MLC_CHECK(check_gates());
     const std::string place = place_to_check(task_.output, options_.writing);
     MLC_TRY(saved_, plan_checkpoint(*input_.checkpoint, state_dict_, place, save));
     return {};
@@ -401,9 +464,10 @@ Status Job::write() {
   check.key = !whole ? "" : state_dict_->path.empty() ? "." : state_dict_->path;
   check.positive_zeros = options_.positive_zeros;
   check.keep_masks = options_.keep_masks;
-  save.inspect = [&](const std::string& path) {
+  save.inspect = [&](const std::string& path) -> Status {
     check.written = path;
-    return count_pruned(*input_.checkpoint, plan_, check, task_.threads, task_.reporter);
+    MLC_CHECK(count_pruned(*input_.checkpoint, plan_, check, task_.threads, task_.reporter));
+    return check_gates();
   };
   MLC_TRY(saved_,
           save_checkpoint(*input_.checkpoint, state_dict_, task_.output, save, task_.reporter));
@@ -448,7 +512,8 @@ PruneAnswer Job::answer() const {
 }
 
 /// Channels of an ONNX model, or weights of a checkpoint; for each what counts for it.
-Result<FileReport> run_one(FileTask& task, const Options& options, const PruneRules& rules) {
+Result<FileReport> run_one(FileTask& task, const Options& options, const PruneRules& rules,
+                           const PruneGates& gates) {
   const bool is_onnx = is_onnx_model(task.input);
   if (!is_onnx && options.method == Method::channels) {
     MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
@@ -460,19 +525,21 @@ Result<FileReport> run_one(FileTask& task, const Options& options, const PruneRu
                                  "channels away")
         .in_file(task.input);
   }
-  if (!is_onnx) return Job(task, options, rules).run();
+  if (!is_onnx) return Job(task, options, rules, gates).run();
   PruneOnnxOptions onnx = options.onnx;
   onnx.calib = options.calib;
   onnx.seed = static_cast<int64_t>(rules.seed);
   PruneOnnxShared shared;
   shared.rules = {rules.amount,  rules.scope,   rules.norm,
                   onnx.round_to, rules.include, rules.exclude};
+  shared.gates = gates;
   shared.writing = options.writing;
   return prune_onnx(task, onnx, shared);
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const PruneRules rules, make_rules(options));
+  MLC_TRY(const PruneGates gates, make_gates(options));
   WritingOptions writing = options.writing;
   writing.dry_run = writing.dry_run || options.onnx.list_groups;
   OtherFiles others;
@@ -482,7 +549,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
     MLC_CHECK(OutputFile::check(options.report, options.writing.output_options()));
   }
   return run_files(context, files, options.writing.batch,
-                   [&](FileTask& task) { return run_one(task, options, rules); });
+                   [&](FileTask& task) { return run_one(task, options, rules, gates); });
 }
 
 constexpr Example kExamples[] = {
@@ -495,6 +562,7 @@ constexpr Example kExamples[] = {
     {"mlc prune net.onnx -o small.onnx --method channels --amount 0.5", "half the channels"},
     {"mlc prune net.onnx -o s.onnx --method channels --amount 0.5 --calib x.npy", "and repair"},
     {"mlc prune net.onnx --method channels --list-groups", "what can go, and why not"},
+    {"mlc prune model.pt -o p.pt --amount 0.5 --min-cosine 0.9", "or nothing, exit code 1"},
     {"mlc prune model.pt -n --amount 0.5 --exclude '*embed*'", "what would be lost"},
 };
 

@@ -429,3 +429,20 @@ def test_batches(mlc, tmp_path, model):
     assert result.rc == 0 and len(result.json["results"]) == 2
     mlc.ok("prune", "b.pt", "--in-place", "--amount", "0.5")
     assert (weights_of(tmp_path / "b.pt")["0.weight"] == 0).sum() == 1000
+
+
+def test_gates_write_nothing_where_a_tensor_lost_too_much(mlc, tmp_path, model):
+    """By the definitions: the cosine of the worst tensor with itself, and its SQNR."""
+    state = torch.load(model, weights_only=True)
+    mlc.ok("prune", model, "-o", "p.pt", "--amount", "0.5")
+    left = weights_of(tmp_path / "p.pt")
+    cosine = min(torch.cosine_similarity(state[n].flatten().double(), left[n].flatten().double(), 0).item() for n in WEIGHTS)
+    db = min(10 * math.log10(state[n].double().square().sum() / (state[n] - left[n]).double().square().sum()) for n in WEIGHTS)
+    for option, least, step in (("--min-cosine", cosine, 1e-4), ("--min-sqnr", db, 0.01)):
+        mlc.ok("prune", model, "-o", "q.pt", "--amount", "0.5", option, str(least - step), "-f")
+        (tmp_path / "q.pt").unlink()
+        for more in ((), ("-n",)):
+            result = mlc("prune", model, "-o", "q.pt", "--amount", "0.5", option, str(least + step), *more)
+            assert result.rc == 1 and option in result.stderr and "tensor" in result.stderr
+            assert not (tmp_path / "q.pt").exists()
+    assert mlc("prune", model, "-n", "--amount", "0.5", "--min-cosine", "much").rc == 2

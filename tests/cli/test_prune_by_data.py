@@ -130,3 +130,13 @@ def test_samples_that_are_not_finite_are_refused(mlc, tmp_path, net, method):
     np.save(tmp_path / "x.npy", data)
     result = mlc("prune", "w.pt", "-o", "p.pt", "--method", method, "--amount", "0.5", *DATA)
     assert result.rc == 1 and "sample 3 has 1 NaN or infinite value" in result.stderr and not (tmp_path / "p.pt").exists()
+
+
+def test_gate_of_outputs(mlc, tmp_path, net):
+    args = ("prune", "w.pt", "-o", "p.pt", "--method", "sparsegpt", "--amount", "0.5", *DATA)
+    db = mlc.ok(*args, "--json").json["by_data"]["output_sqnr_db"]
+    (tmp_path / "p.pt").unlink()
+    result = mlc(*args, "--min-sqnr", str(db + 0.1))
+    assert result.rc == 1 and "outputs of the layers" in result.stderr and not (tmp_path / "p.pt").exists()
+    mlc.ok(*args, "--min-sqnr", str(db - 0.1))
+    assert mlc(*args, "-f", "--min-cosine", "0.5").rc == 2

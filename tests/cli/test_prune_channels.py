@@ -587,3 +587,18 @@ def test_weights_that_are_not_finite_are_named(mlc):
 def test_patterns_that_match_nothing_are_warned_of(mlc):
     export("residual", mlc.cwd / "in.onnx")
     assert 'matched nothing: --exclude "layer9*"' in prune(mlc, "--amount", "0.5", "--exclude", "layer9*").stderr
+
+
+def test_gates_write_nothing_where_an_output_lost_too_much(mlc, tmp_path):
+    torch.manual_seed(0)
+    model = "net.onnx"
+    torch.onnx.export(Residual().eval(), (torch.randn(2, 3, 8, 8),), tmp_path / model, dynamo=False)
+    args = ("prune", model, "-o", "small.onnx", "--method", "channels", "--amount", "0.5")
+    said = mlc.ok(*args, "--json").json["outputs"][0]
+    (tmp_path / "small.onnx").unlink()
+    for option, reached, step in (("--min-cosine", said["min_cosine"], 1e-3), ("--min-sqnr", said["sqnr_db"], 0.1)):
+        result = mlc(*args, option, str(reached + step))
+        assert result.rc == 1 and "nothing was written" in result.stderr and not (tmp_path / "small.onnx").exists()
+        mlc.ok(*args, option, str(reached - step))
+        (tmp_path / "small.onnx").unlink()
+    assert mlc(*args, "--min-cosine", "0.9", "--no-verify").rc == 2

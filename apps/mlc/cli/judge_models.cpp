@@ -23,6 +23,7 @@ namespace {
 // How many are compared where nobody says.
 constexpr int64_t kRandomSamples = 4;
 constexpr int64_t kDataSamples = 64;
+constexpr std::string_view kNothing = "; nothing was written";
 
 /// What is added up of one output over all samples.
 struct Sums {
@@ -202,22 +203,28 @@ Status judge_onnx(Engine& engine, const std::string& before, const std::string& 
   return judge_models(engine, *a, *b, options, reporter, judgement);
 }
 
-Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Reporter& reporter) {
-  if (!judgement.not_verified.empty()) return {};
-  constexpr std::string_view kNothing = "; nothing was written";
+Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::string_view hint) {
   for (const JudgedOutput& one : judgement.outputs) {
     if (one.cosine && *one.cosine < gates.least_cosine && !one.exact) {
-      return conflict(fmt::format("output {} has the cosine {:.6f} with that of the float model, "
+      return conflict(fmt::format("output {} has the cosine {:.6f} with that of the source, "
                                   "below {:g}{}",
                                   quoted(one.name), *one.cosine, gates.least_cosine, kNothing),
-                      "--exclude keeps what costs most; --min-cosine -1 writes it all the same");
+                      std::string(hint));
     }
     if (gates.min_sqnr && one.sqnr_db && *one.sqnr_db < *gates.min_sqnr) {
       return conflict(fmt::format("output {} has an SQNR of {:.1f} dB, below --min-sqnr {:g}{}",
                                   quoted(one.name), *one.sqnr_db, *gates.min_sqnr, kNothing),
-                      "--exclude keeps what costs most");
+                      std::string(hint));
     }
   }
+  return {};
+}
+
+Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Reporter& reporter) {
+  if (!judgement.not_verified.empty()) return {};
+  MLC_CHECK(check_outputs(judgement, gates,
+                          "--exclude keeps what costs most; --min-cosine -1 writes it all the "
+                          "same"));
   if (judgement.seconds_after < judgement.seconds_before) return {};
   const std::string slower =
       fmt::format("it is no faster here: {:.3g} ms, the float model {:.3g} ms",

@@ -79,6 +79,8 @@ struct JudgeGates {
   std::optional<double> min_sqnr;
   bool require_speedup = false;
 };
+/// The gates of quality alone. Errors: conflict where one is not met, with this hint.
+Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::string_view hint);
 /// Errors: conflict where a gate is not met. Warns where nothing is gained in time.
 Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Reporter& reporter);
 

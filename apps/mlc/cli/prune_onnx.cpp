@@ -236,7 +236,8 @@ Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
 }
 
 Status Job::judge(const OnnxDraft& draft) {
-  const JudgeWish wish{options_.verify, options_.no_verify, options_.require_speedup};
+  const bool must = options_.verify || shared_.gates.any();
+  const JudgeWish wish{must, options_.no_verify, options_.require_speedup};
   MLC_TRY(const bool can, can_judge_onnx(wish, engine_, answer_, task_.reporter));
   if (!can) return {};
   const JudgeOptions how =
@@ -248,7 +249,11 @@ Status Job::judge(const OnnxDraft& draft) {
 }
 
 Status Job::gates() const {
-  if (!answer_.not_verified.empty() || answer_.seconds_after < answer_.seconds_before) return {};
+  if (!answer_.not_verified.empty()) return {};
+  MLC_CHECK(check_outputs(answer_, {shared_.gates.min_cosine.value_or(-1), shared_.gates.min_sqnr},
+                          "a smaller --amount, --exclude for what costs most, or --calib, which "
+                          "makes up for what went"));
+  if (answer_.seconds_after < answer_.seconds_before) return {};
   const std::string slower =
       fmt::format("it is no faster here: {:.3g} ms, the whole model {:.3g} ms",
                   answer_.seconds_after * 1e3, answer_.seconds_before * 1e3);

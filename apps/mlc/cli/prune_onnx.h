@@ -7,6 +7,7 @@
 #include "mlc/onnx_prune/choose.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,15 +30,24 @@ struct PruneOnnxOptions {
 
 void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options);
 
+/// How near the result must be to what it was made of.
+struct PruneGates {
+  std::optional<double> min_cosine;
+  std::optional<double> min_sqnr;  // dB
+
+  bool any() const { return min_cosine || min_sqnr; }
+};
+
 /// The options of checkpoints that count for ONNX models too.
 struct PruneOnnxShared {
   onnx::ChannelRules rules;
+  PruneGates gates;
   WritingOptions writing;
 };
 
 /// Takes channels away from the model of TASK. Errors: those of Document::open(), find_channels()
-/// and plan_channels(); conflict for a quantised model and where no channel can go, with the
-/// reasons; then, and where the result does not compute what the rest of the model does, nothing is
+/// and plan_channels(); conflict for a quantised model, where no channel can go, with the
+/// reasons, and where a gate is not met; then, and where the result does not compute what the rest of the model does, nothing is
 /// written.
 Result<FileReport> prune_onnx(FileTask& task, const PruneOnnxOptions& options,
                               const PruneOnnxShared& shared);
