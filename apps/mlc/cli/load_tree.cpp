@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 #include "mlc/base/text_input.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/numpy_pickle.h"
@@ -34,7 +35,7 @@ constexpr uint64_t kMaxManifestBytes = 256U << 20U;
 class TreeRenderer {
  public:
   explicit TreeRenderer(const Checkpoint& checkpoint)
-      : checkpoint_(checkpoint), graph_(checkpoint.graph) {}
+      : checkpoint_(checkpoint), graph_(checkpoint.graph), reach_(checkpoint) {}
 
   std::string run() {
     visit("", checkpoint_.root, 0);
@@ -84,8 +85,7 @@ class TreeRenderer {
   std::span<const NodeId> arguments_of(NodeId node) const {
     if (!graph_.is(node, NodeKind::object)) return {};
     const auto args = graph_.sequence(graph_.args(node));
-    return std::ranges::any_of(args,
-                               [this](NodeId one) { return count_names(checkpoint_, one) > 0; })
+    return std::ranges::any_of(args, [this](NodeId one) { return reach_.from(one); })
                ? args
                : std::span<const NodeId>();
   }
@@ -147,6 +147,7 @@ class TreeRenderer {
 
   const Checkpoint& checkpoint_;
   const Graph& graph_;
+  mutable TensorReach reach_;
   std::string out_;
   size_t lines_ = 0;
   std::unordered_set<NodeId> open_;

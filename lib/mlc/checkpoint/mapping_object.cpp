@@ -2,7 +2,8 @@
 
 #include "mlc/checkpoint/state_dict.h"
 
-#include <unordered_map>
+#include <set>
+#include <unordered_set>
 
 namespace mlc {
 
@@ -24,16 +25,19 @@ std::vector<std::pair<std::string, NodeId>> attributes_beside(const Graph& graph
   for (size_t i = 0; i < items.size(); ++i) out.emplace_back(std::to_string(i), items[i]);
   const auto* attributes = graph.entries(content->state);
   if (attributes == nullptr) return out;
-  std::unordered_map<std::string, NodeId> same;
-  for (const auto& [key, value] : *attributes) same.emplace(key_text(graph, key), pickle::kNoNode);
-  for (const auto& [key, value] : *entries) {
-    const auto at = same.find(key_text(graph, key));
-    if (at != same.end()) at->second = value;
-  }
+  std::unordered_set<NodeId> values;
   for (const auto& [key, value] : *attributes) {
     std::string name = key_text(graph, key);
-    if (name != "_metadata" && same[name] != value) out.emplace_back(std::move(name), value);
+    if (name == "_metadata") continue;
+    values.insert(value);
+    out.emplace_back(std::move(name), value);
   }
+  if (values.empty()) return out;
+  std::set<std::pair<std::string, NodeId>> same;
+  for (const auto& [key, value] : *entries) {
+    if (values.contains(value)) same.emplace(key_text(graph, key), value);
+  }
+  std::erase_if(out, [&same](const auto& attribute) { return same.contains(attribute); });
   return out;
 }
 
