@@ -47,8 +47,8 @@ struct PruneOnnxShared {
 
 /// Takes channels away from the model of TASK. Errors: those of Document::open(), find_channels()
 /// and plan_channels(); conflict for a quantised model, where no channel can go, with the
-/// reasons, and where a gate is not met; then, and where the result does not compute what the rest of the model does, nothing is
-/// written.
+/// reasons, and where a gate is not met; then, and where the result does not compute what the rest
+/// of the model does, nothing is written.
 Result<FileReport> prune_onnx(FileTask& task, const PruneOnnxOptions& options,
                               const PruneOnnxShared& shared);
 
