@@ -602,3 +602,35 @@ def test_gates_write_nothing_where_an_output_lost_too_much(mlc, tmp_path):
         mlc.ok(*args, option, str(reached - step))
         (tmp_path / "small.onnx").unlink()
     assert mlc(*args, "--min-cosine", "0.9", "--no-verify").rc == 2
+
+
+class Heads(nn.Module):
+    """Shapes are computed, as PyTorch code has it: the channels of a head are a quotient."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.emb, self.norm = kind, nn.Embedding(100, 64), nn.LayerNorm(64)
+        self.q, self.k, self.v, self.qkv = (nn.Linear(64, out) for out in (64, 64, 64, 192))
+        self.proj, self.head = nn.Linear(64, 64), nn.Linear(64, 4)
+
+    def forward(self, ids):
+        x = self.emb(ids)
+        y, (b, t, c) = self.norm(x), x.shape
+        q, k, v = (self.q(y), self.k(y), self.v(y)) if self.kind == "apart" else self.qkv(y).split(c, -1)
+        q, k, v = (each.view(b, t, 4, c // 4).transpose(1, 2) for each in (q, k, v))
+        y = ((q @ k.transpose(-1, -2)) * (c // 4) ** -0.5).softmax(-1) @ v
+        return self.head(x + self.proj(y.transpose(1, 2).reshape(b, t, c)))
+
+
+@pytest.mark.parametrize("kind, channels", [("apart", 64), ("split", 192)])
+def test_heads_stayed_where_the_batch_varies(kind, channels, mlc):
+    torch.manual_seed(0)
+    ids = torch.randint(0, 100, (2, 16))
+    torch.onnx.export(Heads(kind).eval(), (ids,), mlc.cwd / "in.onnx", input_names=["ids"], output_names=["o"],
+                      dynamic_axes={"ids": {0: "b"}}, dynamo=False, opset_version=17)
+    args = ("prune", "in.onnx", "-o", "out.onnx", "--method", "channels", "--amount", "0.5", "--min-sqnr", "0")
+    groups = mlc.ok(*args, "--json").json["groups"]
+    assert {group["gone"] * group["channels"] // group["units"] for group in groups} == {0, channels // 2}, groups
+    session = onnxruntime.InferenceSession(str(mlc.cwd / "out.onnx"), providers=["CPUExecutionProvider"])
+    for batch in (1, 5):
+        assert session.run(None, {"ids": ids[:1].repeat(batch, 1).numpy()})[0].shape == (batch, 16, 4)

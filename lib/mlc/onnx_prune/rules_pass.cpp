@@ -214,6 +214,28 @@ void arg_extreme(Walker& walker) {
 }
 
 /// Numbers of a shape that are put together.
+/// A size divided by a number is a number, as of the channels of a head: the size stays.
+void divide(Walker& walker) {
+  const DocNode& node = walker.node();
+  const SizeItems* const sizes = walker.items(node.input(0));
+  const auto by = walker.input_items(1);
+  const bool one = sizes != nullptr && sizes->size() == 1 && by && by->size() == 1;
+  if (one && by->front().kind == SizeItem::Kind::number && by->front().number > 0) {
+    const SizeItem& of = sizes->front();
+    std::optional<int64_t> size;
+    if (of.kind == SizeItem::Kind::number) size = of.number;
+    if (of.kind == SizeItem::Kind::size_of) size = walker.size(of.value, of.axis);
+    if (size && *size > 0) {
+      SizeItem made;
+      made.kind = SizeItem::Kind::number;
+      made.number = *size / by->front().number;
+      made.is_scalar = of.is_scalar;
+      walker.give_items(node.outputs[0], {made});
+    }
+  }
+  broadcast(walker);
+}
+
 void concat_items(Walker& walker) {
   const DocNode& node = walker.node();
   SizeItems out;
@@ -489,7 +511,7 @@ constexpr std::array kRows = {
     RuleRow{"Add", broadcast},
     RuleRow{"Sub", broadcast},
     RuleRow{"Mul", broadcast},
-    RuleRow{"Div", broadcast},
+    RuleRow{"Div", divide},
     RuleRow{"Pow", broadcast},
     RuleRow{"Min", broadcast},
     RuleRow{"Max", broadcast},

@@ -290,7 +290,11 @@ Status Walker::collect_constants() {
 void Walker::count_item(const SizeItem& item, const Labels& labels, const std::string& why) {
   if (item.kind == SizeItem::Kind::size_of) {
     const Labels own = this->labels(item.value, item.axis);
-    if (!own.empty() || !item.place) return same_count(own, labels);
+    if (!own.empty() || !item.place) {
+      counts_.push_back({own, labels, here(), std::nullopt});
+      if (item.place) counts_.back().item = item;
+      return;
+    }
   }
   if (item.kind != SizeItem::Kind::unknown && item.place) return edit_item(item, labels);
   freeze(labels, why);
@@ -326,8 +330,13 @@ void Walker::look_at_outputs() {
 }
 
 void Walker::settle() {
-  for (const Counts& each : counts_) {
+  for (size_t i = 0; i < counts_.size(); ++i) {  // exchanging a number can add to them
+    const Counts each = counts_[i];
     if (roots(graph_.atoms, each.a) == roots(graph_.atoms, each.b)) continue;
+    if (each.item) {
+      edit_item(*each.item, each.b);
+      continue;
+    }
     freeze(each.a, each.why + " needs its size");
     freeze(each.b, each.why + " needs its size");
   }

@@ -110,7 +110,7 @@ class Walker {
   /// The number ITEM becomes how many of LABELS stay.
   void edit_item(const SizeItem& item, const Labels& labels);
   /// As many of A as of B have to stay; else all of both do.
-  void same_count(const Labels& a, const Labels& b) { counts_.push_back({a, b, here()}); }
+  void same_count(const Labels& a, const Labels& b) { counts_.push_back({a, b, here(), {}}); }
   void span(const Labels& labels) { graph_.spans.push_back(labels); }
   void note(std::string text) { graph_.notes.push_back(std::move(text)); }
   /// Which of CANDIDATES this node takes; LABELS are told by chose().
@@ -126,6 +126,7 @@ class Walker {
     Labels a;
     Labels b;
     std::string why;
+    std::optional<SizeItem> item;  // that says A where B is meant, and can be exchanged
   };
   WeightAxis* axis(const std::string& name, size_t axis);
   void tie(WeightAxis& axis, size_t count, const Labels& labels);
