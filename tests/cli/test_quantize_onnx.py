@@ -243,6 +243,29 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("sizes, told", [
+    ((1, 32, "h", "w"), "x f32[1, 32, 224, 224]"), (("n", "h", "w", 32), "x f32[1, 224, 224, 32]"), ((1, 32, "h", 8), None), (("n", "h", "w", "c"), None)])
+def test_pictures_of_any_size_were_judged_at_one_pixel(mlc, valid, sizes, told):
+    proto = onnx_models.model([node("Relu", ["x"], "r"), node("ReduceMean", ["r"], "m", keepdims=1),  node("Reshape", ["m", "one"], "s"),
+                               node("Expand", ["s", "row"], "e"), node("MatMul", ["e", "w"], "y")],
+                              [value("x", *sizes)], [value("y", 1, 64)],
+                              [weight("w", 64, 64), numpy_helper.from_array(np.array([1, 1]), "one"), numpy_helper.from_array(np.array([1, 64]), "row")])
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    args = ("quantize", "in.onnx", "-o", "out.onnx", "--min-cosine", "-1", "-f")
+    said = mlc.ok(*args).stdout
+    assert ("4 samples of " + told if told else "4 samples beside") in said
+    assert "4 samples beside" in mlc.ok(*args, "--input", f"x:f32[{','.join(str(s) if isinstance(s, int) else '8' for s in sizes)}]").stdout
+
+
+def test_masks_of_attention_are_no_pictures(mlc):
+    proto = onnx_models.model([node("Add", ["mask", "x"], "a"), node("ReduceMax", ["a"], "m", keepdims=1), node("Reshape", ["m", "one"], "s"),
+                               node("Expand", ["s", "row"], "e"), node("MatMul", ["e", "w"], "y")],
+                              [value("mask", "n", 1, "s", "s"), value("x", "n", "s")], [value("y", 1, 64)],
+                              [weight("w", 64, 64), numpy_helper.from_array(np.array([1, 1]), "one"), numpy_helper.from_array(np.array([1, 64]), "row")])
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    assert "4 samples beside" in mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "--min-cosine", "-1").stdout
+
+
 @pytest.mark.parametrize("args, code, says", REFUSED, ids=[row[0] for row in REFUSED])
 def test_what_is_not_met_writes_nothing(args, code, says, mlc):
     onnx_models.save(mlp(), mlc.cwd / "in.onnx")

@@ -14,6 +14,8 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <set>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -143,7 +145,8 @@ JudgeOptions judge_options(const std::vector<InputSpec>& specs, const Calibratio
                          i == 0 ? reporter : null_reporter());
   };
   if (data != nullptr) {
-    out.samples = std::min(out.samples, static_cast<int64_t>(data->samples()));
+    out.samples_there = static_cast<int64_t>(data->samples());
+    out.samples = std::min(out.samples, out.samples_there);
     return out;
   }
   // Inputs from files are the same in every sample.
@@ -151,6 +154,43 @@ JudgeOptions judge_options(const std::vector<InputSpec>& specs, const Calibratio
       std::ranges::any_of(specs, [](const InputSpec& spec) { return spec.file.empty(); });
   if (!random) out.samples = 1;
   return out;
+}
+
+std::string choose_picture_sizes(std::vector<InputSpec>& specs) {
+  constexpr int64_t kUsual = 224;
+  const auto varies = [](const InputDim& dim) { return !dim.symbol.empty() && dim.example == 1; };
+  std::set<std::string> sides;
+  for (const InputSpec& spec : specs) {
+    const bool may_be = info(spec.dtype).kind == DTypeClass::floating && spec.file.empty();
+    if (!may_be || spec.dims.size() != 4) continue;
+    const std::span<const InputDim> rest = std::span(spec.dims).subspan(1);
+    if (std::ranges::count_if(rest, varies) != 2) continue;
+    const auto fixed = std::ranges::find_if_not(rest, varies);
+    if (!fixed->symbol.empty()) continue;
+    for (const InputDim& dim : rest)
+      if (varies(dim)) sides.insert(dim.symbol);
+  }
+  // What tokens are counted by too is a length, as of a mask of attention.
+  for (const InputSpec& spec : specs) {
+    if (spec.dims.size() == 4) continue;
+    for (const InputDim& dim : spec.dims) sides.erase(dim.symbol);
+  }
+  std::vector<std::string> chosen;
+  for (InputSpec& spec : specs) {
+    bool changed = false;
+    std::vector<int64_t> sizes;
+    for (InputDim& dim : spec.dims) {
+      if (varies(dim) && sides.contains(dim.symbol)) {
+        dim.example = kUsual;
+        changed = true;
+      }
+      sizes.push_back(dim.example);
+    }
+    if (!changed) continue;
+    chosen.push_back(printable(spec.name) + " " + std::string(info(spec.dtype).brief) +
+                     format_shape(sizes));
+  }
+  return chosen.empty() ? "" : join_list(chosen);
 }
 
 Result<bool> can_judge_onnx(const JudgeWish& wish, std::unique_ptr<Engine>& engine,
@@ -181,6 +221,7 @@ Status judge_models(Engine& engine, Model& before, Model& after, const JudgeOpti
   }
   judgement.outputs = judge.outputs();
   judgement.samples = options.samples;
+  judgement.samples_there = options.samples_there;
   judgement.threads = options.threads;
   judgement.engine = engine.title();
   judgement.cpu.clear();
@@ -234,6 +275,14 @@ Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Repo
                     "--onnx and --torchscript have other forms, which may be");
   reporter.warn(slower);
   return {};
+}
+
+std::string samples_text(const Judgement& judgement) {
+  const std::string used = plural(static_cast<uint64_t>(judgement.samples), "sample");
+  if (!judgement.assumed.empty()) return used + " of " + judgement.assumed;
+  if (judgement.samples_there <= judgement.samples) return used;
+  return fmt::format("{} of {}", judgement.samples,
+                     plural(static_cast<uint64_t>(judgement.samples_there), "sample"));
 }
 
 std::string latency_text(const Judgement& judgement) {

@@ -33,6 +33,8 @@ struct Judgement {
   std::string cpu;  // instructions that matter: "avx2 avx512_vnni"
   unsigned threads = 1;
   int64_t samples = 0;
+  int64_t samples_there = 0;  // of --calib; 0 for random ones
+  std::string assumed;        // inputs whose sizes choose_picture_sizes() chose
   std::vector<JudgedOutput> outputs;
   double seconds_before = 0;  // medians
   double seconds_after = 0;
@@ -42,6 +44,7 @@ struct JudgeOptions {
   /// Inputs of sample I, which any call gives anew.
   std::function<Result<std::vector<NamedValue>>(int64_t)> inputs;
   int64_t samples = 4;
+  int64_t samples_there = 0;  // as in Judgement
   unsigned threads = 1;
   double seconds = 0.3;  // of measuring each model; 0: they are only compared
 };
@@ -52,6 +55,12 @@ struct JudgeOptions {
 JudgeOptions judge_options(const std::vector<InputSpec>& specs, const CalibrationData* data,
                            std::optional<int64_t> samples, int64_t seed, unsigned threads,
                            Reporter& reporter);
+
+/// Makes heights and widths that may vary 224, in inputs of four dimensions that look like
+/// pictures: floating, one dimension beside the first fixed, two not. At a size of 1 a convolution
+/// computes little more than its padding. Returns what was chosen, "image f32[1, 3, 224, 224]";
+/// empty for nothing.
+std::string choose_picture_sizes(std::vector<InputSpec>& specs);
 
 /// What --verify, --no-verify and --require-speedup say.
 struct JudgeWish {
@@ -84,6 +93,8 @@ Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::s
 /// Errors: conflict where a gate is not met. Warns where nothing is gained in time.
 Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Reporter& reporter);
 
+/// "64 of 200 samples", "4 samples of image f32[1, 3, 224, 224]".
+std::string samples_text(const Judgement& judgement);
 /// "1.69 to 0.44 ms, 3.80x, ONNX Runtime 1.23.2, 1 thread, avx2 avx512_vnni".
 std::string latency_text(const Judgement& judgement);
 /// A table of the outputs.

@@ -123,7 +123,7 @@ void show_text(const PruneOnnxAnswer& answer, FileTask& task) {
     line("latency", latency_text(answer));
     line("verified",
          fmt::format("{} beside the whole model with these channels unread: {}",
-                     plural(static_cast<uint64_t>(answer.samples), "sample"),
+                     samples_text(answer),
                      answer.equal_db ? fmt::format("{:.0f} dB", *answer.equal_db) : "exact"));
     show_outputs(answer, task);
   }

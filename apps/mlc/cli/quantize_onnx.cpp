@@ -112,7 +112,10 @@ Status Job::open() {
                     "quantise the original, or add --allow-requantize to lose more");
   }
   MLC_TRY(const std::vector<InputSpec> declared, onnx_inputs(document.facts()));
-  if (specs_.empty()) specs_ = declared;
+  if (specs_.empty()) {
+    specs_ = declared;
+    if (options_.calib.empty()) answer_.assumed = choose_picture_sizes(specs_);
+  }
   if (!options_.calib.empty()) {
     MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
     warn_of_few(*data_, "for ranges", task_.reporter);

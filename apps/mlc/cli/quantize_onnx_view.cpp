@@ -58,8 +58,7 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
     line("verified", "no: " + answer.not_verified);
   } else {
     line("latency", latency_text(answer));
-    line("verified",
-         plural(static_cast<uint64_t>(answer.samples), "sample") + " beside the float model");
+    line("verified", samples_text(answer) + " beside the float model");
     show_outputs(answer, task);
   }
   show_worst(worst_rows(answer.report), task);
