@@ -9,6 +9,7 @@
 #include "cli/prune_view.h"
 #include "cli/quantize_checkpoint.h"
 #include "cli/quantize_onnx.h"
+#include "cli/unused_patterns.h"
 #include "command.h"
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
@@ -343,9 +344,10 @@ Status Job::refuse_quantised() const {
 }
 
 Status Job::decide() {
-  if (!plan_.unused_patterns.empty()) {
-    task_.reporter.warn("matched no key: " + join_list(plan_.unused_patterns));
-  }
+  std::vector<std::string> keys;
+  for (const PrunedTensor& one : plan_.tensors)
+    keys.insert(keys.end(), one.names.begin(), one.names.end());
+  MLC_CHECK(refuse_unused(plan_.unused_patterns, keys, task_));
   std::vector<NamedTensor> read;
   for (const PrunedTensor& one : plan_.tensors) {
     if (one.is_pruned() || one.is_folded()) read.push_back({one.names[0], one.tensor});

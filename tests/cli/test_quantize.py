@@ -307,11 +307,21 @@ def test_masks_of_pruning_were_quantised_as_weights(mlc, tmp_path, scheme):
     mlc.ok("quantize", "odd.pt", "-o", "o.pt", "--scheme", scheme)
 
 
-def test_patterns_that_match_nothing_are_named(mlc, model, tmp_path):
-    result = mlc.ok("quantize", model, "-n", "--exclude", "emmbed", "--tensor", "hed=int4", "--include", "*")
-    assert 'matched no key: exclude "emmbed" and tensor "hed"' in result.stderr
-    strict = mlc("quantize", model, "-o", tmp_path / "b.pt", "--strict", "--exclude", "emmbed")
-    assert strict.rc == 1 and 'matched no key: exclude "emmbed"' in strict.stderr and not (tmp_path / "b.pt").exists()
+def test_patterns_that_match_nothing_were_warned_of_only(mlc, tmp_path, model):
+    def refused(*args):
+        result = mlc("quantize", model, "-o", "q.pt", *args)
+        assert result.rc == 2 and not (tmp_path / "q.pt").exists()
+        return result.stderr
+
+    said = refused("--exclude", "emmbed", "--tensor", "hed=int4", "--include", "*")
+    assert 'matched nothing: --exclude "emmbed" and --tensor "hed"' in said and 'did you mean "embed"?' in said
+    assert '"*conv*" matches conv.weight' in refused("--exclude", "conv")
+    (tmp_path / "r.yaml").write_text("mlc: recipe/1\ntensors:\n- {regex: embad, scheme: int4}\n")
+    assert 'did you mean "embed"?' in refused("--recipe", "r.yaml")
+    # Of several files not every one has every key.
+    write(tmp_path / "other.pt", {"head.weight": torch.randn(64, 128)})
+    result = mlc.ok("quantize", model, "other.pt", "-n", "--exclude", "embed*")
+    assert 'matched nothing: --exclude "embed*"' in result.stderr
 
 
 def test_recipe_round_trip(mlc, tmp_path, model, root):
@@ -352,11 +362,13 @@ def test_bad_recipes(mlc, tmp_path, model, text, message):
     assert result.rc == 2 and message in result.stderr and "r.yaml" in result.stderr
 
 
-def test_example_recipe_is_read(mlc, model, root):
+def test_example_recipe_is_read(mlc, tmp_path, root):
+    model = write(tmp_path / "m.pt", {**weights(), "mlp.gate.weight": torch.randn(80, 64), "lm_head.weight": torch.randn(80, 256)})
     example = root / "schemas/examples/recipe.yaml"
     jsonschema.validate(yaml.safe_load(example.read_text()), json.loads((root / "schemas/recipe.schema.json").read_text()))
     rows = {row["name"]: row["scheme"] for row in report(mlc, model, "-n", "--recipe", example)["quantized"]}
-    assert rows["embed.weight"] == "int8" and rows["odd.weight"] == "int4"
+    assert rows["embed.weight"] == "int8" and rows["odd.weight"] == "int4" and rows["lm_head.weight"] == "int4:g128:sym"
+    assert "mlp.gate.weight" not in rows
 
 
 # --- goals

@@ -239,6 +239,8 @@ REFUSED = [
     ("--block 64", 2, "for --onnx int4"),
     ("--symmetric --onnx weight-only", 2, "for --onnx int4"),
     ("--float-ends", 2, "for --onnx static"),
+    ("--exclude nope", 2, 'matched nothing: --exclude "nope"'),
+    ("--include w11", 2, 'did you mean "w1"?'),
     ("--percentile 99", 2, "--calib-method percentile"),
 ]
 
@@ -278,7 +280,7 @@ def test_what_is_not_met_writes_nothing(args, code, says, mlc):
 def test_patterns_that_match_nothing_are_named(mlc):
     onnx_models.save(mlp(), mlc.cwd / "in.onnx")
     done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--exclude", "w1", "--exclude", "blok*")
-    assert done.rc == 0 and 'matched nothing: --exclude "blok*"\n' in done.stderr
+    assert done.rc == 2 and 'matched nothing: --exclude "blok*"\n' in done.stderr and not (mlc.cwd / "out.onnx").exists()
 
 
 def test_a_quantised_model_is_not_quantised_again(mlc):

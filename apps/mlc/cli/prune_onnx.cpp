@@ -4,6 +4,7 @@
 #include "cli/onnx_draft.h"
 #include "cli/provenance_options.h"
 #include "cli/prune_onnx_view.h"
+#include "cli/unused_patterns.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/onnx_artefact.h"
 #include "mlc/onnx_edit/document.h"
@@ -190,8 +191,12 @@ Status Job::plan() {
   }
   MLC_TRY(answer_.plan, onnx::plan_channels(*document_, std::move(graph), shared_.rules,
                                             data_ ? &seen : nullptr));
-  if (!answer_.plan.unused_patterns.empty())
-    task_.reporter.warn("matched nothing: " + join_list(answer_.plan.unused_patterns));
+  std::vector<std::string> names;
+  for (const onnx::ChannelGroup& group : answer_.plan.groups) {
+    names.insert(names.end(), group.weights.begin(), group.weights.end());
+    names.insert(names.end(), group.nodes.begin(), group.nodes.end());
+  }
+  MLC_CHECK(refuse_unused(answer_.plan.unused_patterns, names, task_));
   if (options_.list_groups) return {};
   for (const std::string& note : answer_.plan.notes) task_.reporter.warn(note);
   MLC_CHECK(refuse_nothing());

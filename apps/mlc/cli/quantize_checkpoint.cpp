@@ -8,6 +8,7 @@
 #include "cli/provenance_options.h"
 #include "cli/quantize_view.h"
 #include "cli/save_steps.h"
+#include "cli/unused_patterns.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -32,7 +33,6 @@ class Job {
     MLC_TRY(metadata_, metadata_to_carry(*input_.checkpoint));
     MLC_CHECK(undo_earlier());
     MLC_CHECK(plan());
-    MLC_CHECK(judge_patterns());
     MLC_CHECK(decide());
     MLC_CHECK(write());
     MLC_CHECK(write_recipe());
@@ -47,7 +47,6 @@ class Job {
   Status choose();
   Status undo_earlier();
   Status plan();
-  Status judge_patterns() const;
   Status decide();
   Status round_by_samples();
   Result<QuantGoals> goals() const;
@@ -112,18 +111,10 @@ Status Job::plan() {
   auto plan = plan_quantization(*input_.checkpoint, *state_dict_, recipe_, options_.format);
   if (!plan.ok()) return std::move(plan).error().in_file(task_.input);
   plan_ = std::move(*plan);
-  return {};
-}
-
-/// Patterns that match no key are misspelt mostly: a warning, with --strict an error.
-Status Job::judge_patterns() const {
-  if (plan_.unused_patterns.empty()) return {};
-  const std::string text = "matched no key: " + join_list(plan_.unused_patterns);
-  if (options_.strict)
-    return conflict(text, "`mlc load` lists the keys; without --strict this is a warning")
-        .in_file(task_.input);
-  task_.reporter.warn(text);
-  return {};
+  std::vector<std::string> keys;
+  for (const WeightPlan& weight : plan_.weights)
+    keys.insert(keys.end(), weight.names.begin(), weight.names.end());
+  return refuse_unused(plan_.unused_patterns, keys, task_);
 }
 
 /// Bytes of the file beside the weights of the plan, as far as they can be known before it is

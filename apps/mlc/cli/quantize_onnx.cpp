@@ -6,7 +6,7 @@
 #include "cli/onnx_draft.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_onnx_view.h"
-#include "mlc/base/glob.h"
+#include "cli/unused_patterns.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/onnx_artefact.h"
 #include "mlc/onnx_edit/document.h"
@@ -51,7 +51,7 @@ class Job {
  private:
   Status check_usage();
   Status open();
-  void warn_of_unused(const onnx::Document& document) const;
+  Status check_globs() const;
   Status quantize();
   Status quantize_statically();
   Status prepare(onnx::Document& document);
@@ -120,23 +120,21 @@ Status Job::open() {
     MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
     warn_of_few(*data_, "for ranges", task_.reporter);
   }
-  warn_of_unused(document);
   document_.emplace(std::move(document));
-  return {};
+  return check_globs();
 }
 
-/// Names patterns that match no weight and no node: mostly they are misspelt.
-void Job::warn_of_unused(const onnx::Document& document) const {
-  std::vector<std::string> unused;
-  const auto check = [&](std::string_view option, const std::string& glob) {
-    const auto matches = [&](const auto& each) { return glob_match(glob, each.name); };
-    const bool used = std::ranges::any_of(document.nodes, matches) ||
-                      std::ranges::any_of(document.tensors, matches);
-    if (!used) unused.push_back(std::string(option) + " " + quoted(glob));
-  };
-  for (const std::string& glob : shared_.include) check("--include", glob);
-  for (const std::string& glob : shared_.exclude) check("--exclude", glob);
-  if (!unused.empty()) task_.reporter.warn("matched nothing: " + join_list(unused));
+/// Globs are of the names in the file, before anything is folded.
+Status Job::check_globs() const {
+  if (shared_.include.empty() && shared_.exclude.empty()) return {};
+  std::vector<std::string> names;
+  for (const onnx::DocNode& node : document_->nodes)
+    if (!node.name.empty()) names.push_back(node.name);
+  for (const onnx::DocTensor& tensor : document_->tensors) names.push_back(tensor.name);
+  std::vector<UnusedPattern> unused = unused_globs("--include", shared_.include, names);
+  for (UnusedPattern& one : unused_globs("--exclude", shared_.exclude, names))
+    unused.push_back(std::move(one));
+  return refuse_unused(unused, names, task_);
 }
 
 onnx::QuantOptions Job::quant_options() const {

@@ -7,6 +7,7 @@
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_script_view.h"
+#include "cli/unused_patterns.h"
 #include "mlc/base/glob.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
@@ -58,6 +59,7 @@ class Job {
   Status observe(size_t id, std::span<const float> values);
   Result<ActivationScale> scale_of(size_t id) const;
   Result<ExtraFiles> extra_files() const;
+  Status check_globs() const;
   Status write();
   Status judge(const OutputFile& out);
   Status write_report(std::string_view refused) const;
@@ -245,6 +247,16 @@ Status Job::write_report(std::string_view refused) const {
                     shared_.writing.output_options(), source_->checkpoint().files);
 }
 
+Status Job::check_globs() const {
+  std::vector<std::string> names;
+  for (const ScriptLayer& one : answer_.report.layers) names.push_back(one.weight);
+  for (const ScriptKept& one : answer_.report.kept) names.push_back(one.weight);
+  std::vector<UnusedPattern> unused = unused_globs("--include", shared_.include, names);
+  for (UnusedPattern& one : unused_globs("--exclude", shared_.exclude, names))
+    unused.push_back(std::move(one));
+  return refuse_unused(unused, names, task_);
+}
+
 Status Job::write() {
   MLC_TRY(const auto model, load(Purpose::once));
   MLC_CHECK(open_samples(model->signature()));
@@ -260,6 +272,7 @@ Status Job::write() {
       return out.write(bytes);
     }));
   }
+  MLC_CHECK(check_globs());
   MLC_CHECK(out.flush());
   answer_.file_bytes = out.position();
   MLC_CHECK(judge(out));

@@ -72,7 +72,7 @@ class Planner {
   void decide(PrunedTensor& pruned);
   PruneKept reason(const PrunedTensor& pruned) const;
   bool fits(const PrunedTensor& pruned) const;
-  std::vector<std::string> unused() const;
+  std::vector<UnusedPattern> unused() const;
 
   const Checkpoint& checkpoint_;
   const StateDict& state_dict_;
@@ -200,14 +200,14 @@ void Planner::decide(PrunedTensor& pruned) {
   pruned.amount = *amount;
 }
 
-std::vector<std::string> Planner::unused() const {
-  std::vector<std::string> out;
+std::vector<UnusedPattern> Planner::unused() const {
+  std::vector<UnusedPattern> out;
   const auto add = [&out](std::string_view what, const std::string& text, bool used) {
-    if (!used) out.push_back(std::string(what) + " " + quoted(text));
+    if (!used) out.push_back({std::string(what), text});
   };
-  for (size_t i = 0; i < include_.size(); ++i) add("include", rules_.include[i], include_[i]);
-  for (size_t i = 0; i < exclude_.size(); ++i) add("exclude", rules_.exclude[i], exclude_[i]);
-  for (size_t i = 0; i < rule_.size(); ++i) add("tensor", rules_.rules[i].text, rule_[i]);
+  for (size_t i = 0; i < include_.size(); ++i) add("--include", rules_.include[i], include_[i]);
+  for (size_t i = 0; i < exclude_.size(); ++i) add("--exclude", rules_.exclude[i], exclude_[i]);
+  for (size_t i = 0; i < rule_.size(); ++i) add("--tensor", rules_.rules[i].text, rule_[i]);
   return out;
 }
 

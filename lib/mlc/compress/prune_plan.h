@@ -8,6 +8,7 @@
 // the mask leaves, as PruningContainer has it.
 #pragma once
 
+#include "mlc/base/glob.h"
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
@@ -127,9 +128,9 @@ struct PrunedTensor {
 
 struct PrunePlan {
   PruneRules rules;
-  std::vector<PrunedTensor> tensors;         // in the order of the state_dict
-  std::vector<std::string> unused_patterns;  // "exclude \"x\""
-  bool like_torch = true;                    // Smallest::like_torch of all
+  std::vector<PrunedTensor> tensors;  // in the order of the state_dict
+  std::vector<UnusedPattern> unused_patterns;
+  bool like_torch = true;  // Smallest::like_torch of all
 };
 
 /// Errors: conflict for a mask without its weight or of another shape.

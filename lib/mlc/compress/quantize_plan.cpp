@@ -61,14 +61,14 @@ class Rules {
     return out;
   }
 
-  std::vector<std::string> unused() const {
-    std::vector<std::string> out;
+  std::vector<UnusedPattern> unused() const {
+    std::vector<UnusedPattern> out;
     const auto add = [&out](std::string_view what, const std::string& text, bool used) {
-      if (!used) out.push_back(std::string(what) + " " + quoted(text));
+      if (!used) out.push_back({std::string(what), text});
     };
-    for (size_t i = 0; i < include_.size(); ++i) add("include", recipe_.include[i], include_[i]);
-    for (size_t i = 0; i < exclude_.size(); ++i) add("exclude", recipe_.exclude[i], exclude_[i]);
-    for (size_t i = 0; i < rules_.size(); ++i) add("tensor", recipe_.rules[i].text, rules_[i]);
+    for (size_t i = 0; i < include_.size(); ++i) add("--include", recipe_.include[i], include_[i]);
+    for (size_t i = 0; i < exclude_.size(); ++i) add("--exclude", recipe_.exclude[i], exclude_[i]);
+    for (size_t i = 0; i < rules_.size(); ++i) add("--tensor", recipe_.rules[i].text, rules_[i]);
     return out;
   }
 

@@ -7,6 +7,7 @@
 //   apply_quantization()  the checkpoint with the new tensors (quantize.h)
 #pragma once
 
+#include "mlc/base/glob.h"
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
@@ -64,8 +65,8 @@ struct WeightPlan {
 struct QuantizePlan {
   QuantFormat format = QuantFormat::plain;
   Rounding rounding = Rounding::rtn;
-  std::vector<WeightPlan> weights;           // in the order of the state_dict
-  std::vector<std::string> unused_patterns;  // of the recipe: "exclude \"x\""
+  std::vector<WeightPlan> weights;             // in the order of the state_dict
+  std::vector<UnusedPattern> unused_patterns;  // of the recipe
 };
 
 /// Errors: conflict for weights that lie beside masks as NAME_orig and NAME_mask; unsupported for

@@ -152,7 +152,7 @@ void Chooser::select() {
     const bool is_include = i < rules_.include.size();
     const std::string& glob =
         is_include ? rules_.include[i] : rules_.exclude[i - rules_.include.size()];
-    plan_.unused_patterns.push_back((is_include ? "--include " : "--exclude ") + mlc::quoted(glob));
+    plan_.unused_patterns.push_back({is_include ? "--include" : "--exclude", glob});
   }
 }
 

@@ -7,6 +7,7 @@
 // it, when the others tell what they can of it (moments.h), and channels go one after the other.
 #pragma once
 
+#include "mlc/base/glob.h"
 #include "mlc/base/result.h"
 #include "mlc/compress/prune_plan.h"
 #include "mlc/onnx_edit/document.h"
@@ -57,7 +58,7 @@ struct ChannelPlan {
   std::vector<ChannelGroup> groups;
   std::vector<double> scores;  // by atom, of those that stand for others
   std::vector<bool> gone;      // the same
-  std::vector<std::string> unused_patterns;
+  std::vector<UnusedPattern> unused_patterns;
   std::vector<std::string> notes;  // groups that no multiple of round_to divides, and such
 
   /// Whether index I of an axis with LABELS goes.

@@ -1,0 +1,22 @@
+// Patterns of the command line, or of a recipe, that match nothing.
+#pragma once
+
+#include "cli/batch.h"
+#include "mlc/base/glob.h"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mlc::cli {
+
+/// Those of GLOBS, given with OPTION, that match none of NAMES.
+std::vector<UnusedPattern> unused_globs(std::string_view option, std::span<const std::string> globs,
+                                        std::span<const std::string> names);
+
+/// Refuses UNUSED (usage), with the one of NAMES that may be meant. Where TASK is one of many files
+/// it warns: not every file has every name.
+Status refuse_unused(std::span<const UnusedPattern> unused, std::span<const std::string> names,
+                     FileTask& task);
+
+}  // namespace mlc::cli
