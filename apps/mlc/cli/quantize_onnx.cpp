@@ -69,6 +69,7 @@ class Job {
   const QuantizeOnnxOptions& options_;
   const QuantizeOnnxShared& shared_;
   std::vector<InputSpec> specs_;
+  JudgeWish wish_;
   double least_cosine_ = kLeastCosine;
   std::optional<onnx::Document> document_;
   std::optional<CalibrationData> data_;
@@ -94,10 +95,11 @@ Status Job::check_usage() {
                        "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names, or "
                        "--onnx dynamic, which needs none");
   const bool is_int4 = answer_.form == onnx::QuantForm::int4;
-  if (!is_int4 && (options_.block || options_.symmetric))
-    return usage_error("--block and --symmetric are for --onnx int4");
+  if (!is_int4 && (options_.block || options_.symmetric || shared_.rounding))
+    return usage_error("--block, --symmetric and --rounding are for --onnx int4");
   if (!is_static && options_.float_ends) return usage_error("--float-ends is for --onnx static");
   MLC_CHECK(check_sample_options(options_));
+  MLC_TRY(wish_, judge_wish(options_, shared_));
   if (is_int4) least_cosine_ = kLeastCosineInt4;
   return read_min_cosine(options_, least_cosine_);
 }
@@ -285,8 +287,7 @@ Status Job::add_metadata() {
 }
 
 Status Job::judge(const OnnxDraft& draft) {
-  const JudgeWish wish{options_.verify, options_.no_verify, options_.require_speedup};
-  MLC_TRY(const bool can, can_judge_onnx(wish, engine_, answer_, task_.reporter));
+  MLC_TRY(const bool can, can_judge_onnx(wish_, engine_, answer_, task_.reporter));
   if (!can) return {};
   const JudgeOptions how = judge_options(specs_, data_ ? &*data_ : nullptr, options_.samples,
                                          options_.seed.value_or(0), task_.threads, task_.reporter);
@@ -363,6 +364,14 @@ Status read_min_cosine(const QuantizeOnnxOptions& options, double& least) {
   if (error != std::errc() || end != text.data() + text.size() || !(least <= 1))
     return usage_error("--min-cosine: not a number up to 1: " + quoted(text));
   return {};
+}
+
+Result<JudgeWish> judge_wish(const QuantizeOnnxOptions& options, const QuantizeOnnxShared& shared) {
+  const bool gates = options.min_cosine || shared.min_sqnr;
+  if (gates && options.no_verify)
+    return usage_error("--no-verify contradicts --min-cosine and --min-sqnr",
+                       "they judge what the result gives when it is run");
+  return JudgeWish{options.verify || gates, options.no_verify, options.require_speedup};
 }
 
 void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {

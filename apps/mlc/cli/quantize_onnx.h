@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cli/batch.h"
+#include "cli/judge_models.h"
 #include "cli/option_set.h"
 #include "cli/shared_options.h"
 #include "mlc/onnx_quant/observer.h"
@@ -55,6 +56,10 @@ struct QuantizeOnnxShared {
 /// Refuses options of samples that nothing reads: --percentile without its method, --seed where
 /// nothing is random. Error: usage.
 Status check_sample_options(const QuantizeOnnxOptions& options);
+
+/// What --verify, --no-verify, --require-speedup and the gates of OPTIONS and SHARED ask for: a
+/// gate is no gate where nothing is run. Error: usage for gates beside --no-verify.
+Result<JudgeWish> judge_wish(const QuantizeOnnxOptions& options, const QuantizeOnnxShared& shared);
 
 /// Makes LEAST what --min-cosine says, where it is given. Error: usage.
 Status read_min_cosine(const QuantizeOnnxOptions& options, double& least);

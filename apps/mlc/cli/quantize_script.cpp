@@ -98,6 +98,7 @@ Status Job::check_usage() {
         "the output would be a TorchScript file under the name " + quoted(task_.output),
         "name it .pt");
   MLC_CHECK(check_sample_options(graph_));
+  MLC_CHECK(judge_wish(graph_, shared_));
   answer_.form = to_string(options_.form);
   answer_.reduced = graph_.reduce_range;
   answer_.dry_run = shared_.writing.dry_run;

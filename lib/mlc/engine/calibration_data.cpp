@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -72,13 +73,14 @@ std::string problem_of(const OnnxValue& input, DType dtype, Dims sizes) {
   return "";
 }
 
-/// Of float32 values in BYTES.
-uint64_t not_finite(std::string_view bytes) {
+/// Float32 values in BYTES that no network is meant to see: NaN and infinity. Minus infinity is
+/// what additive masks of attention have.
+uint64_t broken_values(std::string_view bytes) {
   uint64_t out = 0;
   for (size_t at = 0; at + sizeof(float) <= bytes.size(); at += sizeof(float)) {
     float value = 0;
     std::memcpy(&value, bytes.data() + at, sizeof(float));
-    out += std::isfinite(value) ? 0 : 1;
+    out += std::isnan(value) || value == std::numeric_limits<float>::infinity() ? 1 : 0;
   }
   return out;
 }
@@ -144,7 +146,7 @@ Result<std::vector<NamedValue>> CalibrationData::sample(uint64_t i) const {
     MLC_TRY_CTX(std::string bytes, contiguous_bytes(view, view.byte_size()),
                 "input " + quoted(source.input));
     if (view.dtype == DType::f32) {
-      if (const uint64_t broken = not_finite(bytes); broken > 0)
+      if (const uint64_t broken = broken_values(bytes); broken > 0)
         return conflict("calibration data: " + quoted(source.input) + " in sample " +
                             std::to_string(i) + " has " + plural(broken, "NaN or infinite value"),
                         "samples count from 0; take it out or find what made it");

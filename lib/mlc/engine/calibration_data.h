@@ -28,7 +28,7 @@ class CalibrationData {
 
   uint64_t samples() const { return samples_; }
   /// Requires: I < samples(). Errors: those of reading tensors; conflict for float32 values that
-  /// are not finite, naming input and sample.
+  /// are NaN or infinite, naming input and sample; minus infinity, which masks have, is none.
   Result<std::vector<NamedValue>> sample(uint64_t i) const;
 
  private:
