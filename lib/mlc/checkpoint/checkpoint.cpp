@@ -84,7 +84,7 @@ Result<std::optional<Checkpoint::FileRange>> Checkpoint::file_range(uint32_t ind
   }
   if (storage.file != kNoIndex) {
     return std::optional(
-        FileRange{files[storage.file].get(), storage.offset, storage.byte_size(), {}});
+        FileRange{files[storage.file].get(), storage.offset, storage.byte_size(), storage.crc32});
   }
   const ZipReader& archive = archives[storage.archive];
   const ZipEntry& entry = archive.entries()[storage.entry];

@@ -72,7 +72,8 @@ struct Storage {
   uint32_t archive = kNoIndex;                    // in Checkpoint::archives ...
   uint32_t entry = kNoIndex;                      // ... and this entry of it; or
   uint32_t file = kNoIndex;                       // in Checkpoint::files ...
-  uint64_t offset = 0;                            // ... at this absolute offset; or
+  uint64_t offset = 0;                            // ... at this absolute offset, with ...
+  std::optional<uint32_t> crc32;                  // ... this CRC where the file tells one; or
   std::shared_ptr<const std::string> memory;      // here; or
   std::shared_ptr<const BlockProducer> producer;  // made when it is written
   std::shared_ptr<const PieceProducer> pieces;    // where set, `producer` is in_order() of it

@@ -233,6 +233,14 @@ bool covers_storage(const Checkpoint& checkpoint, const Tensor& tensor) {
 }
 
 Status check_storage(const Checkpoint& checkpoint, uint32_t index) {
+  const Storage& storage = checkpoint.storages[index];
+  if (storage.file != kNoIndex && storage.crc32) {
+    const InputFile& file = *checkpoint.files[storage.file];
+    MLC_TRY(const Bytes whole, file.map());
+    const uint32_t found = crc32(whole.subspan(storage.offset, storage.byte_size()));
+    if (found == *storage.crc32) return {};
+    return damaged(checkpoint, index, found, *storage.crc32).in_file(file.path());
+  }
   MLC_TRY(const auto range, checkpoint.file_range(index));
   if (!range) return {};  // inflating has compared the CRC
   if (!range->crc32) return {};
@@ -246,9 +254,10 @@ Status check_storages(const Checkpoint& checkpoint, const std::vector<NamedTenso
                       unsigned threads) {
   std::set<uint32_t> used;
   for (const NamedTensor& named : tensors) {
-    const uint32_t storage = checkpoint.tensors[named.tensor].storage;
-    if (storage != kNoIndex && checkpoint.storages[storage].archive != kNoIndex)
-      used.insert(storage);
+    const uint32_t index = checkpoint.tensors[named.tensor].storage;
+    if (index == kNoIndex) continue;
+    const Storage& storage = checkpoint.storages[index];
+    if (storage.archive != kNoIndex || storage.crc32) used.insert(index);
   }
   const std::vector<uint32_t> storages(used.begin(), used.end());
   return parallel_for(storages.size(), threads,

@@ -110,6 +110,11 @@ struct Recognised {
   Reader read;
 };
 
+bool holds_arrays(const ZipReader& zip) {
+  const auto is_npy = [](const ZipEntry& entry) { return entry.name.ends_with(".npy"); };
+  return !zip.entries().empty() && std::ranges::all_of(zip.entries(), is_npy);
+}
+
 /// Opens the zip and tells by its records which of the four families it is.
 Result<Recognised> recognise_zip(Checkpoint& checkpoint) {
   auto torch = ZipReader::open(checkpoint.files[0], ZipDialect::torch);
@@ -118,12 +123,16 @@ Result<Recognised> recognise_zip(Checkpoint& checkpoint) {
     auto any = ZipReader::open(checkpoint.files[0], ZipDialect::any);
     if (!any.ok()) return std::move(torch).error();
     const bool old_pt2 = any->find("serialized_exported_program.json") != nullptr;
-    const auto is_npy = [](const ZipEntry& entry) { return entry.name.ends_with(".npy"); };
-    const auto entries = any->entries();
-    const bool npz = !entries.empty() && std::all_of(entries.begin(), entries.end(), is_npy);
+    const bool npz = holds_arrays(*any);
     if (!old_pt2 && !npz) return std::move(torch).error();
     checkpoint.archives.push_back(std::move(any).value());
     if (old_pt2) return Recognised{Format::pt2, read_pt2};
+    return Recognised{Format::npz, read_npz};
+  }
+  if (holds_arrays(*torch)) {
+    // Names of arrays that share a folder look like an archive's root.
+    MLC_TRY(ZipReader any, ZipReader::open(checkpoint.files[0], ZipDialect::any));
+    checkpoint.archives.push_back(std::move(any));
     return Recognised{Format::npz, read_npz};
   }
   checkpoint.archives.push_back(std::move(torch).value());

@@ -205,12 +205,22 @@ uint64_t dead_bytes(const Checkpoint& checkpoint) {
   return dead;
 }
 
+/// The record that has the bytes of STORAGE, or null. Arrays of an .npz lie behind a header in
+/// theirs, or were inflated out of it.
+const ZipEntry* record_of(const Checkpoint& checkpoint, const Storage& storage) {
+  if (storage.archive != kNoIndex)
+    return &checkpoint.archives[storage.archive].entries()[storage.entry];
+  if (checkpoint.format != Format::npz) return nullptr;
+  const ZipReader& zip = checkpoint.archives[0];
+  const ZipEntry* array = zip.find(std::string(storage.key) + ".npy");
+  return array != nullptr ? array : zip.find(storage.key);
+}
+
 bool has_checksum(const Checkpoint& checkpoint, const Tensor& tensor) {
   const std::vector<uint32_t> storages = storages_of(checkpoint, tensor);
   return std::ranges::all_of(storages, [&checkpoint](uint32_t index) {
-    const Storage& storage = checkpoint.storages[index];
-    return storage.archive != kNoIndex &&
-           checkpoint.archives[storage.archive].entries()[storage.entry].has_crc();
+    const ZipEntry* record = record_of(checkpoint, checkpoint.storages[index]);
+    return record != nullptr && record->has_crc();
   });
 }
 
@@ -221,8 +231,9 @@ std::vector<std::string> tensors_in(const Checkpoint& checkpoint, const DamagedR
     const std::vector<uint32_t> storages =
         storages_of(checkpoint, checkpoint.tensors[named.tensor]);
     const bool inside = std::ranges::any_of(storages, [&](uint32_t index) {
-      const Storage& storage = checkpoint.storages[index];
-      return storage.archive == record.archive && storage.entry == record.entry;
+      const ZipEntry* holds = record_of(checkpoint, checkpoint.storages[index]);
+      return holds != nullptr && record.archive < checkpoint.archives.size() &&
+             holds == &checkpoint.archives[record.archive].entries()[record.entry];
     });
     if (inside) names.push_back(named.path);
   }

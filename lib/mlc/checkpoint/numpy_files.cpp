@@ -2,6 +2,7 @@
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/readers.h"
+#include "mlc/container/crc32.h"
 #include "mlc/tensor/byte_order.h"
 #include "mlc/tensor/npy.h"
 
@@ -48,6 +49,12 @@ Result<NpyHeader> whole_array(Checkpoint& checkpoint, Bytes bytes, std::string_v
   return header;
 }
 
+/// The CRC-32 of the data behind HEADER, where WHOLE is that of both: a CRC of A and B is that of
+/// A, moved on by the length of B, xor that of B.
+uint32_t crc32_behind(uint32_t whole, Bytes bytes, const NpyHeader& header) {
+  return whole ^ crc32_combine(crc32(bytes.first(header.data_offset)), 0, header.data_bytes);
+}
+
 Status read_entry(Checkpoint& checkpoint, const ZipEntry& entry, std::string_view name) {
   const ZipReader& zip = checkpoint.archives[0];
   Storage place;
@@ -57,6 +64,8 @@ Status read_entry(Checkpoint& checkpoint, const ZipEntry& entry, std::string_vie
     MLC_TRY(const uint64_t offset, zip.data_offset(entry));
     place.file = 0;
     place.offset = offset + header.data_offset;
+    if (entry.has_crc() && header.data_offset + header.data_bytes == bytes.size())
+      place.crc32 = crc32_behind(entry.crc32, bytes, header);
     add_array(checkpoint, name, header, std::move(place));
     return {};
   }
