@@ -148,8 +148,16 @@ Result<BenchRow> measure_one(const Options& options, const std::string& path,
   MLC_TRY(auto loaded, artefact.load(*engine, load, context.reporter));
   row.load = seconds_since(start);
   row.device = loaded->device();
+  // Names that somebody typed are those of the first; the others may have other ones.
+  if (!options.engine.inputs.empty() && path == options.artefacts.front()) {
+    MLC_CHECK(match_inputs(loaded->signature(), specs));
+  }
   MLC_TRY(const PairedModel paired, pair_inputs(std::move(loaded), specs));
   const auto& model = paired.model;
+  if (!paired.pairs.empty()) {
+    context.console.note("inputs of " + printable(path) +
+                         " have other names; paired in order: " + paired.pairs);
+  }
   MLC_TRY(auto inputs, sample_inputs(specs, load.seed, context.reporter));
   // One table for a network and its form in half precision.
   if (options.artefacts.size() > 1) {

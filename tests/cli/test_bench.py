@@ -110,6 +110,15 @@ def test_errors_are_those_of_run(mlc, models, tmp_path):
     assert mlc("bench", "nope.pt", "--input", IMAGE).rc == 3
 
 
+def test_an_input_that_the_only_artefact_lacks_is_refused_as_run_does(mlc, models):
+    """Its values went to the one input there is, under a name that run, verify and trace refuse."""
+    given = ("--input", "pixels:f32[batch=1,1,8,8]", "--json")
+    result = mlc("bench", models / "small.pt", *given, *FAST)
+    assert (result.rc, result.stdout) == (2, "")
+    alone = mlc("run", models / "small.pt", *given)
+    assert (result.error["message"], result.error["hint"]) == (alone.error["message"], alone.error["hint"])
+
+
 def test_the_measuring_process_ends_with_its_parent(mlc, models):
     """A signal to mlc alone, as from `timeout` or CI, left the other process running for hours."""
     torchscript_models.write_slow(models / "slow.pt")
