@@ -204,12 +204,12 @@ def test_outputs_are_the_same_bytes_each_time(mlc, models, tmp_path):
 # --- errors
 
 
-def fails(mlc, code, *arguments):
+def fails(mlc, code, *arguments, has_hint=True):
     result = mlc("run", *arguments)
     assert (result.rc, result.stdout) == (code, ""), result
     for raw in ("Exception raised", "frame #", "c10::", "at::", ".cpp", "Traceback", "std::"):
         assert raw not in result.stderr, result.stderr
-    assert "hint: " in result.stderr
+    assert ("hint: " in result.stderr) == has_hint
     return result.stderr
 
 
@@ -225,7 +225,7 @@ def test_missing_input_is_explained_with_a_line_that_works(mlc, models):
     ("traced", ["image:i64[1,1,8,8]"], ["image is i64[1, 1, 8, 8], the model was traced with f32[1, 1, 8, 8]"]),
     ("traced", ["image:f32[1,8]"], ["image is f32[1, 8], the model was traced with f32[1, 1, 8, 8]"]),
     ("traced", ["image:f32[1,1,8,9]"], ["cannot be multiplied", "traced with f32[1, 1, 8, 8]"]),
-    ("scripted", ["image:f32[1,1,8,9]"], ["cannot be multiplied", "the model takes image: Tensor"]),
+    ("scripted", ["image:f32[1,1,8,9]"], ["cannot be multiplied", "hint: the sizes of its weights, which `mlc load MODEL` shows"]),
     ("scripted", ["image:f32[1,1,8"], ["--input:1:16: expected , or ]", "^"]),
     ("scripted", ["image:f32[1]", "image:f32[1]"], ['input "image" is given twice']),
     ("embedder", ["ids:i64[1,4]=50"], ["index out of range"]),
@@ -388,7 +388,27 @@ def test_an_error_that_the_model_raises(mlc, tmp_path):
             return x
 
     torch.jit.script(Raiser()).save(tmp_path / "raiser.pt")
-    assert "one row at a time" in fails(mlc, 2, "raiser.pt", "--input", "x:f32[2]")
+    assert "one row at a time" in fails(mlc, 2, "raiser.pt", "--input", "x:f32[2]", has_hint=False)
+
+
+class OutOfMemory(torch.nn.Module):
+    def forward(self, x: torch.Tensor):
+        return torch.zeros(x.size(0) * 1000000000000)
+
+
+@pytest.mark.parametrize("module, spec, code, words", [
+    (torch.nn.Upsample(scale_factor=2.0, mode="nearest"), "input:f32[3,4]", 2, None),
+    (OutOfMemory(), "x:f32[2]", 3, "not enough memory: 8.0 TB were asked for at once"),
+    (torch.nn.Embedding(5, 2), "input:f32[2]", 2, "one of the following scalar types: i64, i32; but got f32 instead"),
+    (torch.nn.Unflatten(1, (-1, -1)), "input:f32[2,12]", 2, "unflatten: only one dimension can be inferred"),
+])
+def test_what_the_library_says_of_itself_is_left_out(mlc, tmp_path, module, spec, code, words):
+    torch.jit.script(module).save(tmp_path / "net.pt")
+    result = mlc("run", "net.pt", "--input", spec)
+    assert (result.rc, result.stdout) == (code, "")
+    assert words is None or words in result.stderr
+    for raw in ("enhancement request", "ONEDNN", "Allocator", "Error code", "FloatType", "static_cast", "unexpected error"):
+        assert raw not in result.stderr
 
 
 def test_weights_that_are_constants_cannot_be_cast(mlc, tmp_path):
@@ -582,7 +602,7 @@ def test_a_model_that_cannot_be_cast_was_told_in_the_words_of_libtorch(mlc, tmp_
     assert "with --dtype the model cannot run" in said and "run it without --dtype" in said
     assert "f32" in said and "BFloat16" not in said and "Float" not in said
     torch.jit.script(FixedType().bfloat16()).save(tmp_path / "half.pt")
-    said = fails(mlc, 2, "half.pt", "--input", "x:bf16[2,3]")
+    said = fails(mlc, 2, "half.pt", "--input", "x:bf16[2,3]", has_hint=False)
     assert "bf16" in said and "BFloat16" not in said and "c10" not in said
 
 

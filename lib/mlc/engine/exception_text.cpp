@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
+#include <charconv>
+#include <optional>
+#include <span>
 #include <vector>
 
 namespace mlc {
@@ -56,33 +58,84 @@ std::string_view without_check(std::string_view line) {
   return line;
 }
 
-/// Cut before C++ names and source positions.
+/// Cut before C++ names, source positions and what to do in Python.
 std::string_view without_symbols(std::string_view line) {
-  for (const std::string_view mark : {" (function ", " at /", " at ../", " at aten/", " at \""}) {
+  for (const std::string_view mark :
+       {" (function ", " at /", " at ../", " at aten/", " at \"", "(Could this error message",
+        ". Run workload with environment variable"}) {
     line = line.substr(0, line.find(mark));
   }
   return line;
 }
 
+struct OurWords {
+  std::string_view library;  // that the line holds
+  std::string_view ours;
+};
+
+/// Sentences of the library that speak of its own code.
+constexpr std::array<OurWords, 4> kOurWords = {{
+    {"scale_factors->size()) == spatial_dimensions",
+     "the input has a number of dimensions that this way to resample does not take"},
+    {"primitive descriptor for the convolution",
+     "there is no convolution of these sizes and types on this processor"},
+    {"primitive descriptor for the deconvolution",
+     "there is no transposed convolution of these sizes and types on this processor"},
+    {"could not create a primitive",
+     "an operation cannot be computed for these sizes and types on this processor"},
+}};
+
+/// The bytes of "DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes."
+std::optional<uint64_t> bytes_asked_for(std::string_view line) {
+  constexpr std::string_view kMark = "DefaultCPUAllocator: ";
+  constexpr std::string_view kAsked = "you tried to allocate ";
+  const size_t at = line.find(kAsked);
+  if (line.find(kMark) == line.npos || at == line.npos) return std::nullopt;
+  const std::string_view number = line.substr(at + kAsked.size());
+  uint64_t out = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), out);
+  const bool is_whole =
+      number.substr(static_cast<size_t>(end - number.data())).starts_with(" bytes");
+  return error == std::errc() && is_whole ? std::optional(out) : std::nullopt;
+}
+
 struct Chosen {
-  std::string_view line;
+  std::string line;
   bool by_model = false;  // the model raised it, and its words say nothing about the library
 };
 
+/// LINE, with the one that follows it in LINES where it ends before the reason.
+std::string with_reason(std::string_view line, std::span<const std::string_view> following) {
+  if (!line.ends_with(':')) return std::string(line);
+  line.remove_suffix(1);
+  constexpr std::string_view kUnexpected = " got an unexpected error";
+  if (line.ends_with(kUnexpected)) line.remove_suffix(kUnexpected.size());
+  std::string out(line);
+  for (const std::string_view raw : following) {
+    const std::string_view next = trim(raw);
+    if (next.starts_with("Exception raised from")) break;
+    if (!is_noise(next)) return out + ": " + std::string(next);
+  }
+  return out;
+}
+
 Chosen chosen_line(std::string_view what) {
-  std::string_view first;
+  std::string first;
   Chosen raised;
-  for (const std::string_view raw : split(what, '\n')) {
-    const std::string_view line = trim(raw);
+  const std::vector<std::string_view> lines = split(what, '\n');
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const std::string_view line = trim(lines[i]);
+    const auto following = std::span(lines).subspan(i + 1);
     if (is_noise(line)) {
       if (line.starts_with("Exception raised from")) break;
       continue;
     }
     if (const std::string_view message = after_exception_name(line); !message.empty()) {
       // "builtins.ValueError: ", where the library's own are plain RuntimeErrors.
-      raised = {message, line.substr(0, line.find(": ")).find('.') != line.npos};
+      raised = {with_reason(message, following),
+                line.substr(0, line.find(": ")).find('.') != line.npos};
     }
-    if (first.empty()) first = line;
+    if (first.empty()) first = with_reason(line, following);
   }
   return raised.line.empty() ? Chosen{first} : raised;
 }
@@ -133,7 +186,7 @@ struct TypeName {
   std::string_view ours;
 };
 
-constexpr std::array<TypeName, 17> kTypeNames = {{{"c10::BFloat16", "bf16"},
+constexpr std::array<TypeName, 23> kTypeNames = {{{"c10::BFloat16", "bf16"},
                                                   {"c10::Half", "f16"},
                                                   {"c10::complex<float>", "c64"},
                                                   {"c10::complex<double>", "c128"},
@@ -147,6 +200,12 @@ constexpr std::array<TypeName, 17> kTypeNames = {{{"c10::BFloat16", "bf16"},
                                                   {"Half", "f16"},
                                                   {"Float", "f32"},
                                                   {"Double", "f64"},
+                                                  {"Long", "i64"},
+                                                  {"Int", "i32"},
+                                                  {"Short", "i16"},
+                                                  {"Char", "i8"},
+                                                  {"Byte", "u8"},
+                                                  {"Bool", "bool"},
                                                   {"ComplexHalf", "c32"},
                                                   {"ComplexFloat", "c64"},
                                                   {"ComplexDouble", "c128"}}};
@@ -155,11 +214,35 @@ bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/// "expected f32 but found bf16" of "expected Float but found c10::BFloat16".
+/// The length of "CPU...Type" around the name of a type at the start of TEXT, 0 where there is
+/// none.
+size_t tensor_type(std::string_view text, std::string_view& name) {
+  constexpr std::string_view kEnd = "Type";
+  for (const std::string_view device : {"CPU", "CUDA"}) {
+    if (!text.starts_with(device)) continue;
+    const size_t end =
+        static_cast<size_t>(std::ranges::find_if_not(text, is_letter) - text.begin());
+    const std::string_view word = text.substr(0, end);
+    if (!word.ends_with(kEnd) || word.size() <= device.size() + kEnd.size()) continue;
+    name = word.substr(device.size(), word.size() - device.size() - kEnd.size());
+    return end;
+  }
+  return 0;
+}
+
+/// "expected f32 but found bf16" of "expected Float but found c10::BFloat16", "i64" of
+/// "CPULongType".
 std::string with_our_types(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const bool inside = !out.empty() && is_letter(out.back());
+    std::string_view of_tensor;
+    if (const size_t length = inside ? 0 : tensor_type(text, of_tensor); length > 0) {
+      const auto known = std::ranges::find(kTypeNames, of_tensor, &TypeName::library);
+      out += known == kTypeNames.end() ? of_tensor : known->ours;
+      text.remove_prefix(length);
+      continue;
+    }
     const auto name = std::ranges::find_if(kTypeNames, [&](const TypeName& one) {
       const bool begins = !inside && text.starts_with(one.library);
       const std::string_view rest = begins ? text.substr(one.library.size()) : text;
@@ -180,6 +263,15 @@ bool mentions(std::string_view text, std::initializer_list<std::string_view> wor
 
 std::string exception_sentence(std::string_view what) {
   const Chosen chosen = chosen_line(what);
+  if (!chosen.by_model) {
+    const auto known = std::ranges::find_if(kOurWords, [&](const OurWords& one) {
+      return chosen.line.find(one.library) != chosen.line.npos;
+    });
+    if (known != kOurWords.end()) return std::string(known->ours);
+    if (const auto bytes = bytes_asked_for(chosen.line)) {
+      return format_bytes(*bytes) + " were asked for at once";
+    }
+  }
   std::string_view line = trim(without_symbols(without_check(chosen.line)));
   line = line.substr(0, kLongest);
   while (line.ends_with('.') || line.ends_with(':') || line.ends_with(' ')) line.remove_suffix(1);

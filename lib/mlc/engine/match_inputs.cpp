@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -118,6 +119,25 @@ std::string beyond_a_table(const Error& error, std::span<const NamedValue> input
   return held.empty() ? "" : join_list(held) + "; " + options + " says which it takes";
 }
 
+/// Whether what the model takes says more than INPUTS, which it has refused, say themselves.
+bool tells_more(const Signature& signature, std::span<const NamedValue> inputs) {
+  return std::ranges::any_of(signature.inputs, [&](const InputInfo& input) {
+    const bool given = std::ranges::any_of(
+        inputs, [&](const NamedValue& value) { return value.name == input.name; });
+    return !given || input.type != "Tensor";
+  });
+}
+
+/// Where the sizes are that the inputs have to fit, if ERROR is about sizes.
+std::string sizes_of_weights(const Error& error, const Signature& signature) {
+  const bool of_sizes = std::ranges::any_of(
+      std::array<std::string_view, 5>{"shape", "size", "dimension", "channels", "multiplied"},
+      [&](auto word) { return error.message().find(word) != std::string::npos; });
+  return signature.parameters && of_sizes
+             ? "the sizes of its weights, which `mlc load MODEL` shows, tell what fits"
+             : "";
+}
+
 /// TYPE with a name for its first dimension, of more than one: few models are meant for one batch.
 std::string with_batch(std::string type, const std::vector<int64_t>& sizes) {
   if (sizes.size() > 1) type.insert(type.find('[') + 1, "batch=");
@@ -208,6 +228,8 @@ Error explain_run_error(Error error, const Signature& signature,
     hint = std::move(range);
   } else if (!different.empty()) {
     hint = join_list(different) + "; try " + example_options(signature);
+  } else if (!tells_more(signature, inputs)) {
+    hint = sizes_of_weights(error, signature);
   } else if (error.kind() == ErrorKind::usage) {
     hint = "the model takes " + describe_inputs(signature, "; ");
   }

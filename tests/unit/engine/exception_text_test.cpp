@@ -30,8 +30,10 @@ TEST_CASE("stack frames and C++ symbols are left out") {
 
 TEST_CASE("checks inside the library become sentences") {
   CHECK(exception_sentence("[enforce fail at alloc_cpu.cpp:119] err == 0. DefaultCPUAllocator: "
-                           "can't allocate memory: you tried to allocate 4000 bytes.") ==
-        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000 bytes");
+                           "can't allocate memory: you tried to allocate 4000 bytes. Error code 12 "
+                           "(Cannot allocate memory)") == "4.0 kB were asked for at once");
+  CHECK(exception_sentence("[enforce fail at x.cpp:119] err == 0. others: no room here.") ==
+        "others: no room here");
   CHECK(exception_sentence("x INTERNAL ASSERT FAILED at \"/b.cpp\":12, please report a bug to "
                            "PyTorch. Unknown type bool") == "unknown type bool");
   CHECK(exception_sentence("x INTERNAL ASSERT FAILED at \"/b.cpp\":12, please report a bug to "
@@ -95,4 +97,35 @@ TEST_CASE("a device that the code names is told without advice for others") {
                                 "backend. This could be",
                                 ErrorKind::usage)
             .text() == "LibTorch has no aten::nms for SparseCPU tensors");
+}
+
+TEST_CASE("advice for Python's users and code of the library are left out", "[regression]") {
+  CHECK(exception_sentence(
+            "RuntimeError: Expected static_cast<int64_t>(scale_factors->size()) == "
+            "spatial_dimensions to be true, but got false.  (Could this error message be improved? "
+            " If so, please report an enhancement request to PyTorch.)") ==
+        "the input has a number of dimensions that this way to resample does not take");
+  CHECK(exception_sentence("Expected a == b to be true, but got false.  (Could this error message "
+                           "be improved?  If so, please report it.)") ==
+        "expected a == b to be true, but got false");
+  CHECK(exception_sentence(
+            "could not create a primitive descriptor for the convolution forward propagation "
+            "primitive. Run workload with environment variable ONEDNN_VERBOSE=all to get") ==
+        "there is no convolution of these sizes and types on this processor");
+}
+
+TEST_CASE("types of tensors have our names too", "[regression]") {
+  CHECK(exception_sentence("scalar types: Long, Int; but got CPUFloatType instead") ==
+        "scalar types: i64, i32; but got f32 instead");
+  CHECK(exception_sentence("got CUDABFloat16Type") == "got bf16");
+  CHECK(exception_sentence("got CPUType, aCPULongType and CPUQInt8Type") ==
+        "got CPUType, aCPULongType and QInt8");
+}
+
+TEST_CASE("a reason on the line that follows is told", "[regression]") {
+  CHECK(exception_sentence("RuntimeError: unflatten got an unexpected error:\n"
+                           "only one dimension can be inferred\n"
+                           "Exception raised from x\n") ==
+        "unflatten: only one dimension can be inferred");
+  CHECK(exception_sentence("no reason:\n\nException raised from x\nframe #0\n") == "no reason");
 }
