@@ -119,6 +119,13 @@ Result<std::vector<NamedValue>> compute(const Options& options, const Artefact& 
   return model.outputs();
 }
 
+/// ERROR of writing outputs; where the weights are of a type that NumPy lacks, another one helps.
+Error of_type(Error error, const Signature& signature) {
+  const bool is_bfloat16 = error.message().find("bfloat16") != std::string::npos;
+  if (!is_bfloat16 || signature.parameters != DType::bf16) return error;
+  return Error(error.kind(), error.text(), error.hint() + ", or add --dtype fp32");
+}
+
 Result<Artefact> open_artefact(const Options& options, Context& context) {
   MLC_TRY(Artefact artefact,
           Artefact::open(options.model, options.engine.artefact_options(), context.reporter));
@@ -150,10 +157,17 @@ Result<ExitCode> run(const Options& options, Context& context) {
   auto computed = compute(options, artefact, specs, *model, answer, context);
   if (!computed.ok()) return std::move(computed).error().in_file(options.model);
   std::vector<NamedValue> values = std::move(*computed);
+  answer.texts = model->texts();
   if (!options.output.empty()) {
     const OutputOptions output{.replace = options.force, .sync = options.sync, .mode = 0};
     answer.file = options.output;
-    MLC_TRY(answer.file_size, save_outputs(values, options.output, output, context.reporter));
+    auto size = save_outputs(values, options.output, output, context.reporter);
+    if (!size.ok()) return of_type(std::move(size).error(), model->signature());
+    answer.file_size = *size;
+    for (const NamedText& text : answer.texts) {
+      context.reporter.warn("output " + mlc::quoted(text.name) + " is a text and not in " +
+                            printable(options.output) + ", which holds tensors");
+    }
   }
   MLC_TRY(answer.outputs, examine(std::move(values), load.threads));
   answer.engine = engine->title();

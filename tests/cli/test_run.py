@@ -1,6 +1,7 @@
 """mlc run on TorchScript files that Python made, against what Python computes from the same inputs."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -659,10 +660,48 @@ def test_a_cuda_device_that_is_no_number_is_a_usage_error(mlc, models):
     assert "no device is called cuda:x" in fails(mlc, 2, models / "traced.pt", "--input", IMAGE, "--device", "cuda:x")
 
 
-def test_an_output_that_is_a_text_has_a_name(mlc, tmp_path):
-    class Words(torch.nn.Module):
+def test_an_output_that_is_neither_tensor_nor_text_has_a_name(mlc, tmp_path):
+    class Device(torch.nn.Module):
         def forward(self, x: torch.Tensor):
-            return "words"
+            return x, x.device
 
-    torch.jit.script(Words()).save(tmp_path / "m.pt")
-    assert 'output "output" is a str' in fails_without_hint(mlc, 4, "m.pt", "--input", "x:f32[2]")
+    torch.jit.script(Device()).save(tmp_path / "m.pt")
+    assert 'output "output.1" is a Device' in fails_without_hint(mlc, 4, "m.pt", "--input", "x:f32[2]")
+
+
+class Mixed(torch.nn.Module):
+    def forward(self, x: torch.Tensor, y: torch.Tensor):
+        return x, 3, "some text", y
+
+
+def test_texts_among_the_outputs_are_shown(mlc, tmp_path, valid):
+    """A .pt2 left them out without a word, TorchScript failed with them."""
+    torch.jit.script(Mixed()).save(tmp_path / "net.pt")
+    two = (torch.randn(2), torch.randn(2))
+    torch.export.save(torch.export.export(Mixed(), two), tmp_path / "net.pt2")
+    for name in ("net.pt", "net.pt2"):
+        command = ("run", name, "--input", "x:f32[2]", "--input", "y:f32[2]")
+        answer = mlc.ok(*command, "--json").json
+        valid(answer, "run")
+        assert answer["texts"] == [{"name": "output.2", "text": "some text"}]
+        assert [one["name"] for one in answer["outputs"]] == ["output.0", "output.1", "output.3"]
+        written = mlc.ok(*command, "-o", "out.npz", "--force")
+        assert re.search(r'output\.2 +str .*"some text"', written.stdout)
+        assert 'output "output.2" is a text and not in out.npz' in written.stderr
+        assert sorted(np.load(tmp_path / "out.npz")) == ["output.0", "output.1", "output.3"]
+
+
+class MakesHalf(torch.nn.Module):
+    def forward(self, x):
+        return x.to(torch.bfloat16)
+
+
+def test_another_type_is_offered_only_where_it_helps(mlc, tmp_path):
+    torch.jit.script(MakesHalf()).save(tmp_path / "made.pt")
+    torch.jit.script(torch.nn.Linear(3, 2).bfloat16()).save(tmp_path / "held.pt")
+    made = mlc("run", "made.pt", "--input", "x:f32[2,3]", "-o", "out.npz")
+    assert made.rc == 4 and "NumPy has no bfloat16" in made.stderr and "--dtype" not in made.stderr
+    held = ("run", "held.pt", "-o", "out.npz", "--input")
+    refused = mlc(*held, "input:bf16[2,3]")
+    assert refused.rc == 4 and "or add --dtype fp32" in refused.stderr
+    mlc.ok(*held, "input:f32[2,3]", "--dtype", "fp32")

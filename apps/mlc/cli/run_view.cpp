@@ -109,6 +109,9 @@ void show_text(const RunAnswer& answer, Context& context) {
                real && output.stats.mean ? fmt::format("{:.4g}", *output.stats.mean) : "-",
                preview(tensor)});
   }
+  for (const NamedText& text : answer.texts) {
+    table.add({text.name, "str", "-", "-", "-", "-", quoted(text.text)});
+  }
   table.render(context.out(), context.console.out_width());
 }
 
@@ -173,6 +176,17 @@ void show_json(const RunAnswer& answer, Context& context) {
     json.end_object();
   }
   json.end_array();
+  if (!answer.texts.empty()) {
+    json.key("texts");
+    json.begin_array();
+    for (const NamedText& text : answer.texts) {
+      json.begin_object();
+      json.field("name", text.name);
+      json.field("text", text.text);
+      json.end_object();
+    }
+    json.end_array();
+  }
   if (!answer.file.empty()) {
     json.key("written");
     json.begin_object();

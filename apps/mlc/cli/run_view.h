@@ -34,7 +34,8 @@ struct RunAnswer {
   uint64_t seed = 0;
   std::vector<RunInput> inputs;
   std::vector<RunOutput> outputs;
-  std::string file;  // that was written, or empty
+  std::vector<NamedText> texts;  // outputs that are no tensors
+  std::string file;              // that was written, or empty
   uint64_t file_size = 0;
 };
 

@@ -122,6 +122,13 @@ struct TraceFacts {
   std::vector<TraceDecision> decisions;  // in the order in which they were made
 };
 
+/// A result that is a text, which no tensor holds.
+struct NamedText {
+  std::string name;
+  std::string text;
+  friend bool operator==(const NamedText&, const NamedText&) = default;
+};
+
 /// A loaded model on its device.
 class Model {
  public:
@@ -139,8 +146,10 @@ class Model {
   /// unsupported, read_failed where memory does not suffice.
   virtual Status run() = 0;
   /// Copies of what the last run gave. Names: "output", "output.1" of tuples and lists, the keys of
-  /// dictionaries. Errors: unsupported for results that are no tensors.
+  /// dictionaries. Errors: unsupported for results that are neither tensors, numbers nor texts.
   virtual Result<std::vector<NamedValue>> outputs() = 0;
+  /// The texts among what the last outputs() went through, which left them out.
+  virtual std::vector<NamedText> texts() const { return {}; }
   /// Gives SINK the model as a TorchScript file: the same model, inputs and options, the same
   /// bytes. Errors: those of SINK; unsupported where the model is none that TorchScript can hold,
   /// or has what a trace or a frozen program cannot hold.

@@ -20,7 +20,7 @@ Result<uint64_t> save_npz(std::span<const NamedValue> values, const std::string&
     auto header = make_npy_header(value.tensor.dtype, value.tensor.sizes);
     if (!header.ok()) {
       return unsupported(header.error().message(),
-                         "write .safetensors or .pt, which hold more types, or add --dtype fp32")
+                         "write .safetensors or .pt, which hold more types")
           .during(what);
     }
     MLC_CHECK_CTX(zip.add(value.name + ".npy", as_bytes(*header + *value.tensor.bytes)), what);

@@ -158,6 +158,7 @@ class ExportedModel : public Model {
   Status set_inputs(std::span<const NamedValue> inputs) override;
   Status run() override;
   Result<std::vector<NamedValue>> outputs() override;
+  std::vector<NamedText> texts() const override { return texts_; }
   Result<TraceFacts> write_torchscript(const TraceOptions& options, const ByteSink& sink) override;
 
  private:
@@ -176,6 +177,7 @@ class ExportedModel : public Model {
   std::string device_;
   std::optional<DType> floating_;  // what the program was cast to
   uint64_t seed_;
+  std::vector<NamedText> texts_;  // of the last outputs()
 };
 
 Result<at::Tensor> ExportedModel::weight(const ProgramSource& source,
@@ -352,8 +354,10 @@ Result<std::vector<NamedValue>> ExportedModel::outputs() {
     const c10::InferenceMode inference;
     const std::vector<IValue> results = body_.results(memory_);
     std::vector<NamedValue> out;
+    texts_.clear();
     for (const ProgramOutput& output : program_->outputs) {
       const IValue& value = results.at(output.result);
+      if (value.isString()) texts_.push_back({output.name, value.toStringRef()});
       if (value.isNone() || value.isString()) continue;
       const at::Tensor tensor =
           value.isTensor() ? value.toTensor()

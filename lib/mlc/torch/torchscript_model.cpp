@@ -43,6 +43,7 @@ class OutputCollector {
     MLC_CHECK(add("", result));
     return std::move(values_);
   }
+  std::vector<NamedText> texts() && { return std::move(texts_); }
 
  private:
   static std::string joined(const std::string& prefix, const std::string& name) {
@@ -59,6 +60,10 @@ class OutputCollector {
     if (value.isDouble()) return add_tensor(path, at::scalar_tensor(value.toDouble(), at::kDouble));
     if (value.isBool()) return add_tensor(path, at::scalar_tensor(value.toBool(), at::kBool));
     const std::string name = path.empty() ? "output" : path;
+    if (value.isString()) {
+      texts_.push_back({name, value.toStringRef()});
+      return {};
+    }
     return unsupported("output " + mlc::quoted(name) + " is a " + value.type()->annotation_str() +
                        ", which is no tensor");
   }
@@ -112,6 +117,7 @@ class OutputCollector {
   }
 
   std::vector<NamedValue> values_;
+  std::vector<NamedText> texts_;
   std::set<std::string> names_;
 };
 
@@ -446,11 +452,15 @@ class TorchScriptModel : public Model {
   Result<std::vector<NamedValue>> outputs() override {
     return guarded(ErrorKind::internal, [&]() -> Result<std::vector<NamedValue>> {
       const c10::InferenceMode inference;
-      MLC_TRY(std::vector<NamedValue> values, OutputCollector().run(result_));
+      OutputCollector collector;
+      MLC_TRY(std::vector<NamedValue> values, collector.run(result_));
+      texts_ = std::move(collector).texts();
       if (!output_names_.empty() && !result_.isGenericDict()) MLC_CHECK(name_outputs(values));
       return values;
     });
   }
+
+  std::vector<NamedText> texts() const override { return texts_; }
 
   /// What outputs() calls results that have no names of their own.
   void set_output_names(std::vector<std::string> names) { output_names_ = std::move(names); }
@@ -590,6 +600,7 @@ class TorchScriptModel : public Model {
   Reporter& reporter_;
   std::vector<NamedValue> trial_inputs_;
   std::vector<std::string> output_names_;
+  std::vector<NamedText> texts_;                   // of the last outputs()
   decltype(ArchitectureSource::error_at) locate_;  // empty but for architectures
   std::string yaml_name_;
   torch::jit::Stack stack_;
