@@ -86,12 +86,13 @@ Error no_cuda() {
 Result<std::string> cuda_device(std::string_view number) {
   int index = 0;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), index);
-  if (!number.empty() && (error != std::errc() || end != number.data() + number.size())) {
+  const bool is_whole = error == std::errc() && end == number.data() + number.size();
+  if (!number.empty() && (!is_whole || index < 0)) {
     return usage_error("no device is called cuda:" + printable(number), "as in --device cuda:0");
   }
   if (!open_cuda() || !torch::cuda::is_available()) return no_cuda();
   const int count = torch::cuda::device_count();
-  if (index < 0 || index >= count) {
+  if (index >= count) {
     return unsupported("there is no cuda:" + std::to_string(index) + " among " +
                        plural(static_cast<uint64_t>(count), "CUDA device"));
   }
