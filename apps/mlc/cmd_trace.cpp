@@ -92,6 +92,7 @@ class Job {
                            std::span<const NamedValue> inputs);
   std::vector<VerifyCase> all_cases() const;
   Status compare(Engine& engine, Model& model, const OutputFile& out);
+  void warn_of_flat_results() const;
   Result<TraceDecision> turned(Model& model);
   static Error at_decision(const Artefact& source, const TraceDecision& decision, Error error);
 
@@ -261,6 +262,29 @@ Status Job::compare(Engine& engine, Model& model, const OutputFile& out) {
   return {};
 }
 
+/// A .pt2 keeps how its results are nested; TorchScript of it has a tuple of them, or a dictionary.
+void Job::warn_of_flat_results() const {
+  if (program_ == nullptr || answer_.check.cases.empty()) return;
+  std::vector<std::string> places;
+  bool is_nested = false;
+  for (const OutputDifference& one : answer_.check.cases.front().comparison.outputs) {
+    const bool is_item = one.name == "output" || one.name.starts_with("output.");
+    is_nested =
+        is_nested || !one.name_b.empty() || (!is_item && one.name.find('.') != std::string::npos);
+    places.push_back(one.name_b.empty() ? printable(one.name)
+                                        : printable(one.name) + " as " + printable(one.name_b));
+  }
+  if (!is_nested) return;
+  constexpr size_t kMost = 6;
+  if (places.size() > kMost) {
+    const size_t more = places.size() - kMost;
+    places.resize(kMost);
+    places.push_back(std::to_string(more) + " more");
+  }
+  context_.reporter.warn("the new file gives the results flat, not nested as the .pt2 does: " +
+                         join_list(places));
+}
+
 /// The first control flow that the case which failed takes another way than the samples did; empty
 /// where there is none, or the method records none.
 Result<TraceDecision> Job::turned(Model& model) {
@@ -328,6 +352,7 @@ Result<ExitCode> Job::run() {
     return at_decision(source, decision, refused_trace(answer_, decision.place));
   }
   warn_of_odd_outputs(answer_.check, context_.reporter);
+  warn_of_flat_results();
   show_trace(answer_, context_);
   const std::string size = format_bytes(answer_.file_bytes);
   if (options_.dry_run) {
@@ -355,23 +380,26 @@ constexpr Example kExamples[] = {
 }  // namespace
 
 Command trace_command() {
-  return {.name = "trace",
-          .group = Group::convert,
-          .summary = "turn a model into a TorchScript file, checked",
-          .details =
-              "Writes a TorchScript file that Python and C++ load without the model's code. Before "
-              "it appears it is read back and compared with the model: on random inputs, then with "
-              "another size of each named dimension, because what a program does with one size may "
-              "be wrong at another. A difference means exit code 1, and nothing is written.\n\n"
-              "Parameters keep their names. The file carries the metadata of its source and the "
-              "inputs it was checked with, as extra files mlc/metadata.yaml and mlc/inputs.txt, "
-              "and the "
-              "values of those that were read from files or held by the source, up to 16 MiB; "
-              "`mlc run` of it needs no --input then. Devices that the program names become the "
-              "one of --device. The same input gives the same bytes.",
-          .needs = Needs::torch,
-          .examples = kExamples,
-          .setup = bind<Options, setup, run>};
+  return {
+      .name = "trace",
+      .group = Group::convert,
+      .summary = "turn a model into a TorchScript file, checked",
+      .details =
+          "Writes a TorchScript file that Python and C++ load without the model's code. Before "
+          "it appears it is read back and compared with the model: on random inputs, then with "
+          "another size of each named dimension, because what a program does with one size may "
+          "be wrong at another. A difference means exit code 1, and nothing is written.\n\n"
+          "Parameters keep their names. The file carries the metadata of its source and the "
+          "inputs it was checked with, as extra files mlc/metadata.yaml and mlc/inputs.txt, "
+          "and the "
+          "values of those that were read from files or held by the source, up to 16 MiB; "
+          "`mlc run` of it needs no --input then. Devices that the program names become the "
+          "one of --device. Results that a .pt2 nests come flat: as a tuple in their order, or, "
+          "where all are tensors with names, as one dictionary. The same input gives the same "
+          "bytes.",
+      .needs = Needs::torch,
+      .examples = kExamples,
+      .setup = bind<Options, setup, run>};
 }
 
 }  // namespace mlc::cli
