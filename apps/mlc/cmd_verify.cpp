@@ -12,6 +12,9 @@
 #include "mlc/engine/related_sizes.h"
 #include "mlc/engine/sample_inputs.h"
 
+#include <algorithm>
+#include <set>
+
 namespace mlc::cli {
 namespace {
 
@@ -31,6 +34,7 @@ struct Options {
     tolerance.apply(gates);
     if (min_cosine > kUnset) gates.cosine = min_cosine;
     if (min_agreement > kUnset) gates.top1 = min_agreement;
+    gates.with_tolerance = (gates.cosine || gates.top1) && tolerance.is_given();
     return gates;
   }
 };
@@ -46,10 +50,12 @@ void setup(OptionSet& set, Options& options) {
   set.group("What counts");
   add_tolerance_options(set, options.tolerance);
   set.real("--min-cosine", options.min_cosine, "X",
-           "cosine of A and B at least X, instead of the tolerance", -1, 1);
+           "cosine of A and B at least X, instead of the tolerance, or beside one that is given",
+           -1, 1);
   set.real("--min-agreement", options.min_agreement, "X",
-           "this part of the rows has its largest value in one place, instead of the tolerance", 0,
-           1);
+           "this part of the rows has its largest value in one place, instead of the tolerance, or "
+           "beside one that is given",
+           0, 1);
 }
 
 Result<Artefact> open(const std::string& path, const Options& options, Context& context) {
@@ -98,8 +104,46 @@ Result<std::unique_ptr<Model>> paired(std::unique_ptr<Model> model, const std::s
   return std::move(out->model);
 }
 
+CaseResult not_tried(std::string label, const std::string& size, const std::string& reason) {
+  CaseResult out;
+  out.label = std::move(label);
+  out.other_size = size;
+  out.not_checked = size + " was not tried: " + reason;
+  return out;
+}
+
+/// The upper ends of the ranges that somebody typed, where CASES do not have them. TOO_LARGE gets
+/// those whose inputs would be.
+std::vector<VerifyCase> upper_ends(const Options& options, std::span<const InputSpec> specs,
+                                   std::span<const VerifyCase> cases,
+                                   std::vector<CaseResult>& too_large) {
+  std::vector<VerifyCase> out;
+  const auto typed = parse_input_specs(options.engine.inputs);
+  if (!typed.ok()) return out;
+  const std::vector<VerifyCase> known =
+      bound_cases(specs, static_cast<uint64_t>(options.engine.seed));
+  std::set<std::string> seen;
+  for (const InputSpec& spec : *typed) {
+    for (const InputDim& dim : spec.dims) {
+      if (dim.symbol.empty() || !dim.bounds || dim.bounds->second == dim.example) continue;
+      const std::string size = dim.symbol + "=" + std::to_string(dim.bounds->second);
+      if (std::ranges::find(cases, size, &VerifyCase::other_size) != cases.end()) continue;
+      if (!seen.insert(size).second) continue;
+      const auto end = std::ranges::find(known, size, &VerifyCase::other_size);
+      if (end != known.end()) {
+        out.push_back(*end);
+        continue;
+      }
+      too_large.push_back(not_tried("seed " + std::to_string(options.engine.seed) + ", " + size,
+                                    size, "its inputs are too large"));
+    }
+  }
+  return out;
+}
+
 std::vector<VerifyCase> all_cases(const Options& options, const Artefact& first,
-                                  const Artefact& second, std::vector<InputSpec> specs) {
+                                  const Artefact& second, std::vector<InputSpec> specs,
+                                  std::vector<CaseResult>& too_large) {
   const ExportedProgram* program = first.exported()    ? &first.exported()->program()
                                    : second.exported() ? &second.exported()->program()
                                                        : nullptr;
@@ -107,6 +151,9 @@ std::vector<VerifyCase> all_cases(const Options& options, const Artefact& first,
   if (options.engine.inputs.empty()) specs = with_computed_sizes(std::move(specs), program);
   auto cases = verify_cases(specs, static_cast<uint64_t>(options.engine.seed),
                             static_cast<uint64_t>(options.samples));
+  for (VerifyCase& one : upper_ends(options, specs, cases, too_large)) {
+    cases.push_back(std::move(one));
+  }
   return with_related_sizes(std::move(cases), specs, program);
 }
 
@@ -143,14 +190,22 @@ Result<ExitCode> run(const Options& options, Context& context) {
   if (other) answer.engine_b = other->title();
   answer.device = a->device();
   answer.gates = options.gates();
-  const std::vector<VerifyCase> cases = all_cases(options, first, second, specs);
+  const std::vector<VerifyCase> cases =
+      all_cases(options, first, second, specs, answer.not_checked);
   for (const VerifyCase& one : cases) {
     if (context.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
     // The files of inputs are read for every case, and warned of once.
     Reporter& reporter = &one == &cases.front() ? context.reporter : null_reporter();
-    MLC_TRY(CaseResult result, verify_case(*a, *b, one, answer.gates, reporter));
-    auto& results = result.not_checked.empty() ? answer.cases : answer.not_checked;
-    results.push_back(std::move(result));
+    auto result = verify_case(*a, *b, one, answer.gates, reporter);
+    if (!result.ok()) {
+      // Nobody asked for that many values at once.
+      const bool is_memory = result.error().kind() == ErrorKind::read_failed;
+      if (!is_memory || one.other_size.empty()) return std::move(result).error();
+      answer.not_checked.push_back(not_tried(one.label, one.other_size, result.error().text()));
+      continue;
+    }
+    auto& results = result->not_checked.empty() ? answer.cases : answer.not_checked;
+    results.push_back(std::move(*result));
   }
   warn_of_odd_outputs(answer, context.reporter);
   show_verify(answer, context);
@@ -174,7 +229,8 @@ Command verify_command() {
       .summary = "check that two artefacts compute the same",
       .details =
           "Runs both on the same inputs: several random ones at the given sizes, then once with "
-          "another size of each named dimension (batch=2 is tried with 3, seq=8..512 with 16), "
+          "another size of each named dimension (batch=2 is tried with 3, seq=8..512 with 16 and "
+          "512), "
           "because a size that a trace has baked in shows only there, within what an "
           "architecture declares. Inputs from files stay as "
           "they are. A size that A refuses is not checked, and says so. Where one of them has "

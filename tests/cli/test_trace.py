@@ -607,3 +607,49 @@ def test_numbers_of_an_exported_program_are_computed_in_the_script(mlc, tmp_path
         x, t = torch.randn(rows, 4), torch.tensor(number)
         for made, wanted in zip(load(tmp_path / "out.pt")(x, t), Numbers()(x, t)):
             torch.testing.assert_close(made, wanted)
+
+
+class Nested(nn.Module):
+    def forward(self, x):
+        return {"sum": x.sum(-1), "nested": {"pair": (x * 2, x.t()), "rows": x.shape[0]}}
+
+
+class Named(nn.Module):
+    def forward(self, x):
+        return {"outer": {"inner": x * 2}, "other": x.sum()}
+
+
+class Flat(nn.Module):
+    def forward(self, x):
+        return x * 2, x.sum()
+
+
+def test_results_that_come_flat_are_told(mlc, tmp_path):
+    """A .pt2 with a dictionary became TorchScript with a tuple, without a word."""
+    said = {}
+    for name, module in (("nested", Nested()), ("named", Named()), ("flat", Flat())):
+        torch.export.save(torch.export.export(module, (torch.randn(2, 4),)), tmp_path / f"{name}.pt2")
+        said[name] = mlc.ok("trace", f"{name}.pt2", "-o", f"{name}.pt").stderr
+    flat = "the new file gives the results flat, not nested as the .pt2 does: "
+    assert flat + "sum as output.0, nested.pair.0 as output.1, nested.pair.1 as output.2 and nested.rows as output.3" in said["nested"]
+    assert flat + "outer.inner and other" in said["named"]
+    assert "flat, not" not in said["flat"]
+    x = torch.randn(2, 4)
+    assert torch.equal(torch.jit.load(tmp_path / "nested.pt")(x)[2], x.t())
+    assert set(torch.jit.load(tmp_path / "named.pt")(x)) == {"outer.inner", "other"}
+
+
+class UpTo(nn.Module):
+    def forward(self, x):
+        if x.size(0) > 2:
+            raise ValueError("too many rows")
+        return x
+
+
+def test_a_size_that_the_model_refuses_is_told_where_another_one_was_tried(mlc, tmp_path, valid):
+    torch.jit.script(UpTo()).save(tmp_path / "m.pt")
+    command = ("trace", "m.pt", "--method", "trace", "--input", "x:f32[batch=2,4]", "-o", "out.pt", "--force")
+    assert "not checked, batch=1 instead: A refuses batch=3: too many rows" in mlc.ok(*command).stdout
+    answer = mlc.ok(*command, "--json").json
+    valid(answer, "trace")
+    assert [one.get("instead_of") for one in answer["cases"]] == [None, None, "A refuses batch=3: too many rows"]

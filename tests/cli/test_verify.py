@@ -169,7 +169,7 @@ def test_steps_that_a_trace_baked_in_show_at_another_size(mlc, models):
     result = mlc(*pair, "--input", "x:f32[n=2..8,6]", "--json")
     assert result.rc == 1
     failed = [case for case in result.json["cases"] if not case["passed"]]
-    assert [(case["case"], case["first_diverging"]) for case in failed] == [("seed 0, n=4", "output.0")]
+    assert [(case["case"], case["first_diverging"]) for case in failed] == [("seed 0, n=4", "output.0"), ("seed 0, n=8", "output.0")]
 
 
 def test_inputs_from_files_are_one_case(mlc, models, tmp_path):
@@ -273,3 +273,133 @@ def test_inputs_of_other_names_are_paired_in_order(mlc, tmp_path):
     mlc.ok("bench", "First.pt", "Second.pt", *inputs, "--runs", "2")
     assert mlc("verify", "First.pt", "Three.pt", *inputs).rc == 2
     assert mlc("verify", "First.pt", "Mixed.pt", *inputs).rc == 1  # names that are known count
+
+
+class Constant(torch.nn.Module):
+    """Zero times the input and VALUES, whatever they are."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.register_buffer("values", torch.tensor(values))
+
+    def forward(self, x):
+        return x * 0 + self.values
+
+
+class DoubledFrom(torch.nn.Module):
+    """The input, twice where it has more than four rows."""
+
+    def forward(self, x):
+        if x.size(0) > 4:
+            return x * 2
+        return x
+
+
+class Empty(torch.nn.Module):
+    def forward(self, x):
+        return x[:, :0]
+
+
+class InDoubles(torch.nn.Module):
+    def forward(self, x):
+        return x.double()
+
+
+class Speaker(torch.nn.Module):
+    def __init__(self, text: str):
+        super().__init__()
+        self.text = text
+
+    def forward(self, x):
+        return x, self.text
+
+
+class Hungry(torch.nn.Module):
+    """Takes 8 TB above four rows."""
+
+    def forward(self, x):
+        if x.size(0) > 4:
+            return torch.zeros(2000000000000)
+        return x
+
+
+def saved(folder, **modules):
+    for name, module in modules.items():
+        torch.jit.script(module.eval()).save(folder / f"{name}.pt")
+
+
+def test_nans_of_one_side_have_no_distance_in_the_last_line_either(mlc, tmp_path):
+    """The table said NaN, the line below it "max abs 0, max rel 0"."""
+    saved(tmp_path, a=Constant([float("nan"), 2.0]), b=Constant([2.0, float("nan")]))
+    result = mlc("verify", "a.pt", "b.pt", "--input", "x:f32[1,2]")
+    assert result.rc == 1
+    assert "(seed 0): max abs NaN, max rel NaN, 2 of 2 values beyond" in result.stdout.splitlines()[-1]
+
+
+def test_the_upper_end_of_a_range_is_tried(mlc, tmp_path, valid):
+    """Only the start of batch=1..64 was, where both are the same."""
+    saved(tmp_path, a=torch.nn.Identity(), b=DoubledFrom())
+    command = ("verify", "a.pt", "b.pt", "--samples", "1", "--json", "--input")
+    result = mlc(*command, "input:f32[batch=1..64,2]")
+    assert result.rc == 1
+    valid(result.json, "verify")
+    assert [one["case"] for one in result.json["cases"]] == ["seed 0", "seed 0, batch=2", "seed 0, batch=64"]
+    assert [one["passed"] for one in result.json["cases"]] == [True, True, False]
+    assert [one["case"] for one in mlc.ok(*command, "input:f32[batch=1..2,2]").json["cases"]] == ["seed 0", "seed 0, batch=2"]
+    assert len(mlc.ok(*command, "input:f32[batch=2,2]").json["cases"]) == 2
+
+
+def test_an_upper_end_that_is_too_large_is_told(mlc, tmp_path, valid):
+    saved(tmp_path, a=torch.nn.Identity(), hungry=Hungry())
+    result = mlc.ok("verify", "a.pt", "a.pt", "--json", "--input", "input:f32[batch=1..9000000,2]")
+    valid(result.json, "verify")
+    assert result.json["not_checked"] == [
+        {"case": "seed 0, batch=9000000", "reason": "batch=9000000 was not tried: its inputs are too large"}]
+    text = mlc.ok("verify", "hungry.pt", "hungry.pt", "--input", "x:f32[batch=1..64,2]").stdout
+    assert "not checked: batch=64 was not tried: A at seed 0, batch=64: not enough memory" in text
+
+
+def test_a_tolerance_beside_the_cosine_counts(mlc, tmp_path, valid):
+    """--atol and --rtol went unheard where --min-cosine was given."""
+    saved(tmp_path, a=Constant([1.0, 2.0]), b=Constant([1.0, 2.0001]))
+    command = ("verify", "a.pt", "b.pt", "--input", "x:f32[2,2]", "--json", "--min-cosine", "0.9")
+    alone = mlc.ok(*command)
+    valid(alone.json, "verify")
+    assert not alone.json["gates"]["tolerance_counts"]
+    both = mlc(*command, "--atol", "0", "--rtol", "0")
+    assert both.rc == 1 and both.json["gates"]["tolerance_counts"]
+    assert mlc(*command, "--atol", "0.001").rc == 0
+    text = mlc("verify", "a.pt", "b.pt", "--input", "x:f32[2,2]", "--min-agreement", "1", "--atol", "0.001").stdout
+    assert "same if top-1 agreement at least 1 and |a - b| <= 0.001 + 0.0001 * |b|" in text
+
+
+def test_other_types_of_outputs_are_told(mlc, tmp_path, valid):
+    saved(tmp_path, a=torch.nn.Identity(), b=InDoubles())
+    command = ("verify", "a.pt", "b.pt", "--input", "input:f32[2,2]")
+    assert "close, f32 and f64" in mlc.ok(*command).stdout
+    answer = mlc.ok(*command, "--json").json
+    valid(answer, "verify")
+    output = answer["cases"][0]["outputs"][0]
+    assert (output["dtype"], output["dtype_b"]) == ("float32", "float64")
+
+
+def test_outputs_without_elements_are_told(mlc, tmp_path):
+    saved(tmp_path, a=Empty())
+    result = mlc.ok("verify", "a.pt", "a.pt", "--input", "x:f32[batch=2,2]", "--min-cosine", "0.9")
+    assert "equal, no elements" in result.stdout
+    assert result.stderr.count('output "output" has no elements in any case: nothing of it was compared') == 1
+
+
+def test_texts_are_compared(mlc, tmp_path, valid):
+    saved(tmp_path, a=Speaker("one"), b=Speaker("two"))
+    mlc.ok("verify", "a.pt", "a.pt", "--input", "x:f32[2,2]")
+    result = mlc("verify", "a.pt", "b.pt", "--input", "x:f32[2,2]", "--json")
+    assert result.rc == 1
+    valid(result.json, "verify")
+    assert result.json["cases"][0]["outputs"][1] == {"name": "output.1", "problem": 'text "one" against "two"'}
+
+
+def test_devices_below_zero_are_no_devices(mlc, tmp_path):
+    saved(tmp_path, a=torch.nn.Identity())
+    result = mlc("run", "a.pt", "--input", "input:f32[2]", "--device", "cuda:-1")
+    assert result.rc == 2 and "no device is called cuda:-1" in result.stderr

@@ -15,6 +15,8 @@ struct ToleranceOptions {
 
   static constexpr double kUnset = -1;
 
+  bool is_given() const { return atol != kUnset || rtol != kUnset; }
+
   /// With what was given; where nothing was, half precision is held to less. Integers have no
   /// tolerance but one that was given.
   void apply(VerifyGates& gates) const;

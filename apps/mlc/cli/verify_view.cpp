@@ -68,11 +68,23 @@ std::string odd_pairs(const OutputDifference& output) {
   return parts.empty() ? "" : ": " + join_list(parts);
 }
 
+/// ", f32 and f64" where the types are not one, ", no elements" where nothing was compared.
+std::string kind_text(const OutputDifference& output) {
+  if (!output.problem.empty()) return "";
+  std::string out;
+  if (output.dtype != output.dtype_b) {
+    out = fmt::format(", {} and {}", info(output.dtype).brief, info(output.dtype_b).brief);
+  }
+  return output.values.count == 0 ? out + ", no elements" : out;
+}
+
 /// "max abs 0.3, max rel 2, 5 of 12 values beyond the tolerance, first at [0, 2]: 0.5 and 0.2".
 std::string difference_text(const OutputDifference& output) {
   if (!output.problem.empty()) return output.problem;
   const CompareResult& values = output.values;
-  std::string out = fmt::format("max abs {:.3g}, max rel {:.3g}", values.max_abs, values.max_rel);
+  std::string out =
+      fmt::format("max abs {}, max rel {}", distance_text(output, output.values.max_abs),
+                  distance_text(output, output.values.max_rel));
   if (values.mismatches == 0) {
     if (values.cosine) out += fmt::format(", cosine {:.8g}", *values.cosine);
     if (output.top1) out += fmt::format(", top-1 agreement {:.4g}", *output.top1);
@@ -107,7 +119,8 @@ void add_case(Table& table, const CaseResult& one) {
     table.add({one.label, both_names(output), distance_text(output, output.values.max_abs),
                distance_text(output, output.values.max_rel),
                compared && finite ? number_text(output.values.cosine, "{:.8g}") : "-",
-               number_text(output.top1, "{:.4g}"), verdict + odd_pairs(output)});
+               number_text(output.top1, "{:.4g}"),
+               verdict + kind_text(output) + odd_pairs(output)});
   }
 }
 
@@ -121,6 +134,7 @@ std::string same_if(const VerifyAnswer& answer) {
   std::vector<std::string> parts;
   if (gates.cosine) parts.push_back(fmt::format("cosine at least {:g}", *gates.cosine));
   if (gates.top1) parts.push_back(fmt::format("top-1 agreement at least {:g}", *gates.top1));
+  if (gates.with_tolerance) parts.push_back("|a - b| <= " + tolerance_text(gates.tolerance));
   std::string out = join_list(parts);
   if (gates.least_for_cosine > 0) {
     out += fmt::format(", or, below {} values, |a - b| <= {}", gates.least_for_cosine,
@@ -173,6 +187,11 @@ void show_cases(const VerifyAnswer& answer, Context& context) {
   for (const CaseResult& one : answer.cases) add_case(table, one);
   table.render(context.out(), context.console.out_width());
   context.out().line("");
+  for (const CaseResult& one : answer.cases) {
+    if (one.instead_of.empty()) continue;
+    context.out().line("not checked, " + printable(one.other_size) +
+                       " instead: " + printable(one.instead_of));
+  }
   for (const CaseResult& one : answer.not_checked) {
     context.out().line("not checked: " + printable(one.not_checked));
   }
@@ -188,6 +207,10 @@ void output_json(JsonWriter& json, const OutputDifference& output) {
     json.field("problem", output.problem);
     json.end_object();
     return;
+  }
+  if (output.dtype != output.dtype_b) {
+    json.field("dtype", info(output.dtype).torch);
+    json.field("dtype_b", info(output.dtype_b).torch);
   }
   json.field("equal", output.values.bit_equal);
   json.field("within_tolerance", output.within_tolerance());
@@ -221,6 +244,7 @@ void case_json(JsonWriter& json, const CaseResult& one) {
   json.begin_object();
   json.field("case", one.label);
   json.field("passed", one.passed());
+  if (!one.instead_of.empty()) json.field("instead_of", one.instead_of);
   if (!one.failure.empty()) json.field("failure", one.failure);
   if (one.first_failing) {
     json.field("first_diverging", one.comparison.outputs[*one.first_failing].name);
@@ -270,6 +294,8 @@ void show_json(const VerifyAnswer& answer, Context& context) {
   json.field("rtol", answer.gates.tolerance.rtol);
   if (answer.gates.cosine) json.field("min_cosine", *answer.gates.cosine);
   if (answer.gates.top1) json.field("min_agreement", *answer.gates.top1);
+  const bool gated = answer.gates.cosine || answer.gates.top1;
+  json.field("tolerance_counts", !gated || answer.gates.with_tolerance);
   json.end_object();
   cases_json(answer, json);
   json.end_object();
@@ -277,8 +303,30 @@ void show_json(const VerifyAnswer& answer, Context& context) {
 
 }  // namespace
 
+namespace {
+
+/// The outputs that have no elements in any case.
+std::set<std::string> without_elements(const VerifyAnswer& answer) {
+  std::set<std::string> out;
+  std::set<std::string> compared;
+  for (const CaseResult& one : answer.cases) {
+    for (const OutputDifference& output : one.comparison.outputs) {
+      const bool is_empty = output.problem.empty() && output.values.count == 0;
+      (is_empty ? out : compared).insert(output.name);
+    }
+  }
+  std::erase_if(out, [&](const std::string& name) { return compared.contains(name); });
+  return out;
+}
+
+}  // namespace
+
 void warn_of_odd_outputs(const VerifyAnswer& answer, Reporter& reporter) {
   std::set<std::string> told;
+  for (const std::string& name : without_elements(answer)) {
+    reporter.warn("output " + quoted(name) +
+                  " has no elements in any case: nothing of it was compared");
+  }
   for (const CaseResult& one : answer.cases) {
     for (const OutputDifference& output : one.comparison.outputs) {
       const CompareResult& values = output.values;

@@ -18,7 +18,7 @@ struct VerifyAnswer {
   std::string device;
   VerifyGates gates;
   std::vector<CaseResult> cases;
-  std::vector<CaseResult> not_checked;  // sizes that A itself refuses; they decide nothing
+  std::vector<CaseResult> not_checked;  // sizes that A refuses, or too large; they decide nothing
 
   bool passed() const;
 };
@@ -29,7 +29,8 @@ std::string same_if(const VerifyAnswer& answer);
 void show_cases(const VerifyAnswer& answer, Context& context);
 /// The field "cases", and "not_checked" where there are such.
 void cases_json(const VerifyAnswer& answer, JsonWriter& json);
-/// Warns of NaN and infinities that both sides agree on, once for each output.
+/// Warns of NaN and infinities that both sides agree on, and of outputs without elements, once for
+/// each output.
 void warn_of_odd_outputs(const VerifyAnswer& answer, Reporter& reporter);
 /// The sentence that names the first problem; empty where all passed.
 std::string first_problem(const VerifyAnswer& answer);

@@ -75,6 +75,8 @@ OutputDifference compare_one(const NamedValue& a, const NamedValue& b,
   OutputDifference out;
   out.name = a.name;
   if (b.name != a.name) out.name_b = b.name;
+  out.dtype = a.tensor.dtype;
+  out.dtype_b = b.tensor.dtype;
   out.integers = is_integer(a.tensor.dtype) && is_integer(b.tensor.dtype);
   out.tolerance = out.integers ? tolerances.integers
                   : tolerances.by_dtype

@@ -21,9 +21,11 @@ struct ElementPair {
 };
 
 struct OutputDifference {
-  std::string name;     // of A
-  std::string name_b;   // of B, where it has another one
-  std::string problem;  // why the values cannot be compared: shapes or types; else empty
+  std::string name;            // of A
+  std::string name_b;          // of B, where it has another one
+  std::string problem;         // why the values cannot be compared: shapes or types; else empty
+  DType dtype = DType::f32;    // of A
+  DType dtype_b = DType::f32;  // of B
   CompareResult values;
   Tolerance tolerance;    // that the values were held to
   bool integers = false;  // on both sides; booleans count

@@ -1,6 +1,7 @@
 #include "mlc/engine/verify.h"
 
 #include "mlc/base/checked_math.h"
+#include "mlc/base/text.h"
 #include "mlc/engine/held_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/sample_inputs.h"
@@ -117,6 +118,21 @@ OutputTolerances tolerances_of(const Model& a, const Model& b, const VerifyGates
   return out;
 }
 
+/// Adds to COMPARISON the texts that differ, by name.
+void compare_texts(std::span<const NamedText> a, std::span<const NamedText> b,
+                   OutputsComparison& comparison) {
+  for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
+    const bool in_both = i < a.size() && i < b.size();
+    if (in_both && a[i].text == b[i].text) continue;
+    OutputDifference one;
+    one.name = i < a.size() ? a[i].name : b[i].name;
+    if (in_both && b[i].name != one.name) one.name_b = b[i].name;
+    one.problem = (i < a.size() ? "text " + quoted(a[i].text) : "no text") + " against " +
+                  (i < b.size() ? quoted(b[i].text) : "no text");
+    comparison.outputs.push_back(std::move(one));
+  }
+}
+
 }  // namespace
 
 bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
@@ -124,6 +140,7 @@ bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
   // NaNs of one side are unlike whatever is there, and the cosine knows finite pairs only.
   const bool gated = gates.cosine || gates.top1;
   if (gated && output.values.nan_pairs > 0) return false;
+  if (gates.with_tolerance && !output.within_tolerance()) return false;
   const bool few = gates.cosine && output.values.count < gates.least_for_cosine;
   if (few || !gated) return output.within_tolerance();
   const bool near =
@@ -250,6 +267,7 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
     return out;
   }
   out.comparison = std::move(*comparison);
+  compare_texts(a.texts(), b.texts(), out.comparison);
   for (size_t i = 0; i < out.comparison.outputs.size() && !out.first_failing; ++i) {
     if (!counts_as_same(out.comparison.outputs[i], gates)) out.first_failing = i;
   }

@@ -29,6 +29,8 @@ struct VerifyGates {
   /// little, and that of one number nothing.
   uint64_t least_for_cosine = 0;
   std::optional<double> top1;  // at least, instead of the tolerance
+  /// The tolerance counts beside the other gates, because somebody gave it.
+  bool with_tolerance = false;
 };
 
 /// One set of inputs, which are made when it is their turn: all together may fill the memory.
