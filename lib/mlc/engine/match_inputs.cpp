@@ -122,9 +122,11 @@ std::string beyond_a_table(const Error& error, std::span<const NamedValue> input
 /// Whether what the model takes says more than INPUTS, which it has refused, say themselves.
 bool tells_more(const Signature& signature, std::span<const NamedValue> inputs) {
   return std::ranges::any_of(signature.inputs, [&](const InputInfo& input) {
-    const bool given = std::ranges::any_of(
-        inputs, [&](const NamedValue& value) { return value.name == input.name; });
-    return !given || input.type != "Tensor";
+    const auto given = std::ranges::find(inputs, input.name, &NamedValue::name);
+    if (given == inputs.end() || input.type != "Tensor") return true;
+    const std::string known = known_type(input);
+    return !known.empty() && known != describe(given->tensor.dtype, given->tensor.sizes) &&
+           known != spelled(given->tensor.dtype, given->tensor.sizes);
   });
 }
 
