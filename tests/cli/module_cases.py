@@ -73,12 +73,12 @@ def pools():
         out[f"AvgPool{n}d"] = same([shape], k, {**k, "stride": 2, "padding": 1, "ceil_mode": True},
                                    {**k, "padding": 1, "count_include_pad": False})
         if n > 1:
-            out[f"AvgPool{n}d"] += same([shape], {**k, "divisor_override": 5})
+            out[f"AvgPool{n}d"] += same([shape], {**k, "divisor_override": 5}, {**k, "divisor_override": -2})
         out[f"AdaptiveAvgPool{n}d"] = same([shape], {"output_size": 1}, {"output_size": [4, 3, 2][:n]})
         out[f"AdaptiveMaxPool{n}d"] = same([shape], {"output_size": 2}, {"output_size": [4, 3, 2][:n], "return_indices": True})
         if n > 1:
             partial = [None, 3, 2][:n]
-            out[f"AdaptiveAvgPool{n}d"] += same([shape], {"output_size": partial})
+            out[f"AdaptiveAvgPool{n}d"] += same([shape], {"output_size": partial}, {"output_size": 0})
             out[f"AdaptiveMaxPool{n}d"] += same([shape], {"output_size": partial})
         out[f"LPPool{n}d"] = same([shape], {"norm_type": 2, "kernel_size": 3}, {"norm_type": 4, "kernel_size": 2, "stride": 1, "ceil_mode": True})
         out[f"LPPool{n}d"].append(({"norm_type": 1, "kernel_size": 3 if n == 1 else [2, 3, 2][:n]}, shape))

@@ -37,8 +37,7 @@ size_t count_of(std::string_view word) {
 
 bool in_range(int64_t item, std::string_view word) {
   if (item == kNoneInList) return word.starts_with("keep");
-  if (word.starts_with("keep")) return item >= 1;
-  if (word.starts_with("size")) return item >= 0;
+  if (word.starts_with("size") || word.starts_with("keep")) return item >= 0;
   return true;
 }
 
@@ -150,9 +149,8 @@ std::string in_words(std::string_view word) {
     auto words = words_of(word);
     return words.size() == 1 ? words[0] : "one of " + join_list(words, words.size());
   }
-  const std::string kind = word.starts_with("pad") || word == "ints" ? "integers"
-                           : word.starts_with("keep")                ? "integers from 1 on"
-                                                                     : "integers from 0 on";
+  const std::string kind =
+      word.starts_with("pad") || word == "ints" ? "integers" : "integers from 0 on";
   const size_t count = count_of(word);
   if (count == 1) return "one integer";
   return "an integer or a list of " + (count > 0 ? std::to_string(count) + " " : "") + kind;

@@ -6,7 +6,7 @@
 //   pos nat              an int of at least 1, at least 0
 //   size2 (1 2 3 4 6)    a list of that many ints of at least 0; one int stands for all of them
 //   pad4 (2 4 6)         the same with any sign
-//   keep2 (1 2 3)        the same from 1 on; a null in the list keeps the size of the input
+//   keep2 (1 2 3)        as size2; a null in the list keeps the size of the input
 //   size ints            an int or a list of ints (at least 0; any)
 //   floats               a number or a list of numbers
 //   list                 any list

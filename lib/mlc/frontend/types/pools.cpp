@@ -30,7 +30,11 @@ Status build_max(LeafBuilder& leaf) {
 }
 
 Status build_average(LeafBuilder& leaf) {
-  const std::string divisor = dims(leaf) == "1d" ? "" : ", {divisor_override}";
+  const bool has_divisor = dims(leaf) != "1d";
+  if (has_divisor && !leaf.is_none("divisor_override") && leaf.integer("divisor_override") == 0) {
+    return leaf.error("divisor_override", "divisor_override must not be 0");
+  }
+  const std::string divisor = has_divisor ? ", {divisor_override}" : "";
   leaf.forward_expression("torch.avg_pool" + dims(leaf) + "(input, {kernel_size}, " + stride(leaf) +
                           ", {padding}, {ceil_mode}, {count_include_pad}" + divisor + ")");
   return {};
@@ -165,8 +169,8 @@ Status build_fractional(LeafBuilder& leaf) {
   " = 0, ceil_mode: bool = False, count_include_pad: bool = True"
 #define MLC_POWER(N) \
   "norm_type: float, kernel_size: size" N ", stride: size" N "? = None, ceil_mode: bool = False"
-constexpr std::string_view kDivisor2 = MLC_AVERAGE("2") ", divisor_override: pos? = None";
-constexpr std::string_view kDivisor3 = MLC_AVERAGE("3") ", divisor_override: pos? = None";
+constexpr std::string_view kDivisor2 = MLC_AVERAGE("2") ", divisor_override: int? = None";
+constexpr std::string_view kDivisor3 = MLC_AVERAGE("3") ", divisor_override: int? = None";
 #define MLC_UNPOOL(N) "kernel_size: size" N ", stride: size" N "? = None, padding: size" N " = 0"
 #define MLC_FRACTIONAL(N)                       \
   "kernel_size: size" N ", output_size: size" N \
