@@ -25,6 +25,20 @@ int64_t saturating_mul(int64_t a, int64_t b) {
   return checked_mul(a, b).value_or(std::numeric_limits<int64_t>::max());
 }
 
+std::string require_text(std::string_view condition, std::string_view message) {
+  return "if not (" + std::string(condition) + "):\n    raise ValueError(" + std::string(message) +
+         ")\n";
+}
+
+std::string require_dims(std::string_view type, std::string_view value, int count) {
+  const std::string found = std::string(value) + ".dim()";
+  const std::string_view article = value == "input" ? " takes an " : " takes a ";
+  return require_text(found + " == " + std::to_string(count),
+                      "\"" + std::string(type) + std::string(article) + std::string(value) +
+                          " of " + std::to_string(count) + " dimensions, found \" + str(" + found +
+                          ")");
+}
+
 Init uniform_for(int64_t fan_in) {
   const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
   return {Init::Kind::uniform, bound, {}};

@@ -101,6 +101,12 @@ class LeafBuilder {
   ChildFactory& children_;
 };
 
+/// Source text that raises ValueError with the text of the expression MESSAGE unless CONDITION
+/// holds. Beside the computation, not within it: what passes do with the operators stays as it was.
+std::string require_text(std::string_view condition, std::string_view message);
+/// The same for VALUE with COUNT dimensions: "TYPE takes an input of 3 dimensions, found 2".
+std::string require_dims(std::string_view type, std::string_view value, int count);
+
 /// Weights of layers with FAN_IN inputs: uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 Init uniform_for(int64_t fan_in);
 inline Init normal(double deviation) {

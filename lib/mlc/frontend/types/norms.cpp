@@ -31,22 +31,71 @@ bool add_running_stats(LeafBuilder& leaf) {
   return false;
 }
 
-Status build_running(LeafBuilder& leaf, std::string_view function) {
-  add_affine(leaf, leaf.flag("affine"), {leaf.integer("num_features")});
-  const std::string uses_batch = add_running_stats(leaf) ? "self.training" : "True";
+/// The 2 of BatchNorm2d; 0 for SyncBatchNorm, which takes any number of dimensions.
+int spatial_dims(const LeafBuilder& leaf) {
+  const char digit = leaf.type()[leaf.type().size() - 2];
+  return digit >= '1' && digit <= '3' ? digit - '0' : 0;
+}
+
+/// Refuses an input that has neither FEWEST nor MOST dimensions, in PyTorch's words.
+std::string require_rank(int fewest, int most) {
+  const std::string low = std::to_string(fewest);
+  const std::string high = std::to_string(most);
+  const bool one = fewest == most;
+  return require_text("input.dim() == " + low + (one ? "" : " or input.dim() == " + high),
+                      "\"expected " + low + (one ? "" : "D or " + high) +
+                          "D input (got \" + str(input.dim()) + \"D input)\"");
+}
+
+/// Refuses a mean over one element: WHAT of the tensor NAME, whose sizes from dimension 2 on count,
+/// and the first one where ACROSS_BATCH.
+std::string require_several(const std::string& name, bool across_batch, const std::string& what) {
+  return "sizes = " + name + ".size()\ncount = " + (across_batch ? "sizes[0]" : "1") +
+         "\nfor i in range(2, len(sizes)):\n    count = count * sizes[i]\n" +
+         require_text("count != 1", "\"Expected more than 1 " + what +
+                                        " when training, got input size torch.Size(\" + "
+                                        "str(sizes) + \")\"");
+}
+
+/// The call of FUNCTION with the tensor NAME.
+std::string running_call(const LeafBuilder& leaf, const std::string& function,
+                         const std::string& name, const std::string& uses_batch) {
   const std::string momentum = leaf.is_none("momentum") ? "0.0" : "{momentum}";
-  leaf.forward_expression(std::string(function) +
-                          "(input, self.weight, self.bias, self.running_mean, self.running_var, " +
-                          uses_batch + ", " + momentum + ", {eps}, True)");
-  return {};
+  return leaf.filled(function + "(" + name +
+                     ", self.weight, self.bias, self.running_mean, self.running_var, " +
+                     uses_batch + ", " + momentum + ", {eps}, True)");
 }
 
 Status build_batch_norm(LeafBuilder& leaf) {
-  return build_running(leaf, "torch.batch_norm");
+  add_affine(leaf, leaf.flag("affine"), {leaf.integer("num_features")});
+  const bool running = add_running_stats(leaf);
+  const int spatial = spatial_dims(leaf);
+  std::string body = spatial == 0 ? require_text("input.dim() >= 2",
+                                                 "\"expected at least 2D input (got \" + "
+                                                 "str(input.dim()) + \"D input)\"")
+                                  : require_rank(spatial == 1 ? 2 : spatial + 2, spatial + 2);
+  if (!running) body += require_several("input", true, "value per channel");
+  leaf.forward(
+      "input: Tensor", "Tensor",
+      body + "return " +
+          running_call(leaf, "torch.batch_norm", "input", running ? "self.training" : "True"));
+  return {};
 }
 
+// An input without a batch is a batch of one.
 Status build_instance_norm(LeafBuilder& leaf) {
-  return build_running(leaf, "torch.instance_norm");
+  add_affine(leaf, leaf.flag("affine"), {leaf.integer("num_features")});
+  const bool running = add_running_stats(leaf);
+  const int most = spatial_dims(leaf) + 2;
+  const std::string has_batch = "input.dim() == " + std::to_string(most);
+  std::string body = require_rank(most - 1, most) + "x = input if " + has_batch +
+                     " else torch.unsqueeze(input, 0)\n";
+  if (!running) body += require_several("x", false, "spatial element");
+  body +=
+      "y = " + running_call(leaf, "torch.instance_norm", "x", running ? "self.training" : "True") +
+      "\nreturn y if " + has_batch + " else torch.squeeze(y, 0)";
+  leaf.forward("input: Tensor", "Tensor", body);
+  return {};
 }
 
 Status build_layer_norm(LeafBuilder& leaf) {

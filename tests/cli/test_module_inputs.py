@@ -1,0 +1,84 @@
+"""Inputs and arguments that modules of torch.nn take in another way than usual, or refuse: an architecture does as PyTorch."""
+
+import pytest
+import torch
+import yaml
+
+pytestmark = [pytest.mark.usefixtures("engine"), pytest.mark.filterwarnings("ignore::UserWarning")]
+
+
+def write_case(folder, kind, arguments, inputs, call):
+    """An architecture with the one module m; its PyTorch counterpart with random values."""
+    torch.manual_seed(3)
+    own = {name: getattr(torch.nn, value["type"])(**{key: one for key, one in value.items() if key != "type"})
+           if isinstance(value, dict) else value for name, value in arguments.items()}
+    module = getattr(torch.nn, kind)(**own).eval()
+    for one in [*module.parameters(), *module.buffers()]:
+        if one.is_floating_point():
+            one.data.uniform_(0.2, 1)
+    names = [f"x{i}" for i in range(len(inputs))]
+    document = {"mlc": "architecture/1", "modules": {"m": {"type": kind, **arguments}},
+                "forward": f"def forward(self, {', '.join(names)}):\n    return self.m({', '.join(names)}{call})\n"}
+    (folder / "a.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    torch.save({f"m.{name}": value for name, value in module.state_dict().items()}, folder / "m.pt")
+    torch.save(dict(zip(names, inputs)), folder / "inputs.pt")
+    return module, [text for name in names for text in ("--input", f"{name}=@inputs.pt")]
+
+
+def torch_answer(module, inputs, call):
+    """With gradients: PyTorch's second way for evaluation takes other things and answers otherwise."""
+    with torch.enable_grad():
+        out = eval(f"module(*inputs{call})", {"module": module, "inputs": inputs, "torch": torch})
+    return [one.detach() for one in (out if isinstance(out, tuple) else (out,)) if one is not None]
+
+
+def compare(mlc, folder, kind, arguments, shapes, call=""):
+    inputs = [torch.randn(shape) for shape in shapes]
+    module, options = write_case(folder, kind, arguments, inputs, call)
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", *options, "-o", "o.pt")
+    for ours, wanted in zip(torch.load(folder / "o.pt").values(), torch_answer(module, inputs, call), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
+
+
+def refused(mlc, folder, kind, arguments, shapes, call=""):
+    """What PyTorch raises and mlc says; both refuse."""
+    inputs = [torch.randn(shape) for shape in shapes]
+    module, options = write_case(folder, kind, arguments, inputs, call)
+    with pytest.raises(Exception) as raised:
+        torch_answer(module, inputs, call)
+    result = mlc("run", "m.pt", "--arch", "a.yaml", *options)
+    assert result.rc == 2, result.stdout
+    return str(raised.value), result.stderr
+
+
+@pytest.mark.parametrize("arguments", [{}, {"affine": True}, {"affine": True, "track_running_stats": True}])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_instance_norm_without_a_batch_is_that_of_pytorch(mlc, tmp_path, dims, arguments):
+    """The channels were taken for samples, silently where the sizes allowed it."""
+    compare(mlc, tmp_path, f"InstanceNorm{dims}d", {"num_features": 5, **arguments}, [(5,) * (dims + 1)])
+
+
+@pytest.mark.parametrize(("kind", "shape"), [
+    ("BatchNorm1d", (2, 4, 3, 3)), ("BatchNorm2d", (2, 4, 3)), ("BatchNorm2d", (2, 4)), ("BatchNorm3d", (2, 4, 3)),
+    ("InstanceNorm1d", (4,)), ("InstanceNorm2d", (2, 4, 3, 3, 3)),
+])
+def test_norm_of_another_number_of_dimensions_was_computed(mlc, tmp_path, kind, shape):
+    theirs, ours = refused(mlc, tmp_path, kind, {"num_features": 4}, [shape])
+    assert theirs in ours
+
+
+@pytest.mark.parametrize(("kind", "arguments", "shape"), [
+    ("BatchNorm1d", {"track_running_stats": False}, (1, 4)), ("BatchNorm2d", {"track_running_stats": False}, (1, 4, 1, 1)),
+    ("InstanceNorm2d", {}, (1, 4, 1, 1)), ("InstanceNorm2d", {}, (3, 4, 1, 1)),
+])
+def test_statistics_of_one_element_were_taken(mlc, tmp_path, kind, arguments, shape):
+    theirs, ours = refused(mlc, tmp_path, kind, {"num_features": 4, **arguments}, [shape])
+    assert theirs.split("torch.Size")[0] in ours and str(list(shape)) in ours
+
+
+def test_export_of_a_norm_with_own_statistics_keeps_its_batch_free(mlc, tmp_path):
+    """The look at the number of elements must not hold on to the size it sees."""
+    _, options = write_case(tmp_path, "BatchNorm2d", {"num_features": 4, "track_running_stats": False}, [torch.randn(2, 4, 3, 3)], "")
+    del options
+    answer = mlc.ok("export-onnx", "m.pt", "--arch", "a.yaml", "--input", "x0:f32[batch=2..64,4,3,3]", "-o", "o.onnx", "--json").json
+    assert "batch" in str(answer["inputs"])
