@@ -82,3 +82,21 @@ def test_export_of_a_norm_with_own_statistics_keeps_its_batch_free(mlc, tmp_path
     del options
     answer = mlc.ok("export-onnx", "m.pt", "--arch", "a.yaml", "--input", "x0:f32[batch=2..64,4,3,3]", "-o", "o.onnx", "--json").json
     assert "batch" in str(answer["inputs"])
+
+
+@pytest.mark.parametrize(("kind", "arguments", "shapes", "said"), [
+    ("RNN", {"input_size": 5, "hidden_size": 4}, [(3, 5)], "RNN takes an input of 3 dimensions, found 2"),
+    ("LSTM", {"input_size": 5, "hidden_size": 4, "bidirectional": True}, [(3, 5)], "LSTM takes an input of 3 dimensions, found 2"),
+    ("GRU", {"input_size": 5, "hidden_size": 4}, [(3, 5), (1, 4)], "GRU takes an input of 3 dimensions, found 2"),
+    ("RNNCell", {"input_size": 5, "hidden_size": 4}, [(5,)], "RNNCell takes an input of 2 dimensions, found 1"),
+    ("LSTMCell", {"input_size": 5, "hidden_size": 4}, [(5,)], "LSTMCell takes an input of 2 dimensions, found 1"),
+    ("GRUCell", {"input_size": 5, "hidden_size": 4}, [(5,)], "GRUCell takes an input of 2 dimensions, found 1"),
+    ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2}, [(4, 4)] * 3, "takes a query of 3 dimensions, found 2"),
+    ("TransformerEncoderLayer", {"d_model": 4, "nhead": 2}, [(4, 4)], "takes a query of 3 dimensions, found 2"),
+    ("TransformerDecoderLayer", {"d_model": 4, "nhead": 2}, [(4, 4)] * 2, "takes a query of 3 dimensions, found 2"),
+])
+def test_sequence_without_a_batch_gave_other_numbers(mlc, tmp_path, kind, arguments, shapes, said):
+    """PyTorch takes these; where sizes allowed it the answer had another shape, else an operator failed."""
+    _, options = write_case(tmp_path, kind, arguments, [torch.randn(shape) for shape in shapes], "")
+    result = mlc("run", "m.pt", "--arch", "a.yaml", *options)
+    assert result.rc == 2 and said in result.stderr

@@ -1,5 +1,6 @@
 // RNN, LSTM, GRU and their cells. Gates lie one below the other in the weights: 4 of an LSTM, 3 of
-// a GRU. Inputs have a batch dimension; states that are not given are zeros of that batch.
+// a GRU. Inputs without a batch dimension are refused; states that are not given are zeros of that
+// batch.
 #include "mlc/frontend/module_types.h"
 
 namespace mlc::arch {
@@ -84,7 +85,8 @@ Status build_lstm(LeafBuilder& leaf) {
   const std::string weights = add_weights(leaf, shape);
   leaf.forward("input: Tensor, hx: Optional[Tuple[Tensor, Tensor]]=None",
                "Tuple[Tensor, Tuple[Tensor, Tensor]]",
-               "if hx is None:\n    h = " + zero_state(leaf, shape, shape.output) +
+               require_dims(leaf.type(), "input", 3) +
+                   "if hx is None:\n    h = " + zero_state(leaf, shape, shape.output) +
                    "\n    c = " + zero_state(leaf, shape, leaf.integer("hidden_size")) +
                    "\nelse:\n    h, c = hx\noutput, h_n, c_n = torch.lstm(input, [h, c], " +
                    weights + options_text(leaf) + "return output, (h_n, c_n)");
@@ -97,7 +99,8 @@ Status build_single_state(LeafBuilder& leaf) {
   const std::string weights = add_weights(leaf, shape);
   const std::string function = has(leaf, "GRU") ? "gru" : "rnn_" + leaf.text("nonlinearity");
   leaf.forward("input: Tensor, hx: Optional[Tensor]=None", "Tuple[Tensor, Tensor]",
-               "if hx is None:\n    h = " + zero_state(leaf, shape, shape.output) +
+               require_dims(leaf.type(), "input", 3) +
+                   "if hx is None:\n    h = " + zero_state(leaf, shape, shape.output) +
                    "\nelse:\n    h = hx\noutput, h_n = torch." + function + "(input, h, " +
                    weights + options_text(leaf) + "return output, h_n");
   return {};
@@ -130,17 +133,17 @@ Status build_cell(LeafBuilder& leaf) {
   add_cell_weights(leaf);
   const std::string function = has(leaf, "GRU") ? "gru" : "rnn_" + leaf.text("nonlinearity");
   leaf.forward("input: Tensor, hx: Optional[Tensor]=None", "Tensor",
-               "if hx is None:\n    h = " + zero_cell_state(leaf) +
-                   "\nelse:\n    h = hx\nreturn torch." + function + "_cell(input, h, " +
-                   std::string(kCellWeights));
+               require_dims(leaf.type(), "input", 2) + "if hx is None:\n    h = " +
+                   zero_cell_state(leaf) + "\nelse:\n    h = hx\nreturn torch." + function +
+                   "_cell(input, h, " + std::string(kCellWeights));
   return {};
 }
 
 Status build_lstm_cell(LeafBuilder& leaf) {
   add_cell_weights(leaf);
   leaf.forward("input: Tensor, hx: Optional[Tuple[Tensor, Tensor]]=None", "Tuple[Tensor, Tensor]",
-               "if hx is None:\n    h = " + zero_cell_state(leaf) +
-                   "\n    c = " + zero_cell_state(leaf) +
+               require_dims(leaf.type(), "input", 2) + "if hx is None:\n    h = " +
+                   zero_cell_state(leaf) + "\n    c = " + zero_cell_state(leaf) +
                    "\nelse:\n    h, c = hx\nh_n, c_n = torch.lstm_cell(input, [h, c], " +
                    std::string(kCellWeights) + "\nreturn h_n, c_n");
   return {};
