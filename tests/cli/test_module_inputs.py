@@ -100,3 +100,41 @@ def test_sequence_without_a_batch_gave_other_numbers(mlc, tmp_path, kind, argume
     _, options = write_case(tmp_path, kind, arguments, [torch.randn(shape) for shape in shapes], "")
     result = mlc("run", "m.pt", "--arch", "a.yaml", *options)
     assert result.rc == 2 and said in result.stderr
+
+
+ATTENTION = {"embed_dim": 8, "num_heads": 2, "batch_first": True}
+LAYER = {"d_model": 8, "nhead": 2, "dim_feedforward": 12}
+STACKS = {"TransformerEncoder": {"encoder_layer": {"type": "TransformerEncoderLayer", **LAYER}, "num_layers": 2},
+          "TransformerDecoder": {"decoder_layer": {"type": "TransformerDecoderLayer", **LAYER}, "num_layers": 2}}
+
+
+@pytest.mark.parametrize(("kind", "arguments", "inputs", "call"), [
+    ("MultiheadAttention", ATTENTION, 3, ", is_causal=True, need_weights=False"),
+    ("MultiheadAttention", ATTENTION, 3, ", is_causal=True"),
+    ("TransformerEncoderLayer", LAYER, 1, ", is_causal=True"),
+    ("TransformerEncoder", STACKS["TransformerEncoder"], 1, ", is_causal=True"),
+    ("TransformerDecoder", STACKS["TransformerDecoder"], 2, ", tgt_is_causal=True"),
+    ("TransformerDecoderLayer", LAYER, 2, ", memory_is_causal=True"),
+])
+def test_causal_attention_without_a_mask_looked_at_all(mlc, tmp_path, kind, arguments, inputs, call):
+    theirs, ours = refused(mlc, tmp_path, kind, arguments, [(5, 2, 8)] * inputs, call)
+    for text in (theirs, ours):
+        assert "Need attn_mask if specifying the is_causal hint" in text
+
+
+@pytest.mark.parametrize(("kind", "arguments", "inputs", "call"), [
+    ("MultiheadAttention", ATTENTION, 3, ", attn_mask=torch.zeros(5, 5), is_causal=True, need_weights=False"),
+    ("MultiheadAttention", ATTENTION, 3, ", attn_mask=torch.zeros(5, 5), is_causal=True"),
+    ("MultiheadAttention", {**ATTENTION, "add_bias_kv": True}, 3, ", attn_mask=torch.zeros(5, 5), is_causal=True, need_weights=False"),
+    ("MultiheadAttention", ATTENTION, 3, ", key_padding_mask=torch.zeros(5, 5), attn_mask=torch.zeros(5, 5), is_causal=True, need_weights=False"),
+    ("TransformerEncoderLayer", LAYER, 1, ", src_mask=torch.zeros(5, 5), is_causal=True"),
+    ("TransformerEncoderLayer", LAYER, 1, ", src_mask=torch.zeros(5, 5)"),
+    ("TransformerEncoder", STACKS["TransformerEncoder"], 1, ", mask=torch.zeros(5, 5), is_causal=True"),
+    ("TransformerEncoder", STACKS["TransformerEncoder"], 1, ", mask=torch.triu(torch.full([5, 5], float('-inf')), 1)"),
+    ("TransformerDecoderLayer", LAYER, 2, ", memory_mask=torch.zeros(5, 5), memory_is_causal=True"),
+    ("TransformerDecoder", STACKS["TransformerDecoder"], 2, ", tgt_mask=torch.zeros(5, 5), tgt_is_causal=True"),
+    ("Transformer", {"d_model": 8, "nhead": 2, "dim_feedforward": 12, "num_encoder_layers": 1, "num_decoder_layers": 1}, 2,
+     ", src_mask=torch.zeros(5, 5), src_is_causal=True, tgt_mask=torch.zeros(5, 5), tgt_is_causal=True"),
+])
+def test_causal_attention_takes_the_place_of_its_mask(mlc, tmp_path, kind, arguments, inputs, call):
+    compare(mlc, tmp_path, kind, arguments, [(5, 5, 8) if inputs == 3 else (5, 2, 8)] * inputs, call)

@@ -1,6 +1,7 @@
 // MultiheadAttention, on inputs with a batch dimension. The text works batch first and keeps every
-// size but those of the arguments dynamic. `is_causal` is a hint of PyTorch's that changes no
-// result: the mask decides.
+// size but those of the arguments dynamic. `is_causal` does what PyTorch does outside of its fast
+// path: it needs a mask, and takes the place of that mask where nobody asks for the weights and no
+// keys are padded.
 #include "mlc/frontend/module_types.h"
 
 #include <cmath>
@@ -61,6 +62,16 @@ std::string part(const std::string& name, int64_t index, int64_t width) {
          std::to_string((index + 1) * width) + "]";
 }
 
+/// What the inputs must be, and whether `is_causal` takes the place of the mask.
+std::string checks(const LeafBuilder& leaf) {
+  std::string out;
+  for (const char* name : {"query", "key", "value"}) out += require_dims(leaf.type(), name, 3);
+  return out +
+         require_text("not is_causal or attn_mask is not None",
+                      "\"Need attn_mask if specifying the is_causal hint\"") +
+         "causal = is_causal and key_padding_mask is None and not need_weights\n";
+}
+
 std::string projections(const LeafBuilder& leaf, const Attention& shape) {
   static constexpr const char* kInputs[] = {"query", "key", "value"};
   static constexpr const char* kWeights[] = {"q_proj_weight", "k_proj_weight", "v_proj_weight"};
@@ -111,7 +122,7 @@ std::string masks(const LeafBuilder& leaf, const Attention& shape) {
     }
     return out;
   };
-  return "mask: Optional[Tensor] = None\nif attn_mask is not None:\n" +
+  return "mask: Optional[Tensor] = None\nif attn_mask is not None and not causal:\n" +
          prepared("pairs", "attn_mask") +
          "    if pairs.dim() == 3:\n"
          "        pairs = torch.reshape(pairs, [batch, " +
@@ -141,7 +152,7 @@ std::string attend(const LeafBuilder& leaf, const Attention& shape) {
       "    weights = torch.mean(found, [1]) if average_attn_weights else found\n"
       "else:\n"
       "    rate = {dropout} if self.training else 0.0\n"
-      "    joined = torch.scaled_dot_product_attention(q, k, v, mask, rate)\n"
+      "    joined = torch.scaled_dot_product_attention(q, k, v, mask, rate, causal)\n"
       "joined = torch.flatten(torch.transpose(joined, 1, 2), 2)\n"
       "output = self.out_proj.forward(joined)\n";
   if (!leaf.flag("batch_first")) out += "output = torch.transpose(output, 0, 1)\n";
@@ -159,7 +170,7 @@ Status build_attention(LeafBuilder& leaf) {
       "need_weights: bool=True, attn_mask: Optional[Tensor]=None, "
       "average_attn_weights: bool=True, is_causal: bool=False",
       "Tuple[Tensor, Optional[Tensor]]",
-      projections(leaf, shape) + masks(leaf, shape) + attend(leaf, shape));
+      checks(leaf) + projections(leaf, shape) + masks(leaf, shape) + attend(leaf, shape));
   return {};
 }
 

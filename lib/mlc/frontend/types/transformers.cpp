@@ -87,7 +87,7 @@ Status build_encoder_layer(LeafBuilder& leaf) {
       "Tensor",
       "x = src\n" +
           residual(leaf, "1", "self.self_attn.forward(y, y, ",
-                   ", src_key_padding_mask, False, src_mask)[0]") +
+                   ", src_key_padding_mask, False, src_mask, True, is_causal)[0]") +
           feed_forward(leaf, "2") + "return x");
   return {};
 }
@@ -105,9 +105,10 @@ Status build_decoder_layer(LeafBuilder& leaf) {
       "Tensor",
       "x = tgt\n" +
           residual(leaf, "1", "self.self_attn.forward(y, y, ",
-                   ", tgt_key_padding_mask, False, tgt_mask)[0]") +
+                   ", tgt_key_padding_mask, False, tgt_mask, True, tgt_is_causal)[0]") +
           residual(leaf, "2", "self.multihead_attn.forward(",
-                   ", memory, memory, memory_key_padding_mask, False, memory_mask)[0]") +
+                   ", memory, memory, memory_key_padding_mask, False, memory_mask, True, "
+                   "memory_is_causal)[0]") +
           feed_forward(leaf, "3") + "return x");
   return {};
 }
@@ -125,7 +126,9 @@ void encoder_forward(LeafBuilder& leaf, int64_t count, bool has_norm) {
   leaf.forward(
       "src: Tensor, mask: Optional[Tensor]=None, src_key_padding_mask: Optional[Tensor]=None, "
       "is_causal: Optional[bool]=None",
-      "Tensor", "x = src\n" + layer_calls(count, "mask, src_key_padding_mask", has_norm));
+      "Tensor",
+      "x = src\ncausal = False if is_causal is None else is_causal\n" +
+          layer_calls(count, "mask, src_key_padding_mask, causal", has_norm));
 }
 
 void decoder_forward(LeafBuilder& leaf, int64_t count, bool has_norm) {
@@ -135,20 +138,25 @@ void decoder_forward(LeafBuilder& leaf, int64_t count, bool has_norm) {
       "memory_key_padding_mask: Optional[Tensor]=None, tgt_is_causal: Optional[bool]=None, "
       "memory_is_causal: bool=False",
       "Tensor",
-      "x = tgt\n" + layer_calls(count,
-                                "memory, tgt_mask, memory_mask, tgt_key_padding_mask, "
-                                "memory_key_padding_mask",
-                                has_norm));
+      "x = tgt\ncausal = False if tgt_is_causal is None else tgt_is_causal\n" +
+          layer_calls(count,
+                      "memory, tgt_mask, memory_mask, tgt_key_padding_mask, "
+                      "memory_key_padding_mask, causal, memory_is_causal",
+                      has_norm));
 }
 
-Status check_layers(const LeafBuilder& leaf, std::string_view name) {
+/// Of an encoder, whose forward PyTorch begins with a look at its first layer, or a decoder.
+Status check_layers(const LeafBuilder& leaf, std::string_view name, bool encodes) {
+  if (encodes && leaf.integer(name) == 0) {
+    return leaf.error(name, "an encoder without layers cannot be called: index 0 is out of range");
+  }
   if (leaf.integer(name) > kMaxLayers) return leaf.error(name, "more than 10,000 layers");
   return {};
 }
 
 /// The layers of a stack from the module that the argument LAYER describes, and its norm.
 Status add_stack(LeafBuilder& leaf, std::string_view layer) {
-  MLC_CHECK(check_layers(leaf, "num_layers"));
+  MLC_CHECK(check_layers(leaf, "num_layers", layer == "encoder_layer"));
   MLC_CHECK(leaf.copies_from("layers", layer, leaf.integer("num_layers")));
   if (leaf.has_module("norm")) return leaf.child_from("norm", "norm");
   leaf.none("norm");
@@ -174,7 +182,7 @@ Status build_transformer(LeafBuilder& leaf) {
     const std::string name = encodes ? "encoder" : "decoder";
     const std::string type = encodes ? "TransformerEncoder" : "TransformerDecoder";
     const std::string count_name = "num_" + name + "_layers";
-    MLC_CHECK(check_layers(leaf, count_name));
+    MLC_CHECK(check_layers(leaf, count_name, encodes));
     const int64_t count = leaf.integer(count_name);
     const auto fill = [&](LeafBuilder& stack) -> Status {
       MLC_CHECK(stack.copies("layers", type + "Layer", layer, count));
@@ -191,9 +199,9 @@ Status build_transformer(LeafBuilder& leaf) {
       "memory_key_padding_mask: Optional[Tensor]=None, src_is_causal: Optional[bool]=None, "
       "tgt_is_causal: Optional[bool]=None, memory_is_causal: bool=False",
       "Tensor",
-      "memory = self.encoder.forward(src, src_mask, src_key_padding_mask)\n"
+      "memory = self.encoder.forward(src, src_mask, src_key_padding_mask, src_is_causal)\n"
       "return self.decoder.forward(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, "
-      "memory_key_padding_mask)");
+      "memory_key_padding_mask, tgt_is_causal, memory_is_causal)");
   return {};
 }
 
