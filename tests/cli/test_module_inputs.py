@@ -138,3 +138,17 @@ def test_causal_attention_without_a_mask_looked_at_all(mlc, tmp_path, kind, argu
 ])
 def test_causal_attention_takes_the_place_of_its_mask(mlc, tmp_path, kind, arguments, inputs, call):
     compare(mlc, tmp_path, kind, arguments, [(5, 5, 8) if inputs == 3 else (5, 2, 8)] * inputs, call)
+
+
+@pytest.mark.parametrize(("kind", "arguments", "said"), [
+    ("Hardtanh", {"min_val": 1, "max_val": 0}, "max_val (0.0) must be greater than min_val (1.0)"),
+    ("Hardtanh", {"min_val": 1, "max_val": 1}, "max_val (1.0) must be greater than min_val (1.0)"),
+    ("TransformerEncoder", {**STACKS["TransformerEncoder"], "num_layers": 0}, "index 0 is out of range"),
+    ("Transformer", {**LAYER, "num_encoder_layers": 0}, "index 0 is out of range"),
+])
+def test_module_that_pytorch_cannot_make_or_call_is_refused(mlc, tmp_path, kind, arguments, said):
+    document = {"mlc": "architecture/1", "modules": {"m": {"type": kind, **arguments}}, "forward": "def forward(self, x):\n    return self.m(x)\n"}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    torch.save({}, tmp_path / "m.pt")
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[5,2,8]")
+    assert result.rc == 2 and said in result.stderr

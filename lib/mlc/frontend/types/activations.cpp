@@ -11,6 +11,16 @@ Status build_prelu(LeafBuilder& leaf) {
   return {};
 }
 
+Status build_hardtanh(LeafBuilder& leaf) {
+  if (!(leaf.number("max_val") > leaf.number("min_val"))) {
+    return leaf.error("max_val",
+                      leaf.filled("max_val ({max_val}) must be greater than min_val ({min_val})"));
+  }
+  const std::string name = leaf.flag("inplace") ? "torch.hardtanh_" : "torch.hardtanh";
+  leaf.forward_expression(name + "(input, {min_val}, {max_val})");
+  return {};
+}
+
 /// Without dim, PyTorch chooses by the rank of the input.
 std::string softmax_dim(const LeafBuilder& leaf) {
   if (!leaf.is_none("dim")) return leaf.literal("dim");
@@ -55,8 +65,8 @@ constexpr ModuleType kRows[] = {
     {"Mish", kInplace, "torch.mish(input)"},
     {"Hardswish", kInplace, "torch.hardswish(input)"},
     {"Hardsigmoid", kInplace, "torch.hardsigmoid(input)"},
-    {"Hardtanh", "min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False",
-     "torch.hardtanh(input, {min_val}, {max_val})"},
+    {"Hardtanh", "min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False", "",
+     build_hardtanh},
     {"Hardshrink", kLambd, "torch.hardshrink(input, {lambd})"},
     {"Softshrink", kLambd, "torch.softshrink(input, {lambd})"},
     {"Softplus", "beta: float = 1.0, threshold: float = 20.0",
