@@ -152,3 +152,27 @@ def test_module_that_pytorch_cannot_make_or_call_is_refused(mlc, tmp_path, kind,
     torch.save({}, tmp_path / "m.pt")
     result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[5,2,8]")
     assert result.rc == 2 and said in result.stderr
+
+
+def unknown(mlc, kind):
+    """What run says about a module of type KIND without arguments."""
+    text = f"mlc: architecture/1\nmodules: {{m: {{type: {kind}}}}}\nforward: |\n  def forward(self, x):\n    return self.m(x)\n"
+    (mlc.cwd / "a.yaml").write_text(text)
+    torch.save({}, mlc.cwd / "m.pt")
+    return mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1]").stderr
+
+
+def test_modules_that_are_missing_were_said_to_be_no_modules(mlc, tmp_path):
+    """Every module of torch.nn is known or named as what mlc lacks, a loss with the function that there is."""
+    mlc.cwd = tmp_path
+    kinds = [name for name, one in vars(torch.nn).items() if isinstance(one, type) and issubclass(one, torch.nn.Module)]
+    said = {name: unknown(mlc, name) for name in kinds if name != "Module"}
+    missing = {name: text for name, text in said.items() if "unknown module type" in text}
+    assert {"MSELoss", "CrossMapLRN2d", "LazyLinear", "ParameterList"} <= set(missing)
+    for name, text in missing.items():
+        if name.endswith(("Loss", "Loss2d")) and "torch.nn has it" not in text:
+            function = text.split("call F.")[1].split(" ")[0]
+            assert hasattr(torch.nn.functional, function), name
+        else:
+            assert "torch.nn has it, mlc does not" in text, name
+    assert "write Linear with" in missing["LazyLinear"] and "F.mse_loss" in missing["MSELoss"]

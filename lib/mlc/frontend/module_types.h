@@ -3,7 +3,8 @@
 // A row says what the constructor takes (signature.h), and either the expression that `forward`
 // returns or a function that adds tensors, children and methods. Semantics are those of eval()
 // mode; `self.training` is honoured where that costs nothing (dropout, batch norm), except that
-// running statistics never change. Inputs of recurrent layers have a batch dimension.
+// running statistics never change. Inputs of
+// recurrent layers and of attention without a batch dimension are refused.
 #pragma once
 
 #include "mlc/frontend/leaf_builder.h"
@@ -27,6 +28,8 @@ inline constexpr std::string_view kContainers[] = {"Sequential", "ModuleList", "
 
 /// Null pointer if there is none. Containers are no rows.
 const ModuleType* find_module_type(std::string_view name);
+/// What to do about NAME, a module of torch.nn that is none of them; empty for all other names.
+std::string advice_on_missing(std::string_view name);
 /// Rows and containers, sorted, for messages and tests.
 std::vector<std::string> module_type_names();
 std::vector<ModuleType> all_module_types();

@@ -379,7 +379,11 @@ Error TreeBuilder::unknown_type(const Node& node, const std::string& type) const
   std::string hint = "types are the modules of torch.nn and the names under classes";
   const size_t dot = type.rfind('.');
   const std::string last = dot == type.npos ? type : type.substr(dot + 1);
-  if (const auto guess = nearest(last, known)) hint = "did you mean " + quoted(*guess) + "?";
+  if (std::string advice = advice_on_missing(last); !advice.empty()) {
+    hint = std::move(advice);
+  } else if (const auto guess = nearest(last, known)) {
+    hint = "did you mean " + quoted(*guess) + "?";
+  }
   return node.error("unknown module type " + quoted(type, 60), std::move(hint));
 }
 
