@@ -176,3 +176,12 @@ def test_modules_that_are_missing_were_said_to_be_no_modules(mlc, tmp_path):
         else:
             assert "torch.nn has it, mlc does not" in text, name
     assert "write Linear with" in missing["LazyLinear"] and "F.mse_loss" in missing["MSELoss"]
+
+
+@pytest.mark.parametrize("name", ["_modules", "_parameters", "_buffers", "_c", "_forward_hooks", "_initializing", "__annotations__"])
+def test_part_named_like_what_script_modules_have_made_a_trace_that_python_cannot_call(mlc, tmp_path, name):
+    document = {"mlc": "architecture/1", "modules": {name: {"type": "ReLU"}}, "forward": f"def forward(self, x):\n    return self.{name}(x)\n"}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    torch.save({}, tmp_path / "m.pt")
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1]")
+    assert result.rc == 2 and f'every module has "{name}" already' in result.stderr

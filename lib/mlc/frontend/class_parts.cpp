@@ -17,8 +17,16 @@ using yaml::Node;
 
 constexpr size_t kMaxRank = 64;  // PyTorch's own limit
 constexpr std::string_view kTypes[] = {"int", "float", "bool", "str", "list"};
-// What every module has already, in TorchScript or in torch.nn.Module.
-constexpr std::string_view kTaken[] = {"training", "forward", "__call__"};
+// What every module has already, in TorchScript or in torch.nn.Module. Of the attributes of
+// torch.jit.ScriptModule those that Python needs to load a trace and to call it.
+constexpr std::string_view kTaken[] = {"training",           "forward",
+                                       "__call__",           "__annotations__",
+                                       "_backward_hooks",    "_backward_pre_hooks",
+                                       "_buffers",           "_c",
+                                       "_concrete_type",     "_forward_hooks",
+                                       "_forward_pre_hooks", "_initializing",
+                                       "_modules",           "_parameters",
+                                       "_state_dict_hooks",  "_state_dict_pre_hooks"};
 
 Status need_mapping(const Node& node, std::string_view key, std::string_view example) {
   if (node.kind() == yaml::Kind::mapping) return {};
