@@ -222,6 +222,32 @@ def test_tied_tensors_are_one(mlc, tmp_path):
     torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], x @ (2 * a.weight.detach()).T)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_tied_tensors_with_two_values_took_the_first_without_a_word(mlc, tmp_path, order):
+    """load_state_dict() writes one after the other, in the order of the modules and not of the file."""
+    text = ("mlc: architecture/1\nmodules:\n  a: {type: Linear, in_features: 3, out_features: 3}\n"
+            "  b: {type: Linear, in_features: 3, out_features: 3}\ntie: {b.weight: a.weight}\n"
+            "forward: |\n  def forward(self, x):\n    return self.b(self.a(x))\n")
+    write(tmp_path / "a.yaml", text)
+    stored = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 3), "b": torch.nn.Linear(3, 3)}).state_dict()
+    torch.save(dict(list(stored.items())[::order]), tmp_path / "m.pt")
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 3), "b": torch.nn.Linear(3, 3)})
+    model["b"].weight = model["a"].weight
+    model.load_state_dict(stored)
+    x = torch.randn(2, 3)
+    np.save(tmp_path / "x.npy", x.numpy())
+    said = '"a.weight" and "b.weight" are tied, but the checkpoint has different values for them; the values of "b.weight" are used'
+    result = mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
+    assert said in result.stderr
+    with torch.no_grad():
+        torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], model["b"](model["a"](x)))
+    assert said in mlc.ok("load", "m.pt", "--expect", "a.yaml").stderr
+    stored["a.weight"] = stored["b.weight"].clone()
+    torch.save(stored, tmp_path / "m.pt")
+    for arguments in (("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy"), ("load", "m.pt", "--expect", "a.yaml")):
+        assert "tied" not in mlc.ok(*arguments).stderr
+
+
 # --- how the tensors lie in the file
 
 

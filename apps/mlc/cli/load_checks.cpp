@@ -126,6 +126,9 @@ Status LoadReport::expect() {
     return state_dict_ != nullptr ? module_version(checkpoint, *state_dict_, module) : std::nullopt;
   };
   expected_ = check_expected(found, wanted, options);
+  if (expected_->satisfied && state_dict_ != nullptr) {
+    warn_of_ties(options_.expect, checkpoint, *state_dict_, task_.reporter);
+  }
   return {};
 }
 

@@ -11,6 +11,7 @@
 #include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/engine/tied_tensors.h"
 #include "mlc/frontend/architecture.h"
 #include "mlc/metadata/provenance.h"
 #include "mlc/pickle/render.h"
@@ -240,6 +241,20 @@ Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
   auto expected = parse_manifest(text);
   if (!expected.ok()) return std::move(expected).error().in_file(path);
   return expected;
+}
+
+void warn_of_ties(const std::string& path, const Checkpoint& checkpoint,
+                  const StateDict& state_dict, Reporter& reporter) {
+  if (is_stream(path)) return;
+  const auto kind = expectation_in(path);
+  if (!kind.ok() || *kind != Expectation::architecture) return;
+  const auto architecture = arch::Architecture::parse_file(path);
+  if (!architecture.ok()) return;
+  Weights weights(checkpoint, state_dict);
+  // Values that cannot be compared are for those to tell who need them.
+  const auto ties = differing_ties(architecture->root(), weights);
+  if (!ties.ok()) return;
+  for (const DifferingTie& tie : *ties) reporter.warn(checkpoint.path + ": " + tie.text());
 }
 
 uint64_t total_size(const Checkpoint& checkpoint) {

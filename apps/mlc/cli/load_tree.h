@@ -26,6 +26,11 @@ Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
                                                   const std::string& own_key,
                                                   const std::string& key, Reporter& reporter);
 
+/// Warns of tensors that are tied in the architecture at PATH and have several values in
+/// CHECKPOINT, which fits it. Says nothing of other files, and of streams, which are read once.
+void warn_of_ties(const std::string& path, const Checkpoint& checkpoint,
+                  const StateDict& state_dict, Reporter& reporter);
+
 /// Bytes of all files of the checkpoint.
 uint64_t total_size(const Checkpoint& checkpoint);
 

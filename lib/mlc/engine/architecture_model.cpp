@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/expect.h"
 #include "mlc/checkpoint/sibling_files.h"
+#include "mlc/engine/tied_tensors.h"
 #include "mlc/engine/weights.h"
 #include "mlc/metadata/metadata.h"
 
@@ -168,7 +169,17 @@ Result<std::unique_ptr<Model>> ArchitectureModel::build(Engine& engine, const Lo
                                                         Reporter& reporter) const {
   Weights weights(*checkpoint_, state_dict_);
   ArchitectureSource source = source_of(architecture_, inputs_);
-  source.weight = [&](const arch::ScriptTensor& tensor) { return weights.get(tensor); };
+  MLC_TRY(const std::vector<DifferingTie> ties, differing_ties(architecture_.root(), weights));
+  for (const DifferingTie& tie : ties) reporter.warn(checkpoint_->path + ": " + tie.text());
+  source.weight = [&](const arch::ScriptTensor& tensor) {
+    const auto tie = std::find_if(ties.begin(), ties.end(), [&](const DifferingTie& one) {
+      return one.origin == tensor.path;
+    });
+    if (tie == ties.end()) return weights.get(tensor);
+    arch::ScriptTensor last = tensor;
+    last.path = tie->used;
+    return weights.get(last);
+  };
   return engine.build(source, options, reporter);
 }
 

@@ -24,6 +24,7 @@ class Weights {
  public:
   Weights(const Checkpoint& checkpoint, const StateDict& state_dict);
 
+  bool has(std::string_view path) const { return tensors_.contains(path); }
   /// The value under the path of TENSOR, converted to its type where the file has another. Errors:
   /// not_found, unsupported for sparse and quantised tensors, those of reading.
   Result<Weight> get(const arch::ScriptTensor& tensor);
