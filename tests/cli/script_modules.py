@@ -45,7 +45,7 @@ class Aten(types.ModuleType):
             return getattr(torch, name)
 
 
-NAMES = {"torch": Aten(), "F": torch.nn.functional, "math": __import__("math")}
+NAMES = {"torch": Aten(), "F": torch.nn.functional, "math": __import__("math"), "ValueError": ValueError}
 
 
 class Described:
