@@ -12,7 +12,8 @@ struct UnusedPattern {
   std::string text;
 };
 
-/// Whether all of TEXT matches PATTERN: `*` any run (dots included), `?` one character, `[a-z]` and
+/// Whether all of TEXT matches PATTERN: `*` any run (dots included), `?` one character (of UTF-8),
+/// `[a-z]` and
 /// `[!a-z]` classes, `\` quotes the next character. Linear in practice, O(len * len) at worst.
 bool glob_match(std::string_view pattern, std::string_view text);
 
