@@ -196,14 +196,14 @@ Result<Metadata> Metadata::parse(std::string text, const std::string& file, Erro
   return Metadata(std::move(root));
 }
 
-Result<Metadata> Metadata::parse_file(const std::string& path) {
+Result<Metadata> Metadata::parse_file(const std::string& path, ErrorKind kind) {
   MLC_TRY(const auto file, open_text_input(path));
   if (file->size() > kMaxMetadataBytes) {
-    return usage_error("the metadata is larger than " + format_bytes(kMaxMetadataBytes))
+    return Error(kind, "the metadata is larger than " + format_bytes(kMaxMetadataBytes))
         .in_file(path);
   }
   MLC_TRY(std::string text, file->read_string(0, file->size()));
-  return parse(std::move(text), path);
+  return parse(std::move(text), path, kind);
 }
 
 std::optional<std::string> Metadata::text_at(std::string_view key) const {
@@ -263,6 +263,23 @@ const MetaValue* Metadata::get(std::string_view path) const {
   return here;
 }
 
+namespace {
+
+/// Text for people is no YAML: "fix: head # 3" would become {fix: head} without a word.
+Status refuse_accidents(std::string_view yaml, const yaml::Node& node) {
+  constexpr const char* kHint = "quote a text for YAML too, as in 'PATH=\"fix: head\"'";
+  const bool marked = yaml.find_first_of("{[\"'|>") == 0 || yaml.find('\n') != yaml.npos;
+  if (marked) return {};
+  if (yaml.starts_with('#') || yaml.find(" #") != yaml.npos)
+    return usage_error("the value has a #, which begins a comment in YAML", kHint);
+  if (node.kind() == yaml::Kind::mapping)
+    return usage_error("the value is a mapping in YAML, for it has a colon and a space",
+                       std::string(kHint) + "; a mapping is {fix: head}");
+  return {};
+}
+
+}  // namespace
+
 Status Metadata::set(std::string_view path, std::string_view yaml) {
   MLC_TRY(const MetaPath parts, split_path(path));
   // At the head of a document these are directives and marks, not values: `%d`, `---`.
@@ -278,6 +295,7 @@ Status Metadata::set(std::string_view path, std::string_view yaml) {
     return set_value(path, MetaValue(unquote ? node->scalar() : std::string(yaml)));
   }
   if (!node.ok()) return std::move(node).error();
+  MLC_CHECK(refuse_accidents(yaml, *node));
   MetaPath where = parts;
   MLC_TRY(MetaValue value, read_value(*node, where));
   return set_value(path, std::move(value));

@@ -40,7 +40,7 @@ class Metadata {
   static Result<Metadata> parse(std::string text, const std::string& file,
                                 ErrorKind kind = ErrorKind::usage);
   /// Errors: not_found, read_failed, and those of parse().
-  static Result<Metadata> parse_file(const std::string& path);
+  static Result<Metadata> parse_file(const std::string& path, ErrorKind kind = ErrorKind::usage);
 
   std::optional<std::string> name() const { return text_at("name"); }
   std::optional<std::string> version() const { return text_at("version"); }
