@@ -2,6 +2,8 @@
 #include "command.h"
 #include "mlc/keys/prefix.h"
 
+#include <optional>
+
 namespace mlc::cli {
 namespace {
 
@@ -9,6 +11,7 @@ struct Options {
   std::vector<std::string> inputs;
   std::string key;
   PrefixOptions prefix;
+  std::optional<std::string> add;
   int64_t max_depth = -1;
   bool require = false;
   bool skip_unchanged = false;
@@ -27,20 +30,26 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--partial", options.prefix.partial,
            "accept keys that lack the prefix and leave them alone");
   set.integer("--max-depth", options.max_depth, "N",
-              "strip at most N prefixes from a key (default: all)", 0, 1000);
-  set.text("--add", options.prefix.add, "PREFIX", "put PREFIX and a dot before every key");
+              "strip at most N prefixes from the front of a key (default: all)", 0, 1000);
+  set.text("--add", options.add, "PREFIX", "put PREFIX and a dot before every key");
   set.flag("--require", options.require,
            "if there is nothing to strip, write nothing and exit with 1");
   set.flag("--skip-unchanged", options.skip_unchanged,
            "write no output if there is nothing to strip");
   add_writing_options(set, options.writing);
+  set.check([&options]() -> Status {
+    if (options.add && options.add->empty())
+      return usage_error("--add names no prefix", "without --add prefixes are stripped");
+    return {};
+  });
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing));
   PrefixOptions prefix = options.prefix;
   prefix.max_depth = static_cast<int>(options.max_depth);
-  if (!prefix.add.empty() && !prefix.add.ends_with('.')) prefix.add += '.';
+  prefix.add = options.add.value_or("");
+  if (options.add && !prefix.add.ends_with('.')) prefix.add += '.';
   return run_files(context, files, options.writing.batch, [&](FileTask& task) {
     ProvenanceOptions provenance;
     provenance.text("key", options.key).list("prefix", prefix.prefixes).text("add", prefix.add);

@@ -352,7 +352,7 @@ def test_bad_yaml_is_pointed_at(mlc, model):
     assert "^" in result.stderr and "training" in result.stderr
     (model.parent / "model.mlc.yaml").write_text("name: [\n")
     result = mlc("metadata", model)
-    assert result.rc == 2 and "model.mlc.yaml:" in result.stderr
+    assert result.rc == 3 and "model.mlc.yaml:" in result.stderr
     error = mlc("metadata", model, "--from", "bad.yaml", "--in-place", "--json").error
     assert error["kind"] == "usage"
 

@@ -113,6 +113,7 @@ class Job {
 
  private:
   Status aim();
+  Status check_no_shard() const;
   Status rehearse();
   Status apply();
   Status check_architecture() const;
@@ -218,6 +219,16 @@ void Job::follow_in_optimizers() {
 
 /// Where the output goes and in which format, with everything that speaks against it. A name that
 /// tells no format leaves that of the input.
+/// The index of a sharded checkpoint names the keys of each shard.
+Status Job::check_no_shard() const {
+  const auto shard = shard_place(task_.input);
+  if (!shard || edit_.writing.force) return {};
+  return conflict("is shard " + shard->number + ", whose keys " + quoted(shard->index) +
+                      " names: an edit in place would part them",
+                  "-o DIR with the index as input edits all shards; --force edits this one alone")
+      .in_file(task_.input);
+}
+
 Status Job::aim() {
   const Checkpoint& checkpoint = *input_.checkpoint;
   if (!edit_.writing.in_place && is_yaml_path(task_.output)) {
@@ -229,6 +240,7 @@ Status Job::aim() {
   if (edit_.writing.in_place) {
     MLC_TRY(format_, format_in_place(checkpoint));
     if (!only_names_change(input_, targets_)) MLC_CHECK(check_no_modules(input_));
+    MLC_CHECK(check_no_shard());
     return check_replaceable(checkpoint, task_.output, edit_.writing);
   }
   const bool safetensors = checkpoint.format == Format::safetensors;

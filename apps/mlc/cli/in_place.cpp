@@ -7,7 +7,11 @@
 #include "mlc/checkpoint/format.h"
 
 #include <algorithm>
+#include <array>
+#include <climits>
+#include <cstdlib>
 #include <filesystem>
+#include <string_view>
 
 #include <sys/stat.h>
 
@@ -83,6 +87,19 @@ Status check_no_modules(const Input& input) {
       .in_file(input.checkpoint->path);
 }
 
+namespace {
+
+/// Whether PATH is a link to a file of the cache of Hugging Face, .../blobs/HASH.
+bool leads_into_cache(const std::string& path) {
+  struct stat st {};
+  if (lstat(path.c_str(), &st) != 0 || !S_ISLNK(st.st_mode)) return false;
+  std::array<char, PATH_MAX> real{};
+  if (realpath(path.c_str(), real.data()) == nullptr) return false;
+  return std::string_view(real.data()).find("/blobs/") != std::string_view::npos;
+}
+
+}  // namespace
+
 Status check_replaceable(const Checkpoint& checkpoint, const std::string& output,
                          const WritingOptions& options) {
   const uint64_t names = checkpoint.files[0]->link_count();
@@ -91,6 +108,13 @@ Status check_replaceable(const Checkpoint& checkpoint, const std::string& output
                  "has " + std::to_string(names) +
                      " names (hard links); an edit in place would change it under each or part it "
                      "from the others",
+                 "--force edits it anyway, -o writes a new file")
+        .in_file(checkpoint.path);
+  }
+  if (leads_into_cache(checkpoint.path) && !options.force) {
+    return Error(ErrorKind::write_failed,
+                 "is a link into a cache whose files are named after their content; an edit in "
+                 "place would change it for everyone who has it",
                  "--force edits it anyway, -o writes a new file")
         .in_file(checkpoint.path);
   }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include <unistd.h>
 
@@ -29,7 +30,9 @@ Status find_sidecar(const std::string& path, MetadataSources& sources) {
   const auto candidates = sidecar_paths(path);
   sources.sidecar = candidates[0];
   for (const std::string& candidate : candidates) {
-    auto read = Metadata::parse_file(candidate);
+    // A name that no file can have belongs to no sidecar.
+    if (access(candidate.c_str(), F_OK) != 0 && errno == ENAMETOOLONG) continue;
+    auto read = Metadata::parse_file(candidate, ErrorKind::corrupt);
     if (!read.ok() && read.error().kind() == ErrorKind::not_found) continue;
     if (!read.ok()) return std::move(read).error();
     sources.beside = std::move(read).value();

@@ -22,27 +22,6 @@
 namespace mlc::cli {
 namespace {
 
-/// "3 of 7" and the path of the index, where PATH is named as one shard of several
-/// ("model-00003-of-00007.safetensors") and their index lies beside it.
-struct ShardPlace {
-  std::string number;
-  std::string index;
-};
-std::optional<ShardPlace> shard_place(const std::string& path) {
-  static const re2::RE2 kShardName(R"((.*)-0*(\d+)-of-0*(\d+)(\.[a-z]+))");
-  std::string stem;
-  std::string number;
-  std::string count;
-  std::string extension;
-  if (!re2::RE2::FullMatch(path, kShardName, &stem, &number, &count, &extension) || count == "1") {
-    return std::nullopt;
-  }
-  ShardPlace place{number + " of " + count, stem + extension + ".index.json"};
-  std::error_code error;
-  if (!std::filesystem::exists(place.index, error)) return std::nullopt;
-  return place;
-}
-
 /// Why KEY names no state_dict although there is something; empty if there is nothing.
 std::string what_stands_at(const Checkpoint& checkpoint, const std::string& key) {
   const NodeId node = key.empty() ? kNoNode : node_at(checkpoint, key);
@@ -120,6 +99,21 @@ std::string wrappers_around(std::vector<KeyInfo> keys) {
 }
 
 }  // namespace
+
+std::optional<ShardPlace> shard_place(const std::string& path) {
+  static const re2::RE2 kShardName(R"((.*)-0*(\d+)-of-0*(\d+)(\.[a-z]+))");
+  std::string stem;
+  std::string number;
+  std::string count;
+  std::string extension;
+  if (!re2::RE2::FullMatch(path, kShardName, &stem, &number, &count, &extension) || count == "1") {
+    return std::nullopt;
+  }
+  ShardPlace place{number + " of " + count, stem + extension + ".index.json"};
+  std::error_code error;
+  if (!std::filesystem::exists(place.index, error)) return std::nullopt;
+  return place;
+}
 
 Result<Input> open_input(const std::string& path, Reporter& reporter) {
   Input input;

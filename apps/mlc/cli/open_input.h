@@ -25,6 +25,14 @@ struct Input {
   std::vector<StateDict> state_dicts;
 };
 
+/// "3 of 7" and the path of the index, where PATH is named as one shard of several
+/// ("model-00003-of-00007.safetensors") and their index lies beside it.
+struct ShardPlace {
+  std::string number;
+  std::string index;
+};
+std::optional<ShardPlace> shard_place(const std::string& path);
+
 /// Opens PATH. Warnings of the reader go to REPORTER.
 Result<Input> open_input(const std::string& path, Reporter& reporter);
 
