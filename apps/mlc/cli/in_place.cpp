@@ -33,6 +33,15 @@ std::optional<OutputFormat> own_format(Format format) {
   }
 }
 
+/// Whether PATH is a link to a file of the cache of Hugging Face, .../blobs/HASH.
+bool leads_into_cache(const std::string& path) {
+  struct stat st {};
+  if (lstat(path.c_str(), &st) != 0 || !S_ISLNK(st.st_mode)) return false;
+  std::array<char, PATH_MAX> real{};
+  if (realpath(path.c_str(), real.data()) == nullptr) return false;
+  return std::string_view(real.data()).find("/blobs/") != std::string_view::npos;
+}
+
 }  // namespace
 
 std::optional<std::string> file_of_folder(const std::string& path, bool no_other) {
@@ -86,19 +95,6 @@ Status check_no_modules(const Input& input) {
                      "write its state_dict to a new file with -o")
       .in_file(input.checkpoint->path);
 }
-
-namespace {
-
-/// Whether PATH is a link to a file of the cache of Hugging Face, .../blobs/HASH.
-bool leads_into_cache(const std::string& path) {
-  struct stat st {};
-  if (lstat(path.c_str(), &st) != 0 || !S_ISLNK(st.st_mode)) return false;
-  std::array<char, PATH_MAX> real{};
-  if (realpath(path.c_str(), real.data()) == nullptr) return false;
-  return std::string_view(real.data()).find("/blobs/") != std::string_view::npos;
-}
-
-}  // namespace
 
 Status check_replaceable(const Checkpoint& checkpoint, const std::string& output,
                          const WritingOptions& options) {

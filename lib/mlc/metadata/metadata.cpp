@@ -175,6 +175,19 @@ MetaValue with_valid_text(MetaValue value) {
   return value;
 }
 
+/// Text for people is no YAML: "fix: head # 3" would become {fix: head} without a word.
+Status refuse_accidents(std::string_view yaml, const yaml::Node& node) {
+  constexpr const char* kHint = "quote a text for YAML too, as in 'PATH=\"fix: head\"'";
+  const bool marked = yaml.find_first_of("{[\"'|>") == 0 || yaml.find('\n') != yaml.npos;
+  if (marked) return {};
+  if (yaml.starts_with('#') || yaml.find(" #") != yaml.npos)
+    return usage_error("the value has a #, which begins a comment in YAML", kHint);
+  if (node.kind() == yaml::Kind::mapping)
+    return usage_error("the value is a mapping in YAML, for it has a colon and a space",
+                       std::string(kHint) + "; a mapping is {fix: head}");
+  return {};
+}
+
 }  // namespace
 
 Metadata::Metadata() : root_(MetaValue::Map{{"mlc", kMetadataFormat}}) {}
@@ -262,23 +275,6 @@ const MetaValue* Metadata::get(std::string_view path) const {
   }
   return here;
 }
-
-namespace {
-
-/// Text for people is no YAML: "fix: head # 3" would become {fix: head} without a word.
-Status refuse_accidents(std::string_view yaml, const yaml::Node& node) {
-  constexpr const char* kHint = "quote a text for YAML too, as in 'PATH=\"fix: head\"'";
-  const bool marked = yaml.find_first_of("{[\"'|>") == 0 || yaml.find('\n') != yaml.npos;
-  if (marked) return {};
-  if (yaml.starts_with('#') || yaml.find(" #") != yaml.npos)
-    return usage_error("the value has a #, which begins a comment in YAML", kHint);
-  if (node.kind() == yaml::Kind::mapping)
-    return usage_error("the value is a mapping in YAML, for it has a colon and a space",
-                       std::string(kHint) + "; a mapping is {fix: head}");
-  return {};
-}
-
-}  // namespace
 
 Status Metadata::set(std::string_view path, std::string_view yaml) {
   MLC_TRY(const MetaPath parts, split_path(path));
