@@ -221,7 +221,7 @@ void Job::follow_in_optimizers() {
 /// tells no format leaves that of the input.
 /// The index of a sharded checkpoint names the keys of each shard.
 Status Job::check_no_shard() const {
-  const auto shard = shard_place(task_.input);
+  const auto& shard = input_.shard;
   if (!shard || edit_.writing.force) return {};
   return conflict("is shard " + shard->number + ", whose keys " + quoted(shard->index) +
                       " names: an edit in place would part them",

@@ -98,8 +98,6 @@ std::string wrappers_around(std::vector<KeyInfo> keys) {
   return chain;
 }
 
-}  // namespace
-
 std::optional<ShardPlace> shard_place(const std::string& path) {
   static const re2::RE2 kShardName(R"((.*)-0*(\d+)-of-0*(\d+)(\.[a-z]+))");
   std::string stem;
@@ -115,15 +113,18 @@ std::optional<ShardPlace> shard_place(const std::string& path) {
   return place;
 }
 
+}  // namespace
+
 Result<Input> open_input(const std::string& path, Reporter& reporter) {
   Input input;
   MLC_TRY(input.checkpoint, open_checkpoint(path));
   for (const std::string& warning : input.checkpoint->warnings) {
     reporter.warn(printable(path) + ": " + warning);
   }
-  if (const auto shard = shard_place(path)) {
-    reporter.warn(printable(path) + " is shard " + shard->number + "; " + printable(shard->index) +
-                  " opens the whole checkpoint");
+  input.shard = shard_place(path);
+  if (input.shard) {
+    reporter.warn(printable(path) + " is shard " + input.shard->number + "; " +
+                  printable(input.shard->index) + " opens the whole checkpoint");
   }
   auto found = find_state_dicts(*input.checkpoint);
   if (!found.ok()) return std::move(found).error().in_file(path);
@@ -326,6 +327,17 @@ Status replace_modules(Input& input, Reporter& reporter) {
     reporter.warn(printable(input.checkpoint->path) + ": the pickled module at " +
                   mlc::quoted(path) + " is written as its state_dict; its class is not kept");
   }
+  return {};
+}
+
+Status ready_for_weights(Input& input, StateDict& state_dict, bool weights_only,
+                         const std::string& output, Reporter& reporter) {
+  const Format format = input.checkpoint->format;
+  if ((format == Format::torchscript || format == Format::pt2) && !weights_only) {
+    warn_of_format(*input.checkpoint, output, reporter);
+  }
+  MLC_CHECK(replace_modules(input, reporter));
+  if (weights_only) keep_only(*input.checkpoint, state_dict);
   return {};
 }
 

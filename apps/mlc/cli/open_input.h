@@ -19,19 +19,19 @@ struct FollowedOptimizers;
 
 namespace mlc::cli {
 
-/// An open checkpoint with its state_dicts.
-struct Input {
-  std::unique_ptr<Checkpoint> checkpoint;
-  std::vector<StateDict> state_dicts;
-};
-
-/// "3 of 7" and the path of the index, where PATH is named as one shard of several
+/// "3 of 7" and the path of the index, where a file is named as one shard of several
 /// ("model-00003-of-00007.safetensors") and their index lies beside it.
 struct ShardPlace {
   std::string number;
   std::string index;
 };
-std::optional<ShardPlace> shard_place(const std::string& path);
+
+/// An open checkpoint with its state_dicts.
+struct Input {
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::vector<StateDict> state_dicts;
+  std::optional<ShardPlace> shard;
+};
 
 /// Opens PATH. Warnings of the reader go to REPORTER.
 Result<Input> open_input(const std::string& path, Reporter& reporter);
@@ -84,6 +84,12 @@ std::vector<std::string> describe_values(const Checkpoint& checkpoint,
 /// Puts recovered state_dicts in place of pickled modules and says so: what mlc writes needs no
 /// classes. Error: unsupported for modules of whose weights some would be lost (StateDict::packed).
 Status replace_modules(Input& input, Reporter& reporter);
+
+/// Readies INPUT for a file with other weights in STATE_DICT: modules become state_dicts, and with
+/// WEIGHTS_ONLY nothing else stays. Warns of what the format of OUTPUT loses. Errors: those of
+/// replace_modules().
+Status ready_for_weights(Input& input, StateDict& state_dict, bool weights_only,
+                         const std::string& output, Reporter& reporter);
 
 /// Says that OUTPUT holds no program any more, or no plain arrays, where CHECKPOINT does.
 void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Reporter& reporter);

@@ -82,13 +82,8 @@ Status Job::choose() {
     return usage_error("compressed-tensors is a layout of safetensors files",
                        "name the output .safetensors");
   }
-  const Format format = input_.checkpoint->format;
-  if ((format == Format::torchscript || format == Format::pt2) && !options_.weights_only) {
-    warn_of_format(*input_.checkpoint, task_.output, task_.reporter);
-  }
-  MLC_CHECK(replace_modules(input_, task_.reporter));
-  if (options_.weights_only) keep_only(*input_.checkpoint, *state_dict_);
-  return {};
+  return ready_for_weights(input_, *state_dict_, options_.weights_only, task_.output,
+                           task_.reporter);
 }
 
 /// Quantised weights become float ones again first, where that was allowed.
