@@ -232,7 +232,7 @@ def others():
     return {
         "Linear": same([(2, 4)], linear, {**linear, "bias": False}, {**linear, "dtype": "float32"}),
         "Bilinear": same([(2, 4), (2, 5)], bilinear, {**bilinear, "bias": False}),
-        "Identity": same([(2, 4)], {}),
+        "Identity": same([(2, 4)], {}, {"num_features": 54, "affine": False}),
         "Flatten": same([(2, 3, 4, 5)], {}, {"start_dim": 0}, {"start_dim": 1, "end_dim": 2}),
         "Unflatten": same([(2, 12)], {"dim": 1, "unflattened_size": [3, 4]}, {"dim": -1, "unflattened_size": [2, -1]}),
         "Fold": [({"output_size": [4, 5], "kernel_size": 2}, (2, 12, 12)),

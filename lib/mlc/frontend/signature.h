@@ -14,7 +14,8 @@
 //   dtype                the name of a floating type, "float16"
 //   module               another module, written as a mapping
 //
-// Alternatives are joined by |: `size2|{same valid}`.
+// Alternatives are joined by |: `size2|{same valid}`. The signature `...` takes any arguments and
+// uses none, as nn.Identity does.
 #pragma once
 
 #include "mlc/base/result.h"
@@ -36,7 +37,10 @@ struct SignatureArgument {
 };
 using Signature = std::vector<SignatureArgument>;
 
-/// Requires: well-formed text; the unit tests walk over every signature of the tables.
+inline constexpr std::string_view kAnyArguments = "...";
+
+/// Requires: well-formed text other than kAnyArguments; the unit tests walk over every signature of
+/// the tables.
 Signature parse_signature(std::string_view text);
 
 /// An argument as the YAML gives it. Modules stay nodes: whoever builds them evaluates them.

@@ -209,8 +209,10 @@ std::string in_place(std::string_view expression, const BoundArguments& argument
 Result<ScriptModule> TreeBuilder::leaf(ScriptModule module, const ModuleType& row,
                                        const std::vector<GivenArgument>& arguments,
                                        const Node& node) {
-  MLC_TRY(const BoundArguments bound,
-          bind_arguments(parse_signature(row.signature), arguments, row.name, node));
+  BoundArguments bound;
+  if (row.signature != kAnyArguments) {
+    MLC_TRY(bound, bind_arguments(parse_signature(row.signature), arguments, row.name, node));
+  }
   LeafBuilder builder(module, bound, node, *this);
   for (const BoundArgument& one : bound) {
     const bool is_module = one.node && one.node->kind() == Kind::mapping;

@@ -11,6 +11,7 @@ TEST_CASE("every signature of the table is well-formed") {
   for (const ModuleType& row : all_module_types()) {
     INFO(row.name);
     CHECK((row.build != nullptr) == row.expression.empty());
+    if (row.signature == kAnyArguments) continue;
     for (const SignatureArgument& one : parse_signature(row.signature)) {
       INFO(one.name);
       CHECK_FALSE(one.name.empty());

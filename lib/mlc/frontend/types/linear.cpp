@@ -1,5 +1,6 @@
 // Linear, Bilinear, Identity.
 #include "mlc/frontend/module_types.h"
+#include "mlc/frontend/signature.h"
 
 namespace mlc::arch {
 namespace {
@@ -37,7 +38,7 @@ constexpr ModuleType kRows[] = {
      "in1_features: pos, in2_features: pos, out_features: pos, bias: bool = True, "
      "dtype: dtype? = None",
      "", build_bilinear},
-    {"Identity", "", "input"},
+    {"Identity", kAnyArguments, "input"},
 };
 
 }  // namespace
