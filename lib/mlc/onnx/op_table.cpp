@@ -15,6 +15,7 @@ constexpr Table kTables[] = {
     reduction_rows,   resample_rows,   scan_rows,     search_rows,    shape_rows,
     special_rows,     symbolic_rows,   vision_rows,   window_rows,
 };
+constexpr Table kComplexTables[] = {complex_rows, spectral_rows};
 
 constexpr std::string_view kControl[] = {"higher_order::cond", "higher_order::scan",
                                          "higher_order::while_loop", "prim::If"};
@@ -34,8 +35,10 @@ const std::unordered_map<std::string_view, const Row*>& all_rows() {
       for (const Row& row : table()) out.emplace(row.op, &row);
     }
     // Those that make complex numbers, or take nothing else.
-    for (const Row& row : complex_rows()) {
-      if (row.lower != nullptr) out.emplace(row.op, &row);
+    for (const Table table : kComplexTables) {
+      for (const Row& row : table()) {
+        if (row.lower != nullptr) out.emplace(row.op, &row);
+      }
     }
     return out;
   }();
@@ -50,9 +53,12 @@ const Row* find_row(std::string_view op) {
 }
 
 const Row* find_complex_row(std::string_view op) {
-  const auto rows = complex_rows();
-  const auto found = std::ranges::find(rows, op, &Row::op);
-  return found == rows.end() ? nullptr : &*found;
+  for (const Table table : kComplexTables) {
+    const auto rows = table();
+    const auto found = std::ranges::find(rows, op, &Row::op);
+    if (found != rows.end()) return &*found;
+  }
+  return nullptr;
 }
 
 bool wraps_block(std::string_view op) {

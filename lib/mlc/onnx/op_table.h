@@ -43,6 +43,7 @@ std::span<const Row> window_rows();
 /// An operator on complex numbers: a lowering of its own on pairs, or none where the plain one does
 /// it for the real parts and the imaginary parts.
 std::span<const Row> complex_rows();
+std::span<const Row> spectral_rows();
 /// Null for an operator that mlc knows of real numbers only.
 const Row* find_complex_row(std::string_view op);
 
