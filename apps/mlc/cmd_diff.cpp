@@ -84,7 +84,8 @@ Command diff_command() {
           "Of tensors with other values it says how many differ, the largest difference and the "
           "largest relative one, rel norm = |a - b| / |b| (how far the tensor has moved), and the "
           "cosine; the last two are of the pairs of finite values.\n\n"
-          "Shows one line per key that differs, 50 at most without -v.",
+          "Shows a row for each key that differs, 50 at most without -v, and how many tensors are equal. "
+          "A number and a text that print alike (1 and '1') are two keys.",
       .needs = Needs::nothing,
       .examples = kExamples,
       .setup = bind<DiffArguments, setup, diff_files>};

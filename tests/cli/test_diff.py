@@ -1,6 +1,7 @@
 """mlc diff on pairs that torch and safetensors wrote."""
 import argparse
 import json
+import re
 import struct
 
 import pytest
@@ -68,10 +69,13 @@ def test_one_flipped_value(mlc, pair, valid):
     a, b = (torch.load(mlc.cwd / file)["conv.weight"].double() for file in files)
     done = mlc("diff", *files)
     assert done.rc == 1
-    first, last = done.stdout.splitlines()
-    assert first.startswith("value: conv.weight: 1 of 108 values differ, max abs 0.5, ")
-    assert first.endswith(", first at [1, 1, 1, 1]")
-    assert last == "different: 1 tensor with other values"
+    titles, row, last = done.stdout.splitlines()
+    assert re.split("  +", titles) == ["NAME", "DIFFERS IN", "DTYPE", "SHAPE", "DIFFER", "MAX ABS", "MAX REL",
+                                       "REL NORM", "COSINE", "NOTE"]
+    cells = re.split("  +", row)
+    assert cells[:6] == ["conv.weight", "values", "f32", "[4, 3, 3, 3]", "1 of 108", "0.5"]
+    assert cells[-1] == "first at [1, 1, 1, 1]"
+    assert last == "different: 1 tensor with other values; 7 of 8 tensors equal"
 
     (row,) = differences(mlc, valid, *files)["differences"]
     values = row["values"]
@@ -116,8 +120,9 @@ def test_dtypes_count_unless_ignored(mlc, tmp_path, valid):
     torch.save({"w": torch.tensor([1.01, 2.5]).half(), "i": exact["i"]}, tmp_path / "c.pt")
     done = mlc("diff", "a.pt", "b.pt")
     assert done.rc == 1
-    assert done.stdout == ("dtype: w: f32 and bf16, equal values\ndtype: i: i64 and i32, equal values\n"
-                           "different: 2 dtypes\n")
+    assert [re.split("  +", row)[:5] for row in done.stdout.splitlines()[1:-1]] == [
+        ["w", "dtype", "f32 -> bf16", "[2]", "none"], ["i", "dtype", "i64 -> i32", "[2]", "none"]]
+    assert done.stdout.splitlines()[-1] == "different: 2 dtypes; 0 of 2 tensors equal"
     assert mlc("diff", "a.pt", "b.pt", "--ignore-dtype").rc == 0
     found = differences(mlc, valid, "a.pt", "c.pt", "--ignore-dtype")
     assert [(row["kind"], row["name"]) for row in found["differences"]] == [("value", "w")]
@@ -142,11 +147,12 @@ def test_keys_and_shapes(mlc, pair):
     done = mlc("diff", *files)
     assert done.rc == 1
     assert done.stdout.splitlines() == [
-        "shape: conv.bias: [4] and [2, 2]",
-        "only in A: flags: bool [3]",
-        "only in A: empty: f32 [0, 3]",
-        "only in B: new: f32 [2, 2]",
-        "different: 2 only in A, 1 only in B, 1 shape",
+        "NAME       DIFFERS IN  DTYPE  SHAPE",
+        "conv.bias  shape       f32    [4] -> [2, 2]",
+        "flags      only in A   bool   [3]",
+        "empty      only in A   f32    [0, 3]",
+        "new        only in B   f32    [2, 2]",
+        "different: 2 only in A, 1 only in B, 1 shape; 5 of 9 tensors equal",
     ]
     done = mlc("diff", *files, "--keys-only", "--exclude", "flags", "--exclude", "empty", "--exclude", "new")
     assert (done.rc, done.stdout) == (0, "equal: 6 keys\n")
@@ -167,9 +173,9 @@ def test_fifty_lines_unless_verbose(mlc, tmp_path):
     torch.save({f"layer.{i}": torch.zeros(1) for i in range(60)}, tmp_path / "a.pt")
     torch.save({f"layer.{i}": torch.ones(1) for i in range(60)}, tmp_path / "b.pt")
     lines = mlc("diff", "a.pt", "b.pt").stdout.splitlines()
-    assert len(lines) == 52
-    assert lines[-2:] == ["and 10 more; -v shows all", "different: 60 tensors with other values"]
-    assert len(mlc("diff", "a.pt", "b.pt", "-v").stdout.splitlines()) == 61
+    assert len(lines) == 53
+    assert lines[-2:] == ["and 10 more; -v shows all", "different: 60 tensors with other values; 0 of 60 tensors equal"]
+    assert len(mlc("diff", "a.pt", "b.pt", "-v").stdout.splitlines()) == 62
 
 
 def test_big_tensors_in_pieces(mlc, tmp_path, valid):
@@ -248,7 +254,7 @@ def test_metadata_but_not_provenance(mlc, tmp_path, valid):
     done = mlc("diff", "a.safetensors", "b.safetensors")
     assert (done.rc, done.stdout) == (
         1, 'metadata: version: "1.0.0" and "1.1.0"\nmetadata: training.metrics.top5: nothing and 0.75\n'
-        "different: 2 metadata\n")
+        "different: 2 metadata; 1 of 1 tensor equal\n")
     assert differences(mlc, valid, "a.safetensors", "b.safetensors")["metadata"] == [
         {"path": "version", "a": "1.0.0", "b": "1.1.0"}, {"path": "training.metrics.top5", "b": 0.75}]
     assert mlc("diff", "a.safetensors", "b.safetensors", "--no-metadata").rc == 0
@@ -383,7 +389,7 @@ def test_how_far_a_tensor_has_moved(mlc, valid, tmp_path):
     expected = ((a.double() - b.double()).norm() / b.double().norm()).item()
     assert moved["values"]["rel_norm"] == pytest.approx(expected, rel=1e-9)
     assert from_zero["values"]["rel_norm"] is None
-    assert f", rel norm {expected:.4g}, cosine " in mlc("diff", "a.pt", "b.pt").stdout
+    assert f"  {expected:.4g}  " in mlc("diff", "a.pt", "b.pt").stdout.splitlines()[1]
     b[7] = float("nan")
     torch.save({"w": b, "zero": zero}, tmp_path / "b.pt")
     expected = ((a - b).double()[b.isfinite()].norm() / b.double()[b.isfinite()].norm()).item()
@@ -432,7 +438,7 @@ def test_an_infinity_was_hidden_by_the_numbers(mlc, valid, tmp_path):
         values = found.json["differences"][0]["values"]
         assert (values["infinite_pairs"], values["max_abs"], values["max_rel"]) == (far, None, None)
     text = mlc("diff", "a.pt", "b.pt").stdout
-    assert "max abs inf, max rel inf" in text
+    assert re.search(r"1 of 4 +inf +inf +0 +1  1 infinitely far apart", text)
     assert "1 infinitely far apart, which rel norm and cosine leave out" in text
 
 
@@ -449,3 +455,88 @@ def test_a_prefix_within_each_state_dict_was_not_stripped(mlc, tmp_path):
     assert twice.rc == 1 and "has model.w with and without the prefix module." in twice.stderr
     torch.save({"module": {"w": torch.ones(2)}, "ema": {"w": torch.zeros(2)}}, tmp_path / "d.pt")  # a path, not a prefix of keys
     assert [one["name"] for one in mlc("diff", "d.pt", "d.pt", "--key", "*", "--strip-prefix", "module.", "--include", "module.*", "--json").json["differences"]] == []
+
+
+def test_a_number_and_a_text_were_one_key(mlc, valid, tmp_path):
+    # load_state_dict and every lookup tell 1 from '1'; diff called the files equal.
+    w = torch.ones(2)
+    torch.save({1: w, "a": w}, tmp_path / "number.pt")
+    torch.save({"1": w, "a": w}, tmp_path / "text.pt")
+    done = mlc("diff", "number.pt", "text.pt")
+    assert done.rc == 1 and "1 in A and '1' in B" in done.stdout
+    assert done.stdout.endswith("different: 1 key of another type; 1 of 2 tensors equal\n")
+    assert "'1' in A and 1 in B" in mlc("diff", "text.pt", "number.pt").stdout
+    found = differences(mlc, valid, "number.pt", "text.pt")
+    assert (found["counts"]["key_type"], found["common"], found["equal_tensors"]) == (1, 1, 1)
+    # Deeper, and where the numbers stand for what is no tensor.
+    torch.save({"m": {"w": w}, "opt": {1: {"t": w, "n": 3}}}, tmp_path / "number.pt")
+    torch.save({"m": {"w": w}, "opt": {"1": {"t": w, "n": 3}}}, tmp_path / "text.pt")
+    done = mlc("diff", "number.pt", "text.pt", "--key", ".")
+    assert done.rc == 1 and "a key on the way to it is a text only in B" in done.stdout
+    assert "\nother value: 1:" not in done.stdout and "other value: opt.'1': nothing and {" in done.stdout
+    for same in ("number.pt", "text.pt"):
+        mlc.ok("diff", same, same, "--key", ".")
+        mlc.ok("diff", same, same, "--key", ".", "--strip-prefix", "opt.")
+    # Formats without such keys have a text there, which is no difference of the conversion.
+    torch.save({1: w, "a": w}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save({1: w, "a": w}, tmp_path / "number.pt")
+    mlc.ok("diff", "old.pt", "number.pt")
+
+
+def test_python_2_keys_are_texts(mlc, tmp_path):
+    # str of Python 2 is another kind of node than the text that it is read as.
+    import pickle
+    w = torch.ones(2)
+    torch.save({"m": {"w": w}, "more": {"x": {"y": w}}}, tmp_path / "new.pt")
+    with open(tmp_path / "new.pkl", "wb") as file:
+        pickle.dump({"m": {"w": w.numpy()}, "more": {"x": {"y": w.numpy()}}}, file, protocol=2)
+    old = (tmp_path / "new.pkl").read_bytes().replace(b"X\x01\0\0\0y", b"U\x01y")
+    assert old != (tmp_path / "new.pkl").read_bytes()
+    (tmp_path / "old.pkl").write_bytes(old)
+    mlc.ok("diff", "old.pkl", "new.pkl", "--key", ".")
+
+
+def test_the_tensor_of_a_damaged_record_was_not_named(mlc, tmp_path):
+    values = {f"layer{i}.weight": torch.full((64,), float(i)) for i in range(9)}
+    values["tied"] = values["layer3.weight"]
+    for name in ("a.pt", "b.pt"):
+        torch.save(values, tmp_path / name)
+    raw = bytearray((tmp_path / "b.pt").read_bytes())
+    raw[raw.index(values["layer3.weight"].numpy().tobytes())] ^= 1
+    (tmp_path / "b.pt").write_bytes(raw)
+    for args in (["diff", "a.pt", "b.pt"], ["diff", "b.pt", "a.pt"], ["load", "b.pt", "--stats"]):
+        done = mlc(*args)
+        assert (done.rc, done.stdout) == (3, "")
+        assert 'b.pt: tensors layer3.weight and tied: record "b/data/3" is damaged' in done.stderr
+    mlc.ok("diff", "a.pt", "b.pt", "--include", "layer4*")
+
+
+def test_what_strip_prefix_took_off_was_not_said(mlc, valid, pair):
+    def edit(b):
+        for key in list(b):
+            if key != "flags":
+                b[f"module.{key}"] = b.pop(key)
+
+    files = pair(edit)
+    done = mlc.ok("diff", *files, "--strip-prefix", "module")
+    assert done.stderr == "--strip-prefix took module. off no key of A and 7 of 8 keys of B\n"
+    found = differences(mlc, valid, *files, "--strip-prefix", "module", rc=0)
+    assert (found["a"]["stripped"], found["b"]["stripped"]) == (0, 7)
+    wrong = mlc("diff", *files, "--strip-prefix", "modul")
+    assert wrong.rc == 1 and "took modul. off no key of A and no key of B\n" in wrong.stderr
+    assert differences(mlc, valid, *files, "--strip-prefix", "module", "--key", "*", rc=0)["b"]["stripped"] == 7
+    assert "stripped" not in differences(mlc, valid, *files)["a"]
+
+
+def test_how_much_is_equal_was_not_said(mlc, valid, pair):
+    def edit(b):
+        b["half"][0, 0] += 1
+        del b["flags"]
+        b["empty"] = torch.zeros(3)
+
+    files = pair(edit)
+    done = mlc("diff", *files)
+    assert done.stdout.endswith("different: 1 only in A, 1 shape, 1 tensor with other values; 5 of 8 tensors equal\n")
+    assert differences(mlc, valid, *files)["equal_tensors"] == 5
+    assert mlc("diff", *files, "--keys-only").stdout.endswith("different: 1 only in A; 7 of 8 keys in both\n")
+    assert mlc("diff", *files, "--no-values").stdout.endswith("1 shape; 6 of 8 tensors equal in shape and type\n")

@@ -250,6 +250,24 @@ Status check_storage(const Checkpoint& checkpoint, uint32_t index) {
   return damaged(checkpoint, index, crc, *range->crc32).in_file(range->file->path());
 }
 
+namespace {
+
+/// The names of those TENSORS that use the storage, for people.
+std::vector<std::string> names_of_storage(const Checkpoint& checkpoint,
+                                          const std::vector<NamedTensor>& tensors,
+                                          uint32_t storage) {
+  std::vector<std::string> names;
+  std::set<std::string_view> seen;  // parts of a tensor have its name too
+  for (const NamedTensor& named : tensors) {
+    if (checkpoint.tensors[named.tensor].storage != storage) continue;
+    if (!seen.insert(named.path).second) continue;
+    names.push_back(named.path.empty() ? "." : printable(named.path));
+  }
+  return names;
+}
+
+}  // namespace
+
 Status check_storages(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                       unsigned threads) {
   std::set<uint32_t> used;
@@ -260,8 +278,13 @@ Status check_storages(const Checkpoint& checkpoint, const std::vector<NamedTenso
     if (storage.archive != kNoIndex || storage.crc32) used.insert(index);
   }
   const std::vector<uint32_t> storages(used.begin(), used.end());
-  return parallel_for(storages.size(), threads,
-                      [&](size_t i) { return check_storage(checkpoint, storages[i]); });
+  return parallel_for(storages.size(), threads, [&](size_t i) -> Status {
+    Status sound = check_storage(checkpoint, storages[i]);
+    if (sound.ok()) return sound;
+    const std::vector<std::string> names = names_of_storage(checkpoint, tensors, storages[i]);
+    return std::move(sound).error().during((names.size() == 1 ? "tensor " : "tensors ") +
+                                           join_list(names, 3));
+  });
 }
 
 Status copy_tensors(const Checkpoint& checkpoint, OutputFile& out, std::vector<CopyJob> jobs,

@@ -35,7 +35,7 @@ Status copy_tensors(const Checkpoint& checkpoint, OutputFile& out, std::vector<C
 Status check_storage(const Checkpoint& checkpoint, uint32_t storage);
 
 /// The same for every storage that TENSORS use, each once, on THREADS threads: what a verb does
-/// before it believes the values it reads.
+/// before it believes the values it reads. The error names the tensors.
 Status check_storages(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                       unsigned threads);
 

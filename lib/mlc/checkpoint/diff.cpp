@@ -146,6 +146,27 @@ class ByPath {
   std::vector<bool> taken_;
 };
 
+/// Whether both formats keep keys of any type: others make texts of them, which is no difference.
+bool keep_key_types(const Checkpoint& a, const Checkpoint& b) {
+  constexpr Format kPickles[] = {Format::torch_zip, Format::torch_legacy, Format::torch_tar,
+                                 Format::plain_pickle};
+  const auto is_pickle = [&](const Checkpoint& one) {
+    return std::ranges::find(kPickles, one.format) != std::end(kPickles);
+  };
+  return is_pickle(a) && is_pickle(b);
+}
+
+/// What is to be said of two keys that only print alike.
+std::string key_types_text(const NamedTensor& a, const NamedTensor& b) {
+  if (a.path.find('.') == std::string::npos) {
+    const bool text_in_a = a.spelling == 0;
+    return (text_in_a ? "'" + a.path + "'" : a.path) + " in A and " +
+           (text_in_a ? b.path : "'" + b.path + "'") + " in B";
+  }
+  const bool text_in_b = (a.spelling & ~b.spelling) != 0;
+  return std::string("a key on the way to it is a text only in ") + (text_in_b ? "B" : "A");
+}
+
 /// By path, where several have it by what it is made of, and then by their order.
 void Differ::match(const std::vector<NamedTensor>& tensors_a,
                    const std::vector<NamedTensor>& tensors_b) {
@@ -437,6 +458,12 @@ Result<DiffReport> Differ::run(const std::vector<NamedTensor>& tensors_a,
   for (size_t i = 0; i < rows_.size(); ++i) {
     Row& row = rows_[i];
     if (row.a == nullptr || row.b == nullptr) continue;
+    if (row.a->spelling != row.b->spelling && keep_key_types(a_, b_)) {
+      row.question = Question::answered;
+      row.answer = DiffKind::key_type;
+      row.reason = key_types_text(*row.a, *row.b);
+      continue;
+    }
     MLC_CHECK(classify(row));
     if (row.question != Question::elements) continue;
     const auto [at, is_new] = compared.try_emplace({row.a->tensor, row.b->tensor}, i);
@@ -477,8 +504,8 @@ std::vector<NamedTensor> with_parts(const Checkpoint& checkpoint,
 }  // namespace
 
 std::string_view diff_kind_name(DiffKind kind) {
-  static constexpr std::string_view kNames[] = {"only_in_a", "only_in_b", "layout",    "shape",
-                                                "dtype",     "value",     "uncompared"};
+  static constexpr std::string_view kNames[] = {"only_in_a", "only_in_b", "key_type", "layout",
+                                                "shape",     "dtype",     "value",    "uncompared"};
   return kNames[static_cast<size_t>(kind)];
 }
 

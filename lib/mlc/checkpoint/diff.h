@@ -22,6 +22,7 @@ namespace mlc {
 enum class DiffKind : uint8_t {
   only_in_a,
   only_in_b,
+  key_type,  // a text on one side, a number or another object that prints alike on the other
   layout,  // dense against sparse, quantized, meta, ...
   shape,
   dtype,
@@ -29,7 +30,7 @@ enum class DiffKind : uint8_t {
   uncompared,  // of a kind whose values mlc cannot compare: not known to be equal
 };
 
-/// "only_in_a", "layout", ...: stable names, as --json prints them.
+/// "only_in_a", "key_type", ...: stable names, as --json prints them.
 std::string_view diff_kind_name(DiffKind kind);
 
 /// One per key at most: the first kind, in the order above, that applies.

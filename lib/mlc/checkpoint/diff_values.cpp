@@ -186,12 +186,12 @@ class ValueWalk {
     for (size_t i = 0; i < a.size(); ++i) {
       const std::string key = identity(a_, a, i);
       if (by_key_of_a.at(key) != i) continue;
-      const std::string below = join_path(path, entry_name(a_, a, i));
       const auto it = by_key_of_b.find(key);
       if (it == by_key_of_b.end()) {
-        add(a[i].second, kNoNode, below);
+        add(a[i].second, kNoNode, join_path(path, lone_name(a_, a, i, by_key_of_b)));
         continue;
       }
+      const std::string below = join_path(path, entry_name(a_, a, i));
       if (!is_text(a_, a[i].first) && reach(a_).from(a[i].first))
         visit(a[i].first, b[it->second].first, below, depth + 1);
       visit(a[i].second, b[it->second].second, below, depth + 1);
@@ -199,8 +199,17 @@ class ValueWalk {
     for (size_t i = 0; i < b.size(); ++i) {
       const std::string key = identity(b_, b, i);
       if (by_key_of_b.at(key) != i || by_key_of_a.contains(key)) continue;
-      add(kNoNode, b[i].second, join_path(path, entry_name(b_, b, i)));
+      add(kNoNode, b[i].second, join_path(path, lone_name(b_, b, i, by_key_of_a)));
     }
+  }
+
+  /// The name of a key that the other side lacks, whose keys OTHERS has by identity: a text in
+  /// quotes where a number there prints like it, as 1 does like '1'.
+  std::string lone_name(const Checkpoint& side, const std::vector<pickle::Entry>& entries, size_t i,
+                        const std::unordered_map<std::string, size_t>& others) {
+    const std::string name = entry_name(side, entries, i);
+    const bool alike = is_text(side, entries[i].first) && others.contains(name);
+    return alike ? "'" + name + "'" : name;
   }
 
   TensorReach& reach(const Checkpoint& side) { return &side == &a_ ? reach_a_ : reach_b_; }

@@ -93,7 +93,7 @@ std::string key_text(const pickle::Graph& graph, NodeId key);
 struct NamedTensor {
   std::string path;  // dotted, list items by number, keys that are no text as Python shows them
   uint32_t tensor = kNoIndex;
-  uint64_t spelling = 0;  // a hash of what the path is made of: `0` may be a number or a text
+  uint64_t spelling = 0;  // bit i % 64: step i is no text key, as `0` may be a number or a text
 };
 /// Every tensor of the tree below NODE with its first path, in tree order. A tensor reached twice
 /// is listed twice; cycles end.

@@ -23,13 +23,13 @@ constexpr int kMaxTreeDepth = 1000;
 /// How a tensor is reached. Keys may print alike: 0 and "0" have one text, and two spellings.
 struct Path {
   std::string text;
-  uint64_t spelling = 0xcbf29ce484222325;  // FNV-1a of the keys with their kinds
+  uint64_t spelling = 0;  // as in NamedTensor
+  unsigned steps = 0;
 
   Path below(NodeKind kind, const std::string& key) const {
-    constexpr uint64_t kPrime = 0x100000001b3;
-    uint64_t hash = (spelling ^ static_cast<uint64_t>(kind)) * kPrime;
-    for (const char c : key) hash = (hash ^ static_cast<unsigned char>(c)) * kPrime;
-    return {join_path(text, key), (hash ^ key.size()) * kPrime};
+    const bool is_text = kind == NodeKind::text || kind == NodeKind::old_string;
+    const uint64_t step = is_text ? 0 : uint64_t{1} << (steps % 64);
+    return {join_path(text, key), spelling | step, steps + 1};
   }
 };
 
