@@ -269,3 +269,52 @@ def test_an_architecture_in_place_of_weights_got_no_hint(mlc, tmp_path):
     (tmp_path / "net.yaml").write_text("mlc: architecture/1\n")
     failed = mlc("run", "net.yaml", "--input", "x:f32[1]")
     assert failed.rc == 4 and "WEIGHTS --arch net.yaml" in failed.stderr
+
+
+def test_one_odd_key_hid_the_prefix(mlc, valid, tmp_path):
+    plain = {f"layer{i}.weight": torch.ones(2) for i in range(9)}
+    wrapped = {f"module.{key}": value for key, value in plain.items()}
+    odd = {**wrapped, "head": torch.ones(1)}
+    for name, values in (("plain", plain), ("wrapped", wrapped), ("odd", odd), ("nested", {"net": odd, "other": plain}),
+                         ("few", {**plain, "module.a": torch.ones(1)})):
+        torch.save(values, tmp_path / f"{name}.pt")
+    hint = "9 of 10 keys start with module., not head; `mlc strip-module-prefix --partial` removes it"
+    assert f"prefix       {hint}\n" in mlc.ok("load", "odd.pt").stdout
+    report = mlc.ok("load", "odd.pt", "--json").json
+    valid(report, "load")
+    assert report["prefix_hints"] == [hint]
+    assert mlc.ok("load", "wrapped.pt", "--json").json["prefix_hints"][0].startswith("every key starts with module.")
+    assert mlc.ok("load", "plain.pt", "--json").json["prefix_hints"] == mlc.ok("load", "few.pt", "--json").json["prefix_hints"] == []
+    assert mlc.ok("load", "nested.pt", "--json").json["prefix_hints"] == [
+        "9 of 10 keys of net start with module., not head; `mlc strip-module-prefix --key net --partial` removes it"]
+    mlc.ok("strip-module-prefix", "odd.pt", "--partial", "-o", "stripped.pt")
+    mlc.ok("load", "stripped.pt", "--expect", "plain.pt", "--no-strict")
+    # The same where names are compared: no hint was given, or one that the verb refused.
+    asked = mlc("load", "odd.pt", "--expect", "plain.pt", "--json")
+    valid(asked.json, "load")
+    assert asked.json["expect"]["hint"] == ('9 of 10 unexpected keys are expected without the prefix "module.": '
+                                            "`mlc strip-module-prefix --partial --prefix module.` removes it")
+    assert mlc("load", "plain.pt", "--expect", "odd.pt", "--json").json["expect"]["hint"] == (
+        '9 of 10 missing keys are there without the prefix "module."')
+    known = {**wrapped, "layer0.bias": torch.ones(1)}
+    torch.save(known, tmp_path / "known.pt")
+    torch.save({**plain, "layer0.bias": torch.ones(1)}, tmp_path / "target.pt")
+    hint = mlc("load", "known.pt", "--expect", "target.pt", "--json").json["expect"]["hint"]
+    assert hint.startswith("all 9 unexpected keys are expected without the prefix") and "--partial" in hint
+    mlc.ok("strip-module-prefix", "known.pt", "--partial", "--prefix", "module.", "-o", "fits.pt")
+    mlc.ok("load", "fits.pt", "--expect", "target.pt")
+    assert mlc("diff", "odd.pt", "plain.pt").stderr == (
+        "9 of 10 keys only in odd.pt equal those of plain.pt after stripping module.; "
+        "to compare the values: --strip-prefix module.\n")
+
+
+def test_the_lists_of_several_files_were_not_shown(mlc, tmp_path):
+    torch.save({"a": torch.ones(2), "b": torch.ones(2)}, tmp_path / "wanted.pt")
+    torch.save({"a": torch.ones(3), "c": torch.ones(2)}, tmp_path / "other.pt")
+    lists = mlc("load", "other.pt", "--expect", "wanted.pt", "--summary").stdout.partition("does not fit\n")[2]
+    assert lists.startswith('Missing key(s) in state_dict: "b".\nUnexpected key(s) in state_dict: "c".\nsize mismatch for a')
+    for quiet in ([], ["-q"]):
+        done = mlc("load", "other.pt", "wanted.pt", "other.pt", "--expect", "wanted.pt", *quiet)
+        line = "other.pt: 2 tensors, 5 parameters, 20 B; not as expected\n" + lists
+        good = "" if quiet else "wanted.pt: 2 tensors, 4 parameters, 16 B; as expected\n"
+        assert (done.rc, done.stdout) == (1, line + good + "\n" + line)

@@ -293,7 +293,7 @@ void FileDiff::collect_notes() {
   if (report_.count(DiffKind::only_in_a) == 0 || report_.count(DiffKind::only_in_b) == 0) return;
   const auto fit = check_expected(expected_tensors(*a_.input.checkpoint, a_.tensors),
                                   expected_tensors(*b_.input.checkpoint, b_.tensors), {});
-  if (!fit.extra_prefix.empty() || !fit.lacking_prefix.empty()) {
+  if (!fit.extra_prefix.empty() || !fit.lacking_prefix.empty() || !fit.most_prefix.empty()) {
     note_prefix(fit);
   } else if (!fit.hint.empty()) {
     notes_.push_back(printable(arguments_.a) + ": " + fit.hint);
@@ -302,13 +302,18 @@ void FileDiff::collect_notes() {
 
 /// The one difference behind many: one side was saved by a wrapper.
 void FileDiff::note_prefix(const ExpectReport& fit) {
-  const bool in_a = !fit.extra_prefix.empty();
-  const std::string& prefix = in_a ? fit.extra_prefix : fit.lacking_prefix;
+  const bool most = !fit.most_prefix.empty();
+  const bool in_a = most ? !fit.most_lack_it : !fit.extra_prefix.empty();
+  const std::string& prefix = most ? fit.most_prefix : in_a ? fit.extra_prefix : fit.lacking_prefix;
   const std::string& longer = in_a ? arguments_.a : arguments_.b;
-  notes_.push_back("the keys of " + printable(longer) + " equal those of " +
-                   printable(in_a ? arguments_.b : arguments_.a) + " after stripping " +
-                   printable(prefix) + "; to compare the values: --strip-prefix " +
-                   shell_word(prefix));
+  const std::string keys =
+      !most ? "the keys of " + printable(longer)
+            : format_count(fit.prefixed) + " of " +
+                  plural(in_a ? fit.unexpected.size() : fit.missing.size(), "key") + " only in " +
+                  printable(longer);
+  notes_.push_back(keys + " equal those of " + printable(in_a ? arguments_.b : arguments_.a) +
+                   " after stripping " + printable(prefix) +
+                   "; to compare the values: --strip-prefix " + shell_word(prefix));
 }
 
 Result<ExitCode> diff_files(const DiffArguments& arguments, Context& context) {

@@ -189,13 +189,18 @@ void LoadReport::show_check() {
         is_stream(options_.expect) ? "standard input" : printable(options_.expect);
     line("expected",
          expected_->satisfied ? "yes: " + wanted + " fits" : "no: " + wanted + " does not fit");
-    task_.out.write(expected_->text());
-    if (!expected_->filled.empty()) {
-      line("filled in", join_list(printable_all(expected_->filled)) +
-                            ": load_state_dict adds what old batch norms lack");
-    }
-    if (!expected_->hint.empty()) task_.out.write("hint: " + expected_->hint + "\n");
+    show_expected();
   }
+}
+
+/// The lists of load_state_dict, and what explains them.
+void LoadReport::show_expected() {
+  task_.out.write(expected_->text());
+  if (!expected_->filled.empty()) {
+    line("filled in", join_list(printable_all(expected_->filled)) +
+                          ": load_state_dict adds what old batch norms lack");
+  }
+  if (!expected_->hint.empty()) task_.out.write("hint: " + expected_->hint + "\n");
 }
 
 }  // namespace mlc::cli

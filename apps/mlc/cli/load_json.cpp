@@ -202,6 +202,7 @@ void LoadReport::expect_json(JsonWriter& json) const {
     json.end_object();
   }
   json.end_array();
+  json.field("hint", expected_->hint);
   json.end_object();
 }
 
@@ -220,6 +221,7 @@ void LoadReport::show_json() {
   json.field("torch_at_least", checkpoint.origin.torch_at_least);
   json.end_object();
   contents_json(json);
+  json.list("prefix_hints", hints_of_prefixes());
   summary_json(json);
   verdict_json(json);
   metadata_json(json);

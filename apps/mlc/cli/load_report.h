@@ -46,6 +46,7 @@ class LoadReport {
   void show_deflated();
   void show_verdict();
   void show_check();
+  void show_expected();
   void show_json();
   void contents_json(JsonWriter& json) const;
   void summary_json(JsonWriter& json) const;
@@ -64,6 +65,7 @@ class LoadReport {
   Error damage_error() const;
   std::string summary_line() const;
   std::string safety_text() const;
+  std::vector<std::string> hints_of_prefixes() const;
   std::vector<std::string> other_values() const;
   std::vector<std::string> others_text(const std::vector<std::string>& others) const;
 

@@ -219,6 +219,7 @@ Result<FileReport> LoadReport::run() {
     show_text();
   } else {
     report.summary = summary_line() + safety_text();
+    if (expected_ && !expected_->satisfied) show_expected();
   }
   return report;
 }
@@ -291,6 +292,11 @@ std::vector<std::string> LoadReport::others_text(const std::vector<std::string>&
   return merge_alike(texts);
 }
 
+std::vector<std::string> LoadReport::hints_of_prefixes() const {
+  if (state_dict_ != nullptr) return prefix_hints(*input_.checkpoint, *state_dict_);
+  return below_.empty() ? prefix_hints_of_all(input_) : std::vector<std::string>();
+}
+
 void LoadReport::show_lines() {
   const Checkpoint& checkpoint = *input_.checkpoint;
   line("file", printable(checkpoint.path) + " (" + std::string(format_name(checkpoint.format)) +
@@ -349,11 +355,7 @@ void LoadReport::show_lines() {
          format_bytes(dead) +
              " that edits in place left in the file; `mlc save` writes it without them");
   }
-  if (state_dict_ != nullptr) {
-    for (const std::string& hint : prefix_hints(checkpoint, *state_dict_)) line("prefix", hint);
-  } else if (below_.empty()) {
-    for (const std::string& hint : prefix_hints_of_all(input_)) line("prefix", hint);
-  }
+  for (const std::string& hint : hints_of_prefixes()) line("prefix", hint);
   if (metadata_) {
     const std::string version = metadata_->version().value_or("");
     line("metadata", printable(metadata_->name().value_or("(no name)")) +

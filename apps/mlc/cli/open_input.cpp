@@ -209,6 +209,20 @@ Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_
 
 namespace {
 
+/// The keys that lack PREFIX where most have it; empty where so many lack it that it is hardly that
+/// of a wrapper.
+std::string keys_without(const std::vector<KeyInfo>& keys, const std::string& prefix,
+                         const PrefixHint& hint) {
+  if (hint.count * 4 < hint.total * 3) return {};
+  const std::vector<std::string> kept = kept_by_wrappers(keys);
+  std::vector<std::string> odd;
+  for (const KeyInfo& key : keys) {
+    if (key.name.starts_with(prefix) || std::ranges::find(kept, key.name) != kept.end()) continue;
+    odd.push_back(printable(key.name));
+  }
+  return join_list(odd, 3);
+}
+
 /// The hints of strip-module-prefix without options for a state_dict called OF (" of model"), at
 /// the place that the option KEY names (" --key model").
 std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys, const std::string& of,
@@ -223,7 +237,13 @@ std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys, const s
   for (const PrefixHint& hint : detect_prefixes(keys)) {
     const std::string prefix(hint.prefix);
     if (!hint.stripped || wrappers.find(prefix) != wrappers.npos) continue;
-    if (hint.count == hint.total) {
+    if (hint.count < hint.total && !hint.inside) {
+      const std::string odd = keys_without(keys, prefix, hint);
+      if (odd.empty()) continue;
+      hints.push_back(format_count(hint.count) + " of " +
+                      plural(hint.total, "key " + of, "keys " + of) + "start with " + prefix +
+                      ", not " + odd + kStripHint + key + " --partial` removes it");
+    } else if (hint.count == hint.total) {
       hints.push_back(every + "has " + prefix + " in it" + removes);
     } else if (hint.inside && plan_strip_prefix(keys).ok()) {
       hints.push_back(plural(hint.count, "key " + of + "has ", "keys " + of + "have ") + prefix +

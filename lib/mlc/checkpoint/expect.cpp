@@ -7,7 +7,9 @@
 #include "mlc/checkpoint/stored_parts.h"
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -24,36 +26,87 @@ Index index_of(const std::vector<ExpectedTensor>& tensors) {
   return index;
 }
 
-/// The prefix P such that every missing key is in the other list as P + key, or an empty text.
-std::string common_prefix(const std::vector<std::string>& shorter,
-                          const std::vector<std::string>& longer) {
-  if (shorter.empty() || shorter.size() != longer.size()) return {};
-  const std::string& key = longer.front();
-  for (const std::string& candidate : shorter) {
-    if (!key.ends_with(candidate) || key.size() == candidate.size()) continue;
-    const std::string prefix = key.substr(0, key.size() - candidate.size());
-    std::vector<std::string> prefixed;
-    for (const std::string& one : shorter) prefixed.push_back(prefix + one);
-    if (std::is_permutation(prefixed.begin(), prefixed.end(), longer.begin())) return prefix;
+/// A prefix and how many keys of the one list are keys of the other behind it.
+struct Behind {
+  std::string prefix;
+  uint64_t count = 0;
+};
+
+/// The prefix that makes most keys of LONGER from some of SHORTER. Looks at three keys of LONGER
+/// for what it may be: one of them may be the odd one.
+Behind best_prefix(const std::vector<std::string>& shorter,
+                   const std::vector<std::string>& longer) {
+  constexpr size_t kLongestKey = 4096;  // each suffix of it is looked up
+  constexpr size_t kMostTried = 32;
+  Behind best;
+  if (shorter.empty() || longer.empty()) return best;
+  const std::unordered_set<std::string_view> known(shorter.begin(), shorter.end());
+  std::set<std::string_view> tried;
+  for (const size_t probe : {size_t{0}, longer.size() / 2, longer.size() - 1}) {
+    const std::string_view key = longer[probe];
+    if (key.size() > kLongestKey) continue;
+    for (size_t at = 1; at < key.size() && tried.size() < kMostTried; ++at) {
+      const std::string_view prefix = key.substr(0, at);
+      if (!known.contains(key.substr(at)) || !tried.insert(prefix).second) continue;
+      const auto count =
+          static_cast<uint64_t>(std::ranges::count_if(longer, [&](std::string_view one) {
+            return one.starts_with(prefix) && known.contains(one.substr(at));
+          }));
+      if (count > best.count) best = {std::string(prefix), count};
+    }
   }
-  return {};
+  return best;
 }
 
 void find_prefixes(ExpectReport& report) {
-  constexpr size_t kMostCompared = 2000;  // is_permutation is quadratic at worst
-  if (report.missing.size() > kMostCompared) return;
-  report.extra_prefix = common_prefix(report.missing, report.unexpected);
-  report.lacking_prefix = common_prefix(report.unexpected, report.missing);
+  const auto look = [&report](const std::vector<std::string>& shorter,
+                              const std::vector<std::string>& longer, std::string& all) {
+    const Behind found = best_prefix(shorter, longer);
+    const uint64_t larger = std::max(shorter.size(), longer.size());
+    if (found.count == larger && shorter.size() == longer.size()) {
+      all = found.prefix;
+      return;
+    }
+    const bool most = found.count >= 3 && found.count * 4 >= larger * 3;
+    if (!most || found.count <= report.prefixed) return;
+    report.most_prefix = found.prefix;
+    report.prefixed = found.count;
+    report.most_lack_it = &all == &report.lacking_prefix;
+  };
+  look(report.missing, report.unexpected, report.extra_prefix);
+  look(report.unexpected, report.missing, report.lacking_prefix);
 }
 
-std::string hint_for(const ExpectReport& report) {
-  if (const std::string& extra = report.extra_prefix; !extra.empty()) {
+/// The hint where a prefix explains many keys, but not all of the checkpoint.
+std::string hint_for_many(const ExpectReport& report) {
+  const bool lack_it = !report.lacking_prefix.empty() || report.most_lack_it;
+  const std::string& prefix = !report.most_prefix.empty() ? report.most_prefix
+                              : lack_it                   ? report.lacking_prefix
+                                                          : report.extra_prefix;
+  const size_t all = lack_it ? report.missing.size() : report.unexpected.size();
+  const uint64_t count = report.most_prefix.empty() ? all : report.prefixed;
+  const std::string keys = (count == all ? "all" : format_count(count) + " of") + " " +
+                           plural(all, lack_it ? "missing key" : "unexpected key") +
+                           (count == 1 ? " is" : " are");
+  if (lack_it) return keys + " there without the prefix " + mlc::quoted(prefix);
+  return keys + " expected without the prefix " + mlc::quoted(prefix) +
+         ": `mlc strip-module-prefix --partial --prefix " + shell_word(prefix) + "` removes it";
+}
+
+/// FOUND: how many keys the checkpoint has.
+std::string hint_for(const ExpectReport& report, size_t found) {
+  const bool every = report.unexpected.size() == found;
+  if (const std::string& extra = report.extra_prefix; !extra.empty() && every) {
     return "every key of the checkpoint has the prefix " + mlc::quoted(extra) +
            " more: `mlc strip-module-prefix --prefix " + shell_word(extra) + "`";
   }
-  if (const std::string& lacking = report.lacking_prefix; !lacking.empty()) {
+  if (const std::string& lacking = report.lacking_prefix; !lacking.empty() && every) {
     return "every key of the checkpoint lacks the prefix " + mlc::quoted(lacking) +
            ": `mlc strip-module-prefix --add " + shell_word(lacking) + "`";
+  }
+  if (!report.extra_prefix.empty() || !report.lacking_prefix.empty() ||
+      !report.most_prefix.empty()) {
+    return hint_for_many(report);
   }
   if (report.missing.empty() || report.unexpected.empty()) return {};
   if (const auto near = nearest(report.missing[0], report.unexpected)) {
@@ -160,7 +213,7 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
     if (!expected_index.contains(tensor.name)) report.unexpected.push_back(tensor.name);
   }
   find_prefixes(report);
-  report.hint = hint_for(report);
+  report.hint = hint_for(report, found.size());
   const bool keys_fit = !options.strict || (report.missing.empty() && report.unexpected.empty());
   report.satisfied =
       keys_fit && report.no_tensors.empty() && (options.ignore_shapes || report.mismatched.empty());

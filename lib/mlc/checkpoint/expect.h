@@ -55,6 +55,9 @@ struct ExpectReport {
   std::vector<ShapeMismatch> mismatched;
   std::string extra_prefix;    // all unexpected keys are missing ones behind it
   std::string lacking_prefix;  // all missing keys are unexpected ones behind it
+  std::string most_prefix;     // explains most of them like that, but not all; may be empty
+  uint64_t prefixed = 0;       // how many
+  bool most_lack_it = false;   // as in lacking_prefix, else as in extra_prefix
   std::string hint;            // "every key differs only by the prefix module."; may be empty
   bool satisfied = false;
 
