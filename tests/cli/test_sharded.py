@@ -191,6 +191,14 @@ def test_a_soft_limit_of_open_files_stopped_thousands_of_shards(mlc, tmp_path):
     assert done.rc == 0 and len(torch.load(tmp_path / "all.pt")) == 100, done
 
 
+def test_too_many_open_files_had_no_hint(mlc, tmp_path):
+    write(tmp_path / "in.pt", {f"w{i}": torch.full((300,), float(i)) for i in range(40)})
+    mlc.ok("save", "in.pt", "-o", "shards", "--max-shard-size", "1000")
+    for verb in ("load shards", "diff in.pt shards", "metadata shards", "save shards -o out.pt", "load shards --check crc"):
+        done = mlc.shell(f'ulimit -n 32; "$MLC" {verb}')
+        assert done.rc == 3 and "Too many open files" in done.stderr and "raise it with `ulimit -n`" in done.stderr, done
+
+
 @pytest.fixture
 def home(tmp_path):
     """A folder around one file, as save_pretrained makes it."""

@@ -84,16 +84,26 @@ namespace {
 std::string describe(std::string_view what, int errno_value) {
   return std::string(what) + ": " + std::strerror(errno_value);
 }
+
+/// What helps where the system says no; mostly nothing that mlc knows.
+std::string system_hint(int errno_value) {
+  if (errno_value == EMFILE) {
+    return "so many files at once are beyond the limit that `ulimit -Hn` shows: raise it with "
+           "`ulimit -n`, as root, or in /etc/security/limits.conf";
+  }
+  if (errno_value == ENFILE) return "`sysctl fs.file-max` shows the limit of the whole system";
+  return {};
+}
 }  // namespace
 
 Error read_failed(std::string_view what, int errno_value) {
   const bool missing = errno_value == ENOENT || errno_value == ENOTDIR;
   return Error(missing ? ErrorKind::not_found : ErrorKind::read_failed,
-               describe(what, errno_value));
+               describe(what, errno_value), system_hint(errno_value));
 }
 Error write_failed(std::string_view what, int errno_value) {
   if (errno_value == EEXIST) return Error(ErrorKind::exists, describe(what, errno_value));
-  return Error(ErrorKind::write_failed, describe(what, errno_value));
+  return Error(ErrorKind::write_failed, describe(what, errno_value), system_hint(errno_value));
 }
 
 }  // namespace mlc

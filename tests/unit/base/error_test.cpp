@@ -37,6 +37,9 @@ TEST_CASE("the innermost file and hint win") {
 TEST_CASE("system errors know missing files and existing outputs") {
   CHECK(read_failed("cannot open", ENOENT).kind() == ErrorKind::not_found);
   CHECK(read_failed("cannot open", EACCES).kind() == ErrorKind::read_failed);
+  CHECK(read_failed("cannot open", EACCES).hint().empty());
+  CHECK(read_failed("cannot open", EMFILE).hint().find("ulimit -n") != std::string::npos);
+  CHECK(write_failed("cannot open", EMFILE).hint().find("ulimit -n") != std::string::npos);
   CHECK(write_failed("cannot write", EEXIST).kind() == ErrorKind::exists);
   CHECK(write_failed("cannot write", ENOSPC).message() == "cannot write: No space left on device");
 }
