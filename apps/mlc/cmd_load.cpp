@@ -33,6 +33,7 @@ Status check(const LoadOptions& load) {
       return usage_error(std::string(name) + " means nothing without --expect");
     }
   }
+  MLC_CHECK(check_regexes("--ignore-missing", load.ignore_missing));
   return check_locations(load.map_location);
 }
 

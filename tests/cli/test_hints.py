@@ -318,3 +318,16 @@ def test_the_lists_of_several_files_were_not_shown(mlc, tmp_path):
         line = "other.pt: 2 tensors, 5 parameters, 20 B; not as expected\n" + lists
         good = "" if quiet else "wanted.pt: 2 tensors, 4 parameters, 16 B; as expected\n"
         assert (done.rc, done.stdout) == (1, line + good + "\n" + line)
+
+
+def test_a_bad_pattern_was_blamed_on_the_file(mlc, tmp_path):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    for args, flag in ((["load", "a.pt", "--expect", "a.pt", "--ignore-missing", "("], "--ignore-missing"),
+                       (["load", "nofile.pt", "--expect", "a.pt", "--ignore-missing", "ok", "--ignore-missing", "("], "--ignore-missing"),
+                       (["save", "a.pt", "--include-regex", "(", "-o", "x.pt"], "--include-regex"),
+                       (["save", "a.pt", "--exclude-regex", "(", "-o", "x.pt"], "--exclude-regex")):
+        done = mlc(*args)
+        assert done.rc == 2 and done.stderr == f'mlc: error: {flag}: regex "(" is not valid: missing ): (\n'
+    for args in (["load", "a.pt"], ["diff", "a.pt", "a.pt"]):
+        done = mlc(*args, "--include", "[w", "--exclude", "x")
+        assert done.rc == 2 and 'selected by --include "[w" and --exclude "x"\n' in done.stderr

@@ -113,7 +113,8 @@ Result<ExitCode> FileDiff::run() {
   }
   const bool filtered = !arguments_.include.empty() || !arguments_.exclude.empty();
   if (filtered && a_.tensors.empty() && b_.tensors.empty()) {
-    return usage_error("no key of either file is selected",
+    return usage_error("no key of either file is selected by " +
+                           globs_text(arguments_.include, arguments_.exclude),
                        "`mlc load` lists the keys that --include and --exclude choose from");
   }
   MLC_TRY(report_, diff_tensors(*a_.input.checkpoint, a_.tensors, *b_.input.checkpoint, b_.tensors,

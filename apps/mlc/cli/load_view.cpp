@@ -134,7 +134,7 @@ Status LoadReport::filter() {
     kept.push_back(std::move(tensors_[i]));
   }
   if (kept.empty() && !tensors_.empty()) {
-    return usage_error("no key is selected",
+    return usage_error("no key is selected by " + globs_text(options_.include, options_.exclude),
                        "without --include and --exclude `mlc load` lists those to choose from")
         .in_file(task_.input);
   }

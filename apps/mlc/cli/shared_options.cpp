@@ -1,5 +1,8 @@
 #include "cli/shared_options.h"
 
+#include "mlc/base/text.h"
+#include "mlc/keys/pattern.h"
+
 namespace mlc::cli {
 namespace {
 
@@ -71,6 +74,26 @@ void add_select_options(OptionSet& set, SelectOptions& options) {
            "no keys that match, in any of the inputs: they are not written; repeatable");
   set.list("--include-regex", options.include_regex, "RE", "only keys that match, RE2 syntax");
   set.list("--exclude-regex", options.exclude_regex, "RE", "no keys that match, RE2 syntax");
+  set.check([&options]() -> Status {
+    MLC_CHECK(check_regexes("--include-regex", options.include_regex));
+    return check_regexes("--exclude-regex", options.exclude_regex);
+  });
+}
+
+Status check_regexes(std::string_view flag, const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) {
+    auto pattern = Pattern::compile(MatchKind::regex, text);
+    if (!pattern.ok()) return std::move(pattern).error().during(std::string(flag));
+  }
+  return {};
+}
+
+std::string globs_text(const std::vector<std::string>& include,
+                       const std::vector<std::string>& exclude) {
+  std::vector<std::string> parts;
+  for (const std::string& text : include) parts.push_back("--include " + mlc::quoted(text));
+  for (const std::string& text : exclude) parts.push_back("--exclude " + mlc::quoted(text));
+  return join_list(parts, 3);
 }
 
 }  // namespace mlc::cli

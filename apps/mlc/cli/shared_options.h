@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -65,5 +66,12 @@ struct SelectOptions {
   }
 };
 void add_select_options(OptionSet& set, SelectOptions& options);
+
+/// Whether all TEXTS are regular expressions of RE2: a mistake is one of the command line, not of
+/// the first file. Errors: usage, naming FLAG.
+Status check_regexes(std::string_view flag, const std::vector<std::string>& texts);
+/// Names what chose nothing: `--include "enc.*" and --exclude "*.bias"`.
+std::string globs_text(const std::vector<std::string>& include,
+                       const std::vector<std::string>& exclude);
 
 }  // namespace mlc::cli
