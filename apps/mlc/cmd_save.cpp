@@ -391,6 +391,7 @@ Status Job::write(const std::optional<std::string>& yaml) {
   if (options_.max_shard_size > 0) return write_shards(yaml);
   MLC_TRY(report_, save_checkpoint(*input_.checkpoint, state_dict_, task_.output,
                                    save_options(yaml), task_.reporter));
+  warn_of_index_metadata(*input_.checkpoint, task_.reporter);
   return {};
 }
 

@@ -230,3 +230,46 @@ def test_a_folder_with_two_checkpoints_is_not_edited_in_place(mlc, home):
     done = mlc("strip-module-prefix", "one", "--in-place")
     assert done.rc == 2 and "name the file: one/model.safetensors" in done.stderr
     mlc.ok("strip-module-prefix", "one/model.safetensors", "--in-place")
+
+
+def index_of(folder, name="model.safetensors.index.json"):
+    return json.loads((folder / name).read_text())
+
+
+@pytest.fixture
+def described(mlc, tmp_path):
+    """A folder of shards whose index says more than total_size, and what it says."""
+    write(tmp_path / "in.pt", ordered(**{"module.a": torch.ones(8), "module.b": torch.ones(8)}))
+    mlc.ok("save", "in.pt", "-o", "shards", "--max-shard-size", "32B")
+    index = index_of(tmp_path / "shards")
+    index["metadata"] |= {"total_parameters": 16, "note \"é\"": {"by": ["a", 1.50, None]}, "big": 12345678901234567890123}
+    (tmp_path / "shards/model.safetensors.index.json").write_text(json.dumps(index, indent=1))
+    return index["metadata"]
+
+
+@pytest.mark.parametrize("verb", [["save", "--max-shard-size", "32B"], ["remap-keys", "--map", "module.=m."], ["strip-module-prefix"],
+                                  ["save", "--max-shard-size", "32B", "--format", "pt"]], ids=" ".join)
+def test_the_metadata_of_an_index_lost_all_but_the_size(mlc, described, tmp_path, verb):
+    mlc.ok(verb[0], "shards", *verb[1:], "-o", "out")
+    assert index_of(tmp_path / "out", "pytorch_model.bin.index.json" if "pt" in verb else "model.safetensors.index.json")["metadata"] == described
+
+
+def test_a_number_of_parameters_that_is_wrong_now_does_not_stay_in_the_index(mlc, described, tmp_path):
+    write(tmp_path / "more.pt", {"c": torch.ones(8)})
+    done = mlc.ok("save", "shards", "more.pt", "--merge", "-o", "out", "--max-shard-size", "32B")
+    assert "left out of the new index, for the tensors are others: total_parameters" in done.stderr
+    del described["total_parameters"]
+    assert index_of(tmp_path / "out")["metadata"] == {**described, "total_size": 96}
+
+
+@pytest.mark.parametrize("out", [["one.safetensors"], ["one", "--max-shard-size", "1GB"]])
+def test_what_only_an_index_can_say_is_named_where_none_is_written(mlc, described, out):
+    done = mlc.ok("save", "shards", "-o", *out)
+    assert 'one file has no index; left out of the metadata of that before: note "é" and big\n' in done.stderr
+    assert "total_parameters" in described and "total_parameters" not in done.stderr
+
+
+def test_renamed_shards_became_one_file_for_the_sake_of_their_headers(mlc, described, tmp_path):
+    assert described
+    mlc.ok("strip-module-prefix", "shards", "-o", "out")
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(os.listdir(tmp_path / "shards"))

@@ -16,6 +16,8 @@
 #include "mlc/pickle/writer.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace mlc::cli {
 namespace {
@@ -280,9 +282,16 @@ Status Job::rehearse() {
 /// Shards become shards of about the same size in the folder that the output names.
 ShardOptions Job::shard_options(const std::optional<std::string>& yaml) const {
   ShardOptions shards;
+  // By their tensors: a file counts its header too, and few small tensors would fit one shard.
+  std::map<std::pair<uint32_t, uint32_t>, uint64_t> sizes;
   uint64_t largest = 1;
+  for (const Storage& storage : input_.checkpoint->storages) {
+    if (storage.archive == kNoIndex && storage.file == kNoIndex) continue;  // made by the rules
+    uint64_t& size = sizes[{storage.archive, storage.file}];
+    size += storage.byte_size();
+    largest = std::max(largest, size);
+  }
   for (const auto& file : input_.checkpoint->files) {
-    largest = std::max(largest, file->size());
     if (!file->path().ends_with(".safetensors") && !file->path().ends_with(".json")) {
       shards.format = OutputFormat::torch_zip;
     }
@@ -352,6 +361,7 @@ Status Job::write(bool names_only) {
   MLC_TRY(report_,
           save_checkpoint(checkpoint, targets_[0].state_dict, task_.output, save, task_.reporter));
   file_size_ = report_.file_size;
+  warn_of_index_metadata(checkpoint, task_.reporter);
   warn_of_left_out();
   return {};
 }

@@ -31,6 +31,9 @@ namespace mlc {
 using pickle::kNoNode;
 using pickle::NodeId;
 
+/// Entry of a shard index's metadata: how many parameters its model has.
+inline constexpr std::string_view kTotalParameters = "total_parameters";
+
 inline constexpr uint32_t kNoIndex = 0xFFFFFFFF;
 
 enum class Format : uint8_t {
@@ -144,6 +147,13 @@ class Checkpoint {
   /// safetensors' own string map, without mlc's entry, in file order; of a torch.save zip what was
   /// kept of it there (record <root>/mlc/safetensors.json).
   std::vector<std::pair<std::string, std::string>> string_metadata;
+
+  /// Of a sharded checkpoint: what the `metadata` of its index says beside total_size, each value
+  /// as its JSON text, in the order of the index.
+  std::vector<std::pair<std::string, std::string>> index_metadata;
+  /// Elements of the tensors that the index names, tied ones once: what its total_parameters is
+  /// about. Only where it has such an entry.
+  uint64_t index_elements = 0;
 
   /// Records of archives[0], a torch.save zip, that torch.save does not write: other programs put
   /// them there. Entries of the archive, in its order.

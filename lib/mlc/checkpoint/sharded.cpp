@@ -6,7 +6,9 @@
 #include "mlc/checkpoint/name_table.h"
 #include "mlc/checkpoint/readers.h"
 #include "mlc/checkpoint/sibling_files.h"
+#include "mlc/checkpoint/summary.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <set>
 #include <unordered_map>
@@ -17,6 +19,7 @@ namespace mlc {
 namespace {
 
 constexpr uint64_t kMaxIndexBytes = 256U << 20U;
+constexpr std::string_view kTotalSize = "total_size";
 constexpr size_t kMaxShards = 10'000;
 constexpr int kMaxDepth = 64;  // indexes carry all sorts of things beside the map
 
@@ -42,13 +45,15 @@ class IndexReader {
 
  private:
   Status read_index(std::string_view text);
-  Status read_metadata(JsonScanner& json);
+  Status read_metadata(JsonScanner& json, std::string_view text);
   Status read_weight_map(JsonScanner& json);
   Status add_row(std::string_view key, std::string_view file);
   Result<std::unique_ptr<Checkpoint>> open_shard(const Shard& shard);
   Status read_shard(const Shard& shard);
   void take_descriptions(const Shard& shard, Checkpoint& from);
   void check_total_size();
+  void count_elements();
+  void keep_metadata(std::string_view key, std::string_view json);
 
   Checkpoint& checkpoint_;
   std::string folder_;
@@ -68,7 +73,7 @@ Status IndexReader::read_index(std::string_view text) {
     if (key == "weight_map") {
       MLC_CHECK(read_weight_map(json));
     } else if (key == "metadata" && json.peek() == '{') {
-      MLC_CHECK(read_metadata(json));
+      MLC_CHECK(read_metadata(json, text));
     } else {
       json.skip();
     }
@@ -78,17 +83,32 @@ Status IndexReader::read_index(std::string_view text) {
 }
 
 // Scanner errors are seen by the caller, here and below.
-Status IndexReader::read_metadata(JsonScanner& json) {
+Status IndexReader::read_metadata(JsonScanner& json, std::string_view text) {
   std::string_view key;
   json.begin_object();
   while (json.next_key(key)) {
-    if (key == "total_size" && json.peek() != '"' && json.peek() != 'n') {
+    const char first = json.peek();
+    if (key == kTotalSize && first != '"' && first != 'n') {
       json.number(total_size_);
-    } else {
-      json.skip();
+      continue;
     }
+    const size_t begin = json.position();
+    if (!json.skip() || key == kTotalSize) continue;
+    keep_metadata(key, text.substr(begin, json.position() - begin));
   }
   return {};
+}
+
+/// Of a key that is there twice the last value counts, as for Python's json.
+void IndexReader::keep_metadata(std::string_view key, std::string_view json) {
+  auto& kept = checkpoint_.index_metadata;
+  const auto at =
+      std::find_if(kept.begin(), kept.end(), [key](const auto& one) { return one.first == key; });
+  if (at == kept.end()) {
+    kept.emplace_back(key, json);
+  } else {
+    at->second = json;
+  }
 }
 
 Status IndexReader::read_weight_map(JsonScanner& json) {
@@ -213,6 +233,15 @@ void IndexReader::check_total_size() {
                                  format_count(static_cast<uint64_t>(actual)) + " bytes");
 }
 
+/// Asked for only where an entry depends on it: it takes a walk over all tensors.
+void IndexReader::count_elements() {
+  const auto& kept = checkpoint_.index_metadata;
+  const auto is_total = [](const auto& one) { return one.first == kTotalParameters; };
+  if (std::none_of(kept.begin(), kept.end(), is_total)) return;
+  const std::vector<NamedTensor> tensors = all_tensors(checkpoint_, checkpoint_.root);
+  checkpoint_.index_elements = summarize(checkpoint_, tensors).parameters;
+}
+
 Status IndexReader::run(std::string_view text) {
   MLC_CHECK(read_index(text));
   if (!has_map_) {
@@ -235,6 +264,7 @@ Status IndexReader::run(std::string_view text) {
     entries.emplace_back(name, node);
   }
   check_total_size();
+  count_elements();
   return {};
 }
 

@@ -179,7 +179,11 @@ class ShardWriter {
       const auto& shard = layout.shards.empty() ? tensors : layout.shards[i];
       MLC_CHECK_CTX(write(shard, summary_.files[i], outputs_[i]), summary_.files[i]);
     }
-    if (count > 1) MLC_CHECK(outputs_.back().write(index(summary_.bytes)));
+    if (count > 1) {
+      MLC_CHECK(outputs_.back().write(index(summary_.bytes, metadata_of_index(tensors))));
+    } else {
+      warn_of_index_metadata(checkpoint_, reporter_);
+    }
     for (OutputFile& out : outputs_) {
       MLC_TRY(const uint64_t size, size_of(out));
       summary_.file_bytes += size;
@@ -308,9 +312,28 @@ class ShardWriter {
     return {};
   }
 
-  std::string index(uint64_t total) const {
-    std::string out = "{\n  \"metadata\": {\n    \"total_size\": " + std::to_string(total) +
-                      "\n  },\n  \"weight_map\": {";
+  /// What the index before said, without the number of parameters where that is another one now:
+  /// which tensors are parameters only the model knows.
+  std::vector<std::pair<std::string, std::string>> metadata_of_index(
+      const std::vector<NamedTensor>& tensors) {
+    auto kept = checkpoint_.index_metadata;
+    const auto total =
+        std::ranges::find(kept, kTotalParameters, &std::pair<std::string, std::string>::first);
+    if (total == kept.end()) return kept;
+    if (summarize(checkpoint_, tensors).parameters == checkpoint_.index_elements) return kept;
+    kept.erase(total);
+    reporter_.warn("left out of the new index, for the tensors are others: " +
+                   std::string(kTotalParameters));
+    return kept;
+  }
+
+  std::string index(uint64_t total,
+                    const std::vector<std::pair<std::string, std::string>>& metadata) const {
+    std::string out = "{\n  \"metadata\": {\n    \"total_size\": " + std::to_string(total);
+    for (const auto& [key, json] : metadata) {
+      out.append(",\n    ").append(nlohmann::json(key).dump()).append(": ").append(json);
+    }
+    out += "\n  },\n  \"weight_map\": {";
     bool first = true;
     for (const auto& [name, file] : weight_map_) {
       out.append(first ? "\n    " : ",\n    ").append(nlohmann::json(name).dump());
@@ -333,6 +356,16 @@ class ShardWriter {
 };
 
 }  // namespace
+
+void warn_of_index_metadata(const Checkpoint& checkpoint, Reporter& reporter) {
+  std::vector<std::string> lost;
+  for (const auto& [key, json] : checkpoint.index_metadata) {
+    if (key != kTotalParameters) lost.push_back(printable(key));
+  }
+  if (lost.empty()) return;
+  reporter.warn("one file has no index; left out of the metadata of that before: " +
+                join_list(lost));
+}
 
 bool belongs_to_shards(std::string_view name, OutputFormat format) {
   const Names names = names_for(format);
