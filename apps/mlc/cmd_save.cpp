@@ -1,6 +1,7 @@
 #include "cli/batch.h"
 #include "cli/cast_warnings.h"
 #include "cli/embedded_architecture.h"
+#include "cli/file_warnings.h"
 #include "cli/in_place.h"
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
@@ -34,7 +35,8 @@ class Job {
   Job(FileTask& task, const SaveRequest& options) : task_(task), options_(options) {}
 
   Result<FileReport> run() {
-    MLC_TRY(input_, open_input(task_.input, task_.reporter));
+    MLC_TRY(input_, open_input(task_.input, warnings_.of_file(task_.input)));
+    if (!options_.merge) warnings_.say();
     MLC_CHECK(choose());
     MLC_CHECK(replace_modules(input_, task_.reporter));
     MLC_CHECK(change());
@@ -86,6 +88,7 @@ class Job {
 
   FileTask& task_;
   const SaveRequest& options_;
+  FileWarnings warnings_{task_.reporter};  // of the inputs
   Input input_;
   StateDict* state_dict_ = nullptr;
   std::vector<StateDict*> chosen_;  // that one, or all with --key '*'
@@ -195,7 +198,8 @@ Status Job::change() {
     const std::vector<std::string> others(options_.inputs.begin() + 1, options_.inputs.end());
     MLC_TRY(const MergeCounts merged,
             merge_inputs(checkpoint, *state_dict_, others, options_.select,
-                         options_.on_conflict.value_or(OnConflict::error), task_.reporter));
+                         options_.on_conflict.value_or(OnConflict::error), warnings_));
+    warnings_.say();
     if (merged.replaced + merged.added > 0) warn_of_optimizers();
   }
   if (state_dict_ != nullptr) {

@@ -273,3 +273,32 @@ def test_renamed_shards_became_one_file_for_the_sake_of_their_headers(mlc, descr
     assert described
     mlc.ok("strip-module-prefix", "shards", "-o", "out")
     assert sorted(os.listdir(tmp_path / "out")) == sorted(os.listdir(tmp_path / "shards"))
+
+
+@pytest.mark.parametrize("flags", [[], ["--on-conflict", "last"]])
+def test_a_merge_of_many_shards_warned_of_each(mlc, tmp_path, flags):
+    write(tmp_path / "in.pt", {f"w{i}": torch.full((8,), float(i)) for i in range(40)})
+    mlc.ok("save", "in.pt", "-o", "sh", "--max-shard-size", "32B")
+    shards = sorted(str(path) for path in (tmp_path / "sh").glob("*.safetensors"))
+    if flags:
+        shards += shards
+    done = mlc.ok("save", *shards, "--merge", "-o", "all.pt", *flags)
+    lines = [line for line in done.stderr.splitlines() if "warning" in line]
+    assert len(lines) == (2 if flags else 1), lines
+    assert "-00001-of-00040.safetensors is shard 1 of 40;" in lines[0] and "likewise of" in lines[0]
+    assert "-00002-of-00040.safetensors" in lines[0] and "-00003-of-00040.safetensors and" in lines[0]
+    assert "-00004-of" not in done.stderr
+    assert len(torch.load(tmp_path / "all.pt")) == 40
+
+
+def test_opening_many_shards_warned_of_each_that_has_more_keys(mlc, tmp_path):
+    write(tmp_path / "in.pt", {f"w{i}": torch.full((8,), float(i)) for i in range(40)})
+    mlc.ok("save", "in.pt", "-o", "sh", "--max-shard-size", "64B")
+    name = tmp_path / "sh/model.safetensors.index.json"
+    index = json.loads(name.read_text())
+    for i in range(0, 40, 2):
+        del index["weight_map"][f"w{i}"]
+    name.write_text(json.dumps(index))
+    done = mlc.ok("load", "sh")
+    assert done.stderr.count("that the index does not place in it; they are left out") == 1
+    assert "; likewise of 19 more files: " in done.stderr

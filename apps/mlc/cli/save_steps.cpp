@@ -328,7 +328,7 @@ Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input 
 
 Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
                                  const std::vector<std::string>& paths, const SelectOptions& select,
-                                 OnConflict on_conflict, Reporter& reporter) {
+                                 OnConflict on_conflict, FileWarnings& reporter) {
   MLC_TRY(const Selection selection, Selection::compile(select));
   MergeCounts counts;
   const auto count_parameters = [&] {
@@ -338,7 +338,7 @@ Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
   };
   const uint64_t before = count_parameters();
   for (const std::string& path : paths) {
-    MLC_TRY(Input other, open_input(path, reporter));
+    MLC_TRY(Input other, open_input(path, reporter.of_file(path)));
     MLC_TRY(StateDict * found, choose_other_state_dict(other, select.key, "", "--key"));
     const StateDict from = *found;
     std::vector<StateDictEntry> merged = merged_entries(*other.checkpoint, from, selection);

@@ -1,6 +1,7 @@
 // The steps of `mlc save` between opening and writing, each on a checkpoint in memory.
 #pragma once
 
+#include "cli/file_warnings.h"
 #include "cli/open_input.h"
 #include "cli/shared_options.h"
 #include "mlc/checkpoint/derive.h"
@@ -41,7 +42,7 @@ struct MergeCounts {
 /// that are there already, ten of them named (OnConflict::error).
 Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
                                  const std::vector<std::string>& paths, const SelectOptions& select,
-                                 OnConflict on_conflict, Reporter& reporter);
+                                 OnConflict on_conflict, FileWarnings& reporter);
 
 /// Casts the floating-point tensors of STATE_DICTS; tied ones stay tied, also from one to another.
 /// Returns how many.

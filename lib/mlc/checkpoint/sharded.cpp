@@ -1,4 +1,5 @@
 // Shard indexes of Hugging Face: {"metadata": {"total_size": n}, "weight_map": {key: file}}.
+#include "mlc/base/alike_texts.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
 #include "mlc/checkpoint/format.h"
@@ -63,6 +64,7 @@ class IndexReader {
   std::unordered_map<std::string_view, size_t> shard_by_name_;
   bool has_map_ = false;
   double total_size_ = -1;
+  AlikeTexts warnings_;
 };
 
 Status IndexReader::read_index(std::string_view text) {
@@ -194,9 +196,8 @@ Status IndexReader::read_shard(const Shard& shard) {
     wanted.push_back(entries[i].second);
   }
   if (entries.size() > wanted.size()) {
-    checkpoint_.warnings.push_back(shard.name + " has " +
-                                   plural(entries.size() - wanted.size(), "key") +
-                                   " that the index does not place in it; they are left out");
+    warnings_.add(shard.name, shard.name + " has " + plural(entries.size() - wanted.size(), "key") +
+                                  " that the index does not place in it; they are left out");
   }
   take_descriptions(shard, *from);
   MLC_TRY(const std::vector<NodeId> nodes, absorb(checkpoint_, std::move(*from), wanted));
@@ -206,7 +207,7 @@ Status IndexReader::read_shard(const Shard& shard) {
 
 void IndexReader::take_descriptions(const Shard& shard, Checkpoint& from) {
   for (const std::string& warning : from.warnings) {
-    checkpoint_.warnings.push_back(shard.name + ": " + warning);
+    warnings_.add(shard.name, shard.name + ": " + warning);
   }
   if (checkpoint_.origin.writer.empty()) {
     checkpoint_.origin = std::move(from.origin);
@@ -255,6 +256,9 @@ Status IndexReader::run(std::string_view text) {
       const std::string_view what = error.file().empty() ? "shard " : "shard of ";
       return std::move(error).during(std::string(what) + quoted(whose));
     }
+  }
+  for (std::string& warning : warnings_.take()) {
+    checkpoint_.warnings.push_back(std::move(warning));
   }
   checkpoint_.root = checkpoint_.graph.add_dict();
   auto& entries = checkpoint_.graph.dict(checkpoint_.root);
