@@ -219,8 +219,8 @@ Result<ExitCode> run(const Options& options, Context& context) {
     return run_files(context, inputs_only(options.inputs), options.writing.batch,
                      [&](FileTask& task) { return remap_names(options, rules, task); });
   }
-  MLC_TRY(const auto files,
-          plan_outputs(options.inputs, options.writing, {}, other_files(options)));
+  MLC_TRY(auto files, plan_outputs(options.inputs, options.writing, {}, other_files(options)));
+  for (FilePair& file : files) file.may_be_folder = !options.writing.in_place;
   MLC_CHECK(check_inverse(options));
   return run_files(context, files, options.writing.batch, [&](FileTask& task) {
     const KeyEdit edit{

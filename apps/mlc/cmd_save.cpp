@@ -550,7 +550,8 @@ Result<ExitCode> run(const SaveRequest& options, Context& context) {
   std::optional<std::string> extension;
   if (!options.format.empty()) extension = "." + options.format;
   if (options.max_shard_size > 0) extension = "";  // of a folder
-  MLC_TRY(const auto files, plan_outputs(inputs, options.writing, extension, other_files(options)));
+  MLC_TRY(auto files, plan_outputs(inputs, options.writing, extension, other_files(options)));
+  for (FilePair& file : files) file.may_be_folder = options.max_shard_size > 0;
   return run_files(context, files, options.writing.batch,
                    [&](FileTask& task) { return Job(task, options).run(); });
 }

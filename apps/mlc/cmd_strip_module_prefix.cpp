@@ -45,7 +45,8 @@ void setup(OptionSet& set, Options& options) {
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
-  MLC_TRY(const auto files, plan_outputs(options.inputs, options.writing));
+  MLC_TRY(auto files, plan_outputs(options.inputs, options.writing));
+  for (FilePair& file : files) file.may_be_folder = !options.writing.in_place;
   PrefixOptions prefix = options.prefix;
   prefix.max_depth = static_cast<int>(options.max_depth);
   prefix.add = options.add.value_or("");

@@ -302,3 +302,55 @@ def test_opening_many_shards_warned_of_each_that_has_more_keys(mlc, tmp_path):
     done = mlc.ok("load", "sh")
     assert done.stderr.count("that the index does not place in it; they are left out") == 1
     assert "; likewise of 19 more files: " in done.stderr
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("verb", [["save", "in.pt", "--max-shard-size", "32B"], ["strip-module-prefix", "shards"],
+                                  ["remap-keys", "shards", "--map", "module.=m."]], ids=lambda verb: verb[0])
+def test_shards_did_not_go_into_an_empty_folder(mlc, described, tmp_path, verb, slash):
+    assert described
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    mlc.ok(*verb, "-o", "empty" + slash, "-n")
+    mlc.ok(*verb, "-o", "empty" + slash)
+    names = sorted(os.listdir(folder))
+    assert len(names) == 3
+    # One that is in use stays as it is, whatever the names in it are.
+    for name in names:
+        (folder / name).rename(folder / ("x" + name))
+    done = mlc(*verb, "-o", "empty" + slash)
+    assert done.rc == 5 and "exists already and is not empty" in done.stderr
+    mlc.ok(*verb, "-o", "empty" + slash, "--force")
+    assert len(os.listdir(folder)) == 6
+
+
+@pytest.mark.parametrize("verb", [["save"], ["strip-module-prefix"], ["remap-keys", "--map", "module.=m."], ["metadata", "--set", "name=a"],
+                                  ["prune", "--amount", "0.5"], ["quantize"]], ids=lambda verb: verb[0])
+@pytest.mark.parametrize("out", ["folder", "folder/", "to come/"])
+def test_a_folder_as_the_output_of_one_file_was_said_to_need_force(mlc, tmp_path, verb, out):
+    write(tmp_path / "in.pt", {"module.w": torch.ones(64, 64)})
+    (tmp_path / "folder").mkdir()
+    for flags in ([], ["--force"]):
+        done = mlc(verb[0], "in.pt", *verb[1:], "-o", out, *flags)
+        assert done.rc == 2 and f"{out}: names a folder, and the output is one file\n" in done.stderr, done
+        assert "--force" not in done.stderr
+    mlc.ok(verb[0], "in.pt", *verb[1:], "--out-dir", out)
+    assert os.listdir(tmp_path / out) == ["in.pt"]
+
+
+@pytest.mark.parametrize("out", [["new/out.pt"], ["a b/c/out.pt"], ["new/shards", "--max-shard-size", "1KB"], ["a b/c/shards/", "--max-shard-size", "1KB"]])
+def test_a_missing_folder_of_an_output_was_no_such_file(mlc, tmp_path, out):
+    write(tmp_path / "in.pt", {"w": torch.ones(3)})
+    for flags in (["-n"], []):
+        done = mlc("save", "in.pt", "-o", *out, *flags)
+        assert done.rc == 5 and "`mkdir -p " in done.stderr, done
+    done = mlc.shell(done.stderr.split("`")[1] + ' && "$MLC" save in.pt -o ' + " ".join(f"'{word}'" for word in out))
+    assert done.rc == 0, done
+
+
+def test_every_shard_that_was_replaced_had_a_warning_of_its_own(mlc, tmp_path):
+    write(tmp_path / "in.pt", {f"w{i}": torch.ones(8) for i in range(30)})
+    mlc.ok("save", "in.pt", "-o", "out", "--max-shard-size", "32B")
+    done = mlc.ok("save", "in.pt", "-o", "out", "--max-shard-size", "480B", "--force")
+    assert done.stderr.count("removed") == 1 and "model-00003-of-00030.safetensors and 27 more of the shards that were replaced" in done.stderr
+    assert len(os.listdir(tmp_path / "out")) == 3

@@ -48,6 +48,11 @@ Status make_folder(const std::string& path) {
   return {};
 }
 
+bool is_folder(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
 // What make_folder would say, by the part of the path that exists.
 Status check_folder(const std::string& path) {
   std::string there = path;
@@ -165,7 +170,20 @@ bool output_exists(const FilePair& file) {
   return !file.output.empty() && lstat(file.output.c_str(), &st) == 0;
 }
 
+/// For outputs that may be folders. What is in one that may not be replaced is none of ours.
+Status refuse_used_folder(const FilePair& file) {
+  std::error_code error;
+  const std::filesystem::directory_iterator first(file.output, error);
+  if (file.may_replace || (!error && first == std::filesystem::directory_iterator())) return {};
+  return Error(ErrorKind::exists, "exists already and is not empty",
+               "choose an empty one; --force writes beside them and replaces shards")
+      .in_file(file.output);
+}
+
 Status refuse_existing(const FilePair& file) {
+  if (file.output.empty() || file.output == file.input) return {};  // in place
+  if (!file.may_be_folder && !file.in_folder) MLC_CHECK(refuse_folder(file.output));
+  if (file.may_be_folder && is_folder(file.output)) return refuse_used_folder(file);
   if (file.may_replace || !output_exists(file)) return {};
   const std::string other = file.in_folder ? ", --skip-existing leaves it" : "";
   return Error(ErrorKind::exists, "exists already", "--force replaces it" + other)
@@ -379,6 +397,16 @@ Result<ExitCode> Batch::run() {
 }
 
 }  // namespace
+
+Status refuse_folder(const std::string& path) {
+  // A slash at its end means one that is not there.
+  if (!path.ends_with('/') && !is_folder(path)) return {};
+  const std::string folder = path.ends_with('/') ? path : path + "/";
+  return usage_error("names a folder, and the output is one file",
+                     "-o " + shell_word(folder + "NAME") + " names a file in it, --out-dir " +
+                         shell_word(path) + " makes one under the name of the input")
+      .in_file(path);
+}
 
 std::vector<FilePair> inputs_only(const std::vector<std::string>& inputs) {
   std::vector<FilePair> files;

@@ -30,7 +30,12 @@ struct FilePair {
   bool may_replace = false;  // --force or --in-place
   bool skip_existing = false;
   bool in_folder = false;  // of --out-dir
+  /// The output may be a folder, of shards: then an empty one that is there is taken.
+  bool may_be_folder = false;
 };
+
+/// Errors: usage where PATH, the output that is to be one file, is a folder or ends like one.
+Status refuse_folder(const std::string& path);
 
 /// Every input without an output, for verbs that only read.
 std::vector<FilePair> inputs_only(const std::vector<std::string>& inputs);

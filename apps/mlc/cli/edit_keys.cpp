@@ -245,6 +245,7 @@ Status Job::aim() {
     MLC_CHECK(check_no_shard());
     return check_replaceable(checkpoint, task_.output, edit_.writing);
   }
+  if (!to_folder_) MLC_CHECK(refuse_folder(task_.output));
   const bool safetensors = checkpoint.format == Format::safetensors;
   format_ = safetensors ? OutputFormat::safetensors : OutputFormat::torch_zip;
   if (named.ok()) format_ = *named;

@@ -1,6 +1,7 @@
 #include "mlc/base/output_file.h"
 
 #include "mlc/base/in_place_file.h"
+#include "mlc/base/missing_folder.h"
 #include "mlc/base/write_all.h"
 
 #include <algorithm>
@@ -99,6 +100,12 @@ Error exists_already(const std::string& path) {
   return Error(ErrorKind::exists, "exists already", "--force replaces it").in_file(path);
 }
 
+Error cannot_create(int errno_value, const std::string& path) {
+  return hint_at_missing_folder(write_failed("cannot create a file in its folder", errno_value),
+                                errno_value, path)
+      .in_file(path);
+}
+
 unsigned default_mode() {
   const mode_t mask = umask(0);
   umask(mask);
@@ -172,8 +179,7 @@ Status OutputFile::check(const std::string& path, const OutputOptions& options) 
   errno = 0;
   const bool is_folder = stat(folder.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
   if (is_folder && access(folder.c_str(), W_OK | X_OK) == 0) return {};
-  return write_failed("cannot create a file in its folder", errno != 0 ? errno : ENOTDIR)
-      .in_file(path);
+  return cannot_create(errno != 0 ? errno : ENOTDIR, path);
 }
 
 Result<OutputFile> OutputFile::create(const std::string& path, const OutputOptions& options) {
@@ -188,7 +194,7 @@ Result<OutputFile> OutputFile::create(const std::string& path, const OutputOptio
       access(folder.c_str(), F_OK) == 0) {
     MLC_CHECK(out.create_named());
   } else if (out.fd_ < 0) {
-    return write_failed("cannot create a file in its folder", errno).in_file(path);
+    return cannot_create(errno, path);
   } else {
     flock(out.fd_, LOCK_EX | LOCK_NB);  // for the moment in which it has a temporary name
   }

@@ -1,5 +1,6 @@
 #include "mlc/checkpoint/write_sharded.h"
 
+#include "mlc/base/missing_folder.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/lower_tensors.h"
@@ -136,7 +137,9 @@ class OutputFolder {
   Status make() {
     made_ = mkdir(path_.c_str(), 0777) == 0;
     if (made_ || errno == EEXIST) return {};
-    return write_failed("cannot make the folder", errno).in_file(path_);
+    const int error = errno;
+    return hint_at_missing_folder(write_failed("cannot make the folder", error), error, path_)
+        .in_file(path_);
   }
   void keep() { made_ = false; }
 
@@ -227,13 +230,16 @@ class ShardWriter {
   /// any more, and a reader that goes by names would mix them with the new ones. What the index
   /// before did not name is somebody else's.
   void remove_stale_shards(const Names& names) {
+    std::vector<std::string> removed;
     const std::set<std::string> current(summary_.files.begin(), summary_.files.end());
     for (const std::string& name : replaced_) {
       const std::string path = folder_ + "/" + name;
       if (current.contains(name) || !is_numbered_shard(name, names) || !is_there(path)) continue;
-      reporter_.warn("removed " + printable(name) + " of the shards that were replaced");
+      removed.push_back(name);
       ::unlink(path.c_str());
     }
+    if (removed.empty()) return;
+    reporter_.warn("removed " + join_list(removed, 3) + " of the shards that were replaced");
   }
 
   /// All files before the first byte, so that one that exists already stops it at once.
