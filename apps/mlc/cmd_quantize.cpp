@@ -153,6 +153,21 @@ Result<FileReport> run_graph(FileTask& task, const QuantizeRequest& options,
   return quantize_script(task, how, options.onnx, shared);
 }
 
+/// Why what is no ONNX model has no --max-drop. Error: usage.
+Status refuse_drop(const FileTask& task, const QuantizeRequest& options) {
+  MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
+  if (options.script) {
+    return usage_error("--max-drop is for ONNX models: --torchscript quantises all layers at once",
+                       "--min-cosine and --min-sqnr refuse what loses too much, --exclude keeps "
+                       "layers")
+        .in_file(task.input);
+  }
+  return usage_error("--max-drop is of what a model gives, and a checkpoint has no program to run",
+                     "--min-sqnr DB is of its weights; as an ONNX model, which mlc export-onnx "
+                     "makes, it can have --max-drop")
+      .in_file(task.input);
+}
+
 /// Errors: usage.
 Status check_gptq(const QuantizeRequest& options) {
   if (options.onnx.calib.empty())
@@ -177,6 +192,7 @@ Result<FileReport> run_one(FileTask& task, const QuantizeRequest& options,
                        "leave --torchscript out: --onnx says how")
         .in_file(task.input);
   }
+  if (!is_onnx && options.onnx.max_drop) MLC_CHECK(refuse_drop(task, options));
   if (is_onnx || options.script) return run_graph(task, options, recipe);
   if (recipe.rounding == Rounding::gptq) {
     MLC_CHECK(check_gptq(options));

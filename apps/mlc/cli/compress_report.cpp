@@ -205,6 +205,7 @@ std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask
   };
   if (const std::string text = saturation_text(answer); !text.empty())
     rows.push_back({"saturation", text});
+  if (answer.drop) rows.push_back({"drop", drop_result_text(*answer.drop)});
   if (!answer.not_verified.empty()) rows.push_back({"run", "no: " + answer.not_verified});
   rows.push_back({"made by", made_by()});
   std::vector<Layer> layers;
@@ -217,6 +218,7 @@ std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask
     left.push_back({kept.weight, kept.reason, format_bytes(kept.bytes)});
   }
   out += html_table({}, rows, TableKind::text) + outputs_table(answer) + latency_plot(answer);
+  if (answer.drop) out += drop_html(*answer.drop);
   out += points_of(layers, "bytes after", kSqnrNote) +
          worst_plot(layers, "The smallest SQNR first: longer is better.");
   return html_page("mlc quantize", out + kept_table(left));

@@ -3,23 +3,19 @@
 #include "cli/compress_report.h"
 #include "cli/judge_models.h"
 #include "cli/layer_samples.h"
+#include "cli/max_drop.h"
 #include "cli/onnx_draft.h"
+#include "cli/onnx_quantizer.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_onnx_view.h"
 #include "cli/unused_patterns.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/onnx_artefact.h"
 #include "mlc/onnx_edit/document.h"
-#include "mlc/onnx_quant/calibrate.h"
-#include "mlc/onnx_quant/fold_norms.h"
-#include "mlc/onnx_quant/static_plan.h"
-#include "mlc/onnx_quant/static_qdq.h"
-#include "mlc/onnx_quant/weight_uses.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <iterator>
 
 #include <fmt/format.h>
 
@@ -38,6 +34,8 @@ constexpr std::array<std::pair<std::string_view, onnx::RangeMethod>, 4> kMethods
     {"mse", onnx::RangeMethod::mse},
     {"entropy", onnx::RangeMethod::entropy},
 }};
+constexpr std::array<std::pair<std::string_view, DropOf>, 2> kDrops = {
+    {{"cosine", DropOf::cosine}, {"top1", DropOf::top1}}};
 constexpr double kLeastCosine = 0.99;
 constexpr double kLeastCosineInt4 = 0.95;  // what 4 bits of small models reach
 
@@ -53,11 +51,8 @@ class Job {
   Status open();
   Status check_globs() const;
   Status quantize();
-  Status quantize_statically();
-  Status prepare(onnx::Document& document);
-  Result<onnx::Observers> observe(const std::vector<std::string>& names);
-  Result<onnx::Observers> run_samples(const std::vector<std::string>& names);
-  Status keep_stats(const onnx::Observers& observers) const;
+  Status reach_drop(OnnxQuantizer& quantizer, onnx::QuantOptions& how);
+  JudgeOptions judge_samples() const;
   onnx::QuantOptions quant_options() const;
   Status add_metadata();
   Status write();
@@ -87,9 +82,12 @@ Status Job::check_usage() {
   answer_.form = options_.form.value_or(onnx::QuantForm::dynamic);
   answer_.reduced = options_.reduce_range;
   const bool is_static = answer_.form == onnx::QuantForm::static_qdq;
-  const bool calibrates = !options_.calib.empty() || options_.method || !options_.stats.empty();
-  if (calibrates && !is_static)
-    return usage_error("--calib, --calib-method and --stats are for --onnx static");
+  const bool compares = options_.max_drop.has_value();
+  if (!options_.calib.empty() && !is_static && !compares)
+    return usage_error("--calib is for --onnx static, and for --max-drop",
+                       "--input gives samples to compare with");
+  if ((options_.method || !options_.stats.empty()) && !is_static)
+    return usage_error("--calib-method and --stats are for --onnx static");
   if (is_static && options_.calib.empty() && options_.stats.empty())
     return usage_error("--onnx static needs samples: --calib FILE is missing",
                        "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names, or "
@@ -99,8 +97,11 @@ Status Job::check_usage() {
     return usage_error("--block, --symmetric and --rounding are for --onnx int4");
   if (!is_static && options_.float_ends) return usage_error("--float-ends is for --onnx static");
   MLC_CHECK(check_sample_options(options_));
+  MLC_CHECK(check_drop_options(options_));
   MLC_TRY(wish_, judge_wish(options_, shared_));
   if (is_int4) least_cosine_ = kLeastCosineInt4;
+  // The goal says what may be lost.
+  if (options_.max_drop) least_cosine_ = -1;
   return read_min_cosine(options_, least_cosine_);
 }
 
@@ -120,7 +121,8 @@ Status Job::open() {
   }
   if (!options_.calib.empty()) {
     MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
-    warn_of_few(*data_, "for ranges", task_.reporter);
+    warn_of_few(*data_, answer_.form == onnx::QuantForm::static_qdq ? "for ranges" : "of inputs",
+                task_.reporter);
   }
   document_.emplace(std::move(document));
   return check_globs();
@@ -157,98 +159,32 @@ onnx::QuantOptions Job::quant_options() const {
   return out;
 }
 
-/// What comes before ranges are looked for; the same for the model that is run for them.
-Status Job::prepare(onnx::Document& document) {
-  document.fix_overridable();
-  onnx::skip_identities(document);
-  MLC_CHECK(onnx::split_slices(document));
-  MLC_CHECK(onnx::fold_norms(document));
-  return {};
-}
-
-/// Runs the float model, its activations NAMES among its outputs, on all samples.
-Result<onnx::Observers> Job::run_samples(const std::vector<std::string>& names) {
-  if (!data_) {
-    return usage_error("the statistics of " + options_.stats + " do not have all activations",
-                       "--calib FILE gives samples to make them of");
+/// Finds what of HOW the outputs do not allow, and undoes it.
+Status Job::reach_drop(OnnxQuantizer& quantizer, onnx::QuantOptions& how) {
+  MLC_TRY(const double limit, parse_drop(*options_.max_drop));
+  DropWish wish{{options_.drop_of.value_or(DropOf::cosine), limit}, nullptr};
+  std::optional<CalibrationData> labels;
+  if (!options_.labels.empty()) {
+    OnnxValue value;
+    value.name = "labels";
+    value.element = info(DType::i64).onnx;
+    MLC_TRY_CTX(labels, CalibrationData::open({&options_.labels, 1}, {&value, 1}, task_.reporter),
+                "--labels");
+    wish.goal.of = DropOf::labels;
+    wish.labels = &*labels;
   }
-  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
-  MLC_CHECK(prepare(document));
-  // Inputs are at hand without being outputs.
-  std::vector<std::string> made;
-  const auto& inputs = document.input_names();
-  std::ranges::copy_if(names, std::back_inserter(made), [&](const std::string& name) {
-    return std::ranges::find(inputs, name) == inputs.end();
-  });
-  const std::string& beside = task_.output.empty() ? task_.input : task_.output;
-  MLC_TRY(const auto model,
-          load_with_values(std::move(document), made, beside, engine_, task_.threads));
-  const bool ends = options_.stats.empty() && options_.method.value_or(onnx::RangeMethod::minmax) ==
-                                                  onnx::RangeMethod::minmax;
-  return onnx::calibrate(*model, *data_, names,
-                         ends ? onnx::Observe::bounds : onnx::Observe::histograms, task_.reporter);
-}
-
-/// The statistics of --stats, where it has those of all NAMES, else new ones.
-Result<onnx::Observers> Job::observe(const std::vector<std::string>& names) {
-  if (!options_.stats.empty()) {
-    const auto file = InputFile::open(options_.stats);
-    if (file.ok()) {
-      MLC_TRY(const std::string text, (*file)->read_string(0, (*file)->size()));
-      auto stats = onnx::read_stats(text);
-      if (!stats.ok()) return std::move(stats).error().in_file(options_.stats);
-      const bool whole = std::ranges::all_of(
-          names, [&](const std::string& name) { return stats->observers.contains(name); });
-      if (whole && !(shared_.writing.force && data_)) {
-        if (data_)
-          task_.reporter.warn(
-              fmt::format("ranges come from the {} samples of {}, not from --calib; "
-                          "--force makes new ones",
-                          stats->samples, printable(options_.stats)));
-        return std::move(stats->observers);
-      }
-      if (!whole && !shared_.writing.force && data_) {
-        return usage_error("the statistics belong to another model or other options",
-                           "--force makes new ones, another --stats FILE keeps these")
-            .in_file(options_.stats);
-      }
-    }
-  }
-  MLC_TRY(onnx::Observers out, run_samples(names));
-  MLC_CHECK(keep_stats(out));
-  return out;
-}
-
-Status Job::keep_stats(const onnx::Observers& observers) const {
-  if (options_.stats.empty() || shared_.writing.dry_run) return {};
-  MLC_TRY(OutputFile out,
-          OutputFile::create(options_.stats, {.replace = true, .sync = false, .mode = 0}));
-  MLC_CHECK(out.write(onnx::stats_json(observers, data_->samples())));
-  return out.publish();
-}
-
-Status Job::quantize_statically() {
-  MLC_CHECK(prepare(*document_));
-  const onnx::QuantOptions how = quant_options();
-  const onnx::StaticPlan plan = onnx::plan_static(*document_, how);
-  std::map<std::string, onnx::ByteScale> scales;
-  if (!plan.nodes.empty()) {
-    MLC_TRY(const onnx::Observers observers, observe(plan.observed()));
-    const auto method = options_.method.value_or(onnx::RangeMethod::minmax);
-    for (const std::string& name : plan.observed())
-      scales[name] = onnx::byte_scale(
-          observers.at(name).range(method, options_.percentile.value_or(kUsualPercentile)));
-  }
-  MLC_TRY(answer_.report, onnx::quantize_static(*document_, plan, scales, how));
+  MLC_TRY(answer_.drop, mlc::cli::reach_drop(quantizer, task_.input, engine_, judge_samples(), wish,
+                                             task_.reporter, how));
   return {};
 }
 
 Status Job::quantize() {
-  if (answer_.form == onnx::QuantForm::static_qdq) {
-    MLC_CHECK(quantize_statically());
-  } else {
-    MLC_TRY(answer_.report, onnx::quantize_weights(*document_, quant_options()));
-  }
+  OnnxQuantizer quantizer(task_, options_, shared_, data_ ? &*data_ : nullptr, engine_);
+  onnx::QuantOptions how = quant_options();
+  if (options_.max_drop) MLC_CHECK(reach_drop(quantizer, how));
+  MLC_TRY(OnnxQuantizer::Made made, quantizer.make(std::move(*document_), how));
+  document_.emplace(std::move(made.document));
+  answer_.report = std::move(made.report);
   if (answer_.report.overridable > 0) {
     task_.reporter.detail(plural(answer_.report.overridable, "initializer") +
                           " that callers could exchange became constants");
@@ -278,6 +214,7 @@ Status Job::quantize() {
 Status Job::add_metadata() {
   ProvenanceOptions given;
   given.text("onnx", onnx::to_string(answer_.form)).flag("no-embeddings", options_.no_embeddings);
+  given.text("max-drop", options_.max_drop.value_or(""));
   given.flag("reduce-range", options_.reduce_range).list("include", shared_.include);
   given.list("exclude", shared_.exclude).flag("float-ends", options_.float_ends);
   if (options_.method) given.text("calib-method", onnx::to_string(*options_.method));
@@ -289,12 +226,16 @@ Status Job::add_metadata() {
 Status Job::judge(const OnnxDraft& draft) {
   MLC_TRY(const bool can, can_judge_onnx(wish_, engine_, answer_, task_.reporter));
   if (!can) return {};
-  const JudgeOptions how = judge_options(specs_, data_ ? &*data_ : nullptr, options_.samples,
-                                         options_.seed.value_or(0), task_.threads, task_.reporter);
-  return judge_onnx(*engine_, task_.input, draft.path(), how, task_.reporter, answer_);
+  return judge_onnx(*engine_, task_.input, draft.path(), judge_samples(), task_.reporter, answer_);
+}
+
+JudgeOptions Job::judge_samples() const {
+  return judge_options(specs_, data_ ? &*data_ : nullptr, options_.samples,
+                       options_.seed.value_or(0), task_.threads, task_.reporter);
 }
 
 Status Job::gates() const {
+  MLC_CHECK(check_drop(answer_.drop));
   return check_judgement(answer_, {least_cosine_, shared_.min_sqnr, options_.require_speedup},
                          task_.reporter);
 }
@@ -315,7 +256,7 @@ Status Job::write() {
   answer_.dry_run = shared_.writing.dry_run;
   if (task_.output.empty()) {
     answer_.not_verified = "-o FILE is missing";
-    return {};
+    return check_drop(answer_.drop);
   }
   MLC_TRY(OnnxDraft draft,
           OnnxDraft::write(std::move(file), task_.output, shared_.writing.output_options()));
@@ -346,7 +287,32 @@ Result<FileReport> Job::run() {
 bool QuantizeOnnxOptions::any() const {
   return form || no_embeddings || reduce_range || symmetric || !inputs.empty() || min_cosine ||
          require_speedup || verify || no_verify || !calib.empty() || method || !stats.empty() ||
-         float_ends || block || percentile || samples || seed;
+         float_ends || block || percentile || samples || seed || max_drop || drop_of ||
+         !labels.empty();
+}
+
+Status check_drop_options(const QuantizeOnnxOptions& options) {
+  if (!options.max_drop) {
+    if (options.drop_of || !options.labels.empty())
+      return usage_error("--drop-of and --labels say what a drop is of: --max-drop X is missing");
+    return {};
+  }
+  MLC_CHECK(parse_drop(*options.max_drop));
+  if (options.labels.empty()) return {};
+  if (options.drop_of) return usage_error("--drop-of and --labels exclude each other");
+  if (options.calib.empty()) return usage_error("--labels are of samples: --calib FILE is missing");
+  return {};
+}
+
+Result<double> parse_drop(const std::string& text) {
+  const bool percent = text.ends_with('%');
+  const char* const end_of_number = text.data() + text.size() - (percent ? 1 : 0);
+  double drop = 0;
+  const auto [end, error] = std::from_chars(text.data(), end_of_number, drop);
+  if (percent) drop /= 100;
+  if (error != std::errc() || end != end_of_number || !(drop >= 0 && drop <= 1))
+    return usage_error("--max-drop: no part of the whole: " + quoted(text), "as 1% or 0.01");
+  return drop;
 }
 
 Status check_sample_options(const QuantizeOnnxOptions& options) {
@@ -367,9 +333,9 @@ Status read_min_cosine(const QuantizeOnnxOptions& options, double& least) {
 }
 
 Result<JudgeWish> judge_wish(const QuantizeOnnxOptions& options, const QuantizeOnnxShared& shared) {
-  const bool gates = options.min_cosine || shared.min_sqnr;
+  const bool gates = options.min_cosine || shared.min_sqnr || options.max_drop;
   if (gates && options.no_verify)
-    return usage_error("--no-verify contradicts --min-cosine and --min-sqnr",
+    return usage_error("--no-verify contradicts --min-cosine, --min-sqnr and --max-drop",
                        "they judge what the result gives when it is run");
   return JudgeWish{options.verify || gates, options.no_verify, options.require_speedup};
 }
@@ -380,7 +346,8 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
              "bytes in the file; "
              "int4: four bits, for ONNX Runtime only; static: convolutions too, with --calib");
   set.list("--calib", options.calib, "FILE",
-           "samples for static, a tensor for each input: .npy, .npz, .pt, ...; repeatable");
+           "samples for static and for goals, a tensor for each input: .npy, .npz, .pt, ...; "
+           "repeatable");
   set.choice("--calib-method", options.method, kMethods,
              "how ranges come of samples: minmax (default), percentile, mse, entropy");
   set.real("--percentile", options.percentile, "P", "of values inside the range (default 99.99)",
@@ -401,6 +368,14 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
               10'000);
   set.text("--min-cosine", options.min_cosine, "X",
            "least cosine of every output (default 0.99, int4 0.95)");
+  set.text("--max-drop", options.max_drop, "X",
+           "most that outputs may lose, as 1%: layers that cost most get 8 bits for 4, or stay "
+           "in floats");
+  set.choice("--drop-of", options.drop_of, kDrops,
+             "what may drop: the least cosine (default), or top1: how often the largest value "
+             "stays where it is");
+  set.file("--labels", options.labels, "FILE",
+           "of the samples of --calib: what may drop is how many of them the model tells");
   set.flag("--require-speedup", options.require_speedup,
            "write nothing if the result is no faster here");
   set.flag("--verify", options.verify, "fail where the result cannot be run and compared");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cli/batch.h"
+#include "cli/drop_view.h"
 #include "cli/judge_models.h"
 #include "cli/option_set.h"
 #include "cli/shared_options.h"
@@ -34,6 +35,9 @@ struct QuantizeOnnxOptions {
   std::optional<double> percentile;
   std::string stats;
   bool float_ends = false;
+  std::optional<std::string> max_drop;  // a goal
+  std::optional<DropOf> drop_of;
+  std::string labels;  // file
 
   /// Whether any of them was given.
   bool any() const;
@@ -56,6 +60,11 @@ struct QuantizeOnnxShared {
 /// Refuses options of samples that nothing reads: --percentile without its method, --seed where
 /// nothing is random. Error: usage.
 Status check_sample_options(const QuantizeOnnxOptions& options);
+
+/// The same of --drop-of and --labels, and of a --max-drop that is none.
+Status check_drop_options(const QuantizeOnnxOptions& options);
+/// "1%" and "0.01" as 0.01. Error: usage.
+Result<double> parse_drop(const std::string& text);
 
 /// What --verify, --no-verify, --require-speedup and the gates of OPTIONS and SHARED ask for: a
 /// gate is no gate where nothing is run. Error: usage for gates beside --no-verify.

@@ -54,6 +54,7 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
       line("", fmt::format("and for {} more reasons", texts.size() - kKeptShown));
   }
   if (const std::string text = saturation_text(answer); !text.empty()) line("saturation", text);
+  if (answer.drop) line("drop", drop_result_text(*answer.drop));
   if (!answer.not_verified.empty()) {
     line("verified", "no: " + answer.not_verified);
   } else {
@@ -61,6 +62,7 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
     line("verified", samples_text(answer) + " beside the float model");
     show_outputs(answer, task);
   }
+  if (answer.drop) show_drop(*answer.drop, task);
   show_worst(worst_rows(answer.report), task);
 }
 
@@ -111,6 +113,7 @@ void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
   json.field("bits_per_weight", totals.bits());
   json.field("sqnr_db", sqnr_db(totals.sums.signal, totals.sums.noise));
   judgement_json(answer, json);
+  if (answer.drop) drop_json(*answer.drop, json);
   layers_json(answer, json);
   json.end_object();
 }

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "cli/batch.h"
+#include "cli/drop_view.h"
 #include "cli/judge_models.h"
 #include "mlc/onnx_quant/quantize.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace mlc::cli {
@@ -14,6 +16,7 @@ struct QuantizeOnnxAnswer : Judgement {
   onnx::QuantForm form = onnx::QuantForm::dynamic;
   bool reduced = false;  // 7 bits
   onnx::QuantReport report;
+  std::optional<DropAnswer> drop;  // with --max-drop
   uint64_t input_bytes = 0;
   uint64_t file_bytes = 0;
   uint64_t sidecar_bytes = 0;

@@ -61,6 +61,7 @@ class Rewriter {
   void keep(const WeightUses& weight, std::string reason);
   Status quantize(const WeightUses& weight);
   Status by_channel(const WeightUses& weight, Way way);
+  Result<std::shared_ptr<const BlockWeight>> block_weight(const WeightUses& weight) const;
   Status by_block(const WeightUses& weight);
   void add_layer(const WeightUses& weight, std::string scheme, const WeightFacts& facts,
                  uint64_t bytes);
@@ -130,6 +131,7 @@ std::string Rewriter::why_kept(const WeightUses& weight) const {
     if (use.channels != weight.uses.front().channels) return "read along both dimensions";
   }
   if (!is_selected(weight)) return "excluded";
+  if (options_.floats.contains(weight.tensor)) return std::string(kKeptForOutputs);
   if (tensor.dtype() != DType::f32)
     return fmt::format("of {}, not float32", info(*tensor.dtype()).torch);
   if (static_cast<int64_t>(tensor.data->count()) < options_.min_elements)
@@ -142,7 +144,9 @@ Way Rewriter::way_of(const WeightUses& weight) const {
   if (options_.form == QuantForm::weight_only || !multiplied) return Way::dequantize;
   // What is an embedding too is stored once, in bytes.
   if (options_.form == QuantForm::dynamic || weight.has(Role::table)) return Way::multiply_bytes;
-  return weight.has(Role::conv) || weight.has(Role::deconv) ? Way::dequantize : Way::blocks;
+  const bool by_channel =
+      weight.has(Role::conv) || weight.has(Role::deconv) || options_.bytes.contains(weight.tensor);
+  return by_channel ? Way::dequantize : Way::blocks;
 }
 
 void Rewriter::keep(const WeightUses& weight, std::string reason) {
@@ -301,11 +305,19 @@ Status Rewriter::by_channel(const WeightUses& weight, Way way) {
   return {};
 }
 
+Result<std::shared_ptr<const BlockWeight>> Rewriter::block_weight(const WeightUses& weight) const {
+  std::shared_ptr<const BlockWeight> unknown;
+  auto& made = options_.known_blocks == nullptr ? unknown : (*options_.known_blocks)[weight.tensor];
+  if (!made) {
+    MLC_TRY(made, BlockWeight::make(*document_.find_tensor(weight.tensor),
+                                    weight.uses.front().channels, options_.block,
+                                    options_.symmetric, options_.rounding, options_.threads));
+  }
+  return made;
+}
+
 Status Rewriter::by_block(const WeightUses& weight) {
-  const DocTensor tensor = *document_.find_tensor(weight.tensor);
-  MLC_TRY(const auto made,
-          BlockWeight::make(tensor, weight.uses.front().channels, options_.block,
-                            options_.symmetric, options_.rounding, options_.threads));
+  MLC_TRY(const auto made, block_weight(weight));
   if (made->facts().not_finite > 0) {
     keep(weight, plural(made->facts().not_finite, "weight") + " not finite");
     return {};

@@ -18,7 +18,11 @@
 #include "mlc/onnx_quant/quantized_weight.h"
 
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +32,9 @@ namespace mlc::onnx {
 enum class QuantForm : uint8_t { dynamic, weight_only, int4, static_qdq };
 /// "dynamic", "weight-only", ...
 std::string_view to_string(QuantForm form);
+
+/// Why a weight of QuantOptions::floats stays.
+constexpr std::string_view kKeptForOutputs = "in floats for the outputs' sake";
 
 struct QuantOptions {
   QuantForm form = QuantForm::dynamic;
@@ -40,8 +47,13 @@ struct QuantOptions {
   int64_t min_columns = 32;           // what dynamic forms must multiply to gain anything
   std::vector<std::string> include;   // globs over names of weights and nodes; none: all
   std::vector<std::string> exclude;
-  bool float_ends = false;  // of static_qdq: the first and the last layer stay
+  std::set<std::string, std::less<>> floats;  // weights that stay, by name, for what they cost
+  std::set<std::string, std::less<>> bytes;   // of int4: weights that get 8 bits, for the same
+  bool float_ends = false;                    // of static_qdq: the first and the last layer stay
   unsigned threads = 1;
+  /// Where given: blocks of four bits that were made already, by weight, for who quantises the same
+  /// model in several ways.
+  std::map<std::string, std::shared_ptr<const BlockWeight>>* known_blocks = nullptr;
 };
 
 /// A weight that was quantised.

@@ -81,6 +81,7 @@ std::string Planner::why_float(const DocNode& node) const {
   if (matches_any(options_.exclude, weight.name) || matches_any(options_.exclude, node.name) ||
       !selected)
     return "excluded";
+  if (options_.floats.contains(weight.name)) return std::string(kKeptForOutputs);
   if (weight.dtype() != DType::f32) return "not float32";
   if (!bias.empty() && (added == nullptr || added->dtype() != DType::f32))
     return "a bias that is not constant";

@@ -1,0 +1,138 @@
+#include "cli/onnx_quantizer.h"
+
+#include "cli/onnx_draft.h"
+#include "mlc/base/text.h"
+#include "mlc/onnx_quant/fold_norms.h"
+#include "mlc/onnx_quant/static_plan.h"
+#include "mlc/onnx_quant/static_qdq.h"
+#include "mlc/onnx_quant/weight_uses.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+
+Result<OnnxQuantizer::Made> OnnxQuantizer::make(const onnx::QuantOptions& how) {
+  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
+  return make(std::move(document), how);
+}
+
+Result<OnnxQuantizer::Made> OnnxQuantizer::make(onnx::Document document,
+                                                const onnx::QuantOptions& how) {
+  onnx::QuantOptions with_blocks = how;
+  if (more_) with_blocks.known_blocks = &blocks_;
+  if (how.form == onnx::QuantForm::static_qdq) {
+    MLC_TRY(onnx::QuantReport report, with_ranges(document, with_blocks));
+    return Made{std::move(document), std::move(report)};
+  }
+  MLC_TRY(onnx::QuantReport report, onnx::quantize_weights(document, with_blocks));
+  return Made{std::move(document), std::move(report)};
+}
+
+void OnnxQuantizer::expect_more() {
+  more_ = true;
+}
+
+Result<onnx::QuantReport> OnnxQuantizer::with_ranges(onnx::Document& document,
+                                                     const onnx::QuantOptions& how) {
+  MLC_CHECK(prepare(document));
+  const onnx::StaticPlan plan = onnx::plan_static(document, how);
+  std::map<std::string, onnx::ByteScale> scales;
+  if (!plan.nodes.empty()) {
+    // With other layers in floats an activation may be one that a pool gave in this plan.
+    const std::vector<std::string> wanted =
+        more_ ? std::vector<std::string>(plan.activations.begin(), plan.activations.end())
+              : plan.observed();
+    MLC_CHECK(observe(wanted));
+    const auto method = options_.method.value_or(onnx::RangeMethod::minmax);
+    for (const std::string& name : plan.observed()) {
+      const auto found = observers_->find(name);
+      if (found == observers_->end())
+        return internal_error("activation " + quoted(name) + " was not looked at");
+      scales[name] = onnx::byte_scale(
+          found->second.range(method, options_.percentile.value_or(kUsualPercentile)));
+    }
+  }
+  return onnx::quantize_static(document, plan, scales, how);
+}
+
+/// What comes before ranges are looked for; the same for the model that is run for them.
+Status OnnxQuantizer::prepare(onnx::Document& document) {
+  document.fix_overridable();
+  onnx::skip_identities(document);
+  MLC_CHECK(onnx::split_slices(document));
+  MLC_CHECK(onnx::fold_norms(document));
+  return {};
+}
+
+/// Runs the float model, its activations NAMES among its outputs, on all samples.
+Result<onnx::Observers> OnnxQuantizer::run_samples(const std::vector<std::string>& names) {
+  if (data_ == nullptr) {
+    return usage_error("the statistics of " + options_.stats + " do not have all activations",
+                       "--calib FILE gives samples to make them of");
+  }
+  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
+  MLC_CHECK(prepare(document));
+  // Inputs are at hand without being outputs.
+  std::vector<std::string> made;
+  const auto& inputs = document.input_names();
+  std::ranges::copy_if(names, std::back_inserter(made), [&](const std::string& name) {
+    return std::ranges::find(inputs, name) == inputs.end();
+  });
+  MLC_TRY(const auto model,
+          load_with_values(std::move(document), made, beside(), engine_, task_.threads));
+  const bool ends = options_.stats.empty() && options_.method.value_or(onnx::RangeMethod::minmax) ==
+                                                  onnx::RangeMethod::minmax;
+  return onnx::calibrate(*model, *data_, names,
+                         ends ? onnx::Observe::bounds : onnx::Observe::histograms, task_.reporter);
+}
+
+/// The statistics of --stats where it has those of all NAMES and they may be used.
+Result<std::optional<onnx::Observers>> OnnxQuantizer::kept_stats(
+    const std::vector<std::string>& names) {
+  std::optional<onnx::Observers> none;
+  if (options_.stats.empty()) return none;
+  const auto file = InputFile::open(options_.stats);
+  if (!file.ok()) return none;
+  MLC_TRY(const std::string text, (*file)->read_string(0, (*file)->size()));
+  auto stats = onnx::read_stats(text);
+  if (!stats.ok()) return std::move(stats).error().in_file(options_.stats);
+  const bool whole = std::ranges::all_of(
+      names, [&](const std::string& name) { return stats->observers.contains(name); });
+  const bool anew = shared_.writing.force && data_ != nullptr;
+  if (whole && !anew) {
+    if (data_ != nullptr)
+      task_.reporter.warn(
+          fmt::format("ranges come from the {} samples of {}, not from --calib; "
+                      "--force makes new ones",
+                      stats->samples, printable(options_.stats)));
+    return std::optional(std::move(stats->observers));
+  }
+  if (!whole && !anew && data_ != nullptr) {
+    return usage_error("the statistics belong to another model or other options",
+                       "--force makes new ones, another --stats FILE keeps these")
+        .in_file(options_.stats);
+  }
+  return none;
+}
+
+/// Ranges of all NAMES, unless they are known by now.
+Status OnnxQuantizer::observe(const std::vector<std::string>& names) {
+  if (observers_) return {};
+  MLC_TRY(observers_, kept_stats(names));
+  if (observers_) return {};
+  MLC_TRY(observers_, run_samples(names));
+  return keep_stats(*observers_);
+}
+
+Status OnnxQuantizer::keep_stats(const onnx::Observers& observers) const {
+  if (options_.stats.empty() || shared_.writing.dry_run) return {};
+  MLC_TRY(OutputFile out,
+          OutputFile::create(options_.stats, {.replace = true, .sync = false, .mode = 0}));
+  MLC_CHECK(out.write(onnx::stats_json(observers, data_->samples())));
+  return out.publish();
+}
+
+}  // namespace mlc::cli
