@@ -925,3 +925,20 @@ def test_a_cast_in_the_program_is_named_where_dtype_meets_it(mlc, tmp_path):
     torch.jit.trace(HalfWithin().eval(), torch.randn(2, 64)).save(tmp_path / "h.pt")
     result = mlc("export-onnx", "h.pt", "-o", "h.onnx", "--input", "x:f32[2,64]", "--dtype", "fp32")
     assert result.rc == 2 and "not what the program casts itself" in result.stderr, result.stderr
+
+
+def test_a_size_that_an_architecture_refuses_ended_the_process(mlc, root):
+    """The place in the YAML was asked of an architecture that was gone."""
+    text = """mlc: architecture/1
+inputs: ["x:f32[batch=1,1,h=8,w=8]"]
+modules:
+  up: {type: ConvTranspose2d, in_channels: 1, out_channels: 1, kernel_size: 2, stride: 2}
+  pool: {type: MaxPool2d, kernel_size: 2}
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      return torch.cat([x, self.up(self.pool(x))], 1)
+"""
+    (mlc.cwd / "net.yaml").write_text(text)
+    torch.save({"up.weight": torch.ones(1, 1, 2, 2), "up.bias": torch.ones(1)}, mlc.cwd / "net.pt")
+    done = mlc("export-onnx", "net.pt", "--arch", "net.yaml", "-o", "net.onnx")
+    assert done.rc == 0 and "not checked, h=" in done.stdout and "torch.cat" in done.stdout, done

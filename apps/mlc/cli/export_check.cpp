@@ -51,9 +51,10 @@ Result<bool> ExportCheck::can_verify(const onnx::Model& model) {
     engine = std::move(*opened);
   }
   // Opened again, because the program that was lowered is not the one in the file any more.
-  MLC_TRY(const Artefact source,
+  MLC_TRY(Artefact source,
           Artefact::open(options_.model, options_.engine.artefact_options(), null_reporter()));
-  auto loaded = source.load(*torch_, options_.load_options(context_), null_reporter());
+  source_.emplace(std::move(source));
+  auto loaded = source_->load(*torch_, options_.load_options(context_), null_reporter());
   if (loaded.ok()) {
     source_model_ = std::move(*loaded);
     return true;

@@ -49,6 +49,7 @@ class ExportCheck {
   ExportAnswer& answer_;
   std::unique_ptr<Engine> torch_;
   std::unique_ptr<Engine> onnxruntime_;
+  std::optional<Artefact> source_;  // which its model asks for places in the YAML
   std::unique_ptr<Model> source_model_;
   std::optional<ReadableModel> written_;
 };
