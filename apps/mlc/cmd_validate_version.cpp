@@ -123,6 +123,19 @@ Result<Question> read_question(const Options& options) {
   return out;
 }
 
+/// {name: PyTorch, version: 2.1.0} says what {torch: 2.1.0} does.
+void add_named_framework(const Metadata& metadata, const std::string& source,
+                         std::vector<VersionFact>& facts) {
+  const auto name = metadata.framework("name");
+  const auto version = metadata.framework("version");
+  if (!name || !version) return;
+  std::string subject = normalized_name(*name);
+  if (subject == "pytorch") subject = "torch";
+  if (!metadata.framework(subject)) {
+    facts.push_back({subject, *version, "framework.version in " + source, false});
+  }
+}
+
 void add_metadata_facts(const Metadata& metadata, const std::string& source,
                         std::vector<VersionFact>& facts) {
   const MetaValue* framework = metadata.root().find("framework");
@@ -132,6 +145,7 @@ void add_metadata_facts(const Metadata& metadata, const std::string& source,
         facts.push_back({name, *version.as_text(), source, false});
       }
     }
+    add_named_framework(metadata, source, facts);
   }
   const auto name = metadata.name();
   const auto version = metadata.version();
@@ -307,6 +321,16 @@ std::string hint_lines(const PolicyReport& report, const Answer& answer) {
   return lines;
 }
 
+/// A bare name is a requirement to pip, and any version meets it: hardly what was meant by a check.
+void warn_of_no_clause(const std::vector<Requirement>& requirements, PolicyReport& report) {
+  for (const Requirement& one : requirements) {
+    if (!one.versions.clauses().empty()) continue;
+    report.warnings.push_back("the requirement " + quoted(one.name) +
+                              " names no version, so any meets it; write it like " + one.name +
+                              ">=1.13");
+  }
+}
+
 FileReport render(const PolicyReport& report, const Answer& answer, bool json, Writer& out,
                   Reporter& reporter) {
   const ExitCode code = report.passes ? ExitCode::done : ExitCode::no;
@@ -342,6 +366,7 @@ Result<FileReport> judge_file(const Options& options, const Question& question, 
   PolicyReport report = requirements.empty() ? judge_nothing(options.policy)
                                              : check_versions(collect_facts(sources, question),
                                                               requirements, options.policy);
+  warn_of_no_clause(requirements, report);
   if (sources.differ()) report.warnings.insert(report.warnings.begin(), sources.disagreement());
   const Answer answer{&task.input, task.alone, sources.has_place()};
   return render(report, answer, task.json, task.out, task.reporter);
@@ -359,7 +384,8 @@ Result<ExitCode> judge_bare_version(const Options& options, const Question& ques
     return usage_error("there is nothing to judge by",
                        "name a requirement: --requires 'torch>=1.13,<3'");
   }
-  const PolicyReport report = check_versions(question.facts, question.requirements, options.policy);
+  PolicyReport report = check_versions(question.facts, question.requirements, options.policy);
+  warn_of_no_clause(question.requirements, report);
   const FileReport done = render(report, Answer{}, context.json(), context.out(), context.reporter);
   if (!done.summary.empty()) context.console.note(done.summary);
   return done.code;

@@ -79,7 +79,7 @@ def test_embedded_and_sidecar_disagree(mlc, model, valid):
     assert result.stdout == "torch 2.13.0 satisfies ==2.13.* (from the embedded metadata)\n"
     assert "differ in framework; that in the file counts" in result.stderr
     assert "2.12.0 (from model.mlc.yaml); the first counts" in result.stderr
-    answer = mlc.ok("validate-version", "model.pt", "--requires", "torch", "--json")
+    answer = mlc.ok("validate-version", "model.pt", "--requires", "torch>=2", "--json")
     valid(answer.json, "validate-version")
     assert len(answer.json["warnings"]) == 2 and answer.stderr == ""
 
@@ -293,3 +293,15 @@ def test_the_version_of_the_tool_needed_a_file(mlc, valid):
     assert mlc("validate-version", "--requires", "mlc>=99").rc == 1
     for args in ([], ["--requires", "torch>=1"], ["--format", "<=3"], ["--tool", "what"]):
         assert mlc("validate-version", *args).rc == 2
+
+
+def test_a_requirement_without_a_version_passed_silently(mlc, tmp_path, valid):
+    warning = 'the requirement "torch" names no version, so any meets it; write it like torch>=1.13'
+    done = mlc.ok("validate-version", "--version", "2.0.0", "--requires", "torch")
+    assert done.stdout == "torch 2.0.0 satisfies any version (from --version)\n" and warning in done.stderr
+    (tmp_path / "m.yaml").write_text("mlc: metadata/1\nframework: {torch: 2.0.0}\nrequires: [torch, mlc>=0.1]\n")
+    assert mlc.ok("validate-version", "m.yaml").stderr.count("names no version") == 1
+    report = mlc.ok("validate-version", "m.yaml", "--json").json
+    valid(report, "validate-version")
+    assert report["warnings"] == [warning]
+    assert mlc.ok("validate-version", "m.yaml", "--requires", "torch>=1").stderr == ""

@@ -241,6 +241,12 @@ std::vector<std::string> Metadata::framework_doubts() const {
   if (parts == nullptr || parts->as_map() == nullptr) return doubts;
   for (const auto& [name, value] : *parts->as_map()) {
     const std::string place = "framework." + printable(name);
+    if (name == "name" || name == "version") {
+      doubts.push_back(place +
+                       ": each framework is a key of its own, with its version: "
+                       "framework.torch: 2.1.0");
+      continue;
+    }
     const auto near = nearest(name, kKnown);
     if (near && *near != name) doubts.push_back(place + ": did you mean " + *near + "?");
     if (value.as_text() != nullptr && !Version::parse_lenient(*value.as_text()).ok()) {
