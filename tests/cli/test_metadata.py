@@ -513,3 +513,64 @@ def test_surrogate_pairs_of_json_were_refused(mlc, tmp_path):
     for text in ('"\\ud83d"', '"x\\ude00"', '{"k": "\\ud800"}', '{k: "\\ud83d\\ude00"}'):
         refused = mlc("save", "a.pt", "--set", "custom.a=" + text, "-o", "c.pt")
         assert refused.rc == 2 and "is half of a surrogate pair" in refused.stderr
+
+
+def test_null_metadata_of_safetensors_could_not_be_edited(mlc, tmp_path):
+    import struct
+    header = b'{"__metadata__":null,"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+    header += b" " * (-len(header) % 8)
+    (tmp_path / "null.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + struct.pack("<2f", 1, 2))
+    mlc.ok("metadata", "null.safetensors", "--set", "name=net", "-o", "out.safetensors")
+    mlc.ok("metadata", "null.safetensors", "--clear", "-o", "same.safetensors")
+    mlc.ok("metadata", "null.safetensors", "--set", "name=net", "--in-place")
+    for name in ("out", "null"):
+        assert mlc.ok("metadata", f"{name}.safetensors", "--get", "name").stdout == "net\n"
+        assert torch.equal(safetensors.torch.load_file(tmp_path / f"{name}.safetensors")["w"], torch.tensor([1.0, 2.0]))
+    assert safetensors.torch.load_file(tmp_path / "same.safetensors")["w"].shape == (2,)
+
+
+@pytest.mark.parametrize("text", ["a: [b\n", "mlc: metadata/7\n", "\x00\x01", "- list\n"])
+def test_a_broken_sidecar_could_not_be_repaired(mlc, tmp_path, text):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    sidecar = tmp_path / "a.pt.mlc.yaml"
+    sidecar.write_text(text)
+    for args in (["metadata", "a.pt"], ["metadata", "a.pt", "--set", "name=x", "--sidecar"], ["diff", "a.pt", "a.pt"]):
+        done = mlc(*args)
+        assert done.rc in (3, 4) and "hint: " in done.stderr and sidecar.read_text() == text
+    dry = mlc.ok("metadata", "a.pt", "--clear", "--sidecar", "-n")
+    assert "a.pt.mlc.yaml cannot be read and is replaced: " in dry.stderr and sidecar.read_text() == text
+    assert "begun anew" in mlc.ok("metadata", "a.pt", "--clear", "--sidecar").stderr
+    assert mlc.ok("metadata", "a.pt").stdout == "mlc: metadata/1\n"
+    sidecar.write_text(text)
+    mlc.ok("metadata", "a.pt", "--clear", "--sidecar", "--set", "name=x", "-f")
+    assert mlc.ok("metadata", "a.pt", "--get", "name").stdout == "x\n"
+    # What is written into the file leaves the sidecar as it is; a YAML file is its own.
+    sidecar.write_text(text)
+    done = mlc.ok("metadata", "a.pt", "--clear", "--set", "name=y", "-o", "b.pt")
+    assert "a.pt.mlc.yaml cannot be read: " in done.stderr and sidecar.read_text() == text
+    assert mlc.ok("metadata", "b.pt", "--get", "name").stdout == "y\n"
+    mlc.ok("metadata", "a.pt.mlc.yaml", "--clear", "--set", "name=z", "--in-place")
+    assert mlc.ok("metadata", "a.pt", "--get", "name").stdout == "z\n"
+
+
+def test_broken_metadata_in_a_file_could_not_be_replaced(mlc, tmp_path):
+    import zipfile
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt", "a") as file:
+        file.writestr("a/mlc/metadata.yaml", "a: [b\n")
+    assert mlc("metadata", "a.pt").rc == 3 and mlc("metadata", "a.pt", "--set", "name=x", "-o", "b.pt").rc == 3
+    done = mlc.ok("metadata", "a.pt", "--clear", "--set", "name=x", "-o", "b.pt")
+    assert "the metadata in a.pt cannot be read and is replaced: " in done.stderr
+    mlc.ok("metadata", "a.pt", "--clear", "--in-place")
+    assert mlc("metadata", "a.pt").stderr == "a.pt has no metadata; --set writes some\n"
+    assert torch.load(tmp_path / "b.pt")["w"].tolist() == torch.load(tmp_path / "a.pt")["w"].tolist() == [1, 1]
+
+
+def test_a_framework_by_name_and_version_was_taken_for_two(mlc, tmp_path):
+    (tmp_path / "m.yaml").write_text("mlc: metadata/1\nframework: {name: PyTorch, version: 2.1.0}\n")
+    done = mlc.ok("metadata", "m.yaml", "--set", "framework.name=pytorch", "--in-place")
+    assert "each framework is a key of its own, with its version: framework.torch: 2.1.0" in done.stderr
+    assert "is no version" not in done.stderr
+    done = mlc.ok("validate-version", "m.yaml", "--requires", "torch>=2")
+    assert done.stdout == "torch 2.1.0 satisfies >=2 (from framework.version in m.yaml)\n"
+    assert mlc("validate-version", "m.yaml", "--requires", "torch>=2.2").rc == 1

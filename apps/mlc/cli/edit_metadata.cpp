@@ -103,7 +103,8 @@ class Job {
   Job(FileTask& task, const MetadataEdit& edit) : task_(task), edit_(edit) {}
 
   Result<FileReport> run() {
-    MLC_TRY(sources_, read_metadata_sources(task_.input, task_.reporter));
+    MLC_TRY(sources_, read_metadata_sources(task_.input, task_.reporter,
+                                            edit_.clear ? IfBroken::keep_error : IfBroken::fail));
     MLC_CHECK(check_target());
     MLC_CHECK(plan());
     if (std::find(keys_.begin(), keys_.end(), "framework") != keys_.end()) {
@@ -124,8 +125,12 @@ class Job {
   const std::optional<Metadata>& old() const {
     return edit_.sidecar || is_yaml() ? sources_.beside : sources_.embedded;
   }
+  const std::optional<Error>& broken() const {
+    return edit_.sidecar || is_yaml() ? sources_.broken_beside : sources_.broken_embedded;
+  }
   Status check_target() const;
   Status plan();
+  void warn_of_broken() const;
   Status write();
   Status write_text(const std::string& path, bool replace);
   void answer();
@@ -186,7 +191,8 @@ Status Job::plan() {
   for (const MetadataChange& change : edit_.changes) {
     MLC_CHECK(apply(change, new_, task_.reporter));
   }
-  changed_ = here ? !(*here == new_) : !new_.empty();
+  changed_ = here ? !(*here == new_) : !new_.empty() || broken();
+  warn_of_broken();
   keys_ = differing_keys(here.value_or(Metadata()), new_);
   if (changed_) record(edit_, new_);
   const bool shadowed =
@@ -195,6 +201,19 @@ Status Job::plan() {
     task_.reporter.warn("the metadata in the file itself says something else and comes first");
   }
   return {};
+}
+
+/// What is there and could not be read: it is replaced, or stays beside the file.
+void Job::warn_of_broken() const {
+  for (const std::optional<Error>* const one :
+       {&sources_.broken_embedded, &sources_.broken_beside}) {
+    if (!*one) continue;
+    const bool beside = one == &sources_.broken_beside;
+    const std::string where =
+        beside ? printable(sources_.sidecar) : "the metadata in " + printable(task_.input);
+    task_.reporter.warn(where + " cannot be read" + (one == &broken() ? " and is replaced" : "") +
+                        ": " + (*one)->text());
+  }
 }
 
 Status Job::write_text(const std::string& path, bool replace) {
@@ -224,7 +243,8 @@ Status Job::write() {
 }
 
 std::string Job::summary() const {
-  const std::string what = keys_.empty() ? "nothing changed" : join_list(keys_) + " changed";
+  const std::string_view none = broken() ? "begun anew" : "nothing changed";
+  const std::string what = keys_.empty() ? std::string(none) : join_list(keys_) + " changed";
   if (edit_.writing.dry_run) return "dry run: " + what + "; nothing was written";
   if (!written_) return "nothing to change; nothing was written";
   if (edit_.sidecar) return "wrote " + output_text(sources_.sidecar) + ": " + what;

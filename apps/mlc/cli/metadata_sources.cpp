@@ -1,6 +1,7 @@
 #include "cli/metadata_sources.h"
 
 #include "cli/open_input.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/rewrite_zip.h"
@@ -34,9 +35,12 @@ Status find_sidecar(const std::string& path, MetadataSources& sources) {
     if (access(candidate.c_str(), F_OK) != 0 && errno == ENAMETOOLONG) continue;
     auto read = Metadata::parse_file(candidate, ErrorKind::corrupt);
     if (!read.ok() && read.error().kind() == ErrorKind::not_found) continue;
-    if (!read.ok()) return std::move(read).error();
-    sources.beside = std::move(read).value();
     sources.sidecar = candidate;
+    if (!read.ok()) {
+      return std::move(read).error().with_hint("`mlc metadata " + shell_word(path) +
+                                               " --clear --sidecar` begins it anew");
+    }
+    sources.beside = std::move(read).value();
     break;
   }
   return {};
@@ -132,17 +136,42 @@ bool is_yaml_path(const std::string& path) {
   return path.ends_with(".yaml") || path.ends_with(".yml");
 }
 
-Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter) {
+namespace {
+
+/// Keeps in BROKEN why nothing could be read, if that is wanted and no matter of the system.
+Status or_keep(Status read, IfBroken if_broken, std::optional<Error>& broken) {
+  if (read.ok() || if_broken == IfBroken::fail) return read;
+  const ErrorKind kind = read.error().kind();
+  if (kind == ErrorKind::not_found || kind == ErrorKind::read_failed) return read;
+  broken = std::move(read).error();
+  return {};
+}
+
+Status read_yaml(const std::string& path, MetadataSources& sources) {
+  sources.sidecar = path;
+  MLC_TRY(sources.beside, Metadata::parse_file(path));
+  return {};
+}
+
+Status read_embedded(MetadataSources& sources) {
+  MLC_TRY(sources.embedded, read_metadata(*sources.checkpoint));
+  return {};
+}
+
+}  // namespace
+
+Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter,
+                                              IfBroken if_broken) {
   MetadataSources sources;
   if (is_yaml_path(path)) {
-    MLC_TRY(sources.beside, Metadata::parse_file(path));
-    sources.sidecar = path;
+    MLC_CHECK(or_keep(read_yaml(path, sources), if_broken, sources.broken_beside));
     return sources;
   }
   MLC_TRY(sources.checkpoint, open_checkpoint(path));
   for (const std::string& warning : sources.checkpoint->warnings) reporter.detail(warning);
-  MLC_TRY(sources.embedded, read_metadata(*sources.checkpoint));
-  MLC_CHECK(find_sidecar(sources.checkpoint->path, sources));
+  MLC_CHECK(or_keep(read_embedded(sources), if_broken, sources.broken_embedded));
+  MLC_CHECK(
+      or_keep(find_sidecar(sources.checkpoint->path, sources), if_broken, sources.broken_beside));
   return sources;
 }
 

@@ -8,6 +8,7 @@
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/metadata/metadata.h"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,9 @@ struct MetadataSources {
   std::optional<Metadata> beside;
   /// Where `beside` came from; without it, where a sidecar belongs.
   std::string sidecar;
+  /// Why what is there cannot be read, where read_metadata_sources() was told to go on.
+  std::optional<Error> broken_embedded;
+  std::optional<Error> broken_beside;
 
   /// What counts: the embedded metadata, else the sidecar; null pointer without either.
   const Metadata* trusted() const;
@@ -43,8 +47,11 @@ void warn_of_sidecar(const std::string& output, const std::optional<std::string>
                      Reporter& reporter);
 
 /// Opens PATH and looks for NAME.EXT.mlc.yaml, then NAME.mlc.yaml beside it. What the reader of the
-/// checkpoint noticed is a detail here. Errors: as open_checkpoint(), as Metadata::parse().
-Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter);
+/// checkpoint noticed is a detail here. Errors: as open_checkpoint(), as Metadata::parse(), which
+/// IF_BROKEN may keep for whoever is about to write all of it anew.
+enum class IfBroken : uint8_t { fail, keep_error };
+Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter,
+                                              IfBroken if_broken = IfBroken::fail);
 
 /// The metadata that counts for a checkpoint, if there is any.
 struct FoundMetadata {

@@ -62,6 +62,7 @@ class HeaderEdit {
   void read_metadata() {
     std::string_view key;
     std::string_view value;
+    if (json_.null()) return;  // as if there was none
     json_.begin_object();
     for (size_t begin = json_.position(); json_.next_key(key); begin = json_.position()) {
       const bool kept = key != "mlc";
