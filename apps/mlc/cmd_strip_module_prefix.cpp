@@ -29,8 +29,11 @@ void setup(OptionSet& set, Options& options) {
            "also in the middle of a key, as whole dotted components");
   set.flag("--partial", options.prefix.partial,
            "accept keys that lack the prefix and leave them alone");
-  set.integer("--max-depth", options.max_depth, "N",
-              "strip at most N prefixes from the front of a key (default: all)", 0, 1000);
+  set.integer(
+      "--max-depth", options.max_depth, "N",
+      "strip at most N prefixes from the front of a key (default: all); those that wrappers put "
+      "within the model (_orig_mod.) go all the same",
+      0, 1000);
   set.text("--add", options.add, "PREFIX", "put PREFIX and a dot before every key");
   set.flag("--require", options.require,
            "if there is nothing to strip, write nothing and exit with 1");

@@ -39,3 +39,30 @@ def test_a_cut_off_file_whose_header_length_looks_like_json_is_no_index(mlc, tmp
     path.write_bytes(path.read_bytes()[:100])
     result = mlc("load", path)
     assert result.rc == 3 and "its header claims 123 bytes of 100" in result.stderr
+
+
+def test_placeholders_of_deepspeed_were_mere_empty_tensors(mlc, valid, tmp_path):
+    shapes = [{"a.weight": torch.Size([4, 3])}, {"a.bias": torch.Size([4]), "none": torch.Size([0, 3])}]
+    module = {"a.weight": torch.empty(0), "a.bias": torch.empty(0), "none": torch.empty(0, 3), "buffer": torch.ones(2)}
+    model = {"module": module, "buffer_names": ["buffer"], "param_shapes": shapes, "ds_version": "0.14"}
+    torch.save(model, tmp_path / "zero_pp_rank_0_mp_rank_00_model_states.pt")
+    states = {"optimizer_state_dict": {"zero_stage": 3, "partition_count": 2, "fp32_flat_groups": [torch.ones(16)]}}
+    torch.save(states, tmp_path / "zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    torch.save({**model, "module": {"a.weight": torch.ones(4, 3), "a.bias": torch.ones(4), "buffer": torch.ones(2)}}, tmp_path / "whole.pt")
+    done = mlc.ok("load", "zero_pp_rank_0_mp_rank_00_model_states.pt")
+    assert "deepspeed    2 ZeRO-3 placeholders without elements: the weights are in pieces in the zero_pp_rank_*_optim_states.pt" in done.stdout
+    assert "a.weight  f32 placeholder of [4, 3]  [0]" in done.stdout and "none      f32                        [0, 3]" in done.stdout
+    report = mlc.ok("load", "zero_pp_rank_0_mp_rank_00_model_states.pt", "--json").json
+    valid(report, "load")
+    assert report["deepspeed"] == {"placeholders": 2, "flat_parts": 0, "zero_stage": 3}
+    assert [row.get("placeholder_of") for row in report["tensors"]] == [[4, 3], [4], None, None]
+    done = mlc.ok("load", "zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    assert "deepspeed    1 flat tensor with the part of one rank in all weights (ZeRO-3)" in done.stdout
+    report = mlc.ok("load", "zero_pp_rank_0_mp_rank_00_optim_states.pt", "--json").json
+    valid(report, "load")
+    assert report["deepspeed"] == {"placeholders": 0, "flat_parts": 1, "zero_stage": 3}
+    whole = mlc.ok("load", "whole.pt", "--json").json
+    assert "deepspeed" not in whole and all("placeholder_of" not in row for row in whole["tensors"])
+    # A file that only looks like one.
+    torch.save({"module": {"w": torch.empty(0)}, "param_shapes": [{"w": torch.Size([0])}, 3, {"w": 5, 7: None}]}, tmp_path / "odd.pt")
+    assert "deepspeed" not in mlc.ok("load", "odd.pt", "--json").json

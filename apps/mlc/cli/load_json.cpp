@@ -56,6 +56,10 @@ void LoadReport::tensor_json(JsonWriter& json, size_t i) {
     json.key("shape");
     json.null();
   }
+  const auto stands_for = deepspeed_.placeholders.find(tensors_[i].tensor);
+  if (stands_for != deepspeed_.placeholders.end()) {
+    json.list("placeholder_of", stands_for->second);
+  }
   if (const auto values = stored_values(checkpoint, tensor)) json.field("nnz", *values);
   if (i >= entries_) json.field("in_value", true);
   json.field("bytes", stored_bytes(checkpoint, tensor));
@@ -206,6 +210,16 @@ void LoadReport::expect_json(JsonWriter& json) const {
   json.end_object();
 }
 
+void LoadReport::deepspeed_json(JsonWriter& json) const {
+  if (deepspeed_.placeholders.empty() && deepspeed_.flat_parts == 0) return;
+  json.key("deepspeed");
+  json.begin_object();
+  json.field("placeholders", deepspeed_.placeholders.size());
+  json.field("flat_parts", deepspeed_.flat_parts);
+  if (deepspeed_.zero_stage) json.field("zero_stage", *deepspeed_.zero_stage);
+  json.end_object();
+}
+
 void LoadReport::show_json() {
   const Checkpoint& checkpoint = *input_.checkpoint;
   JsonWriter json(task_.out, task_.json_layout());
@@ -227,6 +241,7 @@ void LoadReport::show_json() {
   metadata_json(json);
   integrity_json(json);
   expect_json(json);
+  deepspeed_json(json);
   if (!options_.summary_only) {
     json.key("tensors");
     json.begin_array();

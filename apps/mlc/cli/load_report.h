@@ -4,6 +4,7 @@
 
 #include "cli/load_view.h"
 #include "cli/open_input.h"
+#include "mlc/checkpoint/deepspeed.h"
 #include "mlc/checkpoint/expect.h"
 #include "mlc/checkpoint/integrity.h"
 #include "mlc/checkpoint/summary.h"
@@ -44,6 +45,7 @@ class LoadReport {
   void show_table();
   void show_globals();
   void show_deflated();
+  void show_deepspeed();
   void show_verdict();
   void show_check();
   void show_expected();
@@ -54,9 +56,10 @@ class LoadReport {
   void metadata_json(JsonWriter& json) const;
   void integrity_json(JsonWriter& json) const;
   void expect_json(JsonWriter& json) const;
+  void deepspeed_json(JsonWriter& json) const;
   void tensor_json(JsonWriter& json, size_t i);
   void line(std::string_view label, std::string_view text);
-  std::string kind_text(const Tensor& tensor) const;
+  std::string kind_text(uint32_t index) const;
   std::string location_of(const Tensor& tensor) const;
   std::string non_finite_text() const;
   std::string integrity_text() const;
@@ -83,6 +86,7 @@ class LoadReport {
   std::string sidecar_;  // where it came from, if not from the file
   std::optional<IntegrityReport> integrity_;
   std::optional<ExpectReport> expected_;
+  DeepSpeedParts deepspeed_;
   std::string file_hash_;
   std::vector<std::optional<TensorStats>> stats_;  // nothing for those that are not plain
   std::vector<std::string> hashes_;

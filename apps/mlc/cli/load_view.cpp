@@ -113,6 +113,7 @@ Status LoadReport::select() {
   if (options_.globals) {
     globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
   }
+  deepspeed_ = deepspeed_parts(*input_.checkpoint);
   verdict_ = weights_only_verdict(*input_.checkpoint);
   return {};
 }
@@ -228,10 +229,15 @@ void LoadReport::line(std::string_view label, std::string_view text) {
   task_.out.write(fmt::format("{:<12} {}\n", label, text));
 }
 
-std::string LoadReport::kind_text(const Tensor& tensor) const {
+std::string LoadReport::kind_text(uint32_t index) const {
+  const Tensor& tensor = input_.checkpoint->tensors[index];
   std::string text(info(tensor.dtype).brief);
   if (tensor.kind != TensorKind::dense && tensor.detail != kNoIndex) {
     text += " " + input_.checkpoint->details[tensor.detail];
+  }
+  const auto stands_for = deepspeed_.placeholders.find(index);
+  if (stands_for != deepspeed_.placeholders.end()) {
+    text += " placeholder of " + format_shape(stands_for->second);
   }
   return text;
 }
@@ -368,8 +374,26 @@ void LoadReport::show_lines() {
   if (const auto strings = string_metadata_text(checkpoint); !strings.empty()) {
     line("header", join_list(strings));
   }
+  show_deepspeed();
   show_deflated();
   show_verdict();
+}
+
+/// What looks like weights, or like none, and is a piece of a checkpoint of many files.
+void LoadReport::show_deepspeed() {
+  constexpr const char* kJoin = "DeepSpeed's zero_to_fp32.py joins those of all ranks";
+  if (const uint64_t count = deepspeed_.placeholders.size(); count > 0) {
+    line("deepspeed", plural(count, "ZeRO-3 placeholder") +
+                          " without elements: the weights are in pieces in the "
+                          "zero_pp_rank_*_optim_states.pt files beside this one; " +
+                          kJoin);
+  }
+  if (deepspeed_.flat_parts > 0) {
+    const std::string stage =
+        deepspeed_.zero_stage ? " (ZeRO-" + std::to_string(*deepspeed_.zero_stage) + ")" : "";
+    line("deepspeed", plural(deepspeed_.flat_parts, "flat tensor") +
+                          " with the part of one rank in all weights" + stage + "; " + kJoin);
+  }
 }
 
 void LoadReport::show_deflated() {
@@ -429,7 +453,7 @@ void LoadReport::show_table() {
     const Tensor& tensor = input_.checkpoint->tensors[tensors_[i].tensor];
     const bool root = tensors_[i].path.empty() && tensors_.size() == 1 && state_dict_ == nullptr;
     table.cell(root ? "." : shown_key(tensors_[i].path));
-    table.cell(kind_text(tensor));
+    table.cell(kind_text(tensors_[i].tensor));
     table.cell(shape_text(*input_.checkpoint, tensor));
     table.cell(std::to_string(stored_bytes(*input_.checkpoint, tensor)));
     if (devices) table.cell(location_of(tensor));
