@@ -22,6 +22,10 @@ Status check(DiffArguments& options) {
     return usage_error("--atol and --rtol mean nothing with " + std::string(without) +
                        ", which compares no values");
   }
+  if (options.sort == DiffOrder::movement && (options.keys_only || options.no_values)) {
+    return usage_error("--sort moved means nothing with " + std::string(without) +
+                       ", which compares no values");
+  }
   if (options.keys_only && options.ignore_dtype) {
     return usage_error("--ignore-dtype means nothing with --keys-only, which compares no types");
   }
@@ -84,8 +88,10 @@ Command diff_command() {
           "Of tensors with other values it says how many differ, the largest difference and the "
           "largest relative one, rel norm = |a - b| / |b| (how far the tensor has moved), and the "
           "cosine; the last two are of the pairs of finite values.\n\n"
-          "Shows a row for each key that differs, 50 at most without -v, and how many tensors are equal. "
-          "A number and a text that print alike (1 and '1') are two keys.",
+          "Shows a row for each key that differs, 50 at most without -v, and how many tensors are "
+          "equal. A terminal of less than 110 columns gets no rel norm and no cosine, unless "
+          "--sort "
+          "asks for them. A number and a text that print alike (1 and '1') are two keys.",
       .needs = Needs::nothing,
       .examples = kExamples,
       .setup = bind<DiffArguments, setup, diff_files>};

@@ -70,7 +70,7 @@ def test_one_flipped_value(mlc, pair, valid):
     done = mlc("diff", *files)
     assert done.rc == 1
     titles, row, last = done.stdout.splitlines()
-    assert re.split("  +", titles) == ["NAME", "DIFFERS IN", "DTYPE", "SHAPE", "DIFFER", "MAX ABS", "MAX REL",
+    assert re.split("  +", titles) == ["NAME", "WHAT", "DTYPE", "SHAPE", "DIFFER", "MAX ABS", "MAX REL",
                                        "REL NORM", "COSINE", "NOTE"]
     cells = re.split("  +", row)
     assert cells[:6] == ["conv.weight", "values", "f32", "[4, 3, 3, 3]", "1 of 108", "0.5"]
@@ -147,11 +147,11 @@ def test_keys_and_shapes(mlc, pair):
     done = mlc("diff", *files)
     assert done.rc == 1
     assert done.stdout.splitlines() == [
-        "NAME       DIFFERS IN  DTYPE  SHAPE",
-        "conv.bias  shape       f32    [4] -> [2, 2]",
-        "flags      only in A   bool   [3]",
-        "empty      only in A   f32    [0, 3]",
-        "new        only in B   f32    [2, 2]",
+        "NAME       WHAT       DTYPE  SHAPE",
+        "conv.bias  shape      f32    [4] -> [2, 2]",
+        "flags      only in A  bool   [3]",
+        "empty      only in A  f32    [0, 3]",
+        "new        only in B  f32    [2, 2]",
         "different: 2 only in A, 1 only in B, 1 shape; 5 of 9 tensors equal",
     ]
     done = mlc("diff", *files, "--keys-only", "--exclude", "flags", "--exclude", "empty", "--exclude", "new")
@@ -540,3 +540,19 @@ def test_how_much_is_equal_was_not_said(mlc, valid, pair):
     assert differences(mlc, valid, *files)["equal_tensors"] == 5
     assert mlc("diff", *files, "--keys-only").stdout.endswith("different: 1 only in A; 7 of 8 keys in both\n")
     assert mlc("diff", *files, "--no-values").stdout.endswith("1 shape; 6 of 8 tensors equal in shape and type\n")
+
+
+def test_long_names_were_cut_to_twelve_columns_on_a_terminal(mlc, tmp_path):
+    name = "encoder.layer.11.attention.self"
+    for file, value in (("a.pt", 1.0), ("b.pt", 1.5)):
+        torch.save({name: torch.full((3,), value)}, tmp_path / file)
+    assert "REL NORM" in mlc("diff", "a.pt", "b.pt").stdout
+    shown = mlc.tty("diff", "a.pt", "b.pt")[1]  # 80 columns
+    assert name in shown and "REL NORM" not in shown and "MAX REL" in shown
+    assert "REL NORM" in mlc.tty("diff", "a.pt", "b.pt", "--sort", "moved")[1]
+
+
+def test_sorting_by_movement_without_values_is_refused(mlc, pair):
+    for flag in ("--keys-only", "--no-values"):
+        done = mlc("diff", *pair(), "--sort", "moved", flag)
+        assert done.rc == 2 and f"--sort moved means nothing with {flag}" in done.stderr

@@ -53,6 +53,7 @@ inline constexpr DiffKindText kDiffKindTexts[] = {
 /// Which columns the table has beside the names.
 struct DiffColumns {
   bool values = false;
+  bool directions = true;  // rel norm, cosine and where the first difference is
   bool remarks = false;
 };
 
@@ -94,7 +95,7 @@ class FileDiff {
   void show_table(size_t rows);
   void add_row(Table& table, const Difference& difference, const DiffColumns& columns) const;
   std::string both(const Difference& difference, TensorText text) const;
-  std::string remark(const Difference& difference) const;
+  std::string remark(const Difference& difference, const DiffColumns& columns) const;
   std::vector<std::string> other_lines() const;
   std::vector<int64_t> first_index(const Difference& difference) const;
   std::string equal_text() const;

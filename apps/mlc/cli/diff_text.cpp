@@ -24,14 +24,16 @@ std::string count_text(const CompareResult& values) {
   return format_count(values.mismatches) + " of " + format_count(values.count);
 }
 
-/// The four numbers of values that were compared; dashes where there are none.
-void add_distances(Table& table, const std::optional<CompareResult>& values) {
+/// Numbers of values that were compared; dashes where there are none.
+void add_distances(Table& table, const std::optional<CompareResult>& values,
+                   const DiffColumns& columns) {
   const auto text = [](const std::optional<double>& value, const char* format) {
     return value ? fmt::format(fmt::runtime(format), *value) : std::string("-");
   };
   table.cell(values ? count_text(*values) : "-");
   table.cell(values ? text(values->max_abs, "{:.4g}") : "-");
   table.cell(values ? text(values->max_rel, "{:.4g}") : "-");
+  if (!columns.directions) return;
   table.cell(values ? text(values->rel_norm, "{:.4g}") : "-");
   table.cell(values ? text(values->cosine, "{:.8g}") : "-");
 }
@@ -63,7 +65,7 @@ std::string FileDiff::both(const Difference& difference, TensorText text) const 
 }
 
 /// What the other columns have no place for.
-std::string FileDiff::remark(const Difference& difference) const {
+std::string FileDiff::remark(const Difference& difference, const DiffColumns& columns) const {
   if (difference.kind == DiffKind::layout) return both(difference, layout_name);
   if (!difference.values) return difference.reason;
   const CompareResult& values = *difference.values;
@@ -76,7 +78,7 @@ std::string FileDiff::remark(const Difference& difference) const {
     parts.back() += ", which rel norm and cosine leave out";
   }
   const std::vector<int64_t> first = first_index(difference);
-  if (!first.empty() && values.mismatches < values.count) {
+  if (!first.empty() && values.mismatches < values.count && columns.directions) {
     parts.push_back("first at " + format_shape(first));
   }
   return fmt::format("{}", fmt::join(parts, ", "));
@@ -89,34 +91,39 @@ void FileDiff::add_row(Table& table, const Difference& difference,
   table.cell(kDiffKindTexts[static_cast<size_t>(difference.kind)].label);
   table.cell(both(difference, dtype_text));
   table.cell(both(difference, shape_text));
-  if (columns.values) add_distances(table, difference.values);
-  if (columns.remarks) table.cell(remark(difference));
+  if (columns.values) add_distances(table, difference.values, columns);
+  if (columns.remarks) table.cell(remark(difference, columns));
 }
 
 /// The first ROWS of the tensors that differ.
 void FileDiff::show_table(size_t rows) {
   if (rows == 0) return;
   const std::span<const Difference> shown(report_.differences.data(), rows);
+  // Names matter most where not all has room.
+  constexpr size_t kRoomForAll = 110;
+  const size_t width = context_.console.out_width();
   DiffColumns use;
+  use.directions = width == 0 || width >= kRoomForAll || arguments_.sort == DiffOrder::movement;
   for (const Difference& one : shown) {
     use.values |= one.values.has_value();
-    use.remarks |= !remark(one).empty();
+    use.remarks |= !remark(one, use).empty();
   }
   std::vector<Column> columns = {{"NAME", Align::left, true},
-                                 {"DIFFERS IN", Align::left},
+                                 {"WHAT", Align::left},
                                  {"DTYPE", Align::left},
                                  {"SHAPE", Align::left}};
   if (use.values) {
     const char* count = exact() ? "DIFFER" : "BEYOND";  // the tolerance
-    for (const char* title : {count, "MAX ABS", "MAX REL", "REL NORM", "COSINE"}) {
-      columns.push_back({title, Align::right});
+    const std::string_view titles[] = {count, "MAX ABS", "MAX REL", "REL NORM", "COSINE"};
+    for (const std::string_view title : std::span(titles).first(use.directions ? 5 : 3)) {
+      columns.push_back({std::string(title), Align::right});
     }
   }
   if (use.remarks) columns.push_back({"NOTE", Align::left});
   Table table(columns);
   table.reserve(rows);
   for (const Difference& one : shown) add_row(table, one, use);
-  table.render(context_.out(), context_.console.out_width());
+  table.render(context_.out(), width);
 }
 
 /// A line for each difference of what is no tensor.

@@ -98,8 +98,8 @@ std::string system_hint(int errno_value) {
 
 Error read_failed(std::string_view what, int errno_value) {
   const bool missing = errno_value == ENOENT || errno_value == ENOTDIR;
-  return Error(missing ? ErrorKind::not_found : ErrorKind::read_failed,
-               describe(what, errno_value), system_hint(errno_value));
+  return Error(missing ? ErrorKind::not_found : ErrorKind::read_failed, describe(what, errno_value),
+               system_hint(errno_value));
 }
 Error write_failed(std::string_view what, int errno_value) {
   if (errno_value == EEXIST) return Error(ErrorKind::exists, describe(what, errno_value));

@@ -23,7 +23,7 @@ enum class DiffKind : uint8_t {
   only_in_a,
   only_in_b,
   key_type,  // a text on one side, a number or another object that prints alike on the other
-  layout,  // dense against sparse, quantized, meta, ...
+  layout,    // dense against sparse, quantized, meta, ...
   shape,
   dtype,
   value,
