@@ -25,6 +25,7 @@ Status check(const Options& options) {
   if (options.get && (options.edits() || into_file)) {
     return usage_error("--get only shows; it does not go with changes");
   }
+  if (options.get) MLC_CHECK_CTX(split_path(*options.get), "--get");
   if (options.sidecar && into_file) {
     return usage_error("only one of --sidecar, --output, --out-dir and --in-place can be given");
   }
@@ -108,10 +109,7 @@ Result<FileReport> show(const Options& options, FileTask& task) {
   MLC_TRY(const MetadataSources sources, read_metadata_sources(task.input, task.reporter));
   const Metadata* metadata = sources.trusted();
   const MetaValue* value = nullptr;
-  if (options.get) {
-    MLC_CHECK_CTX(split_path(*options.get), "--get");
-    if (metadata != nullptr) value = metadata->get(*options.get);
-  }
+  if (options.get && metadata != nullptr) value = metadata->get(*options.get);
   const bool missing = options.get && value == nullptr;
   const ExitCode code = missing ? ExitCode::no : ExitCode::done;
   if (sources.differ() && !task.json) task.reporter.warn(sources.disagreement());

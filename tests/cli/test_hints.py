@@ -328,6 +328,9 @@ def test_a_bad_pattern_was_blamed_on_the_file(mlc, tmp_path):
                        (["save", "a.pt", "--exclude-regex", "(", "-o", "x.pt"], "--exclude-regex")):
         done = mlc(*args)
         assert done.rc == 2 and done.stderr == f'mlc: error: {flag}: regex "(" is not valid: missing ): (\n'
+    for args, flag in ((["--get", "a..b"], "--get"), (["--set", "=1", "--in-place"], "--set"), (["--remove", "a.", "--in-place"], "--remove")):
+        done = mlc("metadata", "nofile.pt", *args)
+        assert done.rc == 2 and done.stderr.startswith(f"mlc: error: {flag}: ") and "is not a path of keys\n" in done.stderr
     for args in (["load", "a.pt"], ["diff", "a.pt", "a.pt"]):
         done = mlc(*args, "--include", "[w", "--exclude", "x")
         assert done.rc == 2 and 'selected by --include "[w" and --exclude "x"\n' in done.stderr

@@ -18,6 +18,7 @@ Result<MetadataChange> read_change(const OrderedValue& option) {
   if (option.option == "--remove") {
     change.kind = MetadataChange::Kind::remove;
     change.path = option.value;
+    MLC_CHECK_CTX(split_path(change.path), "--remove");
     return change;
   }
   if (option.option == "--from") {
@@ -33,6 +34,7 @@ Result<MetadataChange> read_change(const OrderedValue& option) {
   }
   change.path = std::string(trim(std::string_view(option.value).substr(0, equals)));
   change.value = option.value.substr(equals + 1);
+  MLC_CHECK_CTX(split_path(change.path), "--set");
   return change;
 }
 
