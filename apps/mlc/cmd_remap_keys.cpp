@@ -232,6 +232,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
         .require_change = false,
         .skip_unchanged = false,
         .strict = options.rules.strict,
+        .by_rules = true,
         .threads = context.threads(),
         .inspect = [&options](const Plan& plan) { return emit_inverse(options, plan); }};
     return edit_keys(task, edit);

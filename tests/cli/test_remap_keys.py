@@ -320,3 +320,51 @@ def test_what_no_stream_can_hold_is_refused(mlc, tmp_path):
     assert odd.rc == 2 and "neither a manifest nor an architecture" in odd.stderr
     empty = mlc("remap-keys", "in.pt", "--rules", "-", "-n", stdin="")
     assert empty.rc == 2
+
+
+def training(tmp_path):
+    write(tmp_path / "ck.pt", {"state_dict": {"a.w": torch.ones(2), "b.w": torch.ones(2)}, "epoch": 3})
+
+
+@pytest.mark.parametrize(("rule", "name"), [(["--map", "epoch=ep"], "epoch"), (["--map", "state_dict=model"], "state_dict"),
+                                            (["--map", "a=c", "--drop", "epo*"], "epoch"), (["--regex", "s/^epoch$/ep/"], "epoch")])
+def test_a_rule_for_the_root_of_a_checkpoint_wrote_it_unchanged(mlc, tmp_path, rule, name):
+    training(tmp_path)
+    done = mlc("remap-keys", "ck.pt", *rule, "-o", "out.pt")
+    assert done.rc == 2 and f"matches no key of the state_dict at state_dict, only what stands outside of it: {name}\n" in done.stderr
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_rules_for_every_key_and_rules_that_match_nothing_at_all_are_no_mistake(mlc, tmp_path):
+    training(tmp_path)
+    for rule in (["--add-prefix", "m."], ["--regex", "s/^/m./"], ["--map", "nowhere=x"]):
+        assert "outside" not in mlc.ok("remap-keys", "ck.pt", *rule, "-n").stderr
+    (tmp_path / "rules.yaml").write_text("version: 1\nrules:\n  - {exact: epoch, drop: true}\n  - {exact: a.w, to: c.w}\n")
+    done = mlc.ok("remap-keys", "ck.pt", "--rules", "rules.yaml", "-o", "out.pt")
+    assert "rule 1 matches no key of the state_dict at state_dict, only what stands outside of it: epoch\n" in done.stderr
+    assert list(torch.load(tmp_path / "out.pt")["state_dict"]) == ["c.w", "b.w"]
+
+
+PARTS = {"one is turned": "{exact: dec.w, transpose: [1, 0]}", "one is split": "{exact: dec.w, split: {to: [x, y], parts: 2}}",
+         "both are split": "{regex: '(enc|dec)[.]w', split: {to: [$1.x, $1.y], parts: 2}}"}
+
+
+@pytest.mark.parametrize("rule", PARTS.values(), ids=PARTS)
+def test_ties_that_a_rule_ended_ended_in_silence(mlc, tmp_path, rule):
+    tied = torch.randn(4, 2)
+    write(tmp_path / "in.pt", {"enc.w": tied, "dec.w": tied.detach(), "o": torch.ones(4, 2)})
+    (tmp_path / "rules.yaml").write_text(f"version: 1\nrules:\n  - {rule}\n")
+    for flags in (["-n"], ["-o", "out.pt"]):
+        done = mlc.ok("remap-keys", "in.pt", "--rules", "rules.yaml", *flags)
+        assert "tied before, and tensors of their own after these rules: enc.w and dec.w\n" in done.stderr
+    assert torch.load(tmp_path / "out.pt")
+
+
+def test_tied_tensors_that_are_turned_alike_did_not_stay_tied(mlc, tmp_path):
+    tied = torch.randn(4, 2)
+    write(tmp_path / "in.pt", {"enc.w": tied, "dec.w": tied.detach()})
+    (tmp_path / "rules.yaml").write_text("version: 1\nrules:\n  - {suffix: .w, transpose: [1, 0]}\n")
+    done = mlc.ok("remap-keys", "in.pt", "--rules", "rules.yaml", "-o", "out.pt")
+    out = torch.load(tmp_path / "out.pt")
+    assert "tied" not in done.stderr and out["enc.w"].data_ptr() == out["dec.w"].data_ptr()
+    assert torch.equal(out["dec.w"], tied.T)

@@ -22,6 +22,7 @@ struct KeyEdit {
   bool require_change = false;  // nothing changes: exit code 1, no output
   bool skip_unchanged = false;  // write no output if nothing changes
   bool strict = false;          // an architecture in the metadata has to fit the new keys
+  bool by_rules = false;        // the user wrote them: one that misses the state_dict is a mistake
   unsigned threads = 1;
   /// Called with each plan before anything is written; may be empty (--emit-inverse).
   std::function<Status(const Plan&)> inspect;

@@ -2,10 +2,13 @@
 
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/keys/module_prefixes.h"
 
 #include <algorithm>
 #include <map>
+#include <utility>
+#include <vector>
 
 namespace mlc {
 namespace {
@@ -38,6 +41,7 @@ class Application {
   Result<Entry> make_entry(const PlanItem& item);
   Status check_types(const PlanItem& item) const;
   Result<uint32_t> derive(const PlanItem& item);
+  Result<uint32_t> transpose(uint32_t tensor, const std::vector<int64_t>& permutation);
   void rename_modules();
 
   Checkpoint& checkpoint_;
@@ -45,6 +49,7 @@ class Application {
   StateDict& state_dict_;
   const Plan& plan_;
   AppliedPlan result_;
+  std::map<std::pair<TensorIdentity, std::vector<int64_t>>, uint32_t> transposed_;
 };
 
 /// Tensors that are joined have one type.
@@ -76,12 +81,23 @@ Result<uint32_t> Application::derive(const PlanItem& item) {
       MLC_CHECK(check_types(item));
       return derive_concat(checkpoint_, sources, item.dim);
     case PlanItem::Op::transpose:
-      return derive_permuted(checkpoint_, sources[0], item.permutation);
+      return transpose(sources[0], item.permutation);
     case PlanItem::Op::keep:
     case PlanItem::Op::rename:
       break;
   }
   return sources[0];
+}
+
+/// Tied tensors that are turned alike stay tied.
+Result<uint32_t> Application::transpose(uint32_t tensor, const std::vector<int64_t>& permutation) {
+  const std::pair key(identity_of(checkpoint_, checkpoint_.tensors[tensor]), permutation);
+  if (const auto at = transposed_.find(key); at != transposed_.end()) {
+    return derive_twin(checkpoint_, at->second);
+  }
+  MLC_TRY(const uint32_t made, derive_permuted(checkpoint_, tensor, permutation));
+  transposed_.emplace(key, made);
+  return made;
 }
 
 Result<Entry> Application::make_entry(const PlanItem& item) {
