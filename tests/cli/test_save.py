@@ -362,7 +362,7 @@ def test_the_state_dict_in_the_other_file_has_its_own_key(mlc, tmp_path):
 
 def test_shards_say_their_bytes_on_disk(mlc, tmp_path):
     torch.save({"a": torch.zeros(1000), "b": torch.zeros(1000)}, tmp_path / "in.pt")
-    answer = mlc.ok("save", "in.pt", "-o", "shards", "--max-shard-size", "4500", "--json").json
+    answer = mlc.ok("save", "in.pt", "-o", "shards", "--max-shard-size", "4500B", "--json").json
     assert answer["file_bytes"] == sum(f.stat().st_size for f in (tmp_path / "shards").iterdir())
 
 
@@ -389,7 +389,7 @@ def test_a_pattern_that_misses_for_the_prefix_says_so(mlc, tmp_path):
 
 def test_one_shard_is_no_whole_checkpoint(mlc, tmp_path):
     torch.save({"a": torch.zeros(1000), "b": torch.zeros(1000)}, tmp_path / "in.pt")
-    mlc.ok("save", "in.pt", "-o", "shards", "--max-shard-size", "4500")
+    mlc.ok("save", "in.pt", "-o", "shards", "--max-shard-size", "4500B")
     result = mlc.ok("load", "shards/model-00001-of-00002.safetensors")
     assert "is shard 1 of 2; shards/model.safetensors.index.json opens the whole" in result.stderr
     assert mlc.ok("load", "shards").stderr == ""
@@ -796,12 +796,12 @@ def test_overlapping_views_were_parted_silently(mlc, valid, tmp_path):
     with pytest.raises(RuntimeError, match="share memory"):  # what Hugging Face makes of them
         safetensors.torch.save_file({"a": base[:8], "b": base[4:]}, tmp_path / "hf.safetensors")
     write(tmp_path / "b.pt", {"x": square, "t": square.t()})
-    for more in ([], ["--max-shard-size", "40"]):
+    for more in ([], ["--max-shard-size", "40B"]):
         output = "shards" if more else "no.safetensors"
         refused = mlc("save", "b.pt", "-o", output, "--shared", "error", *more)
         assert refused.rc == 1 and "tensors overlap in one storage: x and t" in refused.stderr and not (tmp_path / output).exists()
         assert mlc("save", "b.pt", "-n", "-o", output, "--shared", "error", *more).rc == 1
-    assert "views that overlap" in mlc.ok("save", "b.pt", "-o", "shards", "--max-shard-size", "40").stderr
+    assert "views that overlap" in mlc.ok("save", "b.pt", "-o", "shards", "--max-shard-size", "40B").stderr
     assert "overlap" not in mlc.ok("save", "b.pt", "-o", "c.safetensors", "--shared", "clone").stderr
     assert "views that overlap" in mlc.ok("remap-keys", "b.pt", "--add-prefix", "p.", "-o", "r.safetensors").stderr
 
@@ -840,3 +840,30 @@ def test_cast_warned_of_views_that_never_overlapped(mlc, tmp_path):
     for name in ("d.pt", "d.safetensors"):  # i and j are of a type that is not cast
         done = mlc.ok("save", "c.pt", "-o", name, "--dtype", "bf16")
         assert "views of overlapping ranges of one storage, each written in full after --dtype: a and b\n" in done.stderr
+
+
+BARE = {"tensor": torch.arange(3.0), "Parameter": torch.nn.Parameter(torch.arange(3.0)), "list": [torch.ones(2), torch.zeros(2, 2)],
+        "tuple": (torch.ones(2), torch.zeros(2, 2)), "numbers": {7: torch.ones(2), 2: torch.zeros(2)}}
+
+
+@pytest.mark.parametrize("kind", BARE)
+def test_tensors_without_names_could_not_become_safetensors(mlc, tmp_path, kind):
+    bare = BARE[kind]
+    torch.save(bare, tmp_path / "in.pt")
+    done = mlc.ok("save", "in.pt", "-o", "out.safetensors")
+    expected = {str(k): v for k, v in (bare.items() if isinstance(bare, dict) else enumerate(bare))}
+    if isinstance(bare, torch.Tensor):
+        expected = {"tensor": bare}
+    out = safetensors.torch.load_file(tmp_path / "out.safetensors")
+    assert sorted(out) == sorted(expected) and all(torch.equal(out[k], v) for k, v in expected.items())
+    assert "written as " + " and ".join(expected) + "\n" in done.stderr
+    mlc.ok("save", "in.pt", "-o", "shards", "--max-shard-size", "8B", "--format", "pt")
+    mlc.ok("diff", "shards", "out.safetensors")
+    mlc.ok("save", "in.pt", "-o", "same.pt")  # a .pt needs no names
+    assert type(torch.load(tmp_path / "same.pt")) is type(torch.load(tmp_path / "in.pt"))
+
+
+@pytest.mark.parametrize("other", [[torch.ones(2), 3], [[torch.ones(2)]], {1: torch.ones(2), None: 3}])
+def test_tensors_among_other_things_get_no_names(mlc, tmp_path, other):
+    torch.save(other, tmp_path / "in.pt")
+    assert "none of them has a text as its key" in mlc("save", "in.pt", "-o", "out.safetensors").stderr
