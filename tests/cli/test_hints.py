@@ -112,7 +112,7 @@ def test_the_prefix_line_names_all_that_strip_removes(mlc, tmp_path):
 def test_a_missing_shard_is_named_once_and_with_its_index(mlc, tmp_path):
     # "shm//model-00001...: shard "model-00001..."": the index was not named.
     write(tmp_path / "a.pt", tensors(v=1, w=2))
-    mlc.ok("save", "a.pt", "-o", "sh", "--max-shard-size", "8")
+    mlc.ok("save", "a.pt", "-o", "sh", "--max-shard-size", "8B")
     next((tmp_path / "sh").glob("model-00001*")).unlink()
     for path in ("sh", "sh/model.safetensors.index.json"):
         error = mlc("load", path).stderr
@@ -334,3 +334,26 @@ def test_a_bad_pattern_was_blamed_on_the_file(mlc, tmp_path):
     for args in (["load", "a.pt"], ["diff", "a.pt", "a.pt"]):
         done = mlc(*args, "--include", "[w", "--exclude", "x")
         assert done.rc == 2 and 'selected by --include "[w" and --exclude "x"\n' in done.stderr
+
+
+@pytest.mark.parametrize("inner", [tensors(w=0, b=0), tensors(head_w=0, head_b=0)], ids=["head", "model"])
+def test_a_module_was_merged_beside_its_own_weights_in_silence(mlc, tmp_path, inner):
+    write(tmp_path / "m.pt", tensors(model_enc_w=1, model_head_w=1, model_head_b=1))
+    write(tmp_path / "head.pt", inner)
+    done = mlc.ok("save", "m.pt", "head.pt", "--merge", "-o", "x.pt")
+    assert "every key of head.pt is one of m.pt behind model." in done.stderr
+    mlc.ok(*command_in(done.stderr))
+    mlc.ok("save", "m.pt", "other.pt", "--merge", "--on-conflict", "last", "-o", "out.pt")
+    out = torch.load(tmp_path / "out.pt")
+    assert sorted(out) == ["model.enc.w", "model.head.b", "model.head.w"]
+    assert out["model.head.w"][0] == 0 and out["model.enc.w"][0] == 1
+
+
+def test_a_merge_said_nothing_of_a_prefix_that_only_one_file_has(mlc, tmp_path):
+    write(tmp_path / "m.pt", tensors(model_enc_w=1, model_dec_w=1))
+    write(tmp_path / "head.pt", tensors(head_w=0))
+    done = mlc.ok("save", "m.pt", "head.pt", "--merge", "-o", "x.pt")
+    assert "every key of m.pt starts with model., none of head.pt does" in done.stderr
+    mlc.ok(*command_in(done.stderr))
+    assert "warning" not in mlc.ok("save", "m.pt", "other.pt", "--merge", "-o", "out.pt").stderr
+    assert sorted(torch.load(tmp_path / "out.pt")) == ["model.dec.w", "model.enc.w", "model.head.w"]

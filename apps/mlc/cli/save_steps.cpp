@@ -279,6 +279,58 @@ std::vector<std::string> keys_among(const std::vector<StateDictEntry>& merged,
   return keys;
 }
 
+/// What has to stand before each key of MERGED for all of them to be keys of STATE_DICT: "head.",
+/// all such prefixes.
+std::vector<std::string> prefixes_of_inner(const std::vector<StateDictEntry>& merged,
+                                           const StateDict& state_dict) {
+  std::unordered_set<std::string_view> keys;
+  for (const StateDictEntry& entry : state_dict.entries) keys.insert(entry.key);
+  std::vector<std::string> out;
+  const std::string inner = "." + std::string(merged[0].key);
+  for (const StateDictEntry& entry : state_dict.entries) {
+    if (!entry.key.ends_with(inner)) continue;
+    const std::string prefix(entry.key.substr(0, entry.key.size() - inner.size() + 1));
+    const bool all = std::ranges::all_of(merged, [&](const StateDictEntry& one) {
+      return keys.contains(prefix + std::string(one.key));
+    });
+    if (all) out.push_back(prefix);
+  }
+  return out;
+}
+
+/// "model." where every key of ENTRIES starts with it; else nothing.
+std::string shared_first_name(const std::vector<StateDictEntry>& entries) {
+  const std::string_view first = entries.empty() ? std::string_view() : entries[0].key;
+  const std::string_view name = first.substr(0, first.find('.') + 1);  // npos + 1 is 0
+  const auto has_it = [name](const auto& entry) { return entry.key.starts_with(name); };
+  return std::ranges::all_of(entries, has_it) ? std::string(name) : std::string();
+}
+
+/// The state_dict of a module on its own has shorter keys than the model has for it.
+void warn_of_missing_prefix(const Checkpoint& checkpoint, const StateDict& state_dict,
+                            const Input& other, const std::vector<StateDictEntry>& merged,
+                            bool only_one, Reporter& reporter) {
+  if (merged.empty()) return;
+  const std::string& path = other.checkpoint->path;
+  const auto command = [&path](const std::string& prefix) {
+    return "`mlc remap-keys " + shell_word(path) + " --add-prefix " + shell_word(prefix) +
+           " -o other.pt`";
+  };
+  if (const auto inner = prefixes_of_inner(merged, state_dict); !inner.empty()) {
+    reporter.warn("every key of " + printable(path) + " is one of " + printable(checkpoint.path) +
+                  " behind " + join_list(printable_all(inner), 3) +
+                  ", and is added beside it; to replace those, " + command(inner[0]) +
+                  " and merge other.pt with --on-conflict last");
+    return;
+  }
+  const std::string shared = shared_first_name(state_dict.entries);
+  const auto has_it = [&shared](const auto& entry) { return entry.key.starts_with(shared); };
+  if (!only_one || shared.empty() || std::ranges::any_of(merged, has_it)) return;
+  reporter.warn("every key of " + printable(checkpoint.path) + " starts with " + printable(shared) +
+                ", none of " + printable(path) + " does; " + command(shared) +
+                " would put it there");
+}
+
 /// One file of a merge. Returns how many values it replaced.
 Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input other,
                            const StateDict& from, std::vector<StateDictEntry> merged,
@@ -342,6 +394,7 @@ Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
     MLC_TRY(StateDict * found, choose_other_state_dict(other, select.key, "", "--key"));
     const StateDict from = *found;
     std::vector<StateDictEntry> merged = merged_entries(*other.checkpoint, from, selection);
+    warn_of_missing_prefix(checkpoint, state_dict, other, merged, paths.size() == 1, reporter);
     MLC_TRY(const uint64_t count, merge_one(checkpoint, state_dict, std::move(other), from,
                                             std::move(merged), on_conflict, reporter));
     counts.replaced += count;
