@@ -735,7 +735,7 @@ def hash_as_sha256sum(folder, names):
 
 def test_only_the_index_of_several_files_was_hashed(mlc, valid, tmp_path):
     write(tmp_path / "a.pt", {f"w{i}": torch.full((100,), float(i)) for i in range(6)})
-    mlc.ok("save", "a.pt", "-o", "st", "--max-shard-size", "1000")
+    mlc.ok("save", "a.pt", "-o", "st", "--max-shard-size", "1000B")
     torch.distributed.checkpoint.save({"model": {"w": torch.ones(3)}}, checkpoint_id=tmp_path / "dcp", no_dist=True)
     for folder in (tmp_path / "st", tmp_path / "dcp"):
         names = os.listdir(folder)

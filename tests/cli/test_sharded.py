@@ -181,7 +181,7 @@ def test_tied_tensors_stay_in_one_shard_with_their_names(mlc, tmp_path):
 def test_a_soft_limit_of_open_files_stopped_thousands_of_shards(mlc, tmp_path):
     write(tmp_path / "in.pt", {f"w{i}": torch.full((300,), float(i)) for i in range(100)})
     few = "ulimit -Sn 64; "
-    done = mlc.shell(few + '"$MLC" save in.pt -o shards --max-shard-size 1000')
+    done = mlc.shell(few + '"$MLC" save in.pt -o shards --max-shard-size 1000B')
     assert done.rc == 0 and len(list((tmp_path / "shards").glob("*.safetensors"))) == 100, done
     done = mlc.shell(few + '"$MLC" diff in.pt shards')
     assert done.rc == 0, done
@@ -354,3 +354,19 @@ def test_every_shard_that_was_replaced_had_a_warning_of_its_own(mlc, tmp_path):
     done = mlc.ok("save", "in.pt", "-o", "out", "--max-shard-size", "480B", "--force")
     assert done.stderr.count("removed") == 1 and "model-00003-of-00030.safetensors and 27 more of the shards that were replaced" in done.stderr
     assert len(os.listdir(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize(("size", "shards"), [("32B", 3), ("0.064KB", 2), ("64 b", 2), ("1kib", 1), ("5GB", 1)])
+def test_sizes_of_shards_are_read_as_hugging_face_reads_them(mlc, tmp_path, size, shards):
+    write(tmp_path / "in.pt", ordered(a=torch.ones(8), b=torch.ones(8), c=torch.ones(8)))
+    mlc.ok("save", "in.pt", "-o", "out", "--max-shard-size", size)
+    assert len(list((tmp_path / "out").glob("*.safetensors"))) == shards
+
+
+@pytest.mark.parametrize("size", ["5", "5.5", "5G", "-5GB", "0GB", "0.1B", "nan", "infGB", "1e3B", "GB", "", "99999999999TB", "5GBB"])
+def test_a_shard_of_five_bytes_was_taken_for_what_was_meant(mlc, tmp_path, size):
+    write(tmp_path / "in.pt", {"w": torch.ones(8)})
+    done = mlc("save", "in.pt", "-o", "out", "--max-shard-size", size)
+    assert done.rc == 2 and "--max-shard-size: " in done.stderr and not (tmp_path / "out").exists(), done
+    if size == "5":
+        assert "did you mean 5GB? 5B is a number of bytes" in done.stderr

@@ -48,9 +48,7 @@ struct SizeUnit {
   uint64_t bytes;
 };
 constexpr SizeUnit kSizeUnits[] = {
-    {"", 1},
     {"B", 1},
-    {"kB", 1'000},
     {"KB", 1'000},
     {"MB", 1'000'000},
     {"GB", 1'000'000'000},
@@ -61,18 +59,32 @@ constexpr SizeUnit kSizeUnits[] = {
     {"TiB", uint64_t{1} << 40U},
 };
 
+bool equal_but_for_case(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+/// As huggingface_hub reads sizes: a number, perhaps with a fraction, and a unit in any case.
 Result<uint64_t> parse_size(std::string_view text) {
-  uint64_t number = 0;
+  constexpr double kTooLarge = 9.2e18;
+  double number = 0;
   const char* const last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, number);
+  const auto [end, error] = std::from_chars(text.data(), last, number, std::chars_format::fixed);
   const std::string_view unit = trim({end, static_cast<size_t>(last - end)});
-  const auto row = std::ranges::find(kSizeUnits, unit, &SizeUnit::name);
-  const auto bytes = row == std::end(kSizeUnits) ? std::nullopt : checked_mul(number, row->bytes);
-  if (error != std::errc() || !bytes) {
-    return usage_error(quoted(text) + " is not a size", "write 4096, 512MB, 5GB or 64MiB");
+  if (error == std::errc() && unit.empty() && std::isfinite(number)) {
+    return usage_error(quoted(text) + " has no unit", "did you mean " + std::string(text) + "GB? " +
+                                                          std::string(text) +
+                                                          "B is a number of bytes");
   }
-  if (*bytes == 0) return usage_error("a size of 0 makes no sense");
-  return *bytes;
+  const auto row = std::ranges::find_if(
+      kSizeUnits, [unit](const SizeUnit& one) { return equal_but_for_case(one.name, unit); });
+  const bool known = row != std::end(kSizeUnits);
+  const double bytes = known ? number * static_cast<double>(row->bytes) : 0;
+  if (error != std::errc() || !known || !(number >= 0) || bytes > kTooLarge) {
+    return usage_error(quoted(text) + " is not a size", "write 4096B, 512MB, 5GB or 64MiB");
+  }
+  if (bytes < 1) return usage_error("a size of less than a byte makes no sense");
+  return static_cast<uint64_t>(bytes);
 }
 
 Result<std::string> checked_key_path(std::string_view value) {
