@@ -867,3 +867,20 @@ def test_tensors_without_names_could_not_become_safetensors(mlc, tmp_path, kind)
 def test_tensors_among_other_things_get_no_names(mlc, tmp_path, other):
     torch.save(other, tmp_path / "in.pt")
     assert "none of them has a text as its key" in mlc("save", "in.pt", "-o", "out.safetensors").stderr
+
+
+def test_a_device_as_output_was_said_to_need_force(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"w": torch.ones(3)})
+    (tmp_path / "dev.pt").symlink_to("/dev/null")
+    for out in ("/dev/null", "dev.pt"):
+        for flags in (["--format", "pt"], ["--format", "pt", "-n"], ["--format", "pt", "--force"]):
+            done = mlc("save", "in.pt", "-o", out, *flags)
+            assert done.rc == 2 and "is not a regular file; mlc writes regular files only" in done.stderr, done
+            assert "hint" not in done.stderr
+
+
+def test_a_name_that_is_too_long_was_found_after_everything_was_written(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"w": torch.ones(3)})
+    for flags in (["-n"], [], ["--force"]):
+        done = mlc("save", "in.pt", "-o", "a" * 300 + ".pt", *flags)
+        assert done.rc == 5 and "cannot create a file in its folder: File name too long" in done.stderr, done

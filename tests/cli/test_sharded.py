@@ -370,3 +370,20 @@ def test_a_shard_of_five_bytes_was_taken_for_what_was_meant(mlc, tmp_path, size)
     assert done.rc == 2 and "--max-shard-size: " in done.stderr and not (tmp_path / "out").exists(), done
     if size == "5":
         assert "did you mean 5GB? 5B is a number of bytes" in done.stderr
+
+
+def test_the_folder_made_of_an_index_was_called_like_an_index(mlc, described, tmp_path):
+    assert described
+    index = "shards/model.safetensors.index.json"
+    mlc.ok("strip-module-prefix", index, "--out-dir", "out")
+    assert os.listdir(tmp_path / "out") == ["model"] and len(os.listdir(tmp_path / "out/model")) == 3
+    done = mlc("strip-module-prefix", index, "-o", "new.safetensors.index.json")
+    assert done.rc == 2 and "is the name of a file" in done.stderr and not (tmp_path / "new.safetensors.index.json").exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--force"]])
+def test_a_link_that_leads_nowhere_was_said_to_need_force(mlc, tmp_path, flags):
+    write(tmp_path / "in.pt", {"w": torch.ones(3)})
+    (tmp_path / "out.pt").symlink_to("nowhere.pt")
+    done = mlc("save", "in.pt", "-o", "out.pt", *flags)
+    assert done.rc == 5 and "out.pt: is a symbolic link that leads nowhere\n" in done.stderr and "--force" not in done.stderr

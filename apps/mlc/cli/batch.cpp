@@ -31,14 +31,14 @@ std::string name_of(std::string_view path) {
 
 std::string output_name(const std::string& input, std::optional<std::string_view> extension) {
   std::string name = name_of(input);
-  if (!extension) return name;
+  // What is made of an index is none: a folder of shards, or one file.
   constexpr std::string_view kIndex = ".index.json";
-  if (name.size() > kIndex.size() && name.ends_with(kIndex)) {
-    name.resize(name.size() - kIndex.size());
-  }
+  const bool index = name.size() > kIndex.size() && name.ends_with(kIndex);
+  if (!extension && !index) return name;
+  if (index) name.resize(name.size() - kIndex.size());
   const size_t dot = name.rfind('.');
   if (dot != std::string::npos && dot > 0) name.resize(dot);
-  return name + std::string(*extension);
+  return name + std::string(extension.value_or(""));
 }
 
 Status make_folder(const std::string& path) {
@@ -184,7 +184,15 @@ Status refuse_existing(const FilePair& file) {
   if (file.output.empty() || file.output == file.input) return {};  // in place
   if (!file.may_be_folder && !file.in_folder) MLC_CHECK(refuse_folder(file.output));
   if (file.may_be_folder && is_folder(file.output)) return refuse_used_folder(file);
-  if (file.may_replace || !output_exists(file)) return {};
+  if (!output_exists(file)) return {};
+  if (!identity_of(file.output)) {
+    return Error(ErrorKind::exists, "is a symbolic link that leads nowhere",
+                 "remove it, or name the file it should lead to")
+        .in_file(file.output);
+  }
+  std::error_code error;
+  const bool special = std::filesystem::is_other(file.output, error);  // OutputFile refuses it
+  if (file.may_replace || special) return {};
   const std::string other = file.in_folder ? ", --skip-existing leaves it" : "";
   return Error(ErrorKind::exists, "exists already", "--force replaces it" + other)
       .in_file(file.output);

@@ -349,6 +349,11 @@ Status Job::aim() {
     return check_replaceable(checkpoint, task_.output, edit_.writing);
   }
   if (!to_folder_) MLC_CHECK(refuse_folder(task_.output));
+  if (to_folder_ && task_.output.ends_with(".json")) {
+    return usage_error(
+        "the output is a folder of shards, and " + quoted(task_.output) + " is the name of a file",
+        "-o names the folder, or one file .pt or .safetensors");
+  }
   const bool safetensors = checkpoint.format == Format::safetensors;
   format_ = safetensors ? OutputFormat::safetensors : OutputFormat::torch_zip;
   if (named.ok()) format_ = *named;

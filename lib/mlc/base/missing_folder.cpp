@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <utility>
 
+#include <unistd.h>
+
 namespace mlc {
 
 Error hint_at_missing_folder(Error error, int errno_value, std::string path) {
@@ -12,6 +14,7 @@ Error hint_at_missing_folder(Error error, int errno_value, std::string path) {
   const size_t slash = path.rfind('/');
   if (errno_value != ENOENT || slash == std::string::npos || slash == 0) return error;
   const std::string folder = path.substr(0, slash);
+  if (access(folder.c_str(), F_OK) == 0) return error;
   const char* const command = folder.starts_with('-') ? "`mkdir -p -- " : "`mkdir -p ";
   return std::move(error).with_hint(command + shell_word(folder) + "` makes it");
 }

@@ -154,7 +154,11 @@ Result<OutputFile> OutputFile::aim(const std::string& path, const OutputOptions&
   out.options_ = options;
   out.mode_ = options.mode != 0 ? options.mode : default_mode();
   struct stat st {};
-  if (stat(out.path_.c_str(), &st) != 0) return out;
+  if (stat(out.path_.c_str(), &st) != 0) {
+    // Known now, and not after everything is written.
+    if (errno == ENAMETOOLONG) return cannot_create(errno, path);
+    return out;
+  }
   if (S_ISDIR(st.st_mode)) {
     return Error(ErrorKind::usage, "is a folder; the output must be a file").in_file(path);
   }
