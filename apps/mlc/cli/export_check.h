@@ -7,6 +7,7 @@
 #include "command.h"
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/engine.h"
+#include "mlc/engine/verify.h"
 #include "mlc/onnx/model.h"
 #include "mlc/onnx_write/model_output.h"
 
@@ -52,6 +53,7 @@ class ExportCheck {
   std::optional<Artefact> source_;  // which its model asks for places in the YAML
   std::unique_ptr<Model> source_model_;
   std::optional<ReadableModel> written_;
+  VerifyGates gates_;
 };
 
 }  // namespace mlc::cli

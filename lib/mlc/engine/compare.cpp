@@ -70,6 +70,26 @@ std::optional<ElementPair> pair_at(const HostTensor& a, const HostTensor& b, siz
   return out;
 }
 
+/// The largest finite |a| of TENSOR; 0 for what are no real numbers.
+double largest_finite(const HostTensor& tensor) {
+  if (!is_real(tensor.dtype)) return 0;
+  constexpr size_t kBlock = 4096;
+  const auto count = static_cast<size_t>(*element_count(tensor.sizes));
+  const auto width = static_cast<size_t>(element_bytes(tensor.dtype));
+  std::vector<double> values(kBlock);
+  double out = 0;
+  for (size_t i = 0; i < count; i += kBlock) {
+    const size_t length = std::min(kBlock, count - i);
+    values.resize(length);
+    load_values(tensor.dtype, as_bytes(*tensor.bytes).subspan(i * width, length * width),
+                values.data());
+    for (const double one : values) {
+      if (std::isfinite(one)) out = std::max(out, std::fabs(one));
+    }
+  }
+  return out;
+}
+
 OutputDifference compare_one(const NamedValue& a, const NamedValue& b,
                              const OutputTolerances& tolerances) {
   OutputDifference out;
@@ -82,6 +102,10 @@ OutputDifference compare_one(const NamedValue& a, const NamedValue& b,
                   : tolerances.by_dtype
                       ? usual_tolerance(a.tensor.dtype, b.tensor.dtype, tolerances.usual)
                       : tolerances.usual;
+  if (!out.integers && tolerances.of_largest > 0) {
+    out.tolerance.atol =
+        std::max(out.tolerance.atol, tolerances.of_largest * largest_finite(a.tensor));
+  }
   auto values = compare_tensors(a.tensor.view(), b.tensor.view(), out.tolerance);
   if (!values.ok()) {
     out.problem = describe(a.tensor.dtype, a.tensor.sizes) + " against " +

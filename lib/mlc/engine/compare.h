@@ -44,6 +44,9 @@ struct OutputTolerances {
   Tolerance usual;
   Tolerance integers = usual;  // of two integers or booleans
   bool by_dtype = false;       // half precision is held to usual_tolerance()
+  /// Of floats: atol is at least this part of the largest finite |a|. What models that round to 8
+  /// bits are apart by hangs on that, not on each value.
+  double of_largest = 0;
 };
 
 struct OutputsComparison {

@@ -109,7 +109,7 @@ Result<std::vector<NamedValue>> outputs_of(Model& model, std::span<const NamedVa
 
 /// What outputs of A and B may differ by: with weights in half precision, as much as it makes.
 OutputTolerances tolerances_of(const Model& a, const Model& b, const VerifyGates& gates) {
-  OutputTolerances out{gates.tolerance, gates.integers, gates.by_dtype};
+  OutputTolerances out{gates.tolerance, gates.integers, gates.by_dtype, gates.of_largest};
   if (!gates.by_dtype) return out;
   for (const Model* model : {&a, &b}) {
     const std::optional<DType> type = model->signature().parameters;

@@ -24,6 +24,7 @@ struct VerifyGates {
   /// The tolerance is only the usual one: half precision is held to usual_tolerance(), of outputs
   /// and of weights, whose sums are no nearer in outputs of another type.
   bool by_dtype = false;
+  double of_largest = 0;         // as in OutputTolerances
   std::optional<double> cosine;  // at least, instead of the tolerance
   /// Outputs of fewer elements have to pass the tolerance: the angle between few numbers says
   /// little, and that of one number nothing.

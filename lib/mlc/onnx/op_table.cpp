@@ -28,6 +28,62 @@ constexpr std::string_view kWrappers[] = {"higher_order::hints_wrapper",
                                           "higher_order::wrap_with_autocast",
                                           "higher_order::wrap_with_set_grad_enabled"};
 
+// Operators on quantised tensors and packed weights, which a capture says with others: the table in
+// torch/quantized_rows.cpp.
+constexpr std::string_view kCaptured[] = {
+    "aten::quantized_batch_norm",
+    "quantized::add",
+    "quantized::add_relu",
+    "quantized::add_scalar",
+    "quantized::add_scalar_relu",
+    "quantized::batch_norm",
+    "quantized::batch_norm1d",
+    "quantized::batch_norm1d_relu",
+    "quantized::batch_norm2d",
+    "quantized::batch_norm2d_relu",
+    "quantized::batch_norm3d",
+    "quantized::batch_norm3d_relu",
+    "quantized::batch_norm_relu",
+    "quantized::cat",
+    "quantized::cat_relu",
+    "quantized::celu",
+    "quantized::clamp",
+    "quantized::conv1d",
+    "quantized::conv1d_relu",
+    "quantized::conv2d",
+    "quantized::conv2d_relu",
+    "quantized::conv3d",
+    "quantized::conv3d_relu",
+    "quantized::conv_transpose1d",
+    "quantized::conv_transpose2d",
+    "quantized::conv_transpose3d",
+    "quantized::dropout",
+    "quantized::elu",
+    "quantized::embedding_bag_byte",
+    "quantized::embedding_byte",
+    "quantized::group_norm",
+    "quantized::hardswish",
+    "quantized::instance_norm",
+    "quantized::layer_norm",
+    "quantized::leaky_relu",
+    "quantized::linear",
+    "quantized::linear_dynamic",
+    "quantized::linear_relu",
+    "quantized::linear_relu_dynamic",
+    "quantized::matmul",
+    "quantized::max_pool1d",
+    "quantized::max_pool2d",
+    "quantized::mul",
+    "quantized::mul_relu",
+    "quantized::mul_scalar",
+    "quantized::mul_scalar_relu",
+    "quantized::prelu",
+    "quantized::relu6",
+    "quantized::sigmoid",
+    "quantized::softmax",
+    "quantized::threshold",
+};
+
 const std::unordered_map<std::string_view, const Row*>& all_rows() {
   static const auto rows = [] {
     std::unordered_map<std::string_view, const Row*> out;
@@ -74,6 +130,7 @@ std::vector<std::string_view> known_operators() {
   for (const auto& [name, row] : all_rows()) out.push_back(name);
   out.insert(out.end(), std::begin(kControl), std::end(kControl));
   out.insert(out.end(), std::begin(kWrappers), std::end(kWrappers));
+  out.insert(out.end(), std::begin(kCaptured), std::end(kCaptured));
   std::ranges::sort(out);
   return out;
 }

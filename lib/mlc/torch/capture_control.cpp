@@ -352,7 +352,9 @@ TensorRef Capturer::placeholder(const TensorItem& like, ir::Block& block, const 
   for (size_t i = 0; i < lanes(); ++i) {
     std::vector<int64_t> numbers;
     for (const Expr size : sizes) numbers.push_back(sizes_.at(size)[i]);
-    made.push_back(at::zeros(numbers, real_lane(like).options()));
+    const at::Tensor& real = real_lane(like);
+    made.push_back(real.is_quantized() ? at::zeros(numbers, at::kFloat)
+                                       : at::zeros(numbers, real.options()));
   }
   ir::Block* const outer = std::exchange(block_, &block);
   auto out = append_tensor({"aten", "zeros", ""},
@@ -374,6 +376,11 @@ Result<Item> Capturer::merged_tensor(Merge& merge, const Item& a, const Item& b)
     MLC_CHECK(refuse(merge.node,
                      "a branch that hangs on values and gives tensors of two types, or "
                      "with different numbers of dimensions"));
+    return Item(Missing{});
+  }
+  if (!have_one_scale(*x, *y)) {
+    MLC_CHECK(refuse(merge.node,
+                     "a branch that hangs on values and gives quantised tensors of two scales"));
     return Item(Missing{});
   }
   auto out = std::make_shared<TensorItem>();

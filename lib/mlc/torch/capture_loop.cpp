@@ -217,6 +217,10 @@ Result<bool> Capturer::KeptLoop::fits(Carried& one, const Item& start, const Ite
                                "dimensions, into its next round"));
     return true;
   }
+  if (!have_one_scale(*start.tensor(), *result.tensor())) {
+    MLC_CHECK(capturer_.refuse(node_, "a loop that carries quantised tensors of two scales"));
+    return true;
+  }
   bool fit = true;
   std::vector<Expr> sizes = *type->sizes;
   for (size_t dim = 0; dim < sizes.size(); ++dim) {

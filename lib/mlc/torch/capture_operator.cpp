@@ -133,10 +133,10 @@ bool writes_elsewhere(const Node& node) {
   return false;
 }
 
-/// Whether NODE works on tensors of bytes with scales of their own, which no graph has.
+/// Whether NODE, which has no form in floats, works on tensors of bytes with scales of their own.
 bool is_quantised(const Node& node) {
   const std::string_view name = node.kind().toQualString();
-  return name.starts_with("quantized::") || name.starts_with("aten::quantize_per_");
+  return name.starts_with("quantized::") || name.starts_with("aten::quantize");
 }
 
 /// The sizes and integers among INPUTS, those of tensors first.
@@ -292,7 +292,7 @@ Result<TensorRef> Capturer::append_tensor(ir::OpName op, std::vector<ir::Argumen
   const auto first =
       std::ranges::find_if(lanes, [](const at::Tensor& one) { return one.defined(); });
   ir::TensorType type;
-  MLC_TRY(type.dtype, dtype_of(first->scalar_type()));
+  MLC_TRY(type.dtype, graph_dtype(*first));
   type.sizes = std::move(sizes);
   ir::Node* made = out_.program.graph.append(*block_, std::move(op), std::move(arguments),
                                              {std::move(type)}, origin(node));
@@ -351,7 +351,7 @@ Result<ir::TensorType> Capturer::type_of(const Call& call, const std::vector<at:
       std::ranges::find_if(lanes, [](const at::Tensor& one) { return one.defined(); });
   if (first == lanes.end()) return ir::TensorType{};
   ir::TensorType out;
-  MLC_TRY(out.dtype, dtype_of(first->scalar_type()));
+  MLC_TRY(out.dtype, graph_dtype(*first));
   const auto rank = static_cast<size_t>(first->dim());
   const auto differs = [&](const at::Tensor& one) {
     return one.defined() &&
@@ -464,6 +464,8 @@ Status Capturer::operate(const Call& call) {
   if (has(kReplaceInput, name)) {
     return refuse(call.node, std::string(call.node.kind().toQualString()));
   }
+  MLC_TRY(const bool is_done, quantized(call));
+  if (is_done) return {};
   if (is_quantised(call.node)) {
     return refuse(call.node, std::string(call.node.kind().toQualString()) +
                                  ", which makes or takes PyTorch's quantised tensors");
@@ -583,7 +585,8 @@ Status Capturer::append(const Call& call, const std::vector<std::vector<IValue>>
       item->value = made->output(next);
       item->lanes = std::move(tensors[next]);
       note_definitions(*item);
-      items.push_back(std::move(item));
+      MLC_TRY(Item on_scale, rounded(item, call.node));
+      items.push_back(std::move(on_scale));
     }
     const c10::TypePtr& type = call.node.output(i)->type();
     set(call.node.output(i),

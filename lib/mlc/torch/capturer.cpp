@@ -80,7 +80,7 @@ Result<CapturedProgram> Capturer::run() {
     // Whatever came behind what was refused.
     stop_ = CaptureStop::none;
     const bool quantised = std::ranges::any_of(problems_, [](const std::string& one) {
-      return one.find("PyTorch's quantised tensors") != std::string::npos;
+      return one.find("quantised tensor") != std::string::npos;
     });
     return unsupported("the program has what mlc cannot capture: " + join_list(problems_),
                        quantised      ? "export the model as it was before, then quantise the ONNX "
@@ -112,7 +112,7 @@ void Capturer::note(std::string text) {
 }
 
 ir::Origin Capturer::origin(const Node& node) const {
-  return {scope_, source_place(node)};
+  return {scope_, source_place(stands_for_ == nullptr ? node : *stands_for_)};
 }
 
 Result<std::vector<ir::Expr>> Capturer::input_sizes(const InputSpec& spec) {
@@ -334,7 +334,7 @@ Status Capturer::constant_node(Node& node) {
         constant(value.toTensor(), scope.empty() ? "constant" : scope + ".constant"));
     return {};
   }
-  Item item = lift(value, type, symbols());
+  Item item = value.isObject() ? object(value, "constant") : lift(value, type, symbols());
   if (const auto* list = item.as<ListRef>()) {
     (*list)->depth = depth_;
     if (value.isTensorList()) {

@@ -39,6 +39,8 @@ enum class CaptureStop : uint8_t {
   lane_failed,     // the program does not run at these sizes
 };
 
+struct QuantizedRow;
+
 /// A node of the program about to be worked out.
 struct Call {
   torch::jit::Node& node;
@@ -178,6 +180,34 @@ class Capturer {
   /// TENSOR defines the symbols in its sizes that nothing has defined before.
   void note_definitions(const TensorItem& tensor);
 
+  // capture_quantized.cpp
+  struct Codes;
+  struct Packed;
+  /// Sets the output of an operator that makes, takes or gives quantised tensors. False: mlc has
+  /// no form for it, and nothing is set.
+  Result<bool> quantized(const Call& call);
+  Result<bool> leave_grid(const Call& call);
+  bool may_choose_scale(const Call& call) const;
+  Result<Item> rounded(const Item& result, torch::jit::Node& node);
+  Result<Item> on_grid(ir::Value* value, const std::vector<at::Tensor>& lanes,
+                       torch::jit::Node& node);
+  Result<TensorRef> rounded_as_it_is(const TensorRef& x, bool reduced,
+                                     const torch::jit::Node& node);
+  Result<Item> with_floats(const std::string& name, const Items& inputs, torch::jit::Node& node);
+  Result<Item> quantized_values(const Call& call, const QuantizedRow& row);
+  Result<Item> quantized_linear(const Call& call, const QuantizedRow& row);
+  Result<Item> quantized_conv(const Call& call, const QuantizedRow& row);
+  Result<Item> quantized_embedding(const Call& call, const QuantizedRow& row);
+  Result<std::optional<Packed>> unpacked(const Call& call, size_t argument, const std::string& op);
+  static Codes codes_of(const at::Tensor& tensor);
+  TensorRef prepend(ir::OpName op, std::vector<ir::Argument> arguments, const at::Tensor& floats,
+                    const torch::jit::Node& node);
+  TensorRef from_codes(const Codes& codes, const std::string& name, const torch::jit::Node& node);
+  TensorRef weight_of_layer(const Packed& layer, const Codes& changed,
+                            const torch::jit::Node& node);
+  Item bias_of(const Packed& layer, const Codes& weight, const TensorItem& x,
+               const torch::jit::Node& node);
+
   // capture_weights.cpp
   void name_weights();
   TensorRef weight(const at::Tensor& tensor, ir::ValueKind kind, const std::string& name,
@@ -219,6 +249,11 @@ class Capturer {
   std::set<const void*> weight_storages_;
   std::map<std::pair<const void*, size_t>, at::Tensor> copies_;  // of storages, for lanes
   std::vector<std::weak_ptr<TensorItem>> with_content_;
+  const torch::jit::Node* stands_for_ = nullptr;           // whose place a function of floats takes
+  std::map<const void*, std::shared_ptr<Packed>> packed_;  // by the object that packs them
+  std::map<const void*, TensorRef> layer_weights_;
+  std::map<std::pair<const void*, double>, TensorRef> biases_;  // by the scale of the input too
+  std::map<const void*, Items> tables_;                         // codes, scales, offsets of rows
   std::vector<ir::Argument> results_;
   std::map<size_t, const ir::Value*> definers_;  // of symbols that no input has
   bool keeps_loops_ = false;
@@ -231,6 +266,12 @@ class Capturer {
 
 /// TENSOR in a lane that has it.
 const at::Tensor& real_lane(const TensorItem& tensor);
+
+/// What the graph has for TENSOR: floats for quantised ones.
+Result<DType> graph_dtype(const at::Tensor& tensor);
+
+/// Whether all lanes of A and B are floats, or quantised with one scale.
+bool have_one_scale(const TensorItem& a, const TensorItem& b);
 
 /// The elements of TENSOR for a reader of weights.
 Result<Weight> weight_of(const at::Tensor& tensor);

@@ -3,6 +3,7 @@
 #include "catch.h"
 
 #include <cstring>
+#include <limits>
 
 using namespace mlc;
 
@@ -52,6 +53,22 @@ TEST_CASE("integers that differ are not close because they are large", "[regress
   const std::vector<NamedValue> real = {floats("x", {1}, {20000.5F})};
   CHECK(!compare_outputs(a, real, tolerances)->first_diverging);
   CHECK(!compare_outputs(a, real, tolerances)->outputs[0].integers);
+}
+
+TEST_CASE("a part of the largest value is allowed where bytes are rounded") {
+  const auto infinite = std::numeric_limits<float>::infinity();
+  const std::vector<NamedValue> a = {floats("x", {4}, {1, -20, 3, infinite})};
+  const std::vector<NamedValue> near = {floats("x", {4}, {2.9F, -20, 3, infinite})};
+  const std::vector<NamedValue> far = {floats("x", {4}, {3.1F, -20, 3, infinite})};
+  const OutputTolerances tolerances{{1e-5, 0}, {0, 0}, true, 0.1};
+  CHECK(compare_outputs(a, near, {{1e-5, 0}})->first_diverging == 0U);
+  CHECK(!compare_outputs(a, near, tolerances)->first_diverging);
+  CHECK(compare_outputs(a, near, tolerances)->outputs[0].tolerance.atol == 2);
+  CHECK(compare_outputs(a, far, tolerances)->first_diverging == 0U);
+  const NamedValue bytes{"x", *make_host_tensor(DType::u8, {1}, "\x20")};
+  const NamedValue others{"x", *make_host_tensor(DType::u8, {1}, "\x21")};
+  CHECK(compare_outputs(std::vector{bytes}, std::vector{others}, tolerances)->first_diverging ==
+        0U);
 }
 
 TEST_CASE("names pair outputs in any order, positions where names differ") {

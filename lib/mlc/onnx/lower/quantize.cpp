@@ -4,6 +4,7 @@
 // integer kernels; arithmetic for other integers.
 #include "mlc/onnx/op_table.h"
 
+#include <algorithm>
 #include <optional>
 
 namespace mlc::onnx {
@@ -108,10 +109,20 @@ void lower_quantize(Call& c) {
   c.give(quantized(b, g, x, dtype));
 }
 
+bool are_zero(const Call& c, const Value* zeros) {
+  const auto known = c.b.known_integers(zeros);
+  return known && std::ranges::all_of(*known, [](int64_t one) { return one == 0; });
+}
+
 void lower_dequantize(Call& c) {
   Builder& b = c.b;
   Value* y = c.tensor("input");
   const Grid g = read_grid(c, y->type.sizes.size());
+  // ONNX has integers of 32 bits for what is added to products of bytes, without a zero point.
+  if (y->type.dtype == DType::i32 && are_zero(c, g.zero)) {
+    return c.give(
+        b.node("DequantizeLinear", {y, g.scale}, axis_of(g), {DType::f32, y->type.sizes}));
+  }
   c.give(is_byte(y->type.dtype) ? dequantized(b, g, y) : from_steps(b, g, y));
 }
 
@@ -180,7 +191,8 @@ void lower_choose(Call& c) {
 
 void refuse_stored(Call&) {
   Call::refuse(
-      "PyTorch's quantised tensors: quantise with torchao's export flow, or the ONNX file");
+      "PyTorch's quantised tensors: mlc exports them from TorchScript; as .pt2 what torchao's "
+      "export flow writes");
 }
 
 constexpr Row kRows[] = {
