@@ -29,7 +29,7 @@ Result<Value> lookup(std::string_view name, const yaml::Node& node, const Scope&
     if (it->name == name) return it->value;
   }
   std::vector<std::string> known;
-  for (const Constant& one : scope) known.push_back(one.name);
+  for (const KnownName& one : scope) known.push_back(one.name);
   const auto guess = nearest(name, known);
   std::string hint = "no parameters are declared here";
   if (!known.empty()) hint = "known here: " + join_list(known, known.size());
@@ -234,6 +234,17 @@ Result<Value> evaluate_list(const yaml::Node& node, const Scope& scope) {
 }
 
 }  // namespace
+
+std::vector<std::string> names_in(std::string_view text) {
+  std::vector<std::string> out;
+  for (size_t at = text.find('$'); at != text.npos; at = text.find('$', at)) {
+    size_t end = ++at;
+    while (end < text.size() && is_name_char(text[end])) ++end;
+    std::string name(text.substr(at, end - at));
+    if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(std::move(name));
+  }
+  return out;
+}
 
 Result<Value> evaluate(const yaml::Node& node, const Scope& scope) {
   switch (node.kind()) {

@@ -7,15 +7,25 @@
 
 #include "mlc/base/result.h"
 #include "mlc/frontend/value.h"
+#include "mlc/frontend/value_origins.h"
 #include "mlc/yaml/document.h"
 
+#include <string>
 #include <string_view>
 #include <vector>
 
 namespace mlc::arch {
 
-/// The names that are known where a node stands.
-using Scope = std::vector<Constant>;
+/// A name that is known where a node stands.
+struct KnownName {
+  std::string name;
+  Value value;
+  OriginId origin = 0;
+};
+using Scope = std::vector<KnownName>;
+
+/// What stands after a $ in TEXT, each once.
+std::vector<std::string> names_in(std::string_view text);
 
 /// The value of a scalar, a null or a list of scalars. The errors point at the node: an unknown
 /// name (with "did you mean"), bad arithmetic, an integer beyond 64 bits, a mapping.

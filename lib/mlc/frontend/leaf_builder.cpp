@@ -55,6 +55,10 @@ bool LeafBuilder::is_none(std::string_view name) const {
   return std::holds_alternative<std::monostate>(value(name));
 }
 
+GivenArgument LeafBuilder::passed(std::string name, std::string_view argument) const {
+  return {std::move(name), value(argument), std::nullopt, bound(argument).origin};
+}
+
 std::string LeafBuilder::filled(std::string_view text) const {
   std::string out;
   while (true) {

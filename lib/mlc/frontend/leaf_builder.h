@@ -47,6 +47,8 @@ class LeafBuilder {
   }
   const Ints& ints(std::string_view name) const { return std::get<Ints>(value(name)); }
   const Value& value(std::string_view name) const { return bound(name).value; }
+  /// What was given as ARGUMENT, for the argument NAME of a child.
+  GivenArgument passed(std::string name, std::string_view argument) const;
   /// As source text.
   std::string literal(std::string_view name) const { return python_literal(value(name)); }
   /// TEXT with every {name} replaced by the literal of that argument.

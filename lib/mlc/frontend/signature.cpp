@@ -256,7 +256,10 @@ Result<BoundArguments> bind_arguments(const Signature& signature,
       return wrong_type(argument, *it, owner, module);
     }
     BoundArgument one{argument.name, std::move(*converted), std::nullopt};
-    if (it != given.end()) one.node = it->node;
+    if (it != given.end()) {
+      one.node = it->node;
+      one.origin = it->origin;
+    }
     out.push_back(std::move(one));
   }
   return out;

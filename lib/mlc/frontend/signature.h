@@ -20,6 +20,7 @@
 
 #include "mlc/base/result.h"
 #include "mlc/frontend/value.h"
+#include "mlc/frontend/value_origins.h"
 #include "mlc/yaml/document.h"
 
 #include <optional>
@@ -48,12 +49,14 @@ struct GivenArgument {
   std::string name;
   Value value;
   std::optional<yaml::Node> node;  // none: mlc itself gives it
+  OriginId origin = 0;
 };
 
 struct BoundArgument {
   std::string name;
   Value value;
   std::optional<yaml::Node> node;  // none: the default
+  OriginId origin = 0;
 };
 using BoundArguments = std::vector<BoundArgument>;
 

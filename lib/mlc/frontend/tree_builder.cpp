@@ -165,15 +165,16 @@ Result<ScriptModule> TreeBuilder::typed(const std::string& name, const std::stri
   return make(name, parent_path, *type, std::move(given), node);
 }
 
-Result<std::vector<GivenArgument>> TreeBuilder::given_arguments(const Node& node) const {
+Result<std::vector<GivenArgument>> TreeBuilder::given_arguments(const Node& node) {
   std::vector<GivenArgument> out;
   for (const auto& [key, entry] : node.entries()) {
     if (key == kType || key == kRepeat || key == kWhen) continue;
-    Value value;
+    GivenArgument one{key, Value(), entry};
     if (entry.kind() != Kind::mapping) {
-      MLC_TRY(value, evaluate(entry, scope_));
+      MLC_TRY(one.value, evaluate(entry, scope_));
+      MLC_TRY(one.origin, note(entry));
     }
-    out.push_back({key, std::move(value), entry});
+    out.push_back(std::move(one));
   }
   return out;
 }
@@ -214,10 +215,13 @@ Result<ScriptModule> TreeBuilder::leaf(ScriptModule module, const ModuleType& ro
     MLC_TRY(bound, bind_arguments(parse_signature(row.signature), arguments, row.name, node));
   }
   LeafBuilder builder(module, bound, node, *this);
+  Scope given;
   for (const BoundArgument& one : bound) {
+    given.push_back({one.name, Value(), one.origin});
     const bool is_module = one.node && one.node->kind() == Kind::mapping;
     if (!is_module) module.arguments.push_back({one.name, one.value});
   }
+  note_module(module, given, false);
   if (row.build != nullptr) {
     MLC_CHECK(row.build(builder));
   } else {
@@ -243,8 +247,14 @@ Result<ScriptModule> TreeBuilder::instance(ScriptModule module, const Class& dec
   }
   MLC_TRY(const BoundArguments bound, bind_arguments(declared.signature, arguments, type, node));
   Scope inner;
-  for (const BoundArgument& one : bound) inner.push_back({one.name, one.value});
-  module.arguments = inner;
+  for (const BoundArgument& one : bound) {
+    inner.push_back({one.name, one.value, one.origin});
+    if (!one.node && one.origin == 0) {
+      MLC_TRY(inner.back().origin, note_default(declared.body, one.name));
+    }
+    module.arguments.push_back({one.name, one.value});
+  }
+  note_module(module, inner, true);
   building_.push_back(type);
   const ScopeGuard guard(scope_, std::move(inner));
   MLC_CHECK(fill(module, declared.body));
@@ -256,15 +266,19 @@ Result<ScriptModule> TreeBuilder::instance(ScriptModule module, const Class& dec
 Result<ScriptModule> TreeBuilder::anonymous(ScriptModule module, const Node& body) {
   MLC_TRY(const Signature signature, read_signature(body));
   const ScopeMark mark(scope_);
+  Scope own;
   for (const SignatureArgument& one : signature) {
     if (one.required) {
       return body.find("parameters")
           ->key_error(one.name, "nothing gives " + quoted(one.name) + " a value here",
                       "give it a default: {type: " + one.type + ", default: ...}");
     }
-    scope_.push_back({one.name, one.default_value});
+    MLC_TRY(const OriginId origin, note_default(body, one.name));
+    own.push_back({one.name, one.default_value, origin});
     module.arguments.push_back({one.name, one.default_value});
   }
+  scope_.insert(scope_.end(), own.begin(), own.end());
+  note_module(module, own, true);
   MLC_CHECK(fill(module, body));
   return module;
 }
@@ -272,6 +286,7 @@ Result<ScriptModule> TreeBuilder::anonymous(ScriptModule module, const Node& bod
 Status TreeBuilder::fill(ScriptModule& module, const Node& body) {
   PartNames names;
   MLC_CHECK(add_own_tensors(module, body, scope_, names));
+  MLC_CHECK(note_tensors(module, body));
   if (const Node* modules = body.find("modules")) {
     MLC_CHECK(add_named(module, *modules, names));
   }
@@ -279,6 +294,63 @@ Status TreeBuilder::fill(ScriptModule& module, const Node& body) {
   add_argument_constants(module);
   MLC_CHECK(set_forward(module, body));
   return account_for(module, body);
+}
+
+/// Nothing for what is no integer, or a list of one.
+Result<OriginId> TreeBuilder::note(const Node& node) {
+  if (origins_ == nullptr) return OriginId{0};
+  if (node.kind() == Kind::sequence && node.items().size() == 1) return note(node.items().front());
+  if (node.kind() != Kind::scalar) return OriginId{0};
+  MLC_TRY(const Value value, evaluate(node, scope_));
+  const auto* const number = std::get_if<int64_t>(&value);
+  if (number == nullptr) return OriginId{0};
+  ValueOrigin made{node, *number, {}};
+  if (!node.is_quoted()) {
+    for (std::string& name : names_in(node.scalar())) {
+      const auto known = std::find_if(scope_.rbegin(), scope_.rend(),
+                                      [&](const KnownName& one) { return one.name == name; });
+      const OriginId origin = known == scope_.rend() ? 0 : known->origin;
+      made.names.emplace_back(std::move(name), origin);
+    }
+  }
+  origins_->values.push_back(std::move(made));
+  return origins_->values.size();
+}
+
+/// Of the default of an argument that BODY declares.
+Result<OriginId> TreeBuilder::note_default(const Node& body, const std::string& name) {
+  if (origins_ == nullptr) return OriginId{0};
+  const Node* const all = body.find("parameters");
+  const Node* const one = all == nullptr ? nullptr : all->find(name);
+  const Node* const fallback = one == nullptr ? nullptr : one->find("default");
+  return fallback == nullptr ? Result<OriginId>(OriginId{0}) : note(*fallback);
+}
+
+Status TreeBuilder::note_tensors(const ScriptModule& module, const Node& body) {
+  if (origins_ == nullptr) return {};
+  for (const auto* const tensors : {&module.parameters, &module.buffers}) {
+    for (const ScriptTensor& tensor : *tensors) {
+      const Node* const list = body.find(tensors == &module.buffers ? "buffers" : "parameters");
+      const Node* const entry = list == nullptr ? nullptr : list->find(tensor.name);
+      const Node* const shape = entry == nullptr ? nullptr : entry->find("shape");
+      if (shape == nullptr) continue;
+      std::vector<OriginId>& dims = origins_->tensors[tensor.path];
+      for (const Node& item : shape->items()) {
+        MLC_TRY(const OriginId origin, note(item));
+        dims.push_back(origin);
+      }
+    }
+  }
+  return {};
+}
+
+void TreeBuilder::note_module(const ScriptModule& module, const Scope& arguments, bool is_class) {
+  if (origins_ == nullptr) return;
+  ModuleOrigins& made = origins_->modules.emplace_back();
+  made.path = module.path;
+  made.type = module.type;
+  made.is_class = is_class;
+  for (const KnownName& one : arguments) made.arguments.emplace_back(one.name, one.origin);
 }
 
 Status TreeBuilder::account_for(const ScriptModule& module, const Node& node) {

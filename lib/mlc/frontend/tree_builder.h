@@ -5,6 +5,7 @@
 #include "mlc/frontend/expression.h"
 #include "mlc/frontend/leaf_builder.h"
 #include "mlc/frontend/script_module.h"
+#include "mlc/frontend/value_origins.h"
 #include "mlc/yaml/document.h"
 
 #include <map>
@@ -18,6 +19,8 @@ struct ModuleType;
 
 class TreeBuilder : public ChildFactory {
  public:
+  /// ORIGINS, where not null, has to outlive it and gets where all values come from.
+  explicit TreeBuilder(ValueOrigins* origins = nullptr) : origins_(origins) {}
   /// Reads what `classes` declares; null: nothing does.
   Status declare(const yaml::Node* classes);
   /// The root: DOCUMENT is a class body beside the keys of the file.
@@ -53,11 +56,16 @@ class TreeBuilder : public ChildFactory {
                                 const yaml::Node& node);
   Result<ScriptModule> anonymous(ScriptModule module, const yaml::Node& body);
   Status fill(ScriptModule& module, const yaml::Node& body);
-  Result<std::vector<GivenArgument>> given_arguments(const yaml::Node& node) const;
+  Result<std::vector<GivenArgument>> given_arguments(const yaml::Node& node);
   Error unknown_type(const yaml::Node& node, const std::string& type) const;
   Status account_for(const ScriptModule& module, const yaml::Node& node);
   Result<bool> is_wanted(const yaml::Node& node) const;
+  Result<OriginId> note(const yaml::Node& node);
+  Result<OriginId> note_default(const yaml::Node& body, const std::string& name);
+  Status note_tensors(const ScriptModule& module, const yaml::Node& body);
+  void note_module(const ScriptModule& module, const Scope& arguments, bool is_class);
 
+  ValueOrigins* origins_;
   std::vector<std::pair<std::string, Class>> classes_;
   std::vector<std::string> building_;  // names of the classes around, outermost first
   Scope scope_;

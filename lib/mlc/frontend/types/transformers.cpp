@@ -14,7 +14,7 @@ using Given = std::vector<GivenArgument>;
 Given copied(const LeafBuilder& leaf, std::initializer_list<std::string_view> names) {
   Given out;
   for (const std::string_view name : names) {
-    out.push_back(given(std::string(name), leaf.value(name)));
+    out.push_back(leaf.passed(std::string(name), name));
   }
   return out;
 }
@@ -28,16 +28,16 @@ Status add_attention(LeafBuilder& leaf, std::string name) {
 }
 
 Status add_feed_forward(LeafBuilder& leaf) {
+  const auto inner = [&](std::string name) {
+    return leaf.passed(std::move(name), "dim_feedforward");
+  };
   const Value& model = leaf.value("d_model");
-  const Value& inner = leaf.value("dim_feedforward");
   const Value& bias = leaf.value("bias");
-  MLC_CHECK(
-      leaf.child("linear1", "Linear",
-                 {given("in_features", model), given("out_features", inner), given("bias", bias)}));
+  MLC_CHECK(leaf.child("linear1", "Linear",
+                       {given("in_features", model), inner("out_features"), given("bias", bias)}));
   MLC_CHECK(leaf.child("dropout", "Dropout", {given("p", leaf.value("dropout"))}));
-  return leaf.child(
-      "linear2", "Linear",
-      {given("in_features", inner), given("out_features", model), given("bias", bias)});
+  return leaf.child("linear2", "Linear",
+                    {inner("in_features"), given("out_features", model), given("bias", bias)});
 }
 
 Status add_norm(LeafBuilder& leaf, std::string name) {
