@@ -5,6 +5,7 @@
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
 #include "cli/provenance_options.h"
+#include "cli/prune_architecture.h"
 #include "cli/prune_onnx.h"
 #include "cli/prune_view.h"
 #include "cli/quantize_checkpoint.h"
@@ -81,6 +82,7 @@ struct Options {
   std::optional<std::string> min_sqnr;
   std::vector<std::string> calib;
   std::string architecture;
+  std::string emit_architecture;
   PruneOnnxOptions onnx;
   WritingOptions writing;
 };
@@ -93,8 +95,7 @@ bool chooses_by_data(Method method) {
 Status check_data_options(const Options& options) {
   if (!chooses_by_data(options.method)) {
     if (options.calib.empty() && options.architecture.empty()) return {};
-    return usage_error(
-        "--calib is for --method wanda, sparsegpt and channels, --arch for the first two");
+    return usage_error("--calib and --arch are for --method wanda, sparsegpt and channels");
   }
   if (options.calib.empty())
     return usage_error("the method needs samples of inputs: --calib FILE is missing",
@@ -110,19 +111,20 @@ Status check_data_options(const Options& options) {
 
 Status check_channels(const Options& options) {
   if (options.method != Method::channels) {
-    if (!options.onnx.any()) return {};
+    if (!options.onnx.any() && options.emit_architecture.empty()) return {};
     return usage_error("options of channels need --method channels");
   }
   const bool foreign = !options.pattern.empty() || !options.tensors.empty() ||
                        options.apply_masks || options.keep_masks || options.positive_zeros ||
                        options.weights_only || options.compress != Compress::automatic ||
-                       !options.key.empty() || !options.architecture.empty() ||
                        !options.report.empty();
   if (foreign) {
     return usage_error(
-        "of the options for checkpoints, channels have --amount, --scope, --norm, "
-        "--seed, --calib, --include and --exclude only");
+        "of the options for checkpoints, channels have --amount, --scope, --norm, --seed, "
+        "--calib, --arch, --key, --include and --exclude only");
   }
+  if (!options.emit_architecture.empty() && options.inputs.size() > 1)
+    return usage_error("--emit-arch is for one input");
   if (!options.calib.empty() && !options.onnx.inputs.empty()) {
     return usage_error("--input and --calib exclude each other",
                        "with --calib the result is compared on its samples");
@@ -143,11 +145,12 @@ void setup(OptionSet& set, Options& options) {
       "--method", options.method, kMethods,
       "which weights go: magnitude (default), random; by what they are multiplied with, for which "
       "they take --calib: wanda, sparsegpt, which changes the others to make up for it; channels: "
-      "whole channels of ONNX models");
+      "whole channels of ONNX models, and of checkpoints with their architecture");
   set.list("--calib", options.calib, "FILE",
            "samples for wanda, sparsegpt and channels, where they make up for what went; a tensor "
            "for each input: .npy, .npz, .pt, ...; repeatable");
-  set.file("--arch", options.architecture, "YAML", "of the checkpoint, for wanda and sparsegpt");
+  set.file("--arch", options.architecture, "YAML",
+           "of the checkpoint, for wanda, sparsegpt and channels");
   set.choice("--scope", options.scope, kScopes,
              "the amount of each tensor (layer, the default) or of all together");
   set.text("--pattern", options.pattern, "PATTERN",
@@ -176,6 +179,8 @@ void setup(OptionSet& set, Options& options) {
              "deflate records in a .pt that are half zeros (auto), all that changed, or none");
   set.flag("--positive-zeros", options.positive_zeros,
            "write 0 where PyTorch leaves -0; deflates better");
+  set.file("--emit-arch", options.emit_architecture, "FILE",
+           "write the architecture with the sizes that channels leave, else as it was");
   set.flag("--weights-only", options.weights_only, "write nothing but the state_dict");
   set.file("--report", options.report, "FILE", "write one HTML page: sizes, zeros, what was lost");
   add_prune_onnx_options(set, options.onnx);
@@ -512,17 +517,18 @@ PruneAnswer Job::answer() const {
 Result<FileReport> run_one(FileTask& task, const Options& options, const PruneRules& rules,
                            const PruneGates& gates) {
   const bool is_onnx = is_onnx_model(task.input);
-  if (!is_onnx && options.method == Method::channels) {
-    MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
-  }
-  if (is_onnx != (options.method == Method::channels)) {
-    return usage_error(is_onnx ? "of an ONNX model whole channels go" : "it is no ONNX model",
-                       is_onnx ? "add --method channels"
-                               : "`mlc export-onnx` makes one, of which --method channels takes "
-                                 "channels away")
+  const bool channels = options.method == Method::channels;
+  if (is_onnx && !channels) {
+    return usage_error("of an ONNX model whole channels go", "add --method channels")
         .in_file(task.input);
   }
-  if (!is_onnx) return Job(task, options, rules, gates).run();
+  if (!channels) return Job(task, options, rules, gates).run();
+  const bool has_own =
+      !options.key.empty() || !options.architecture.empty() || !options.emit_architecture.empty();
+  if (is_onnx && has_own) {
+    return usage_error("--key, --arch and --emit-arch are of checkpoints: this is an ONNX model")
+        .in_file(task.input);
+  }
   PruneOnnxOptions onnx = options.onnx;
   onnx.calib = options.calib;
   onnx.seed = static_cast<int64_t>(rules.seed);
@@ -531,7 +537,9 @@ Result<FileReport> run_one(FileTask& task, const Options& options, const PruneRu
                   onnx.round_to, rules.include, rules.exclude};
   shared.gates = gates;
   shared.writing = options.writing;
-  return prune_onnx(task, onnx, shared);
+  if (is_onnx) return prune_onnx(task, onnx, shared);
+  const PruneArchitectureOptions own{options.architecture, options.key, options.emit_architecture};
+  return prune_architecture(task, own, onnx, shared);
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
@@ -541,6 +549,9 @@ Result<ExitCode> run(const Options& options, Context& context) {
   writing.dry_run = writing.dry_run || options.onnx.list_groups;
   OtherFiles others;
   if (!options.report.empty()) others.writes.push_back({options.report, "--report"});
+  const std::string& emitted = options.emit_architecture;
+  if (!emitted.empty()) others.writes.push_back({emitted, "--emit-arch"});
+  if (!options.architecture.empty()) others.reads.push_back({options.architecture, "--arch"});
   MLC_TRY(const auto files, plan_outputs(options.inputs, writing, {}, others));
   if (!options.report.empty()) {
     MLC_CHECK(OutputFile::check(options.report, options.writing.output_options()));
@@ -559,6 +570,8 @@ constexpr Example kExamples[] = {
     {"mlc prune net.onnx -o small.onnx --method channels --amount 0.5", "half the channels"},
     {"mlc prune net.onnx -o s.onnx --method channels --amount 0.5 --calib x.npy", "and repair"},
     {"mlc prune net.onnx --method channels --list-groups", "what can go, and why not"},
+    {"mlc prune w.pt -o s.pt --arch a.yml --emit-arch s.yml --method channels --amount .5",
+     "a checkpoint and its architecture"},
     {"mlc prune model.pt -o p.pt --amount 0.5 --min-cosine 0.9", "or nothing, exit code 1"},
     {"mlc prune model.pt -n --amount 0.5 --exclude '*embed*'", "what would be lost"},
 };
@@ -589,7 +602,11 @@ Command prune_command() {
           "is to the model that it was made of is shown; training it further brings back what "
           "it lost. --calib takes samples without labels: the channels that the others tell best "
           "go, "
-          "and the weights that read what is left make up for them, by least squares.",
+          "and the weights that read what is left make up for them, by least squares.\n\n"
+          "Of a checkpoint with its architecture (--arch, or in its metadata) the same channels go "
+          "as of the ONNX model that export-onnx makes of it. --emit-arch writes the YAML with the "
+          "sizes that are left; comments and expressions stay. What the YAML cannot state stays "
+          "whole. TorchScript and .pt2 are refused: prune the checkpoint, then trace it.",
       .needs = Needs::nothing,
       .examples = kExamples,
       .setup = bind<Options, setup, run>};

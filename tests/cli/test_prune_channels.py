@@ -530,7 +530,7 @@ REFUSED = [
     ("in.onnx --method channels --amount 0.5 --no-verify --require-speedup", 2, "contradicts"),
     ("in.onnx --method magnitude --round-to 8 --amount 0.5", 2, "need --method channels"),
     ("in.onnx --method channels --amount 0.5 --exclude *", 1, "no channel can go"),
-    ("w.pt --method channels --amount 0.5", 2, "no ONNX model"),
+    ("w.pt --method channels --amount 0.5", 4, "--arch FILE.yaml"),
     ("nope.onnx --method channels --amount 0.5", 3, "nope.onnx"),
 ]
 

@@ -44,7 +44,10 @@ bool counts(const OnnxFile& file, const std::string& output) {
 class Job {
  public:
   Job(FileTask& task, const PruneOnnxOptions& options, const PruneOnnxShared& shared)
-      : task_(task), options_(options), shared_(shared) {}
+      : task_(task),
+        options_(options),
+        shared_(shared),
+        model_(shared.host != nullptr ? shared.host->onnx_path() : task.input) {}
 
   Result<FileReport> run();
 
@@ -59,9 +62,11 @@ class Job {
   Result<onnx::ValueMoments> observe(const onnx::ChannelGraph& graph);
   Result<onnx::Moments> observe_pair(const onnx::ChannelGraph::Reader& reader);
   Status compensate();
+  Result<onnx::Document> unread();
   Status add_metadata();
   Status blame_source(Status judged) const;
   Status write();
+  Status write_host();
   Status judge(const OnnxDraft& draft);
   Status prove(const OnnxDraft& draft, const JudgeOptions& how);
   Status gates() const;
@@ -69,6 +74,7 @@ class Job {
   FileTask& task_;
   const PruneOnnxOptions& options_;
   const PruneOnnxShared& shared_;
+  const std::string& model_;  // where the ONNX model is
   std::vector<InputSpec> specs_;
   std::optional<onnx::Document> document_;
   std::optional<CalibrationData> data_;
@@ -80,7 +86,8 @@ class Job {
 Status Job::check_usage() {
   if (shared_.writing.in_place)
     return usage_error("an ONNX model is not pruned in place", "-o FILE gives it a new name");
-  if (!task_.output.empty() && !task_.output.ends_with(".onnx"))
+  const bool is_named = shared_.host != nullptr || task_.output.ends_with(".onnx");
+  if (!task_.output.empty() && !is_named)
     return usage_error("the output would be an ONNX file under the name " + quoted(task_.output),
                        "name it .onnx");
   MLC_TRY(specs_, parse_input_specs(options_.inputs));
@@ -89,7 +96,7 @@ Status Job::check_usage() {
 
 /// The model as it is looked at: constants are initializers, and none of them can be exchanged.
 Result<onnx::Document> Job::read() const {
-  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
+  MLC_TRY(onnx::Document document, onnx::Document::open(model_));
   document.fix_overridable();
   MLC_CHECK(document.lift_constants());
   return document;
@@ -98,12 +105,14 @@ Result<onnx::Document> Job::read() const {
 Status Job::open() {
   MLC_TRY(onnx::Document document, read());
   for (const auto& file : document.files()) answer_.input_bytes += file->size();
+  if (shared_.host != nullptr) answer_.input_bytes = shared_.host->input_bytes();
   const auto operators = onnx::quantized_operators(document.facts());
   if (!operators.empty()) {
     return conflict("the model is quantised: it has " + join_list(operators),
                     "prune the original, then quantise what is left");
   }
   MLC_TRY(const std::vector<InputSpec> declared, onnx_inputs(document.facts()));
+  if (specs_.empty() && shared_.host != nullptr) specs_ = shared_.host->inputs();
   if (specs_.empty()) {
     specs_ = declared;
     if (options_.calib.empty()) answer_.assumed = choose_picture_sizes(specs_);
@@ -151,6 +160,8 @@ Status Job::compensate() {
   double error = 0;
   const ProgressScope progress(task_.reporter, "making up for channels (weights)", all.size());
   for (size_t i = 0; i < all.size(); ++i) {
+    // A host has the tensors that it has.
+    if (shared_.host != nullptr && all[i].new_bias) all[i].has_offset = false;
     // Those that read the same have the same moments.
     const auto same = std::ranges::find(readers_, all[i].reader.value,
                                         [](const auto& each) { return each.reader.value; });
@@ -183,7 +194,10 @@ Result<onnx::Moments> Job::observe_pair(const onnx::ChannelGraph::Reader& reader
 
 Status Job::plan() {
   MLC_TRY(const onnx::InferredSizes sizes, onnx::infer_sizes(document_->skeleton()));
-  MLC_TRY(onnx::ChannelGraph graph, onnx::find_channels(*document_, sizes));
+  onnx::KeptAxes kept;
+  if (shared_.host != nullptr) kept = shared_.host->kept_axes(*document_);
+  MLC_TRY(onnx::ChannelGraph graph, onnx::find_channels(*document_, sizes, kept));
+  if (shared_.host != nullptr) shared_.host->restrict(*document_, graph);
   answer_.rules = shared_.rules;
   onnx::ValueMoments seen;
   if (data_ && !options_.list_groups) {
@@ -203,7 +217,7 @@ Status Job::plan() {
   if (data_) MLC_CHECK(compensate());
   MLC_CHECK(onnx::shrink(*document_, answer_.plan));
   answer_.weights_after = count_weights(*document_);
-  return add_metadata();
+  return shared_.host != nullptr ? Status() : add_metadata();
 }
 
 /// What the file knows of its making, where it carries metadata of mlc.
@@ -219,12 +233,18 @@ Status Job::add_metadata() {
   return sign_document(*document_, task_.input, "prune", given);
 }
 
-/// Compares with the whole model in which nobody reads the channels that went: both have to give
-/// the same.
-Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
+/// The whole model in which nobody reads the channels that went.
+Result<onnx::Document> Job::unread() {
   MLC_TRY(onnx::Document whole, read());
   MLC_CHECK(onnx::compensate(whole, answer_.plan, readers_));
   MLC_CHECK(onnx::unread(whole, answer_.plan));
+  return whole;
+}
+
+/// Compares with the whole model in which nobody reads the channels that went: both have to give
+/// the same.
+Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
+  MLC_TRY(const onnx::Document whole, unread());
   MLC_TRY(const OnnxDraft other, OnnxDraft::write(whole, task_.output + ".unread"));
   JudgeOptions only_compared = how;
   only_compared.seconds = 0;
@@ -252,7 +272,7 @@ Status Job::judge(const OnnxDraft& draft) {
       judge_options(specs_, data_ ? &*data_ : nullptr,
                     options_.samples > 0 ? std::optional(options_.samples) : std::nullopt,
                     options_.seed, task_.threads, task_.reporter);
-  MLC_CHECK(judge_onnx(*engine_, task_.input, draft.path(), how, task_.reporter, answer_));
+  MLC_CHECK(judge_onnx(*engine_, model_, draft.path(), how, task_.reporter, answer_));
   return prove(draft, how);
 }
 
@@ -274,29 +294,40 @@ Status Job::gates() const {
 /// A result that does not run or is not equal, where the source contradicts itself already.
 Status Job::blame_source(Status judged) const {
   if (judged.ok() || judged.error().kind() != ErrorKind::internal) return judged;
-  MLC_TRY(const onnx::Document source, onnx::Document::open(task_.input));
+  MLC_TRY(const onnx::Document source, onnx::Document::open(model_));
   const Status checked = onnx::check_skeleton(source.skeleton());
   if (checked.ok()) return judged;
   return corrupt("what the model states contradicts its nodes: " + checked.error().message(),
                  "export it anew, or let ONNX infer its sizes");
 }
 
+Status Job::write_host() {
+  answer_.sidecar_bytes = 0;
+  MLC_TRY(const onnx::Document whole, unread());
+  return shared_.host->write(whole, *document_, answer_);
+}
+
 Status Job::write() {
-  const onnx::WriteOptions how{
-      .sidecar = onnx::sidecar_name(task_.output.empty() ? task_.input : task_.output)};
+  const onnx::WriteOptions how{.sidecar = onnx::sidecar_name(
+                                   task_.output.empty()
+                                       ? task_.input
+                                       : task_.output + (shared_.host != nullptr ? ".small" : ""))};
   MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
-  MLC_CHECK(check_beside_source(file.skeleton(), task_.input));
+  MLC_CHECK(check_beside_source(file.skeleton(), model_));
   answer_.file_bytes = file.summary().file_bytes;
   answer_.sidecar_bytes = file.summary().sidecar_bytes;
   answer_.dry_run = shared_.writing.dry_run;
   if (task_.output.empty()) {
     answer_.not_verified = "-o FILE is missing";
-    return {};
+    return shared_.host != nullptr ? write_host() : Status();
   }
+  // Of a host the model has no name, now and later.
+  const std::string path = task_.output + (shared_.host != nullptr ? ".small" : "");
   MLC_TRY(OnnxDraft draft,
-          OnnxDraft::write(std::move(file), task_.output, shared_.writing.output_options()));
+          OnnxDraft::write(std::move(file), path, shared_.writing.output_options()));
   MLC_CHECK(blame_source(judge(draft)));
   MLC_CHECK(gates());
+  if (shared_.host != nullptr) return write_host();
   if (shared_.writing.dry_run) return {};
   return draft.publish(document_->files());
 }

@@ -3,7 +3,9 @@
 
 #include "cli/batch.h"
 #include "cli/option_set.h"
+#include "cli/prune_onnx_view.h"
 #include "cli/shared_options.h"
+#include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_prune/choose.h"
 
 #include <cstdint>
@@ -38,11 +40,30 @@ struct PruneGates {
   bool any() const { return min_cosine || min_sqnr; }
 };
 
+/// What the ONNX model is only a picture of: a model in another form, which gets what was decided.
+class ChannelHost {
+ public:
+  virtual ~ChannelHost() = default;
+  /// Where the picture can be read, as long as this lives.
+  virtual const std::string& onnx_path() const = 0;
+  virtual uint64_t input_bytes() const = 0;
+  /// Inputs to compare with where nobody gives others.
+  virtual const std::vector<InputSpec>& inputs() const = 0;
+  virtual onnx::KeptAxes kept_axes(const onnx::Document& whole) = 0;
+  /// Makes channels stay whose number the host cannot state.
+  virtual void restrict(const onnx::Document& whole, onnx::ChannelGraph& graph) = 0;
+  /// The host without the channels that are GONE: SMALL is the picture of it, UNREAD the whole one
+  /// in which nobody reads them. Compares both before anything has its name.
+  virtual Status write(const onnx::Document& unread, const onnx::Document& small,
+                       PruneOnnxAnswer& answer) = 0;
+};
+
 /// The options of checkpoints that count for ONNX models too.
 struct PruneOnnxShared {
   onnx::ChannelRules rules;
   PruneGates gates;
   WritingOptions writing;
+  ChannelHost* host = nullptr;
 };
 
 /// Takes channels away from the model of TASK. Errors: those of Document::open(), find_channels()

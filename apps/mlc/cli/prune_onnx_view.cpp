@@ -113,6 +113,7 @@ void show_text(const PruneOnnxAnswer& answer, FileTask& task) {
   line("size",
        fmt::format("{} to {}, {:.2f}x", format_bytes(answer.input_bytes), format_bytes(after),
                    static_cast<double>(answer.input_bytes) / static_cast<double>(after)));
+  if (!answer.architecture.empty()) line("sizes", "in " + printable(answer.architecture));
   if (answer.calibrated_on > 0)
     line("made up", fmt::format("{} for {}: {:.1f} % of what they read is told by what is left",
                                 plural(answer.compensated, "weight"),
@@ -177,6 +178,7 @@ void show_json(const PruneOnnxAnswer& answer, FileTask& task) {
     json.field("input_bytes", answer.input_bytes);
     json.field("file_bytes", answer.file_bytes);
     json.field("sidecar_bytes", answer.sidecar_bytes);
+    if (!answer.architecture.empty()) json.field("architecture", answer.architecture);
     verified_json(answer, json);
   }
   groups_json(answer, json);

@@ -19,6 +19,7 @@ struct PruneOnnxAnswer : Judgement {
   uint64_t sidecar_bytes = 0;
   uint64_t weights_before = 0;  // elements of all initializers
   uint64_t weights_after = 0;
+  std::string architecture;  // where the new YAML is; empty: nowhere
   bool only_groups = false;  // --list-groups
   bool dry_run = false;
   /// The worst SQNR of the outputs beside those of the whole model with these channels unread;

@@ -146,6 +146,15 @@ Status compile_architecture(const arch::Architecture& architecture, Engine& engi
   return {};
 }
 
+Result<std::unique_ptr<Model>> build_with(const arch::Architecture& architecture,
+                                          const WeightSource& weight, Engine& engine,
+                                          const LoadOptions& options, Reporter& reporter) {
+  MLC_TRY(const DeclaredInputs inputs, read_declared_inputs(architecture));
+  ArchitectureSource source = source_of(architecture, inputs);
+  source.weight = weight;
+  return engine.build(source, options, reporter);
+}
+
 Result<ArchitectureModel> ArchitectureModel::open(std::unique_ptr<Checkpoint> checkpoint,
                                                   arch::Architecture architecture,
                                                   const std::string& key) {

@@ -9,6 +9,7 @@
 #include "mlc/engine/engine.h"
 #include "mlc/frontend/architecture.h"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,13 @@ Status check_fit(const Checkpoint& checkpoint, const StateDict& state_dict,
 /// zeros for weights, which take no memory. Errors: those of Engine::build().
 Status compile_architecture(const arch::Architecture& architecture, Engine& engine,
                             Reporter& reporter);
+
+using WeightSource = std::function<Result<Weight>(const arch::ScriptTensor&)>;
+/// The model of ARCHITECTURE, which must outlive it, with the values that WEIGHT gives. Errors:
+/// those of read_declared_inputs() and Engine::build().
+Result<std::unique_ptr<Model>> build_with(const arch::Architecture& architecture,
+                                          const WeightSource& weight, Engine& engine,
+                                          const LoadOptions& options, Reporter& reporter);
 
 class ArchitectureModel {
  public:

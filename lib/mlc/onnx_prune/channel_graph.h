@@ -79,8 +79,17 @@ struct ChannelGraph {
   std::vector<std::string> notes;  // what does not divide, and such, for people
 };
 
+/// An axis that has to stay whole for a reason that the model does not show.
+struct KeptAxis {
+  std::string why;
+  bool only_weights = false;  // only where a node makes or reads channels with it
+};
+/// By initializer and axis.
+using KeptAxes = std::map<std::pair<std::string, size_t>, KeptAxis>;
+
 /// Requires: lift_constants() and fix_overridable() were called, SIZES are those of DOCUMENT.
 /// Errors: those of reading constants.
-Result<ChannelGraph> find_channels(const Document& document, const InferredSizes& sizes);
+Result<ChannelGraph> find_channels(const Document& document, const InferredSizes& sizes,
+                                   const KeptAxes& kept = {});
 
 }  // namespace mlc::onnx

@@ -195,7 +195,9 @@ std::vector<Compensated> find_compensated(const Document& document, ChannelPlan&
     one.kept = plan.kept_of(labels);
     // In front of the first that loses channels nothing differs.
     if (one.kept.size() == labels.size() && out.empty()) continue;
-    one.has_offset = place_offset(document, document.nodes[reader.node], readers).found;
+    const OffsetPlace place = place_offset(document, document.nodes[reader.node], readers);
+    one.has_offset = place.found;
+    one.new_bias = place.found && place.bias.empty();
     out.push_back(std::move(one));
   }
   return out;

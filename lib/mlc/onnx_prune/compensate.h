@@ -23,6 +23,7 @@ struct Compensated {
   ChannelGraph::Reader reader;
   std::vector<int64_t> kept;  // indices of its axis
   bool has_offset = false;    // its node takes a bias, and pads with no zeros
+  bool new_bias = false;      // which it has not yet
   LinearGuess guess;
 };
 

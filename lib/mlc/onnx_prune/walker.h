@@ -47,6 +47,7 @@ class Walker {
   };
   const std::map<size_t, Split>& splits() const { return splits_; }
   Atoms& atoms() { return graph_.atoms; }
+  const WeightAxes& axes() const { return graph_.axes; }
 
   // Of the model.
   const Document& document() const { return document_; }
