@@ -574,3 +574,14 @@ def test_a_framework_by_name_and_version_was_taken_for_two(mlc, tmp_path):
     done = mlc.ok("validate-version", "m.yaml", "--requires", "torch>=2")
     assert done.stdout == "torch 2.1.0 satisfies >=2 (from framework.version in m.yaml)\n"
     assert mlc("validate-version", "m.yaml", "--requires", "torch>=2.2").rc == 1
+
+
+def test_nothing_said_that_an_edit_took_the_sidecar_into_the_file(mlc, tmp_path):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    mlc.ok("metadata", "a.pt", "--set", "version=1.0", "--sidecar")
+    done = mlc.ok("metadata", "a.pt", "--set", "name=x", "-o", "b.pt")
+    assert done.stderr == "wrote b.pt: name and version changed, with all that a.pt.mlc.yaml says\n"
+    assert mlc.ok("metadata", "b.pt", "--get", "version").stdout == "1.0\n"
+    assert "a.pt.mlc.yaml" not in mlc.ok("metadata", "a.pt", "--clear", "--set", "name=x", "-o", "c.pt").stderr
+    assert "with all" not in mlc.ok("metadata", "a.pt", "--set", "name=x", "--sidecar").stderr
+    assert "with all" not in mlc.ok("metadata", "b.pt", "--set", "name=y", "--in-place").stderr

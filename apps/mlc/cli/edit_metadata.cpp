@@ -246,7 +246,11 @@ Status Job::write() {
 
 std::string Job::summary() const {
   const std::string_view none = broken() ? "begun anew" : "nothing changed";
-  const std::string what = keys_.empty() ? std::string(none) : join_list(keys_) + " changed";
+  std::string what = keys_.empty() ? std::string(none) : join_list(keys_) + " changed";
+  const bool from_sidecar = !edit_.clear && !edit_.sidecar && !is_yaml() && !sources_.embedded;
+  if (from_sidecar && sources_.beside && !sources_.beside->empty()) {
+    what += ", with all that " + printable(sources_.sidecar) + " says";
+  }
   if (edit_.writing.dry_run) return "dry run: " + what + "; nothing was written";
   if (!written_) return "nothing to change; nothing was written";
   if (edit_.sidecar) return "wrote " + output_text(sources_.sidecar) + ": " + what;
