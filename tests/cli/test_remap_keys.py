@@ -368,3 +368,10 @@ def test_tied_tensors_that_are_turned_alike_did_not_stay_tied(mlc, tmp_path):
     out = torch.load(tmp_path / "out.pt")
     assert "tied" not in done.stderr and out["enc.w"].data_ptr() == out["dec.w"].data_ptr()
     assert torch.equal(out["dec.w"], tied.T)
+
+
+def test_rules_for_every_state_dict_did_not_say_in_which_they_matched_nothing(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"model": {"module.a": torch.ones(2), "module.b": torch.ones(2)}, "ema": {"module.a": torch.ones(2)}})
+    done = mlc.ok("remap-keys", "in.pt", "--key", "*", "--map", "module.b=module.z", "-n")
+    warnings = [line for line in done.stderr.splitlines() if "warning" in line]
+    assert len(warnings) == 3 and all(line.startswith("mlc: warning: ema: ") for line in warnings), warnings

@@ -5,10 +5,10 @@
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
+#include "cli/rule_checks.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/rewrite_zip.h"
 #include "mlc/checkpoint/save.h"
-#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/checkpoint/write_sharded.h"
 #include "mlc/compress/follow_quantization.h"
 #include "mlc/keys/apply_plan.h"
@@ -64,106 +64,6 @@ Result<std::vector<Target>> make_targets(Input& input, const KeyEdit& edit) {
   return targets;
 }
 
-/// Whether rule NUMBER was applied to a key of any of TARGETS.
-bool is_used(const std::vector<Target>& targets, size_t number) {
-  return std::any_of(targets.begin(), targets.end(),
-                     [number](const Target& target) { return target.plan.uses[number].count > 0; });
-}
-
-/// Rules hold for the keys of a state_dict. One that matches none of them but a key at the root of
-/// the checkpoint was meant for that; from a rule file, which serves many checkpoints, it may stay
-/// unused.
-Status check_misplaced(const Input& input, const KeyEdit& edit, const std::vector<Target>& targets,
-                       Reporter& reporter) {
-  const Checkpoint& checkpoint = *input.checkpoint;
-  const std::string& place = targets[0].state_dict->path;
-  if (!edit.by_rules || place.empty() || checkpoint.graph.entries(checkpoint.root) == nullptr) {
-    return {};
-  }
-  const StateDict root = read_state_dict(checkpoint, checkpoint.root, "");
-  std::vector<KeyInfo> keys;
-  for (const StateDictEntry& entry : root.others) {
-    keys.push_back({.name = entry.key, .is_tensor = false});
-  }
-  const auto plan = edit.make_plan(keys);
-  if (!plan.ok()) return {};  // whatever is wrong with it is not about this checkpoint
-  const auto found = [&plan](size_t rule, uint32_t source) -> std::string {
-    for (const DroppedKey& key : plan->dropped) {
-      if (key.rule == rule && key.source == source) return printable(plan->names[source]);
-    }
-    for (const PlanItem& item : plan->items) {
-      const bool by_rule =
-          std::find(item.rules.begin(), item.rules.end(), rule) != item.rules.end();
-      if (by_rule && item.sources[0] == source) return printable(plan->names[source]);
-    }
-    return {};
-  };
-  for (uint32_t rule = 0; rule < plan->uses.size(); ++rule) {
-    if (plan->uses[rule].count == 0 || is_used(targets, rule)) continue;
-    std::vector<std::string> names;
-    for (uint32_t source = 0; source < keys.size(); ++source) {
-      if (std::string name = found(rule, source); !name.empty()) names.push_back(std::move(name));
-    }
-    if (names.empty()) continue;
-    const std::string text = plan->uses[rule].label + " matches no key of the state_dict at " +
-                             printable(place) +
-                             ", only what stands outside of it: " + join_list(names);
-    if (!plan->uses[rule].label.starts_with("--")) {
-      reporter.warn(text);
-      continue;
-    }
-    return usage_error(text,
-                       "rules hold for the keys of a state_dict; `mlc save --weights-only` leaves "
-                       "out what stands outside of it")
-        .in_file(checkpoint.path);
-  }
-  return {};
-}
-
-/// What the rules make of each source of PLAN: texts that are equal where tied tensors stay tied,
-/// none for a tensor that is dropped.
-std::vector<std::string> fates_of(const Plan& plan) {
-  std::vector<std::string> fates(plan.names.size());
-  for (size_t i = 0; i < plan.items.size(); ++i) {
-    const PlanItem& item = plan.items[i];
-    std::string fate = "same";
-    if (item.op == PlanItem::Op::transpose) {
-      fate = "transpose";
-      for (const int64_t dim : item.permutation) fate += " " + std::to_string(dim);
-    } else if (item.op == PlanItem::Op::split || item.op == PlanItem::Op::concat) {
-      fate = "own " + std::to_string(i);
-    }
-    for (const uint32_t source : item.sources) fates[source] = fate;
-  }
-  return fates;
-}
-
-/// Tensors that share their memory in the input and no more in the output.
-void warn_of_parted_ties(const Checkpoint& checkpoint, const Target& target, Reporter& reporter) {
-  if (target.plan.is_pure_rename()) return;
-  const std::vector<std::string> fates = fates_of(target.plan);
-  std::map<TensorIdentity, std::vector<uint32_t>> ties;
-  for (uint32_t i = 0; i < target.state_dict->entries.size(); ++i) {
-    const Tensor& tensor = checkpoint.tensors[target.state_dict->entries[i].tensor];
-    if (tensor.storage == kNoIndex || fates[i].empty()) continue;
-    ties[identity_of(checkpoint, tensor)].push_back(i);
-  }
-  std::vector<std::string> groups;
-  for (const auto& [identity, sources] : ties) {
-    const auto differs = [&](uint32_t one) { return fates[one] != fates[sources[0]]; };
-    if (std::none_of(sources.begin(), sources.end(), differs)) continue;
-    std::vector<std::string> names;
-    for (const uint32_t one : sources) names.push_back(printable(target.plan.names[one]));
-    groups.push_back(join_list(names, 3));
-  }
-  if (groups.empty()) return;
-  const size_t more = groups.size() - std::min<size_t>(groups.size(), 3);
-  std::string text = groups[0];
-  for (size_t i = 1; i < groups.size() - more; ++i) text += "; " + groups[i];
-  if (more > 0) text += "; and " + plural(more, "more group", "more groups");
-  reporter.warn("tied before, and tensors of their own after these rules: " + text);
-}
-
 /// Only names in the pickle change: storages can stay where they are.
 bool only_names_change(const Input& input, const std::vector<Target>& targets) {
   if (!is_rewritable_zip(*input.checkpoint)) return false;
@@ -173,11 +73,14 @@ bool only_names_change(const Input& input, const std::vector<Target>& targets) {
   });
 }
 
-void warn_of_all(const std::vector<std::string>& warnings, Reporter& reporter) {
+/// OF: of which state_dict, where there are several.
+void warn_of_all(const std::vector<std::string>& warnings, const std::string& of,
+                 Reporter& reporter) {
   constexpr size_t kShown = 10;
-  for (size_t i = 0; i < std::min(warnings.size(), kShown); ++i) reporter.warn(warnings[i]);
+  for (size_t i = 0; i < std::min(warnings.size(), kShown); ++i) reporter.warn(of + warnings[i]);
   if (warnings.size() > kShown) {
-    reporter.warn("and " + format_count(warnings.size() - kShown) + " more; --strict counts them");
+    reporter.warn(of + "and " + format_count(warnings.size() - kShown) +
+                  " more; --strict counts them");
   }
 }
 
@@ -193,7 +96,7 @@ class Job {
   Result<FileReport> run() {
     MLC_TRY(input_, open_input(task_.input, task_.reporter));
     MLC_TRY(targets_, make_targets(input_, edit_));
-    MLC_CHECK(check_misplaced(input_, edit_, targets_, task_.reporter));
+    MLC_CHECK(check_rules());
     report_notes();
     MLC_CHECK(check_not_emptied());
     changed_ = any_change(targets_);
@@ -217,6 +120,7 @@ class Job {
 
  private:
   Status aim();
+  Status check_rules() const;
   Status check_no_shard() const;
   Status rehearse();
   Status apply();
@@ -249,14 +153,25 @@ class Job {
   SaveReport report_;
 };
 
+Status Job::check_rules() const {
+  if (!edit_.by_rules) return {};
+  std::vector<const Plan*> plans;
+  for (const Target& target : targets_) plans.push_back(&target.plan);
+  return check_misplaced(*input_.checkpoint, targets_[0].state_dict->path, plans, edit_.make_plan,
+                         task_.reporter);
+}
+
 void Job::report_notes() {
   for (const Target& target : targets_) {
-    warn_of_all(target.plan.warnings, task_.reporter);
-    for (const std::string& note : target.plan.notes) task_.reporter.detail(note);
-    warn_of_parted_ties(*input_.checkpoint, target, task_.reporter);
+    const std::string& path = target.state_dict->path;
+    const std::string of =
+        targets_.size() > 1 ? (path.empty() ? "." : printable(path)) + ": " : std::string();
+    warn_of_all(target.plan.warnings, of, task_.reporter);
+    for (const std::string& note : target.plan.notes) task_.reporter.detail(of + note);
+    warn_of_parted_ties(*input_.checkpoint, *target.state_dict, target.plan, task_.reporter);
     if (target.plan.changes_anything()) continue;
     for (const std::string& hint : prefix_hints(*input_.checkpoint, *target.state_dict)) {
-      task_.reporter.warn(hint);
+      task_.reporter.warn(of + hint);
     }
   }
 }

@@ -1,0 +1,109 @@
+#include "cli/rule_checks.h"
+
+#include "mlc/base/text.h"
+#include "mlc/checkpoint/tensor_identity.h"
+
+#include <algorithm>
+#include <map>
+
+namespace mlc::cli {
+namespace {
+
+/// Whether rule NUMBER was applied to a key in any of PLANS.
+bool is_used(const std::vector<const Plan*>& plans, size_t number) {
+  return std::any_of(plans.begin(), plans.end(),
+                     [number](const Plan* plan) { return plan->uses[number].count > 0; });
+}
+
+/// The keys of PLAN to which RULE was applied, as they are shown.
+std::vector<std::string> matched_names(const Plan& plan, uint32_t rule) {
+  std::vector<std::string> names;
+  for (const DroppedKey& key : plan.dropped) {
+    if (key.rule == rule) names.push_back(printable(plan.names[key.source]));
+  }
+  for (const PlanItem& item : plan.items) {
+    const bool by_rule = std::find(item.rules.begin(), item.rules.end(), rule) != item.rules.end();
+    if (by_rule) names.push_back(printable(plan.names[item.sources[0]]));
+  }
+  return names;
+}
+
+/// What the rules make of each source of PLAN: texts that are equal where tied tensors stay tied,
+/// none for a tensor that is dropped.
+std::vector<std::string> fates_of(const Plan& plan) {
+  std::vector<std::string> fates(plan.names.size());
+  for (size_t i = 0; i < plan.items.size(); ++i) {
+    const PlanItem& item = plan.items[i];
+    std::string fate = "same";
+    if (item.op == PlanItem::Op::transpose) {
+      fate = "transpose";
+      for (const int64_t dim : item.permutation) fate += " " + std::to_string(dim);
+    } else if (item.op == PlanItem::Op::split || item.op == PlanItem::Op::concat) {
+      fate = "own " + std::to_string(i);
+    }
+    for (const uint32_t source : item.sources) fates[source] = fate;
+  }
+  return fates;
+}
+
+}  // namespace
+
+Status check_misplaced(const Checkpoint& checkpoint, const std::string& place,
+                       const std::vector<const Plan*>& plans, const PlanMaker& make_plan,
+                       Reporter& reporter) {
+  if (place.empty() || checkpoint.graph.entries(checkpoint.root) == nullptr) {
+    return {};
+  }
+  const StateDict root = read_state_dict(checkpoint, checkpoint.root, "");
+  std::vector<KeyInfo> keys;
+  for (const StateDictEntry& entry : root.others) {
+    keys.push_back({.name = entry.key, .is_tensor = false});
+  }
+  const auto plan = make_plan(keys);
+  if (!plan.ok()) return {};  // whatever is wrong with it is not about this checkpoint
+  for (uint32_t rule = 0; rule < plan->uses.size(); ++rule) {
+    if (plan->uses[rule].count == 0 || is_used(plans, rule)) continue;
+    const std::vector<std::string> names = matched_names(*plan, rule);
+    if (names.empty()) continue;
+    const std::string text = plan->uses[rule].label + " matches no key of the state_dict at " +
+                             printable(place) +
+                             ", only what stands outside of it: " + join_list(names);
+    if (!plan->uses[rule].label.starts_with("--")) {
+      reporter.warn(text);
+      continue;
+    }
+    return usage_error(text,
+                       "rules hold for the keys of a state_dict; `mlc save --weights-only` leaves "
+                       "out what stands outside of it")
+        .in_file(checkpoint.path);
+  }
+  return {};
+}
+
+void warn_of_parted_ties(const Checkpoint& checkpoint, const StateDict& state_dict,
+                         const Plan& plan, Reporter& reporter) {
+  if (plan.is_pure_rename()) return;
+  const std::vector<std::string> fates = fates_of(plan);
+  std::map<TensorIdentity, std::vector<uint32_t>> ties;
+  for (uint32_t i = 0; i < state_dict.entries.size(); ++i) {
+    const Tensor& tensor = checkpoint.tensors[state_dict.entries[i].tensor];
+    if (tensor.storage == kNoIndex || fates[i].empty()) continue;
+    ties[identity_of(checkpoint, tensor)].push_back(i);
+  }
+  std::vector<std::string> groups;
+  for (const auto& [identity, sources] : ties) {
+    const auto differs = [&](uint32_t one) { return fates[one] != fates[sources[0]]; };
+    if (std::none_of(sources.begin(), sources.end(), differs)) continue;
+    std::vector<std::string> names;
+    for (const uint32_t one : sources) names.push_back(printable(plan.names[one]));
+    groups.push_back(join_list(names, 3));
+  }
+  if (groups.empty()) return;
+  const size_t more = groups.size() - std::min<size_t>(groups.size(), 3);
+  std::string text = groups[0];
+  for (size_t i = 1; i < groups.size() - more; ++i) text += "; " + groups[i];
+  if (more > 0) text += "; and " + plural(more, "more group", "more groups");
+  reporter.warn("tied before, and tensors of their own after these rules: " + text);
+}
+
+}  // namespace mlc::cli
