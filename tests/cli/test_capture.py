@@ -198,16 +198,6 @@ def test_a_list_that_grows_with_a_size_is_refused_with_advice(tmp_path):
     assert check(tmp_path, path, ["x:f32[batch=2,5,4]"], ["batch=3"])[0] == 0
 
 
-class Text(nn.Module):
-    def forward(self, x):
-        return x, "text"
-
-
-def test_outputs_that_are_no_tensors_are_refused(tmp_path):
-    rc, _, err = check(tmp_path, scripted(tmp_path, Text), SEQUENCE)
-    assert rc == 3 and 'output "output.1" is no tensor' in err
-
-
 class Spare(nn.Module):
     def forward(self, x, mask):
         return x + 1

@@ -942,3 +942,51 @@ forward: |
     torch.save({"up.weight": torch.ones(1, 1, 2, 2), "up.bias": torch.ones(1)}, mlc.cwd / "net.pt")
     done = mlc("export-onnx", "net.pt", "--arch", "net.yaml", "-o", "net.onnx")
     assert done.rc == 0 and "not checked, h=" in done.stdout and "torch.cat" in done.stdout, done
+
+
+class Texts(nn.Module):
+    def forward(self, x):
+        return x + 1, (x, "first"), "second"
+
+
+class Numbers(nn.Module):
+    def forward(self, x) -> tuple[torch.Tensor, torch.Tensor | None, int, int, bool]:
+        return x + 1, None, 3, x.size(0), True
+
+
+class Nothing(nn.Module):
+    def forward(self, x):
+        return None
+
+
+def keep(folder, kind, module):
+    if kind == "pt2":
+        export(folder / "net.pt2", module(), (torch.randn(2, 3),), ({0: torch.export.Dim("batch")},))
+        return ("net.pt2",)
+    torch.jit.script(module().eval()).save(folder / "net.pt")
+    return "net.pt", "--input", "x:f32[batch=2,3]"
+
+
+@pytest.mark.parametrize("kind", ["pt2", "pt"])
+def test_texts_among_outputs_are_named_and_not_argument_5(mlc, tmp_path, kind):
+    # "1 x prim::Return: its argument 5 is no tensor", of which nobody could tell what to change.
+    result = mlc("export-onnx", *keep(tmp_path, kind, Texts), "-o", "net.onnx")
+    assert result.rc == 4
+    assert 'gives tensors and numbers, and output "output.1.1" is the text "first" and "output.2" is the text "second"' in result.stderr
+    assert "hint: wrap the model in one whose forward leaves that out" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["pt2", "pt"])
+def test_none_among_outputs_is_left_out_and_numbers_are_outputs(mlc, tmp_path, kind):
+    # A .pt2 that gives None was refused: "its argument 1 is no tensor".
+    mlc.ok("export-onnx", *keep(tmp_path, kind, Numbers), "-o", "net.onnx")
+    x = torch.randn(5, 3)
+    found = run(tmp_path / "net.onnx", x)
+    np.testing.assert_allclose(found[0], x + 1)
+    assert [one.item() for one in found[1:]] == [3, 5, True]
+    assert [one.name for one in onnx.load(tmp_path / "net.onnx").graph.output] == ["output.0", "output.2", "output.3", "output.4"]
+
+
+def test_a_model_that_gives_nothing_is_refused_as_that(mlc, tmp_path):
+    result = mlc("export-onnx", *keep(tmp_path, "pt", Nothing), "-o", "net.onnx")
+    assert result.rc == 4 and "the model gives nothing, so there is nothing to export" in result.stderr, result.stderr

@@ -27,6 +27,37 @@ onnx::DataRef data_of(const ProgramWeight& weight, const Weight& value) {
   return out;
 }
 
+/// What RESULT is, where it is nothing that an ONNX model gives; else empty.
+std::string kind_of_result(const ir::Attribute& result) {
+  if (const auto* text = std::get_if<std::string>(&result)) return "the text " + quoted(*text);
+  if (const auto* device = std::get_if<ir::Device>(&result)) return "the device " + device->name;
+  if (std::holds_alternative<DType>(result)) return "a dtype";
+  if (std::holds_alternative<ir::Layout>(result)) return "a layout";
+  if (std::holds_alternative<ir::MemoryFormat>(result)) return "a memory format";
+  return "";
+}
+
+/// The outputs of PROGRAM; None is none, as for those who run it. Errors: unsupported, naming all
+/// that are neither tensors nor numbers.
+Result<std::vector<onnx::Program::Output>> results_of(const ExportedProgram& program) {
+  const auto& results = program.graph.body().results()->arguments();
+  std::vector<onnx::Program::Output> out;
+  std::vector<std::string> unfit;
+  for (const ProgramOutput& output : program.outputs) {
+    const ir::Attribute& result = results.at(output.result).value;
+    if (std::holds_alternative<ir::None>(result)) continue;
+    const std::string kind = kind_of_result(result);
+    if (!kind.empty()) unfit.push_back(quoted(output.name) + " is " + kind);
+    out.push_back({output.name, output.result});
+  }
+  if (!unfit.empty()) {
+    return unsupported("an ONNX model gives tensors and numbers, and output " + join_list(unfit),
+                       "wrap the model in one whose forward leaves that out");
+  }
+  if (out.empty()) return unsupported("the model gives nothing, so there is nothing to export");
+  return out;
+}
+
 }  // namespace
 
 Result<onnx::Program> onnx_program(const ProgramSource& source) {
@@ -40,9 +71,7 @@ Result<onnx::Program> onnx_program(const ProgramSource& source) {
     MLC_TRY(const Weight value, source.weight(weight));
     out.weights.push_back({weight.value, data_of(weight, value)});
   }
-  for (const ProgramOutput& output : source.program->outputs) {
-    out.outputs.push_back({output.name, output.result});
-  }
+  MLC_TRY(out.outputs, results_of(*source.program));
   return out;
 }
 

@@ -15,7 +15,8 @@
 namespace mlc {
 
 /// The program of SOURCE, which it shares; the weights stay where they lie until the model is
-/// written. Errors: those of the weights.
+/// written. Outputs that are None are left out. Errors: those of the weights; unsupported, naming
+/// all outputs that are texts, dtypes or devices, and where nothing is left.
 Result<onnx::Program> onnx_program(const ProgramSource& source);
 
 /// Weights and inputs that the program writes into, as its signature says: ONNX leaves them alone.

@@ -153,9 +153,9 @@ Status Capturer::add_output(const std::string& path, const Item& item) {
   }
   const std::string name = path.empty() ? "output" : path;
   auto value = item.is_missing() ? std::nullopt : attribute(item, c10::AnyType::get());
-  if (!value || std::holds_alternative<std::string>(*value) ||
-      std::holds_alternative<ir::Device>(*value)) {
-    return unsupported("output " + mlc::quoted(name) + " is no tensor");
+  if (!value) {
+    return unsupported("output " + mlc::quoted(name) + " is no tensor",
+                       "wrap the model in one whose forward gives tensors and numbers only");
   }
   const auto known = std::ranges::find(out_.program.outputs, name, &ProgramOutput::name);
   if (known != out_.program.outputs.end()) {
