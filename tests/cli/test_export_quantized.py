@@ -8,12 +8,13 @@ import onnx
 import pytest
 import torch
 import torch.ao.quantization as tq
+import torch.ao.quantization.fx._decomposed  # pylint: disable=unused-import
 import torch.ao.quantization.quantize_fx
 from torch import nn
 from torch.nn import functional as F
 
 import test_quantize_torchscript as made_by_mlc
-from test_export_onnx import run
+from test_export_onnx import export, run
 
 pytestmark = [pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine", "engine"),
               pytest.mark.filterwarnings("ignore")]
@@ -340,6 +341,69 @@ def test_what_has_no_pair_is_refused_by_name(mlc, tmp_path, module, words):
     result = mlc("export-onnx", "net.pt", "-o", "net.onnx", "--input", "x:f32[batch=2,8]")
     assert result.rc == 4 and words in result.stderr and "then quantise the ONNX file" in result.stderr, result.stderr
     assert not (tmp_path / "net.onnx").exists()
+
+
+D = torch.ops.quantized_decomposed
+
+
+class Exported(nn.Module):
+    """A convolution and a linear layer as torchao's export flow leaves them: int8 weights, floats between pairs."""
+
+    def __init__(self):
+        super().__init__()
+        for name, weight in (("conv", channels(8, 6, 3, 3)), ("fc", channels(5, 8))):
+            self.register_buffer(name, weight.int_repr())
+            self.register_buffer(name + "_scale", weight.q_per_channel_scales().float())
+            self.register_buffer(name + "_zero", weight.q_per_channel_zero_points())
+        self.register_buffer("steps", torch.randint(-9999, 9999, (5,), dtype=torch.int32))
+
+    def weight(self, name):
+        return D.dequantize_per_channel(
+            getattr(self, name), getattr(self, name + "_scale"), getattr(self, name + "_zero"), 0, -127, 127, torch.int8)
+
+    def forward(self, x):
+        x = self.pair(x, 0.05, 3)
+        x = self.pair(F.conv2d(x, self.weight("conv"), None, 2).relu(), 0.1, -128)
+        bias = D.dequantize_per_channel(
+            self.steps, self.fc_scale * 0.1, torch.zeros(5, dtype=torch.long), 0, -2**31, 2**31 - 1, torch.int32)
+        return self.pair(F.linear(x.mean((2, 3)), self.weight("fc"), bias), 0.2, 10)
+
+    @staticmethod
+    def pair(x, scale, zero):
+        x = D.quantize_per_tensor(x, scale, zero, -128, 127, torch.int8)
+        return D.dequantize_per_tensor(x, scale, zero, -128, 127, torch.int8)
+
+
+class ByThemselves(nn.Module):
+    """As the same flow quantises in each run."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("fc", channels(5, 6).int_repr())
+
+    def forward(self, x):
+        scale, zero = D.choose_qparams.tensor(x, -128, 127, 1e-7, torch.int8)
+        codes = D.quantize_per_tensor.tensor(x, scale, zero, -128, 127, torch.int8)
+        floats = D.dequantize_per_tensor.tensor(codes, scale, zero, -128, 127, torch.int8)
+        return floats @ D.dequantize_per_tensor(self.fc, 0.02, 0, -127, 127, torch.int8).t(), torch._int_mm(codes, self.fc.t())
+
+
+@pytest.mark.parametrize("module,sizes", [(Exported, (20, 6, 9, 9)), (ByThemselves, (20, 6))])
+def test_programs_of_the_export_flow(mlc, tmp_path, module, sizes):
+    torch.manual_seed(0)
+    model, x = module(), torch.randn(sizes)
+    export(tmp_path / "net.pt2", model, (x,), ({0: torch.export.Dim("batch", min=18, max=64)},))
+    # LibTorch has these operators in Python only.
+    assert "operators that LibTorch does not have" in mlc.ok("export-onnx", "net.pt2", "-o", "net.onnx").stderr
+    graph = onnx.load(tmp_path / "net.onnx").graph
+    kinds = collections.Counter(one.data_type for one in graph.initializer if list(one.dims))
+    assert kinds[onnx.TensorProto.INT32] == (module is Exported) and kinds[onnx.TensorProto.INT8] >= 1
+    for batch in (18, 33):
+        x = torch.randn(batch, *sizes[1:])
+        wanted = model(x)
+        for one, got in zip(wanted if isinstance(wanted, tuple) else [wanted], run(tmp_path / "net.onnx", x)):
+            off = np.abs(got.astype(float) - one.numpy())
+            assert off.max() <= (0.2001 if module is Exported else 1e-4) and (off > 1e-4).mean() < 0.02
 
 
 def test_a_tolerance_that_is_given_counts_for_bytes_too(mlc, tmp_path):

@@ -189,6 +189,11 @@ void lower_choose(Call& c) {
   c.give(one(b.cast(zero, DType::i64)), 1);
 }
 
+void lower_int_mm(Call& c) {
+  c.give(c.b.node("MatMulInteger", {c.tensor("self"), c.tensor("mat2")}, {},
+                  {DType::i32, c.output_sizes()}));
+}
+
 void refuse_stored(Call&) {
   Call::refuse(
       "PyTorch's quantised tensors: mlc exports them from TorchScript; as .pt2 what torchao's "
@@ -197,6 +202,7 @@ void refuse_stored(Call&) {
 
 constexpr Row kRows[] = {
     {"aten::_fake_quantize_per_tensor_affine_cachemask_tensor_qparams", lower_fake_quantize},
+    {"aten::_int_mm", lower_int_mm},
     {"aten::dequantize", refuse_stored},
     {"aten::fake_quantize_per_channel_affine", lower_fake_quantize},
     {"aten::fake_quantize_per_channel_affine_cachemask", lower_fake_quantize},
