@@ -11,7 +11,8 @@ namespace {
 constexpr std::pair<std::string_view, Rounding> kRoundings[] = {{"rtn", Rounding::rtn},
                                                                 {"mse", Rounding::mse},
                                                                 {"hqq", Rounding::hqq},
-                                                                {"gptq", Rounding::gptq}};
+                                                                {"gptq", Rounding::gptq},
+                                                                {"awq", Rounding::awq}};
 constexpr std::pair<std::string_view, QuantFormat> kFormats[] = {
     {"plain", QuantFormat::plain}, {"compressed-tensors", QuantFormat::compressed_tensors}};
 
@@ -26,8 +27,9 @@ void setup(OptionSet& set, QuantizeRequest& options) {
   set.suggest({"int8", "int4", "fp16", "bf16", "int8:g64", "int4:g128", "int4:channel"});
   set.choice(
       "--rounding", options.rounding, kRoundings,
-      "ranges by rtn (default), least squared error, or half-quadratic zero points; gptq: codes "
-      "by what the weights are multiplied with, for which it takes --calib");
+      "ranges by rtn (default), least squared error, or half-quadratic zero points; with --calib "
+      "gptq: codes by what the weights are multiplied with, awq (ONNX int4): finer steps for "
+      "inputs that are large");
   set.choice("--format", options.format, kFormats,
              "names and layout of the new tensors; plain by default");
   set.file("--write-config", options.write_config, "FILE",
@@ -137,7 +139,8 @@ Result<FileReport> run_graph(FileTask& task, const QuantizeRequest& options,
   shared.include = options.include;
   shared.exclude = options.exclude;
   if (recipe.rounding == Rounding::gptq) {
-    return usage_error("--rounding gptq is for checkpoints", "ONNX models have rtn, mse and hqq")
+    return usage_error("--rounding gptq is for checkpoints",
+                       "ONNX models have rtn, mse, hqq and, with --calib, awq")
         .in_file(task.input);
   }
   shared.rounding = options.rounding;
@@ -194,6 +197,15 @@ Result<FileReport> run_one(FileTask& task, const QuantizeRequest& options,
   }
   if (!is_onnx && options.onnx.max_drop) MLC_CHECK(refuse_drop(task, options));
   if (is_onnx || options.script) return run_graph(task, options, recipe);
+  if (recipe.rounding == Rounding::awq) {
+    MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
+    return usage_error(
+               "--rounding awq moves factors into the layer before, which a checkpoint "
+               "does not name",
+               "as an ONNX model, which mlc export-onnx makes: --onnx int4 --rounding awq; "
+               "of checkpoints gptq goes by data")
+        .in_file(task.input);
+  }
   if (recipe.rounding == Rounding::gptq) {
     MLC_CHECK(check_gptq(options));
     return quantize_checkpoint(task, options, recipe);

@@ -23,11 +23,16 @@ Result<OnnxQuantizer::Made> OnnxQuantizer::make(onnx::Document document,
                                                 const onnx::QuantOptions& how) {
   onnx::QuantOptions with_blocks = how;
   if (more_) with_blocks.known_blocks = &blocks_;
+  if (scales_inputs() && !factors_) MLC_CHECK(choose_factors(with_blocks));
+  with_blocks.roundings = roundings_;
   if (how.form == onnx::QuantForm::static_qdq) {
     MLC_TRY(onnx::QuantReport report, with_ranges(document, with_blocks));
     return Made{std::move(document), std::move(report)};
   }
+  const size_t overridable = factors_ ? document.fix_overridable() : 0;
+  if (factors_) MLC_CHECK(prepare(document));
   MLC_TRY(onnx::QuantReport report, onnx::quantize_weights(document, with_blocks));
+  report.overridable += overridable;
   return Made{std::move(document), std::move(report)};
 }
 
@@ -60,11 +65,97 @@ Result<onnx::QuantReport> OnnxQuantizer::with_ranges(onnx::Document& document,
 
 /// What comes before ranges are looked for; the same for the model that is run for them.
 Status OnnxQuantizer::prepare(onnx::Document& document) {
+  MLC_CHECK(simplify(document));
+  if (!factors_) return {};
+  scaling_ = {};
+  return onnx::scale_inputs(document, inputs_, *factors_, scaling_);
+}
+
+Status OnnxQuantizer::simplify(onnx::Document& document) const {
   document.fix_overridable();
   onnx::skip_identities(document);
   MLC_CHECK(onnx::split_slices(document));
-  MLC_CHECK(onnx::fold_norms(document));
+  const bool convolutions =
+      options_.form.value_or(onnx::QuantForm::dynamic) == onnx::QuantForm::static_qdq;
+  if (convolutions) MLC_CHECK(onnx::fold_norms(document));
   return {};
+}
+
+bool OnnxQuantizer::scales_inputs() const {
+  return options_.smooth || shared_.rounding == Rounding::awq;
+}
+
+/// Names of the weights that would be multiplied as HOW says.
+Result<std::set<std::string, std::less<>>> OnnxQuantizer::multiplied_weights(
+    onnx::QuantOptions how) const {
+  std::set<std::string, std::less<>> out;
+  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
+  MLC_CHECK(simplify(document));
+  if (how.form == onnx::QuantForm::static_qdq) {
+    for (const size_t node : onnx::plan_static(document, how).nodes)
+      out.insert(document.nodes[node].input(1));
+    return out;
+  }
+  how.rounding = Rounding::rtn;  // it is only about which
+  how.known_blocks = nullptr;
+  MLC_TRY(const onnx::QuantReport report, onnx::quantize_weights(document, how));
+  for (const onnx::QuantizedLayer& layer : report.layers) {
+    const bool multiplied = how.form == onnx::QuantForm::int4 ? layer.scheme.starts_with("int4")
+                                                              : layer.scheme == "int8";
+    if (multiplied) out.insert(layer.weight);
+  }
+  return out;
+}
+
+/// Runs the samples for the factors that --smooth or --rounding awq want.
+Status OnnxQuantizer::choose_factors(const onnx::QuantOptions& how) {
+  MLC_TRY(const auto weights, multiplied_weights(how));
+  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
+  MLC_CHECK(simplify(document));
+  inputs_ = onnx::find_scaled_inputs(document, weights);
+  std::vector<std::string> names;
+  for (const onnx::ScaledInput& input : inputs_) names.push_back(input.activation);
+  factors_.emplace();
+  if (names.empty()) return {};
+  MLC_TRY(onnx::Document watched, onnx::Document::open(task_.input));
+  MLC_CHECK(simplify(watched));
+  MLC_TRY(const auto model, load_watched(std::move(watched), names));
+  MLC_TRY(const auto stats, onnx::channel_stats(*model, *data_, names, task_.reporter));
+  const ProgressScope progress(task_.reporter, "choosing factors", inputs_.size());
+  for (const onnx::ScaledInput& input : inputs_) {
+    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    MLC_CHECK_CTX(choose_factors_of(document, input, stats.at(input.activation), how),
+                  "what reads " + printable(input.activation));
+    task_.reporter.advance(1);
+  }
+  return {};
+}
+
+Status OnnxQuantizer::choose_factors_of(const onnx::Document& document,
+                                        const onnx::ScaledInput& input,
+                                        const onnx::ChannelStats& stats,
+                                        const onnx::QuantOptions& how) {
+  if (options_.smooth) {
+    MLC_TRY(const std::optional<double> alpha, parse_smooth(*options_.smooth));
+    MLC_TRY(std::vector<float> factors, onnx::smooth_factors(document, input, stats, alpha));
+    factors_->push_back(std::move(factors));
+    return {};
+  }
+  MLC_TRY(onnx::AwqChoice choice, onnx::awq_factors(document, input, stats, how));
+  factors_->push_back(std::move(choice.factors));
+  for (const onnx::ScaledWeight& weight : input.weights) roundings_[weight.name] = choice.rounding;
+  return {};
+}
+
+/// Loads DOCUMENT with its activations NAMES among its outputs. Inputs are at hand without.
+Result<std::unique_ptr<Model>> OnnxQuantizer::load_watched(onnx::Document document,
+                                                           const std::vector<std::string>& names) {
+  std::vector<std::string> made;
+  const auto& inputs = document.input_names();
+  std::ranges::copy_if(names, std::back_inserter(made), [&](const std::string& name) {
+    return std::ranges::find(inputs, name) == inputs.end();
+  });
+  return load_with_values(std::move(document), made, beside(), engine_, task_.threads);
 }
 
 /// Runs the float model, its activations NAMES among its outputs, on all samples.
@@ -75,14 +166,7 @@ Result<onnx::Observers> OnnxQuantizer::run_samples(const std::vector<std::string
   }
   MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
   MLC_CHECK(prepare(document));
-  // Inputs are at hand without being outputs.
-  std::vector<std::string> made;
-  const auto& inputs = document.input_names();
-  std::ranges::copy_if(names, std::back_inserter(made), [&](const std::string& name) {
-    return std::ranges::find(inputs, name) == inputs.end();
-  });
-  MLC_TRY(const auto model,
-          load_with_values(std::move(document), made, beside(), engine_, task_.threads));
+  MLC_TRY(const auto model, load_watched(std::move(document), names));
   const bool ends = options_.stats.empty() && options_.method.value_or(onnx::RangeMethod::minmax) ==
                                                   onnx::RangeMethod::minmax;
   return onnx::calibrate(*model, *data_, names,

@@ -8,11 +8,14 @@
 #include "mlc/engine/engine.h"
 #include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_quant/calibrate.h"
+#include "mlc/onnx_quant/input_scaling.h"
 #include "mlc/onnx_quant/quantize.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +40,9 @@ class OnnxQuantizer {
   /// The same of the file, read anew.
   Result<Made> make(const onnx::QuantOptions& how);
 
+  /// What became of --smooth and --rounding awq.
+  const onnx::InputScaling& scaling() const { return scaling_; }
+
   /// From now on blocks of four bits that were made once are made no more, and samples are run for
   /// all activations that any part of the plan may need.
   void expect_more();
@@ -46,6 +52,14 @@ class OnnxQuantizer {
  private:
   Result<onnx::QuantReport> with_ranges(onnx::Document& document, const onnx::QuantOptions& how);
   Status prepare(onnx::Document& document);
+  Status simplify(onnx::Document& document) const;
+  bool scales_inputs() const;
+  Status choose_factors(const onnx::QuantOptions& how);
+  Status choose_factors_of(const onnx::Document& document, const onnx::ScaledInput& input,
+                           const onnx::ChannelStats& stats, const onnx::QuantOptions& how);
+  Result<std::set<std::string, std::less<>>> multiplied_weights(onnx::QuantOptions how) const;
+  Result<std::unique_ptr<Model>> load_watched(onnx::Document document,
+                                              const std::vector<std::string>& names);
   Status observe(const std::vector<std::string>& names);
   Result<std::optional<onnx::Observers>> kept_stats(const std::vector<std::string>& names);
   Result<onnx::Observers> run_samples(const std::vector<std::string>& names);
@@ -58,6 +72,10 @@ class OnnxQuantizer {
   std::unique_ptr<Engine>& engine_;
   bool more_ = false;
   std::optional<onnx::Observers> observers_;
+  std::vector<onnx::ScaledInput> inputs_;
+  std::optional<std::vector<std::vector<float>>> factors_;  // of inputs_
+  std::map<std::string, Rounding, std::less<>> roundings_;  // of weights, with awq
+  onnx::InputScaling scaling_;
   std::map<std::string, std::shared_ptr<const onnx::BlockWeight>> blocks_;
 };
 

@@ -48,6 +48,7 @@ class Job {
 
  private:
   Status check_usage();
+  Status check_samples_have_a_use() const;
   Status open();
   Status check_globs() const;
   Status quantize();
@@ -82,10 +83,7 @@ Status Job::check_usage() {
   answer_.form = options_.form.value_or(onnx::QuantForm::dynamic);
   answer_.reduced = options_.reduce_range;
   const bool is_static = answer_.form == onnx::QuantForm::static_qdq;
-  const bool compares = options_.max_drop.has_value();
-  if (!options_.calib.empty() && !is_static && !compares)
-    return usage_error("--calib is for --onnx static, and for --max-drop",
-                       "--input gives samples to compare with");
+  MLC_CHECK(check_samples_have_a_use());
   if ((options_.method || !options_.stats.empty()) && !is_static)
     return usage_error("--calib-method and --stats are for --onnx static");
   if (is_static && options_.calib.empty() && options_.stats.empty())
@@ -103,6 +101,30 @@ Status Job::check_usage() {
   // The goal says what may be lost.
   if (options_.max_drop) least_cosine_ = -1;
   return read_min_cosine(options_, least_cosine_);
+}
+
+/// Of --calib and of what needs it.
+Status Job::check_samples_have_a_use() const {
+  const bool multiplies =
+      answer_.form == onnx::QuantForm::dynamic || answer_.form == onnx::QuantForm::static_qdq;
+  const bool is_awq = shared_.rounding == Rounding::awq;
+  if (options_.smooth) {
+    MLC_CHECK(parse_smooth(*options_.smooth));
+    if (!multiplies)
+      return usage_error("--smooth is for activations in bytes: --onnx dynamic and static",
+                         "of int4 --rounding awq is the like");
+    if (!options_.stats.empty())
+      return usage_error("--smooth changes activations, of which --stats keeps ranges as they are");
+  }
+  if ((options_.smooth || is_awq) && options_.calib.empty())
+    return usage_error(std::string(is_awq ? "--rounding awq" : "--smooth") +
+                           " needs samples of inputs: --calib FILE is missing",
+                       "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names");
+  const bool used =
+      answer_.form == onnx::QuantForm::static_qdq || options_.max_drop || options_.smooth || is_awq;
+  if (options_.calib.empty() || used) return {};
+  return usage_error("--calib is for --onnx static, --smooth, --rounding awq and --max-drop",
+                     "--input gives samples to compare with");
 }
 
 Status Job::open() {
@@ -148,7 +170,8 @@ onnx::QuantOptions Job::quant_options() const {
   out.reduce_range = options_.reduce_range;
   out.block = options_.block.value_or(out.block);
   out.symmetric = options_.symmetric;
-  out.rounding = shared_.rounding.value_or(out.rounding);
+  // Of awq each activation has its own; weights without factors are rounded as usual.
+  if (shared_.rounding && *shared_.rounding != Rounding::awq) out.rounding = *shared_.rounding;
   // In a convolution of few weights there can be many multiplications.
   const int64_t usual = out.form == onnx::QuantForm::static_qdq ? 0 : out.min_elements;
   out.min_elements = shared_.min_elements.value_or(usual);
@@ -185,6 +208,8 @@ Status Job::quantize() {
   MLC_TRY(OnnxQuantizer::Made made, quantizer.make(std::move(*document_), how));
   document_.emplace(std::move(made.document));
   answer_.report = std::move(made.report);
+  answer_.scaling = quantizer.scaling();
+  answer_.factors = options_.smooth ? "smooth" : shared_.rounding == Rounding::awq ? "awq" : "";
   if (answer_.report.overridable > 0) {
     task_.reporter.detail(plural(answer_.report.overridable, "initializer") +
                           " that callers could exchange became constants");
@@ -214,7 +239,9 @@ Status Job::quantize() {
 Status Job::add_metadata() {
   ProvenanceOptions given;
   given.text("onnx", onnx::to_string(answer_.form)).flag("no-embeddings", options_.no_embeddings);
-  given.text("max-drop", options_.max_drop.value_or(""));
+  given.text("max-drop", options_.max_drop.value_or(""))
+      .text("smooth", options_.smooth.value_or(""));
+  if (shared_.rounding) given.text("rounding", mlc::to_string(*shared_.rounding));
   given.flag("reduce-range", options_.reduce_range).list("include", shared_.include);
   given.list("exclude", shared_.exclude).flag("float-ends", options_.float_ends);
   if (options_.method) given.text("calib-method", onnx::to_string(*options_.method));
@@ -287,7 +314,7 @@ Result<FileReport> Job::run() {
 bool QuantizeOnnxOptions::any() const {
   return form || no_embeddings || reduce_range || symmetric || !inputs.empty() || min_cosine ||
          require_speedup || verify || no_verify || !calib.empty() || method || !stats.empty() ||
-         float_ends || block || percentile || samples || seed || max_drop || drop_of ||
+         float_ends || smooth || block || percentile || samples || seed || max_drop || drop_of ||
          !labels.empty();
 }
 
@@ -302,6 +329,15 @@ Status check_drop_options(const QuantizeOnnxOptions& options) {
   if (options.drop_of) return usage_error("--drop-of and --labels exclude each other");
   if (options.calib.empty()) return usage_error("--labels are of samples: --calib FILE is missing");
   return {};
+}
+
+Result<std::optional<double>> parse_smooth(const std::string& text) {
+  if (text == "auto") return std::optional<double>();
+  double alpha = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), alpha);
+  if (error != std::errc() || end != text.data() + text.size() || !(alpha >= 0 && alpha <= 1))
+    return usage_error("--smooth: neither auto nor a number from 0 to 1: " + quoted(text));
+  return std::optional(alpha);
 }
 
 Result<double> parse_drop(const std::string& text) {
@@ -346,12 +382,14 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
              "bytes in the file; "
              "int4: four bits, for ONNX Runtime only; static: convolutions too, with --calib");
   set.list("--calib", options.calib, "FILE",
-           "samples for static and for goals, a tensor for each input: .npy, .npz, .pt, ...; "
-           "repeatable");
+           "samples for static, --smooth, awq and --max-drop, a tensor for each input: "
+           ".npy, .npz, .pt, ...; repeatable");
   set.choice("--calib-method", options.method, kMethods,
              "how ranges come of samples: minmax (default), percentile, mse, entropy");
   set.real("--percentile", options.percentile, "P", "of values inside the range (default 99.99)",
            50, 100);
+  set.text("--smooth", options.smooth, "A",
+           "with --calib: move the size of activations to weights by this power, 0.5 or auto");
   set.file("--stats", options.stats, "FILE", "where ranges are kept, and taken from next time");
   set.flag("--float-ends", options.float_ends,
            "static: the first and the last layer stay in floats");

@@ -35,6 +35,7 @@ struct QuantizeOnnxOptions {
   std::optional<double> percentile;
   std::string stats;
   bool float_ends = false;
+  std::optional<std::string> smooth;
   std::optional<std::string> max_drop;  // a goal
   std::optional<DropOf> drop_of;
   std::string labels;  // file
@@ -65,6 +66,9 @@ Status check_sample_options(const QuantizeOnnxOptions& options);
 Status check_drop_options(const QuantizeOnnxOptions& options);
 /// "1%" and "0.01" as 0.01. Error: usage.
 Result<double> parse_drop(const std::string& text);
+
+/// An alpha of SmoothQuant; nothing for "auto". Error: usage.
+Result<std::optional<double>> parse_smooth(const std::string& text);
 
 /// What --verify, --no-verify, --require-speedup and the gates of OPTIONS and SHARED ask for: a
 /// gate is no gate where nothing is run. Error: usage for gates beside --no-verify.

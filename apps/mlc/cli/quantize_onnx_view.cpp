@@ -54,6 +54,7 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
       line("", fmt::format("and for {} more reasons", texts.size() - kKeptShown));
   }
   if (const std::string text = saturation_text(answer); !text.empty()) line("saturation", text);
+  if (const std::string text = factors_text(answer); !text.empty()) line("factors", text);
   if (answer.drop) line("drop", drop_result_text(*answer.drop));
   if (!answer.not_verified.empty()) {
     line("verified", "no: " + answer.not_verified);
@@ -113,6 +114,14 @@ void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
   json.field("bits_per_weight", totals.bits());
   json.field("sqnr_db", sqnr_db(totals.sums.signal, totals.sums.noise));
   judgement_json(answer, json);
+  if (!answer.factors.empty()) {
+    json.key("factors");
+    json.begin_object();
+    json.field("method", answer.factors);
+    json.field("folded", static_cast<uint64_t>(answer.scaling.folded));
+    json.field("multiplied", static_cast<uint64_t>(answer.scaling.multiplied));
+    json.end_object();
+  }
   if (answer.drop) drop_json(*answer.drop, json);
   layers_json(answer, json);
   json.end_object();
@@ -179,6 +188,16 @@ std::string saturation_text(const QuantizeOnnxAnswer& answer) {
   if (totals.saturating == 0) return out + ": the same on every CPU";
   return out + " may exceed 16 bits on CPUs without VNNI" +
          (answer.reduced ? "" : "; --reduce-range avoids that");
+}
+
+std::string factors_text(const QuantizeOnnxAnswer& answer) {
+  if (answer.factors.empty()) return "";
+  const onnx::InputScaling& done = answer.scaling;
+  if (done.folded + done.multiplied == 0)
+    return std::string(answer.factors) + ": none, for no activation is better with them";
+  return fmt::format("{}: {}, {} by what makes them, {} by a Mul", answer.factors,
+                     plural(done.folded + done.multiplied, "activation"), done.folded,
+                     done.multiplied);
 }
 
 void show_quantized_onnx(const QuantizeOnnxAnswer& answer, FileTask& task) {

@@ -4,11 +4,13 @@
 #include "cli/batch.h"
 #include "cli/drop_view.h"
 #include "cli/judge_models.h"
+#include "mlc/onnx_quant/input_scaling.h"
 #include "mlc/onnx_quant/quantize.h"
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace mlc::cli {
 
@@ -16,6 +18,8 @@ struct QuantizeOnnxAnswer : Judgement {
   onnx::QuantForm form = onnx::QuantForm::dynamic;
   bool reduced = false;  // 7 bits
   onnx::QuantReport report;
+  std::string_view factors;        // "smooth", "awq"; empty: there are none
+  onnx::InputScaling scaling;      // what became of them
   std::optional<DropAnswer> drop;  // with --max-drop
   uint64_t input_bytes = 0;
   uint64_t file_bytes = 0;
@@ -44,6 +48,9 @@ std::vector<std::string> kept_texts(const onnx::QuantReport& report);
 /// Whether pairs of weights are added in 16 bits on CPUs without VNNI, and how many may not fit;
 /// empty where nothing multiplies bytes.
 std::string saturation_text(const QuantizeOnnxAnswer& answer);
+
+/// "smooth: 4 activations, 3 by what makes them, 1 by a Mul"; empty where there are no factors.
+std::string factors_text(const QuantizeOnnxAnswer& answer);
 
 void show_quantized_onnx(const QuantizeOnnxAnswer& answer, FileTask& task);
 /// "wrote out.onnx: 12 weights quantised, 110.0 MB".

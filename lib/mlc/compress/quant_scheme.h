@@ -73,6 +73,7 @@ enum class Rounding : uint8_t {
   mse,   // the part of that range with the least squared error
   hqq,   // the range, and the zero point that half-quadratic steps find (Badri and Shaji, 2023)
   gptq,  // as rtn, codes by what the weights are multiplied with (data_rounding.h)
+  awq,   // of graphs alone: factors between activations and weights (onnx_quant/input_scaling.h)
 };
 
 /// A tensor of some sizes as rows and groups.

@@ -14,7 +14,8 @@ constexpr auto kRoundings =
     std::to_array<std::pair<Rounding, std::string_view>>({{Rounding::rtn, "rtn"},
                                                           {Rounding::mse, "mse"},
                                                           {Rounding::hqq, "hqq"},
-                                                          {Rounding::gptq, "gptq"}});
+                                                          {Rounding::gptq, "gptq"},
+                                                          {Rounding::awq, "awq"}});
 
 /// An Error about the text of a node, at its place.
 template <class T>
@@ -31,7 +32,8 @@ Result<QuantScheme> read_scheme(const yaml::Node& node) {
 Result<Rounding> read_rounding(const yaml::Node& node) {
   MLC_TRY(const std::string text, node.as_string());
   for (const auto& [rounding, name] : kRoundings) {
-    if (name == text) return rounding;
+    // Recipes are of checkpoints, which do not say what is in front of a weight.
+    if (name == text && rounding != Rounding::awq) return rounding;
   }
   return node.error("no such rounding: " + quoted(text), "rtn, mse, hqq or gptq");
 }

@@ -1,6 +1,7 @@
 #include "mlc/onnx_quant/fold_norms.h"
 
 #include "mlc/onnx_quant/quantized_weight.h"
+#include "mlc/onnx_quant/scaled_tensor.h"
 
 #include <array>
 #include <cmath>
@@ -18,20 +19,6 @@ Result<std::vector<float>> constant(const Document& document, const std::string&
   MLC_TRY(const Buffer buffer, tensor->data->produce());
   std::vector<float> out(buffer.bytes.size() / sizeof(float));
   if (!out.empty()) std::memcpy(out.data(), buffer.bytes.data(), buffer.bytes.size());
-  return out;
-}
-
-/// SOURCE with each of its first dimension's parts times its factor.
-DataRef scaled_rows(const DataRef& source, std::vector<float> factors) {
-  auto out = std::make_shared<TensorData>(*source);
-  out->produce = [source, factors = std::move(factors)]() -> Result<Buffer> {
-    MLC_TRY(const Buffer from, source->produce());
-    const auto made = std::make_shared<std::vector<float>>(from.bytes.size() / sizeof(float));
-    std::memcpy(made->data(), from.bytes.data(), from.bytes.size());
-    const size_t columns = made->size() / factors.size();
-    for (size_t i = 0; i < made->size(); ++i) (*made)[i] *= factors[i / columns];
-    return Buffer{std::as_bytes(std::span(*made)), made};
-  };
   return out;
 }
 
@@ -72,7 +59,7 @@ Result<bool> fold_one(Document& document, DocNode& conv, const DocNode& norm) {
   if (!affine) return false;
   for (size_t i = 0; i < channels; ++i) bias[i] = bias[i] * affine->factor[i] + affine->shift[i];
   const std::string name = weight->name;
-  const DataRef data = scaled_rows(weight->data, affine->factor);
+  const DataRef data = scaled_along(weight->data, 0, affine->factor);
   conv.inputs.resize(3);
   conv.inputs[1] = document.add_tensor(name + "_folded", data);
   conv.inputs[2] = document.add_tensor(

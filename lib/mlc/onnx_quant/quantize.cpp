@@ -309,9 +309,12 @@ Result<std::shared_ptr<const BlockWeight>> Rewriter::block_weight(const WeightUs
   std::shared_ptr<const BlockWeight> unknown;
   auto& made = options_.known_blocks == nullptr ? unknown : (*options_.known_blocks)[weight.tensor];
   if (!made) {
-    MLC_TRY(made, BlockWeight::make(*document_.find_tensor(weight.tensor),
-                                    weight.uses.front().channels, options_.block,
-                                    options_.symmetric, options_.rounding, options_.threads));
+    const auto own = options_.roundings.find(weight.tensor);
+    MLC_TRY(made,
+            BlockWeight::make(*document_.find_tensor(weight.tensor), weight.uses.front().channels,
+                              options_.block, options_.symmetric,
+                              own == options_.roundings.end() ? options_.rounding : own->second,
+                              options_.threads));
   }
   return made;
 }

@@ -43,9 +43,10 @@ struct QuantOptions {
   int64_t block = 32;                 // of int4
   bool symmetric = false;             // of int4
   Rounding rounding = Rounding::mse;  // of int4
-  int64_t min_elements = 4096;        // weights with fewer stay
-  int64_t min_columns = 32;           // what dynamic forms must multiply to gain anything
-  std::vector<std::string> include;   // globs over names of weights and nodes; none: all
+  std::map<std::string, Rounding, std::less<>> roundings;  // of weights that have another one
+  int64_t min_elements = 4096;                             // weights with fewer stay
+  int64_t min_columns = 32;          // what dynamic forms must multiply to gain anything
+  std::vector<std::string> include;  // globs over names of weights and nodes; none: all
   std::vector<std::string> exclude;
   std::set<std::string, std::less<>> floats;  // weights that stay, by name, for what they cost
   std::set<std::string, std::less<>> bytes;   // of int4: weights that get 8 bits, for the same
