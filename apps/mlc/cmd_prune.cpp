@@ -570,7 +570,7 @@ constexpr Example kExamples[] = {
     {"mlc prune net.onnx -o small.onnx --method channels --amount 0.5", "half the channels"},
     {"mlc prune net.onnx -o s.onnx --method channels --amount 0.5 --calib x.npy", "and repair"},
     {"mlc prune net.onnx --method channels --list-groups", "what can go, and why not"},
-    {"mlc prune w.pt -o s.pt --arch a.yml --emit-arch s.yml --method channels --amount .5",
+    {"mlc prune w.pt -o s.pt --arch a.yml --method channels --amount .5",
      "a checkpoint and its architecture"},
     {"mlc prune model.pt -o p.pt --amount 0.5 --min-cosine 0.9", "or nothing, exit code 1"},
     {"mlc prune model.pt -n --amount 0.5 --exclude '*embed*'", "what would be lost"},
