@@ -300,3 +300,54 @@ def test_what_makes_no_sense_is_refused(args, code, says, mlc):
     done = mlc("prune", *args.split(), "-o", "small.onnx" if "onnx" in args else "small.pt", "--method", "channels")
     assert done.rc == code and says in done.stderr, (done.rc, done.stderr)
     assert sorted(path.name for path in mlc.cwd.iterdir()) == before
+
+
+NORMED = """mlc: architecture/1
+inputs: ["x:f32[batch=1..8,3,h=8,w=8]"]
+modules:
+  a: {type: Conv2d, in_channels: 3, out_channels: 16, kernel_size: 3, padding: 1, bias: false}
+  an: {type: BatchNorm2d, num_features: 16}
+  d: {type: Conv2d, in_channels: 16, out_channels: 16, kernel_size: 3, padding: 1, groups: 16, bias: false}
+  dn: {type: BatchNorm2d, num_features: 16}
+  b: {type: Conv2d, in_channels: 16, out_channels: 12, kernel_size: 3, padding: 1, bias: false}
+  bn: {type: BatchNorm2d, num_features: 12}
+  fc: {type: Linear, in_features: 12, out_features: 3}
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      x = F.relu(self.an(self.a(x)))
+      x = F.relu(self.dn(self.d(x)))
+      x = F.relu(self.bn(self.b(x)))
+      return self.fc(x.mean([2, 3]))
+"""
+
+
+def norm_outputs(state, x):
+    """What each batch norm of NORMED gives in PyTorch."""
+    out = {}
+    for conv, norm in (("a", "an"), ("d", "dn"), ("b", "bn")):
+        groups = state["d.weight"].shape[0] if conv == "d" else 1
+        x = F.conv2d(x, state[f"{conv}.weight"], padding=1, groups=groups)
+        x = F.batch_norm(x, *(state[f"{norm}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")))
+        out[norm] = x.transpose(0, 1).flatten(1).double()
+        x = F.relu(x)
+    return out
+
+
+def test_batch_norms_are_estimated_again(mlc):
+    before = make(mlc, NORMED)
+    x = torch.randn(64, 3, 8, 8) + 0.3
+    np.save(mlc.cwd / "x.npy", x.numpy())
+    said = json.loads(prune(mlc, "--amount", "0.4", "--calib", "x.npy", "--json").stdout)
+    assert said["norms"] == 1  # to the second each channel comes by itself, as it was
+    after = torch.load(mlc.cwd / "small.pt")
+    wanted, found = norm_outputs(before, x), norm_outputs(after, x)
+    for norm in ("bn",):
+        scales = before[f"{norm}.weight"]
+        kept = [next(i for i in range(len(scales)) if scales[i] == one) for one in after[f"{norm}.weight"]]
+        assert len(kept) < len(scales)
+        for k, c in enumerate(kept):
+            large, small = wanted[norm][c], found[norm][k]
+            assert abs((large.mean() - small.mean()).item()) < 1e-3
+            if torch.corrcoef(torch.stack([large, small]))[0, 1] > 0.1:
+                slope = ((large - large.mean()) * (small - small.mean())).mean() / small.var(unbiased=False)
+                assert abs(slope.item() - 1) < 1e-2

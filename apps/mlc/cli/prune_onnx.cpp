@@ -10,6 +10,7 @@
 #include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_file/element_type.h"
 #include "mlc/onnx_prune/compensate.h"
+#include "mlc/onnx_prune/norms.h"
 #include "mlc/onnx_prune/observe.h"
 #include "mlc/onnx_prune/shrink.h"
 #include "mlc/onnx_quant/quantize.h"
@@ -61,7 +62,16 @@ class Job {
                                            const std::vector<std::string>& values);
   Result<onnx::ValueMoments> observe(const onnx::ChannelGraph& graph);
   Result<onnx::Moments> observe_pair(const onnx::ChannelGraph::Reader& reader);
+  /// Of what weights read in the whole model, and of that what is not told by what is left.
+  struct Rebuilt {
+    double energy = 0;
+    double error = 0;
+  };
   Status compensate();
+  Status rebuild_weight(onnx::Compensated one, Rebuilt& rebuilt);
+  Status restate_norm(onnx::Restated one);
+  Status make_up(onnx::Document& document);
+  Result<onnx::Document> changed();
   Result<onnx::Document> unread();
   Status add_metadata();
   Status blame_source(Status judged) const;
@@ -79,6 +89,7 @@ class Job {
   std::optional<onnx::Document> document_;
   std::optional<CalibrationData> data_;
   std::vector<onnx::Compensated> readers_;  // that make up for channels
+  std::vector<onnx::Restated> norms_;
   std::unique_ptr<Engine> engine_;
   PruneOnnxAnswer answer_;
 };
@@ -153,40 +164,75 @@ Result<onnx::ValueMoments> Job::observe(const onnx::ChannelGraph& graph) {
   return onnx::observe_channels(*model, *data_, readers, task_.reporter);
 }
 
-/// Weight after weight, each with what it reads when all before it are changed.
+/// Weight after weight and norm after norm, each with what it reads when all before it are changed.
 Status Job::compensate() {
   std::vector<onnx::Compensated> all = onnx::find_compensated(*document_, answer_.plan);
-  double energy = 0;
-  double error = 0;
-  const ProgressScope progress(task_.reporter, "making up for channels (weights)", all.size());
-  for (size_t i = 0; i < all.size(); ++i) {
-    // A host has the tensors that it has.
-    if (shared_.host != nullptr && all[i].new_bias) all[i].has_offset = false;
-    // Those that read the same have the same moments.
-    const auto same = std::ranges::find(readers_, all[i].reader.value,
-                                        [](const auto& each) { return each.reader.value; });
-    if (same != readers_.end() && same->has_offset == all[i].has_offset) {
-      all[i].guess = same->guess;
-    } else {
-      MLC_TRY(const onnx::Moments moments, observe_pair(all[i].reader));
-      all[i].guess = onnx::guess_channels(moments, all[i].kept, all[i].has_offset);
-    }
-    energy += all[i].guess.energy;
-    error += all[i].guess.error;
-    readers_.push_back(std::move(all[i]));
-    task_.reporter.advance(1);
+  std::vector<onnx::Restated> norms;
+  if (!all.empty()) norms = onnx::find_restated(*document_, answer_.plan, all.front().reader.node);
+  Rebuilt rebuilt;
+  const ProgressScope progress(task_.reporter, "making up for channels (weights)",
+                               all.size() + norms.size());
+  auto norm = norms.begin();
+  for (onnx::Compensated& one : all) {
+    for (; norm != norms.end() && norm->node < one.reader.node; ++norm)
+      MLC_CHECK(restate_norm(std::move(*norm)));
+    MLC_CHECK(rebuild_weight(std::move(one), rebuilt));
   }
+  for (; norm != norms.end(); ++norm) MLC_CHECK(restate_norm(std::move(*norm)));
   answer_.calibrated_on = data_->samples();
   answer_.compensated = readers_.size();
-  answer_.rebuilt = energy > 0 ? 1 - error / energy : 1;
-  return onnx::compensate(*document_, answer_.plan, readers_);
+  answer_.restated = norms_.size();
+  answer_.rebuilt = rebuilt.energy > 0 ? 1 - rebuilt.error / rebuilt.energy : 1;
+  return make_up(*document_);
+}
+
+Status Job::rebuild_weight(onnx::Compensated one, Rebuilt& rebuilt) {
+  // A host has the tensors that it has.
+  if (shared_.host != nullptr && one.new_bias) one.has_offset = false;
+  // Those that read the same have the same moments.
+  const auto same = std::ranges::find(readers_, one.reader.value,
+                                      [](const auto& each) { return each.reader.value; });
+  if (same != readers_.end() && same->has_offset == one.has_offset) {
+    one.guess = same->guess;
+  } else {
+    MLC_TRY(const onnx::Moments moments, observe_pair(one.reader));
+    one.guess = onnx::guess_channels(moments, one.kept, one.has_offset);
+  }
+  rebuilt.energy += one.guess.energy;
+  rebuilt.error += one.guess.error;
+  readers_.push_back(std::move(one));
+  task_.reporter.advance(1);
+  return {};
+}
+
+Status Job::restate_norm(onnx::Restated one) {
+  MLC_TRY(onnx::Document whole, read());
+  MLC_TRY(onnx::Document small, changed());
+  MLC_TRY(const auto a, load_with(std::move(whole), {one.value}));
+  MLC_TRY(const auto b, load_with(std::move(small), {one.value}));
+  MLC_TRY(one.seen, onnx::observe_statistics(*a, *b, *data_, one.value, one.kept, task_.reporter));
+  norms_.push_back(std::move(one));
+  task_.reporter.advance(1);
+  return {};
+}
+
+/// What is known so far of what makes up for channels, put into DOCUMENT.
+Status Job::make_up(onnx::Document& document) {
+  MLC_CHECK(onnx::compensate(document, answer_.plan, readers_));
+  return onnx::restate(document, norms_);
+}
+
+/// The smaller model, as far as it is known.
+Result<onnx::Document> Job::changed() {
+  MLC_TRY(onnx::Document small, read());
+  MLC_CHECK(make_up(small));
+  MLC_CHECK(onnx::shrink(small, answer_.plan));
+  return small;
 }
 
 Result<onnx::Moments> Job::observe_pair(const onnx::ChannelGraph::Reader& reader) {
   MLC_TRY(onnx::Document whole, read());
-  MLC_TRY(onnx::Document small, read());
-  MLC_CHECK(onnx::compensate(small, answer_.plan, readers_));
-  MLC_CHECK(onnx::shrink(small, answer_.plan));
+  MLC_TRY(onnx::Document small, changed());
   MLC_TRY(const auto a, load_with(std::move(whole), {reader.value}));
   MLC_TRY(const auto b, load_with(std::move(small), {reader.value}));
   return onnx::observe_pair(*a, *b, *data_, reader, task_.reporter);
@@ -236,7 +282,7 @@ Status Job::add_metadata() {
 /// The whole model in which nobody reads the channels that went.
 Result<onnx::Document> Job::unread() {
   MLC_TRY(onnx::Document whole, read());
-  MLC_CHECK(onnx::compensate(whole, answer_.plan, readers_));
+  MLC_CHECK(make_up(whole));
   MLC_CHECK(onnx::unread(whole, answer_.plan));
   return whole;
 }

@@ -115,9 +115,12 @@ void show_text(const PruneOnnxAnswer& answer, FileTask& task) {
                    static_cast<double>(answer.input_bytes) / static_cast<double>(after)));
   if (!answer.architecture.empty()) line("sizes", "in " + printable(answer.architecture));
   if (answer.calibrated_on > 0)
-    line("made up", fmt::format("{} for {}: {:.1f} % of what they read is told by what is left",
-                                plural(answer.compensated, "weight"),
-                                plural(answer.calibrated_on, "sample"), 100 * answer.rebuilt));
+    line("made up",
+         fmt::format(
+             "{} for {}: {:.1f} % of what they read is told by what is left",
+             plural(answer.compensated, "weight") +
+                 (answer.restated > 0 ? " and " + plural(answer.restated, "batch norm") : ""),
+             plural(answer.calibrated_on, "sample"), 100 * answer.rebuilt));
   if (!answer.not_verified.empty()) {
     line("verified", "no: " + answer.not_verified);
   } else {
@@ -174,6 +177,7 @@ void show_json(const PruneOnnxAnswer& answer, FileTask& task) {
     json.field("weights_after", answer.weights_after);
     json.field("samples_read", answer.calibrated_on);
     json.field("compensated", static_cast<uint64_t>(answer.compensated));
+    json.field("norms", static_cast<uint64_t>(answer.restated));
     json.field("rebuilt", answer.rebuilt);
     json.field("input_bytes", answer.input_bytes);
     json.field("file_bytes", answer.file_bytes);

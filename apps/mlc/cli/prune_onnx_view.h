@@ -28,6 +28,7 @@ struct PruneOnnxAnswer : Judgement {
   // Of --calib:
   uint64_t calibrated_on = 0;  // samples; 0: there is none
   size_t compensated = 0;      // weights
+  size_t restated = 0;         // batch norms
   double rebuilt = 0;          // share of the mean squares of channels that went
 };
 

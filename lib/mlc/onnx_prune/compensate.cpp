@@ -1,5 +1,6 @@
 #include "mlc/onnx_prune/compensate.h"
 
+#include "mlc/onnx_prune/made_floats.h"
 #include "mlc/onnx_prune/scores.h"
 
 #include <algorithm>
@@ -11,17 +12,6 @@ namespace mlc::onnx {
 namespace {
 
 constexpr int64_t kMostChannels = 4096;
-
-DataRef tensor_of(std::vector<float> values, std::vector<int64_t> sizes) {
-  auto out = std::make_shared<TensorData>();
-  out->dtype = DType::f32;
-  out->sizes = std::move(sizes);
-  const auto owner = std::make_shared<const std::vector<float>>(std::move(values));
-  out->produce = [owner]() -> Result<Buffer> {
-    return Buffer{std::as_bytes(std::span(*owner)), owner};
-  };
-  return out;
-}
 
 bool pads_zeros(const DocNode& node) {
   const DocAttribute* const pads = node.find("pads");
@@ -156,7 +146,7 @@ Status add_offsets(Document& document, ChannelPlan& plan, const Compensated& one
   }
   for (size_t i = 0; i < values.size(); ++i) values[i] += static_cast<float>(added[i]);
   const auto size = static_cast<int64_t>(values.size());
-  const DataRef data = tensor_of(std::move(values), {size});
+  const DataRef data = made_floats(std::move(values), {size});
   if (bias != nullptr) {
     bias->data = data;
     return {};
@@ -169,6 +159,17 @@ Status add_offsets(Document& document, ChannelPlan& plan, const Compensated& one
 }
 
 }  // namespace
+
+DataRef made_floats(std::vector<float> values, std::vector<int64_t> sizes) {
+  auto out = std::make_shared<TensorData>();
+  out->dtype = DType::f32;
+  out->sizes = std::move(sizes);
+  const auto owner = std::make_shared<const std::vector<float>>(std::move(values));
+  out->produce = [owner]() -> Result<Buffer> {
+    return Buffer{std::as_bytes(std::span(*owner)), owner};
+  };
+  return out;
+}
 
 std::vector<ChannelGraph::Reader> measured_readers(const Document& document,
                                                    const ChannelGraph& graph) {
@@ -213,7 +214,7 @@ Status compensate(Document& document, ChannelPlan& plan, const std::vector<Compe
       const OffsetPlace place = place_offset(document, node, find_readers(document));
       MLC_CHECK(add_offsets(document, plan, each, place.bias, change.offsets(out_axis(node) == 0)));
     }
-    weight.data = tensor_of(change.folded(), weight.sizes);
+    weight.data = made_floats(change.folded(), weight.sizes);
   }
   return {};
 }

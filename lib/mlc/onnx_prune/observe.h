@@ -11,11 +11,26 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace mlc::onnx {
 
 /// By value.
 using ValueMoments = std::map<std::string, Moments, std::less<>>;
+
+/// Of each kept channel over all positions, in a whole model and in a smaller one.
+struct PairStatistics {
+  std::vector<double> whole_mean;
+  std::vector<double> small_mean;
+  std::vector<double> small_variance;
+  std::vector<double> covariance;
+};
+/// Runs both, which give VALUE as an output, on all samples; in SMALL it has only the channels
+/// KEPT. Errors: those of Model::run() and of reading DATA; unsupported where it is no f32 with
+/// channels as second axis; conflict for values that are not finite.
+Result<PairStatistics> observe_statistics(mlc::Model& whole, mlc::Model& small,
+                                          const CalibrationData& data, const std::string& value,
+                                          const std::vector<int64_t>& kept, Reporter& reporter);
 
 /// Runs MODEL, which gives what READERS read as outputs, on all samples. CHANNELS tells how many
 /// channels each reads. Errors: those of Model::run() and of reading DATA; conflict for activations
