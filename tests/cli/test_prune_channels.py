@@ -635,3 +635,30 @@ def test_heads_stayed_where_the_batch_varies(kind, channels, mlc):
     session = onnxruntime.InferenceSession(str(mlc.cwd / "out.onnx"), providers=["CPUExecutionProvider"])
     for batch in (1, 5):
         assert session.run(None, {"ids": ids[:1].repeat(batch, 1).numpy()})[0].shape == (batch, 16, 4)
+
+
+class Multihead(nn.Module):
+    def __init__(self, weights):
+        super().__init__()
+        self.weights, self.e, self.a, self.f = weights, nn.Linear(8, 32), nn.MultiheadAttention(32, 4, batch_first=True), nn.Linear(32, 3)
+
+    def forward(self, x):
+        x = self.e(x)
+        return self.f(x + self.a(x, x, x, need_weights=self.weights)[0])
+
+
+@pytest.mark.parametrize("weights", [True, False])
+@pytest.mark.parametrize("varies", [True, False])
+def test_exports_of_multihead_attention_kept_all_channels(weights, varies, mlc):
+    torch.manual_seed(0)
+    axes = {"x": {0: "batch", 1: "length"}} if varies else None
+    torch.onnx.export(Multihead(weights).eval(), (torch.randn(2, 5, 8),), mlc.cwd / "in.onnx", dynamo=False, opset_version=17, input_names=["x"], dynamic_axes=axes)
+    if varies:  # heads lie in an axis with a batch of any size, and their width is a quotient of the width
+        assert {"Div /a/Div computes with its size", "Reshape /a/Reshape_3 gives it another shape"} <= {group["reason"] for group in groups(mlc)}
+        return
+    assert [(group["can_go"], group["channels"]) for group in groups(mlc)] == [(32, 32), (4, 96), (0, 3)]
+    prune(mlc, "--amount", "0.5")
+    feed = {"x": np.random.default_rng(1).standard_normal((2, 5, 8), np.float32)}
+    found, wanted = run(mlc.cwd / "out.onnx", feed), run(unread(mlc.cwd / "in.onnx", mlc.cwd / "out.onnx"), feed)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert initializers(mlc.cwd / "out.onnx")["a.in_proj_bias"].shape == (48,)

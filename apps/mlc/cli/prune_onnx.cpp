@@ -10,6 +10,7 @@
 #include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_file/element_type.h"
 #include "mlc/onnx_prune/compensate.h"
+#include "mlc/onnx_prune/fold_indices.h"
 #include "mlc/onnx_prune/norms.h"
 #include "mlc/onnx_prune/observe.h"
 #include "mlc/onnx_prune/shrink.h"
@@ -110,6 +111,7 @@ Result<onnx::Document> Job::read() const {
   MLC_TRY(onnx::Document document, onnx::Document::open(model_));
   document.fix_overridable();
   MLC_CHECK(document.lift_constants());
+  MLC_CHECK(onnx::fold_indices(document));
   return document;
 }
 

@@ -3,6 +3,9 @@
 #include "mlc/onnx_prune/walker.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <vector>
 
 namespace mlc::onnx {
 namespace {
@@ -12,6 +15,27 @@ constexpr size_t kMostWalks = 64;
 /// Whether nothing of LABELS can go.
 bool all_frozen(Atoms& atoms, const Labels& labels) {
   return std::ranges::all_of(labels, [&](Atom each) { return atoms.frozen(each) != nullptr; });
+}
+
+/// Tries the next choices of nodes that split channels of which none can go: all combinations of
+/// those that split the same ones, the last node first. False where there are no more.
+bool choose_anew(Walker& walker, SplitChoices& choices, std::set<size_t>& given_up) {
+  std::map<Atom, std::vector<size_t>> families;
+  for (const auto& [node, split] : walker.splits()) {
+    if (split.labels.empty() || given_up.contains(node)) continue;
+    if (all_frozen(walker.atoms(), split.labels))
+      families[walker.atoms().find(split.labels.front())].push_back(node);
+  }
+  for (const auto& [atom, nodes] : families) {
+    auto node = nodes.rbegin();
+    for (; node != nodes.rend(); ++node) {
+      size_t& chosen = choices[*node];
+      if (++chosen < walker.splits().at(*node).candidates) break;
+      chosen = 0;
+    }
+    if (node == nodes.rend()) given_up.insert(nodes.begin(), nodes.end());
+  }
+  return !families.empty();
 }
 
 void keep(Walker& walker, const KeptAxes& kept) {
@@ -35,14 +59,7 @@ Result<ChannelGraph> find_channels(const Document& document, const InferredSizes
     Walker walker(document, sizes, choices);
     MLC_CHECK(walker.run());
     keep(walker, kept);
-    bool again = false;
-    for (const auto& [node, split] : walker.splits()) {
-      size_t& chosen = choices[node];
-      if (!all_frozen(walker.atoms(), split.labels) || given_up.contains(node)) continue;
-      if (chosen + 1 >= split.candidates) given_up.insert(node);
-      chosen = chosen + 1 >= split.candidates ? 0 : chosen + 1;
-      again = true;
-    }
+    const bool again = choose_anew(walker, choices, given_up);
     if (!again || walk == kMostWalks) return walker.take();
   }
 }
