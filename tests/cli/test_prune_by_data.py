@@ -53,6 +53,8 @@ def test_wanda_keeps_of_each_row_what_matters_most(mlc, tmp_path, net):
     keep = score >= score.sort(1).values[:, score.size(1) // 2 : score.size(1) // 2 + 1]
     assert torch.equal(state["up.weight"], net.up.weight.data * keep)
     kept = {row["name"]: row["reason"] for row in answer["kept"]}
+    said = mlc.ok("prune", "w.pt", "-o", "p.pt", "-f", "--method", "wanda", "--amount", "0.5", *DATA).stdout
+    assert "no convolution of one group" in said
     assert kept["grouped.weight"] == "no_inputs" and answer["by_data"]["tensors"] == 4
 
 

@@ -35,7 +35,8 @@ constexpr auto kKept = std::to_array<KeptRow>({
     {PruneKept::bias, "bias", "biases"},
     {PruneKept::by_rule, "by_rule", "as asked"},
     {PruneKept::shape, "shape", "of no whole number of blocks"},
-    {PruneKept::no_inputs, "no_inputs", "whose inputs the samples do not tell"},
+    {PruneKept::no_inputs, "no_inputs",
+     "that no linear layer and no convolution of one group multiplies with samples"},
 });
 
 bool any_glob(const std::vector<std::string>& globs, const std::string& key,

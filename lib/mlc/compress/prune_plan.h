@@ -88,7 +88,7 @@ enum class PruneKept : uint8_t {
   bias,
   by_rule,    // excluded, not included, an amount of 0, or none was asked for
   shape,      // no whole number of blocks or of M
-  no_inputs,  // nothing is known of what it is multiplied with
+  no_inputs,  // of methods by data: no layer that they know multiplies it, as grouped convolutions
 };
 std::string_view prune_kept_text(PruneKept kept);
 std::string_view prune_kept_word(PruneKept kept);
