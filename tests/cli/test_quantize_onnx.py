@@ -190,6 +190,73 @@ def test_blocks_of_four_bits(columns, block, symmetric, mlc):
     assert cosine(x @ stands_for.T, run(out)) > 0.9995
 
 
+def quads(tensor):
+    """Four-bit elements as int8, read from the bytes of the file, the first in the lower half."""
+    raw = np.frombuffer(tensor.raw_data, np.uint8)
+    flat = np.stack([raw & 15, raw >> 4], -1).ravel()[:np.prod(tensor.dims)].astype(np.int8)
+    return (np.where(flat > 7, flat - 16, flat) if tensor.data_type == TensorProto.INT4 else flat).reshape(tensor.dims)
+
+
+@pytest.mark.parametrize("kind", ["matmul", "gemm", "transpose"])
+@pytest.mark.parametrize("columns, block, symmetric", [(64, 32, False), (64, 16, True), (100, 32, False), (33, 16, True)])
+def test_four_bits_in_operators_of_onnx_itself(kind, columns, block, symmetric, mlc, tmp_path):
+    """The codes and scales of MatMulNBits, and what ONNX Runtime computes with them."""
+    sizes = (columns, 41) if kind == "matmul" else (41, columns)
+    product = {"matmul": [node("MatMul", ["x", "w"], "y")], "gemm": [node("Gemm", ["x", "w"], "y", transB=1, alpha=0.5)],
+               "transpose": [node("Transpose", ["w"], "t", perm=[1, 0]), node("MatMul", ["x", "t"], "y")]}[kind]
+    proto = onnx_models.model(product, [value("x", "n", columns)], [value("y", "n", 41)], [weight("w", *sizes)], opset=21, ir=9)
+    args = ("--block", str(block), "--min-elements", "0", "--min-cosine", "0.9", *(["--symmetric"] if symmetric else []))
+    _, out = quantize(mlc, proto, "--onnx", "int4-qdq", *args)
+    given = onnx.load(out)
+    assert given.ir_version == 10 and not [one for one in given.opset_import if one.domain]
+    made = {t.name: t for t in given.graph.initializer}
+    assert made["w_quantized"].data_type == (TensorProto.INT4 if symmetric else TensorProto.UINT4)
+    assert made["w_quantized"].dims == list(sizes) and ("w_zero_point" in made) != symmetric
+    axis = 0 if kind == "matmul" else 1
+    scale = np.repeat(numpy_helper.to_array(made["w_scale"]), block, axis)
+    zero = np.repeat(quads(made["w_zero_point"]), block, axis) if not symmetric else np.zeros_like(scale)
+    cut = (slice(columns),) if axis == 0 else (slice(None), slice(columns))
+    stands_for = (quads(made["w_quantized"]) - zero[cut].astype(np.float32)) * scale[cut]
+    x = np.random.default_rng(1).standard_normal((3, columns), np.float32)
+    want = x @ (stands_for if kind == "matmul" else stands_for.T) * (0.5 if kind == "gemm" else 1)
+    plain = onnxruntime.SessionOptions()
+    plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(out), plain, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], want, atol=1e-4)
+    assert cosine(run(out), want) > 0.9999
+    if kind == "matmul" and columns % block == 0:
+        assert fused(out, tmp_path)["MatMulNBits"] == 1, "what it makes of both forms"
+    if kind == "gemm":
+        return  # which factors keep from MatMulNBits
+    quantize(mlc, proto, "--onnx", "int4", *args, "-f")
+    other = initializers(out)
+    packed = other["w_quantized"]
+    codes = np.stack([packed & 15, packed >> 4], -1).reshape(41, -1)[:, :columns].astype(np.int8) - (8 if symmetric else 0)
+    assert np.array_equal(codes, quads(made["w_quantized"]).T if kind == "matmul" else quads(made["w_quantized"]))
+    assert np.array_equal(other["w_scale"].reshape(41, -1), numpy_helper.to_array(made["w_scale"]).T if kind == "matmul" else numpy_helper.to_array(made["w_scale"]))
+    assert cosine(run(out), want) > 0.9999
+
+
+def test_portable_blocks_with_tables_biases_and_goals(mlc, valid):
+    for make in (mlp, attention, language_model):
+        proto = make(opset=21, ir=9) if make is not language_model else make()
+        proto.opset_import[0].version = 21
+        source, out = quantize(mlc, proto, "--onnx", "int4-qdq", "--min-elements", "0", "--min-cosine", "0.9", "-f")
+        assert operators(out)["DequantizeLinear"] > 0 and operators(out)["MatMulNBits"] == 0
+        assert cosine(run(source), run(out)) > 0.97
+    onnx_models.save(mlp(opset=21, ir=9), mlc.cwd / "in.onnx")
+    answer = mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "-f", "--onnx", "int4-qdq", "--max-drop", "0.1%", "--samples", "9", "--json").json
+    valid(answer, "quantize-onnx")
+    assert answer["form"] == "int4-qdq" and answer["max_drop"]["in_bytes"] and answer["max_drop"]["drop"] <= 0.001
+
+
+def test_portable_blocks_need_a_new_opset(mlc):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "int4-qdq")
+    assert done.rc == 4 and "opset 17 has no operators for int4-qdq quantisation, which needs 21" in done.stderr and "--opset 21" in done.stderr
+    assert not (mlc.cwd / "out.onnx").exists()
+
+
 def test_the_same_model_gives_the_same_bytes(mlc):
     _, out = quantize(mlc, mlp(), "--threads", "1")
     first = out.read_bytes()

@@ -100,8 +100,8 @@ Result<std::set<std::string, std::less<>>> OnnxQuantizer::multiplied_weights(
   how.known_blocks = nullptr;
   MLC_TRY(const onnx::QuantReport report, onnx::quantize_weights(document, how));
   for (const onnx::QuantizedLayer& layer : report.layers) {
-    const bool multiplied = how.form == onnx::QuantForm::int4 ? layer.scheme.starts_with("int4")
-                                                              : layer.scheme == "int8";
+    const bool multiplied =
+        onnx::has_blocks(how.form) ? layer.scheme.starts_with("int4") : layer.scheme == "int8";
     if (multiplied) out.insert(layer.weight);
   }
   return out;

@@ -22,10 +22,11 @@
 namespace mlc::cli {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, onnx::QuantForm>, 4> kForms = {{
+constexpr std::array<std::pair<std::string_view, onnx::QuantForm>, 5> kForms = {{
     {"dynamic", onnx::QuantForm::dynamic},
     {"weight-only", onnx::QuantForm::weight_only},
     {"int4", onnx::QuantForm::int4},
+    {"int4-qdq", onnx::QuantForm::int4_qdq},
     {"static", onnx::QuantForm::static_qdq},
 }};
 constexpr std::array<std::pair<std::string_view, onnx::RangeMethod>, 4> kMethods = {{
@@ -90,7 +91,7 @@ Status Job::check_usage() {
     return usage_error("--onnx static needs samples: --calib FILE is missing",
                        "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names, or "
                        "--onnx dynamic, which needs none");
-  const bool is_int4 = answer_.form == onnx::QuantForm::int4;
+  const bool is_int4 = onnx::has_blocks(answer_.form);
   if (!is_int4 && (options_.block || options_.symmetric || shared_.rounding))
     return usage_error("--block, --symmetric and --rounding are for --onnx int4");
   if (!is_static && options_.float_ends) return usage_error("--float-ends is for --onnx static");
@@ -245,8 +246,7 @@ Status Job::add_metadata() {
   given.flag("reduce-range", options_.reduce_range).list("include", shared_.include);
   given.list("exclude", shared_.exclude).flag("float-ends", options_.float_ends);
   if (options_.method) given.text("calib-method", onnx::to_string(*options_.method));
-  if (answer_.form == onnx::QuantForm::int4)
-    given.text("block", std::to_string(quant_options().block));
+  if (onnx::has_blocks(answer_.form)) given.text("block", std::to_string(quant_options().block));
   return sign_document(*document_, task_.input, "quantize", given);
 }
 
@@ -380,7 +380,8 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
   set.choice("--onnx", options.form, kForms,
              "of ONNX models: dynamic (default): multiply bytes, no data needed; weight-only: "
              "bytes in the file; "
-             "int4: four bits, for ONNX Runtime only; static: convolutions too, with --calib");
+             "int4: four bits, for ONNX Runtime only; int4-qdq: the same for any with opset 21; "
+             "static: convolutions too, with --calib");
   set.list("--calib", options.calib, "FILE",
            "samples for static, --smooth, awq and --max-drop, a tensor for each input: "
            ".npy, .npz, .pt, ...; repeatable");

@@ -18,9 +18,11 @@ constexpr std::string_view kMicrosoft = "com.microsoft";
 constexpr int kLargestCode = 127;
 constexpr int kLargestReduced = 63;  // of 7 bits
 constexpr int64_t kFloatCode = 1;    // onnx.TensorProto.DataType
+constexpr int32_t kUint4Code = 21;
+constexpr int32_t kInt4Code = 22;
 
 /// The least opset that has the operators of a form: DynamicQuantizeLinear came with 11, scales by
-/// channel with 13.
+/// channel with 13, blocks and four bits with 21.
 struct FormRow {
   QuantForm form;
   std::string_view name;
@@ -28,7 +30,8 @@ struct FormRow {
 };
 constexpr std::array kForms = {
     FormRow{QuantForm::dynamic, "dynamic", 11}, FormRow{QuantForm::weight_only, "weight-only", 13},
-    FormRow{QuantForm::int4, "int4", 13}, FormRow{QuantForm::static_qdq, "static", 13}};
+    FormRow{QuantForm::int4, "int4", 13}, FormRow{QuantForm::static_qdq, "static", 13},
+    FormRow{QuantForm::int4_qdq, "int4-qdq", 21}};
 
 const FormRow& row_of(QuantForm form) {
   return kForms[static_cast<size_t>(form)];
@@ -62,6 +65,7 @@ class Rewriter {
   Status quantize(const WeightUses& weight);
   Status by_channel(const WeightUses& weight, Way way);
   Result<std::shared_ptr<const BlockWeight>> block_weight(const WeightUses& weight) const;
+  std::string dequantize_blocks(const WeightUses& weight, const BlockWeight& made, uint64_t& bytes);
   Status by_block(const WeightUses& weight);
   void add_layer(const WeightUses& weight, std::string scheme, const WeightFacts& facts,
                  uint64_t bytes);
@@ -117,8 +121,9 @@ std::string Rewriter::why_kept(const WeightUse& use, const DocTensor& tensor) co
     return fmt::format("multiplies rows of only {}", columns);
   const bool scaled = node.real("beta", 1) != 1 && node.inputs.size() > 2;
   const DocTensor* const bias = scaled ? document_.find_tensor(node.input(2)) : nullptr;
-  if (options_.form != QuantForm::weight_only && scaled &&
-      (bias == nullptr || bias->dtype() != DType::f32))
+  const bool stays =
+      options_.form == QuantForm::weight_only || options_.form == QuantForm::int4_qdq;
+  if (!stays && scaled && (bias == nullptr || bias->dtype() != DType::f32))
     return "a Gemm that scales what it adds";
   return "";
 }
@@ -319,10 +324,48 @@ Result<std::shared_ptr<const BlockWeight>> Rewriter::block_weight(const WeightUs
   return made;
 }
 
+/// The weight in DequantizeLinear, which any number of nodes may read.
+std::string Rewriter::dequantize_blocks(const WeightUses& weight, const BlockWeight& made,
+                                        uint64_t& bytes) {
+  constexpr int64_t kIrOfFourBits = 10;
+  const std::string& name = weight.tensor;
+  const bool rows_last = weight.uses.front().channels == Channels::last;
+  std::vector<std::string> inputs;
+  const auto add = [&](std::string_view suffix, const DataRef& data,
+                       std::optional<PackedType> packed) {
+    bytes += data->byte_size();
+    inputs.push_back(
+        document_.add_tensor(fmt::format("{}{}", name, suffix), data, std::move(packed)));
+  };
+  const int32_t element = made.symmetric() ? kInt4Code : kUint4Code;
+  const int64_t rows = made.facts().rows;
+  const int64_t columns = made.facts().columns;
+  const auto sizes = [&](int64_t along) {
+    return rows_last ? std::vector<int64_t>{along, rows} : std::vector<int64_t>{rows, along};
+  };
+  add("_quantized", made.flat_codes(rows_last), PackedType{element, sizes(columns)});
+  add("_scale", made.flat_scales(sizes(made.blocks()), rows_last), std::nullopt);
+  if (!made.symmetric())
+    add("_zero_point", made.flat_zeros(rows_last), PackedType{element, sizes(made.blocks())});
+  std::string output =
+      builder_.add(head_, "DequantizeLinear", std::move(inputs), name + "_dequantized");
+  head_.back().attributes.push_back(document_.attribute("axis", rows_last ? 0 : 1));
+  head_.back().attributes.push_back(document_.attribute("block_size", options_.block));
+  document_.raise_ir_version(kIrOfFourBits);
+  return output;
+}
+
 Status Rewriter::by_block(const WeightUses& weight) {
   MLC_TRY(const auto made, block_weight(weight));
   if (made->facts().not_finite > 0) {
     keep(weight, plural(made->facts().not_finite, "weight") + " not finite");
+    return {};
+  }
+  const std::string scheme = fmt::format("int4:g{}", options_.block);
+  if (options_.form == QuantForm::int4_qdq) {
+    uint64_t bytes = 0;
+    dequantized_[weight.tensor] = dequantize_blocks(weight, *made, bytes);
+    add_layer(weight, scheme, made->facts(), bytes);
     return {};
   }
   std::array<DataRef, 3> data = {made->nbits_codes(), made->nbits_scales(), nullptr};
@@ -339,7 +382,7 @@ Status Rewriter::by_block(const WeightUses& weight) {
     // Gemm's alpha is 1 in all that PyTorch makes; another one would need scales of its own.
     multiply_blocks(use, *made, parts);
   }
-  add_layer(weight, fmt::format("int4:g{}", options_.block), made->facts(), bytes);
+  add_layer(weight, scheme, made->facts(), bytes);
   document_.import_domain(kMicrosoft, 1);
   return {};
 }
@@ -353,7 +396,7 @@ Status Rewriter::quantize(const WeightUses& weight) {
   const bool scaled = std::ranges::any_of(weight.uses, [&](const WeightUse& use) {
     return document_.nodes[use.node].real("alpha", 1) != 1;
   });
-  if (way == Way::blocks && scaled) way = Way::multiply_bytes;
+  if (way == Way::blocks && scaled && options_.form == QuantForm::int4) way = Way::multiply_bytes;
   return way == Way::blocks ? by_block(weight) : by_channel(weight, way);
 }
 
@@ -388,7 +431,8 @@ Result<QuantReport> Rewriter::run() {
   if (document_.opset() < form.opset) {
     return unsupported(fmt::format("opset {} has no operators for {} quantisation, which needs {}",
                                    document_.opset(), form.name, form.opset),
-                       "export the model again with a newer opset, as --opset 17");
+                       fmt::format("export the model again with a newer opset, as --opset {}",
+                                   std::max<int64_t>(form.opset, 17)));
   }
   report_.overridable = document_.fix_overridable();
   skip_identities(document_);

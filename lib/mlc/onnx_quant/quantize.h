@@ -7,6 +7,8 @@
 // weight_only  weights are bytes in the file and floats again before they are used:
 //              DequantizeLinear.
 // int4         MatMul and Gemm become com.microsoft.MatMulNBits; other weights have 8 bits.
+// int4_qdq     the same codes in operators of ONNX itself, since opset 21: DequantizeLinear with a
+//              scale a block, of uint4 with zero points, or, symmetric, of int4.
 //
 // In all of them tables of embeddings have one scale a row, and are looked up as bytes. A weight
 // that is read in several ways is stored once or, where one of them needs floats, not quantised.
@@ -29,7 +31,11 @@
 
 namespace mlc::onnx {
 
-enum class QuantForm : uint8_t { dynamic, weight_only, int4, static_qdq };
+enum class QuantForm : uint8_t { dynamic, weight_only, int4, static_qdq, int4_qdq };
+/// Whether weights of products get blocks of four bits.
+constexpr bool has_blocks(QuantForm form) {
+  return form == QuantForm::int4 || form == QuantForm::int4_qdq;
+}
 /// "dynamic", "weight-only", ...
 std::string_view to_string(QuantForm form);
 

@@ -11,7 +11,8 @@ namespace mlc::onnx {
 namespace {
 
 constexpr uint32_t kInfinityBits = 0x7F80'0000;
-constexpr int kSaturating = 128;  // 255 * 129 > 32767
+constexpr int kSaturating = 128;      // 255 * 129 > 32767
+constexpr unsigned kHalfOfCodes = 8;  // of four bits: what symmetric codes are above those of int4
 
 /// Calls BODY(first row, end, piece) for each piece of MATRIX on THREADS threads.
 template <class Body>
@@ -63,6 +64,12 @@ DataRef lazy_tensor(DType dtype, std::vector<int64_t> sizes,
 Buffer owned(std::string bytes) {
   const auto owner = std::make_shared<const std::string>(std::move(bytes));
   return {as_bytes(*owner), owner};
+}
+
+/// Puts VALUE, of four bits, at PLACE, two of which are a byte. Requires: it was 0.
+void put_half(std::string& to, size_t place, unsigned value) {
+  char& byte = to[place / 2];
+  byte = static_cast<char>(static_cast<unsigned char>(byte) | value << (place % 2 == 0 ? 0U : 4U));
 }
 
 DataRef bytes_tensor(std::string bytes, std::vector<int64_t> sizes) {
@@ -228,6 +235,62 @@ Result<Buffer> BlockWeight::encode() const {
   return Buffer{std::span(*out), out};
 }
 
+Result<Buffer> BlockWeight::encode_flat(bool transposed) const {
+  MLC_TRY(const Buffer padded, encode());
+  const auto rows = static_cast<size_t>(matrix_.rows());
+  const auto columns = static_cast<size_t>(matrix_.columns());
+  const auto stride = static_cast<size_t>(blocks_ * block_ / 2);
+  const unsigned sign = symmetric_ ? kHalfOfCodes : 0;
+  std::string out((rows * columns + 1) / 2, '\0');
+  const size_t outer = transposed ? columns : rows;
+  const size_t inner = transposed ? rows : columns;
+  size_t place = 0;
+  for (size_t i = 0; i < outer; ++i) {
+    for (size_t j = 0; j < inner; ++j, ++place) {
+      const size_t row = transposed ? j : i;
+      const size_t column = transposed ? i : j;
+      const auto byte = std::to_integer<unsigned>(padded.bytes[row * stride + column / 2]);
+      put_half(out, place, ((column % 2 == 0 ? byte : byte >> 4U) & 15U) ^ sign);
+    }
+  }
+  return owned(std::move(out));
+}
+
+DataRef BlockWeight::flat_codes(bool transposed) const {
+  const int64_t bytes = (matrix_.rows() * matrix_.columns() + 1) / 2;
+  return lazy_tensor(DType::u8, {bytes}, [self = shared_from_this(), transposed]() {
+    return self->encode_flat(transposed);
+  });
+}
+
+DataRef BlockWeight::flat_scales(std::vector<int64_t> sizes, bool transposed) const {
+  const auto rows = static_cast<size_t>(matrix_.rows());
+  const auto blocks = static_cast<size_t>(blocks_);
+  std::vector<float> out(rows * blocks);
+  std::vector<GroupParameters> groups;
+  for (size_t row = 0; row < rows; ++row) {
+    quantizer_.parameters(static_cast<int64_t>(row), groups);
+    for (size_t g = 0; g < blocks; ++g)
+      out[transposed ? g * rows + row : row * blocks + g] = groups[g].scale;
+  }
+  return tensor_of(std::move(out), std::move(sizes));
+}
+
+DataRef BlockWeight::flat_zeros(bool transposed) const {
+  const auto rows = static_cast<size_t>(matrix_.rows());
+  const auto blocks = static_cast<size_t>(blocks_);
+  std::string out((rows * blocks + 1) / 2, '\0');
+  std::vector<GroupParameters> groups;
+  for (size_t row = 0; row < rows; ++row) {
+    quantizer_.parameters(static_cast<int64_t>(row), groups);
+    for (size_t g = 0; g < blocks; ++g)
+      put_half(out, transposed ? g * rows + row : row * blocks + g,
+               static_cast<unsigned>(groups[g].zero));
+  }
+  const auto bytes = static_cast<int64_t>(out.size());
+  return bytes_tensor(std::move(out), {bytes});
+}
+
 DataRef BlockWeight::nbits_codes() const {
   return lazy_tensor(DType::u8, {matrix_.rows(), blocks_, block_ / 2},
                      [self = shared_from_this()]() { return self->encode(); });
@@ -251,9 +314,8 @@ DataRef BlockWeight::nbits_zeros() const {
   for (int64_t row = 0; row < matrix_.rows(); ++row) {
     quantizer_.parameters(row, groups);
     for (size_t g = 0; g < groups.size(); ++g) {
-      char& to = out[static_cast<size_t>(row * stride) + g / 2];
-      const auto zero = static_cast<unsigned>(groups[g].zero);
-      to = static_cast<char>(static_cast<unsigned char>(to) | (g % 2 == 0 ? zero : zero << 4U));
+      put_half(out, 2 * static_cast<size_t>(row * stride) + g,
+               static_cast<unsigned>(groups[g].zero));
     }
   }
   return bytes_tensor(std::move(out), {matrix_.rows() * stride});

@@ -80,11 +80,19 @@ class BlockWeight : public std::enable_shared_from_this<BlockWeight> {
   DataRef nbits_scales() const;
   DataRef nbits_zeros() const;
 
+  /// As DequantizeLinear has them, for the tensor as it lies in the file: [rows, columns] and
+  /// [rows, blocks], or, TRANSPOSED, the other way round; two codes a byte, the first in the lower
+  /// half, no matter where rows end. Symmetric codes have a sign.
+  DataRef flat_codes(bool transposed) const;
+  DataRef flat_scales(std::vector<int64_t> sizes, bool transposed) const;
+  DataRef flat_zeros(bool transposed) const;
+
  private:
   BlockWeight(WeightMatrix matrix, int64_t block, bool symmetric, Rounding rounding,
               unsigned threads);
   Status scan();
   Result<Buffer> encode() const;
+  Result<Buffer> encode_flat(bool transposed) const;
 
   WeightMatrix matrix_;
   int64_t block_;
