@@ -245,6 +245,8 @@ constexpr Example kExamples[] = {
     {"mlc quantize model.pt -o small.pt --scheme int4 --report small.html", "a page to share"},
     {"mlc quantize cnn.pt -o fast.pt --torchscript static --calib images.npy",
      "TorchScript that multiplies bytes"},
+    {"mlc quantize net.onnx -o small.onnx --onnx int4 --max-drop 1% --calib x.npy",
+     "four bits where outputs allow, else eight, else floats"},
     {"mlc quantize model.pt -n --target-size 60MB", "what would fit, and how well"},
 };
 
