@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import onnx
@@ -158,6 +159,14 @@ def test_convolutions_and_what_lies_between(mlc, valid):
         onnx.checker.check_model(mlc.cwd / "out.onnx", full_check=True)
         assert answer["max_drop"]["in_floats"]
         assert cosine_drop(source, mlc.cwd / "out.onnx", data) <= float(limit[:-1]) / 100 * 1.05
+
+
+def test_progress_counted_samples_as_bytes(mlc, x):
+    np.save(mlc.cwd / "many.npy", np.tile(x, (3000, 1)))
+    code, screen = mlc.tty("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "many.npy", "--min-elements", "0", "--samples", "10000",
+                           "--max-drop", "0.001%")
+    assert code in (0, 1) and re.search(r"calibrating  \d+%  [\d,]+ samples of 120,000 samples", screen), screen
+    assert not re.search(r"(calibrating|measuring|alone|choosing)\S*  (\d+%  )?[\d.]+ k?B", screen)
 
 
 @pytest.mark.parametrize("args, code, says", [

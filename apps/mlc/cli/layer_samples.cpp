@@ -53,7 +53,7 @@ Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& opt
       CalibrationData::open(
           options.calib, calibration_inputs(model->signature(), source.declared()), task.reporter));
   warn_of_few(data, "of inputs", task.reporter);
-  const ProgressScope progress(task.reporter, "running samples", data.samples());
+  const ProgressScope progress(task.reporter, "running the model (samples)", data.samples());
   LayerInputRequest request;
   request.gram = true;
   request.wanted = options.wanted;

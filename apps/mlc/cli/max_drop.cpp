@@ -183,6 +183,7 @@ struct DropSums {
 
 Result<Measured> DropMeter::measure(Model& model, int64_t samples) {
   DropSums sums;
+  const ProgressScope progress(reporter_, "measuring (samples)", static_cast<uint64_t>(samples));
   for (int64_t i = 0; i < samples; ++i) {
     if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
     MLC_TRY(const auto right, wanted(i));
@@ -197,6 +198,7 @@ Result<Measured> DropMeter::measure(Model& model, int64_t samples) {
         return internal_error("output " + quoted(one.name) + ": " + one.problem);
     }
     sums.add(comparison);
+    reporter_.advance(1);
     if (wish_.goal.of != DropOf::labels) continue;
     MLC_TRY(const size_t output, labelled_output(outputs));
     MLC_CHECK(count_right(i, outputs[output].tensor, sums.right, sums.labels));
@@ -263,7 +265,7 @@ Result<Measured> DropSeeker::measure(const onnx::QuantOptions& how, int64_t samp
 /// Puts the layers in the order of what each costs alone.
 Status DropSeeker::rank(DropAnswer& answer) {
   answer.layer_samples = std::min(samples_.samples, kLayerSamples);
-  const ProgressScope progress(reporter_, "measuring layers", layers_.size());
+  const ProgressScope progress(reporter_, "measuring each alone (layers)", layers_.size());
   for (const std::string& layer : layers_) {
     onnx::QuantOptions alone = how_;
     for (const std::string& other : layers_)
@@ -310,11 +312,8 @@ Result<double> DropSeeker::undo(size_t count, size_t floats_count, DropAnswer& a
 
 Status DropSeeker::seek(DropAnswer& answer) {
   onnx::QuantReport report;
-  {
-    const ProgressScope progress(reporter_, "running samples", 0);
-    MLC_TRY(const Measured all, measure(how_, samples_.samples, &report));
-    answer.trail.push_back({0, 0, all.drop});
-  }
+  MLC_TRY(const Measured all, measure(how_, samples_.samples, &report));
+  answer.trail.push_back({0, 0, all.drop});
   answer.reached = answer.trail.front().drop <= answer.goal.limit;
   if (answer.reached || report.layers.empty()) return {};
   std::set<std::string, std::less<>> known;
@@ -325,7 +324,7 @@ Status DropSeeker::seek(DropAnswer& answer) {
   // Something stays quantised, else there is nothing to write.
   const size_t most = blocks_.size() + layers_.size() - 1;
   if (layers_.size() > 1) MLC_CHECK(rank(answer));
-  const ProgressScope progress(reporter_, "choosing layers", 0);
+  const ProgressScope progress(reporter_, "choosing layers (models)", 0);
   // First the layers of four bits get eight, then all become floats, one after the other.
   MLC_TRY(const onnx::DropSearch found,
           onnx::find_least_undone(most, answer.goal.limit, [&](size_t step) {

@@ -121,7 +121,7 @@ Status OnnxQuantizer::choose_factors(const onnx::QuantOptions& how) {
   MLC_CHECK(simplify(watched));
   MLC_TRY(const auto model, load_watched(std::move(watched), names));
   MLC_TRY(const auto stats, onnx::channel_stats(*model, *data_, names, task_.reporter));
-  const ProgressScope progress(task_.reporter, "choosing factors", inputs_.size());
+  const ProgressScope progress(task_.reporter, "choosing factors (activations)", inputs_.size());
   for (const onnx::ScaledInput& input : inputs_) {
     if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
     MLC_CHECK_CTX(choose_factors_of(document, input, stats.at(input.activation), how),

@@ -268,7 +268,8 @@ Status Job::write() {
                                         ? OutputOptions{.replace = true, .sync = false, .mode = 0}
                                         : shared_.writing.output_options()));
   {
-    const ProgressScope progress(task_.reporter, "calibrating", data_ ? data_->samples() : 0);
+    const ProgressScope progress(task_.reporter, "calibrating (samples)",
+                                 data_ ? data_->samples() : 0);
     MLC_TRY(answer_.report, model->write_quantized(quant_options(), extra, [&out](Bytes bytes) {
       return out.write(bytes);
     }));

@@ -50,7 +50,7 @@ Result<Observers> calibrate(mlc::Model& model, const CalibrationData& data,
                             std::span<const std::string> names, Observe what, Reporter& reporter) {
   Observers out;
   for (const std::string& name : names) out.try_emplace(name);
-  const ProgressScope progress(reporter, "calibrating", data.samples());
+  const ProgressScope progress(reporter, "calibrating (samples)", data.samples());
   for (uint64_t i = 0; i < data.samples(); ++i) {
     if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
     MLC_TRY(const auto inputs, data.sample(i));

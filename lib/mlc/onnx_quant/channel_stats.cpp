@@ -90,7 +90,7 @@ Result<StatsByName> channel_stats(mlc::Model& model, const CalibrationData& data
                                   std::span<const std::string> names, Reporter& reporter) {
   StatsByName out;
   for (const std::string& name : names) out.try_emplace(name);
-  const ProgressScope progress(reporter, "looking at channels", data.samples());
+  const ProgressScope progress(reporter, "looking at channels (samples)", data.samples());
   for (uint64_t i = 0; i < data.samples(); ++i) {
     if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
     MLC_TRY(const auto inputs, data.sample(i));
