@@ -135,6 +135,13 @@ def test_a_weight_that_is_read_twice_behind_transposes(mlc):
     assert answer["factors"]["multiplied"] == 1 and cosine(run(source, normal(8, 64)), run(out, normal(8, 64))) > 0.999
 
 
+@pytest.mark.parametrize("args", [("--smooth", "auto"), ("--smooth", "0.5"), ("--onnx", "int4", "--rounding", "awq")], ids=" ".join)
+def test_samples_without_elements_say_nothing(mlc, args):
+    proto = onnx_models.model([node("MatMul", ["x", "w"], "y")], [value("x", "n", "s", 64)], [value("y", "n", "s", 64)], [weight("w", 64, 64)])
+    answer, _, _ = make(mlc, proto, np.zeros((9, 0, 64), np.float32), *args)
+    assert answer["factors"] == {"method": "awq" if "awq" in args else "smooth", "folded": 0, "multiplied": 0}
+
+
 def reference(seed):
     """Inputs of rank 64 with noise and six large channels."""
     random = np.random.default_rng([9, seed])

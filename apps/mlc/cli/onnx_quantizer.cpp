@@ -135,6 +135,10 @@ Status OnnxQuantizer::choose_factors_of(const onnx::Document& document,
                                         const onnx::ScaledInput& input,
                                         const onnx::ChannelStats& stats,
                                         const onnx::QuantOptions& how) {
+  if (stats.rows() == 0) {  // samples without elements say nothing
+    factors_->emplace_back();
+    return {};
+  }
   if (options_.smooth) {
     MLC_TRY(const std::optional<double> alpha, parse_smooth(*options_.smooth));
     MLC_TRY(std::vector<float> factors, onnx::smooth_factors(document, input, stats, alpha));
