@@ -160,7 +160,10 @@ Status count_one(Counted& counted, size_t piece, const PruneCheck& check) {
   apply_keep(keep, dtype, check.positive_zeros, expected);
   const auto [begin, end] = counted.rows.range(piece);
   MLC_TRY(const Bytes found, counted.written->read(begin, end, written_buffer));
-  if (std::ranges::equal(expected, found)) return {};
+  // Byte after byte, as std::ranges::equal does it, takes five times as long.
+  const bool same = found.size() == expected.size() &&
+                    std::memcmp(expected.data(), found.data(), found.size()) == 0;
+  if (same) return {};
   return internal_error(printable(counted.pruned->names[0]) +
                         " came back from the file as another than was written");
 }

@@ -312,7 +312,7 @@ namespace {
 /// Tensors among which one number of keys is chosen.
 class Choice {
  public:
-  Choice(const Checkpoint& checkpoint, PrunePlan& plan, unsigned threads, Reporter& reporter)
+  Choice(const Checkpoint& checkpoint, const PrunePlan& plan, unsigned threads, Reporter& reporter)
       : checkpoint_(checkpoint), plan_(plan), threads_(threads), reporter_(reporter) {}
 
   Status add(PrunedTensor& pruned) {
@@ -329,6 +329,8 @@ class Choice {
   }
 
   Status choose(const PruneAmount& amount);
+  /// After choose(): whether PyTorch would have chosen the same ones.
+  bool like_torch() const { return like_torch_; }
 
  private:
   struct Block {
@@ -340,9 +342,10 @@ class Choice {
   uint64_t keys_by_shape(const Block& block) const;
 
   const Checkpoint& checkpoint_;
-  PrunePlan& plan_;
+  const PrunePlan& plan_;
   unsigned threads_;
   Reporter& reporter_;
+  bool like_torch_ = true;
   std::vector<PrunedTensor*> tensors_;
   std::vector<PruneRows> rows_;
   std::vector<Block> blocks_;
@@ -404,9 +407,32 @@ Status Choice::choose(const PruneAmount& amount) {
     return rows_[blocks_[i].tensor].keys(blocks_[i].piece, wide_, out);
   };
   MLC_TRY(Smallest smallest, smallest_keys(keys, total, count, threads_));
-  plan_.like_torch = plan_.like_torch && smallest.like_torch;
+  like_torch_ = smallest.like_torch;
   const auto shared = std::make_shared<const Smallest>(std::move(smallest));
   for (PrunedTensor* const pruned : tensors_) pruned->smallest = shared;
+  return {};
+}
+
+/// Some tensors at a time: to break ties as PyTorch does takes one thread each. More of them would
+/// hold as many copies.
+Status choose_alone(const Checkpoint& checkpoint, PrunePlan& plan,
+                    const std::vector<PrunedTensor*>& tensors, unsigned threads,
+                    Reporter& reporter) {
+  constexpr unsigned kMostAtATime = 4;
+  const auto count = static_cast<unsigned>(std::min<size_t>(tensors.size(), kMostAtATime));
+  const unsigned at_a_time = std::max(1U, std::min(threads, count));
+  std::vector<uint8_t> like_torch(tensors.size(), 1);
+  const PrunePlan& rules = plan;
+  const auto choose = [&](size_t i) -> Status {
+    Choice one(checkpoint, rules, std::max(1U, threads / at_a_time), reporter);
+    MLC_CHECK(one.add(*tensors[i]));
+    MLC_CHECK(one.choose(tensors[i]->amount));
+    like_torch[i] = one.like_torch() ? 1 : 0;
+    reporter.advance(1);
+    return {};
+  };
+  MLC_CHECK(parallel_for(tensors.size(), at_a_time, choose));
+  plan.like_torch = plan.like_torch && std::ranges::find(like_torch, 0) == like_torch.end();
   return {};
 }
 
@@ -418,19 +444,23 @@ Status choose_pruned(const Checkpoint& checkpoint, PrunePlan& plan, unsigned thr
   const ProgressScope progress(reporter, "choosing weights (tensors)", plan.tensors.size());
   Choice together(checkpoint, plan, threads, reporter);
   bool any = false;
+  std::vector<PrunedTensor*> alone;
   for (PrunedTensor& pruned : plan.tensors) {
-    reporter.advance(1);
+    const bool shares = plan.rules.scope == PruneScope::global && !pruned.own_amount;
+    if (!pruned.is_pruned() || shares) reporter.advance(1);
     if (!pruned.is_pruned()) continue;
-    if (plan.rules.scope == PruneScope::global && !pruned.own_amount) {
-      MLC_CHECK(together.add(pruned));
-      any = true;
+    if (!shares) {
+      alone.push_back(&pruned);
       continue;
     }
-    Choice alone(checkpoint, plan, threads, reporter);
-    MLC_CHECK(alone.add(pruned));
-    MLC_CHECK(alone.choose(pruned.amount));
+    MLC_CHECK(together.add(pruned));
+    any = true;
   }
-  return any ? together.choose(*plan.rules.amount) : Status();
+  MLC_CHECK(choose_alone(checkpoint, plan, alone, threads, reporter));
+  if (!any) return {};
+  MLC_CHECK(together.choose(*plan.rules.amount));
+  plan.like_torch = plan.like_torch && together.like_torch();
+  return {};
 }
 
 }  // namespace mlc

@@ -99,12 +99,15 @@ Result<std::vector<uint64_t>> first_ties(const KeyBlocks& keys, uint64_t cut, ui
   return ties;
 }
 
-/// What torch.topk does, on a copy of all keys. One at a time: the copies are large.
+constexpr uint64_t kLargeCopy = uint64_t{4} << 20U;  // keys
+
+/// What torch.topk does, on a copy of all keys. Large copies one at a time.
 template <class Key, class Value>
 Result<std::vector<uint64_t>> ties_of_topk(const KeyBlocks& keys, uint64_t cut, uint64_t total,
                                            uint64_t count) {
   static std::mutex one_at_a_time;
-  const std::lock_guard lock(one_at_a_time);
+  std::unique_lock lock(one_at_a_time, std::defer_lock);
+  if (total > kLargeCopy) lock.lock();
   std::vector<std::pair<Value, uint32_t>> queue;
   queue.reserve(total);
   Keys block;
