@@ -191,8 +191,22 @@ class Appends(nn.Module):
         return torch.stack(parts, 1)
 
 
-def test_a_list_that_grows_with_a_size_is_refused_with_advice(tmp_path):
-    path = scripted(tmp_path, Appends)
+def test_a_list_that_a_loop_fills_is_stacked_by_the_loop(tmp_path):
+    rc, out, err = check(tmp_path, scripted(tmp_path, Appends), SEQUENCE, ["batch=3,seq=1", "seq=9"])
+    assert rc == 0, err
+    assert "f32[seq, batch, 4] = prim::Loop(trips=seq, condition=true)" in out
+
+
+class Rewrites(nn.Module):
+    def forward(self, x):
+        parts = [x[:, 0]]
+        for i in range(x.size(1)):
+            parts[0] = parts[0] * i
+        return torch.stack(parts, 1)
+
+
+def test_a_list_that_changes_with_a_size_is_refused_with_advice(tmp_path):
+    path = scripted(tmp_path, Rewrites)
     rc, _, err = check(tmp_path, path, SEQUENCE)
     assert rc == 3 and "declared fixed are unrolled" in err
     assert check(tmp_path, path, ["x:f32[batch=2,5,4]"], ["batch=3"])[0] == 0

@@ -112,7 +112,8 @@ Status Verifier::arguments(const Node& node) {
 }
 
 // prim::If(condition) { } { } gives what its blocks return. prim::Loop(trips, condition, carried)
-// { given trip, carried } returns the next condition and the next carried values.
+// { given trip, carried } returns the next condition, the next carried values and tensors of which
+// the loop gives those of all rounds, stacked along a new first dimension.
 Status Verifier::blocks_of(const Node& node) const {
   const bool is_if = node.op() == OpName{"prim", "If", ""};
   const bool is_loop = node.op() == OpName{"prim", "Loop", ""};
@@ -128,8 +129,11 @@ Status Verifier::blocks_of(const Node& node) const {
                      fmt::format("a block returns {}, not {}",
                                  plural(block->results()->arguments().size(), "value"), results));
     }
-    const size_t inputs = is_loop ? node.outputs().size() + 1 : 0;
-    if ((is_if || is_loop) && block->inputs().size() != inputs) {
+    const size_t inputs = is_loop ? block->inputs().size() : 0;
+    const size_t carried = inputs == 0 ? 0 : inputs - 1;
+    const bool misfit = is_loop && (inputs == 0 || carried > node.outputs().size() ||
+                                    node.arguments().size() != carried + 2);
+    if (misfit || (is_if && !block->inputs().empty())) {
       return problem(node, fmt::format("a block is given {}, not {}",
                                        plural(block->inputs().size(), "value"), inputs));
     }

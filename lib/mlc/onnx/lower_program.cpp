@@ -40,6 +40,7 @@ class ProgramLowering {
   void lower_scan(Call& call);
   void enter(const ir::Block& block, const Inputs& given);
   Inputs results_of(const ir::Block& block);
+  Value* with_sizes(Value* rows);
   Inputs block_inputs(const ir::Block& block, size_t count);
   void keep_as_it_is(Call& call);
   void note_problem(const ir::Node& node, std::string reason);
@@ -311,16 +312,18 @@ void ProgramLowering::give_loop(const ir::Value* value, Value* given) {
 }
 
 /// prim::Loop(trips, condition, carried...) of TorchScript. Its block takes the number of the round
-/// and what is carried; it gives whether there is a next round, and what is carried into it.
+/// and what is carried; it gives whether there is a next round, what is carried into it, and what
+/// the loop gives of all rounds.
 void ProgramLowering::lower_loop(Call& call) {
   // So many rounds stand for no limit: TorchScript's `while`, of which the first rounds may have
   // been taken off.
   constexpr int64_t kNoLimit = int64_t{1} << 62;
-  const size_t count = call.output_count();
+  const size_t given = call.output_count();  // what is carried, then what all rounds give
   if (call.node.blocks().size() != 1) Call::refuse("it has not one block");
   const ir::Block& body = *call.node.blocks()[0];
-  if (call.node.arguments().size() != count + 2 || body.inputs().size() != count + 1 ||
-      body.results()->arguments().size() != count + 1) {
+  const size_t count = body.inputs().empty() ? 0 : body.inputs().size() - 1;
+  if (call.node.arguments().size() != count + 2 || body.inputs().empty() || given < count ||
+      body.results()->arguments().size() != given + 1) {
     Call::refuse("its block takes or gives another number of values");
   }
   Value* trips = builder_.reshape(call.tensor_at(0), {});
@@ -334,6 +337,7 @@ void ProgramLowering::lower_loop(Call& call) {
     if (carried != nullptr && !carried->sizes) Call::refuse("what it carries has no known shape");
     inputs.push_back(builder_.cast(call.tensor_at(i + 2), types.back().dtype));
   }
+  for (size_t i = count; i < given; ++i) types.push_back(call.output_type(i));
   builder_.begin_graph("body");
   give_loop(body.inputs()[0], builder_.graph_input({DType::i64, {}}));
   builder_.graph_input({DType::boolean, {}});  // that it runs
@@ -347,10 +351,26 @@ void ProgramLowering::lower_loop(Call& call) {
   builder_.set_origin(call.node.origin(), call.op());
   Inputs next = results_of(body);
   next[0] = builder_.reshape(builder_.cast(next[0], DType::boolean), {});
-  for (size_t i = 0; i < count; ++i) next[i + 1] = builder_.cast(next[i + 1], types[i].dtype);
+  for (size_t i = 0; i < given; ++i) next[i + 1] = builder_.cast(next[i + 1], types[i].dtype);
   const auto graph = builder_.end_graph(own_outputs(next));
   const auto made = builder_.nodes("Loop", std::move(inputs), {{"body", graph}}, std::move(types));
-  for (size_t i = 0; i < made.size(); ++i) call.give(made[i], i);
+  for (size_t i = 0; i < count; ++i) call.give(made[i], i);
+  for (size_t i = count; i < given; ++i) call.give(with_sizes(made[i]), i);
+}
+
+/// What a loop gives of all rounds: where there was none, ONNX Runtime has zeros for sizes too that
+/// hang on others.
+Value* ProgramLowering::with_sizes(Value* rows) {
+  const Sizes& sizes = rows->type.sizes;
+  const ir::Symbols& symbols = builder_.symbols();
+  const bool fixed = std::all_of(sizes.begin() + 1, sizes.end(), [&](ir::Expr one) {
+    return symbols.constant_value(one).has_value();
+  });
+  constexpr int kAllowsZero = 14;
+  if (fixed || symbols.bounds(sizes[0]).low > 0 || !builder_.can_use(kAllowsZero)) return rows;
+  builder_.define_symbols(rows);
+  return builder_.node("Reshape", {rows, builder_.integer_list(sizes)}, {{"allowzero", int64_t{1}}},
+                       rows->type);
 }
 
 /// scan(combine, first states, sequences, additional): the sequences along their first dimension.

@@ -1,5 +1,6 @@
 #include "mlc/base/text.h"
 #include "mlc/torch/capturer.h"
+#include "mlc/torch/grown_list.h"
 #include "mlc/torch/source_place.h"
 
 #include <algorithm>
@@ -309,6 +310,11 @@ Status Capturer::merge(Merge& merge, const std::vector<Items>& results) {
 
 Result<Item> Capturer::merged(Merge& merge, const Item& a, const Item& b) {
   if (same(a, b)) return a;
+  if (has_rows(a) || has_rows(b)) {
+    MLC_CHECK(
+        refuse(merge.node, "a branch that hangs on values and gives a list that a loop fills"));
+    return Item(Missing{});
+  }
   if (a.is_missing() && b.is_missing()) return Item(Missing{});
   const Item& known = a.is_missing() ? b : a;
   if (known.tensor() != nullptr && (a.is_missing() || b.is_missing() || b.tensor() != nullptr)) {

@@ -28,6 +28,9 @@ bool anywhere(const Item& item, Holds holds) {
 IValue lane_list(const ListItem& list, size_t lane, ir::KnownSizes& sizes) {
   c10::impl::GenericList out(list.type->expectRef<c10::ListType>().getElementType());
   for (const Item& one : list.items) out.push_back(lane_value(one, lane, sizes));
+  if (list.rows != nullptr && list.rows->lanes[lane].defined()) {
+    for (const at::Tensor& one : list.rows->lanes[lane].unbind()) out.push_back(one);
+  }
   return out;
 }
 
@@ -132,7 +135,9 @@ Item lift(const IValue& value, const c10::TypePtr& type, ir::Symbols& symbols) {
 bool same(const Item& a, const Item& b) {
   if (a.data.index() != b.data.index()) return false;
   if (const auto* list = a.as<ListRef>()) {
-    return same_items((*list)->items, (*b.as<ListRef>())->items);
+    const ListItem& other = **b.as<ListRef>();
+    return (*list)->rows == other.rows && !(*list)->grows && !other.grows &&
+           same_items((*list)->items, other.items);
   }
   if (const auto* tuple = a.as<TupleRef>()) {
     return same_items((*tuple)->items, (*b.as<TupleRef>())->items);

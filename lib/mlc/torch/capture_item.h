@@ -48,6 +48,10 @@ struct ListItem {
   c10::TypePtr type;
   Items items;
   size_t depth = 0;
+  /// What a loop that stays a loop has appended behind ITEMS, along the first dimension; else null.
+  std::shared_ptr<TensorItem> rows = nullptr;
+  /// Such a loop is being worked out: nobody may read the list meanwhile.
+  bool grows = false;
 };
 
 struct TupleItem {

@@ -73,8 +73,17 @@ class Capturer::KeptLoop {
         active_(capturer.active_) {}
 
   Status run(const Item& go_on);
+  /// Takes what CALL appends to LIST in this round. False: it stands elsewhere than in the body.
+  Result<bool> take(const Call& call, const ListItem& list);
 
  private:
+  /// A list from outside to which each round appends one tensor.
+  struct Grown {
+    ListRef list;
+    TensorRef item;                              // of this round; null: none yet
+    std::vector<std::vector<at::Tensor>> lanes;  // what the rounds appended, lane by lane
+    std::optional<ir::TensorType> type;          // of each, as the body has it
+  };
   /// What a round is given: a value of the body, and what it is in the lanes.
   struct Carried {
     ir::Value* value = nullptr;  // null: it is the same in all rounds
@@ -90,7 +99,12 @@ class Capturer::KeptLoop {
   Status round(int64_t number);
   Status settle(const Items& results, const Item& go_on, bool& settled);
   Result<bool> fits(Carried& one, const Item& start, const Item& result);
-  void finish();
+  void find_grown();
+  Status keep_appended(bool for_lanes);
+  void settle_appended(std::vector<ir::Argument>& results);
+  std::optional<Expr> row_size(const Grown& one, size_t dim);
+  Status give_rows(const Grown& one);
+  Status finish();
   Item final_tensor(const Carried& one, const Item& start);
   bool any_looping() const { return std::ranges::find(looping_, true) != looping_.end(); }
 
@@ -106,7 +120,10 @@ class Capturer::KeptLoop {
   ir::Node* trial_ = nullptr;  // whose block takes what rounds for the lanes make
   Expr round_;
   std::vector<Carried> all_;
-  std::vector<bool> looping_;  // lane by lane
+  std::vector<Grown> grown_;
+  std::map<size_t, const ir::Value*> outer_symbols_;
+  bool has_condition_ = false;  // that may end it before all rounds
+  std::vector<bool> looping_;   // lane by lane
   bool settled_ = false;
 };
 
@@ -129,7 +146,120 @@ Capturer::KeptLoop::Carried Capturer::KeptLoop::carry(const Item& leaf) {
   return out;
 }
 
+/// Lists that the body, not what is nested in it, appends to.
+void Capturer::KeptLoop::find_grown() {
+  Block& body = *node_.blocks()[0];
+  for (const Node* one : body.nodes()) {
+    if (std::string_view(one->kind().toQualString()) != "aten::append") continue;
+    const auto known = capturer_.items_.find(one->input(0));
+    const bool outside = one->input(0)->node()->owningBlock() != &body;
+    if (!outside || known == capturer_.items_.end()) continue;
+    const auto* list = known->second.as<ListRef>();
+    const bool fits = list != nullptr && (*list)->depth == capturer_.depth_ &&
+                      (*list)->rows == nullptr && !(*list)->grows &&
+                      (*list)->type->isSubtypeOf(*c10::ListType::ofTensors());
+    if (!fits) continue;
+    (*list)->grows = true;
+    grown_.push_back({*list, nullptr, std::vector<std::vector<at::Tensor>>(lanes()), {}});
+  }
+}
+
+Result<bool> Capturer::KeptLoop::take(const Call& call, const ListItem& list) {
+  const auto found =
+      std::ranges::find_if(grown_, [&](const Grown& one) { return one.list.get() == &list; });
+  const auto* tensor = call.inputs.size() < 2 ? nullptr : call.inputs[1].as<TensorRef>();
+  const bool here = call.node.owningBlock() == node_.blocks()[0];
+  if (found == grown_.end() || tensor == nullptr || !here || found->item != nullptr) return false;
+  found->item = *tensor;
+  capturer_.set(call.node.output(), call.inputs[0]);
+  return true;
+}
+
+/// Whether all elements of a list look alike is for the lanes to say.
+Status Capturer::KeptLoop::keep_appended(bool for_lanes) {
+  for (Grown& one : grown_) {
+    if (one.item == nullptr) {
+      return capturer_.refuse(node_, "a loop that does not append to a list in each round");
+    }
+    for (size_t i = 0; i < lanes() && for_lanes; ++i) {
+      if (!looping_[i]) continue;
+      const at::Tensor& tensor = one.item->lanes[i];
+      std::vector<at::Tensor>& all = one.lanes[i];
+      const bool alike =
+          !tensor.is_quantized() && (all.empty() || (all[0].sizes() == tensor.sizes() &&
+                                                     all[0].scalar_type() == tensor.scalar_type()));
+      if (!alike) {
+        return capturer_.refuse(node_, "a loop that appends tensors of several sizes to a list");
+      }
+      all.push_back(tensor);
+      capturer_.kept_.push_back(tensor);
+    }
+  }
+  return {};
+}
+
+/// What the body gives besides what it carries.
+void Capturer::KeptLoop::settle_appended(std::vector<ir::Argument>& results) {
+  for (Grown& one : grown_) {
+    one.type = *one.item->value->tensor();
+    results.push_back({std::to_string(results.size() - 1), one.item->value});
+  }
+}
+
+/// The size DIM of what the loop appends to ONE. What the body computes it from, as the end of
+/// x[t:t + 1], is not known outside; numbers that are the same in all rounds of all lanes are.
+std::optional<Expr> Capturer::KeptLoop::row_size(const Grown& one, size_t dim) {
+  const Expr size = (*one.type->sizes)[dim];
+  const auto parts = capturer_.symbols().symbols_of(size);
+  const bool outside = std::ranges::all_of(parts, [&](size_t symbol) {
+    return symbol < capturer_.attempt_.symbols.size() || outer_symbols_.contains(symbol);
+  });
+  if (outside) return size;
+  std::optional<int64_t> found;
+  for (const std::vector<at::Tensor>& lane : one.lanes) {
+    if (lane.empty()) continue;
+    const int64_t number = lane.front().size(static_cast<int64_t>(dim));
+    if (found && *found != number) return std::nullopt;
+    found = number;
+  }
+  return found ? std::optional(capturer_.symbols().constant(*found)) : std::nullopt;
+}
+
+/// The elements that the loop has appended, as one output of it.
+Status Capturer::KeptLoop::give_rows(const Grown& one) {
+  auto item = std::make_shared<TensorItem>();
+  std::vector<Expr> row;
+  for (size_t dim = 0; dim < one.type->sizes->size(); ++dim) {
+    const auto size = row_size(one, dim);
+    if (!size) {
+      return capturer_.refuse(node_, "a loop that appends tensors of several sizes to a list");
+    }
+    row.push_back(*size);
+  }
+  ir::LaneNumbers counts;
+  for (size_t i = 0; i < lanes(); ++i) {
+    counts.push_back(active_[i] ? std::ssize(one.lanes[i]) : ir::kNoNumber);
+    if (!active_[i]) {
+      item->lanes.emplace_back();
+    } else if (!one.lanes[i].empty()) {
+      item->lanes.push_back(at::stack(one.lanes[i]));
+    } else {
+      std::vector<int64_t> sizes = {0};
+      for (const Expr size : row) sizes.push_back(capturer_.sizes_.at(size)[i]);
+      item->lanes.push_back(at::empty(sizes, real_lane(*one.item).options()));
+    }
+  }
+  const bool all_rounds = !has_condition_ && capturer_.symbols().bounds(trips_).low >= 0;
+  row.insert(row.begin(), all_rounds ? trips_ : capturer_.fresh_size(counts));
+  item->value = graph().add_output(made_, ir::TensorType{one.type->dtype, std::move(row)});
+  capturer_.note_definitions(*item);
+  one.list->rows = std::move(item);
+  return {};
+}
+
 Status Capturer::KeptLoop::begin(const Item& go_on) {
+  outer_symbols_ = capturer_.definers_;
+  find_grown();
   std::vector<ir::Argument> arguments = {
       {"trips", trips_}, {"condition", *capturer_.attribute(go_on, c10::AnyType::get())}};
   made_ = graph().append(*outer_, {"prim", "Loop", ""}, {}, {}, capturer_.origin(node_));
@@ -248,6 +378,9 @@ Status Capturer::KeptLoop::settle(const Items& results, const Item& go_on, bool&
     const auto value = capturer_.attribute(results[i], c10::AnyType::get());
     out.push_back({std::to_string(out.size() - 1), value.value_or(ir::None{})});
   }
+  settle_appended(out);
+  const auto* always = go_on.as<bool>();
+  has_condition_ = has_condition_ || always == nullptr || !*always;
   graph().set_results(*body_, std::move(out));
   return {};
 }
@@ -273,7 +406,10 @@ Status Capturer::KeptLoop::round(int64_t number) {
   capturer_.block_ = here;
   ++capturer_.depth_;
   capturer_.logs_.push_back(nullptr);
+  for (Grown& one : grown_) one.item = nullptr;
+  KeptLoop* const outer = std::exchange(capturer_.loop_, this);
   MLC_CHECK(capturer_.block(block));
+  capturer_.loop_ = outer;
   capturer_.logs_.pop_back();
   --capturer_.depth_;
   Items results;
@@ -284,6 +420,8 @@ Status Capturer::KeptLoop::round(int64_t number) {
   const bool lost = go_on.is_missing() || results.size() != all_.size() ||
                     std::ranges::any_of(results, has_missing);
   if (lost) return capturer_.refuse(node_, "a loop that carries what cannot be carried");
+  MLC_CHECK(keep_appended(for_lanes));
+  if (!capturer_.problems_.empty()) return {};
   bool settled = settled_;
   if (!settled_) MLC_CHECK(settle(results, go_on, settled));
   for (size_t i = 0; i < lanes() && for_lanes; ++i) {
@@ -332,7 +470,7 @@ Item Capturer::KeptLoop::final_tensor(const Carried& one, const Item& start) {
   return item;
 }
 
-void Capturer::KeptLoop::finish() {
+Status Capturer::KeptLoop::finish() {
   Items leaves;
   for (size_t i = 0; i < all_.size(); ++i) {
     const Carried& one = all_[i];
@@ -349,12 +487,16 @@ void Capturer::KeptLoop::finish() {
   for (size_t i = 0; i < carried_.size(); ++i) {
     capturer_.set(node_.output(i), rebuilt(carried_[i], leaves, next));
   }
+  for (const Grown& one : grown_) MLC_CHECK(give_rows(one));
+  return {};
 }
 
 Status Capturer::KeptLoop::run(const Item& go_on) {
   MLC_CHECK(begin(go_on));
   const bool was_trial = capturer_.trial_;
   const bool enters = any_looping();
+  const auto* starts = go_on.as<bool>();
+  has_condition_ = starts == nullptr || !*starts;
   if (enters) {
     for (int64_t number = 0; any_looping() || !settled_; ++number) {
       if (number > kMostRounds) {
@@ -365,17 +507,24 @@ Status Capturer::KeptLoop::run(const Item& go_on) {
       if (!capturer_.problems_.empty()) break;
     }
   }
+  for (const Grown& one : grown_) one.list->grows = false;
   capturer_.trial_ = was_trial;
   capturer_.active_ = active_;
   capturer_.block_ = outer_;
   graph().erase(trial_);
   if (!enters) return capturer_.refuse(node_, "a loop that no trial run enters");
   if (capturer_.problems_.empty()) {
-    finish();
+    MLC_CHECK(finish());
   } else {
     for (const torch::jit::Value* output : node_.outputs()) capturer_.set(output, Missing{});
   }
   return {};
+}
+
+Result<bool> Capturer::take_appended(const Call& call, const ListItem& list) {
+  const bool appends = std::string_view(call.node.kind().toQualString()) == "aten::append";
+  if (!appends || loop_ == nullptr) return false;
+  return loop_->take(call, list);
 }
 
 Status Capturer::keep_loop(Node& node, Expr trips, const Item& go_on, const Items& carried) {

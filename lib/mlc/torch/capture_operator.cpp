@@ -230,6 +230,15 @@ Status Capturer::note_writes(const Call& call) {
     if (!writes || tensor == nullptr) continue;
     for (const at::Tensor& lane : tensor->lanes) {
       const void* storage = storage_of(lane);
+      const bool kept =
+          storage != nullptr && std::ranges::any_of(kept_, [&](const at::Tensor& one) {
+            return storage_of(one) == storage;
+          });
+      if (kept) {
+        MLC_CHECK(
+            refuse(call.node, std::string(call.node.kind().toQualString()) +
+                                  ", which writes into a tensor of a list that a loop fills"));
+      }
       if (weight_storages_.contains(storage)) {
         attempt_.written.insert(storage);
         return give_up(CaptureStop::written_weight, internal_error("a weight is written into"));

@@ -137,6 +137,11 @@ Status Capturer::add_output(const std::string& path, const Item& item) {
     }
     return {};
   }
+  if (const auto* list = item.as<ListRef>(); list != nullptr && (*list)->rows != nullptr) {
+    return unsupported("output " + mlc::quoted(path.empty() ? "output" : path) +
+                           " is a list of as many tensors as a loop has rounds",
+                       "torch.stack(list) makes one tensor of it, which the model may give");
+  }
   if (const auto* list = item.as<ListRef>()) return add_output_items(path, (*list)->items);
   if (const auto* dict = item.as<DictRef>()) {
     for (const auto& [key, value] : (*dict)->entries) {

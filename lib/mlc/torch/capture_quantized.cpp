@@ -295,9 +295,7 @@ Result<Item> Capturer::rounded(const Item& result, Node& node) {
 
 /// Runs the function NAME of floats in the place of NODE and returns what it gives.
 Result<Item> Capturer::with_floats(const std::string& name, const Items& inputs, Node& node) {
-  const Node* const outer = std::exchange(stands_for_, &node);
-  MLC_CHECK(enter(node, quantized_function(name), inputs, scope_));
-  stands_for_ = outer;
+  MLC_CHECK(in_place_of(node, quantized_function(name), inputs));
   return get(node.output());
 }
 

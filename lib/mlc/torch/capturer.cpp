@@ -4,6 +4,7 @@
 #include "mlc/engine/exception_text.h"
 #include "mlc/torch/call_operator.h"
 #include "mlc/torch/evaluators.h"
+#include "mlc/torch/grown_list.h"
 #include "mlc/torch/source_place.h"
 #include "mlc/torch/torch_values.h"
 
@@ -441,6 +442,10 @@ Status Capturer::unpack(Node& node) {
     for (const Value* output : node.outputs()) set(output, Missing{});
     return {};
   }
+  if (whole.as<ListRef>() != nullptr && has_rows(whole)) {
+    return refuse(node,
+                  "a list to which a loop that hangs on sizes or values appends, taken apart");
+  }
   if (items->size() != node.outputs().size()) {
     return usage_error("the program takes " + plural(node.outputs().size(), "value") +
                        " from a list of " + std::to_string(items->size()) + ": " +
@@ -505,6 +510,7 @@ Status Capturer::call(Node& node) {
     for (const Value* output : node.outputs()) set(output, Missing{});
     return {};
   }
+  if (std::ranges::any_of(call.inputs, has_rows)) return use_rows(call);
   if (touches_files(node.kind().toQualString())) {
     return refuse(node, std::string(node.kind().toQualString()));
   }

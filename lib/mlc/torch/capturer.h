@@ -180,6 +180,14 @@ class Capturer {
   /// TENSOR defines the symbols in its sizes that nothing has defined before.
   void note_definitions(const TensorItem& tensor);
 
+  // grown_list.cpp
+  /// Works CALL out, an argument of which is a list that a loop fills or has filled; or refuses it.
+  Status use_rows(const Call& call);
+  Result<bool> take_appended(const Call& call, const ListItem& list);
+  Result<bool> element_of_rows(const Call& call, const ListItem& list);
+  Status join_rows(const Call& call, const ListItem& list, std::string name);
+  Status in_place_of(torch::jit::Node& node, torch::jit::Graph& graph, const Items& inputs);
+
   // capture_quantized.cpp
   struct Codes;
   struct Packed;
@@ -249,6 +257,8 @@ class Capturer {
   std::set<const void*> weight_storages_;
   std::map<std::pair<const void*, size_t>, at::Tensor> copies_;  // of storages, for lanes
   std::vector<std::weak_ptr<TensorItem>> with_content_;
+  KeptLoop* loop_ = nullptr;      // the innermost that is being worked out
+  std::vector<at::Tensor> kept_;  // in lists that loops fill: nobody may write into them
   const torch::jit::Node* stands_for_ = nullptr;           // whose place a function of floats takes
   std::map<const void*, std::shared_ptr<Packed>> packed_;  // by the object that packs them
   std::map<const void*, TensorRef> layer_weights_;

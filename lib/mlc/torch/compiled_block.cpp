@@ -2,11 +2,13 @@
 
 #include "mlc/base/text.h"
 #include "mlc/ir/linear_size.h"
+#include "mlc/torch/torch_values.h"
 
 #include <algorithm>
 #include <string_view>
 #include <utility>
 
+#include <ATen/Functions.h>
 #include <c10/util/Exception.h>
 
 namespace mlc::torch_module {
@@ -182,18 +184,33 @@ void CompiledBlock::run_if(const Control& control, Memory& memory,
               memory);
 }
 
-// Loop(trips, condition, carried) { round, carried }: gives the next condition, the next carried.
+// Loop(trips, condition, carried) { round, carried }: gives the next condition, the next carried,
+// and tensors of which the loop gives those of all rounds.
 void CompiledBlock::run_loop(const Control& control, Memory& memory,
                              const Surroundings& surroundings) {
   std::vector<IValue> values = contents(*control.node, 0, memory);
   const int64_t trips = values[0].toInt();
   bool go_on = is_true(values[1]);
   values.erase(values.begin(), values.begin() + 2);
+  const size_t carried = values.size();
+  std::vector<std::vector<at::Tensor>> rows(control.node->outputs().size() - carried);
   for (int64_t round = 0; round < trips && go_on; ++round) {
     values.insert(values.begin(), IValue(round));
     values = run_block(control.blocks[0], values, memory, surroundings);
     go_on = is_true(values.at(0));
     values.erase(values.begin());
+    for (size_t i = 0; i < rows.size(); ++i) rows[i].push_back(values.at(carried + i).toTensor());
+    values.resize(carried);
+  }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const ir::TensorType& type = *control.node->output(carried + i)->tensor();
+    std::vector<int64_t> sizes = {0};
+    for (size_t dim = 1; dim < type.sizes->size(); ++dim) {
+      sizes.push_back(memory.integer((*type.sizes)[dim]));
+    }
+    auto dtype = scalar_type(*type.dtype);
+    TORCH_CHECK(dtype.ok(), "a type that LibTorch does not have");
+    values.emplace_back(rows[i].empty() ? at::empty(sizes, *dtype) : at::stack(rows[i]));
   }
   set_outputs(*control.node, values, memory);
 }
