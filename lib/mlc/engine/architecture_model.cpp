@@ -35,21 +35,24 @@ Result<arch::Architecture> beside(const Checkpoint& checkpoint, const std::strin
       .with_hint("--arch FILE.yaml gives it another");
 }
 
-/// All but the weights. ARCHITECTURE must outlive it, and what is built of it.
-ArchitectureSource source_of(const arch::Architecture& architecture, const DeclaredInputs& inputs) {
+/// All but the weights. What is built of it keeps ARCHITECTURE for the places in its errors.
+ArchitectureSource source_of(const std::shared_ptr<const arch::Architecture>& architecture,
+                             const DeclaredInputs& inputs) {
   ArchitectureSource source;
-  source.root = &architecture.root();
-  source.yaml = architecture.text();
-  source.name = std::filesystem::path(architecture.file()).filename().string();
+  source.root = &architecture->root();
+  source.yaml = architecture->text();
+  source.name = std::filesystem::path(architecture->file()).filename().string();
   source.inputs = inputs.for_engine;
-  for (const arch::PositionedText& one : architecture.outputs()) source.outputs.push_back(one.text);
-  source.error_at = [&](arch::Position position, std::string message, std::string hint) {
-    return architecture.error_at(position, std::move(message), std::move(hint));
+  for (const arch::PositionedText& one : architecture->outputs()) {
+    source.outputs.push_back(one.text);
+  }
+  source.error_at = [architecture](arch::Position position, std::string message, std::string hint) {
+    return architecture->error_at(position, std::move(message), std::move(hint));
   };
-  source.source_error = [&](const arch::ScriptModule& module, size_t line, size_t column,
-                            std::string message, std::string hint) {
-    return architecture.error_at(arch::position_in_yaml(module, line, column), std::move(message),
-                                 std::move(hint));
+  source.source_error = [architecture](const arch::ScriptModule& module, size_t line, size_t column,
+                                       std::string message, std::string hint) {
+    return architecture->error_at(arch::position_in_yaml(module, line, column), std::move(message),
+                                  std::move(hint));
   };
   return source;
 }
@@ -135,7 +138,9 @@ Status compile_architecture(const arch::Architecture& architecture, Engine& engi
                             Reporter& reporter) {
   MLC_TRY(const DeclaredInputs inputs, read_declared_inputs(architecture));
   MLC_TRY(const auto zeros, ZeroPages::make(largest_tensor(architecture.root())));
-  ArchitectureSource source = source_of(architecture, inputs);
+  // The caller's, which outlives the model of this function.
+  const std::shared_ptr<const arch::Architecture> borrowed(std::shared_ptr<void>(), &architecture);
+  ArchitectureSource source = source_of(borrowed, inputs);
   source.weight = [&](const arch::ScriptTensor& tensor) -> Result<Weight> {
     Weight out{tensor.dtype, tensor.shape, {}, zeros};
     out.bytes = zeros->first(bytes_of(tensor));
@@ -163,22 +168,33 @@ Result<ArchitectureModel> ArchitectureModel::open(std::unique_ptr<Checkpoint> ch
   auto all = find_state_dicts(*out.checkpoint_);
   if (!all.ok()) return std::move(all).error().in_file(path);
   // A model without tensors has an empty state_dict, which is none to select.
-  const bool needs_none = arch::state_dict_of(out.architecture_).empty() && all->empty();
+  const bool needs_none = arch::state_dict_of(*out.architecture_).empty() && all->empty();
   if (!needs_none) {
     auto chosen = select_state_dict(*all, key, "--key");
     if (!chosen.ok()) return std::move(chosen).error().in_file(path);
     out.state_dict_ = **chosen;
   }
-  MLC_CHECK(check_fit(*out.checkpoint_, out.state_dict_, out.architecture_));
-  MLC_TRY(out.inputs_, read_declared_inputs(out.architecture_));
+  MLC_CHECK(check_fit(*out.checkpoint_, out.state_dict_, *out.architecture_));
+  MLC_TRY(out.inputs_, read_declared_inputs(*out.architecture_));
   return out;
+}
+
+std::optional<DType> ArchitectureModel::weights_type() const {
+  std::optional<DType> type;
+  for (const StateDictEntry& entry : state_dict_.entries) {
+    const DType one = checkpoint_->tensors[entry.tensor].dtype;
+    if (info(one).kind != DTypeClass::floating) continue;
+    if (type && *type != one) return std::nullopt;
+    type = one;
+  }
+  return type;
 }
 
 Result<std::unique_ptr<Model>> ArchitectureModel::build(Engine& engine, const LoadOptions& options,
                                                         Reporter& reporter) const {
   Weights weights(*checkpoint_, state_dict_);
   ArchitectureSource source = source_of(architecture_, inputs_);
-  MLC_TRY(const std::vector<DifferingTie> ties, differing_ties(architecture_.root(), weights));
+  MLC_TRY(const std::vector<DifferingTie> ties, differing_ties(architecture_->root(), weights));
   for (const DifferingTie& tie : ties) reporter.warn(checkpoint_->path + ": " + tie.text());
   source.weight = [&](const arch::ScriptTensor& tensor) {
     const auto tie = std::find_if(ties.begin(), ties.end(), [&](const DifferingTie& one) {

@@ -48,18 +48,21 @@ class ArchitectureModel {
                                         arch::Architecture architecture, const std::string& key);
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
-  const arch::Architecture& architecture() const { return architecture_; }
+  const arch::Architecture& architecture() const { return *architecture_; }
   const std::vector<InputSpec>& inputs() const { return inputs_.specs; }
-  /// The weights stay in the mapped file, which the model keeps alive.
+  /// Of all floating tensors of the state_dict, where they have one type in the file; the model
+  /// computes in that of the architecture.
+  std::optional<DType> weights_type() const;
+  /// The weights stay in the mapped file, which the model keeps alive; it may outlive this.
   Result<std::unique_ptr<Model>> build(Engine& engine, const LoadOptions& options,
                                        Reporter& reporter) const;
 
  private:
   ArchitectureModel(std::unique_ptr<Checkpoint> checkpoint, arch::Architecture architecture)
-      : checkpoint_(std::move(checkpoint)), architecture_(std::move(architecture)) {}
+      : checkpoint_(std::move(checkpoint)), architecture_(std::make_shared<const arch::Architecture>(std::move(architecture))) {}
 
   std::unique_ptr<Checkpoint> checkpoint_;
-  arch::Architecture architecture_;
+  std::shared_ptr<const arch::Architecture> architecture_;  // also of the models that it builds
   StateDict state_dict_;
   DeclaredInputs inputs_;
 };
