@@ -990,3 +990,47 @@ def test_none_among_outputs_is_left_out_and_numbers_are_outputs(mlc, tmp_path, k
 def test_a_model_that_gives_nothing_is_refused_as_that(mlc, tmp_path):
     result = mlc("export-onnx", *keep(tmp_path, "pt", Nothing), "-o", "net.onnx")
     assert result.rc == 4 and "the model gives nothing, so there is nothing to export" in result.stderr, result.stderr
+
+
+class PackedLstm(nn.Module):
+    """The longest of `lengths` is the length of what runs inside; the outside is padded again."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(5, 6, batch_first=True)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=9)[0]
+
+
+def test_the_longest_length_of_the_sample_was_baked_in(mlc, tmp_path):
+    """Where all sizes are fixed one run stood for all, and the check ran two seeds with one maximum."""
+    torch.manual_seed(0)
+    model = PackedLstm().eval()
+    torch.jit.script(model).save(tmp_path / "m.pt")
+    given = ["--input", "x:f32[4,9,5]", "--input", "lengths:i64[4]=1..9"]
+    result = mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given)
+    assert "seed 3" in result.stdout and "seed 4" not in result.stdout, result.stdout
+    fixed, named = ([line.split(" @ ")[0].split(" = ")[1] for line in mlc.ok("export-onnx", "m.pt", "-o", "d.onnx",
+                     "--dump-graph", *one).stdout.splitlines() if " = aten::_pack" in line or " = aten::lstm" in line]
+                    for one in (given, ["--input", "x:f32[b=4,9,5]", "--input", "lengths:i64[b=4]=1..9"]))
+    assert fixed == named
+    x = torch.randn(4, 9, 5)
+    for lengths in ([1, 1, 1, 1], [2, 9, 1, 3], [3, 1, 5, 2]):
+        with torch.no_grad():
+            wanted = model(x, torch.tensor(lengths))
+        got = run(str(tmp_path / "m.onnx"), x, np.array(lengths))[0]
+        np.testing.assert_allclose(got, wanted.numpy(), atol=1e-5, rtol=1e-3)
+
+
+class CountedClasses(nn.Module):
+    def forward(self, x):
+        return nn.functional.one_hot(x).sum(0)
+
+
+def test_the_number_of_classes_of_the_sample_was_baked_in(mlc, tmp_path):
+    torch.jit.script(CountedClasses().eval()).save(tmp_path / "m.pt")
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:i64[4]=0..9")
+    assert result.rc == 4 and "aten::one_hot: the size u0" in result.stderr, result.stderr
+    assert not (tmp_path / "m.onnx").exists()

@@ -111,8 +111,10 @@ std::vector<VerifyCase> ExportCheck::all_cases(const Artefact& source,
   // Sizes that somebody typed as numbers are meant to be fixed.
   const bool is_typed = !options_.engine.inputs.empty();
   const auto specs = is_typed ? given : with_computed_sizes(given, program);
+  const int64_t usual = draws_integers(specs) ? 4 : 2;
+  const int64_t samples = options_.samples > 0 ? options_.samples : usual;
   auto cases = export_cases(specs, static_cast<uint64_t>(options_.engine.seed),
-                            static_cast<uint64_t>(options_.samples), least);
+                            static_cast<uint64_t>(samples), least);
   return with_related_sizes(std::move(cases), specs, program);
 }
 

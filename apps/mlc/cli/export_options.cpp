@@ -72,7 +72,9 @@ void setup_export(OptionSet& set, ExportOptions& options) {
   set.flag("--verify", options.verify, "fail where the result cannot be run and compared");
   set.flag("--no-verify", options.no_verify, "do not run the result");
   set.integer("--samples", options.samples, "N",
-              "random inputs at the given sizes (default 2), from --seed on", 1, 10'000);
+              "random inputs at the given sizes (default 2; 4 where integers or booleans are among "
+              "them), from --seed on",
+              1, 10'000);
   add_tolerance_options(set, options.tolerance,
                         "; with --dtype fp16 or bf16 the cosine has to be 0.999 instead");
   set.group("Output");

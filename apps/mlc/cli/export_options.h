@@ -29,7 +29,7 @@ struct ExportOptions {
   bool dump_graph = false;
   bool verify = false;
   bool no_verify = false;
-  int64_t samples = 2;
+  int64_t samples = 0;  // 0: nobody said how many
   ToleranceOptions tolerance{.usual_rtol = 1e-3};
   std::string output;
   std::string report;

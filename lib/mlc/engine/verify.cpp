@@ -225,6 +225,15 @@ std::vector<VerifyCase> bound_cases(std::span<const InputSpec> specs, uint64_t s
   return out;
 }
 
+bool draws_integers(std::span<const InputSpec> specs) {
+  return std::any_of(specs.begin(), specs.end(), [](const InputSpec& spec) {
+    const DTypeClass kind = info(spec.dtype).kind;
+    const bool is_constant = spec.values && spec.values->int_low == spec.values->int_high;
+    return spec.file.empty() && held_values(spec) == nullptr && !is_constant &&
+           (kind == DTypeClass::integer || kind == DTypeClass::boolean);
+  });
+}
+
 Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const VerifyGates& gates,
                                Reporter& reporter) {
   CaseResult out;

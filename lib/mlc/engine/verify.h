@@ -63,6 +63,10 @@ std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t 
 /// stay below a few million elements.
 std::vector<VerifyCase> bound_cases(std::span<const InputSpec> specs, uint64_t seed);
 
+/// Whether an input of SPECS has random integers or booleans: what a model does may hang on such
+/// values, as on lengths and masks, in ways that few samples show.
+bool draws_integers(std::span<const InputSpec> specs);
+
 struct CaseResult {
   std::string label;
   std::string other_size;   // of VerifyCase

@@ -544,7 +544,8 @@ constexpr Row kRows[] = {
 };
 
 /// Operators of which all results have first sizes that hang on values.
-constexpr std::array<std::string_view, 13> kCounting = {"argwhere",
+constexpr std::array<std::string_view, 14> kCounting = {"_pack_padded_sequence",
+                                                        "argwhere",
                                                         "bincount",
                                                         "combinations",
                                                         "masked_select",
@@ -602,8 +603,16 @@ ExpectedSizes expected_sizes(Capturer& capturer, const Call& call, size_t output
   return row->sizes(shapes);
 }
 
-bool hangs_on_values(Capturer& /*capturer*/, const Call& call, size_t dim) {
+bool hangs_on_values(Capturer& capturer, const Call& call, size_t dim) {
   const std::string_view name = bare_name(call.node);
+  if (name == "one_hot") {
+    // Without a number of classes there are as many as the largest value says.
+    const Item* classes = argument(call, "num_classes");
+    const auto* number = classes == nullptr ? nullptr : classes->as<Expr>();
+    const auto known = number == nullptr ? std::nullopt : capturer.symbols().constant_value(*number);
+    const TensorItem* self = call.inputs[0].tensor();
+    return known && *known < 0 && self != nullptr && dim == capturer.sizes_of(*self).size();
+  }
   if (name == "index") {
     const Items* indices = call.inputs.size() < 2 ? nullptr : call.inputs[1].items();
     return indices != nullptr && std::ranges::any_of(*indices, is_mask) &&
