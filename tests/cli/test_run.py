@@ -456,6 +456,30 @@ def test_ctrl_c_ends_a_run(mlc, models, tmp_path):
     assert process.stdout.read() == b"" and list(tmp_path.iterdir()) == []
 
 
+ENDLESS = """mlc: architecture/1
+parameters: {k: {shape: [1]}}
+inputs: ["x:f32[2,4]"]
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      while True:
+          x = x + 1
+      return x
+"""
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["trace", "-o", "out.pt"], ["verify", "k.pt"]], ids=lambda words: words[0])
+def test_the_first_ctrl_c_was_lost_between_reading_and_running(mlc, tmp_path, arguments):
+    (tmp_path / "endless.yaml").write_text(ENDLESS)
+    torch.save({"k": torch.zeros(1)}, tmp_path / "k.pt")
+    for delay in (0.05, 0.1, 0.2, 0.4):
+        process = mlc.start(*arguments, "k.pt", "--arch", "endless.yaml")
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130, delay
+        assert b"" == process.stdout.read()
+        assert not (tmp_path / "out.pt").exists()
+
+
 # --- the module
 
 

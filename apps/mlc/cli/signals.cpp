@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ namespace {
 
 std::atomic<int> interrupts{0};
 std::atomic<int> bus_errors{0};
+std::atomic<bool> interrupt_heard{false};
 std::atomic<int64_t> last_poll_ms{INT64_MIN / 2};
 std::atomic<bool> json_messages{false};
 std::atomic<bool> progress_visible{false};
@@ -55,10 +57,24 @@ int64_t now_ms() {
   _exit(static_cast<int>(code));
 }
 
+/// SIGALRM after kPollWithinMs: setitimer is a plain system call.
+void set_alarm() {
+  itimerval timer{};
+  timer.it_value.tv_usec = kPollWithinMs * 1000;
+  setitimer(ITIMER_REAL, &timer, nullptr);
+}
+
 void on_interrupt(int) {
   const int before = interrupts.fetch_add(1);
-  if (before == 0 && now_ms() - last_poll_ms < kPollWithinMs) return;
+  if (before == 0 && now_ms() - last_poll_ms < kPollWithinMs) return set_alarm();
   leave(kInterruptedText, kInterruptedJson, ExitCode::interrupted);
+}
+
+// The loop that polled may have been at its end: a library that computes asks nobody.
+void on_alarm(int) {
+  if (interrupts > 0 && !interrupt_heard) {
+    leave(kInterruptedText, kInterruptedJson, ExitCode::interrupted);
+  }
 }
 
 // Every thread that reads the file meets its end: the first one says so, for all.
@@ -92,6 +108,7 @@ void install_signal_handlers() {
     if (sigaction(number, nullptr, &current) == 0 && current.sa_handler == SIG_IGN) continue;
     handle(number, on_interrupt, SA_RESTART);
   }
+  handle(SIGALRM, on_alarm, SA_RESTART);
   handle(SIGBUS, on_bus_error, 0);
   handle(SIGPIPE, SIG_IGN, 0);
   handle(SIGXFSZ, SIG_IGN, 0);
@@ -106,7 +123,9 @@ void set_progress_visible(bool visible) {
 
 bool interrupt_requested() {
   last_poll_ms.store(now_ms(), std::memory_order_relaxed);
-  return interrupts > 0;
+  if (interrupts == 0) return false;
+  interrupt_heard = true;
+  return true;
 }
 
 }  // namespace mlc::cli

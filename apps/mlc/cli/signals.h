@@ -1,9 +1,10 @@
 // Signals and the two standard descriptors, set up once at start.
 //
 // Ctrl-C, SIGTERM and SIGHUP: the first one is left to the loop that polls Reporter::interrupted(),
-// if one did within the last half second; otherwise, and at the second one, the handler itself
-// removes pending outputs and ends the process with 130. SIGBUS (a mapped input shrank under us)
-// ends it with 3 and a message. SIGPIPE and SIGXFSZ are ignored, so that they arrive as EPIPE and
+// if one did within the last half second; otherwise, at the second one, and where nobody has asked
+// within half a second after the first, because that loop was over, the handler itself removes
+// pending outputs and ends the process with 130. SIGBUS (a mapped input shrank under us) ends it
+// with 3 and a message. SIGPIPE and SIGXFSZ are ignored, so that they arrive as EPIPE and
 // EFBIG.
 #pragma once
 
