@@ -101,6 +101,14 @@ class Appends(nn.Module):
         return torch.stack(out)
 
 
+class Inserts(nn.Module):
+    def forward(self, x):
+        out: List[torch.Tensor] = []
+        for i in range(x.size(0)):
+            out.insert(0, x[i] * 2)
+        return torch.stack(out)
+
+
 class Writes(nn.Module):
     def forward(self, x):
         y = x.clone()
@@ -130,11 +138,12 @@ LOOPS = {
     "counts": (Counts, ["x:f32[n=3,4]"], [(_rows(3),), (_rows(3, 90.0),), (_rows(1),)]),
     "sums": (Sums, ["x:f32[n=3,4]=1.0..2.0"], [(_rows(3, 2.1),), (_rows(3, 0.01),)]),
     "nested": (Nested, ["x:f32[n=3,m=4]"], [(_rows(3),), (_rows(2)[:, :3].contiguous(),)]),
+    "appends": (Appends, ["x:f32[n=3,4]"], [(_rows(3),), (_rows(1),), (_rows(9),)]),
     "branch_within": (BranchWithin, ["x:f32[n=3,4]"], [(_rows(3),), (-_rows(5),)]),
 }
 # What cannot be a loop of ONNX yet, and what mlc says of it.
 REFUSED = {
-    "appends": (Appends, "a list or an attribute that changes within a loop that hangs on sizes or values: out.append("),
+    "inserts": (Inserts, "a list or an attribute that changes within a loop that hangs on sizes or values: out.insert("),
     "writes": (Writes, "it writes into %0, which lies outside of the loop"),
     "never_entered": (NeverEntered, "a loop that no trial run enters"),
 }
