@@ -57,6 +57,11 @@ ArchitectureSource source_of(const std::shared_ptr<const arch::Architecture>& ar
   return source;
 }
 
+/// ARCHITECTURE as one that its caller owns, who keeps it longer than what is built of it.
+std::shared_ptr<const arch::Architecture> borrowed(const arch::Architecture& architecture) {
+  return {std::shared_ptr<void>(), &architecture};
+}
+
 uint64_t bytes_of(const arch::ScriptTensor& tensor) {
   uint64_t out = element_bytes(tensor.dtype);
   for (const int64_t size : tensor.shape) out *= static_cast<uint64_t>(size);  // fits 63 bits
@@ -138,9 +143,7 @@ Status compile_architecture(const arch::Architecture& architecture, Engine& engi
                             Reporter& reporter) {
   MLC_TRY(const DeclaredInputs inputs, read_declared_inputs(architecture));
   MLC_TRY(const auto zeros, ZeroPages::make(largest_tensor(architecture.root())));
-  // The caller's, which outlives the model of this function.
-  const std::shared_ptr<const arch::Architecture> borrowed(std::shared_ptr<void>(), &architecture);
-  ArchitectureSource source = source_of(borrowed, inputs);
+  ArchitectureSource source = source_of(borrowed(architecture), inputs);
   source.weight = [&](const arch::ScriptTensor& tensor) -> Result<Weight> {
     Weight out{tensor.dtype, tensor.shape, {}, zeros};
     out.bytes = zeros->first(bytes_of(tensor));
@@ -155,7 +158,7 @@ Result<std::unique_ptr<Model>> build_with(const arch::Architecture& architecture
                                           const WeightSource& weight, Engine& engine,
                                           const LoadOptions& options, Reporter& reporter) {
   MLC_TRY(const DeclaredInputs inputs, read_declared_inputs(architecture));
-  ArchitectureSource source = source_of(architecture, inputs);
+  ArchitectureSource source = source_of(borrowed(architecture), inputs);
   source.weight = weight;
   return engine.build(source, options, reporter);
 }
