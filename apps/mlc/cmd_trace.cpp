@@ -8,8 +8,10 @@
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/declared_inputs.h"
+#include "mlc/engine/extra_files.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
+#include "mlc/engine/module_members.h"
 #include "mlc/engine/related_sizes.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/engine/stored_inputs.h"
@@ -63,6 +65,13 @@ void setup(OptionSet& set, Options& options) {
   set.flag("-n, --dry-run", options.dry_run, "do everything but give the file its name");
 }
 
+/// NAMES as people read them; of many the first ones.
+std::string names_text(const std::vector<std::string>& names) {
+  std::vector<std::string> shown;
+  for (const std::string& name : names) shown.push_back(printable(name));
+  return join_list(shown, 6);
+}
+
 /// Whether PATH is named for something that is no TorchScript.
 bool is_other_format(const std::string& path) {
   constexpr std::array<std::string_view, 6> kOthers = {".safetensors", ".onnx", ".pt2",
@@ -87,12 +96,14 @@ class Job {
                                                     std::span<const NamedValue> inputs);
   Result<std::vector<NamedValue>> try_source(const Artefact& source, Engine& engine);
   Status keep_inputs(std::span<const NamedValue> inputs);
-  Result<ExtraFiles> extra_files(const Artefact& source) const;
+  Result<ExtraFiles> extra_files(const Artefact& source);
   Result<OutputFile> write(const Artefact& source, Engine& engine,
                            std::span<const NamedValue> inputs);
   std::vector<VerifyCase> all_cases() const;
   Status compare(Engine& engine, Model& model, const OutputFile& out);
   void warn_of_flat_results() const;
+  void find_fixed();
+  Status find_lost(const Artefact& source, const OutputFile& out);
   Result<TraceDecision> turned(Model& model);
   static Error at_decision(const Artefact& source, const TraceDecision& decision, Error error);
 
@@ -197,13 +208,20 @@ Status Job::keep_inputs(std::span<const NamedValue> inputs) {
   return {};
 }
 
-Result<ExtraFiles> Job::extra_files(const Artefact& source) const {
+Result<ExtraFiles> Job::extra_files(const Artefact& source) {
   MLC_TRY(auto metadata, metadata_to_carry(source.checkpoint()));
   ProvenanceOptions given;
   given.text("method", options_.method).text("dtype", options_.engine.dtype);
   given.flag("freeze", options_.freeze).flag("optimize", options_.optimize);
   given.text("key", options_.engine.key).list("input", options_.engine.inputs);
-  ExtraFiles files = kept_.files;
+  MLC_TRY(CarriedFiles carried, carried_files(source.checkpoint()));
+  ExtraFiles files = std::move(carried.files);
+  for (const auto& [name, content] : files) answer_.copied.push_back(name);
+  if (!carried.left_out.empty()) {
+    context_.reporter.warn("the new file lacks extra files, which hold above 256 MiB: " +
+                           names_text(carried.left_out));
+  }
+  files.insert(files.end(), kept_.files.begin(), kept_.files.end());
   const auto yaml = with_provenance(std::move(metadata), "trace", given);
   if (yaml) files.emplace_back("mlc/metadata.yaml", *yaml);
   warn_of_sidecar(options_.output, yaml, context_.reporter);
@@ -285,6 +303,47 @@ void Job::warn_of_flat_results() const {
                          join_list(places));
 }
 
+/// A .pt2 knows numbers, texts and None among its inputs as what they were at the export.
+void Job::find_fixed() {
+  if (program_ == nullptr) return;
+  std::vector<std::string> texts;
+  for (const ProgramInput& input : program_->inputs) {
+    if (input.value != nullptr) continue;
+    // The program is JSON.
+    const std::string value = input.fixed == "true"    ? "True"
+                              : input.fixed == "false" ? "False"
+                                                       : input.fixed;
+    answer_.fixed.push_back({input.name, nullptr, value});
+    texts.push_back(input.name + " = " + value);
+  }
+  if (texts.empty()) return;
+  context_.reporter.warn("the new file does not take what the export fixed: " + names_text(texts));
+}
+
+/// Freezing and recording keep `forward` alone.
+Status Job::find_lost(const Artefact& source, const OutputFile& out) {
+  if (source.has_architecture() || program_ != nullptr) return {};
+  MLC_TRY(const auto file, InputFile::open(fmt::format("/proc/self/fd/{}", out.fd())));
+  MLC_TRY(const ZipReader zip, ZipReader::open(file, ZipDialect::torch));
+  MLC_TRY(const ModuleMembers before, module_members(source.checkpoint().archives[0]));
+  MLC_TRY(const ModuleMembers after, module_members(zip));
+  answer_.lost_methods = names_lost(before.methods, after.methods);
+  answer_.lost_attributes = names_lost(before.attributes, after.attributes);
+  std::string lost;
+  const auto add = [&lost](const std::string& kind, const std::vector<std::string>& names) {
+    if (names.empty()) return;
+    if (!lost.empty()) lost += ", and ";
+    lost += kind + (names.size() == 1 ? " " : "s ") + names_text(names);
+  };
+  add("method", answer_.lost_methods);
+  add("attribute", answer_.lost_attributes);
+  if (lost.empty()) return {};
+  const bool is_frozen = options_.freeze || options_.optimize;
+  context_.reporter.warn(std::string(is_frozen ? "freezing" : "a trace") +
+                         " keeps forward alone; the new file lacks the " + lost);
+  return {};
+}
+
 /// The first control flow that the case which failed takes another way than the samples did; empty
 /// where there is none, or the method records none.
 Result<TraceDecision> Job::turned(Model& model) {
@@ -353,6 +412,8 @@ Result<ExitCode> Job::run() {
   }
   warn_of_odd_outputs(answer_.check, context_.reporter);
   warn_of_flat_results();
+  find_fixed();
+  MLC_CHECK(find_lost(source, *out));
   show_trace(answer_, context_);
   const std::string size = format_bytes(answer_.file_bytes);
   if (options_.dry_run) {
@@ -394,7 +455,10 @@ Command trace_command() {
           "and the "
           "values of those that were read from files or held by the source, up to 16 MiB; "
           "`mlc run` of it needs no --input then. Devices that the program names become the "
-          "one of --device. Results that a .pt2 nests come flat: as a tuple in their order, or, "
+          "one of --device. Extra files of a TorchScript or .pt2 are copied. Exported methods and "
+          "attributes that --freeze, --optimize and --method trace take out are named, and the "
+          "numbers among the inputs of a .pt2, which its export fixed. Results that a .pt2 nests "
+          "come flat: as a tuple in their order, or, "
           "where all are tensors with names, as one dictionary. The same input gives the same "
           "bytes.",
       .needs = Needs::torch,

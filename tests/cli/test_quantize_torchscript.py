@@ -158,6 +158,15 @@ def test_same_model_same_bytes_and_inputs_are_kept(mlc, tmp_path, encoder):
     assert mlc.ok("run", "a.pt", "--json").json["inputs"][0]["name"] == "ids"
 
 
+def test_extra_files_of_the_model_were_dropped(mlc, tmp_path):
+    model = torch.jit.script(nn.Sequential(nn.Linear(64, 64)).eval())
+    model.save(str(tmp_path / "m.pt"), _extra_files={"labels.txt": "cat"})
+    mlc.ok("quantize", "m.pt", "--torchscript", "dynamic", "--input", "x:f32[2,64]", "--no-verify", "-o", "q.pt")
+    read = {"labels.txt": ""}
+    torch.jit.load(str(tmp_path / "q.pt"), _extra_files=read)
+    assert read == {"labels.txt": b"cat"}
+
+
 def test_tables_and_excluded_layers_stay(mlc, tmp_path, encoder):
     answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *IDS, "--no-embeddings", "--exclude", "up.*",
                     "--json").json

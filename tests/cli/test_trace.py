@@ -359,6 +359,76 @@ def test_inputs_from_files_are_kept_as_types_and_sizes(mlc, net, tmp_path):
     assert extra["mlc/inputs.txt"] == b"x:f32[2,3,8,8]\n"
 
 
+class Exported(nn.Module):
+    """What can be asked of it besides forward; `_part` is a part of forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.labels = ["a", "b"]
+        self.version = 3
+        self.register_buffer("seen", torch.zeros(4), persistent=False)
+
+    def _part(self, x):
+        return self.fc(x)
+
+    def forward(self, x):
+        return self._part(x) + self.seen
+
+    @torch.jit.export
+    def encode(self, x):
+        return self.fc(x) * 2
+
+    @torch.jit.export
+    def names(self):
+        return self.labels
+
+
+@pytest.mark.parametrize("options", [[], ["--freeze"], ["--optimize"], ["--method", "trace"]], ids=" ".join)
+def test_a_trace_dropped_extra_files_methods_and_attributes_silently(mlc, tmp_path, valid, options):
+    files = {"labels.txt": b"cat\ndog", "a/vocabulary.bin": bytes(range(256))}
+    source = torch.jit.script(Exported().eval())
+    source.save(str(tmp_path / "m.pt"), _extra_files=files)
+    done = mlc.ok("trace", "m.pt", "--input", "x:f32[2,4]", *options, "-o", "out.pt", "--json")
+    answer = done.json
+    valid(answer, "trace")
+    read = dict.fromkeys(files, "")
+    module = torch.jit.load(str(tmp_path / "out.pt"), _extra_files=read)
+    assert read == files and sorted(answer["extra_files"]) == sorted(files)
+    assert answer["lost_methods"] == [name for name in ("encode", "names") if not hasattr(module, name)]
+    assert answer["lost_attributes"] == [name for name in ("labels", "version") if not hasattr(module, name)]
+    assert ("lacks the methods encode and names" in done.stderr) == bool(options)
+    assert ("labels and version" in done.stderr) == (options in (["--freeze"], ["--optimize"]))
+    assert "_part" not in done.stderr and "seen" not in done.stderr
+
+
+def test_extra_files_of_an_exported_program_are_copied(mlc, tmp_path):
+    program = torch.export.export(nn.Linear(4, 4).eval(), (torch.zeros(2, 4),))
+    torch.export.save(program, tmp_path / "m.pt2", extra_files={"labels.txt": "cat"})
+    assert mlc.ok("trace", "m.pt2", "-o", "out.pt", "--json").json["extra_files"] == ["labels.txt"]
+    read = {"labels.txt": ""}
+    torch.jit.load(str(tmp_path / "out.pt"), _extra_files=read)
+    assert read == {"labels.txt": b"cat"}
+
+
+class Numbers(nn.Module):
+    def forward(self, x, k, f, flag, other=None):
+        y = x * k + f if flag else x
+        return y if other is None else y + other
+
+
+def test_numbers_among_the_inputs_of_a_program_vanished_silently(mlc, tmp_path, valid):
+    torch.export.save(torch.export.export(Numbers(), (torch.zeros(2), 3, 1.5, True, None)), tmp_path / "m.pt2")
+    done = mlc.ok("trace", "m.pt2", "-o", "out.pt", "--json")
+    valid(done.json, "trace")
+    assert {one["name"]: one["value"] for one in done.json["fixed_inputs"]} == {
+        "k": "3", "f": "1.5", "flag": "True", "other": "None"}
+    assert "k = 3, f = 1.5, flag = True and other = None" in done.stderr
+    module = torch.jit.load(str(tmp_path / "out.pt"))
+    assert [one.name for one in module.forward.schema.arguments] == ["self", "x"]
+    assert module(torch.ones(2)).tolist() == [4.5, 4.5]
+
+
 def test_inputs_in_a_file_that_are_none_are_damage(mlc, net, tmp_path):
     for text in ("x=@/etc/passwd\n", "x:f33[1]\n"):
         torch.jit.script(net).save(str(tmp_path / "m.pt"), _extra_files={"mlc/inputs.txt": text})

@@ -12,6 +12,7 @@
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/calibration_data.h"
+#include "mlc/engine/extra_files.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/stored_inputs.h"
@@ -216,11 +217,16 @@ Result<ExtraFiles> Job::extra_files() const {
   given.flag("reduce-range", graph_.reduce_range).list("include", shared_.include);
   given.list("exclude", shared_.exclude);
   if (graph_.method) given.text("calib-method", onnx::to_string(*graph_.method));
-  ExtraFiles files;
+  MLC_TRY(CarriedFiles carried, carried_files(source_->checkpoint()));
+  ExtraFiles files = std::move(carried.files);
+  if (!carried.left_out.empty()) {
+    task_.reporter.warn("the new file lacks extra files, which hold above 256 MiB: " +
+                        join_list(carried.left_out));
+  }
   if (data_ || !specs_.empty()) {
     MLC_TRY(const auto inputs, samples().inputs(0));
     MLC_TRY(const StoredInputs kept, store_inputs(specs_, inputs, std::nullopt));
-    files = kept.files;
+    files.insert(files.end(), kept.files.begin(), kept.files.end());
   }
   const auto yaml = with_provenance(std::move(metadata), "quantize", given);
   if (yaml) files.emplace_back("mlc/metadata.yaml", *yaml);

@@ -30,6 +30,13 @@ std::string decided_text(const TraceFacts& facts) {
   return join_list(parts);
 }
 
+void names_json(std::string_view key, const std::vector<std::string>& names, JsonWriter& json) {
+  json.key(key);
+  json.begin_array();
+  for (const std::string& name : names) json.value(name);
+  json.end_array();
+}
+
 void show_text(const TraceAnswer& answer, Context& context) {
   const auto line = [&](std::string_view label, std::string_view text) {
     context.out().line(fmt::format("{:<9}{}", label, text));
@@ -76,10 +83,19 @@ void show_trace(const TraceAnswer& answer, Context& context) {
     json.end_object();
   }
   json.end_array();
-  json.key("inputs");
+  names_json("inputs", answer.inputs, json);
+  json.key("fixed_inputs");
   json.begin_array();
-  for (const std::string& input : answer.inputs) json.value(input);
+  for (const ProgramInput& input : answer.fixed) {
+    json.begin_object();
+    json.field("name", input.name);
+    json.field("value", input.fixed);
+    json.end_object();
+  }
   json.end_array();
+  names_json("extra_files", answer.copied, json);
+  names_json("lost_methods", answer.lost_methods, json);
+  names_json("lost_attributes", answer.lost_attributes, json);
   json.key("devices");
   json.begin_array();
   for (const NamedDevice& device : answer.devices) {

@@ -4,6 +4,7 @@
 #include "cli/verify_view.h"
 #include "command.h"
 #include "mlc/engine/engine.h"
+#include "mlc/frontend/exported_program.h"
 
 #include <cstdint>
 #include <string>
@@ -23,7 +24,12 @@ struct TraceAnswer {
   TraceFacts facts;
   std::vector<NamedDevice> devices;  // that the program named, and that were rewritten
   std::vector<std::string> inputs;   // as --input takes them
-  VerifyAnswer check;                // of the source (A) and the new file (B)
+  std::vector<ProgramInput> fixed;   // inputs of a .pt2 that its export fixed
+  std::vector<std::string> copied;   // extra files of the source
+  /// What can be asked of the source and not of the new file.
+  std::vector<std::string> lost_methods;
+  std::vector<std::string> lost_attributes;
+  VerifyAnswer check;  // of the source (A) and the new file (B)
 };
 
 void show_trace(const TraceAnswer& answer, Context& context);
