@@ -452,7 +452,7 @@ Command trace_command() {
           "be wrong at another. A difference means exit code 1, and nothing is written.\n\n"
           "Parameters keep their names. The file carries the metadata of its source and the "
           "inputs it was checked with, as extra files mlc/metadata.yaml and mlc/inputs.txt, "
-          "and the "
+          "the names that an architecture gives its outputs as mlc/outputs.txt, and the "
           "values of those that were read from files or held by the source, up to 16 MiB; "
           "`mlc run` of it needs no --input then. Devices that the program names become the "
           "one of --device. Extra files of a TorchScript or .pt2 are copied. Exported methods and "

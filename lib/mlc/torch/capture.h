@@ -30,6 +30,7 @@ struct CaptureTarget {
   Reporter* reporter = nullptr;  // hears of sizes that did not do
   /// Names for what forward gives; empty: as Model::outputs() makes them.
   std::vector<std::string> output_names;
+  bool names_must_fit = true;  // else they count only where there are as many outputs
 };
 
 /// Requires: runs inside guarded(). Errors: as Model::capture().

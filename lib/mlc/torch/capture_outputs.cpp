@@ -179,6 +179,7 @@ Status Capturer::name_outputs() {
       program_->outputs().size() == 1 && get(program_->outputs()[0]).as<DictRef>() != nullptr;
   if (is_dict) return {};
   if (names.size() != out_.program.outputs.size()) {
+    if (!target_.names_must_fit) return {};
     return usage_error("the architecture declares " + plural(names.size(), "output") + " (" +
                            join_list(names) + "), and forward gives " +
                            std::to_string(out_.program.outputs.size()),

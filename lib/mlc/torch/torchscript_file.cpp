@@ -5,6 +5,8 @@
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/torch_values.h"
 
+#include <set>
+
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/runtime/operator.h>
 #include <torch/csrc/jit/serialization/import_read.h>
@@ -22,8 +24,26 @@ struct Names {
   size_t depth = 0;
 };
 
+/// Whoever made the file may have written anything there.
+std::vector<std::string> output_names_in(PyTorchStreamReader& reader) {
+  constexpr size_t kMostBytes = 1U << 20U;
+  const std::string record = std::string("extra/") + kOutputsRecord;
+  if (!reader.hasRecord(record) || reader.getRecordSize(record) > kMostBytes) return {};
+  const auto [data, size] = reader.getRecord(record);
+  std::vector<std::string> out;
+  std::set<std::string_view> known;
+  const std::string_view text(static_cast<const char*>(data.get()), size);
+  for (const std::string_view line : split(text, '\n')) {
+    if (line.empty()) continue;
+    if (!known.insert(line).second) return {};
+    out.emplace_back(line);
+  }
+  return out;
+}
+
 Names names_in(PyTorchStreamReader& reader) {
   Names names;
+  names.facts.output_names = output_names_in(reader);
   for (const std::string& record : reader.getAllRecords()) {
     if (!record.starts_with("code/") || !record.ends_with(".py")) continue;
     const auto [data, size] = reader.getRecord(record);

@@ -405,7 +405,7 @@ class TorchScriptModel : public Model {
       if (options.freeze || options.optimize) {
         MLC_TRY(module, freeze_for_file(module, options.optimize));
       }
-      MLC_CHECK(write_archive(module, options.extra, sink));
+      MLC_CHECK(write_archive(module, with_output_names(options.extra), sink));
       return facts;
     });
   }
@@ -418,7 +418,7 @@ class TorchScriptModel : public Model {
         [&](torch::jit::Module& module, const WeightNames& names) -> Result<ScriptQuantReport> {
           MLC_TRY(const ScriptQuantReport report,
                   quantize_script(module, names, options, arguments_from(options.samples)));
-          MLC_CHECK(write_archive(module, extra, sink));
+          MLC_CHECK(write_archive(module, with_output_names(extra), sink));
           return report;
         });
   }
@@ -441,6 +441,7 @@ class TorchScriptModel : public Model {
       target.module = module_;
       target.arguments = arguments_;
       target.output_names = output_names_;
+      target.names_must_fit = names_must_fit_;
       target.reporter = &reporter_;
       target.to_argument = [this](const c10::Argument& argument, const HostTensor& tensor) {
         return to_argument(argument, tensor);
@@ -462,8 +463,12 @@ class TorchScriptModel : public Model {
 
   std::vector<NamedText> texts() const override { return texts_; }
 
-  /// What outputs() calls results that have no names of their own.
-  void set_output_names(std::vector<std::string> names) { output_names_ = std::move(names); }
+  /// What outputs() calls results that have no names of their own. Names that need not fit count
+  /// only where there are as many results.
+  void set_output_names(std::vector<std::string> names, bool must_fit) {
+    output_names_ = std::move(names);
+    names_must_fit_ = must_fit;
+  }
   /// Where errors of a run lie, which LOCATE turns into errors at a place of the YAML called NAME.
   void set_locate(decltype(ArchitectureSource::error_at) locate, std::string name) {
     locate_ = std::move(locate);
@@ -471,6 +476,15 @@ class TorchScriptModel : public Model {
   }
 
  private:
+  /// EXTRA, and the names of the results, which the program itself does not hold.
+  ExtraFiles with_output_names(ExtraFiles extra) const {
+    if (output_names_.empty()) return extra;
+    std::string text;
+    for (const std::string& name : output_names_) text += name + "\n";
+    extra.emplace_back(kOutputsRecord, std::move(text));
+    return extra;
+  }
+
   /// Gives BODY a frozen copy of the model, as its file has it, and the names of weights.
   template <class Body>
   auto with_frozen(bool optimize, Body&& body)
@@ -534,6 +548,7 @@ class TorchScriptModel : public Model {
 
   Status name_outputs(std::vector<NamedValue>& values) const {
     if (values.size() != output_names_.size()) {
+      if (!names_must_fit_) return {};
       return usage_error("the architecture declares " + plural(output_names_.size(), "output") +
                              " (" + join_list(output_names_) + "), and forward gives " +
                              std::to_string(values.size()),
@@ -600,6 +615,7 @@ class TorchScriptModel : public Model {
   Reporter& reporter_;
   std::vector<NamedValue> trial_inputs_;
   std::vector<std::string> output_names_;
+  bool names_must_fit_ = true;
   std::vector<NamedText> texts_;                   // of the last outputs()
   decltype(ArchitectureSource::error_at) locate_;  // empty but for architectures
   std::string yaml_name_;
@@ -700,9 +716,11 @@ Result<std::unique_ptr<Model>> load_torchscript(const std::string& path, const s
     Signature signature = signature_of(arguments_of(module), traced);
     signature.parameters = parameter_type(module);
     signature.devices = named_devices(module, c10::Device(device), options.move_devices);
-    return std::unique_ptr<Model>(
+    auto model =
         std::make_unique<TorchScriptModel>(std::move(module), std::move(signature), device, options,
-                                           floating, code.recurrence && !once, reporter));
+                                           floating, code.recurrence && !once, reporter);
+    model->set_output_names(code.output_names, /*must_fit=*/false);
+    return std::unique_ptr<Model>(std::move(model));
   });
 }
 
@@ -727,7 +745,7 @@ Result<std::unique_ptr<Model>> build_torchscript(const ArchitectureSource& sourc
     auto model =
         std::make_unique<TorchScriptModel>(std::move(module), std::move(signature), device, options,
                                            floating, recurrence && !once, reporter);
-    model->set_output_names(source.outputs);
+    model->set_output_names(source.outputs, /*must_fit=*/true);
     model->set_locate(source.error_at, source.name);
     return std::unique_ptr<Model>(std::move(model));
   });
