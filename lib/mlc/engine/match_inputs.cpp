@@ -119,6 +119,33 @@ std::string beyond_a_table(const Error& error, std::span<const NamedValue> input
   return held.empty() ? "" : join_list(held) + "; " + options + " says which it takes";
 }
 
+/// Which integers of the inputs count more than another input has of something, as lengths above
+/// that of the sequences do, where ERROR is one that this may have.
+std::string beyond_a_size(const Error& error, std::span<const NamedValue> inputs) {
+  const bool may_be = std::ranges::any_of(
+      std::array<std::string_view, 4>{"exceed", "out of range", "out of bounds", "length"},
+      [&](auto word) { return error.message().find(word) != std::string::npos; });
+  if (!may_be) return "";
+  for (const NamedValue& counts : inputs) {
+    const auto range = counts.tensor.sizes.size() <= 1 ? range_of(counts.tensor) : std::nullopt;
+    if (!range || range->second < 1) continue;
+    for (const NamedValue& other : inputs) {
+      // The first dimension is the batch.
+      for (size_t i = 1; i < other.tensor.sizes.size(); ++i) {
+        if (other.tensor.sizes[i] >= range->second) continue;
+        return fmt::format(
+            "{0} has integers up to {1}, and dimension {2} of {3} is {4} here: where they count "
+            "what "
+            "is in it, start that size at {1} or end the values of {0} at {4}, as in "
+            "'{0}:{5}=1..{4}'",
+            printable(counts.name), range->second, i, printable(other.name), other.tensor.sizes[i],
+            spelled(counts.tensor.dtype, counts.tensor.sizes));
+      }
+    }
+  }
+  return "";
+}
+
 /// Whether what the model takes says more than INPUTS, which it has refused, say themselves.
 bool tells_more(const Signature& signature, std::span<const NamedValue> inputs) {
   return std::ranges::any_of(signature.inputs, [&](const InputInfo& input) {
@@ -228,6 +255,8 @@ Error explain_run_error(Error error, const Signature& signature,
            half + " or --dtype fp32";
   } else if (std::string range = beyond_a_table(error, inputs); !range.empty()) {
     hint = std::move(range);
+  } else if (std::string beyond = beyond_a_size(error, inputs); !beyond.empty()) {
+    hint = std::move(beyond);
   } else if (!different.empty()) {
     hint = join_list(different) + "; try " + example_options(signature);
   } else if (!tells_more(signature, inputs)) {
