@@ -414,6 +414,9 @@ Result<ExitCode> Job::run() {
   warn_of_flat_results();
   find_fixed();
   MLC_CHECK(find_lost(source, *out));
+  if (const std::string decided = decisions_text(answer_.facts); !decided.empty()) {
+    context_.reporter.warn(decided);
+  }
   show_trace(answer_, context_);
   const std::string size = format_bytes(answer_.file_bytes);
   if (options_.dry_run) {

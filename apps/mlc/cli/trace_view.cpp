@@ -58,6 +58,25 @@ void show_text(const TraceAnswer& answer, Context& context) {
 
 }  // namespace
 
+std::string decisions_text(const TraceFacts& facts) {
+  if (facts.decisions.empty()) return "";
+  constexpr size_t kMost = 4;
+  std::vector<std::string> places;
+  for (const TraceDecision& one : facts.decisions) {
+    const std::string place = printable(one.place);
+    if (std::ranges::find(places, place) == places.end()) places.push_back(place);
+  }
+  if (places.size() > kMost) {
+    const size_t more = places.size() - kMost;
+    places.resize(kMost);
+    places.push_back(plural(more, "more place"));
+  }
+  return fmt::format(
+      "the trace goes the way of these inputs whatever it is given, at {}; --method script keeps "
+      "control flow, and more --samples show where it matters",
+      join_list(places));
+}
+
 void show_trace(const TraceAnswer& answer, Context& context) {
   if (!context.json()) return show_text(answer, context);
   JsonWriter json(context.out());

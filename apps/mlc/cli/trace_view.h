@@ -34,6 +34,9 @@ struct TraceAnswer {
 
 void show_trace(const TraceAnswer& answer, Context& context);
 
+/// What a trace decided for good, each place once, with what helps; empty where it decided nothing.
+std::string decisions_text(const TraceFacts& facts);
+
 /// Why the file was not written, with what would help. TURNED: the control flow that the failing
 /// case takes another way, or empty. Requires: !answer.check.passed().
 Error refused_trace(const TraceAnswer& answer, const std::string& turned);

@@ -163,6 +163,22 @@ class Recorder {
   size_t steps_ = 0;
 };
 
+/// Whether NODE asks for the rank or the type of a tensor, which inputs do not vary.
+bool tells_type(const Node& node) {
+  switch (node.kind()) {
+    case c10::aten::dim:
+    case c10::aten::is_complex:
+    case c10::aten::is_floating_point:
+    case prim::device:
+    case prim::dtype:
+    case prim::is_cuda:
+    case prim::layout:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Error cannot_record(const Node& node, const std::string& what) {
   const std::string place = source_place(node);
   return unsupported("a trace cannot hold " + what + (place.empty() ? "" : ": " + place),
@@ -366,7 +382,7 @@ Status Recorder::call(Node& node) {
   if (!node.blocks().empty() || node.maybeSchema() == nullptr) {
     return cannot_record(node, std::string("a ") + node.kind().toQualString());
   }
-  const bool hangs = any_hangs(node) || consumes_written(node);
+  const bool hangs = !tells_type(node) && (any_hangs(node) || consumes_written(node));
   if (hangs) note_writes(node);
   Stack stack = inputs_of(node);
   // Operators that take any number of values find it behind the last one.
