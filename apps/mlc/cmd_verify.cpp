@@ -28,12 +28,14 @@ struct Options {
   ToleranceOptions tolerance;
   double min_cosine = kUnset;
   double min_agreement = kUnset;
+  bool finite = false;
 
   VerifyGates gates() const {
     VerifyGates gates;
     tolerance.apply(gates);
     if (min_cosine > kUnset) gates.cosine = min_cosine;
     if (min_agreement > kUnset) gates.top1 = min_agreement;
+    gates.finite = finite;
     gates.with_tolerance = (gates.cosine || gates.top1) && tolerance.is_given();
     return gates;
   }
@@ -56,6 +58,8 @@ void setup(OptionSet& set, Options& options) {
            "this part of the rows has its largest value in one place, instead of the tolerance, or "
            "beside one that is given",
            0, 1);
+  set.flag("--finite", options.finite,
+           "NaN and infinite outputs fail, also where A and B agree on them");
 }
 
 Result<Artefact> open(const std::string& path, const Options& options, Context& context) {
@@ -239,6 +243,7 @@ Command verify_command() {
           "it gets the same "
           "inputs in that type. The usual tolerance is that of half precision where the outputs "
           "are, or all weights of A or B.\n\n"
+          "NaN equals NaN and an infinity itself, with a warning, unless --finite is given. "
           "Exit code 1 means that outputs differ beyond the gates, that their numbers differ "
           "or that B refuses inputs that A takes.",
       .needs = Needs::engine,

@@ -59,13 +59,19 @@ std::string distance_text(const OutputDifference& output, double largest) {
 }
 
 /// ": 2 NaN on one side", of which neither distances nor the cosine tell.
-std::string odd_pairs(const OutputDifference& output) {
+std::string odd_pairs(const OutputDifference& output, const VerifyGates& gates) {
   std::vector<std::string> parts;
   if (output.values.nan_pairs > 0) {
     parts.push_back(fmt::format("{} NaN on one side", output.values.nan_pairs));
   }
   if (output.values.infinite_pairs > 0) {
     parts.push_back(fmt::format("{} infinitely far apart", output.values.infinite_pairs));
+  }
+  if (gates.finite && output.values.both_nan > 0) {
+    parts.push_back(fmt::format("{} NaN on both sides", output.values.both_nan));
+  }
+  if (gates.finite && output.values.both_infinite > 0) {
+    parts.push_back(fmt::format("{} infinite on both sides", output.values.both_infinite));
   }
   return parts.empty() ? "" : ": " + join_list(parts);
 }
@@ -102,27 +108,29 @@ std::string difference_text(const OutputDifference& output) {
   return out;
 }
 
-void add_case(Table& table, const CaseResult& one) {
+/// What a row of the table says of OUTPUT.
+std::string verdict_of(const OutputDifference& output, const VerifyGates& gates) {
+  if (!output.problem.empty()) return output.problem;
+  if (!counts_as_same(output, gates)) return "differs";
+  if (output.values.bit_equal) return "equal";
+  // Beyond it the other gates have passed.
+  return output.within_tolerance() ? "close" : "beyond the tolerance";
+}
+
+void add_case(Table& table, const CaseResult& one, const VerifyGates& gates) {
   if (!one.failure.empty()) {
     table.add({one.label, "-", "-", "-", "-", "-",
                one.refused ? "B fails" : "number of outputs differs"});
     return;
   }
-  for (size_t i = 0; i < one.comparison.outputs.size(); ++i) {
-    const OutputDifference& output = one.comparison.outputs[i];
+  for (const OutputDifference& output : one.comparison.outputs) {
     const bool compared = output.problem.empty();
-    const bool first = one.first_failing == i;
-    const std::string verdict = !compared                   ? output.problem
-                                : output.values.bit_equal   ? "equal"
-                                : first                     ? "differs"
-                                : output.within_tolerance() ? "close"
-                                                            : "beyond the tolerance";
     const bool finite = output.values.nan_pairs + output.values.infinite_pairs == 0;
     table.add({one.label, both_names(output), distance_text(output, output.values.max_abs),
                distance_text(output, output.values.max_rel),
                compared && finite ? number_text(output.values.cosine, "{:.8g}") : "-",
                number_text(output.top1, "{:.4g}"),
-               verdict + kind_text(output) + odd_pairs(output)});
+               verdict_of(output, gates) + kind_text(output) + odd_pairs(output, gates)});
   }
 }
 
@@ -130,13 +138,14 @@ void add_case(Table& table, const CaseResult& one) {
 
 std::string same_if(const VerifyAnswer& answer) {
   const VerifyGates& gates = answer.gates;
+  const std::string finite = gates.finite ? ", and all values are finite" : "";
   if (!gates.cosine && !gates.top1) {
     std::string out = "|a - b| <= " + tolerance_text(gates.tolerance);
     if (gates.of_largest > 0) {
       out += fmt::format(", or {:g} of the largest |a|, as the model rounds to bytes",
                          gates.of_largest);
     }
-    return out + other_tolerances(answer);
+    return out + other_tolerances(answer) + finite;
   }
   std::vector<std::string> parts;
   if (gates.cosine) parts.push_back(fmt::format("cosine at least {:g}", *gates.cosine));
@@ -147,7 +156,7 @@ std::string same_if(const VerifyAnswer& answer) {
     out += fmt::format(", or, below {} values, |a - b| <= {}", gates.least_for_cosine,
                        tolerance_text(gates.tolerance));
   }
-  return out;
+  return out + finite;
 }
 
 std::string first_problem(const VerifyAnswer& answer) {
@@ -161,7 +170,7 @@ std::string first_problem(const VerifyAnswer& answer) {
   }
   const OutputDifference& output = failed->comparison.outputs[*failed->first_failing];
   return "first diverging output: " + printable(both_names(output)) + " (" + failed->label +
-         "): " + difference_text(output) + odd_pairs(output);
+         "): " + difference_text(output) + odd_pairs(output, answer.gates);
 }
 
 namespace {
@@ -191,7 +200,7 @@ void show_cases(const VerifyAnswer& answer, Context& context) {
                {"COSINE", Align::right},
                {"TOP-1", Align::right},
                {"VERDICT"}});
-  for (const CaseResult& one : answer.cases) add_case(table, one);
+  for (const CaseResult& one : answer.cases) add_case(table, one, answer.gates);
   table.render(context.out(), context.console.out_width());
   context.out().line("");
   for (const CaseResult& one : answer.cases) {
@@ -303,6 +312,7 @@ void show_json(const VerifyAnswer& answer, Context& context) {
   if (answer.gates.top1) json.field("min_agreement", *answer.gates.top1);
   const bool gated = answer.gates.cosine || answer.gates.top1;
   json.field("tolerance_counts", !gated || answer.gates.with_tolerance);
+  json.field("finite", answer.gates.finite);
   json.end_object();
   cases_json(answer, json);
   json.end_object();
@@ -340,7 +350,7 @@ void warn_of_odd_outputs(const VerifyAnswer& answer, Reporter& reporter) {
       std::vector<std::string> odd;
       if (values.both_nan > 0) odd.push_back(plural(values.both_nan, "NaN"));
       if (values.both_infinite > 0) odd.push_back(plural(values.both_infinite, "infinite value"));
-      if (odd.empty() || !told.insert(output.name).second) continue;
+      if (odd.empty() || answer.gates.finite || !told.insert(output.name).second) continue;
       reporter.warn("output " + quoted(output.name) + " of both holds " + join_list(odd) +
                     " among " + plural(values.count, "value") + " (" + one.label +
                     "); they count as equal and say little");

@@ -137,6 +137,10 @@ void compare_texts(std::span<const NamedText> a, std::span<const NamedText> b,
 
 bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
   if (!output.problem.empty()) return false;
+  const CompareResult& values = output.values;
+  const bool all_finite =
+      values.nan_pairs + values.infinite_pairs + values.both_nan + values.both_infinite == 0;
+  if (gates.finite && !all_finite) return false;
   // NaNs of one side are unlike whatever is there, and the cosine knows finite pairs only.
   const bool gated = gates.cosine || gates.top1;
   if (gated && output.values.nan_pairs > 0) return false;

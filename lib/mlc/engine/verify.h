@@ -32,6 +32,10 @@ struct VerifyGates {
   std::optional<double> top1;  // at least, instead of the tolerance
   /// The tolerance counts beside the other gates, because somebody gave it.
   bool with_tolerance = false;
+  /// NaN and infinite values are unlike anything, also where both sides have them.
+  bool finite = false;
+  /// Types of all weights in the files of A and B, which may compute in wider ones; with by_dtype.
+  std::vector<DType> weights;
 };
 
 /// One set of inputs, which are made when it is their turn: all together may fill the memory.
