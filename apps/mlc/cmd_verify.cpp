@@ -13,7 +13,6 @@
 #include "mlc/engine/sample_inputs.h"
 
 #include <algorithm>
-#include <set>
 
 namespace mlc::cli {
 namespace {
@@ -108,43 +107,15 @@ Result<std::unique_ptr<Model>> paired(std::unique_ptr<Model> model, const std::s
   return std::move(out->model);
 }
 
-CaseResult not_tried(std::string label, const std::string& size, const std::string& reason) {
+CaseResult not_tried(const VerifyCase& one, const std::string& reason) {
   CaseResult out;
-  out.label = std::move(label);
-  out.other_size = size;
-  out.not_checked = size + " was not tried: " + reason;
+  out.label = one.label;
+  out.other_size = one.other_size;
+  out.not_checked = one.other_size + " was not tried: " + reason;
   return out;
 }
 
-/// The upper ends of the ranges that somebody typed, where CASES do not have them. TOO_LARGE gets
-/// those whose inputs would be.
-std::vector<VerifyCase> upper_ends(const Options& options, std::span<const InputSpec> specs,
-                                   std::span<const VerifyCase> cases,
-                                   std::vector<CaseResult>& too_large) {
-  std::vector<VerifyCase> out;
-  const auto typed = parse_input_specs(options.engine.inputs);
-  if (!typed.ok()) return out;
-  const std::vector<VerifyCase> known =
-      bound_cases(specs, static_cast<uint64_t>(options.engine.seed));
-  std::set<std::string> seen;
-  for (const InputSpec& spec : *typed) {
-    for (const InputDim& dim : spec.dims) {
-      if (dim.symbol.empty() || !dim.bounds || dim.bounds->second == dim.example) continue;
-      const std::string size = dim.symbol + "=" + std::to_string(dim.bounds->second);
-      if (std::ranges::find(cases, size, &VerifyCase::other_size) != cases.end()) continue;
-      if (!seen.insert(size).second) continue;
-      const auto end = std::ranges::find(known, size, &VerifyCase::other_size);
-      if (end != known.end()) {
-        out.push_back(*end);
-        continue;
-      }
-      too_large.push_back(not_tried("seed " + std::to_string(options.engine.seed) + ", " + size,
-                                    size, "its inputs are too large"));
-    }
-  }
-  return out;
-}
-
+/// TOO_LARGE gets the upper ends of ranges that are not tried.
 std::vector<VerifyCase> all_cases(const Options& options, const Artefact& first,
                                   const Artefact& second, std::vector<InputSpec> specs,
                                   std::vector<CaseResult>& too_large) {
@@ -153,10 +124,12 @@ std::vector<VerifyCase> all_cases(const Options& options, const Artefact& first,
                                                        : nullptr;
   // Sizes that somebody typed as numbers are meant to be fixed.
   if (options.engine.inputs.empty()) specs = with_computed_sizes(std::move(specs), program);
-  auto cases = verify_cases(specs, static_cast<uint64_t>(options.engine.seed),
-                            static_cast<uint64_t>(options.samples));
-  for (VerifyCase& one : upper_ends(options, specs, cases, too_large)) {
-    cases.push_back(std::move(one));
+  const auto seed = static_cast<uint64_t>(options.engine.seed);
+  auto cases = verify_cases(specs, seed, static_cast<uint64_t>(options.samples));
+  UpperEnds ends = upper_ends(specs, cases, seed, options.engine.typed_ranges());
+  for (VerifyCase& one : ends.cases) cases.push_back(std::move(one));
+  for (const VerifyCase& one : ends.too_large) {
+    too_large.push_back(not_tried(one, "its inputs are too large"));
   }
   return with_related_sizes(std::move(cases), specs, program);
 }
@@ -205,7 +178,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
       // Nobody asked for that many values at once.
       const bool is_memory = result.error().kind() == ErrorKind::read_failed;
       if (!is_memory || one.other_size.empty()) return std::move(result).error();
-      answer.not_checked.push_back(not_tried(one.label, one.other_size, result.error().text()));
+      answer.not_checked.push_back(not_tried(one, result.error().text()));
       continue;
     }
     auto& results = result->not_checked.empty() ? answer.cases : answer.not_checked;
@@ -236,7 +209,9 @@ Command verify_command() {
           "another size of each named dimension (batch=2 is tried with 3, seq=8..512 with 16 and "
           "512), "
           "because a size that a trace has baked in shows only there, within what an "
-          "architecture declares. Inputs from files stay as "
+          "architecture or a .pt2 declares. The end of a declared range is left out, and that is "
+          "said, where inputs would be very large; that of one in --input is tried up to 4 million "
+          "elements. Inputs from files stay as "
           "they are. A size that A refuses is not checked, and says so. Where one of them has "
           "other "
           "names for all its inputs they are paired in order; where one computes in half precision "

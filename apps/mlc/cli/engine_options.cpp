@@ -58,6 +58,18 @@ LoadOptions EngineOptions::load_options(const Context& context, Purpose purpose)
   return options;
 }
 
+std::set<std::string> EngineOptions::typed_ranges() const {
+  std::set<std::string> out;
+  const auto typed = parse_input_specs(inputs);
+  if (!typed.ok()) return out;
+  for (const InputSpec& spec : *typed) {
+    for (const InputDim& dim : spec.dims) {
+      if (dim.bounds) out.insert(dim.symbol);
+    }
+  }
+  return out;
+}
+
 Result<std::vector<InputSpec>> choose_inputs(const EngineOptions& options,
                                              const Artefact& artefact) {
   if (options.inputs.empty()) return artefact.inputs();

@@ -8,6 +8,7 @@
 #include "mlc/engine/input_spec.h"
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ struct EngineOptions {
   /// For Engine::load.
   LoadOptions load_options(const Context& context, Purpose purpose) const;
   ArtefactOptions artefact_options() const { return {architecture, key}; }
+  /// The names of the sizes for which a range was typed.
+  std::set<std::string> typed_ranges() const;
 };
 
 /// Those of --input, or, without any, what ARTEFACT declares. Error: usage

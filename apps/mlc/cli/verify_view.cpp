@@ -367,6 +367,15 @@ Error fixed_in_model(const VerifyAnswer& check, const std::string& model) {
   const std::string size = first.other_size.substr(0, first.other_size.find('='));
   std::string reason = first.not_checked;
   if (reason.starts_with("A refuses")) reason = "it refuses" + reason.substr(9);
+  const bool varies = std::ranges::any_of(
+      check.cases, [&](const CaseResult& one) { return one.other_size.starts_with(size + "="); });
+  if (varies) {
+    return conflict("the model does not take all of the range of " + size + ": " + reason +
+                        "; nothing was written",
+                    "end the range of " + size +
+                        " where the model does, in --input or in the architecture")
+        .in_file(model);
+  }
   return conflict("the model itself has a fixed size for " + size + ": " + reason +
                       "; nothing was written",
                   "a plain number for " + size + " in --input says that it is meant to be fixed")

@@ -35,7 +35,8 @@ void warn_of_odd_outputs(const VerifyAnswer& answer, Reporter& reporter);
 /// The sentence that names the first problem; empty where all passed.
 std::string first_problem(const VerifyAnswer& answer);
 
-/// For what makes a file of a model: the model takes no other size of a dimension that has a name.
+/// For what makes a file of a model: the model takes no other size of a dimension that has a name,
+/// or not all of its range.
 /// Requires: not_checked has such a case.
 Error fixed_in_model(const VerifyAnswer& check, const std::string& model);
 

@@ -118,6 +118,27 @@ OutputTolerances tolerances_of(const Model& a, const Model& b, const VerifyGates
   return out;
 }
 
+/// Of the largest of SPECS.
+uint64_t most_elements(std::span<const InputSpec> specs) {
+  uint64_t most = 0;
+  for (const InputSpec& spec : specs) {
+    uint64_t count = 1;
+    for (const InputDim& dim : spec.dims) {
+      const auto size = static_cast<uint64_t>(std::max<int64_t>(dim.example, 0));
+      count = checked_mul(count, size).value_or(UINT64_MAX);
+    }
+    most = std::max(most, count);
+  }
+  return most;
+}
+
+/// What ERROR says, in one line, with the file that it points into: "net.yaml:18:11: ...".
+std::string in_one_line(const Error& error) {
+  const std::string text = error.text();
+  const std::string line = text.substr(0, text.find('\n'));
+  return error.file().empty() ? line : error.file() + ":" + line;
+}
+
 /// Adds to COMPARISON the texts that differ, by name.
 void compare_texts(std::span<const NamedText> a, std::span<const NamedText> b,
                    OutputsComparison& comparison) {
@@ -204,27 +225,22 @@ std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t 
   return out;
 }
 
-std::vector<VerifyCase> bound_cases(std::span<const InputSpec> specs, uint64_t seed) {
-  constexpr int64_t kMostElements = 4'000'000;
-  const auto fits = [](const InputSpec& spec) {
-    int64_t count = 1;
-    for (const InputDim& dim : spec.dims) {
-      const auto next = checked_mul(count, dim.example);
-      if (!next || *next > kMostElements) return false;
-      count = *next;
-    }
-    return true;
-  };
-  std::map<std::string, int64_t> bounds;
-  for (const InputSpec& spec : specs) {
-    for (const InputDim& dim : spec.dims) {
-      if (!dim.symbol.empty() && dim.bounds) bounds.try_emplace(dim.symbol, dim.bounds->second);
-    }
-  }
-  std::vector<VerifyCase> out;
-  for (const auto& [symbol, high] : bounds) {
-    VerifyCase one = other_case(specs, symbol, high, seed);
-    if (std::ranges::all_of(one.specs, fits)) out.push_back(std::move(one));
+UpperEnds upper_ends(std::span<const InputSpec> specs, std::span<const VerifyCase> cases,
+                     uint64_t seed, const std::set<std::string>& asked) {
+  constexpr uint64_t kMost = 4'000'000;
+  constexpr uint64_t kCheap = 65'536;
+  constexpr uint64_t kMostGrowth = 128;
+  const uint64_t usual = most_elements(specs);
+  UpperEnds out;
+  for (const auto& [symbol, dim] : named_dims(specs)) {
+    if (!dim.bounds || dim.bounds->second == dim.example) continue;
+    VerifyCase one = other_case(specs, symbol, dim.bounds->second, seed);
+    const auto has_it = [&](const VerifyCase& known) { return known.other_size == one.other_size; };
+    if (std::any_of(cases.begin(), cases.end(), has_it)) continue;
+    const uint64_t most = most_elements(one.specs);
+    const bool grows = most > kCheap && most / kMostGrowth > usual;
+    const bool fits = most <= kMost && (asked.contains(symbol) || !grows);
+    (fits ? out.cases : out.too_large).push_back(std::move(one));
   }
   return out;
 }
@@ -255,7 +271,7 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
     const ErrorKind kind = expected.error().kind();
     const bool refused = kind == ErrorKind::usage || kind == ErrorKind::unsupported;
     if (one.other_size.empty() || !refused) return failed(std::move(expected).error(), "A");
-    out.not_checked = "A refuses " + one.other_size + ": " + expected.error().text();
+    out.not_checked = "A refuses " + one.other_size + ": " + in_one_line(expected.error());
     for (const VerifyCase& other : one.instead) {
       MLC_TRY(CaseResult result, verify_case(a, b, other, gates, reporter));
       if (!result.not_checked.empty()) continue;
@@ -270,7 +286,7 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
   auto got = outputs_of(b, inputs);
   if (!got.ok()) {
     if (got.error().kind() != ErrorKind::usage) return failed(std::move(got).error(), "B");
-    out.failure = got.error().text();
+    out.failure = in_one_line(got.error());
     out.refused = true;
     return out;
   }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -63,9 +64,17 @@ std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t 
 std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples, const std::map<std::string, int64_t>& least);
 
-/// For every named dimension with bounds, a case where it has its upper bound, as far as inputs
-/// stay below a few million elements.
-std::vector<VerifyCase> bound_cases(std::span<const InputSpec> specs, uint64_t seed);
+struct UpperEnds {
+  std::vector<VerifyCase> cases;
+  std::vector<VerifyCase> too_large;  // not to be tried
+};
+
+/// For every named dimension with bounds, a case where it has its upper bound, unless CASES have
+/// one. Too large are inputs of more than a few million elements; and, for sizes that are not in
+/// ASKED, because a range is often declared wider than anybody uses it, those of more than some
+/// ten thousand that are more than a hundred times the example.
+UpperEnds upper_ends(std::span<const InputSpec> specs, std::span<const VerifyCase> cases,
+                     uint64_t seed, const std::set<std::string>& asked);
 
 /// Whether an input of SPECS has random integers or booleans: what a model does may hang on such
 /// values, as on lengths and masks, in ways that few samples show.

@@ -1,6 +1,7 @@
 #include "mlc/engine/architecture_model.h"
 
 #include "catch.h"
+#include "mlc/checkpoint/format.h"
 
 #include <filesystem>
 #include <fstream>

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <set>
 
 using namespace mlc;
 
@@ -86,6 +87,25 @@ TEST_CASE("several values, and another size of each named dimension") {
   CHECK(all[2].specs[1].sizes() == std::vector<int64_t>{3, 1});
   CHECK(all[3].label == "seed 5, seq=16");
   CHECK(all[0].seed != all[1].seed);
+}
+
+TEST_CASE("the ends of ranges, as far as inputs stay small") {
+  const auto ends = [](const std::string& text, const std::set<std::string>& asked) {
+    const std::vector<std::string> texts = {text};
+    const auto specs = *parse_input_specs(texts);
+    UpperEnds found = upper_ends(specs, verify_cases(specs, 0, 1), 0, asked);
+    std::string out;
+    for (const VerifyCase& one : found.cases) out += one.other_size + " ";
+    for (const VerifyCase& one : found.too_large) out += "not " + one.other_size + " ";
+    return out;
+  };
+  CHECK(ends("x:f32[batch=2,seq=1..100]", {}) == "seq=100 ");
+  CHECK(ends("x:f32[batch=2,seq=1..2]", {}) == "");  // tried as the next size already
+  CHECK(ends("x:f32[batch=1..1024,64]", {}) == "batch=1024 ");
+  CHECK(ends("x:f32[batch=1..1048576]", {}) == "not batch=1048576 ");
+  CHECK(ends("x:f32[batch=1..1048576]", {"batch"}) == "batch=1048576 ");
+  CHECK(ends("x:f32[n=1000..70000]", {}) == "n=70000 ");  // seventy times what it is
+  CHECK(ends("x:f32[batch=1..9000000]", {"batch"}) == "not batch=9000000 ");
 }
 
 TEST_CASE("equal models pass, a wrong value is found") {
