@@ -167,6 +167,9 @@ Result<ExitCode> run(const Options& options, Context& context) {
   if (other) answer.engine_b = other->title();
   answer.device = a->device();
   answer.gates = options.gates();
+  for (const Artefact* one : {&first, &second}) {
+    if (const auto type = one->weights_type()) answer.gates.weights.push_back(*type);
+  }
   const std::vector<VerifyCase> cases =
       all_cases(options, first, second, specs, answer.not_checked);
   for (const VerifyCase& one : cases) {

@@ -723,3 +723,114 @@ def test_a_size_that_the_model_refuses_is_told_where_another_one_was_tried(mlc, 
     answer = mlc.ok(*command, "--json").json
     valid(answer, "trace")
     assert [one.get("instead_of") for one in answer["cases"]] == [None, None, "A refuses batch=3: too many rows"]
+
+
+LENGTHS = """mlc: architecture/1
+inputs: ["ids:f32[batch=2,seq={start}..32,4]", "lengths:i64[batch=2]=1..9"]
+outputs: [logits, features]
+modules:
+  rnn: {{type: GRU, input_size: 4, hidden_size: 3, batch_first: true}}
+forward: |
+  def forward(self, ids, lengths):
+      kept, order = torch.sort(lengths, descending=True)
+      data, sizes = torch._pack_padded_sequence(ids[order], kept.cpu(), True)
+      n = int(lengths.max())
+      return ids[:, :n].narrow(1, 0, n).sum(2), data
+"""
+
+
+def test_values_beyond_a_size_had_no_hint(mlc, tmp_path):
+    """Lengths up to 9 of sequences of 1: "start (0) + length (9) exceeds dimension size (1)"."""
+    torch.save(nn.GRU(4, 3, batch_first=True).state_dict(), tmp_path / "rnn.pt")
+    torch.save({f"rnn.{key}": value for key, value in torch.load(tmp_path / "rnn.pt").items()}, tmp_path / "w.pt")
+    (tmp_path / "a.yaml").write_text(LENGTHS.format(start=1))
+    refused = mlc("trace", "w.pt", "--arch", "a.yaml", "-o", "s.pt")
+    assert refused.rc == 2 and "dimension 1 of ids is 1 here" in refused.stderr, refused.stderr
+    assert "'lengths:i64[2]=1..1'" in refused.stderr
+    (tmp_path / "a.yaml").write_text(LENGTHS.format(start=9))
+    mlc.ok("trace", "w.pt", "--arch", "a.yaml", "-o", "s.pt")
+
+
+def test_the_end_of_a_declared_range_was_not_tried(mlc, tmp_path):
+    """A table of 64 rows, and a range up to 100."""
+    text = """mlc: architecture/1
+inputs: ["x:f32[batch=2,seq=1..{end},3]"]
+parameters:
+  pos: {{shape: [1, 64, 3]}}
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      return x + self.pos[:, :x.size(1)]
+"""
+    torch.save({"pos": torch.randn(1, 64, 3)}, tmp_path / "w.pt")
+    (tmp_path / "a.yaml").write_text(text.format(end=100))
+    refused = mlc("trace", "w.pt", "--arch", "a.yaml", "-o", "s.pt")
+    assert refused.rc == 1 and not (tmp_path / "s.pt").exists(), refused
+    assert "does not take all of the range of seq: it refuses seq=100: a.yaml:7:14: the size of tensor" in refused.stderr
+    (tmp_path / "a.yaml").write_text(text.format(end=64))
+    assert "seed 0, seq=64" in mlc.ok("trace", "w.pt", "--arch", "a.yaml", "-o", "s.pt").stdout
+
+
+HALTING = """mlc: architecture/1
+inputs: ["x:f32[2,4]"]
+outputs: [last]
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      rounds = 0
+      while bool(x.abs().max() > 0.5) and rounds < 20:
+          x = x * 0.7
+          rounds += 1
+      if x.dim() == 2:
+          x = x + 1
+      return x
+"""
+
+
+def test_a_loop_on_values_was_recorded_without_a_warning(mlc, tmp_path):
+    (tmp_path / "a.yaml").write_text(HALTING)
+    torch.save({}, tmp_path / "w.pt")
+    result = mlc.ok("trace", "w.pt", "--arch", "a.yaml", "--method", "trace", "--samples", "1", "-o", "t.pt")
+    warning = next(line for line in result.stderr.splitlines() if "warning" in line)
+    assert warning.count("(a.yaml:7:") >= 1 and "--method script" in warning and "--samples" in warning, warning
+    # Each place once, and none for what the type of an input decides.
+    assert warning.count("while ") <= 2 and "x.dim()" not in warning
+    assert "warning" not in mlc.ok("trace", "w.pt", "--arch", "a.yaml", "-o", "s.pt").stderr
+
+
+@pytest.mark.usefixtures("onnxruntime_engine")
+def test_names_of_outputs_were_lost(mlc, tmp_path):
+    (tmp_path / "a.yaml").write_text("""mlc: architecture/1
+inputs: ["x:f32[batch=2,4]"]
+outputs: [logits, features]
+modules:
+  fc: {type: Linear, in_features: 4, out_features: 3}
+forward: |
+  def forward(self, x: Tensor):
+      return self.fc(x), x * 2
+""")
+    torch.save({f"fc.{key}": value for key, value in nn.Linear(4, 3).state_dict().items()}, tmp_path / "w.pt")
+    for method in ("script", "trace"):
+        mlc.ok("trace", "w.pt", "--arch", "a.yaml", "--method", method, "-o", "s.pt", "-f")
+        extra = {"mlc/outputs.txt": ""}
+        assert len(torch.jit.load(str(tmp_path / "s.pt"), _extra_files=extra)(torch.ones(2, 4))) == 2
+        assert extra["mlc/outputs.txt"] == b"logits\nfeatures\n"
+        again = ("trace", "s.pt", "-o", "again.pt", "-f")
+        mlc.ok(*again)
+        for name in ("s.pt", "again.pt"):
+            ran = mlc.ok("run", name, "--json").json["outputs"]
+            assert [one["name"] for one in ran] == ["logits", "features"]
+            compared = mlc.ok("verify", "w.pt", name, "--arch", "a.yaml", "--json").json["cases"][0]["outputs"]
+            assert [(one["name"], "name_b" in one) for one in compared] == [("logits", False), ("features", False)]
+            onnx = mlc.ok("export-onnx", name, "-o", "s.onnx", "-f", "--json").json["outputs"]
+            assert [one["name"] for one in onnx] == ["logits", "features"]
+
+
+@pytest.mark.parametrize("names", ["a\n", "a\na\n", "a\nb\nc\n", "", "\n\n"])
+def test_names_that_do_not_fit_are_none(mlc, tmp_path, names):
+    class Two(nn.Module):
+        def forward(self, x):
+            return x, x + 1
+
+    torch.jit.script(Two()).save(str(tmp_path / "s.pt"), _extra_files={"mlc/outputs.txt": names})
+    ran = mlc.ok("run", "s.pt", "--input", "x:f32[2]", "--json").json["outputs"]
+    assert [one["name"] for one in ran] == ["output.0", "output.1"]
+    mlc.ok("export-onnx", "s.pt", "--input", "x:f32[2]", "-o", "s.onnx", "--no-verify")

@@ -403,3 +403,95 @@ def test_devices_below_zero_are_no_devices(mlc, tmp_path):
     saved(tmp_path, a=torch.nn.Identity())
     result = mlc("run", "a.pt", "--input", "input:f32[2]", "--device", "cuda:-1")
     assert result.rc == 2 and "no device is called cuda:-1" in result.stderr
+
+
+SEQUENCE = """mlc: architecture/1
+inputs: ["x:f32[batch=2,seq=1..{end},3]"]
+outputs: [summed, table]
+parameters:
+  pos: {{shape: [1, {rows}, 3]}}
+forward: |
+  def forward(self, x: Tensor):
+      y = x + self.pos[:, :x.size(1)]
+      return y.sum(1), y
+"""
+
+
+def sequence(folder, name="seq.yaml", end=100, rows=64, dtype=torch.float32):
+    (folder / name).write_text(SEQUENCE.format(end=end, rows=rows))
+    torch.manual_seed(0)
+    torch.save({"pos": torch.randn(1, rows, 3).to(dtype)}, folder / name.replace(".yaml", ".pt"))
+
+
+def test_the_end_of_a_declared_range_was_not_tried(mlc, tmp_path, valid):
+    sequence(tmp_path)
+    result = mlc.ok("verify", "seq.pt", "seq.pt", "--arch", "seq.yaml", "--json")
+    valid(result.json, "verify")
+    assert [one["case"] for one in result.json["not_checked"]] == ["seed 0, seq=100"]
+    sequence(tmp_path, "fits.yaml", end=64)
+    cases = mlc.ok("verify", "fits.pt", "fits.pt", "--arch", "fits.yaml", "--json").json["cases"]
+    assert [one["case"] for one in cases][3:] == ["seed 0, batch=3", "seed 0, seq=2", "seed 0, seq=64"]
+    # What is declared wide need not be meant.
+    sequence(tmp_path, "wide.yaml", end=1048576)
+    wide = mlc.ok("verify", "wide.pt", "wide.pt", "--arch", "wide.yaml", "--json").json
+    assert wide["not_checked"] == [
+        {"case": "seed 0, seq=1048576", "reason": "seq=1048576 was not tried: its inputs are too large"}]
+
+
+def test_the_end_of_a_range_of_a_pt2_was_not_tried(mlc, tmp_path):
+    class Double(torch.nn.Module):
+        def forward(self, x):
+            return x * 2
+
+    dim = torch.export.Dim("seq", min=2, max=128)
+    torch.export.save(torch.export.export(Double(), (torch.randn(1, 7),), dynamic_shapes={"x": {1: dim}}), tmp_path / "d.pt2")
+    cases = mlc.ok("verify", "d.pt2", "d.pt2", "--json").json["cases"]
+    assert [one["case"].rpartition("=")[2] for one in cases][-2:] == ["14", "128"]
+
+
+def test_a_refusal_had_no_file_and_escaped_newlines(mlc, tmp_path):
+    sequence(tmp_path)
+    text = mlc.ok("verify", "seq.pt", "seq.pt", "--arch", "seq.yaml").stdout
+    line = next(line for line in text.splitlines() if line.startswith("not checked"))
+    assert line.startswith("not checked: A refuses seq=100: seq.yaml:8:11: the size of tensor a (100) must match"), line
+    assert "\\x0a" not in line and line.endswith("at non-singleton dimension 1")
+
+
+def test_weights_in_half_precision_of_a_checkpoint_were_held_to_the_tolerance_of_float32(mlc, tmp_path):
+    """The architecture computes in float32 with them."""
+    sequence(tmp_path, "a.yaml", end=64)
+    sequence(tmp_path, "half.yaml", end=64, dtype=torch.float16)
+    result = mlc.ok("verify", "a.pt", "half.pt", "--arch", "a.yaml")
+    assert "same if |a - b| <= 1e-05 + 0.0001 * |b| (in half precision 0.001 + 0.01 * |b|)" in result.stdout
+    assert mlc.ok("verify", "half.pt", "a.pt", "--arch", "a.yaml").rc == 0
+    assert mlc("verify", "a.pt", "half.pt", "--arch", "a.yaml", "--atol", "1e-5", "--rtol", "1e-4").rc == 1
+
+
+def test_a_row_that_failed_was_beyond_the_tolerance_as_one_that_passed(mlc, tmp_path):
+    class Two(torch.nn.Module):
+        def __init__(self, by: float):
+            super().__init__()
+            self.by = by
+
+        def forward(self, x: torch.Tensor):
+            return x + self.by, x * (1 + self.by)
+
+    saved(tmp_path, a=Two(0.0), b=Two(0.001))
+    command = ("verify", "a.pt", "b.pt", "--input", "x:f32[2,4]", "--samples", "1")
+    rows = [line for line in mlc(*command).stdout.splitlines() if line.startswith("seed 0")]
+    assert [row.split()[-1] for row in rows] == ["differs", "differs"]
+    rows = [line for line in mlc.ok(*command, "--min-cosine", "0.99").stdout.splitlines() if line.startswith("seed 0")]
+    assert all(row.endswith("beyond the tolerance") for row in rows) and len(rows) == 2
+
+
+def test_nans_of_both_sides_could_not_fail(mlc, tmp_path, valid):
+    save_plus(tmp_path, plain=1.0, nan=float("nan"), inf=float("inf"))
+    x = ("--input", "x:f32[2,4]", "--finite")
+    for name, said in (("nan", "1 NaN on both sides"), ("inf", "1 infinite on both sides")):
+        for gate in ((), ("--min-cosine", "0.5")):
+            result = mlc("verify", f"{name}.pt", f"{name}.pt", *x, *gate)
+            assert result.rc == 1 and result.stdout.splitlines()[-1].endswith(said), result.stdout
+            assert "and all values are finite" in result.stdout and "holds" not in result.stderr
+    result = mlc.ok("verify", "plain.pt", "plain.pt", *x, "--json")
+    valid(result.json, "verify")
+    assert result.json["gates"]["finite"]

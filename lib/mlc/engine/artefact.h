@@ -48,6 +48,11 @@ class Artefact {
   /// What an architecture declares, which inputs have to fit; empty for all others: they check
   /// their inputs themselves, or take any.
   const std::vector<InputSpec>& declared() const;
+  /// Of all floating weights of a checkpoint that runs with an architecture, as they lie in the
+  /// file, where they have one type; nothing for all others, whose models tell it themselves.
+  std::optional<DType> weights_type() const {
+    return model_ ? model_->weights_type() : std::nullopt;
+  }
   /// Requires: engine() is LibTorch.
   const Checkpoint& checkpoint() const { return model_ ? model_->checkpoint() : *checkpoint_; }
 

@@ -115,6 +115,7 @@ OutputTolerances tolerances_of(const Model& a, const Model& b, const VerifyGates
     const std::optional<DType> type = model->signature().parameters;
     if (type) out.usual = usual_tolerance(*type, *type, out.usual);
   }
+  for (const DType type : gates.weights) out.usual = usual_tolerance(type, type, out.usual);
   return out;
 }
 
