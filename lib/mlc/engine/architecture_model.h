@@ -59,7 +59,8 @@ class ArchitectureModel {
 
  private:
   ArchitectureModel(std::unique_ptr<Checkpoint> checkpoint, arch::Architecture architecture)
-      : checkpoint_(std::move(checkpoint)), architecture_(std::make_shared<const arch::Architecture>(std::move(architecture))) {}
+      : checkpoint_(std::move(checkpoint)),
+        architecture_(std::make_shared<const arch::Architecture>(std::move(architecture))) {}
 
   std::unique_ptr<Checkpoint> checkpoint_;
   std::shared_ptr<const arch::Architecture> architecture_;  // also of the models that it builds

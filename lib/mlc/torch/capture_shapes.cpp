@@ -609,7 +609,8 @@ bool hangs_on_values(Capturer& capturer, const Call& call, size_t dim) {
     // Without a number of classes there are as many as the largest value says.
     const Item* classes = argument(call, "num_classes");
     const auto* number = classes == nullptr ? nullptr : classes->as<Expr>();
-    const auto known = number == nullptr ? std::nullopt : capturer.symbols().constant_value(*number);
+    const auto known =
+        number == nullptr ? std::nullopt : capturer.symbols().constant_value(*number);
     const TensorItem* self = call.inputs[0].tensor();
     return known && *known < 0 && self != nullptr && dim == capturer.sizes_of(*self).size();
   }
