@@ -45,7 +45,8 @@ class Aten(types.ModuleType):
             return getattr(torch, name)
 
 
-NAMES = {"torch": Aten(), "F": torch.nn.functional, "math": __import__("math"), "ValueError": ValueError}
+NAMES = {"torch": Aten(), "F": torch.nn.functional, "math": __import__("math"), "ValueError": ValueError,
+         "PackedSequence": torch.nn.utils.rnn.PackedSequence}
 
 
 class Described:

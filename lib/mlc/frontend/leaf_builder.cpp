@@ -185,6 +185,13 @@ void LeafBuilder::forward(std::string_view parameters, std::string_view returns,
   set_generated_source(module_, std::move(source));
 }
 
+void LeafBuilder::method(std::string_view name, std::string_view parameters,
+                         std::string_view returns, std::string_view body) {
+  set_generated_source(module_, module_.source + "def " + std::string(name) + "(self, " +
+                                    std::string(parameters) + ") -> " + std::string(returns) +
+                                    ":\n" + indented(body));
+}
+
 void LeafBuilder::forward_expression(std::string_view expression) {
   forward("input: Tensor", "Tensor", "return " + filled(expression));
 }

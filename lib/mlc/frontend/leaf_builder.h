@@ -82,6 +82,10 @@ class LeafBuilder {
   /// The method `forward(self, PARAMETERS) -> RETURNS` with BODY, whose lines begin at column 1;
   /// __call__ is added.
   void forward(std::string_view parameters, std::string_view returns, std::string_view body);
+  /// Adds another method, with its SELF-less parameters as forward(). Requires: forward() was
+  /// called.
+  void method(std::string_view name, std::string_view parameters, std::string_view returns,
+              std::string_view body);
   /// The same for most: one tensor in, one out. EXPRESSION goes through filled().
   void forward_expression(std::string_view expression);
 

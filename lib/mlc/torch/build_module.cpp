@@ -6,6 +6,7 @@
 #include "mlc/engine/torchscript_code.h"
 #include "mlc/torch/functional.h"
 #include "mlc/torch/names.h"
+#include "mlc/torch/packed_sequences.h"
 #include "mlc/torch/torch_values.h"
 #include "mlc/torch/yaml_places.h"
 
@@ -274,9 +275,9 @@ class Builder {
       methods.emplace_back(parser.parseFunction(/*is_method=*/true));
     }
     refuse_twice(methods);
-    const torch::jit::SimpleSelf self(made.type());
+    const auto self = self_with_packed_calls(made.type());
     const std::vector<torch::jit::ResolverPtr> resolvers(methods.size(), resolver_);
-    unit_->define(*made.type()->name(), {}, {}, methods, resolvers, &self);
+    unit_->define(*made.type()->name(), {}, {}, methods, resolvers, self.get());
     places->enable();
   }
 

@@ -2,13 +2,23 @@
 
 #include "mlc/base/text.h"
 #include "mlc/torch/functional_table.h"
+#include "mlc/torch/packed_sequences.h"
 
 #include <algorithm>
+#include <set>
 
 namespace mlc::torch_module {
 namespace {
 
-constexpr const char* kPrefix = "__torch__.mlc.functional";
+/// Functions, where they are in the unit, and what stands before their names in each other's texts.
+struct Family {
+  const char* place;
+  std::string_view prefix;
+  std::span<const Function> functions;
+};
+
+constexpr const char* kFunctional = "__torch__.mlc.functional";
+constexpr const char* kSequences = "__torch__.mlc.rnn";
 
 /// Of the variant that has INDEX others of its name before it.
 std::string variant_name(std::string_view name, size_t index) {
@@ -59,36 +69,54 @@ std::string source_of(const Function& one, const std::string& name) {
   return out;
 }
 
+bool is_word_char(char c) {
+  return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
 /// Whether TEXT reads WANTED and nothing more.
 bool reads(std::string_view text, const std::string& wanted) {
   for (size_t at = text.find(wanted); at != text.npos; at = text.find(wanted, at + 1)) {
     const size_t end = at + wanted.size();
-    const char next = end < text.size() ? text[end] : ' ';
-    const bool longer = next == '_' || (next >= 'a' && next <= 'z') || (next >= '0' && next <= '9');
+    const bool longer = (end < text.size() && is_word_char(text[end])) ||
+                        (at > 0 && is_word_char(wanted[0]) && is_word_char(text[at - 1]));
     if (!longer) return true;
   }
   return false;
 }
 
-/// Defines what SOURCE calls as PREFIX + NAME and is not there yet, and before it what that calls.
-void define_called(torch::jit::CompilationUnit& unit, std::string_view source,
-                   const std::string& prefix, const torch::jit::ResolverPtr& resolver) {
-  const c10::QualifiedName place(kPrefix);
+/// Defines what SOURCE calls of FAMILY as PREFIX + NAME and is not there yet, and before it what
+/// that calls.
+void define_called(torch::jit::CompilationUnit& unit, std::string_view source, const Family& family,
+                   std::string_view prefix, const torch::jit::ResolverPtr& resolver,
+                   std::set<std::string>& begun) {
+  const c10::QualifiedName place(family.place);
   size_t before = 0;  // rows of the same name
   std::string_view last;
-  for (const Function& one : functions()) {
+  for (const Function& one : family.functions) {
     before = one.name == last ? before + 1 : 0;
     last = one.name;
     const std::string name = variant_name(one.name, before);
-    if (!reads(source, prefix + std::string(one.name))) continue;
+    if (!reads(source, std::string(prefix) + std::string(one.name))) continue;
     if (unit.find_function(c10::QualifiedName(place, name)) != nullptr) continue;
+    if (!begun.insert(name).second) continue;
     // Their texts say torch.embedding for the operator, F.embedding for the function.
-    define_called(unit, one.body, "F.", resolver);
+    define_called(unit, one.body, family, family.prefix, resolver, begun);
     for (auto* made : unit.define(place, source_of(one, name), resolver, nullptr)) {
       if (one.arguments.find(kBroadcasting) == one.arguments.npos) continue;
       made->ensure_defined();  // after which the schema is final
       set_list_defaults(*made, one.arguments);
     }
+  }
+}
+
+std::vector<torch::jit::Function*> find_variants(torch::jit::CompilationUnit& unit,
+                                                 const char* place, const std::string& name) {
+  std::vector<torch::jit::Function*> found;
+  const c10::QualifiedName prefix(place);
+  for (size_t i = 0;; ++i) {
+    auto* one = unit.find_function(c10::QualifiedName(prefix, variant_name(name, i)));
+    if (one == nullptr) return found;
+    found.push_back(one);
   }
 }
 
@@ -104,18 +132,19 @@ std::vector<std::string> functional_names() {
 
 std::vector<torch::jit::Function*> find_functions(torch::jit::CompilationUnit& unit,
                                                   const std::string& name) {
-  std::vector<torch::jit::Function*> found;
-  const c10::QualifiedName prefix(kPrefix);
-  for (size_t i = 0;; ++i) {
-    auto* one = unit.find_function(c10::QualifiedName(prefix, variant_name(name, i)));
-    if (one == nullptr) return found;
-    found.push_back(one);
-  }
+  return find_variants(unit, kFunctional, name);
+}
+
+std::vector<torch::jit::Function*> find_sequence_functions(torch::jit::CompilationUnit& unit,
+                                                           const std::string& name) {
+  return find_variants(unit, kSequences, name);
 }
 
 void define_functions(torch::jit::CompilationUnit& unit, const std::string& source,
                       const torch::jit::ResolverPtr& resolver) {
-  define_called(unit, source, ".", resolver);
+  std::set<std::string> begun;
+  define_called(unit, source, {kFunctional, "F.", functions()}, ".", resolver, begun);
+  define_called(unit, source, {kSequences, "", sequence_functions()}, "", resolver, begun);
 }
 
 std::string advice_against(const std::string& name) {

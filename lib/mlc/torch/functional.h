@@ -1,5 +1,5 @@
-// The functions of functional_table.h in a compilation unit. All other names of F are the operators
-// of aten.
+// The functions of functional_table.h and packed_sequences.h in a compilation unit. All other names
+// of F are the operators of aten.
 #pragma once
 
 #include <memory>
@@ -23,6 +23,10 @@ void define_functions(torch::jit::CompilationUnit& unit, const std::string& sour
 /// none.
 std::vector<torch::jit::Function*> find_functions(torch::jit::CompilationUnit& unit,
                                                   const std::string& name);
+
+/// The same of the functions of torch.nn.utils.rnn, packed_sequences.h.
+std::vector<torch::jit::Function*> find_sequence_functions(torch::jit::CompilationUnit& unit,
+                                                           const std::string& name);
 
 /// What to do instead of calling F.NAME; empty where nothing is to be said.
 std::string advice_against(const std::string& name);

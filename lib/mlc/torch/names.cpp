@@ -1,7 +1,9 @@
 #include "mlc/torch/names.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/script_limits.h"
 #include "mlc/torch/functional.h"
+#include "mlc/torch/packed_sequences.h"
 
 #include <algorithm>
 #include <array>
@@ -83,12 +85,19 @@ bool is_operator(const std::string& space, const std::string& name) {
 }
 
 constexpr std::string_view kOps = "torch.ops.";
+constexpr std::string_view kSequences = "torch.nn.utils.rnn";
 
 /// All that may follow "torch.", "torch.ops.aten." or "F.", for suggestions.
 std::vector<std::string> names_after(const std::string& path) {
   std::set<std::string> names;
   if (path == "F") {
     for (const std::string& name : functional_names()) names.insert(name);
+  }
+  if (path == kSequences) {
+    for (const Function& one : sequence_functions()) {
+      if (!one.name.starts_with('_')) names.emplace(one.name);
+    }
+    return {names.begin(), names.end()};
   }
   if (path == "torch") {
     for (const auto& row : kTypeNames) names.emplace(row.first);
@@ -101,6 +110,23 @@ std::vector<std::string> names_after(const std::string& path) {
     names.insert(full.substr(space.size()));
   }
   return {names.begin(), names.end()};
+}
+
+SugaredValuePtr function_value(const std::shared_ptr<torch::jit::CompilationUnit>& unit,
+                               const std::vector<torch::jit::Function*>& variants) {
+  if (variants.empty()) return nullptr;
+  std::vector<torch::jit::StrongFunctionPtr> held;
+  for (auto* one : variants) held.emplace_back(unit, one);
+  return std::make_shared<torch::jit::FunctionValue>(held);
+}
+
+/// What torch.nn.utils.rnn calls NAME; null pointer where it is nothing.
+SugaredValuePtr sequence_name(const std::shared_ptr<torch::jit::CompilationUnit>& unit,
+                              const std::string& name) {
+  if (name == kPackedSequence) {
+    return std::make_shared<torch::jit::NamedTupleConstructor>(packed_sequence_type());
+  }
+  return function_value(unit, find_sequence_functions(*unit, name));
 }
 
 /// A dotted name on its way to an operator, a function or a constant.
@@ -140,6 +166,8 @@ class DottedName : public torch::jit::SugaredValue {
       return std::make_shared<DottedName>(std::move(path), functions_);
     };
     if (path_ == "torch.nn" && name == "functional") return deeper("F");
+    if (path_ == "torch.nn" && name == "utils") return deeper("torch.nn.utils");
+    if (path_ == "torch.nn.utils" && name == "rnn") return deeper(std::string(kSequences));
     if (path_ == "torch.ops" || (path_ == "torch._C" && name == "_nn")) {
       return deeper("torch.ops." + (path_ == "torch.ops" ? name : "aten"));
     }
@@ -152,11 +180,10 @@ class DottedName : public torch::jit::SugaredValue {
 
   SugaredValuePtr function(const std::string& name) const {
     if (path_ == "F") {
-      std::vector<torch::jit::StrongFunctionPtr> variants;
-      for (auto* own : find_functions(*functions_, name)) variants.emplace_back(functions_, own);
-      if (!variants.empty()) return std::make_shared<torch::jit::FunctionValue>(variants);
+      if (auto own = function_value(functions_, find_functions(*functions_, name))) return own;
       if (!advice_against(name).empty()) return nullptr;
     }
+    if (path_ == kSequences) return sequence_name(functions_, name);
     const auto [space, operator_name] = as_operator(name);
     if (space.empty() || !is_operator(space, operator_name)) return nullptr;
     return std::make_shared<torch::jit::BuiltinFunction>(
@@ -179,7 +206,8 @@ class DottedName : public torch::jit::SugaredValue {
       problem.column = std::get<2>(*where) + 1;
     }
     problem.message = path_ + " has no " + mlc::quoted(name) + " that TorchScript can call";
-    problem.hint = path_ == "F" ? advice_against(name) : std::string();
+    if (path_ == "F") problem.hint = advice_against(name);
+    if (path_ == "torch.nn") problem.hint = advice_on_name("nn");
     if (problem.hint.empty()) {
       const std::vector<std::string> names = names_after(path_);
       if (const auto near = nearest(name, names)) {
@@ -206,8 +234,16 @@ class NameResolver : public torch::jit::Resolver {
     if (std::ranges::find(kExceptions, name) != kExceptions.end()) {
       return std::make_shared<torch::jit::ExceptionValue>(name);
     }
+    // As behind `from torch.nn.utils.rnn import ...` and `from torch import nn`.
+    if (auto value = sequence_name(functions_, name)) return value;
+    if (name == "nn") return std::make_shared<DottedName>("torch.nn", functions_);
     if (name != "torch" && name != "F" && name != "math") return nullptr;
     return std::make_shared<DottedName>(name, functions_);
+  }
+
+  c10::TypePtr resolveType(const std::string& name, const SourceRange& /*place*/) override {
+    const std::string_view last = std::string_view(name).substr(name.rfind('.') + 1);
+    return last == kPackedSequence ? packed_sequence_type() : nullptr;
   }
 
  private:

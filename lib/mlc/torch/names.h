@@ -1,4 +1,5 @@
-// The names that `forward` texts may use: torch, F, torch.nn.functional, torch.ops, math.
+// The names that `forward` texts may use: torch, nn, F, torch.nn.functional, torch.ops, math, and
+// those of torch.nn.utils.rnn.
 #pragma once
 
 #include <exception>

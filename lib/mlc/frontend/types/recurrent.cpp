@@ -2,6 +2,7 @@
 // a GRU. Inputs without a batch dimension are refused; states that are not given are zeros of that
 // batch.
 #include "mlc/frontend/module_types.h"
+#include "mlc/frontend/packed_forward.h"
 
 namespace mlc::arch {
 namespace {
@@ -67,18 +68,48 @@ std::string add_weights(LeafBuilder& leaf, const Recurrence& shape) {
   return "[" + names + "]";
 }
 
-/// A state of zeros with FEATURES elements for each layer, direction and sample.
-std::string zero_state(const LeafBuilder& leaf, const Recurrence& shape, int64_t features) {
+/// A state of zeros like INPUT with FEATURES elements for each layer, direction and one of BATCH
+/// samples.
+std::string zero_state(const LeafBuilder& leaf, const Recurrence& shape, int64_t features,
+                       const std::string& input, const std::string& batch) {
   const int64_t layers = saturating_mul(leaf.integer("num_layers"), shape.directions);
-  return "torch.zeros([" + std::to_string(layers) + ", input.size(" +
-         (leaf.flag("batch_first") ? "0" : "1") + "), " + std::to_string(features) +
-         "], dtype=input.dtype, device=input.device)";
+  return "torch.zeros([" + std::to_string(layers) + ", " + batch + ", " + std::to_string(features) +
+         "], dtype=" + input + ".dtype, device=" + input + ".device)";
+}
+
+std::string zero_state(const LeafBuilder& leaf, const Recurrence& shape, int64_t features) {
+  return zero_state(leaf, shape, features, "input",
+                    leaf.flag("batch_first") ? "input.size(0)" : "input.size(1)");
+}
+
+/// The same for a packed input.
+std::string zero_packed_state(const LeafBuilder& leaf, const Recurrence& shape, int64_t features) {
+  return zero_state(leaf, shape, features, "data", "int(sizes[0])");
 }
 
 std::string options_text(const LeafBuilder& leaf) {
   return leaf.filled(
       ", {bias}, {num_layers}, {dropout}, self.training, {bidirectional}, {batch_first})\n");
 }
+
+std::string packed_options_text(const LeafBuilder& leaf) {
+  return leaf.filled(", {bias}, {num_layers}, {dropout}, self.training, {bidirectional})\n");
+}
+
+std::string packed_parts(const LeafBuilder& leaf) {
+  return "data, sizes, order, back = input\n" +
+         require_text("data.dim() == 2", "\"" + leaf.type() +
+                                             " takes sequences of 2 dimensions, found {}\"."
+                                             "format(data.dim())");
+}
+
+/// Puts the samples of STATE into the order ORDER, a list of indices or None.
+std::string reordered(const std::string& state, const std::string& order) {
+  return "if " + order + " is not None:\n    " + state + " = " + state + ".index_select(1, " +
+         order + ")\n";
+}
+
+constexpr std::string_view kPackedOutput = "PackedSequence(output, sizes, order, back)";
 
 Status build_lstm(LeafBuilder& leaf) {
   MLC_TRY(const Recurrence shape, read_recurrence(leaf));
@@ -90,6 +121,17 @@ Status build_lstm(LeafBuilder& leaf) {
                    "\n    c = " + zero_state(leaf, shape, leaf.integer("hidden_size")) +
                    "\nelse:\n    h, c = hx\noutput, h_n, c_n = torch.lstm(input, [h, c], " +
                    weights + options_text(leaf) + "return output, (h_n, c_n)");
+  leaf.method(kPackedForward, "input: PackedSequence, hx: Optional[Tuple[Tensor, Tensor]]=None",
+              "Tuple[PackedSequence, Tuple[Tensor, Tensor]]",
+              packed_parts(leaf) +
+                  "if hx is None:\n    h = " + zero_packed_state(leaf, shape, shape.output) +
+                  "\n    c = " + zero_packed_state(leaf, shape, leaf.integer("hidden_size")) +
+                  "\nelse:\n    h, c = hx\n    if order is not None:\n"
+                  "        h = h.index_select(1, order)\n        c = c.index_select(1, order)\n"
+                  "output, h_n, c_n = torch.lstm(data, sizes, [h, c], " +
+                  weights + packed_options_text(leaf) + reordered("h_n", "back") +
+                  reordered("c_n", "back") + "return " + std::string(kPackedOutput) +
+                  ", (h_n, c_n)");
   return {};
 }
 
@@ -103,6 +145,14 @@ Status build_single_state(LeafBuilder& leaf) {
                    "if hx is None:\n    h = " + zero_state(leaf, shape, shape.output) +
                    "\nelse:\n    h = hx\noutput, h_n = torch." + function + "(input, h, " +
                    weights + options_text(leaf) + "return output, h_n");
+  leaf.method(kPackedForward, "input: PackedSequence, hx: Optional[Tensor]=None",
+              "Tuple[PackedSequence, Tensor]",
+              packed_parts(leaf) +
+                  "if hx is None:\n    h = " + zero_packed_state(leaf, shape, shape.output) +
+                  "\nelse:\n    h = hx\n    if order is not None:\n"
+                  "        h = h.index_select(1, order)\noutput, h_n = torch." +
+                  function + "(data, sizes, h, " + weights + packed_options_text(leaf) +
+                  reordered("h_n", "back") + "return " + std::string(kPackedOutput) + ", h_n");
   return {};
 }
 
