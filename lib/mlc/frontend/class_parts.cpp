@@ -85,9 +85,16 @@ Result<Ints> read_shape(const Node& node, const Scope& scope) {
   return *shape;
 }
 
+constexpr const char* kInits =
+    "init is zeros, ones, arange, tril, a number for all values (init: 0.1), a list of them, "
+    "{normal: 0.02} or {uniform: 0.1}";
+
 /// {normal: 0.02} or {uniform: 0.1}.
 Result<Init> read_random_init(const Node& node, const Scope& scope) {
-  MLC_CHECK(node.only_keys({"normal", "uniform"}));
+  for (const auto& [word, amount] : node.entries()) {
+    if (word == "normal" || word == "uniform") continue;
+    return node.key_error(word, "unknown init " + quoted(word, 60), kInits);
+  }
   if (node.entries().size() != 1) {
     return node.error("init has one of normal and uniform", "for example {normal: 0.02}");
   }
@@ -120,9 +127,7 @@ Result<Init> read_init(const Node& node, const Scope& scope) {
   if (const auto* numbers = std::get_if<std::vector<double>>(&value)) {
     return Init{Init::Kind::values, 0, *numbers};
   }
-  return node.error("unknown init " + shown(value),
-                    "init is zeros, ones, arange, tril, a number, a list of all values, "
-                    "{normal: 0.02} or {uniform: 0.1}");
+  return node.error("unknown init " + shown(value), kInits);
 }
 
 Result<DType> read_dtype(const Node& node, const Scope& scope) {
@@ -306,6 +311,7 @@ Status set_forward(ScriptModule& module, const Node& body) {
     return node->error("forward has no method `def forward(self, ...):` at the start of a line");
   }
   drop_grad_contexts(lines);
+  split_statements(lines);
   MLC_TRY(std::vector<TextLine> written, unroll(lines, module, *node));
   std::string source;
   for (TextLine& line : written) {

@@ -13,17 +13,30 @@ std::string_view leading_name(std::string_view text) {
   return text.substr(0, static_cast<size_t>(end - text.begin()));
 }
 
-/// Follows `[3]`, `[-1]` or `["key"]`; whether there was such an index.
-bool follow_index(std::string_view text, ModulePath& path) {
+std::optional<int64_t> whole_number(std::string_view text) {
+  int64_t number = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (code != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+/// The last one of ALIASES that has NAME, as within loops the innermost one counts.
+const Alias* find_alias(std::string_view name, const std::vector<Alias>& aliases) {
+  const auto alias = std::find_if(aliases.rbegin(), aliases.rend(),
+                                  [name](const Alias& one) { return one.name == name; });
+  return alias == aliases.rend() ? nullptr : &*alias;
+}
+
+/// Follows `[3]`, `[-1]`, `["key"]` or `[i]`; whether there was such an index.
+bool follow_index(std::string_view text, const std::vector<Alias>& aliases, ModulePath& path) {
   const size_t close = text.find(']');
   if (!text.starts_with('[') || close == text.npos || !is_container(*path.module)) return false;
   const std::string_view index = trim(text.substr(1, close - 1));
   const ScriptModule* found = nullptr;
-  int64_t number = 0;
-  const auto [end, code] = std::from_chars(index.data(), index.data() + index.size(), number);
-  if (code == std::errc() && end == index.data() + index.size()) {
+  if (const auto number = read_number(index, aliases)) {
     const auto count = static_cast<int64_t>(path.module->children.size());
-    const int64_t from_start = number < 0 ? number + count : number;
+    const int64_t from_start = *number < 0 ? *number + count : *number;
+    path.counted = path.counted || !whole_number(index);
     if (from_start >= 0 && from_start < count) {
       found = &path.module->children[static_cast<size_t>(from_start)];
     }
@@ -35,6 +48,12 @@ bool follow_index(std::string_view text, ModulePath& path) {
   }
   path.length += close + 1;
   path.changed = true;
+  if (found == nullptr && path.counted) {
+    // Of no consequence where a condition keeps the turn from it, and the compiler's to refuse.
+    path.text = child_text(path.text, std::to_string(*read_number(index, aliases)));
+    path.module = nullptr;
+    return true;
+  }
   if (found == nullptr) {
     path.bad_index = "index " + std::string(index) + " is outside of " +
                      (path.module->path.empty() ? "self" : path.module->path) + ", which has " +
@@ -77,6 +96,22 @@ bool is_container(const ScriptModule& module) {
   return module.type == "ModuleList" || module.type == "Sequential" || module.type == "ModuleDict";
 }
 
+std::optional<int64_t> read_number(std::string_view text, const std::vector<Alias>& aliases) {
+  text = trim(text);
+  if (const auto number = whole_number(text)) return number;
+  const std::string_view name = leading_name(text);
+  const Alias* alias = find_alias(name, aliases);
+  if (name.empty() || alias == nullptr || alias->module != nullptr) return std::nullopt;
+  const auto value = whole_number(alias->text);
+  const std::string_view rest = trim(text.substr(name.size()));
+  if (!value || rest.empty()) return value;
+  if (rest[0] != '+' && rest[0] != '-') return std::nullopt;
+  const auto more = whole_number(trim(rest.substr(1)));
+  constexpr int64_t kMostAdded = 1'000'000;
+  if (!more || *more < 0 || *more > kMostAdded) return std::nullopt;
+  return rest[0] == '+' ? *value + *more : *value - *more;
+}
+
 std::string child_text(const std::string& base, const std::string& name) {
   if (is_name_start(name[0])) return base + "." + name;
   return "getattr(" + base + ", \"" + name + "\")";
@@ -85,13 +120,12 @@ std::string child_text(const std::string& base, const std::string& name) {
 std::optional<ModulePath> read_module_path(std::string_view text,
                                            const std::vector<Alias>& aliases) {
   const std::string_view name = leading_name(text);
-  const auto alias = std::find_if(aliases.rbegin(), aliases.rend(),
-                                  [name](const Alias& one) { return one.name == name; });
-  if (alias == aliases.rend()) return std::nullopt;
-  ModulePath path{alias->text, alias->module, name.size(), alias->text != name, {}};
-  while (path.bad_index.empty()) {
+  const Alias* alias = find_alias(name, aliases);
+  if (alias == nullptr || alias->module == nullptr) return std::nullopt;
+  ModulePath path{alias->text, alias->module, name.size(), alias->text != name, false, {}};
+  while (path.bad_index.empty() && path.module != nullptr) {
     const std::string_view rest = text.substr(path.length);
-    if (!follow_attribute(rest, path) && !follow_index(rest, path)) break;
+    if (!follow_attribute(rest, path) && !follow_index(rest, aliases, path)) break;
   }
   return path;
 }

@@ -1,6 +1,7 @@
 #include "mlc/frontend/unroll.h"
 
 #include "mlc/base/text.h"
+#include "mlc/frontend/known_number.h"
 #include "mlc/frontend/module_path.h"
 
 #include <algorithm>
@@ -13,6 +14,7 @@ namespace {
 constexpr size_t kMaxLines = 100'000;
 constexpr size_t kMaxBytes = 16U << 20U;
 constexpr int kMaxDepth = 100;  // of loops within loops
+constexpr size_t kMaxTurns = 10'000;
 
 /// What a loop over modules binds in one turn: a module, or a literal (the number of enumerate()).
 struct Bound {
@@ -26,83 +28,6 @@ struct Loop {
   Turns turns;
 };
 
-size_t indent_of(std::string_view line) {
-  return std::min(line.find_first_not_of(' '), line.size());
-}
-
-/// TEXT without a trailing comment. Quotes are respected.
-std::string_view without_comment(std::string_view text) {
-  char quote = '\0';
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (quote != '\0') {
-      if (text[i] == quote) quote = '\0';
-    } else if (text[i] == '"' || text[i] == '\'') {
-      quote = text[i];
-    } else if (text[i] == '#') {
-      return text.substr(0, i);
-    }
-  }
-  return text;
-}
-
-enum class LineKind {
-  statement,     // begins one
-  continuation,  // blank, or within brackets that an earlier line opened
-  text           // within a string of several lines
-};
-
-/// Reads line after line and knows what each begins in.
-class LineScanner {
- public:
-  LineKind next(std::string_view line) {
-    const bool in_text = !triple_.empty();
-    const std::string_view code = in_text ? line : trim(without_comment(line));
-    const bool starts = !in_text && depth_ <= 0 && !continued_ && !code.empty();
-    scan(code);
-    continued_ = code.ends_with('\\');
-    return in_text ? LineKind::text : starts ? LineKind::statement : LineKind::continuation;
-  }
-
- private:
-  void scan(std::string_view code) {
-    char quote = '\0';
-    for (size_t i = 0; i < code.size(); ++i) {
-      const char c = code[i];
-      const std::string_view three = code.substr(i, 3);
-      if (!triple_.empty()) {
-        if (three == triple_) triple_ = {}, i += 2;
-      } else if (quote != '\0') {
-        if (c == quote) quote = '\0';
-      } else if (three == kDouble || three == kSingle) {
-        triple_ = three == kDouble ? kDouble : kSingle;
-        i += 2;
-      } else if (c == '"' || c == '\'') {
-        quote = c;
-      } else {
-        depth_ += c == '(' || c == '[' || c == '{' ? 1 : 0;
-        depth_ -= c == ')' || c == ']' || c == '}' ? 1 : 0;
-      }
-    }
-  }
-
-  static constexpr std::string_view kDouble = "\"\"\"";
-  static constexpr std::string_view kSingle = "\'\'\'";
-  std::string_view triple_;  // what ends the string of several lines that is open
-  int depth_ = 0;
-  bool continued_ = false;
-};
-
-std::vector<LineKind> line_kinds(const std::vector<TextLine>& lines) {
-  std::vector<LineKind> out;
-  LineScanner scanner;
-  for (const TextLine& line : lines) out.push_back(scanner.next(line.text));
-  return out;
-}
-
-bool begins_with_word(std::string_view code, std::string_view word) {
-  return code.starts_with(word) && (code.size() == word.size() || !is_name_char(code[word.size()]));
-}
-
 /// Reads the iterable of a loop; nothing where it is no list of modules.
 class Iterable {
  public:
@@ -112,9 +37,16 @@ class Iterable {
     text = trim(text);
     if (const auto inner = argument_of(text, "enumerate")) return enumerated(*inner);
     if (const auto inner = argument_of(text, "zip")) return zipped(*inner);
+    if (const auto inner = argument_of(text, "reversed")) {
+      auto out = read(*inner);
+      if (out) std::reverse(out->begin(), out->end());
+      return out;
+    }
     const auto path = read_module_path(text, aliases_);
-    if (!path || !path->bad_index.empty() || !is_container(*path->module)) return std::nullopt;
+    if (!path || !path->bad_index.empty() || path->module == nullptr) return std::nullopt;
     const std::string_view rest = trim(text.substr(path->length));
+    if (rest == ".children()") return of_children(*path, 0, path->module->children.size());
+    if (!is_container(*path->module)) return std::nullopt;
     if (path->module->type == "ModuleDict") return of_dict(*path, rest);
     if (rest.empty()) return of_children(*path, 0, path->module->children.size());
     return sliced(*path, rest);
@@ -210,13 +142,68 @@ std::vector<std::string> read_targets(std::string_view text) {
   return out;
 }
 
+/// Where `in` of the loop that CODE begins stands; npos if it begins none.
+size_t find_in(std::string_view code) {
+  return begins_with_word(code, "for") && code.ends_with(':') ? code.find(" in ") : code.npos;
+}
+
+/// `for i in range(3):` with numbers that are known, and not too many of them.
+std::optional<Loop> read_count(std::string_view code, const std::vector<Alias>& aliases) {
+  code = trim(code);
+  const size_t in = find_in(code);
+  if (in == code.npos) return std::nullopt;
+  const std::string_view range = trim(code.substr(in + 4, code.size() - in - 5));
+  constexpr std::string_view kRange = "range(";
+  if (!range.starts_with(kRange) || !range.ends_with(')')) return std::nullopt;
+  std::vector<int64_t> numbers;
+  for (const std::string_view one :
+       split(range.substr(kRange.size(), range.size() - kRange.size() - 1), ',')) {
+    const auto number = known_number(one, aliases);
+    if (!number) return std::nullopt;
+    numbers.push_back(*number);
+  }
+  if (numbers.empty() || numbers.size() > 3) return std::nullopt;
+  if (numbers.size() == 1) numbers.insert(numbers.begin(), 0);
+  const int64_t step = numbers.size() == 3 ? numbers[2] : 1;
+  Loop loop{read_targets(code.substr(3, in - 3)), {}};
+  if (step == 0 || loop.targets.size() != 1) return std::nullopt;
+  for (int64_t i = numbers[0]; step > 0 ? i < numbers[1] : i > numbers[1]; i += step) {
+    if (loop.turns.size() == kMaxTurns) return std::nullopt;
+    loop.turns.push_back({{std::to_string(i), nullptr}});
+  }
+  return loop;
+}
+
+/// Whether the word NAME stands in TEXT.
+bool mentions(std::string_view text, std::string_view name) {
+  for (size_t at = text.find(name); at != text.npos; at = text.find(name, at + 1)) {
+    const size_t end = at + name.size();
+    if ((at == 0 || !is_name_char(text[at - 1])) &&
+        (end == text.size() || !is_name_char(text[end]))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// Whether LINE, as far as one can see, gives NAME another value.
+bool assigns(std::string_view line, std::string_view name) {
+  const std::string_view code = trim(without_comment(line));
+  if (begins_with_word(code, "for")) return mentions(code.substr(0, code.find(" in ")), name);
+  for (size_t at = code.find('='); at != code.npos; at = code.find('=', at + 1)) {
+    const bool compares =
+        (at + 1 < code.size() && code[at + 1] == '=') ||
+        (at > 0 && std::string_view("=<>!").find(code[at - 1]) != std::string_view::npos);
+    if (!compares) return mentions(code.substr(0, at), name);
+  }
+  return false;
+}
+
 /// The loop over modules that CODE, a statement without comment, begins.
 std::optional<Loop> read_loop(std::string_view code, const std::vector<Alias>& aliases) {
   code = trim(code);
-  const size_t in = code.find(" in ");
-  if (!begins_with_word(code, "for") || in == code.npos || !code.ends_with(':')) {
-    return std::nullopt;
-  }
+  const size_t in = find_in(code);
+  if (in == code.npos) return std::nullopt;
   const auto turns = Iterable(aliases).read(code.substr(in + 4, code.size() - in - 5));
   if (!turns) return std::nullopt;
   Loop loop{read_targets(code.substr(3, in - 3)), *turns};
@@ -224,6 +211,40 @@ std::optional<Loop> read_loop(std::string_view code, const std::vector<Alias>& a
     if (turn.size() != loop.targets.size()) return std::nullopt;
   }
   return loop;
+}
+
+/// Where the bracket that TEXT begins with closes, or npos.
+size_t closing_bracket(std::string_view text) {
+  int depth = 0;
+  char quote = '\0';
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quote != '\0') {
+      if (c == quote) quote = '\0';
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else {
+      depth += c == '(' || c == '[' || c == '{' ? 1 : 0;
+      depth -= c == ')' || c == ']' || c == '}' ? 1 : 0;
+      if (depth == 0) return i;
+    }
+  }
+  return text.npos;
+}
+
+/// Where the only `for` between the brackets of TEXT stands that is in no brackets within, or npos.
+size_t find_outer_for(std::string_view text) {
+  size_t found = text.npos;
+  int depth = 0;
+  for (size_t i = 1; i < text.size(); ++i) {
+    const char c = text[i];
+    depth += c == '(' || c == '[' || c == '{' ? 1 : 0;
+    depth -= c == ')' || c == ']' || c == '}' ? 1 : 0;
+    if (depth != 0 || c != ' ' || !begins_with_word(text.substr(i + 1), "for")) continue;
+    if (found != text.npos) return text.npos;
+    found = i + 1;
+  }
+  return found;
 }
 
 class Unroller {
@@ -259,7 +280,7 @@ class Unroller {
                      std::string(word) + " cannot leave a loop over modules, which is written out");
       }
       const size_t body_end = end_of_body(i, end);
-      if (const auto loop = read_loop(code, aliases)) {
+      if (const auto loop = loop_over_modules(i, body_end, aliases)) {
         MLC_CHECK(write_out(*loop, i, body_end, aliases));
         i = body_end;
       } else if (begins_with_word(word, "for") || begins_with_word(word, "while")) {
@@ -271,6 +292,42 @@ class Unroller {
       }
     }
     return {};
+  }
+
+  /// The loop that line HEADER begins, if it goes over modules or its number is an index of some.
+  std::optional<Loop> loop_over_modules(size_t header, size_t end,
+                                        const std::vector<Alias>& aliases) const {
+    const std::string_view code = without_comment(lines_[header].text);
+    if (auto loop = read_loop(code, aliases)) return loop;
+    auto loop = read_count(code, aliases);
+    if (!loop || !is_constant(loop->targets[0], header + 1, end)) return std::nullopt;
+    std::vector<Alias> inner = aliases;
+    inner.push_back({loop->targets[0], "0", nullptr});
+    for (size_t i = header + 1; i < end; ++i) {
+      if (indexes_modules(without_comment(lines_[i].text), inner)) return loop;
+    }
+    return std::nullopt;
+  }
+
+  /// Whether the last one of ALIASES, a number, is an index of modules in CODE.
+  static bool indexes_modules(std::string_view code, const std::vector<Alias>& aliases) {
+    for (size_t i = 0; i < code.size(); ++i) {
+      if (!is_name_start(code[i]) || (i > 0 && (is_name_char(code[i - 1]) || code[i - 1] == '.'))) {
+        continue;
+      }
+      const auto path = read_module_path(code.substr(i), aliases);
+      if (path && path->counted && mentions(code.substr(i, path->length), aliases.back().name)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Whether no line in [BEGIN, END) gives NAME another value.
+  bool is_constant(std::string_view name, size_t begin, size_t end) const {
+    return std::none_of(lines_.begin() + static_cast<std::ptrdiff_t>(begin),
+                        lines_.begin() + static_cast<std::ptrdiff_t>(end),
+                        [name](const TextLine& line) { return assigns(line.text, name); });
   }
 
   /// Behind the last line that is indented deeper than line HEADER, or belongs to one that is.
@@ -297,6 +354,9 @@ class Unroller {
           inner.push_back({loop.targets[i], turn[i].text, turn[i].module});
         } else {
           MLC_CHECK(emit({indent + loop.targets[i] + " = " + turn[i].text, from}));
+          if (is_constant(loop.targets[i], header + 1, end)) {
+            inner.push_back({loop.targets[i], turn[i].text, nullptr});
+          }
         }
       }
       MLC_CHECK(emit({indent + "if True:", from}));
@@ -305,12 +365,16 @@ class Unroller {
     return {};
   }
 
+  Error too_long() const {
+    return node_.error(
+        "the loops over modules in this text become more than 100,000 lines or "
+        "16 MB");
+  }
+
   Status emit(TextLine line) {
     bytes_ += line.text.size();
     if (out_.size() >= kMaxLines || bytes_ > kMaxBytes) {
-      return node_.error(
-          "the loops over modules in this text become more than 100,000 lines or "
-          "16 MB");
+      return too_long();
     }
     out_.push_back(std::move(line));
     return {};
@@ -318,17 +382,50 @@ class Unroller {
 
   /// Exchanges the references to modules in one line.
   Status rewrite(const TextLine& line, const std::vector<Alias>& aliases) {
-    const std::string_view text = line.text;
-    const size_t code_end = without_comment(text).size();
     TextLine out{{}, line.from};
+    if (write_condition(line, aliases, out)) return emit(std::move(out));
+    MLC_CHECK(rewrite_part(line, 0, line.text.size(), aliases, out));
+    return emit(std::move(out));
+  }
+
+  /// `if i > 0:` in a loop that is written out, as what it is in this turn: the compiler does not
+  /// look into what is never run.
+  static bool write_condition(const TextLine& line, const std::vector<Alias>& aliases,
+                              TextLine& out) {
+    const std::string_view text = without_comment(line.text);
+    const size_t indent = indent_of(text);
+    const std::string_view code = trim(text);
+    for (const std::string_view word : {"if", "elif"}) {
+      if (!begins_with_word(code, word) || !code.ends_with(':')) continue;
+      const std::string_view condition = code.substr(word.size(), code.size() - word.size() - 1);
+      const bool in_turn = std::any_of(aliases.begin(), aliases.end(), [&](const Alias& one) {
+        return one.module == nullptr && mentions(condition, one.name);
+      });
+      const auto known = in_turn ? known_condition(condition, aliases) : std::nullopt;
+      if (!known) return false;
+      out.text = std::string(indent, ' ') + std::string(word) + (*known ? " True:" : " False:");
+      return true;
+    }
+    return false;
+  }
+
+  /// The characters [BEGIN, END) of LINE.
+  Status rewrite_part(const TextLine& line, size_t begin, size_t end,
+                      const std::vector<Alias>& aliases, TextLine& out) const {
+    const std::string_view text = std::string_view(line.text).substr(0, end);
+    const size_t code_end = without_comment(line.text).size();
     char quote = '\0';
-    for (size_t i = 0; i < text.size();) {
+    for (size_t i = begin; i < end;) {
       const char c = text[i];
       if (quote != '\0' || c == '"' || c == '\'') {
         if (quote == '\0')
           quote = c;
         else if (c == quote)
           quote = '\0';
+      } else if (c == '[' && i < code_end) {
+        MLC_TRY(const size_t taken, rewrite_comprehension(line, i, end, aliases, out));
+        i += taken;
+        if (taken != 0) continue;
       } else if (i < code_end && is_name_start(c) && (i == 0 || !is_name_char(text[i - 1]))) {
         MLC_TRY(const size_t taken, rewrite_name(text, i, line, aliases, out));
         i += taken;
@@ -337,7 +434,35 @@ class Unroller {
       out.text += c;
       ++i;
     }
-    return emit(std::move(out));
+    return {};
+  }
+
+  /// `[f(x) for f in self.blocks]` at BEGIN as the list of its values; how many characters it was,
+  /// 0 where there is none.
+  Result<size_t> rewrite_comprehension(const TextLine& line, size_t begin, size_t end,
+                                       const std::vector<Alias>& aliases, TextLine& out) const {
+    const std::string_view text = std::string_view(line.text).substr(begin, end - begin);
+    const size_t close = closing_bracket(text);
+    const size_t at = close == text.npos ? close : find_outer_for(text.substr(0, close));
+    if (at == text.npos) return size_t{0};
+    const auto loop = read_loop(std::string(text.substr(at, close - at)) + ":", aliases);
+    if (!loop) return size_t{0};
+    const auto numbers = [](const auto& turn) { return turn.front().module == nullptr; };
+    if (std::any_of(loop->turns.begin(), loop->turns.end(), numbers)) return size_t{0};
+    out.text += '[';
+    for (const auto& turn : loop->turns) {
+      std::vector<Alias> inner = aliases;
+      for (size_t i = 0; i < turn.size(); ++i) {
+        inner.push_back({loop->targets[i], turn[i].text, turn[i].module});
+      }
+      if (&turn != &loop->turns.front()) out.text += ", ";
+      out.from.shifts.push_back({out.text.size() + 1, written_column(line, begin + 1)});
+      MLC_CHECK(rewrite_part(line, begin + 1, begin + at - 1, inner, out));
+      if (out.text.size() > kMaxBytes) return too_long();
+    }
+    out.text += ']';
+    out.from.shifts.push_back({out.text.size() + 1, written_column(line, begin + close + 1)});
+    return close + 1;
   }
 
   /// Writes the name at OFFSET, or what stands for it, to OUT; how many characters it was.
@@ -347,15 +472,16 @@ class Unroller {
     const bool attribute = offset > 0 && text[offset - 1] == '.';
     if (!attribute) {
       if (const auto length = read_len(rest, aliases)) {
-        return exchange(length->second, length->first, offset, out);
+        return exchange(std::to_string(length->second), length->first, line, offset, out);
       }
       const auto path = read_module_path(rest, aliases);
       if (path && !path->bad_index.empty()) {
-        return node_.error_at(line.from.position.line, line.from.position.column + offset,
+        return node_.error_at(line.from.position.line,
+                              line.from.position.column + written_column(line, offset) - 1,
                               path->bad_index);
       }
       if (path && path->changed && !is_keyword(rest, *path)) {
-        return exchange(path->text, path->length, offset, out);
+        return exchange(path->text, path->length, line, offset, out);
       }
     }
     size_t length = 1;
@@ -370,21 +496,11 @@ class Unroller {
     return after.starts_with('=') && !after.starts_with("==");
   }
 
-  /// "len(self.blocks)": its length as text and its number of modules.
-  static std::optional<std::pair<size_t, std::string>> read_len(std::string_view rest,
-                                                                const std::vector<Alias>& aliases) {
-    if (!rest.starts_with("len(")) return std::nullopt;
-    const auto path = read_module_path(rest.substr(4), aliases);
-    if (!path || !path->bad_index.empty() || !is_container(*path->module)) return std::nullopt;
-    if (!rest.substr(4 + path->length).starts_with(')')) return std::nullopt;
-    return std::pair(path->length + 5, std::to_string(path->module->children.size()));
-  }
-
-  static size_t exchange(const std::string& replacement, size_t length, size_t offset,
-                         TextLine& out) {
-    out.from.shifts.push_back({out.text.size() + 1, offset + 1});
+  static size_t exchange(const std::string& replacement, size_t length, const TextLine& line,
+                         size_t offset, TextLine& out) {
+    out.from.shifts.push_back({out.text.size() + 1, written_column(line, offset)});
     out.text += replacement;
-    out.from.shifts.push_back({out.text.size() + 1, offset + length + 1});
+    out.from.shifts.push_back({out.text.size() + 1, written_column(line, offset + length)});
     return length;
   }
 

@@ -7,26 +7,24 @@
 //                                        x = getattr(self.blocks, "1")(x)
 //   self.blocks[-1](x)          ->   getattr(self.blocks, "1")(x)
 //   len(self.blocks)            ->   2
+//   [b(x) for b in self.blocks] ->   [getattr(self.blocks, "0")(x), getattr(self.blocks, "1")(x)]
 //
 // (`if True:` costs nothing: the compiler decides it, and the body keeps its columns.) Loops may go
 // over a ModuleList, a Sequential or a slice of one, over the values() or items() of a ModuleDict,
-// and through enumerate() and zip(). What is not understood stays as it is, for the compiler to
+// over the children() of any module, and through enumerate(), zip() and reversed(). A loop over a
+// range() of known numbers is one where its variable is an index into such a list,
+// `self.blocks[i]`; conditions that compare the variable, `if i < 2:`, are decided too, so that an
+// index out of reach there is none. What is not understood stays as it is, for the compiler to
 // complain about.
 #pragma once
 
 #include "mlc/base/result.h"
-#include "mlc/frontend/script_module.h"
+#include "mlc/frontend/text_lines.h"
 #include "mlc/yaml/document.h"
 
-#include <string>
 #include <vector>
 
 namespace mlc::arch {
-
-struct TextLine {
-  std::string text;
-  SourceLine from;
-};
 
 /// LINES of a method of MODULE, whose children are complete, with every such loop written out.
 /// Errors point into the YAML, of which NODE is any node: break or continue that belongs to a loop

@@ -135,6 +135,35 @@ void move_to_written_line(const ScriptModule& from, CompileProblem& problem) {
   problem.message = "this is not finished";
 }
 
+/// The line of SOURCE, from 1, in which the method NAME begins; 0 where there is none.
+size_t line_of_method(std::string_view source, std::string_view name) {
+  const std::string begin = "def " + std::string(name);
+  size_t number = 0;
+  for (const std::string_view line : split(source, '\n')) {
+    ++number;
+    if (line.starts_with(begin + "(") || line.starts_with(begin + " ")) return number;
+  }
+  return 0;
+}
+
+/// Of ATTRIBUTE, which the compiler looked for where a text asks for more of a module than a child:
+/// what to write. Empty for all other names.
+std::string advice_on_lists(std::string_view attribute) {
+  constexpr std::string_view kLoop =
+      "modules are indexed by what is known before the run: self.blocks[0], `for block in "
+      "self.blocks`, or `for i in range(3)` with no other value for i in it";
+  if (attribute == "__getitem__" || attribute == "__iter__") return std::string(kLoop);
+  const bool digits = !attribute.empty() &&
+                      std::ranges::all_of(attribute, [](char c) { return c >= '0' && c <= '9'; });
+  return digits ? "the list has no such module; conditions that keep a turn of the loop from it "
+                  "compare the index itself: if i < 2:"
+                : std::string();
+}
+
+constexpr const char* kIterable =
+    "loops go over lists of modules, self.blocks, or over what is in a module, self.children(), by "
+    "these names; and over lists, tuples, ranges and tensors";
+
 class Builder {
  public:
   Builder(const ArchitectureSource& source, c10::Device device,
@@ -345,7 +374,13 @@ class Builder {
     if (problem.message.starts_with(kUnknown) && problem.hint.empty()) {
       problem.hint = advice_on_name(std::string_view(problem.message).substr(kUnknown.size()));
     }
-    if (!problem.attribute.empty()) {
+    if (problem.message.ends_with("is not iterable") ||
+        problem.message.find("cannot be used as a tuple") != std::string::npos) {
+      problem.hint = kIterable;
+    }
+    if (std::string advice = advice_on_lists(problem.attribute); !advice.empty()) {
+      problem.hint = std::move(advice);
+    } else if (!problem.attribute.empty()) {
       const bool of_tensor = problem.message.starts_with("'Tensor' ");
       const auto near = nearest(problem.attribute, of_tensor ? tensor_members() : names_in(from));
       if (near) problem.hint = "did you mean " + printable(*near) + "?";
@@ -371,7 +406,16 @@ class Builder {
 Result<torch::jit::Module> build_module(const ArchitectureSource& source, c10::Device device,
                                         std::optional<c10::ScalarType> floating) {
   MLC_TRY(torch::jit::Module module, Builder(source, device, floating).run());
-  if (module.find_method("forward")) return module;
+  if (const auto forward = module.find_method("forward")) {
+    const auto& returns = forward->function().getSchema().returns();
+    const bool nothing =
+        returns.size() == 1 && returns[0].type()->kind() == c10::TypeKind::NoneType;
+    const bool raises = source.root->source.find("raise ") != std::string::npos;
+    if (!nothing || raises) return module;
+    const size_t line = line_of_method(source.root->source, "forward");
+    return source.source_error(*source.root, line, 1, "forward returns nothing",
+                               "end it with what it computes: return x");
+  }
   return source.error_at(source.root->position, "the architecture has no forward, so it cannot run",
                          "add `forward: |` with the method's text");
 }

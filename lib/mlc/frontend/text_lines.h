@@ -1,0 +1,39 @@
+// The lines of a method as somebody wrote them, and what each begins in.
+#pragma once
+
+#include "mlc/frontend/script_module.h"
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlc::arch {
+
+struct TextLine {
+  std::string text;
+  SourceLine from;
+};
+
+enum class LineKind {
+  statement,     // begins one
+  continuation,  // blank, or within brackets that an earlier line opened
+  text           // within a string of several lines
+};
+
+std::vector<LineKind> line_kinds(const std::vector<TextLine>& lines);
+
+/// Characters of indentation.
+size_t indent_of(std::string_view line);
+/// TEXT without a trailing comment. Quotes are respected.
+std::string_view without_comment(std::string_view text);
+bool begins_with_word(std::string_view code, std::string_view word);
+
+/// The column that the character at OFFSET, from 0, of LINE has in its line of the YAML, from 1.
+size_t written_column(const TextLine& line, size_t offset);
+
+/// Puts statements that share a line, `a = f(x); b = g(a)`, on lines of their own: TorchScript's
+/// parser does not know the semicolon. Lines that begin a block stay as they are.
+void split_statements(std::vector<TextLine>& lines);
+
+}  // namespace mlc::arch
