@@ -22,10 +22,11 @@
 // `modules` are children in order. A module is a mapping with `type` (a module of torch.nn, see
 // module_types.h, or a class) and the arguments of its constructor under PyTorch's names; a mapping
 // with `modules`, `forward`, ... instead of `type` is a class without a name; a list is a
-// ModuleList. In a list `repeat` puts that many modules in its place; elsewhere it makes a
-// ModuleList. `when: $flag` leaves a module out where the flag is false: it is None then, as in
-// PyTorch. Under `parameters` a type (`int`, `float`, `bool`, `str`, `list`, with ? for null)
-// declares an argument and a mapping with `shape` a tensor. Expressions: expression.h.
+// ModuleList; a class with `type: Sequential` is one of its `modules`, a list. In a list `repeat`
+// puts that many modules in its place; elsewhere it makes a ModuleList. `when: $flag` leaves a
+// module out where the flag is false: it is None then, as in PyTorch. Under `parameters` a type
+// (`int`, `float`, `bool`, `str`, `list`, with ? for null) declares an argument and a mapping with
+// `shape` a tensor. Expressions: expression.h.
 #pragma once
 
 #include "mlc/base/result.h"

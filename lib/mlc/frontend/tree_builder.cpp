@@ -18,6 +18,11 @@ constexpr int kMaxDepth = 200;  // of modules within modules
 constexpr std::string_view kRepeat = "repeat";
 constexpr std::string_view kWhen = "when";
 constexpr std::string_view kType = "type";
+constexpr std::string_view kSequential = "Sequential";
+constexpr const char* kListedModules =
+    "a list goes with `type: Sequential` or `type: ModuleList`: in a class write `type: "
+    "Sequential` "
+    "beside it, elsewhere give the list a name, body: {type: Sequential, modules: [...]}";
 
 bool is_container_name(std::string_view type) {
   return std::find(std::begin(kContainers), std::end(kContainers), type) != std::end(kContainers);
@@ -68,6 +73,26 @@ class DepthGuard {
 
 }  // namespace
 
+namespace {
+
+/// The keys of a class, and that of a Sequential under another name, `type: Sequential`.
+Status check_class(const std::string& name, const Node& body) {
+  const Node* type = body.find(kType);
+  if (type == nullptr) {
+    return body.only_keys({"parameters", "buffers", "modules", "forward", "tie"});
+  }
+  MLC_TRY(const std::string text, type->as_string());
+  if (text != kSequential) {
+    return type->error("a class is no " + quoted(text, 60),
+                       "its type can be Sequential, or nothing; a module of it has type: " + name);
+  }
+  MLC_CHECK(body.only_keys({"type", "parameters", "modules"}));
+  if (body.find("modules") != nullptr) return {};
+  return body.error("Sequential needs modules", "modules: [{type: ReLU}]");
+}
+
+}  // namespace
+
 Status TreeBuilder::declare(const Node* classes) {
   if (classes == nullptr) return {};
   if (classes->kind() != Kind::mapping) {
@@ -87,7 +112,7 @@ Status TreeBuilder::declare(const Node* classes) {
       return body.error("the class " + quoted(name) + " must be a mapping, found " +
                         body.describe());
     }
-    MLC_CHECK(body.only_keys({"parameters", "buffers", "modules", "forward", "tie"}));
+    MLC_CHECK(check_class(name, body));
     MLC_TRY(Signature signature, read_signature(body));
     classes_.emplace_back(name, Class{body, std::move(signature)});
   }
@@ -257,7 +282,8 @@ Result<ScriptModule> TreeBuilder::instance(ScriptModule module, const Class& dec
   note_module(module, inner, true);
   building_.push_back(type);
   const ScopeGuard guard(scope_, std::move(inner));
-  MLC_CHECK(fill(module, declared.body));
+  MLC_CHECK(declared.body.find(kType) == nullptr ? fill(module, declared.body)
+                                                 : fill_sequential(module, declared.body));
   building_.pop_back();
   return module;
 }
@@ -353,6 +379,25 @@ void TreeBuilder::note_module(const ScriptModule& module, const Scope& arguments
   for (const KnownName& one : arguments) made.arguments.emplace_back(one.name, one.origin);
 }
 
+/// The body of a class that is a Sequential, whose arguments its modules use.
+Status TreeBuilder::fill_sequential(ScriptModule& module, const Node& body) {
+  MLC_CHECK(add_modules(module, *body.find("modules")));
+  module.type = kSequential;  // whatever its name: it can be looped over and indexed
+  add_argument_constants(module);
+  set_sequential_forward(module);
+  return account_for(module, body);
+}
+
+/// The modules of a container, a list or a mapping.
+Status TreeBuilder::add_modules(ScriptModule& module, const Node& modules) {
+  PartNames names;
+  MLC_CHECK(modules.kind() == Kind::sequence ? add_items(module, modules)
+                                             : add_named(module, modules, names));
+  // A module that is left out is not part of a container at all.
+  module.constants.clear();
+  return {};
+}
+
 Status TreeBuilder::account_for(const ScriptModule& module, const Node& node) {
   memory_ += memory_of(module);
   if (memory_ <= kMaxTreeBytes) return {};
@@ -371,8 +416,9 @@ Result<bool> TreeBuilder::is_wanted(const Node& node) const {
 
 Status TreeBuilder::add_named(ScriptModule& module, const Node& modules, PartNames& names) {
   if (modules.kind() != Kind::mapping) {
-    return modules.error("modules must be a mapping from names to modules, found " +
-                         modules.describe());
+    return modules.error(
+        "modules must be a mapping from names to modules, found " + modules.describe(),
+        modules.kind() == Kind::sequence ? kListedModules : "");
   }
   for (const auto& [name, node] : modules.entries()) {
     MLC_CHECK(names.add(name, modules));
@@ -438,11 +484,8 @@ Result<ScriptModule> TreeBuilder::container(ScriptModule module, const Node& nod
   if (!is_list && module.type == "ModuleList") {
     return modules->error("ModuleList needs a list of modules, found " + modules->describe());
   }
-  PartNames names;
-  MLC_CHECK(is_list ? add_items(module, *modules) : add_named(module, *modules, names));
-  // A module that is left out is not part of a container at all.
-  module.constants.clear();
-  if (module.type == "Sequential") set_sequential_forward(module);
+  MLC_CHECK(add_modules(module, *modules));
+  if (module.type == kSequential) set_sequential_forward(module);
   MLC_CHECK(account_for(module, node));
   return module;
 }

@@ -55,6 +55,8 @@ class TreeBuilder : public ChildFactory {
                                 const std::vector<GivenArgument>& arguments,
                                 const yaml::Node& node);
   Result<ScriptModule> anonymous(ScriptModule module, const yaml::Node& body);
+  Status fill_sequential(ScriptModule& module, const yaml::Node& body);
+  Status add_modules(ScriptModule& module, const yaml::Node& modules);
   Status fill(ScriptModule& module, const yaml::Node& body);
   Result<std::vector<GivenArgument>> given_arguments(const yaml::Node& node);
   Error unknown_type(const yaml::Node& node, const std::string& type) const;
