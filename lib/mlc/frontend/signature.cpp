@@ -179,22 +179,58 @@ bool describes_module(const GivenArgument& given) {
   return given.node && given.node->kind() == yaml::Kind::mapping;
 }
 
+/// What to write for `(3, 3)`, which YAML takes for text, and within braces for two entries.
+std::string tuple_hint(const std::string& name, const Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr || !text->starts_with('(')) return {};
+  const bool whole = text->size() > 1 && text->ends_with(')');
+  const std::string inside = whole ? text->substr(1, text->size() - 2) : text->substr(1) + ", ...";
+  return "YAML has no tuples: write a list, " + name + ": [" + printable(trim(inside)) + "]";
+}
+
+/// The same where the other entries of those came out as arguments without a value, GIVEN among
+/// them.
+std::string tuple_hint(const std::vector<GivenArgument>& all, const GivenArgument& given) {
+  std::string name;
+  std::string tuple;
+  bool holds = false;
+  for (const GivenArgument& one : all) {
+    const auto* text = std::get_if<std::string>(&one.value);
+    if (text != nullptr && text->starts_with('(') && !text->ends_with(')')) {
+      name = one.name;
+      tuple = *text;
+      holds = false;
+    } else if (!tuple.empty()) {
+      tuple += ", " + one.name;
+      holds = holds || one.name == given.name;
+      if (!one.name.ends_with(')')) continue;
+      if (holds) return tuple_hint(name, Value(tuple));
+      tuple.clear();
+    }
+  }
+  return {};
+}
+
 Error wrong_type(const SignatureArgument& argument, const GivenArgument& given,
                  std::string_view owner, const yaml::Node& module) {
   std::string message = std::string(owner) + ": " + argument.name + " must be " +
                         type_in_words(argument.type) + ", found " +
                         (describes_module(given) ? "a mapping" : shown(given.value));
-  return (given.node ? *given.node : module)
-      .error(std::move(message), choice_hint(given.value, argument.type));
+  std::string hint = tuple_hint(argument.name, given.value);
+  if (hint.empty()) hint = choice_hint(given.value, argument.type);
+  return (given.node ? *given.node : module).error(std::move(message), std::move(hint));
 }
 
-Error unknown_argument(const Signature& signature, const GivenArgument& given,
-                       std::string_view owner, const yaml::Node& module) {
+Error unknown_argument(const Signature& signature, const std::vector<GivenArgument>& all,
+                       const GivenArgument& given, std::string_view owner,
+                       const yaml::Node& module) {
   std::vector<std::string> known;
   for (const SignatureArgument& one : signature) known.push_back(one.name);
   std::string hint = known.empty() ? std::string(owner) + " takes no arguments"
                                    : "it takes " + join_list(known, known.size());
-  if (given.name == "device") {
+  if (std::string tuple = tuple_hint(all, given); !tuple.empty()) {
+    hint = std::move(tuple);
+  } else if (given.name == "device") {
     hint = "leave it out: the device is chosen when the model runs";
   } else if (const auto guess = nearest(given.name, known)) {
     hint = "did you mean " + quoted(*guess) + "?";
@@ -234,7 +270,7 @@ Result<BoundArguments> bind_arguments(const Signature& signature,
     const bool known =
         std::any_of(signature.begin(), signature.end(),
                     [&](const SignatureArgument& argument) { return argument.name == one.name; });
-    if (!known) return unknown_argument(signature, one, owner, module);
+    if (!known) return unknown_argument(signature, given, one, owner, module);
   }
   BoundArguments out;
   for (const SignatureArgument& argument : signature) {

@@ -304,6 +304,53 @@ std::optional<std::string> half_of_pair(const YAML::Exception& e) {
   return fmt::format("\\u{:04x}", unit);
 }
 
+size_t indent_of(std::string_view line) {
+  return std::min(line.find_first_not_of(' '), line.size());
+}
+
+// Where the first bracket in LINE opens that does not close in it; npos if there is none.
+size_t open_bracket(std::string_view line) {
+  std::vector<size_t> open;
+  char quote = '\0';
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quote != '\0') {
+      if (c == quote) quote = '\0';
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '#' && i > 0 && line[i - 1] == ' ') {
+      break;
+    } else if (c == '{' || c == '[') {
+      open.push_back(i);
+    } else if ((c == '}' || c == ']') && !open.empty()) {
+      open.pop_back();
+    }
+  }
+  return open.empty() ? std::string_view::npos : open.front();
+}
+
+// Line and column of a bracket, the value of a key or an item, that opens before line END and is
+// followed by a line which is indented no deeper: that is not meant to belong to it. yaml-cpp finds
+// out many lines later.
+std::optional<std::pair<size_t, size_t>> unclosed_bracket(const Source& source, size_t end) {
+  std::optional<std::pair<size_t, size_t>> found;
+  size_t indent = 0;
+  size_t number = 0;
+  for (const std::string_view line : split(source.text, '\n')) {
+    if (++number > end) break;
+    if (trim(line).empty()) continue;
+    if (found && indent_of(line) <= indent) return found;
+    found.reset();
+    const size_t at = open_bracket(line);
+    if (at == line.npos || at < 2) continue;
+    const std::string_view before = line.substr(at - 2, 2);
+    if (before != ": " && before != "- ") continue;
+    found = {number, at + 1};
+    indent = indent_of(line);
+  }
+  return std::nullopt;
+}
+
 Error reworded(const Source& source, const Builder& builder, const YAML::Exception& e) {
   const size_t line = e.mark.is_null() ? 1 : static_cast<size_t>(e.mark.line) + 1;
   const size_t column = e.mark.is_null() ? 1 : static_cast<size_t>(e.mark.column) + 1;
@@ -318,6 +365,10 @@ Error reworded(const Source& source, const Builder& builder, const YAML::Excepti
   const Node::Data* open = builder.innermost_open();
   if (at_end && open != nullptr && e.msg.ends_with("flow not found")) {
     return source.error(open->line, open->column, "this bracket is never closed");
+  }
+  if (const auto bracket = unclosed_bracket(source, line)) {
+    return source.error(bracket->first, bracket->second, "this bracket is not closed in its line",
+                        "close it there; lines that belong to it are indented deeper");
   }
   for (const Rewording& row : kRewordings) {
     if (e.msg == row.theirs) {
