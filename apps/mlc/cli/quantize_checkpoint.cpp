@@ -273,6 +273,13 @@ Status Job::save(SaveOptions save) {
 
 /// What is kept beside the weights can be larger than they are.
 void Job::warn_of_rest() {
+  const bool codes = std::ranges::any_of(
+      plan_.weights, [](const WeightPlan& weight) { return weight.scheme.is_integer(); });
+  if (codes && metadata_->get("architecture") != nullptr) {
+    task_.reporter.warn(
+        "`mlc run` does not take this file: its architecture runs with what `mlc dequantize` "
+        "makes of it");
+  }
   const Checkpoint& checkpoint = *input_.checkpoint;
   const std::vector<std::string> beside = values_beside(checkpoint, *state_dict_);
   if (format_ == OutputFormat::safetensors) {

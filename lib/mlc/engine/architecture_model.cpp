@@ -100,6 +100,21 @@ class ZeroPages {
   uint64_t size_;
 };
 
+/// Whether `mlc quantize` wrote CHECKPOINT, as its metadata say.
+bool is_quantized(const Checkpoint& checkpoint) {
+  if (!checkpoint.metadata_yaml) return false;
+  const auto metadata =
+      Metadata::parse(*checkpoint.metadata_yaml, checkpoint.path, ErrorKind::corrupt);
+  return metadata.ok() && metadata->get("quantization") != nullptr;
+}
+
+Error quantized(const std::string& path) {
+  return conflict("is quantised, and the modules of an architecture take weights that are not",
+                  "`mlc dequantize " + printable(path) +
+                      " -o FILE` writes them as they count, and `mlc run FILE` runs that")
+      .in_file(path);
+}
+
 }  // namespace
 
 Result<std::optional<arch::Architecture>> find_architecture(const Checkpoint& checkpoint,
@@ -177,7 +192,10 @@ Result<ArchitectureModel> ArchitectureModel::open(std::unique_ptr<Checkpoint> ch
     if (!chosen.ok()) return std::move(chosen).error().in_file(path);
     out.state_dict_ = **chosen;
   }
-  MLC_CHECK(check_fit(*out.checkpoint_, out.state_dict_, *out.architecture_));
+  if (auto fits = check_fit(*out.checkpoint_, out.state_dict_, *out.architecture_); !fits.ok()) {
+    if (is_quantized(*out.checkpoint_)) return quantized(path);
+    return std::move(fits).error();
+  }
   MLC_TRY(out.inputs_, read_declared_inputs(*out.architecture_));
   return out;
 }

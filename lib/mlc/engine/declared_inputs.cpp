@@ -137,6 +137,7 @@ Status check_declared(std::span<const InputSpec> specs, std::span<const NamedVal
                       bool cast) {
   std::string problems;
   std::string expected;
+  std::string types;
   SymbolSizes symbols;
   for (const NamedValue& value : values) {
     const auto spec = std::ranges::find(specs, value.name, &InputSpec::name);
@@ -146,9 +147,13 @@ Status check_declared(std::span<const InputSpec> specs, std::span<const NamedVal
     problems += (problems.empty() ? "" : "; ") + ("input " + quoted(value.name)) + " is " +
                 describe(value.tensor.dtype, value.tensor.sizes) + ", " + problem;
     expected += (expected.empty() ? "" : " ") + ("--input '" + printable(to_text(*spec))) + "'";
+    if (!same_type(spec->dtype, value.tensor.dtype, cast)) {
+      types = "; a file has to hold that type: x.astype(\"" + std::string(info(spec->dtype).torch) +
+              "\") in numpy";
+    }
   }
   if (problems.empty()) return {};
-  return usage_error(problems, "the architecture declares " + expected);
+  return usage_error(problems, "the architecture declares " + expected + types);
 }
 
 Status check_varying(std::span<const InputSpec> specs, std::span<const InputSpec> declared) {

@@ -251,8 +251,10 @@ Status ExportedModel::set_input(const ProgramInput& input, const NamedValue& giv
   const bool casts = floating_ && is_floating(wanted) && is_floating(value.dtype);
   if (value.dtype != wanted && !casts) {
     return usage_error("input " + mlc::quoted(input.name) + " must be of type " +
-                       std::string(info(wanted).brief) + ", as exported, not " +
-                       std::string(info(value.dtype).brief));
+                           std::string(info(wanted).brief) + ", as exported, not " +
+                           std::string(info(value.dtype).brief),
+                       "a file has to hold that type: x.astype(\"" +
+                           std::string(info(wanted).torch) + "\") in numpy");
   }
   if (tensor != nullptr) MLC_CHECK(check_sizes(input, value.sizes));
   const c10::InferenceMode inference;
