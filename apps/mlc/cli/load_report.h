@@ -44,6 +44,7 @@ class LoadReport {
   void show_lines();
   void show_table();
   void show_globals();
+  void show_architecture();
   void show_deflated();
   void show_deepspeed();
   void show_verdict();

@@ -11,6 +11,7 @@
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
 #include "mlc/compress/quantized_record.h"
+#include "mlc/engine/architecture_model.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/prefix.h"
 
@@ -49,6 +50,17 @@ std::vector<std::string> string_metadata_text(const Checkpoint& checkpoint) {
     parts.push_back(printable(key) + " " + mlc::quoted(value));
   }
   return parts;
+}
+
+/// What METADATA without a name hold: "architecture and license".
+std::string keys_text(const Metadata& metadata) {
+  std::vector<std::string> keys;
+  if (const auto* entries = metadata.root().as_map()) {
+    for (const auto& [key, value] : *entries) {
+      if (key != "mlc") keys.push_back(printable(key));
+    }
+  }
+  return keys.empty() ? "without a name" : "without a name; has " + join_list(keys);
 }
 
 /// "int8 75 and fp16 1, plain": how many weights have which scheme. Empty where none has.
@@ -364,13 +376,14 @@ void LoadReport::show_lines() {
   for (const std::string& hint : hints_of_prefixes()) line("prefix", hint);
   if (metadata_) {
     const std::string version = metadata_->version().value_or("");
-    line("metadata", printable(metadata_->name().value_or("(no name)")) +
+    line("metadata", (metadata_->name() ? printable(*metadata_->name()) : keys_text(*metadata_)) +
                          (version.empty() ? "" : " " + printable(version)) +
                          (sidecar_.empty() ? "" : " (in " + printable(sidecar_) + ")"));
   }
   if (const std::string text = metadata_ ? quantized_text(*metadata_) : ""; !text.empty()) {
     line("quantised", text);
   }
+  show_architecture();
   if (const auto strings = string_metadata_text(checkpoint); !strings.empty()) {
     line("header", join_list(strings));
   }
@@ -394,6 +407,23 @@ void LoadReport::show_deepspeed() {
     line("deepspeed", plural(deepspeed_.flat_parts, "flat tensor") +
                           " with the part of one rank in all weights" + stage + "; " + kJoin);
   }
+}
+
+/// What `mlc run` would take for the architecture of the file.
+void LoadReport::show_architecture() {
+  if (!metadata_ || !sidecar_.empty() || metadata_->get("architecture") == nullptr) return;
+  const auto found = find_architecture(*input_.checkpoint, "");
+  if (!found.ok() || !*found) return;  // whoever runs it is told
+  const arch::Architecture& architecture = **found;
+  std::string text =
+      architecture.name().empty() ? "without a name" : printable(architecture.name());
+  std::vector<std::string> inputs;
+  for (const arch::PositionedText& one : architecture.inputs())
+    inputs.push_back(printable(one.text));
+  if (!inputs.empty()) text += ", takes " + join_list(inputs);
+  const bool quantized = metadata_->get("quantization") != nullptr;
+  line("architecture",
+       text + "; `mlc run` runs " + (quantized ? "what `mlc dequantize` makes of it" : "it"));
 }
 
 void LoadReport::show_deflated() {
