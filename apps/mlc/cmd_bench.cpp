@@ -51,7 +51,7 @@ void setup(OptionSet& set, Options& options) {
            86400);
   set.list(
       "--batch", options.batches, "N",
-      "size of the dimension `batch`; given several times, each is measured and the best named");
+      "size of the dimension `batch`; of several, as 1,8,64 or given again, the best is named");
   set.group("Output");
   set.file("--report", options.report, "FILE",
            "write an HTML page with plots, which needs nothing else, to FILE");
@@ -80,11 +80,21 @@ std::optional<uint64_t> batch_of(const std::vector<InputSpec>& specs) {
   return std::nullopt;
 }
 
+/// Each one by itself: "1,4,8" are three.
+std::vector<std::string> batch_texts(const std::vector<std::string>& given) {
+  std::vector<std::string> out;
+  for (const std::string& text : given) {
+    for (const std::string_view one : split(text, ',')) out.emplace_back(trim(one));
+  }
+  return out;
+}
+
 Result<int64_t> batch_size(const std::string& text) {
   int64_t size = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
   if (error != std::errc() || end != text.data() + text.size() || size < 1) {
-    return usage_error("--batch: " + quoted(text) + " is no size", "as in --batch 8");
+    return usage_error("--batch: " + quoted(text) + " is no size",
+                       "as in --batch 8, or --batch 1,8,64 to measure several");
   }
   return size;
 }
@@ -118,7 +128,7 @@ Result<std::vector<std::vector<InputSpec>>> variants(const Options& options,
   }
   std::vector<int64_t> sizes;
   std::vector<std::vector<InputSpec>> out;
-  for (const std::string& text : options.batches) {
+  for (const std::string& text : batch_texts(options.batches)) {
     MLC_TRY(const int64_t size, batch_size(text));
     if (std::ranges::find(sizes, size) != sizes.end()) {
       return usage_error("--batch " + text + " is given twice", "leave one of them out");

@@ -209,7 +209,9 @@ Command run_command() {
           "values of the types and sizes that it "
           "declares; sizes that vary are 1 then. Lists, tuples and dictionaries of tensors are "
           "given "
-          "by their parts: xs.0 and xs.1, named.KEY.\n\n"
+          "by their parts: xs.0 and xs.1, named.KEY; of a .pt2 by the names that the export made "
+          "of "
+          "them, named_KEY, as the list of inputs shows.\n\n"
           "NaN and infinite outputs are reported and do not change the exit code. Prints and "
           "warnings of the model itself appear with -v.",
       .needs = Needs::engine,

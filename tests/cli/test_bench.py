@@ -78,9 +78,17 @@ def test_batch_sizes_and_the_best_of_them(mlc, models, valid):
     assert [row["batch"] for row in answer["artefacts"]] == [1, 4]
     text = mlc.ok("bench", models / "small.pt", "--input", IMAGE, *sweep).stdout
     assert text.splitlines()[-1].startswith(f"best batch size of {models / 'small.pt'}: ")
-    for batch in ("0", "x", "1,2", "n=3..9", "4]"):
+    for batch in ("0", "x", "1,,2", "1,0", "n=3..9", "4]"):
         assert mlc("bench", models / "small.pt", "--input", IMAGE, "--batch", batch).rc == 2
     assert "batch=1" in mlc("bench", models / "small.pt", "--input", "image:f32[2,1,8,8]", "--batch", "1").stderr
+
+
+def test_a_list_of_batch_sizes_and_the_best_in_the_report(mlc, tmp_path, models):
+    """`--batch 1,4` was "no size" without a hint, and the page did not say which is best."""
+    text = mlc.ok("bench", models / "small.pt", "--input", IMAGE, "--batch", "1,4", *FAST, "--report", tmp_path / "b.html").stdout
+    best = text.splitlines()[-1]
+    assert best.startswith("best batch size of ") and best in (tmp_path / "b.html").read_text()
+    assert "--batch 1,8,64" in mlc("bench", models / "small.pt", "--input", IMAGE, "--batch", "x").stderr
 
 
 def test_batch_sizes_are_measured_once_and_within_their_bounds(mlc, models):

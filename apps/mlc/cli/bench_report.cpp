@@ -85,6 +85,9 @@ std::string bench_html(const BenchAnswer& answer) {
   if (const auto files = files_with_channels_last(answer); !files.empty()) {
     out += "</p>\n<p>Channels last in memory: " + escaped_html(join_list(files)) + ".";
   }
+  for (const std::string& line : best_batch_lines(answer)) {
+    out += "</p>\n<p>" + escaped_html(line) + ".";
+  }
   out += "</p>\n" + number_table(answer) + latency_plot(answer) + throughput_plot(answer) +
          memory_plot(answer);
   return html_page("mlc bench", out);

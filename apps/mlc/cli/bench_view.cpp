@@ -149,10 +149,7 @@ void show_text(const BenchAnswer& answer, Context& context) {
   if (const auto files = files_with_channels_last(answer); !files.empty()) {
     context.out().line("channels last in memory: " + join_list(files));
   }
-  for (const BenchRow* row : best_batches(answer)) {
-    context.out().line(fmt::format("best batch size of {}: {}, {} items/s", printable(row->file),
-                                   row->batch.value_or(1), rate_text(row->items_per_second())));
-  }
+  for (const std::string& line : best_batch_lines(answer)) context.out().line(line);
 }
 
 void latency_json(JsonWriter& json, const Latencies& latencies) {
@@ -205,6 +202,15 @@ void show_json(const BenchAnswer& answer, Context& context) {
 }
 
 }  // namespace
+
+std::vector<std::string> best_batch_lines(const BenchAnswer& answer) {
+  std::vector<std::string> out;
+  for (const BenchRow* row : best_batches(answer)) {
+    out.push_back(fmt::format("best batch size of {}: {}, {} items/s", printable(row->file),
+                              row->batch.value_or(1), rate_text(row->items_per_second())));
+  }
+  return out;
+}
 
 std::string duration_text(double seconds) {
   const double ms = seconds * 1e3;

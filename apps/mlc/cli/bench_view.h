@@ -47,6 +47,10 @@ std::string engines(const BenchAnswer& answer);
 /// The files that ran with channels last, each once, fit for a terminal.
 std::vector<std::string> files_with_channels_last(const BenchAnswer& answer);
 
+/// "best batch size of m.pt: 8, 1,234 items/s" for each file, fit for a terminal; none where there
+/// is one batch size only.
+std::vector<std::string> best_batch_lines(const BenchAnswer& answer);
+
 /// "1.25 ms", "83.6 us".
 std::string duration_text(double seconds);
 /// "12,345", "7.3": a number per second.
