@@ -807,3 +807,165 @@ def test_operators_of_a_namespace_are_proposed_from_it(mlc, tmp_path, call, hint
     result = mlc("run", tmp_path / "m.pt", "--arch", tmp_path / "a.yaml")
     assert result.rc == 2
     assert hint in result.stderr.splitlines()[-1], result.stderr
+
+
+# --- lists of modules
+
+
+BLOCKS = """mlc: architecture/1
+modules:
+  a: {repeat: 3, type: Linear, in_features: 3, out_features: 3}
+  b: {repeat: 2, type: Linear, in_features: 3, out_features: 3}
+forward: |
+  def forward(self, x):
+"""
+
+
+class Blocks(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.ModuleList(torch.nn.Linear(3, 3) for _ in range(3))
+        self.b = torch.nn.ModuleList(torch.nn.Linear(3, 3) for _ in range(2))
+
+
+@pytest.mark.parametrize("body", [
+    "for i in range(3):\n    st = self.a[i]\n    x = st(x) * i\nreturn x",
+    "for i in range(len(self.a)):\n    x = self.a[i](x)\n    if i < len(self.a) - 1:\n        x = self.b[i](x)\n    else:\n        x = x * 2\nreturn x",
+    "for i in range(len(self.a) - 1, -1, -1):\n    if i == 0:\n        x = self.a[i](x)\n    elif i > 1:\n        x = self.a[i - 1](x) + self.a[i](x)\nreturn x",
+    "for i, layer in enumerate(self.b):\n    x = layer(x) + self.a[i + 1](x)\nreturn x",
+    "for i in range(2):\n    for j in range(2):\n        x = self.a[i + 1](x) - self.b[j](x)\nreturn x",
+    "for layer in reversed(self.a):\n    x = layer(x) * 2 + 1\nreturn x",
+    "return torch.stack([layer(x) + 1 for layer in self.a])",
+    "ys = [f(x) - g(x) for f, g in zip(self.a, self.b)]\nfor y in ys:\n    x = x + y\nreturn x",
+    "for layer in self.b.children():\n    x = layer(x)\nreturn x",
+    "n = 0\nfor i in range(3):\n    n = n + i\nreturn self.a[2](x) * n",
+    "a = self.a[0](x); b = self.b[1](a) ; x = a * b;\nreturn x  # a; b",
+    "s = 'a; b'; n = len(s)\nreturn self.a[0](x) * n",
+])
+def test_modules_were_not_indexed_by_the_number_of_a_loop(mlc, tmp_path, body):
+    """`self.stages[i]` was "'ModuleList' object has no attribute or method '__getitem__'"; ';' was no token."""
+    write(tmp_path / "a.yaml", BLOCKS + "".join(f"      {line}\n" for line in body.split("\n")))
+    torch.manual_seed(2)
+    model = Blocks()
+    torch.save(model.state_dict(), tmp_path / "m.pt")
+    x = torch.randn(2, 3)
+    np.save(tmp_path / "x.npy", x.numpy())
+    scope = {"torch": torch}
+    exec("def forward(self, x):\n" + "".join(f"    {line}\n" for line in body.split("\n")), scope)  # noqa: S102
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
+    with torch.no_grad():
+        torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], scope["forward"](model, x))
+
+
+@pytest.mark.parametrize("body, line, column, said", [
+    ("n = x.size(0)\nfor i in range(n):\n    x = self.a[i](x)\nreturn x", 3, 9, "indexed by what is known before the run"),
+    ("i = 1\nreturn self.a[i](x)", 2, 8, "indexed by what is known before the run"),
+    ("for i in range(3):\n    i = i * 1\n    x = self.a[i](x)\nreturn x", 3, 9, "indexed by what is known before the run"),
+    ("for i in range(3):\n    x = self.b[i](x)\nreturn x", 2, 9, "the list has no such module"),
+    ("return self.b[2](x)", 1, 8, "index 2 is outside of b, which has 2 modules"),
+    ("for layer in self:\n    x = layer(x)\nreturn x", 1, 1, "self.children()"),
+    ("y = x + 1; return self.c(y)", 1, 19, "has no attribute or method 'c'"),
+    ("y = x + 1; z = self.a[3](y)\nreturn z", 1, 16, "index 3 is outside of a"),
+])
+def test_modules_that_no_index_reaches_are_told_with_a_hint(mlc, tmp_path, body, line, column, said):
+    write(tmp_path / "a.yaml", BLOCKS + "".join(f"      {line}\n" for line in body.split("\n")))
+    torch.save(Blocks().state_dict(), tmp_path / "m.pt")
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[2,3]")
+    first = len(BLOCKS.split("\n"))
+    assert result.rc == 2 and said in result.stderr and "^" in result.stderr, result.stderr
+    assert f"a.yaml:{first + line - 1}:{column + 6}: " in result.stderr, result.stderr
+
+
+def test_a_class_could_not_be_a_sequential(mlc, tmp_path):
+    text = """mlc: architecture/1
+modules:
+  body: {repeat: 2, type: Block, width: 3}
+classes:
+  Block:
+    type: Sequential
+    parameters: {width: int, wide: {type: bool, default: true}}
+    modules:
+      - {type: Linear, in_features: $width, out_features: $width}
+      - {type: Tanh}
+      - {when: $wide, type: Linear, in_features: $width, out_features: $width}
+forward: |
+  def forward(self, x):
+      for block in self.body:
+          x = block(x)
+      for layer in self.body[0]:
+          x = layer(x)
+      return self.body[1][2](x)
+"""
+    write(tmp_path / "a.yaml", text)
+    block = lambda: torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Tanh(), torch.nn.Linear(3, 3))
+    model = torch.nn.ModuleDict({"body": torch.nn.ModuleList([block(), block()])})
+    torch.save(model.state_dict(), tmp_path / "m.pt")
+    mlc.ok("load", "m.pt", "--expect", "a.yaml")
+    x = torch.randn(2, 3)
+    np.save(tmp_path / "x.npy", x.numpy())
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
+    with torch.no_grad():
+        first, second = model["body"]
+        torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], second[2](first(second(first(x)))))
+    for before, after, said in [
+        ("    type: Sequential\n", "    type: ModuleList\n", "its type can be Sequential, or nothing; a module of it has type: Block"),
+        ("    type: Sequential\n", "", "a list goes with `type: Sequential`"),
+        ("    type: Sequential\n", "    type: Sequential\n    forward: x\n", "forward"),
+    ]:
+        write(tmp_path / "b.yaml", text.replace(before, after))
+        result = mlc("load", "m.pt", "--expect", "b.yaml")
+        assert result.rc == 2 and said in result.stderr, result.stderr
+
+
+# --- what was refused without a way out
+
+
+@pytest.mark.parametrize("text, said", [
+    ("modules:\n  c: {type: Conv2d, in_channels: 1, out_channels: 2, kernel_size: (3, 3)}\n", "YAML has no tuples: write a list, kernel_size: [3, 3]"),
+    ("modules:\n  c: {type: Conv3d, in_channels: 1, out_channels: 2, kernel_size: (3, 2, 1), stride: 1}\n", "write a list, kernel_size: [3, 2, 1]"),
+    ("modules:\n  c:\n    type: Conv2d\n    in_channels: 1\n    out_channels: 2\n    kernel_size: (3, 5)\n", "write a list, kernel_size: [3, 5]"),
+    ("parameters: {w: {shape: [2], init: {constant: 0.1}}}\n", "a number for all values (init: 0.1)"),
+    ("parameters: {w: {shape: [2], init: constant}}\n", "a number for all values (init: 0.1)"),
+    ("modules:\n  s:\n    type: Sequential\n    modules:\n      - {type: ReLU}\n      - {type: Linear, in_features: 2, out_features: 2\n      - {type: ReLU}\n  t: {type: ReLU}\nforward: |\n  def forward(self, x):\n      return x\n",
+     "a.yaml:7:9: this bracket is not closed in its line"),
+    ("modules:\n  s: {type: Linear, in_features: 2, out_features: 2\n\n  t: {type: ReLU}\nforward: |\n  def forward(self, x):\n      return x\n",
+     "a.yaml:3:6: this bracket is not closed in its line"),
+    ("modules:\n  s: {type: Linear,\n      in_features: 2 out_features: 2}\n", "a.yaml:4:34: "),
+    ("modules: {a: {type: ReLU}}\nforward: |\n  def forward(self, x):\n      y = self.a(x)\n", "a.yaml:4:3: forward returns nothing\n"),
+    ("modules: [{type: ReLU}]\n", "a list goes with `type: Sequential`"),
+])
+def test_slips_in_an_architecture_were_told_without_a_way_out(mlc, tmp_path, text, said):
+    write(tmp_path / "a.yaml", "mlc: architecture/1\n" + text)
+    torch.save({}, tmp_path / "m.pt")
+    result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[2]")
+    assert result.rc == 2 and said in result.stderr, result.stderr
+
+
+def test_a_file_of_another_type_was_refused_without_a_way_out(mlc, tmp_path):
+    save_small(tmp_path)
+    write(tmp_path / "a.yaml", small("  def forward(self, x):\n    return self.fc(x)\n", inputs=["x:f32[batch=2,3]"]))
+    for dtype in ("float64", "uint8"):
+        np.save(tmp_path / "x.npy", np.zeros((2, 3), dtype))
+        result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy")
+        assert result.rc == 2 and 'a file has to hold that type: x.astype("float32") in numpy' in result.stderr
+
+
+def test_a_quantised_file_with_its_architecture_did_not_say_why_it_cannot_run(mlc, tmp_path):
+    torch.save({"fc.weight": torch.randn(64, 64), "fc.bias": torch.zeros(64)}, tmp_path / "m.pt")
+    text = ("mlc: architecture/1\nname: one_layer\ninputs: ['x:f32[batch=2,64]']\nmodules: {fc: {type: Linear, in_features: 64, out_features: 64}}\n"
+            "forward: |\n  def forward(self, x):\n      return self.fc(x)\n")
+    write(tmp_path / "a.yaml", text)
+    mlc.ok("save", "m.pt", "--arch", "a.yaml", "-o", "given.pt")
+    assert "metadata.architecture" not in mlc.ok("load", "m.pt", "--summary").stdout
+    shown = mlc.ok("load", "given.pt", "--summary").stdout
+    assert "without a name; has architecture" in shown and "(no name)" not in shown
+    assert "one_layer, takes x:f32[batch=2,64]; `mlc run` runs it" in shown
+    result = mlc.ok("quantize", "given.pt", "-o", "q8.pt", "--min-elements", "1")
+    assert "its architecture runs with what `mlc dequantize` makes of it" in result.stderr
+    assert "`mlc run` runs what `mlc dequantize` makes of it" in mlc.ok("load", "q8.pt", "--summary").stdout
+    result = mlc("run", "q8.pt")
+    assert result.rc != 0 and "q8.pt: is quantised" in result.stderr and "`mlc dequantize q8.pt -o FILE`" in result.stderr
+    mlc.ok("dequantize", "q8.pt", "-o", "back.pt")
+    mlc.ok("run", "back.pt")
+    assert "mlc run" not in mlc.ok("quantize", "given.pt", "-o", "half.pt", "--scheme", "fp16").stderr
+    mlc.ok("run", "half.pt")
