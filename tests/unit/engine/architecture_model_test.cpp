@@ -2,6 +2,7 @@
 
 #include "catch.h"
 #include "mlc/checkpoint/format.h"
+#include "mlc/checkpoint/format.h"
 
 #include <filesystem>
 #include <fstream>
