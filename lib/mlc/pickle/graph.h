@@ -44,7 +44,9 @@ enum class NodeKind : uint8_t {
   tensor,      // not from a pickle: number of a tensor that a front end made
 };
 
-enum class ObjectForm : uint8_t { reduce, new_object, new_object_ex };
+/// reduce_value: REDUCE with an argument that is in no tuple, which TorchScript writes for a member
+/// of an Enum; in the graph the argument is the one item of a tuple.
+enum class ObjectForm : uint8_t { reduce, new_object, new_object_ex, reduce_value };
 
 using Entry = std::pair<NodeId, NodeId>;  // key, value
 

@@ -277,12 +277,26 @@ bool Machine::build() {
   return true;
 }
 
+/// Color(1) as Pickler::pushIValue of torch/csrc/jit writes it: "__torch__ Color", the value,
+/// REDUCE.
+bool Machine::is_script_enum(NodeId callable, NodeId value) const {
+  if (!graph_.is(callable, NodeKind::global)) return false;
+  const std::string_view module = graph_.global_module(callable);
+  if (module != "__torch__" && !module.starts_with("__torch__.")) return false;
+  const NodeKind kind = graph_.kind(value);
+  return kind == NodeKind::integer || kind == NodeKind::real || kind == NodeKind::text;
+}
+
 bool Machine::call(ObjectForm form) {
   NodeId keywords = kNoNode;
   NodeId args = kNoNode;
   NodeId callable = kNoNode;
   if (form == ObjectForm::new_object_ex && !pop(keywords)) return false;
   if (!pop(args) || !pop(callable)) return false;
+  if (form == ObjectForm::reduce && is_script_enum(callable, args)) {
+    form = ObjectForm::reduce_value;
+    args = graph_.add_tuple(std::span(&args, 1));
+  }
   if (!graph_.is(args, NodeKind::tuple)) return bad("the arguments are no tuple");
   if (keywords != kNoNode && !graph_.is(keywords, NodeKind::dict)) {
     return bad("the keyword arguments are no dict");

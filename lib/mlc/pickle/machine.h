@@ -87,6 +87,7 @@ class Machine {
   bool put_far(uint64_t index, NodeId id);
   bool add_global(NodeId module, NodeId name);
   void note_dropped_call(NodeId id);
+  bool is_script_enum(NodeId callable, NodeId value) const;
 
   // So many opcodes run between two looks at the limits; each makes three nodes at most.
   static constexpr uint32_t kOpcodesPerCheck = 256;

@@ -397,9 +397,13 @@ void Pickler::reopen(NodeId id) {
 
 bool Pickler::save_object(NodeId id) {
   memo_[id] = kOpen;
-  if (!save(graph_.callable(id)) || !save_args(graph_.args(id))) return false;
+  const NodeId args = graph_.args(id);
+  if (!save(graph_.callable(id))) return false;
+  const bool bare = graph_.object_form(id) == ObjectForm::reduce_value;
+  if (!(bare ? save(graph_.tuple(args)[0]) : save_args(args))) return false;
   switch (graph_.object_form(id)) {
     case ObjectForm::reduce:
+    case ObjectForm::reduce_value:
       op(Opcode::reduce);
       break;
     case ObjectForm::new_object:
