@@ -5,6 +5,7 @@
 #include "mlc/checkpoint/json_scanner.h"
 #include "mlc/checkpoint/name_table.h"
 #include "mlc/checkpoint/readers.h"
+#include "mlc/checkpoint/script_forms.h"
 #include "mlc/checkpoint/torch_objects.h"
 #include "mlc/checkpoint/zip_records.h"
 #include "mlc/pickle/reader.h"
@@ -233,6 +234,8 @@ Result<NodeId> read_zip_pickle(Checkpoint& checkpoint, uint32_t archive, std::st
     checkpoint.warnings.push_back(
         record + " has " + plural(pickle_bytes.size() - read.size, "byte") + " behind its end");
   }
+  // As the reader of formats tells TorchScript from other archives.
+  if (zip.record("constants.pkl") != nullptr) use_python_forms(checkpoint.graph, first);
   ZipStorages storages(checkpoint, archive, pickle, big_endian);
   MLC_CHECK_CTX(collect_tensors(checkpoint, first,
                                 [&storages](NodeId node) { return storages.resolve(node); }),
