@@ -58,11 +58,22 @@ std::string_view without_check(std::string_view line) {
   return line;
 }
 
+/// Without " (of Python compilation unit at: 0x5649)" behind the names of classes.
+std::string without_units(std::string text) {
+  constexpr std::string_view kUnit = " (of Python compilation unit";
+  for (size_t at = text.find(kUnit); at != text.npos; at = text.find(kUnit)) {
+    const size_t end = text.find(')', at);
+    text.erase(at, end == text.npos ? end : end + 1 - at);
+  }
+  return text;
+}
+
 /// Cut before C++ names, source positions and what to do in Python.
 std::string_view without_symbols(std::string_view line) {
   for (const std::string_view mark :
        {" (function ", " at /", " at ../", " at aten/", " at \"", "(Could this error message",
-        ". Run workload with environment variable"}) {
+        ". Run workload with environment variable",
+        ". Did you forget to initialize an attribute"}) {
     line = line.substr(0, line.find(mark));
   }
   return line;
@@ -272,7 +283,8 @@ std::string exception_sentence(std::string_view what) {
       return format_bytes(*bytes) + " were asked for at once";
     }
   }
-  std::string_view line = trim(without_symbols(without_check(chosen.line)));
+  const std::string plain = without_units(chosen.line);
+  std::string_view line = trim(without_symbols(without_check(plain)));
   line = line.substr(0, kLongest);
   while (line.ends_with('.') || line.ends_with(':') || line.ends_with(' ')) line.remove_suffix(1);
   if (line.empty()) return "unknown reason";

@@ -129,3 +129,10 @@ TEST_CASE("a reason on the line that follows is told", "[regression]") {
         "unflatten: only one dimension can be inferred");
   CHECK(exception_sentence("no reason:\n\nException raised from x\nframe #0\n") == "no reason");
 }
+
+TEST_CASE("an address of the compilation unit reached the user", "[regression]") {
+  CHECK(exception_sentence("'__torch__.mlc.Conv2d (of Python compilation unit at: 0x563d428c4a20)' "
+                           "object has no attribute or method 'forward'. Did you forget to "
+                           "initialize an attribute in __init__()?:\ndef __call__(self):\n") ==
+        "'__torch__.mlc.Conv2d' object has no attribute or method 'forward'");
+}
