@@ -19,6 +19,13 @@ constexpr size_t kMaxRank = 64;  // PyTorch's own limit
 constexpr std::string_view kTypes[] = {"int", "float", "bool", "str", "list"};
 // What every module has already, in TorchScript or in torch.nn.Module. Of the attributes of
 // torch.jit.ScriptModule those that Python needs to load a trace and to call it.
+// keyword.kwlist of Python 3, sorted.
+constexpr std::string_view kKeywords[] = {
+    "False", "None",     "True",  "and",    "as",   "assert", "async",  "await",    "break",
+    "class", "continue", "def",   "del",    "elif", "else",   "except", "finally",  "for",
+    "from",  "global",   "if",    "import", "in",   "is",     "lambda", "nonlocal", "not",
+    "or",    "pass",     "raise", "return", "try",  "while",  "with",   "yield"};
+
 constexpr std::string_view kTaken[] = {"training",           "forward",
                                        "__call__",           "__annotations__",
                                        "_backward_hooks",    "_backward_pre_hooks",
@@ -281,6 +288,11 @@ Status PartNames::add(const std::string& name, const Node& node) {
   if (!number && !is_identifier(name)) {
     return node.key_error(name, quoted(name, 60) + " cannot be the name of a part of a module",
                           "names are made of letters, digits and _");
+  }
+  if (std::ranges::binary_search(kKeywords, name)) {
+    return node.key_error(
+        name, quoted(name) + " is a word of Python's own",
+        "no text can say self." + name + ", and TorchScript cannot read back what it writes of it");
   }
   if (std::find(std::begin(kTaken), std::end(kTaken), name) != std::end(kTaken)) {
     return node.key_error(name, "every module has " + quoted(name) + " already");

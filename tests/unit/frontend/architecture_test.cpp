@@ -179,6 +179,11 @@ TEST_CASE("mistakes of names and types are pointed at") {
   CHECK(message("modules: {a: {kernel_size: 3}}\n") == "2:14: this module has no type");
   CHECK(message("modules: {a-b: {type: ReLU}}\n") ==
         "2:11: \"a-b\" cannot be the name of a part of a module");
+  CHECK(complaint("modules: {class: {type: ReLU}}\n") ==
+        "2:11: \"class\" is a word of Python's own | no text can say self.class, and TorchScript "
+        "cannot read back what it writes of it");
+  CHECK(message("parameters: {lambda: {shape: [1]}}\n") ==
+        "2:14: \"lambda\" is a word of Python's own");
   CHECK(message("modules: {training: {type: ReLU}}\n") ==
         "2:11: every module has \"training\" already");
   CHECK(message("parameters: {a: {shape: [1]}}\nmodules: {a: {type: ReLU}}\n") ==
