@@ -54,8 +54,9 @@ void setup(OptionSet& set, Options& options) {
            "cosine of A and B at least X, instead of the tolerance, or beside one that is given",
            -1, 1);
   set.real("--min-agreement", options.min_agreement, "X",
-           "this part of the rows has its largest value in one place, instead of the tolerance, or "
-           "beside one that is given",
+           "this part of the rows has its largest value in one place, of integers and booleans "
+           "this part of the elements is equal, instead of the tolerance, or beside one that is "
+           "given",
            0, 1);
   set.flag("--finite", options.finite,
            "NaN and infinite outputs fail, also where A and B agree on them");

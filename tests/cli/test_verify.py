@@ -495,3 +495,31 @@ def test_nans_of_both_sides_could_not_fail(mlc, tmp_path, valid):
     result = mlc.ok("verify", "plain.pt", "plain.pt", *x, "--json")
     valid(result.json, "verify")
     assert result.json["gates"]["finite"]
+
+
+class Labels(torch.nn.Module):
+    """A vector of labels, whose largest is in the same place whatever the others are."""
+
+    def __init__(self, shift: int):
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, x: torch.Tensor):
+        labels = torch.arange(1000)
+        labels = torch.where(labels == 999, labels, (labels + self.shift) % 999)
+        return labels + (x.sum() * 0).to(torch.int64), labels > 500
+
+
+def test_labels_agreed_because_the_largest_was_in_one_place(mlc, valid, tmp_path):
+    x = torch.zeros(2)
+    for name, shift in (("a", 0), ("b", 1)):
+        torch.jit.script(Labels(shift)).save(tmp_path / f"{name}.pt")
+    ours, theirs = Labels(0)(x), Labels(1)(x)
+    wanted = [(one == other).double().mean().item() for one, other in zip(ours, theirs)]
+    assert wanted[0] == 0.001 and wanted[1] > 0.9
+    pair = ["verify", "a.pt", "b.pt", "--input", "x:f32[2]", "--json"]
+    result = mlc(*pair, "--min-agreement", "0.9")
+    valid(result.json, "verify")
+    assert result.rc == 1
+    assert [one["top1"] for one in result.json["cases"][0]["outputs"]] == pytest.approx(wanted)
+    mlc.ok(*pair, "--min-agreement", "0.001")

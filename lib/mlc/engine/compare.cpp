@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <set>
 
 namespace mlc {
@@ -56,6 +57,25 @@ double value_at(const HostTensor& tensor, size_t index) {
   double out = 0;
   load_values(tensor.dtype, as_bytes(*tensor.bytes).subspan(index * width, width), &out);
   return out;
+}
+
+/// The part of the elements that are equal: labels, masks and indices are what models chose, and
+/// which of them is largest says nothing.
+std::optional<double> equal_elements(const HostTensor& a, const HostTensor& b) {
+  const auto count = static_cast<size_t>(*element_count(a.sizes));
+  if (count == 0) return std::nullopt;
+  const auto width = static_cast<size_t>(element_bytes(a.dtype));
+  const char* const bytes_a = a.bytes->data();
+  const char* const bytes_b = b.bytes->data();
+  size_t equal = 0;
+  for (size_t i = 0; i < count; ++i) {
+    // Doubles do not tell apart all int64.
+    const bool same = a.dtype == b.dtype
+                          ? std::memcmp(bytes_a + i * width, bytes_b + i * width, width) == 0
+                          : value_at(a, i) == value_at(b, i);
+    equal += same ? 1U : 0U;
+  }
+  return static_cast<double>(equal) / static_cast<double>(count);
 }
 
 /// Elements number INDEX, row by row, of tensors of equal sizes.
@@ -116,7 +136,7 @@ OutputDifference compare_one(const NamedValue& a, const NamedValue& b,
   if (out.values.first_mismatch) {
     out.first_mismatch = pair_at(a.tensor, b.tensor, *out.values.first_mismatch);
   }
-  out.top1 = top1_agreement(a.tensor, b.tensor);
+  out.top1 = out.integers ? equal_elements(a.tensor, b.tensor) : top1_agreement(a.tensor, b.tensor);
   return out;
 }
 

@@ -30,7 +30,8 @@ struct OutputDifference {
   Tolerance tolerance;    // that the values were held to
   bool integers = false;  // on both sides; booleans count
   /// Rows along the last dimension whose largest value is in the same place, of all; nothing where
-  /// there are no rows of at least two real numbers.
+  /// there are no rows of at least two real numbers. Of `integers` the part of the elements that
+  /// are equal.
   std::optional<double> top1;
 
   /// The first pair beyond the tolerance; nothing where there is none, or they are no real numbers.
