@@ -70,7 +70,7 @@ void setup(OptionSet& set, Options& options) {
   set.text("--expect-key", options.load.expect_key, "PATH",
            "the state_dict inside that FILE, where it differs from --key");
   set.flag("--strict", options.load.strict, "missing and unexpected keys count (the default)");
-  set.flag("--no-strict", options.load.no_strict, "only mismatched shapes count");
+  set.flag("--no-strict", options.load.no_strict, "only mismatched shapes and forms count");
   set.list("--ignore-missing", options.load.ignore_missing, "RE",
            "missing keys that match do not count; RE2 syntax");
   set.flag("--ignore-mismatched-shapes", options.load.ignore_shapes,
@@ -97,23 +97,27 @@ constexpr Example kExamples[] = {
 }  // namespace
 
 Command load_command() {
-  return {.name = "load",
-          .group = Group::inspect,
-          .summary = "show and check what a checkpoint holds",
-          .details =
-              "Reads every file torch.load reads and more, by its content: zip and legacy "
-              ".pt/.pth/.bin/.ckpt, pickled modules, TorchScript, .pt2, safetensors, shard "
-              "indexes, DCP folders, .npz and .npy. Nothing in a file is ever executed.\n\n"
-              "Parameters are all elements of the state_dict, buffers such as running_mean and "
-              "what quantised modules pack included; "
-              "tensors that show the same elements (tied weights) count once, other views of one "
-              "storage each; of sparse tensors the stored values count. "
-              "Listing reads no tensor. Exit code 1 means that --expect or --require-safe "
-              "is not satisfied, 3 that --check found damage. Of several files -q lists those only "
-              "that did not pass.",
-          .needs = Needs::nothing,
-          .examples = kExamples,
-          .setup = bind<Options, setup, run>};
+  return {
+      .name = "load",
+      .group = Group::inspect,
+      .summary = "show and check what a checkpoint holds",
+      .details =
+          "Reads every file torch.load reads and more, by its content: zip and legacy "
+          ".pt/.pth/.bin/.ckpt, pickled modules, TorchScript, .pt2, safetensors, shard "
+          "indexes, DCP folders, .npz and .npy. Nothing in a file is ever executed.\n\n"
+          "Parameters are all elements of the state_dict, buffers such as running_mean and "
+          "what quantised modules pack included; "
+          "tensors that show the same elements (tied weights) count once, other views of one "
+          "storage each; of sparse tensors the stored values count. "
+          "Listing reads no tensor. --expect answers as load_state_dict() does: it also refuses "
+          "sparse and quantized tensors where dense ones are expected, and takes old batch "
+          "norms without num_batches_tracked; of keys that an architecture ties one is enough. "
+          "Exit code 1 means that --expect or --require-safe "
+          "is not satisfied, 3 that --check found damage. Of several files -q lists those only "
+          "that did not pass.",
+      .needs = Needs::nothing,
+      .examples = kExamples,
+      .setup = bind<Options, setup, run>};
 }
 
 }  // namespace mlc::cli

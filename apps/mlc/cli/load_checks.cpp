@@ -200,6 +200,11 @@ void LoadReport::show_expected() {
     line("filled in", join_list(printable_all(expected_->filled)) +
                           ": load_state_dict adds what old batch norms lack");
   }
+  std::vector<std::string> tied;
+  for (const TiedKey& one : expected_->tied) {
+    tied.push_back(printable(one.name) + " is " + printable(one.under));
+  }
+  if (!tied.empty()) line("tied", join_list(tied) + ": one name of a tied tensor is enough");
   if (!expected_->hint.empty()) task_.out.write("hint: " + expected_->hint + "\n");
 }
 

@@ -194,6 +194,15 @@ void LoadReport::expect_json(JsonWriter& json) const {
   json.list("missing", expected_->missing);
   json.list("ignored", expected_->ignored);
   json.list("filled", expected_->filled);
+  json.key("tied");
+  json.begin_array();
+  for (const TiedKey& one : expected_->tied) {
+    json.begin_object();
+    json.field("name", one.name);
+    json.field("under", one.under);
+    json.end_object();
+  }
+  json.end_array();
   json.list("unexpected", expected_->unexpected);
   json.list("no_tensors", expected_->no_tensors);
   json.key("mismatched");
@@ -203,6 +212,16 @@ void LoadReport::expect_json(JsonWriter& json) const {
     json.field("name", row.name);
     json.list("found", row.found);
     json.list("expected", row.expected);
+    json.end_object();
+  }
+  json.end_array();
+  json.key("other_forms");
+  json.begin_array();
+  for (const FormMismatch& row : expected_->other_forms) {
+    json.begin_object();
+    json.field("name", row.name);
+    json.field("found", row.found);
+    json.field("expected", row.expected);
     json.end_object();
   }
   json.end_array();

@@ -11,6 +11,7 @@
 #include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/engine/architecture_model.h"
 #include "mlc/engine/tied_tensors.h"
 #include "mlc/frontend/architecture.h"
 #include "mlc/metadata/provenance.h"
@@ -205,11 +206,7 @@ Result<Expectation> expectation_in(const std::string& path) {
 
 Result<std::vector<ExpectedTensor>> read_architecture(const std::string& path) {
   MLC_TRY(const auto architecture, arch::Architecture::parse_file(path));
-  std::vector<ExpectedTensor> out;
-  for (arch::StateDictTensor& row : arch::state_dict_of(architecture)) {
-    out.push_back({std::move(row.name), std::move(row.shape), true});
-  }
-  return out;
+  return tensors_of(architecture);
 }
 
 }  // namespace

@@ -112,7 +112,7 @@ class Job : public ChannelHost {
   bool find_stated(const onnx::DocNode& node, const onnx::ChannelGraph& graph, size_t edit,
                    size_t number);
   arch::SizeWishes wishes(const onnx::Document& small, onnx::ChannelPlan& plan) const;
-  WeightSource weights_of(const onnx::Document& document, Weights& others) const;
+  WeightSource weights_of(const onnx::Document& document, WeightSource others) const;
   Status compare(const arch::Architecture& made, const onnx::Document& unread,
                  const onnx::Document& small);
   Status exchange(const onnx::Document& small);
@@ -348,8 +348,9 @@ arch::SizeWishes Job::wishes(const onnx::Document& small, onnx::ChannelPlan& pla
 }
 
 /// What DOCUMENT has of a tensor, else what the checkpoint has.
-WeightSource Job::weights_of(const onnx::Document& document, Weights& others) const {
-  return [this, &document, &others](const arch::ScriptTensor& tensor) -> Result<Weight> {
+WeightSource Job::weights_of(const onnx::Document& document, WeightSource others) const {
+  return [this, &document,
+          others = std::move(others)](const arch::ScriptTensor& tensor) -> Result<Weight> {
     for (const auto& [name, one] : pictured_) {
       if (one.key != tensor.path) continue;
       const onnx::DocTensor* const found = document.find_tensor(name);
@@ -361,7 +362,7 @@ WeightSource Job::weights_of(const onnx::Document& document, Weights& others) co
       auto owner = std::make_shared<std::string>(as_text(buffer.bytes));
       return Weight{data->dtype, data->sizes, as_bytes(*owner), owner};
     }
-    return others.get(tensor);
+    return others(tensor);
   };
 }
 
@@ -372,9 +373,10 @@ Status Job::compare(const arch::Architecture& made, const onnx::Document& unread
   LoadOptions how;
   how.threads = task_.threads;
   MLC_TRY(const auto before,
-          build_with(architecture(), weights_of(unread, others), *torch_, how, null_reporter()));
-  MLC_TRY(const auto after,
-          build_with(made, weights_of(small, others), *torch_, how, null_reporter()));
+          build_with(architecture(), weights_of(unread, stored_weights(architecture(), others)),
+                     *torch_, how, null_reporter()));
+  MLC_TRY(const auto after, build_with(made, weights_of(small, stored_weights(made, others)),
+                                       *torch_, how, null_reporter()));
   JudgeOptions judge =
       judge_options(source_->declared(), nullptr, 2, options_.seed, task_.threads, null_reporter());
   judge.seconds = 0;

@@ -17,6 +17,8 @@
 namespace mlc {
 namespace {
 
+constexpr std::string_view kDense = "dense";
+
 using Index = std::unordered_map<std::string_view, const ExpectedTensor*>;
 
 Index index_of(const std::vector<ExpectedTensor>& tensors) {
@@ -149,6 +151,15 @@ std::string ExpectReport::text() const {
   if (mismatched.size() > kShown) {
     out += "and " + std::to_string(mismatched.size() - kShown) + " more of another size.\n";
   }
+  for (size_t i = 0; i < other_forms.size() && i < kShown; ++i) {
+    const FormMismatch& one = other_forms[i];
+    out += "While copying the parameter named " + mlc::quoted(one.name) +
+           ": the checkpoint has a " + one.found + " tensor, the model a " + one.expected +
+           " one.\n";
+  }
+  if (other_forms.size() > kShown) {
+    out += "and " + std::to_string(other_forms.size() - kShown) + " more of another form.\n";
+  }
   return out;
 }
 
@@ -173,6 +184,39 @@ bool shapes_fit(const ExpectedTensor& found, const ExpectedTensor& wanted,
   return options.module_version && wanted.shape.empty() && found.shape == std::vector<int64_t>{1};
 }
 
+/// Whether param.copy_(found) refuses: Tensor.copy_ makes quantized values of floats, but neither
+/// dense tensors of sparse and quantized ones nor sparse ones of others.
+bool forms_differ(const ExpectedTensor& found, const ExpectedTensor& wanted) {
+  if (found.form.empty() || wanted.form.empty() || found.form == wanted.form) return false;
+  return !(found.form == kDense && wanted.form.starts_with("q"));
+}
+
+/// The key behind which the tensor of a wanted one is made.
+const std::string& origin_of(const ExpectedTensor& wanted) {
+  return wanted.tied_to.empty() ? wanted.name : wanted.tied_to;
+}
+
+/// By the origin of each tensor the last key of it that FOUND has: load_state_dict copies one after
+/// the other.
+std::unordered_map<std::string_view, std::string_view> found_origins(
+    const std::vector<ExpectedTensor>& expected, const Index& found) {
+  std::unordered_map<std::string_view, std::string_view> out;
+  for (const ExpectedTensor& wanted : expected) {
+    if (found.contains(wanted.name)) out[origin_of(wanted)] = wanted.name;
+  }
+  return out;
+}
+
+/// The hint of a checkpoint whose keys are right.
+std::string hint_on_forms(const ExpectReport& report) {
+  if (report.other_forms.empty() || !report.hint.empty()) return report.hint;
+  const FormMismatch& first = report.other_forms[0];
+  if (first.expected != kDense) return {};
+  return std::string("in Python `tensor.") +
+         (first.found.starts_with("sparse") ? "to_dense" : "dequantize") +
+         "()` makes a dense tensor of it";
+}
+
 }  // namespace
 
 namespace {
@@ -195,9 +239,13 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
   ExpectReport report;
   const Index found_index = index_of(found);
   const Index expected_index = index_of(expected);
+  const auto origins = found_origins(expected, found_index);
   for (const ExpectedTensor& wanted : expected) {
     const auto it = found_index.find(wanted.name);
-    if (it == found_index.end()) {
+    const auto origin = it == found_index.end() ? origins.find(origin_of(wanted)) : origins.end();
+    if (origin != origins.end()) {
+      report.tied.push_back({wanted.name, std::string(origin->second)});
+    } else if (it == found_index.end()) {
       const bool ignored = options.ignore_missing && options.ignore_missing(wanted.name);
       const bool filled = !ignored && is_filled(wanted.name, expected_index, options);
       (ignored ? report.ignored : filled ? report.filled : report.missing).push_back(wanted.name);
@@ -205,6 +253,8 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
       report.no_tensors.push_back(wanted.name);
     } else if (!shapes_fit(*it->second, wanted, options)) {
       report.mismatched.push_back({wanted.name, it->second->shape, wanted.shape});
+    } else if (forms_differ(*it->second, wanted)) {
+      report.other_forms.push_back({wanted.name, it->second->form, wanted.form});
     } else {
       compare_parts(*it->second, wanted, report);
     }
@@ -214,11 +264,29 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
   }
   find_prefixes(report);
   report.hint = hint_for(report, found.size());
+  report.hint = hint_on_forms(report);
   const bool keys_fit = !options.strict || (report.missing.empty() && report.unexpected.empty());
-  report.satisfied =
-      keys_fit && report.no_tensors.empty() && (options.ignore_shapes || report.mismatched.empty());
+  report.satisfied = keys_fit && report.no_tensors.empty() && report.other_forms.empty() &&
+                     (options.ignore_shapes || report.mismatched.empty());
   return report;
 }
+
+namespace {
+
+std::string form_of(const Checkpoint& checkpoint, const Tensor& tensor) {
+  switch (tensor.kind) {
+    case TensorKind::dense:
+      return std::string(kDense);
+    case TensorKind::quantized:
+      return std::string(info(tensor.dtype).torch);
+    case TensorKind::sparse:
+      return tensor.detail == kNoIndex ? "sparse" : checkpoint.details[tensor.detail];
+    default:
+      return {};  // meta: a model without values says nothing of them
+  }
+}
+
+}  // namespace
 
 std::vector<ExpectedTensor> expected_tensors(const Checkpoint& checkpoint,
                                              const std::vector<NamedTensor>& tensors) {
@@ -229,6 +297,7 @@ std::vector<ExpectedTensor> expected_tensors(const Checkpoint& checkpoint,
     const Dims sizes = checkpoint.sizes(tensor);
     const bool counts = !module_of_extra_state(named.path) && has_shape(checkpoint, tensor);
     out.push_back({named.path, {sizes.begin(), sizes.end()}, counts});
+    out.back().form = form_of(checkpoint, tensor);
   }
   return out;
 }

@@ -28,6 +28,21 @@ struct ExpectedTensor {
   bool has_shape = true;
   bool is_tensor = true;
   std::vector<ExpectedPart> parts = {};  // what a quantised module packed under the key
+  std::string form = {};     // "dense", "sparse_coo", "qint8": what copy_() asks; empty: unknown
+  std::string tied_to = {};  // the key of the tensor that this one is too; empty: its own
+};
+
+/// A missing key whose tensor is there under another one.
+struct TiedKey {
+  std::string name;
+  std::string under;
+};
+
+/// A key whose tensor PyTorch does not copy into the one that is expected, whatever the shapes.
+struct FormMismatch {
+  std::string name;
+  std::string found;
+  std::string expected;
 };
 
 struct ShapeMismatch {
@@ -50,21 +65,26 @@ struct ExpectReport {
   std::vector<std::string> missing;     // expected, not found
   std::vector<std::string> ignored;     // missing, but may be
   std::vector<std::string> filled;      // missing, but load_state_dict adds them itself
+  std::vector<TiedKey> tied;            // missing, but there under a key that is tied to it
   std::vector<std::string> unexpected;  // found, not expected
   std::vector<std::string> no_tensors;  // found, but not as the tensors that are expected
   std::vector<ShapeMismatch> mismatched;
-  std::string extra_prefix;    // all unexpected keys are missing ones behind it
-  std::string lacking_prefix;  // all missing keys are unexpected ones behind it
-  std::string most_prefix;     // explains most of them like that, but not all; may be empty
-  uint64_t prefixed = 0;       // how many
-  bool most_lack_it = false;   // as in lacking_prefix, else as in extra_prefix
-  std::string hint;            // "every key differs only by the prefix module."; may be empty
+  std::vector<FormMismatch> other_forms;  // sparse or quantized, expected dense, or the reverse
+  std::string extra_prefix;               // all unexpected keys are missing ones behind it
+  std::string lacking_prefix;             // all missing keys are unexpected ones behind it
+  std::string most_prefix;    // explains most of them like that, but not all; may be empty
+  uint64_t prefixed = 0;      // how many
+  bool most_lack_it = false;  // as in lacking_prefix, else as in extra_prefix
+  std::string hint;           // "every key differs only by the prefix module."; may be empty
   bool satisfied = false;
 
   /// In the words of PyTorch, a line for each list; empty if there is nothing to say.
   std::string text() const;
 };
 
+/// Ties, forms and the options say where load_state_dict() takes what differs, or refuses what does
+/// not. Of several keys of one tensor it is enough to find one, as whoever ties them after loading
+/// does with a strict=False.
 ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
                             const std::vector<ExpectedTensor>& expected,
                             const ExpectOptions& options);

@@ -1,10 +1,8 @@
 #include "mlc/engine/architecture_model.h"
 
 #include "mlc/base/text.h"
-#include "mlc/checkpoint/expect.h"
 #include "mlc/checkpoint/sibling_files.h"
 #include "mlc/engine/tied_tensors.h"
-#include "mlc/engine/weights.h"
 #include "mlc/metadata/metadata.h"
 
 #include <algorithm>
@@ -79,6 +77,25 @@ uint64_t largest_tensor(const arch::ScriptModule& module) {
   return out;
 }
 
+/// What load_state_dict() gives to a counter that an old file lacks.
+Weight zeros(const arch::ScriptTensor& tensor) {
+  const auto owner = std::make_shared<const std::string>(bytes_of(tensor), '\0');
+  return {tensor.dtype, tensor.shape, as_bytes(*owner), owner};
+}
+
+/// Says, for -v, where the values of keys come from that STATE_DICT may lack.
+void note_missing(const arch::Architecture& architecture, const Weights& weights,
+                  Reporter& reporter) {
+  const auto names = stored_names(architecture.root(), weights);
+  for (const arch::StateDictTensor& row : arch::state_dict_of(architecture)) {
+    if (weights.has(row.name)) continue;
+    const auto name = names.find(row.tied_to.empty() ? row.name : row.tied_to);
+    reporter.detail("the checkpoint has no " + mlc::quoted(row.name) + ": " +
+                    (name == names.end() ? "it starts at zero, as in old batch norms"
+                                         : "it is tied to " + mlc::quoted(name->second)));
+  }
+}
+
 /// Zeros that take no memory as long as nobody writes them.
 class ZeroPages {
  public:
@@ -138,17 +155,28 @@ Result<std::optional<arch::Architecture>> find_architecture(const Checkpoint& ch
   return Found(std::move(held));
 }
 
+std::vector<ExpectedTensor> tensors_of(const arch::Architecture& architecture) {
+  std::vector<ExpectedTensor> out;
+  for (arch::StateDictTensor& row : arch::state_dict_of(architecture)) {
+    out.push_back({std::move(row.name), std::move(row.shape)});
+    out.back().form = "dense";
+    out.back().tied_to = std::move(row.tied_to);
+  }
+  return out;
+}
+
 Status check_fit(const Checkpoint& checkpoint, const StateDict& state_dict,
                  const arch::Architecture& architecture) {
   std::vector<NamedTensor> tensors;
   for (const StateDictEntry& entry : state_dict.entries) {
     tensors.push_back({std::string(entry.key), entry.tensor});
   }
-  std::vector<ExpectedTensor> wanted;
-  for (arch::StateDictTensor& row : arch::state_dict_of(architecture)) {
-    wanted.push_back({std::move(row.name), std::move(row.shape), true});
-  }
-  const ExpectReport report = check_expected(expected_tensors(checkpoint, tensors), wanted, {});
+  ExpectOptions options;
+  options.module_version = [&](std::string_view module) {
+    return module_version(checkpoint, state_dict, module);
+  };
+  const ExpectReport report =
+      check_expected(expected_tensors(checkpoint, tensors), tensors_of(architecture), options);
   if (report.satisfied) return {};
   return conflict("does not fit the architecture. " + std::string(trim(report.text())), report.hint)
       .in_file(checkpoint.path);
@@ -167,6 +195,19 @@ Status compile_architecture(const arch::Architecture& architecture, Engine& engi
   auto built = engine.build(source, {}, reporter);
   if (!built.ok()) return std::move(built).error();
   return {};
+}
+
+WeightSource stored_weights(const arch::Architecture& architecture, Weights& weights) {
+  return [&weights, names = stored_names(architecture.root(), weights)](
+             const arch::ScriptTensor& tensor) -> Result<Weight> {
+    const auto name = names.find(tensor.path);
+    arch::ScriptTensor stored = tensor;
+    if (name != names.end()) stored.path = name->second;
+    if (!weights.has(stored.path) && stored.path.ends_with("num_batches_tracked")) {
+      return zeros(tensor);
+    }
+    return weights.get(stored);
+  };
 }
 
 Result<std::unique_ptr<Model>> build_with(const arch::Architecture& architecture,
@@ -217,15 +258,8 @@ Result<std::unique_ptr<Model>> ArchitectureModel::build(Engine& engine, const Lo
   ArchitectureSource source = source_of(architecture_, inputs_);
   MLC_TRY(const std::vector<DifferingTie> ties, differing_ties(architecture_->root(), weights));
   for (const DifferingTie& tie : ties) reporter.warn(checkpoint_->path + ": " + tie.text());
-  source.weight = [&](const arch::ScriptTensor& tensor) {
-    const auto tie = std::find_if(ties.begin(), ties.end(), [&](const DifferingTie& one) {
-      return one.origin == tensor.path;
-    });
-    if (tie == ties.end()) return weights.get(tensor);
-    arch::ScriptTensor last = tensor;
-    last.path = tie->used;
-    return weights.get(last);
-  };
+  note_missing(architecture_, weights, reporter);
+  source.weight = stored_weights(architecture_, weights);
   return engine.build(source, options, reporter);
 }
 

@@ -4,9 +4,11 @@
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/expect.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/engine/declared_inputs.h"
 #include "mlc/engine/engine.h"
+#include "mlc/engine/weights.h"
 #include "mlc/frontend/architecture.h"
 
 #include <functional>
@@ -23,8 +25,12 @@ namespace mlc {
 Result<std::optional<arch::Architecture>> find_architecture(const Checkpoint& checkpoint,
                                                             const std::string& path);
 
-/// Whether load_state_dict would take STATE_DICT into ARCHITECTURE. Error: conflict in PyTorch's
-/// words with the hints of check_expected().
+/// The state_dict of ARCHITECTURE as check_expected() takes it, with its ties.
+std::vector<ExpectedTensor> tensors_of(const arch::Architecture& architecture);
+
+/// Whether load_state_dict would take STATE_DICT into ARCHITECTURE: as it is lenient with files of
+/// old PyTorch, and of tied tensors one name is enough. Error: conflict in PyTorch's words with the
+/// hints of check_expected().
 Status check_fit(const Checkpoint& checkpoint, const StateDict& state_dict,
                  const arch::Architecture& architecture);
 
@@ -34,6 +40,12 @@ Status compile_architecture(const arch::Architecture& architecture, Engine& engi
                             Reporter& reporter);
 
 using WeightSource = std::function<Result<Weight>(const arch::ScriptTensor&)>;
+
+/// What load_state_dict() leaves in the tensors of ARCHITECTURE of WEIGHTS, which passed
+/// check_fit() and must outlive it: tied tensors have the values of the last of their names that is
+/// there, a counter that an old batch norm lacks is zero. Errors: those of Weights::get().
+WeightSource stored_weights(const arch::Architecture& architecture, Weights& weights);
+
 /// The model of ARCHITECTURE, which must outlive it, with the values that WEIGHT gives. Errors:
 /// those of read_declared_inputs() and Engine::build().
 Result<std::unique_ptr<Model>> build_with(const arch::Architecture& architecture,

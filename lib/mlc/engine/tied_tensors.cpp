@@ -35,6 +35,13 @@ void collect_names(const arch::ScriptModule& module, std::map<std::string, Names
   for (const arch::ScriptModule& child : module.children) collect_names(child, groups);
 }
 
+std::map<std::string, Names> tied_groups(const arch::ScriptModule& root) {
+  std::map<std::string, Names> groups;
+  collect_origins(root, groups);
+  collect_names(root, groups);
+  return groups;
+}
+
 bool same_bytes(const Weight& a, const Weight& b) {
   const bool one_place = a.bytes.data() == b.bytes.data() && a.bytes.size() == b.bytes.size();
   return one_place || std::equal(a.bytes.begin(), a.bytes.end(), b.bytes.begin(), b.bytes.end());
@@ -49,9 +56,7 @@ std::string DifferingTie::text() const {
 }
 
 Result<std::vector<DifferingTie>> differing_ties(const arch::ScriptModule& root, Weights& weights) {
-  std::map<std::string, Names> groups;
-  collect_origins(root, groups);
-  collect_names(root, groups);
+  std::map<std::string, Names> groups = tied_groups(root);
   std::vector<DifferingTie> out;
   for (auto& [origin, names] : groups) {
     std::erase_if(names, [&](const auto* one) { return !weights.has(one->path); });
@@ -64,6 +69,17 @@ Result<std::vector<DifferingTie>> differing_ties(const arch::ScriptModule& root,
       if (same_bytes(value, used)) continue;
       out.push_back({origin, one->path, last.path});
       break;
+    }
+  }
+  return out;
+}
+
+std::map<std::string, std::string> stored_names(const arch::ScriptModule& root,
+                                                const Weights& weights) {
+  std::map<std::string, std::string> out;
+  for (const auto& [origin, names] : tied_groups(root)) {
+    for (const arch::ScriptTensor* one : names) {
+      if (weights.has(one->path)) out[origin] = one->path;
     }
   }
   return out;

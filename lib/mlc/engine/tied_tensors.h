@@ -5,6 +5,7 @@
 #include "mlc/engine/weights.h"
 #include "mlc/frontend/script_module.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,5 +25,10 @@ struct DifferingTie {
 /// value counts, as with load_state_dict(), which writes one after the other into the same tensor.
 /// Names that WEIGHTS lacks do not count. Errors: those of Weights::get().
 Result<std::vector<DifferingTie>> differing_ties(const arch::ScriptModule& root, Weights& weights);
+
+/// By the path under which each tied tensor below ROOT is made the last of its names that WEIGHTS
+/// has, whose values load_state_dict() leaves in it. Tensors of which it has no name are left out.
+std::map<std::string, std::string> stored_names(const arch::ScriptModule& root,
+                                                const Weights& weights);
 
 }  // namespace mlc

@@ -56,9 +56,10 @@ Result<std::vector<PositionedText>> read_texts(const Node& document, std::string
 }
 
 void add_rows(const ScriptModule& module, std::vector<StateDictTensor>& out) {
-  for (const ScriptTensor& one : module.parameters) out.push_back({one.path, one.dtype, one.shape});
+  for (const ScriptTensor& one : module.parameters)
+    out.push_back({one.path, one.dtype, one.shape, one.tied_to});
   for (const ScriptTensor& one : module.buffers) {
-    if (one.persistent) out.push_back({one.path, one.dtype, one.shape});
+    if (one.persistent) out.push_back({one.path, one.dtype, one.shape, one.tied_to});
   }
   for (const ScriptModule& child : module.children) add_rows(child, out);
 }

@@ -92,6 +92,7 @@ struct StateDictTensor {
   std::string name;
   DType dtype = DType::f32;
   Ints shape;
+  std::string tied_to;  // the name of the tensor that this one is; empty: its own
 };
 
 /// The state_dict that PyTorch would give for this model, in its order: of each module parameters,
