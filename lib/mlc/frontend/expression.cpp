@@ -4,6 +4,7 @@
 #include "mlc/base/text.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 
@@ -37,6 +38,19 @@ Result<Value> lookup(std::string_view name, const yaml::Node& node, const Scope&
   return node.error("unknown name $" + std::string(name), std::move(hint));
 }
 
+/// What compares, longer ones first.
+constexpr std::array<std::string_view, 6> kComparisons = {"==", "!=", "<=", ">=", "<", ">"};
+
+/// A and B, numbers both, as OP compares them.
+template <class T>
+bool compare(std::string_view op, T a, T b) {
+  if (op == "==") return a == b;
+  if (op == "!=") return a != b;
+  if (op == "<=") return a <= b;
+  if (op == ">=") return a >= b;
+  return op == "<" ? a < b : a > b;
+}
+
 /// Recursive descent over one scalar.
 class Parser {
  public:
@@ -44,7 +58,7 @@ class Parser {
       : node_(node), scope_(scope), rest_(node.scalar()) {}
 
   Result<Value> run() {
-    MLC_TRY(Value value, sum());
+    MLC_TRY(Value value, either());
     skip_space();
     if (!rest_.empty()) return unexpected();
     return value;
@@ -62,12 +76,85 @@ class Parser {
     rest_.remove_prefix(token.size());
     return true;
   }
+  bool take_word(std::string_view word) {
+    skip_space();
+    const bool is_whole = rest_.size() == word.size() ||
+                          (rest_.size() > word.size() && !is_name_char(rest_[word.size()]));
+    return is_whole && take(word);
+  }
   Error unexpected() const {
     const bool slash = rest_.starts_with("/");
-    return node_.error(rest_.empty() ? "the expression ends too early"
-                                     : "unexpected " + quoted(rest_, 20) + " in an expression",
-                       slash ? "integers are divided with //"
-                             : "an expression is made of $names, numbers, + - * // % and ( )");
+    return node_.error(
+        rest_.empty() ? "the expression ends too early"
+                      : "unexpected " + quoted(rest_, 20) + " in an expression",
+        slash ? "integers are divided with //"
+              : "an expression is made of $names, numbers, + - * // % and ( ), == != < <= > "
+                ">=, and, or, not");
+  }
+
+  Result<bool> flag(const Value& value, std::string_view op) const {
+    if (const auto* held = std::get_if<bool>(&value)) return *held;
+    return node_.error(quoted(op) + " needs true or false, found " + describe(value));
+  }
+
+  Result<Value> either() {
+    MLC_TRY(Value left, both());
+    while (take_word("or")) {
+      MLC_TRY(const bool a, flag(left, "or"));
+      MLC_TRY(const Value right, both());
+      MLC_TRY(const bool b, flag(right, "or"));
+      left = Value(a || b);
+    }
+    return left;
+  }
+
+  Result<Value> both() {
+    MLC_TRY(Value left, negation());
+    while (take_word("and")) {
+      MLC_TRY(const bool a, flag(left, "and"));
+      MLC_TRY(const Value right, negation());
+      MLC_TRY(const bool b, flag(right, "and"));
+      left = Value(a && b);
+    }
+    return left;
+  }
+
+  Result<Value> negation() {
+    bool negated = false;
+    bool is_flag = false;
+    while (take_word("not")) {
+      negated = !negated;
+      is_flag = true;
+    }
+    MLC_TRY(Value value, comparison());
+    if (!is_flag) return value;
+    MLC_TRY(const bool held, flag(value, "not"));
+    return Value(held != negated);
+  }
+
+  Result<Value> comparison() {
+    MLC_TRY(Value left, sum());
+    const auto op =
+        std::ranges::find_if(kComparisons, [&](std::string_view one) { return take(one); });
+    if (op == kComparisons.end()) return left;
+    MLC_TRY(const Value right, sum());
+    return compared(*op, left, right);
+  }
+
+  Result<Value> compared(std::string_view op, const Value& a, const Value& b) const {
+    const auto* whole_a = std::get_if<int64_t>(&a);
+    const auto* whole_b = std::get_if<int64_t>(&b);
+    if (whole_a && whole_b) return Value(compare(op, *whole_a, *whole_b));
+    const auto* real_a = std::get_if<double>(&a);
+    const auto* real_b = std::get_if<double>(&b);
+    if ((whole_a || real_a) && (whole_b || real_b)) {
+      return Value(compare(op, whole_a ? static_cast<double>(*whole_a) : *real_a,
+                           whole_b ? static_cast<double>(*whole_b) : *real_b));
+    }
+    const bool is_equality = op == "==" || op == "!=";
+    if (is_equality && a.index() == b.index()) return Value((a == b) == (op == "=="));
+    return node_.error("cannot compare " + describe(a) + " with " + describe(b) + " by " +
+                       std::string(op));
   }
 
   Result<Value> sum() {
@@ -103,11 +190,13 @@ class Parser {
       return apply('-', Value(int64_t{0}), value);
     }
     if (take("(")) {
-      MLC_TRY(Value value, sum());
+      MLC_TRY(Value value, either());
       if (!take(")")) return unexpected();
       return value;
     }
     if (take("$")) return name();
+    if (take_word("true")) return Value(true);
+    if (take_word("false")) return Value(false);
     if (!rest_.empty() && is_digit(rest_.front())) return number();
     return unexpected();
   }
@@ -263,7 +352,14 @@ Result<Value> evaluate(const yaml::Node& node, const Scope& scope) {
 Result<int64_t> evaluate_int(const yaml::Node& node, const Scope& scope) {
   MLC_TRY(const Value value, evaluate(node, scope));
   if (const auto* whole = std::get_if<int64_t>(&value)) return *whole;
-  return node.error("expected an integer, found " + describe(value));
+  return node.error("expected an integer, found " + describe(value), quotes_hint(node));
+}
+
+std::string quotes_hint(const yaml::Node& node) {
+  if (node.kind() != yaml::Kind::scalar || !node.is_quoted()) return {};
+  const std::string& text = node.scalar();
+  if (text.find('$') == std::string::npos) return {};
+  return "quotes make it a text: write " + printable(text) + " without them";
 }
 
 }  // namespace mlc::arch

@@ -2,7 +2,8 @@
 //
 // A plain scalar with a `$` in it is an expression: `$channels`, `$channels * 2`, `($a + 1) // 2`.
 // A lone name gives its value whatever its type; everything else is arithmetic on integers and
-// numbers: + - * // % and parentheses. Quoted text is taken as it is.
+// numbers, + - * // % and parentheses, comparisons of them, == != < <= > >=, and what is true or
+// false: and, or, not. == and != compare texts and flags too. Quoted text is taken as it is.
 #pragma once
 
 #include "mlc/base/result.h"
@@ -32,5 +33,7 @@ std::vector<std::string> names_in(std::string_view text);
 Result<Value> evaluate(const yaml::Node& node, const Scope& scope);
 /// The same, where only an integer will do.
 Result<int64_t> evaluate_int(const yaml::Node& node, const Scope& scope);
+/// Where NODE is quoted and looks like an expression: that the quotes make it a text. Else empty.
+std::string quotes_hint(const yaml::Node& node);
 
 }  // namespace mlc::arch

@@ -1,6 +1,7 @@
 #include "mlc/frontend/signature.h"
 
 #include "mlc/base/text.h"
+#include "mlc/frontend/expression.h"
 #include "mlc/tensor/dtype.h"
 
 #include <algorithm>
@@ -218,6 +219,7 @@ Error wrong_type(const SignatureArgument& argument, const GivenArgument& given,
                         (describes_module(given) ? "a mapping" : shown(given.value));
   std::string hint = tuple_hint(argument.name, given.value);
   if (hint.empty()) hint = choice_hint(given.value, argument.type);
+  if (hint.empty() && given.node) hint = quotes_hint(*given.node);
   return (given.node ? *given.node : module).error(std::move(message), std::move(hint));
 }
 

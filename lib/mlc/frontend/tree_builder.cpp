@@ -411,7 +411,7 @@ Result<bool> TreeBuilder::is_wanted(const Node& node) const {
   if (when == nullptr) return true;
   MLC_TRY(const Value value, evaluate(*when, scope_));
   if (const auto* flag = std::get_if<bool>(&value)) return *flag;
-  return when->error("when must be true or false, found " + describe(value));
+  return when->error("when must be true or false, found " + describe(value), quotes_hint(*when));
 }
 
 Status TreeBuilder::add_named(ScriptModule& module, const Node& modules, PartNames& names) {

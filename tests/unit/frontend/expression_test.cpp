@@ -52,6 +52,24 @@ TEST_CASE("arithmetic follows Python") {
   CHECK(result("$a - 10") == "-3");
 }
 
+TEST_CASE("comparisons and flags follow Python") {
+  CHECK(result("$a == 7") == "True");
+  CHECK(result("$a != 3 + 4") == "False");
+  CHECK(result("$a < 7 or $a <= 7 and $a >= 8") == "False");
+  CHECK(result("$a < 8 and not $a > 7") == "True");
+  CHECK(result("not not $a == 7") == "True");
+  CHECK(result("not ($a == 7 or false) == true") == "False");
+  CHECK(result("$half < $a") == "True");
+  CHECK(result("$name == $name") == "True");
+  CHECK(result("($a > 1) != false") == "True");
+  CHECK(result("$a and true") == "1:4: \"and\" needs true or false, found an integer");
+  CHECK(result("not $a") == "1:4: \"not\" needs true or false, found an integer");
+  CHECK(result("$name < $name") == "1:4: cannot compare a string with a string by <");
+  CHECK(result("$name == 1") == "1:4: cannot compare a string with an integer by ==");
+  CHECK(result("$a < 1 < 2").starts_with("1:4: unexpected \"< 2\""));
+  CHECK(result("nota$a").starts_with("1:4: unexpected"));
+}
+
 TEST_CASE("what cannot be calculated is refused") {
   CHECK(result("$other") == "1:4: unknown name $other | known here: a, half, name and sizes");
   CHECK(result("$nane") == "1:4: unknown name $nane | did you mean $name?");
