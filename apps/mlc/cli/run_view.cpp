@@ -6,6 +6,7 @@
 #include "mlc/tensor/element_values.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -29,6 +30,7 @@ std::string value_text(DType dtype, double value) {
   const DTypeClass kind = info(dtype).kind;
   if (kind == DTypeClass::boolean) return value != 0 ? "true" : "false";
   if (kind == DTypeClass::integer) return fmt::format("{:.0f}", value);
+  if (std::isnan(value)) return "nan";  // its sign says nothing
   return fmt::format("{:.4g}", value);
 }
 

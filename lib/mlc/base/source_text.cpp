@@ -32,6 +32,8 @@ Error error_at(ErrorKind kind, const std::string& file, std::string_view text, s
   }
   const std::string before = printable(shown.substr(0, caret));
   std::string out = std::to_string(line) + ":" + std::to_string(column) + ": " + message;
+  // An empty line, or one beyond the end, shows nothing.
+  if (shown.empty()) return Error(kind, std::move(out), std::move(hint)).in_file(file);
   out += "\n  " + before + printable(shown.substr(caret)) + "\n  " +
          std::string(before.size(), ' ') + "^";
   return Error(kind, std::move(out), std::move(hint)).in_file(file);

@@ -2,9 +2,12 @@
 
 #include "mlc/base/source_text.h"
 #include "mlc/base/text.h"
+#include "mlc/tensor/convert.h"
+#include "mlc/tensor/element_values.h"
 #include "mlc/tensor/shape.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -182,6 +185,8 @@ class SpecParser {
       MLC_TRY(range.low, number<double>(low, at_));
       MLC_TRY(range.high, number<double>(high, high_at));
       if (range.high < range.low) return fail(at_, "the values are the wrong way round");
+      MLC_CHECK(fits_float(spec.dtype, range.low, at_));
+      MLC_CHECK(fits_float(spec.dtype, range.high, high_at));
     } else {
       MLC_TRY(range.int_low, number<int64_t>(low, at_));
       MLC_TRY(range.int_high, number<int64_t>(high, high_at));
@@ -190,6 +195,17 @@ class SpecParser {
     }
     spec.values = range;
     return {};
+  }
+
+  /// VALUE must not become infinite in DTYPE.
+  Status fits_float(DType dtype, double value, size_t at) const {
+    std::array<std::byte, sizeof(double)> stored{};
+    const auto bytes = std::span(stored).first(static_cast<size_t>(element_bytes(dtype)));
+    MLC_CHECK(convert_block(DType::f64, std::as_bytes(std::span(&value, 1)), dtype, bytes));
+    double held = 0;
+    load_values(dtype, bytes, &held);
+    if (std::isfinite(held)) return {};
+    return fail(at, fmt::format("{} is beyond what {} holds", value, info(dtype).brief));
   }
 
   Status fits(DType dtype, const ValueRange& range) const {

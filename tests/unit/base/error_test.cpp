@@ -50,5 +50,6 @@ TEST_CASE("an error in a text shows the line and a caret") {
   CHECK(error.file() == "a.yaml");
   // A column behind the line and a line behind the text must not read outside.
   CHECK(error_at(ErrorKind::usage, "a", "ab", 1, 99, "m").message() == "1:99: m\n  ab\n    ^");
-  CHECK(error_at(ErrorKind::usage, "a", "ab", 9, 1, "m").message() == "9:1: m\n  \n  ^");
+  CHECK(error_at(ErrorKind::usage, "a", "ab", 9, 1, "m").message() == "9:1: m");
+  CHECK(error_at(ErrorKind::usage, "a", "", 1, 1, "m").message() == "1:1: m");
 }

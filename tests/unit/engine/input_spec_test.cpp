@@ -125,6 +125,8 @@ TEST_CASE("errors point at the column") {
   check("x:f32[2]=", 10, "expected a number");
   check("x:f32[2]=1..", 13, "expected a number");
   check("x:f32[2]=nan", 10, "expected a finite number");
+  check("x:f32[2]=1e39", 10, "1e+39 is beyond what f32 holds");
+  check("x:f16[2]=0..7e4", 13, "70000 is beyond what f16 holds");
   check("x:f32[2]=2..1", 10, "the values are the wrong way round");
   check("x:i64[2]=0.5", 10, "expected a whole number");
   check("x:i8[2]=0..128", 9, "i8 holds -128 to 127");
