@@ -1,5 +1,7 @@
 """mlc run, verify and bench on a checkpoint with an architecture, against PyTorch's original."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -198,6 +200,69 @@ def test_names_that_python_code_uses(mlc, tmp_path):
         torch.testing.assert_close(norm, torch.linalg.norm(x))
         torch.testing.assert_close(sigmoid, torch.sigmoid(x))
         torch.testing.assert_close(scaled, 2 * x)
+
+
+JIT_BODIES = {
+    "scripting": "    if torch.jit.is_scripting():\n        x = x + 1\n    else:\n        x = x.numpy()\n    return x\n",
+    "not scripting": "    if not torch.jit.is_scripting() and not torch.jit.is_tracing():\n        x = x + 1\n    return x\n",
+    "tracing": "    return x + 1 if torch.jit.is_tracing() else x * 2\n",
+    "annotate": "    xs = torch.jit.annotate(List[Tensor], [])\n    xs.append(x)\n    return torch.stack(xs)\n",
+    "isinstance": "    assert isinstance(x, torch.Tensor), 'x'\n    assert torch.jit.isinstance(x, Tensor)\n    return x * 3\n",
+}
+
+
+@pytest.mark.parametrize("body", JIT_BODIES.values(), ids=JIT_BODIES)
+def test_questions_to_torch_jit_had_no_answer(mlc, tmp_path, body):
+    save_small(tmp_path)
+    x = torch.randn(4, 3)
+    source = "from typing import List\nimport torch\nfrom torch import Tensor\n"
+    source += "class Model(torch.nn.Module):\n  def forward(self, x: Tensor):\n" + body
+    path = write(tmp_path / "jit_model.py", source)  # torch.jit.script reads the text of its file
+    spec = importlib.util.spec_from_file_location(f"jit_model_{abs(hash(body))}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    expected = torch.jit.script(module.Model())(x)
+    torch.testing.assert_close(run_body(mlc, tmp_path, body, x)[0], expected)
+
+
+CHOSEN = """mlc: architecture/1
+inputs: ["x:f32[2,4]"]
+classes:
+  Block:
+    parameters: {i: int, o: int}
+    modules:
+      main: {type: Linear, in_features: $i, out_features: $o}
+      skip: {type: Linear, in_features: $i, out_features: $o, when: $i != $o and not $i > 9}
+    forward: |
+      def forward(self, x: Tensor) -> Tensor:
+          return self.main(x) + (self.skip(x) if self.skip is not None else x)
+modules:
+  a: {type: Block, i: 4, o: 4}
+  b: {type: Block, i: 4, o: 6}
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      return self.b(self.a(x))
+"""
+
+
+def test_when_took_no_comparison(mlc, tmp_path):
+    write(tmp_path / "a.yaml", CHOSEN)
+    layers = {name: torch.nn.Linear(4, size) for name, size in (("a.main", 4), ("b.main", 6), ("b.skip", 6))}
+    torch.save({f"{name}.{key}": value for name, layer in layers.items() for key, value in layer.state_dict().items()},
+               tmp_path / "m.pt")
+    x = torch.randn(2, 4)
+    np.save(tmp_path / "x.npy", x.numpy())
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
+    with torch.no_grad():
+        y = layers["a.main"](x) + x
+        torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], layers["b.main"](y) + layers["b.skip"](y))
+
+
+def test_quotes_around_an_expression_are_named(mlc, tmp_path):
+    write(tmp_path / "a.yaml", CHOSEN.replace("out_features: $o}", 'out_features: "$o * 1"}'))
+    torch.save({}, tmp_path / "m.pt")
+    result = mlc("run", "m.pt", "--arch", "a.yaml")
+    assert result.rc == 2 and "quotes make it a text: write $o * 1 without them" in result.stderr
 
 
 def test_model_that_writes_into_its_weights_leaves_the_file_alone(mlc, tmp_path):

@@ -129,6 +129,28 @@ SugaredValuePtr sequence_name(const std::shared_ptr<torch::jit::CompilationUnit>
   return function_value(unit, find_sequence_functions(*unit, name));
 }
 
+/// A function without arguments that always has the same answer. It is a constant, so the compiler
+/// leaves out the branch that is never taken.
+class KnownAnswer : public torch::jit::SugaredValue {
+ public:
+  explicit KnownAnswer(bool answer) : answer_(answer) {}
+
+  std::string kind() const override { return "function"; }
+
+  SugaredValuePtr call(const SourceRange& place, GraphFunction& method,
+                       at::ArrayRef<torch::jit::NamedValue> arguments,
+                       at::ArrayRef<torch::jit::NamedValue> keywords, size_t /*results*/) override {
+    if (!arguments.empty() || !keywords.empty()) {
+      throw torch::jit::ErrorReport(place) << "it takes no arguments";
+    }
+    return std::make_shared<torch::jit::SimpleValue>(
+        method.graph()->insertConstant(answer_, place));
+  }
+
+ private:
+  bool answer_;
+};
+
 /// A dotted name on its way to an operator, a function or a constant.
 class DottedName : public torch::jit::SugaredValue {
  public:
@@ -139,6 +161,7 @@ class DottedName : public torch::jit::SugaredValue {
 
   SugaredValuePtr attr(const SourceRange& place, GraphFunction& method,
                        const std::string& name) override {
+    if (auto value = path_ == "torch.jit" ? of_jit(name) : nullptr) return value;
     if (auto value = constant(place, method, name)) return value;
     if (auto value = part(name)) return value;
     if (auto value = function(name)) return value;
@@ -146,6 +169,15 @@ class DottedName : public torch::jit::SugaredValue {
   }
 
  private:
+  /// What asks how the text runs: as TorchScript, and never while something is traced.
+  static SugaredValuePtr of_jit(const std::string& name) {
+    if (name == "is_scripting") return std::make_shared<KnownAnswer>(true);
+    if (name == "is_tracing") return std::make_shared<KnownAnswer>(false);
+    if (name == "annotate") return torch::jit::SpecialFormValue::create(c10::prim::annotate);
+    if (name == "isinstance") return torch::jit::SpecialFormValue::create(c10::prim::isinstance);
+    return nullptr;
+  }
+
   SugaredValuePtr constant(const SourceRange& place, GraphFunction& method,
                            const std::string& name) const {
     const auto made = [&](const c10::IValue& value) {
@@ -172,7 +204,8 @@ class DottedName : public torch::jit::SugaredValue {
       return deeper("torch.ops." + (path_ == "torch.ops" ? name : "aten"));
     }
     const bool prefixed = std::ranges::find(kPrefixed, name) != kPrefixed.end();
-    if (path_ == "torch" && (name == "nn" || name == "ops" || name == "_C" || prefixed)) {
+    if (path_ == "torch" &&
+        (name == "nn" || name == "ops" || name == "_C" || name == "jit" || prefixed)) {
       return deeper("torch." + name);
     }
     return nullptr;
