@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -478,6 +479,60 @@ def test_the_first_ctrl_c_was_lost_between_reading_and_running(mlc, tmp_path, ar
         assert process.wait(10) == 130, delay
         assert b"" == process.stdout.read()
         assert not (tmp_path / "out.pt").exists()
+
+
+class Pair(NamedTuple):
+    left: torch.Tensor
+    right: torch.Tensor
+
+
+class Mixed(NamedTuple):
+    left: torch.Tensor
+    times: int
+
+
+class TakesPair(torch.nn.Module):
+    def forward(self, pair: Pair):
+        return pair.left - pair.right
+
+
+class TakesMixed(torch.nn.Module):
+    def forward(self, pair: Mixed):
+        return pair.left * pair.times
+
+
+@pytest.mark.parametrize("parts", [("0", "1"), ("left", "right")], ids=" ".join)
+def test_hints_for_a_named_tuple_went_in_circles(mlc, tmp_path, parts):
+    torch.jit.script(TakesPair()).save(str(tmp_path / "m.pt"))
+    left, right = torch.randn(2, 3), torch.randn(2, 3)
+    np.save(tmp_path / "l.npy", left.numpy())
+    np.save(tmp_path / "r.npy", right.numpy())
+    assert "pair.0" in fails(mlc, 2, "m.pt") and "pair.0" in fails(mlc, 4, "m.pt", "--input", "pair:f32[2,3]")
+    given = ["--input", f"pair.{parts[1]}=@r.npy", "--input", f"pair.{parts[0]}=@l.npy"]
+    mlc.ok("run", "m.pt", *given, "-o", "o.npz")
+    torch.testing.assert_close(torch.as_tensor(np.load(tmp_path / "o.npz")["output"]), left - right)
+    assert "no part" in fails(mlc, 2, "m.pt", "--input", "pair.left:f32[2]", "--input", "pair.other:f32[2]")
+
+
+def test_a_named_tuple_with_numbers_is_not_taken_and_told_so(mlc, tmp_path):
+    torch.jit.script(TakesMixed()).save(str(tmp_path / "m.pt"))
+    said = fails(mlc, 4, "m.pt", "--input", "pair:f32[2,3]")
+    assert "Tuple[Tensor, int]" in said and "inputs are tensors, or one number each" in said
+
+
+class NegativeNan(torch.nn.Module):
+    def forward(self, x):
+        return -torch.sqrt(-x).abs()
+
+
+def test_nan_among_the_first_values_has_no_sign(mlc, tmp_path):
+    torch.jit.script(NegativeNan()).save(str(tmp_path / "m.pt"))
+    done = mlc.ok("run", "m.pt", "--input", "x:f32[2]=1")
+    assert "nan" in done.stdout and "-nan" not in done.stdout
+
+
+def test_values_beyond_the_type_became_infinite(mlc, models):
+    assert "1e+39 is beyond what f32 holds" in fails(mlc, 2, models / "traced.pt", "--input", IMAGE + "=1e39")
 
 
 # --- the module

@@ -129,23 +129,6 @@ std::vector<c10::Argument> arguments_of(const torch::jit::Module& module) {
   return arguments;
 }
 
-Signature signature_of(const std::vector<c10::Argument>& arguments,
-                       const std::vector<TracedInput>& traced) {
-  Signature signature;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    InputInfo input;
-    input.name = arguments[i].name();
-    input.type = arguments[i].type()->annotation_str();
-    input.required = !arguments[i].default_value().has_value();
-    if (traced.size() == arguments.size()) {
-      input.dtype = traced[i].dtype;
-      input.sizes = traced[i].sizes;
-    }
-    signature.inputs.push_back(std::move(input));
-  }
-  return signature;
-}
-
 /// What TYPE is, or may be instead of None.
 c10::TypePtr without_none(c10::TypePtr type) {
   const auto optional = type->cast<c10::OptionalType>();
@@ -166,6 +149,32 @@ bool takes_parts(const c10::Argument& argument) {
   }
   const auto tuple = type->cast<c10::TupleType>();
   return tuple && std::ranges::all_of(tuple->elements(), is_tensor);
+}
+
+/// As an annotation. The name of a NamedTuple says nothing of what is in it.
+std::string type_text(const c10::Argument& argument) {
+  const auto tuple = without_none(argument.type())->cast<c10::TupleType>();
+  if (!tuple || !tuple->schema()) return argument.type()->annotation_str();
+  const std::string parts = c10::TupleType::create(tuple->elements().vec())->annotation_str();
+  const bool is_optional = argument.type()->kind() == c10::TypeKind::OptionalType;
+  return is_optional ? "Optional[" + parts + "]" : parts;
+}
+
+Signature signature_of(const std::vector<c10::Argument>& arguments,
+                       const std::vector<TracedInput>& traced) {
+  Signature signature;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    InputInfo input;
+    input.name = arguments[i].name();
+    input.type = type_text(arguments[i]);
+    input.required = !arguments[i].default_value().has_value();
+    if (traced.size() == arguments.size()) {
+      input.dtype = traced[i].dtype;
+      input.sizes = traced[i].sizes;
+    }
+    signature.inputs.push_back(std::move(input));
+  }
+  return signature;
 }
 
 /// "mask" of "batch.mask", a part of the argument NAME "batch"; nothing where INPUT is none.
@@ -194,6 +203,16 @@ Result<std::vector<at::Tensor>> in_order(const Parts& parts) {
   return out;
 }
 
+/// PARTS with the indices of fields instead of their names, where TUPLE has names.
+Parts by_index(Parts parts, const c10::TupleTypePtr& tuple) {
+  if (!tuple || !tuple->schema()) return parts;
+  for (auto& [key, value] : parts) {
+    if (const auto index = tuple->schema()->argumentIndexWithName(key))
+      key = std::to_string(*index);
+  }
+  return parts;
+}
+
 /// What an argument for which takes_parts() holds is given. Errors: usage for parts that it does
 /// not have, and for another number of them than a tuple has.
 Result<IValue> joined_parts(const c10::Argument& argument, const Parts& parts) {
@@ -203,8 +222,8 @@ Result<IValue> joined_parts(const c10::Argument& argument, const Parts& parts) {
     for (const auto& [key, value] : parts) dict.insert(key, value);
     return IValue(std::move(dict));
   }
-  MLC_TRY(std::vector<at::Tensor> values, in_order(parts));
   const auto tuple = type->cast<c10::TupleType>();
+  MLC_TRY(std::vector<at::Tensor> values, in_order(by_index(parts, tuple)));
   if (!tuple) return IValue(std::move(values));
   if (values.size() != tuple->elements().size()) {
     return usage_error("it has " + plural(tuple->elements().size(), "part") + ", not " +
