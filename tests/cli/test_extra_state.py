@@ -110,7 +110,7 @@ def test_what_is_no_tensor_is_not_split(mlc, tmp_path):
     write(tmp_path / "in.pt", {"a.w": torch.ones(4), "a.bits": 8})
     (tmp_path / "rules.yaml").write_text("version: 1\nrules:\n  - regex: 'a.(.*)'\n    split: {dim: 0, to: ['x.$1', 'y.$1']}\n")
     refused = mlc("remap-keys", "in.pt", "--rules", "rules.yaml", "-o", "out.pt")
-    assert refused.rc == 1 and "a.bits is no tensor, which nothing can split" in refused.stderr
+    assert refused.rc == 2 and "a.bits is no tensor, which nothing can split" in refused.stderr
 
 
 def test_expect_and_diff_did_not_see_extra_state(mlc, valid, tmp_path):

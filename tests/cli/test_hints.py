@@ -212,7 +212,7 @@ def test_a_join_of_types_named_no_input(mlc, tmp_path):
     (tmp_path / "r.yaml").write_text("version: 1\nrules:\n  - match: ['^q$', '^k$']\n    concat: {dim: 0, to: qk}\n")
     for option in (["-n"], ["-o", "b.pt"]):
         result = mlc("remap-keys", "a.pt", "--rules", "r.yaml", *option)
-        assert result.rc == 1 and "tensor qk: q (float32) and k (float16) cannot be joined" in result.stderr
+        assert result.rc == 2 and "tensor qk: q (float32) and k (float16) cannot be joined" in result.stderr
     mlc.ok("save", "a.pt", "-o", "c.pt", "--dtype", "fp16")
     mlc.ok("remap-keys", "c.pt", "--rules", "r.yaml", "-o", "b.pt")
 

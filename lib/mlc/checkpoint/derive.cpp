@@ -177,7 +177,7 @@ Result<uint32_t> derive_concat(Checkpoint& checkpoint, std::span<const uint32_t>
   for (const uint32_t source : sources) {
     MLC_CHECK(require_plain(checkpoint, source));
     if (checkpoint.tensors[source].dtype != dtype) {
-      return conflict("tensors of different types cannot be joined");
+      return usage_error("tensors of different types cannot be joined");
     }
     windows.push_back(window_of(checkpoint, source));
     sizes[at] += windows.back().sizes[at];

@@ -20,7 +20,7 @@ Status stream_tensor(const Checkpoint& checkpoint, uint32_t tensor, const BlockS
 Result<uint32_t> derive_slice(Checkpoint& checkpoint, uint32_t tensor, int64_t dim, int64_t begin,
                               int64_t length);
 
-/// SOURCES joined along DIM, contiguous. Errors: conflict if the other dimensions or the dtypes
+/// SOURCES joined along DIM, contiguous. Errors: usage if the other dimensions or the dtypes
 /// differ; unsupported as above. Requires: at least one source.
 Result<uint32_t> derive_concat(Checkpoint& checkpoint, std::span<const uint32_t> sources,
                                int64_t dim);

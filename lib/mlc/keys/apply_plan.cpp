@@ -63,9 +63,9 @@ Status Application::check_types(const PlanItem& item) const {
     const auto described = [&](uint32_t one) {
       return printable(plan_.names[one]) + " (" + std::string(info(dtype_of(one)).torch) + ")";
     };
-    return conflict(described(first) + " and " + described(source) +
-                        " cannot be joined, being of different types",
-                    "`mlc save --dtype` gives all of them one type");
+    return usage_error(described(first) + " and " + described(source) +
+                           " cannot be joined, being of different types",
+                       "`mlc save --dtype` gives all of them one type");
   }
   return {};
 }

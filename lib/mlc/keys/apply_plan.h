@@ -23,7 +23,7 @@ struct AppliedPlan {
 
 /// Renames, drops and derives the entries of STATE_DICT, of whose plan_keys() PLAN was made; its
 /// `_metadata` follows. What has no text as key keeps its place. STATE_DICT is read anew. Errors:
-/// unsupported, conflict, from deriving tensors.
+/// unsupported, usage, from deriving tensors.
 Result<AppliedPlan> apply_plan(Checkpoint& checkpoint, StateDict& state_dict, const Plan& plan);
 
 }  // namespace mlc

@@ -90,7 +90,7 @@ Status PlanBuilder::apply_file() {
   for (uint32_t i = 0; i < keys_.size(); ++i) MLC_CHECK(place(i, first));
   finish_groups();
   if (problems_.empty()) return {};
-  return conflict(problems_.text("tensors do not fit their rules"));
+  return usage_error(problems_.text("tensors do not fit their rules"));
 }
 
 // Follows one key through the rules of the file until one says what becomes of it.
@@ -132,8 +132,8 @@ Status PlanBuilder::rewrite(const Rule& rule, FirstMatch::Hit hit, size_t which,
                             std::string& name) {
   auto renamed = rule.patterns[hit.pattern].rewrite(name, rule.to[which], rule.all);
   if (!renamed)
-    return conflict(rule.label + " makes a name longer than " + format_count(kMaxKeyBytes) +
-                    " bytes from " + quoted(name));
+    return usage_error(rule.label + " makes a name longer than " + format_count(kMaxKeyBytes) +
+                       " bytes from " + quoted(name));
   name = std::move(*renamed);
   return {};
 }

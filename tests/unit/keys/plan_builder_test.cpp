@@ -32,6 +32,13 @@ std::string complaint(const Keys& keys, const std::string& rules,
   return message_of(plan);
 }
 
+/// The same where tensors do not fit their rules: the rules are wrong, no two keys conflict.
+std::string misfit(const Keys& keys, const std::string& rules) {
+  auto plan = make_plan(keys.info(), rules_of(rules));
+  if (!plan.ok()) CHECK(plan.error().kind() == ErrorKind::usage);
+  return message_of(plan);
+}
+
 }  // namespace
 
 TEST_CASE("every matcher renames the part it matched") {
@@ -146,15 +153,15 @@ TEST_CASE("split cuts a tensor into named parts") {
 
 TEST_CASE("a split that does not fit names key, size and parts") {
   const Keys keys = {{"a", {10, 2}}};
-  CHECK(complaint(keys, "  - {exact: a, split: {to: [x, y, z]}}\n") ==
+  CHECK(misfit(keys, "  - {exact: a, split: {to: [x, y, z]}}\n") ==
         "a has 10 elements in dimension 0, which do not divide into 3 parts (rule 1)");
-  CHECK(complaint(keys, "  - {exact: a, split: {sizes: [4, 5], to: [x, y]}}\n") ==
+  CHECK(misfit(keys, "  - {exact: a, split: {sizes: [4, 5], to: [x, y]}}\n") ==
         "a has 10 elements in dimension 0, which is not the sum of the sizes [4, 5] (rule 1)");
-  CHECK(complaint(keys, "  - {exact: a, split: {dim: 2, to: [x, y]}}\n") ==
+  CHECK(misfit(keys, "  - {exact: a, split: {dim: 2, to: [x, y]}}\n") ==
         "a has shape [10, 2] and no dimension 2 to split (rule 1)");
-  CHECK(complaint(keys,
-                  "  - {exact: a, split: {sizes: [9223372036854775807, 9223372036854775807], "
-                  "to: [x, y]}}\n") != "no error");
+  CHECK(misfit(keys,
+               "  - {exact: a, split: {sizes: [9223372036854775807, 9223372036854775807], "
+               "to: [x, y]}}\n") != "no error");
   CHECK(make_plan(names({"a"}).info(), rules_of("  - {exact: a, split: {to: [x, y, z]}}\n")).ok());
 }
 
@@ -178,14 +185,14 @@ TEST_CASE("concat joins the keys that give one name, in the order of match") {
 TEST_CASE("a group to join must be complete, unambiguous and of one shape") {
   const std::string rule =
       "  - match: ['^(.*)\\.gate$', '^(.*)\\.up$']\n    concat: {dim: 0, to: '$1.gu'}\n";
-  CHECK(complaint({{"0.gate", {2}}}, rule) ==
+  CHECK(misfit({{"0.gate", {2}}}, rule) ==
         "0.gu lacks its part 2: no key matches \"^(.*)\\\\.up$\" beside 0.gate (rule 1)");
-  CHECK(complaint({{"0.gate", {2, 3}}, {"0.up", {2, 4}}}, rule) ==
+  CHECK(misfit({{"0.gate", {2, 3}}, {"0.up", {2, 4}}}, rule) ==
         "0.gate [2, 3] and 0.up [2, 4] cannot be joined along dimension 0 (rule 1)");
-  CHECK(complaint({{"0.gate", {}}, {"0.up", {}}}, rule) ==
+  CHECK(misfit({{"0.gate", {}}, {"0.up", {}}}, rule) ==
         "0.gate has shape [] and no dimension 0 to join along (rule 1)");
-  CHECK(complaint({{"a", {2}}, {"b", {2}}, {"c", {2}}},
-                  "  - match: ['[ab]', 'c']\n    concat: {to: 'x'}\n") ==
+  CHECK(misfit({{"a", {2}}, {"b", {2}}, {"c", {2}}},
+               "  - match: ['[ab]', 'c']\n    concat: {to: 'x'}\n") ==
         "a and b are both part 1 of x (rule 1)");
 }
 
@@ -200,18 +207,18 @@ TEST_CASE("transpose gives the order of dimensions, and continues") {
   CHECK(lines(plan) == Lines{"a.fc.weight -> a.fc.weight  (rule 4, transpose 1,0)",
                              "c -> d  (rule 1, rule 2, rule 3, transpose 2,0,1)"});
   CHECK(plan.new_name_of("c") == "d");
-  CHECK(complaint(keys, "  - {exact: c, transpose: [1, 0]}\n") ==
+  CHECK(misfit(keys, "  - {exact: c, transpose: [1, 0]}\n") ==
         "c has shape [2, 3, 4], which is not of 2 dimensions (rule 1)");
-  CHECK(complaint(keys,
-                  "  - {exact: c, transpose: [2, 1, 0], continue: true}\n"
-                  "  - {exact: c, split: {to: [x, y]}}\n") ==
+  CHECK(misfit(keys,
+               "  - {exact: c, transpose: [2, 1, 0], continue: true}\n"
+               "  - {exact: c, split: {to: [x, y]}}\n") ==
         "c is transposed and split; one run does one of these (rule 2)");
 }
 
 TEST_CASE("problems come together, the first ten") {
   Keys keys({});
   for (int i = 0; i < 12; ++i) keys.entries.push_back({"k" + std::to_string(i), {3}});
-  const std::string text = complaint(keys, "  - {prefix: k, split: {to: [a, b]}}\n");
+  const std::string text = misfit(keys, "  - {prefix: k, split: {to: [a, b]}}\n");
   CHECK(text.starts_with(
       "12 tensors do not fit their rules\n  k0 has 3 elements in dimension 0, which"));
   CHECK(text.ends_with("\n  and 2 more"));
@@ -259,7 +266,7 @@ TEST_CASE("require_all wants a rule for every key") {
 TEST_CASE("names cannot grow without end") {
   std::string text;
   for (int i = 0; i < 40; ++i) text += "  - {regex: '^.*$', to: '$0$0', continue: true}\n";
-  CHECK(complaint(names({"a"}), text) ==
+  CHECK(misfit(names({"a"}), text) ==
         "rule 17 makes a name longer than 65,536 bytes from \"" + std::string(120, 'a') + "...\"");
 }
 
