@@ -269,8 +269,7 @@ Status Job::compare(Engine& engine, Model& model, const OutputFile& out) {
   }
   const std::vector<VerifyCase> cases = all_cases();
   for (const VerifyCase& one : cases) {
-    if (context_.reporter.interrupted())
-      return Error(ErrorKind::interrupted, "stopped by the user");
+    if (context_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     Reporter& quiet = null_reporter();
     auto result = verify_case(model, **written, one, answer_.check.gates, quiet);
     if (!result.ok()) {

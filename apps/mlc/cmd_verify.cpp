@@ -174,7 +174,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
   const std::vector<VerifyCase> cases =
       all_cases(options, first, second, specs, answer.not_checked);
   for (const VerifyCase& one : cases) {
-    if (context.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (context.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     // The files of inputs are read for every case, and warned of once.
     Reporter& reporter = &one == &cases.front() ? context.reporter : null_reporter();
     auto result = verify_case(*a, *b, one, answer.gates, reporter);

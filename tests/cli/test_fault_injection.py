@@ -690,3 +690,16 @@ def test_an_error_between_a_model_and_its_weights_leaves_a_pair(pair, kind, no_t
         assert pair.is_pair("old") or pair.is_pair("new")
         if pair.is_pair("old"):
             assert pair.files() == pair.kept["old"]
+
+
+def test_two_texts_for_one_interrupt(mlc, tmp_path):
+    torch.save({"w": torch.zeros(64 << 20)}, tmp_path / "big.pt")
+    seen = set()
+    for delay in (0.03, 0.06, 0.1, 0.15, 0.2, 0.3):  # before, in and behind the loop that asks
+        process = mlc.start("load", "big.pt", "--check", "sha256")
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        if process.returncode != 0:
+            seen.add((process.returncode, err))
+    assert seen - {(-signal.SIGINT, b"")} == {(130, b"mlc: interrupted\n")}

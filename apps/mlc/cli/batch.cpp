@@ -331,7 +331,8 @@ void Batch::show(const FilePair& file, const Finished& finished) {
     // The list on standard output is whole, the reason follows it on a terminal.
     if (!finished.answer.empty()) out.write((shown_ > 0 ? "\n" : "") + finished.answer);
     out.line(printable(file.input) + ": failed");
-    static_cast<void>(out.flush());  // the end of the process looks again
+    static_cast<void>(out.flush());                      // the end of the process looks again
+    if (finished.code == ExitCode::interrupted) return;  // said once, at the end
     return context_.console.error(*finished.error);
   }
   if (!finished.answer.empty()) {

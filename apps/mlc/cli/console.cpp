@@ -104,6 +104,8 @@ void Console::detail(std::string_view text) {
 
 void Console::error(const Error& error) {
   if (options_.json) return say(error_json(error));
+  // As the handlers of signals say it, who may come first.
+  if (error.kind() == ErrorKind::interrupted) return say("mlc: interrupted");
   const ErrorText text = error_text(error);
   std::string lines = paint_error(Style::red, "mlc: error:") + " " + text.message;
   if (!text.hint.empty()) lines += "\n" + paint_error(Style::bold, "hint:") + " " + text.hint;

@@ -129,8 +129,7 @@ Status ExportCheck::compare(const std::vector<InputSpec>& specs,
   answer_.check.device = source_model_->device();
   answer_.check.gates = gates_;
   for (const VerifyCase& one : cases) {
-    if (context_.reporter.interrupted())
-      return Error(ErrorKind::interrupted, "stopped by the user");
+    if (context_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     auto done = verify_case(*source_model_, *written, one, answer_.check.gates, null_reporter());
     if (!done.ok()) return at_given_sizes(std::move(done).error(), *written, cases);
     CaseResult result = std::move(*done);

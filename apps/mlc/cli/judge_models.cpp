@@ -93,7 +93,7 @@ class Judge {
 
 Status Judge::compare() {
   for (int64_t sample = 0; sample < options_.samples; ++sample) {
-    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     MLC_TRY(const auto inputs, options_.inputs(sample));
     Status set = before_.set_inputs(inputs);
     if (set.ok()) set = before_.run();

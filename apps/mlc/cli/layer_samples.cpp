@@ -59,7 +59,7 @@ Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& opt
   request.wanted = options.wanted;
   request.samples.count = data.samples();
   request.samples.at = [&](uint64_t i) -> Result<std::vector<NamedValue>> {
-    if (task.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (task.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     task.reporter.advance(1);
     return data.sample(i);
   };

@@ -139,7 +139,7 @@ Status LoadReport::compute_stats() {
   std::map<TensorIdentity, size_t> known;
   const ProgressScope progress(task_.reporter, "reading " + task_.input, summary_.bytes);
   for (const NamedTensor& named : tensors_) {
-    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     const Tensor& tensor = input_.checkpoint->tensors[named.tensor];
     if (tensor.kind != TensorKind::dense) {
       stats_.emplace_back(std::nullopt);

@@ -185,7 +185,7 @@ Result<Measured> DropMeter::measure(Model& model, int64_t samples) {
   DropSums sums;
   const ProgressScope progress(reporter_, "measuring (samples)", static_cast<uint64_t>(samples));
   for (int64_t i = 0; i < samples; ++i) {
-    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     MLC_TRY(const auto right, wanted(i));
     MLC_TRY(const auto inputs, samples_.inputs(i));
     MLC_CHECK(model.set_inputs(inputs));

@@ -123,7 +123,7 @@ Status OnnxQuantizer::choose_factors(const onnx::QuantOptions& how) {
   MLC_TRY(const auto stats, onnx::channel_stats(*model, *data_, names, task_.reporter));
   const ProgressScope progress(task_.reporter, "choosing factors (activations)", inputs_.size());
   for (const onnx::ScaledInput& input : inputs_) {
-    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     MLC_CHECK_CTX(choose_factors_of(document, input, stats.at(input.activation), how),
                   "what reads " + printable(input.activation));
     task_.reporter.advance(1);

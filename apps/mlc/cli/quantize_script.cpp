@@ -201,7 +201,7 @@ ScriptQuantOptions Job::quant_options() {
   if (!data_) return out;
   out.samples.count = data_->samples();
   out.samples.at = [this](uint64_t i) -> Result<std::vector<NamedValue>> {
-    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     task_.reporter.advance(1);
     return data_->sample(i);
   };

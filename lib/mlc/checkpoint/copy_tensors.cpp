@@ -21,7 +21,7 @@ constexpr size_t kFolio = size_t{64} << 10U;
 constexpr size_t kStep = size_t{256} << 10U;
 
 Error interrupted() {
-  return Error(ErrorKind::interrupted, "stopped by the user");
+  return Error(ErrorKind::interrupted, "interrupted");
 }
 
 Error damaged(const Checkpoint& checkpoint, uint32_t storage, uint32_t found, uint32_t recorded) {

@@ -265,7 +265,7 @@ void Differ::cut(size_t index) {
 /// Calls VISIT(a, b) with the bytes of the piece, in order, until it returns false.
 template <class Visit>
 Status Differ::walk(const Piece& piece, const Visit& visit) const {
-  if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+  if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
   const Row& row = rows_[piece.row];
   MLC_TRY(const TensorView a, view_of(a_, *row.a));
   MLC_TRY(const TensorView b, view_of(b_, *row.b));

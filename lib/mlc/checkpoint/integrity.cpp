@@ -53,7 +53,7 @@ class Check {
     plan();
     const ProgressScope progress(reporter_, "checking " + checkpoint_.path, report_.bytes);
     MLC_CHECK(parallel_for(groups_.size() - 1, threads, [this](size_t group) -> Status {
-      if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+      if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
       for (size_t i = groups_[group]; i < groups_[group + 1]; ++i) check(pieces_[i]);
       return {};
     }));

@@ -199,7 +199,7 @@ class DataWriter {
       jobs_.push_back({out_.position(), kNoIndex, row.named->tensor, {}});
       return out_.skip(size);
     }
-    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     if (tensor.storage != checked_) MLC_CHECK(check_storage(checkpoint_, tensor.storage));
     checked_ = tensor.storage;
     MLC_TRY(const TensorView view, checkpoint_.view(row.named->tensor));

@@ -123,7 +123,7 @@ class TorchZipWriter {
   };
 
   Result<Packed> deflate_storage(uint32_t index) const {
-    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     std::string bytes;
     bytes.reserve(checkpoint_.storages[index].byte_size());
     if (checkpoint_.storages[index].producer == nullptr) {
@@ -159,7 +159,7 @@ class TorchZipWriter {
   }
 
   Status add_small(const std::string& name, uint32_t index) {
-    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     const Storage& storage = checkpoint_.storages[index];
     if (storage.producer != nullptr) {
       std::string bytes;

@@ -98,7 +98,7 @@ Status choose_one(const Checkpoint& checkpoint, PrunedTensor& pruned, const Work
   const auto values = std::make_shared<std::vector<float>>(total);
   const size_t turns = (static_cast<size_t>(rows.rows()) + kRows - 1) / kRows;
   MLC_CHECK(parallel_for(turns, threads, [&](size_t turn) -> Status {
-    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     const auto begin = static_cast<int64_t>(turn * kRows);
     const int64_t end = std::min(begin + static_cast<int64_t>(kRows), rows.rows());
     thread_local std::vector<float> buffer;

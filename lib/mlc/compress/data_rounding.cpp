@@ -71,7 +71,7 @@ Status round_weight(const Checkpoint& checkpoint, WeightPlan& weight, const Inpu
       std::make_shared<std::vector<int8_t>>(static_cast<size_t>(rows.rows() * rows.columns()));
   const auto turns = static_cast<size_t>((rows.rows() + kRows - 1) / kRows);
   MLC_CHECK(parallel_for(turns, threads, [&](size_t turn) -> Status {
-    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     const int64_t begin = static_cast<int64_t>(turn) * kRows;
     const int64_t end = std::min(begin + kRows, rows.rows());
     thread_local std::vector<float> buffer;

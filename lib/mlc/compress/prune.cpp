@@ -236,7 +236,7 @@ Status count_batch(const Checkpoint& checkpoint, const PrunePlan& plan,
     MLC_CHECK(parallel_for(counted.size(), threads, open));
   }
   const auto count = [&](size_t i) -> Status {
-    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     return count_one(*pieces[i].first, pieces[i].second, check);
   };
   MLC_CHECK(parallel_for(pieces.size(), threads, count));

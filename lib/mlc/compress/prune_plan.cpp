@@ -403,7 +403,7 @@ Status Choice::choose(const PruneAmount& amount) {
   keys.blocks = blocks_.size();
   keys.bits = wide_ ? 64 : 32;
   keys.fill = [this](size_t i, Keys& out) -> Status {
-    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     return rows_[blocks_[i].tensor].keys(blocks_[i].piece, wide_, out);
   };
   MLC_TRY(Smallest smallest, smallest_keys(keys, total, count, threads_));

@@ -131,7 +131,7 @@ uint64_t count_unlike(const WeightQuantizer& quantizer, const LoadedWeight& writ
 }
 
 Status compare_piece(const ComparedPiece& piece, Reporter& reporter) {
-  if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+  if (reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
   Comparison& one = *piece.comparison;
   thread_local std::vector<float> buffer;
   MLC_TRY(const std::span<const float> floats, one.rows.read(piece.begin, piece.end, buffer));

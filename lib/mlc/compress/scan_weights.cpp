@@ -109,7 +109,7 @@ void Scanner::measure(Reading& reading, int64_t row, const float* weights, Error
 }
 
 Status Scanner::read(const Piece& piece) {
-  if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+  if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
   Reading& reading = *piece.reading;
   WeightPlan& weight = *reading.weight;
   thread_local std::vector<float> buffer;

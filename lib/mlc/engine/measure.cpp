@@ -14,7 +14,7 @@ constexpr uint64_t kFewest = 10;
 constexpr uint64_t kMost = 100'000;
 
 Result<double> timed_run(Model& model, Reporter& reporter) {
-  if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+  if (reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
   const Clock::time_point start = Clock::now();
   MLC_CHECK(model.run());
   return std::chrono::duration<double>(Clock::now() - start).count();

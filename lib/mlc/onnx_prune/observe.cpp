@@ -81,7 +81,7 @@ class PairSums {
 };
 
 Status stopped(Reporter& reporter) {
-  if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+  if (reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
   return {};
 }
 

@@ -92,7 +92,7 @@ Result<StatsByName> channel_stats(mlc::Model& model, const CalibrationData& data
   for (const std::string& name : names) out.try_emplace(name);
   const ProgressScope progress(reporter, "looking at channels (samples)", data.samples());
   for (uint64_t i = 0; i < data.samples(); ++i) {
-    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "stopped by the user");
+    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     MLC_TRY(const auto inputs, data.sample(i));
     Status ran = model.set_inputs(inputs);
     if (ran.ok()) ran = model.run();
