@@ -782,3 +782,19 @@ def test_expectation_from_a_stream_was_called_a_dash(mlc, tmp_path):
     write(tmp_path / "a.pt", {"w": torch.ones(2)})
     result = mlc("load", "a.pt", "--expect", "-", stdin='{"w": [2]}')
     assert "expected     yes: standard input fits\n" in result.stdout
+
+
+def test_one_long_key_padded_every_row(mlc, tmp_path):
+    long = "k" * 3000
+    for name, value in (("a.pt", 1.0), ("b.pt", 2.0)):
+        write(tmp_path / name, {"w": torch.full((4, 64), value), long: torch.full((4, 64), value), "x" * 70: torch.ones(1)})
+    for command in (["load", "a.pt"], ["diff", "a.pt", "b.pt"], ["save", "a.pt", "-o", "c.pt", "-n"],
+                    ["quantize", "a.pt", "-n"], ["prune", "a.pt", "--amount", "0.5", "-n"]):
+        rows = mlc(*command).stdout.splitlines()
+        assert any(long in row for row in rows) or command[0] != "load", command
+        assert all(len(row) < 200 for row in rows if long not in row), command
+    rows = mlc.ok("load", "a.pt").stdout.splitlines()
+    title = next(row for row in rows if row.startswith("NAME"))
+    short = next(row for row in rows if row.startswith("w "))
+    assert title.index("DTYPE") == short.index("f32") == 82
+    assert f"{long}  f32" in next(row for row in rows if long in row)

@@ -12,6 +12,8 @@ namespace {
 
 constexpr size_t kGap = 2;
 constexpr size_t kNarrowest = 12;
+// One long name must not push the other columns of every row out of sight.
+constexpr size_t kWidestPadding = 80;
 
 bool is_plain_ascii(std::string_view text) {
   unsigned odd = 0;  // without an early exit, so that the loop is vectorised
@@ -116,12 +118,13 @@ void Table::add(std::initializer_list<std::string_view> cells) {
 }
 
 const char* Table::append_row(std::string& line, const Cell* cells, const char* text,
-                              const std::vector<size_t>& widths) const {
+                              const std::vector<size_t>& widths, bool cuts) const {
   size_t owed = 0;  // blanks that are written only if something follows: no trailing space
   for (size_t i = 0; i < columns_.size(); ++i) {
     const Cell& cell = cells[i];
-    const bool cut = cell.width > widths[i];
-    const size_t pad = cut ? 0 : widths[i] - cell.width;
+    const bool wider = cell.width > widths[i];
+    const bool cut = wider && cuts;
+    const size_t pad = wider ? 0 : widths[i] - cell.width;
     const bool right = columns_[i].align == Align::right;
     if (right) owed += pad;
     if (cell.size > 0) {
@@ -143,20 +146,25 @@ void Table::render(Writer& out, size_t width, bool bold) const {
   std::vector<size_t> widths = widths_;
   const auto flexible = std::ranges::find(columns_, true, &Column::flexible);
   const size_t total = std::accumulate(widths.begin(), widths.end(), kGap * (columns_.size() - 1));
-  if (width > 0 && total > width && flexible != columns_.end()) {
+  const bool cuts = width > 0;
+  if (flexible != columns_.end()) {
     size_t& give = widths[static_cast<size_t>(flexible - columns_.begin())];
-    const size_t excess = total - width;
-    give = std::max(give > excess ? give - excess : 0, std::min(give, kNarrowest));
+    if (!cuts) {
+      give = std::min(give, kWidestPadding);
+    } else if (total > width) {
+      const size_t excess = total - width;
+      give = std::max(give > excess ? give - excess : 0, std::min(give, kNarrowest));
+    }
   }
   Table titles(columns_);
   for (const Column& column : columns_) titles.cell(column.title);
   std::string line;
-  titles.append_row(line, titles.cells_.data(), titles.text_.data(), widths);
+  titles.append_row(line, titles.cells_.data(), titles.text_.data(), widths, cuts);
   out.line(bold ? "\x1b[1m" + line + "\x1b[0m" : line);
   std::string& pending = out.pending();
   const char* text = text_.data();
   for (size_t i = 0; i < cells_.size(); i += columns_.size()) {
-    text = append_row(pending, &cells_[i], text, widths);
+    text = append_row(pending, &cells_[i], text, widths, cuts);
     pending += '\n';
     out.settle();
   }

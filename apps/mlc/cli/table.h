@@ -40,7 +40,8 @@ class Table {
   void cell(std::string_view text);
   size_t rows() const { return cells_.size() / columns_.size(); }
 
-  /// Writes titles and rows. WIDTH: of the terminal, 0 where stdout is none; then nothing is cut.
+  /// Writes titles and rows. WIDTH: of the terminal, 0 where stdout is none; then nothing is cut,
+  /// and a cell of the flexible column beyond 80 columns shifts what follows in its own row only.
   /// BOLD puts the titles in bold.
   void render(Writer& out, size_t width, bool bold = false) const;
 
@@ -50,9 +51,9 @@ class Table {
     uint32_t width;  // in columns
   };
   // Appends the row whose first cell is CELLS and begins at TEXT; returns where the next one
-  // begins.
+  // begins. CUTS: a cell that is wider than its column is cut, else it overflows.
   const char* append_row(std::string& line, const Cell* cells, const char* text,
-                         const std::vector<size_t>& widths) const;
+                         const std::vector<size_t>& widths, bool cuts) const;
 
   std::vector<Column> columns_;
   std::vector<size_t> widths_;

@@ -63,5 +63,14 @@ TEST_CASE("only the flexible column gives way, and only on a terminal") {
         std::string::npos);
 }
 
+TEST_CASE("one long name shifts its own row only") {
+  Table table({{"KEY", Align::left, true}, {"SHAPE"}});
+  const std::string longest(81, 'k');
+  table.add({longest, "[1]"});
+  table.add({"w", "[2]"});
+  CHECK(rendered(table) == "KEY" + std::string(79, ' ') + "SHAPE\n" + longest + "  [1]\nw" +
+                               std::string(81, ' ') + "[2]\n");
+}
+
 }  // namespace
 }  // namespace mlc::cli
