@@ -380,6 +380,23 @@ def test_read_only_folder(case):
     locked.rmdir()
 
 
+def test_edit_in_place_did_not_say_why_the_folder_must_be_writable(case):
+    locked = case.folder / "locked"
+    locked.mkdir()
+    torch.save(case.old, locked / "a.pt")
+    locked.chmod(0o500)
+    try:
+        for arguments in (["remap-keys", "a.pt", "--regex", "s,^,q.,", "--in-place"], ["remap-keys", "a.pt", "--regex", "s,^,q.,", "--in-place", "-n"],
+                          ["metadata", "a.pt", "--set", "name=x", "--in-place"]):
+            done = without_override(case.mlc, arguments, cwd=locked)
+            assert done.returncode == 5
+            assert "cannot create a file in its folder: Permission denied\nhint: the new content goes into a file beside" in done.stderr
+            assert "-o names a file in another folder" in done.stderr
+        assert same(locked / "a.pt", case.old)
+    finally:
+        locked.chmod(0o700)
+
+
 def test_read_only_file(case):
     torch.save(case.other, case.output)
     case.output.chmod(0o444)

@@ -100,10 +100,16 @@ Error exists_already(const std::string& path) {
   return Error(ErrorKind::exists, "exists already", "--force replaces it").in_file(path);
 }
 
-Error cannot_create(int errno_value, const std::string& path) {
-  return hint_at_missing_folder(write_failed("cannot create a file in its folder", errno_value),
-                                errno_value, path)
-      .in_file(path);
+/// REPLACES: the file at PATH is there and may be written, its folder only takes no other.
+Error cannot_create(int errno_value, const std::string& path, bool replaces) {
+  Error error =
+      hint_at_missing_folder(write_failed("cannot create a file in its folder", errno_value),
+                             errno_value, path)
+          .in_file(path);
+  if (!replaces) return error;
+  return std::move(error).with_hint(
+      "the new content goes into a file beside the old one, which stays whole until that takes its "
+      "name; -o names a file in another folder");
 }
 
 unsigned default_mode() {
@@ -156,7 +162,7 @@ Result<OutputFile> OutputFile::aim(const std::string& path, const OutputOptions&
   struct stat st {};
   if (stat(out.path_.c_str(), &st) != 0) {
     // Known now, and not after everything is written.
-    if (errno == ENAMETOOLONG) return cannot_create(errno, path);
+    if (errno == ENAMETOOLONG) return cannot_create(errno, path, out.replaces_);
     return out;
   }
   if (S_ISDIR(st.st_mode)) {
@@ -183,7 +189,7 @@ Status OutputFile::check(const std::string& path, const OutputOptions& options) 
   errno = 0;
   const bool is_folder = stat(folder.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
   if (is_folder && access(folder.c_str(), W_OK | X_OK) == 0) return {};
-  return cannot_create(errno != 0 ? errno : ENOTDIR, path);
+  return cannot_create(errno != 0 ? errno : ENOTDIR, path, out.replaces_);
 }
 
 Result<OutputFile> OutputFile::create(const std::string& path, const OutputOptions& options) {
@@ -198,7 +204,7 @@ Result<OutputFile> OutputFile::create(const std::string& path, const OutputOptio
       access(folder.c_str(), F_OK) == 0) {
     MLC_CHECK(out.create_named());
   } else if (out.fd_ < 0) {
-    return cannot_create(errno, path);
+    return cannot_create(errno, path, out.replaces_);
   } else {
     flock(out.fd_, LOCK_EX | LOCK_NB);  // for the moment in which it has a temporary name
   }
@@ -214,7 +220,7 @@ Status OutputFile::create_named() {
     remove_stale(temp);
     fd_ = ::open(temp.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd_ < 0 && errno == EEXIST) continue;
-    if (fd_ < 0) return write_failed("cannot create a file in its folder", errno).in_file(path_);
+    if (fd_ < 0) return cannot_create(errno, path_, replaces_);
     flock(fd_, LOCK_EX);
     // Another process may have taken it for a stale one before the lock.
     struct stat st {};
