@@ -13,6 +13,7 @@
 #include "cli/unused_patterns.h"
 #include "command.h"
 #include "mlc/base/file.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -479,7 +480,7 @@ Status Job::write() {
 void Job::warn_afterwards() {
   std::vector<std::string> bad;
   for (const PrunedTensor& one : plan_.tensors) {
-    if (one.not_finite > 0) bad.push_back(printable(one.names[0]));
+    if (one.not_finite > 0) bad.push_back(sentence_key(one.names[0]));
   }
   if (!bad.empty()) {
     task_.reporter.warn("some weights are infinite or NaN, which count as the largest: " +

@@ -2,6 +2,7 @@
 #include "cli/in_place.h"
 #include "command.h"
 #include "mlc/base/output_file.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/base/text_input.h"
 #include "mlc/keys/invert.h"
@@ -154,7 +155,7 @@ Result<std::vector<KeyInfo>> keys_in(std::string_view text) {
     if (key.empty()) continue;
     const auto [first, is_new] = lines.emplace(key, number);
     if (!is_new) {
-      twice.push_back(printable(key) + " on lines " + std::to_string(first->second) + " and " +
+      twice.push_back(sentence_key(key) + " on lines " + std::to_string(first->second) + " and " +
                       std::to_string(number));
     }
     keys.push_back({key, {}, false});

@@ -12,6 +12,7 @@
 #include "cli/take_from.h"
 #include "cli/unsafe_values.h"
 #include "command.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/bare_tensors.h"
 #include "mlc/checkpoint/copy_tensors.h"
@@ -299,7 +300,7 @@ void Job::keep_weights() {
   std::vector<std::string> shown;
   for (const auto& [key, tensors] : keep_only(*input_.checkpoint, *state_dict_)) {
     dropped_.push_back(printable(key));
-    shown.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(key));
+    shown.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + sentence_key(key));
   }
   if (format_ == OutputFormat::torch_zip) unwrap(state_dict_->node);
   if (shown.empty()) return;
@@ -428,7 +429,7 @@ void Job::warn_of_kept() {
   if (!same.empty() && !options_.dtype.empty()) {
     task_.reporter.warn("--dtype holds for these too, whose tensors are those of " +
                         printable(options_.select.key) + ": " +
-                        join_list(merge_alike(printable_all(same))));
+                        join_list(merge_alike(sentence_keys(same))));
   }
   if (others.empty()) return;
   task_.reporter.warn("kept as they were, beside " + printable(options_.select.key) + ": " +

@@ -1,5 +1,6 @@
 #include "cli/cast_warnings.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 
 #include <string_view>
@@ -34,14 +35,14 @@ void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, R
   std::vector<std::string> kept;
   for (const StateDictEntry& entry : state_dict.entries) {
     const Tensor& tensor = checkpoint.tensors[entry.tensor];
-    if (tensor.kind != TensorKind::dense) kept.push_back(printable(entry.key));
+    if (tensor.kind != TensorKind::dense) kept.push_back(sentence_key(entry.key));
   }
   if (!kept.empty()) {
     reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
   }
   std::vector<std::string> inside;
   for (const NamedTensor& named : tensors_in_values(checkpoint, state_dict)) {
-    inside.push_back(printable(named.path));
+    inside.push_back(sentence_key(named.path));
   }
   if (inside.empty()) return;
   reporter.warn("kept in their own type, being parts of other values: " + join_list(inside));

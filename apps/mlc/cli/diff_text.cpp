@@ -1,4 +1,5 @@
 #include "cli/diff_report.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/stored_parts.h"
 
@@ -133,8 +134,9 @@ std::vector<std::string> FileDiff::other_lines() const {
     return value.empty() ? "nothing" : value;
   };
   for (const auto& [path, a, b] : values_) {
-    lines.push_back(fmt::format("other value: {}: {} and {}", path.empty() ? "." : printable(path),
-                                or_nothing(a), or_nothing(b)));
+    lines.push_back(fmt::format("other value: {}: {} and {}",
+                                path.empty() ? "." : sentence_key(path), or_nothing(a),
+                                or_nothing(b)));
   }
   for (const MetadataDifference& row : metadata_) {
     const auto side = [](const MetaValue* value) {

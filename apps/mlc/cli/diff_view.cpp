@@ -3,6 +3,7 @@
 #include "cli/diff_report.h"
 #include "cli/metadata_sources.h"
 #include "mlc/base/glob.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/every_tensor.h"
@@ -43,8 +44,8 @@ Result<DiffSide> FileDiff::open(const std::string& path, const std::string& key)
     side.tensors = chosen != nullptr ? std::move(shown.tensors)
                                      : every_tensor(checkpoint, node_at(checkpoint, key));
     side.state_dict = chosen;
-    side.beside = chosen != nullptr ? printable_all(values_beside(checkpoint, *chosen))
-                                    : std::vector{"what is no tensor below " + printable(key)};
+    side.beside = chosen != nullptr ? sentence_keys(values_beside(checkpoint, *chosen))
+                                    : std::vector{"what is no tensor below " + sentence_key(key)};
   }
   MLC_CHECK(strip(side));
   std::erase_if(side.tensors, [this](const NamedTensor& named) { return !selected(named.path); });
@@ -85,9 +86,9 @@ Status FileDiff::strip(DiffSide& side) const {
   for (NamedTensor& named : side.tensors) {
     if (side.key != "*") take_off_prefix(side, named);  // is off in each of the state_dicts
     if (names.insert(named.path).second) continue;
-    return conflict(
-               "has " + printable(named.path) + " with and without the prefix " + printable(prefix),
-               "`mlc load` lists the keys")
+    return conflict("has " + sentence_key(named.path) + " with and without the prefix " +
+                        printable(prefix),
+                    "`mlc load` lists the keys")
         .in_file(side.input.checkpoint->path);
   }
   return {};
@@ -145,7 +146,7 @@ bool FileDiff::compares_others() const {
 void FileDiff::add_tensors_in_values(DiffSide& side) const {
   for (NamedTensor& named : every_tensor_in_values(*side.input.checkpoint, *side.state_dict)) {
     // Under a key that is no text: all of it is compared.
-    std::erase(side.beside, printable(join_path(side.state_dict->path, named.path)));
+    std::erase(side.beside, sentence_key(join_path(side.state_dict->path, named.path)));
     take_off_prefix(side, named);
     if (selected(named.path)) side.tensors.push_back(std::move(named));
   }
@@ -161,7 +162,7 @@ void FileDiff::compare_others() {
     others_compared_ += selected(key) ? 1 : 0;
     for (DiffSide* side : {&a_, &b_}) {
       for (const std::string& old : {key, arguments_.strip_prefix + key}) {
-        std::erase(side->beside, printable(join_path(side->state_dict->path, old)));
+        std::erase(side->beside, sentence_key(join_path(side->state_dict->path, old)));
       }
     }
   }
@@ -188,7 +189,7 @@ void FileDiff::note_sharing(const std::vector<std::vector<std::string>>& groups,
                             std::string_view side) {
   for (const auto& group : groups) {
     notes_.push_back(
-        fmt::format("share a storage only in {}: {}", side, join_list(printable_all(group))));
+        fmt::format("share a storage only in {}: {}", side, join_list(sentence_keys(group))));
   }
 }
 
@@ -235,7 +236,7 @@ void FileDiff::note_strings() {
     for (const auto& [key, value] : *side) {
       const auto at = other.find(key);
       const bool same = at != other.end() ? at->second == value : key == "format";
-      if (!same) keys.insert(printable(key));
+      if (!same) keys.insert(sentence_key(key));
     }
   }
   if (keys.empty()) return;

@@ -1,5 +1,6 @@
 #include "cli/load_report.h"
 #include "cli/load_tree.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/base/text_input.h"
 #include "mlc/checkpoint/copy_tensors.h"
@@ -16,7 +17,7 @@ namespace {
 
 /// What is damaged: " (fc.weight and fc.bias)", or nothing.
 std::string in_tensors(const std::vector<std::string>& tensors) {
-  return tensors.empty() ? "" : " (" + join_list(printable_all(tensors), 3) + ")";
+  return tensors.empty() ? "" : " (" + join_list(sentence_keys(tensors), 3) + ")";
 }
 
 }  // namespace
@@ -152,7 +153,7 @@ Status LoadReport::compute_stats() {
       continue;
     }
     MLC_TRY_CTX(const TensorView view, input_.checkpoint->view(named.tensor),
-                "tensor " + printable(named.path));
+                "tensor " + sentence_key(named.path));
     MLC_TRY(const TensorStats one, tensor_stats(view, task_.threads));
     stats_.push_back(one);
     task_.reporter.advance(input_.checkpoint->byte_size(tensor));
@@ -197,7 +198,7 @@ void LoadReport::show_check() {
 void LoadReport::show_expected() {
   task_.out.write(expected_->text());
   if (!expected_->filled.empty()) {
-    line("filled in", join_list(printable_all(expected_->filled)) +
+    line("filled in", join_list(sentence_keys(expected_->filled)) +
                           ": load_state_dict adds what old batch norms lack");
   }
   std::vector<std::string> tied;

@@ -5,6 +5,7 @@
 #include "cli/table.h"
 #include "cli/unsafe_values.h"
 #include "mlc/base/glob.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/module_keys.h"
@@ -80,7 +81,7 @@ std::string recovered_text(const StateDict& state_dict) {
   const std::string packed =
       state_dict.packed.empty()
           ? ""
-          : " but for what only its classes know: " + join_list(printable_all(state_dict.packed));
+          : " but for what only its classes know: " + join_list(sentence_keys(state_dict.packed));
   return " (recovered from a pickled module" + packed + ")";
 }
 
@@ -296,7 +297,7 @@ std::vector<std::string> LoadReport::others_text(const std::vector<std::string>&
   std::vector<std::string> texts;
   for (const std::string& path : others) {
     const bool shown = texts.size() < kShown;
-    texts.push_back(shown ? describe_values(*input_.checkpoint, {path})[0] : printable(path));
+    texts.push_back(shown ? describe_values(*input_.checkpoint, {path})[0] : sentence_key(path));
   }
   const std::string inside =
       state_dict_ == nullptr || state_dict_->path.empty() ? "" : state_dict_->path + ".";
@@ -305,7 +306,7 @@ std::vector<std::string> LoadReport::others_text(const std::vector<std::string>&
   for (size_t i = 0; i < others.size(); ++i) {
     if (state_dict_ == nullptr || !others[i].starts_with(inside)) continue;
     const std::string_view key = std::string_view(others[i]).substr(inside.size());
-    if (is_module_key(key) || rows.contains(key)) texts[i] = printable(others[i]);
+    if (is_module_key(key) || rows.contains(key)) texts[i] = sentence_key(others[i]);
   }
   return merge_alike(texts);
 }
@@ -329,7 +330,7 @@ void LoadReport::show_lines() {
          (state_dict_->path.empty() ? "the whole file" : printable(state_dict_->path)) +
              (state_dict_->other_paths.empty()
                   ? ""
-                  : ", the same as " + join_list(printable_all(state_dict_->other_paths))) +
+                  : ", the same as " + join_list(sentence_keys(state_dict_->other_paths))) +
              recovered_text(*state_dict_));
   } else if (!below_.empty()) {
     line("shown", "the tensors below " + printable(below_) + ", which is no state_dict");
@@ -358,7 +359,7 @@ void LoadReport::show_lines() {
     std::vector<std::string> groups;
     for (const auto& group : summary_.shared) {
       std::vector<std::string> names;
-      for (const std::string& name : group) names.push_back(printable(name));
+      for (const std::string& name : group) names.push_back(sentence_key(name));
       groups.push_back(join_list(names, 3));
     }
     line("shared", plural(groups.size(), "storage") + ": " + shown_groups(groups));

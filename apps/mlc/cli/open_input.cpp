@@ -1,5 +1,6 @@
 #include "cli/open_input.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
@@ -218,7 +219,7 @@ std::string keys_without(const std::vector<KeyInfo>& keys, const std::string& pr
   std::vector<std::string> odd;
   for (const KeyInfo& key : keys) {
     if (key.name.starts_with(prefix) || std::ranges::find(kept, key.name) != kept.end()) continue;
-    odd.push_back(printable(key.name));
+    odd.push_back(sentence_key(key.name));
   }
   return join_list(odd, 3);
 }
@@ -229,7 +230,7 @@ std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys, const s
                                        const std::string& key) {
   std::vector<std::string> hints;
   const std::string wrappers = wrappers_around(keys);
-  const std::vector<std::string> kept = printable_all(kept_by_wrappers(keys));
+  const std::vector<std::string> kept = sentence_keys(kept_by_wrappers(keys));
   const std::string every =
       "every key " + of + (kept.empty() ? "" : "but " + join_list(kept) + " ");
   const std::string removes = kStripHint + key + "` removes it";
@@ -258,7 +259,7 @@ std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys, const s
 std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict) {
   const std::vector<KeyInfo> keys = key_infos(checkpoint, state_dict);
   std::vector<std::string> hints = wrapper_hints(keys, "", "");
-  const std::vector<std::string> kept = printable_all(kept_by_wrappers(keys));
+  const std::vector<std::string> kept = sentence_keys(kept_by_wrappers(keys));
   for (const PrefixHint& hint : detect_prefixes(keys)) {
     if (hint.stripped || hint.count != hint.total) continue;
     const std::string prefix(hint.prefix);
@@ -279,7 +280,7 @@ std::vector<std::string> prefix_hints_of_all(const Input& input) {
     wrappers.insert(wrappers_around(keys));
     const std::string place = one.path.empty() ? "." : one.path;
     for (std::string& hint :
-         wrapper_hints(keys, "of " + printable(place) + " ", " --key " + shell_word(place))) {
+         wrapper_hints(keys, "of " + sentence_key(place) + " ", " --key " + shell_word(place))) {
       hints.push_back(std::move(hint));
     }
   }
@@ -318,17 +319,17 @@ std::vector<std::string> describe_values(const Checkpoint& checkpoint,
   for (const std::string& path : paths) {
     const NodeId node = out.size() < kShown ? node_at(checkpoint, path) : kNoNode;
     if (node != kNoNode && checkpoint.tensor_at(node) != kNoIndex) {
-      out.push_back(printable(path) + " (1 tensor)");
+      out.push_back(sentence_key(path) + " (1 tensor)");
       continue;
     }
     const std::string array =
         node != kNoNode ? numpy_array_text(checkpoint.graph, node) : std::string();
     if (!array.empty()) {
-      out.push_back(printable(path) + " (" + array + ")");
+      out.push_back(sentence_key(path) + " (" + array + ")");
       continue;
     }
     const uint64_t tensors = node != kNoNode ? count_names(checkpoint, node) : 0;
-    out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(path));
+    out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + sentence_key(path));
   }
   return merge_alike(out);
 }
@@ -339,7 +340,7 @@ Status replace_modules(Input& input, Reporter& reporter) {
     return unsupported("the pickled module" +
                            (one.path.empty() ? "" : " at " + mlc::quoted(one.path)) +
                            " packs weights in a way that only its classes know: " +
-                           join_list(printable_all(one.packed)),
+                           join_list(sentence_keys(one.packed)),
                        "in Python, torch.save(model.state_dict(), ...) makes a file that mlc edits")
         .in_file(input.checkpoint->path);
   }
@@ -402,7 +403,7 @@ std::string tied_text(const SaveReport& report) {
   constexpr size_t kShown = 3;
   std::vector<std::string> names;
   for (const auto& [dropped, kept] : report.aliases) {
-    names.push_back(printable(dropped) + " is " + printable(kept));
+    names.push_back(sentence_key(dropped) + " is " + sentence_key(kept));
   }
   return ", " + plural(names.size(), "tied name") + " recorded (" + join_list(names, kShown) + ")";
 }
@@ -410,7 +411,7 @@ std::string tied_text(const SaveReport& report) {
 void warn_of_overlaps(const SaveReport& report, Reporter& reporter) {
   if (report.overlaps.empty()) return;
   std::vector<std::string> groups;
-  for (const auto& group : report.overlaps) groups.push_back(join_list(printable_all(group), 3));
+  for (const auto& group : report.overlaps) groups.push_back(join_list(sentence_keys(group), 3));
   constexpr size_t kShown = 3;
   const size_t more = groups.size() - std::min(groups.size(), kShown);
   groups.resize(groups.size() - more);

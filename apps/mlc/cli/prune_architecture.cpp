@@ -5,6 +5,7 @@
 #include "cli/onnx_draft.h"
 #include "cli/open_input.h"
 #include "cli/provenance_options.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -269,7 +270,7 @@ onnx::KeptAxes Job::kept_axes(const onnx::Document& whole) {
         if (const auto it = rigid.find({tie->second, own}); it != rigid.end()) why = it->second;
       }
       const bool twice = pictured_.contains(one.key) && pictured_.contains(one.key + ".T");
-      if (twice) why = "the model reads " + printable(one.key) + " in two ways";
+      if (twice) why = "the model reads " + sentence_key(one.key) + " in two ways";
       if (!why.empty()) out[{tensor.name, axis}] = {std::move(why), false};
     }
   }

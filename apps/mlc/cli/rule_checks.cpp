@@ -1,5 +1,6 @@
 #include "cli/rule_checks.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/tensor_identity.h"
 
@@ -19,11 +20,11 @@ bool is_used(const std::vector<const Plan*>& plans, size_t number) {
 std::vector<std::string> matched_names(const Plan& plan, uint32_t rule) {
   std::vector<std::string> names;
   for (const DroppedKey& key : plan.dropped) {
-    if (key.rule == rule) names.push_back(printable(plan.names[key.source]));
+    if (key.rule == rule) names.push_back(sentence_key(plan.names[key.source]));
   }
   for (const PlanItem& item : plan.items) {
     const bool by_rule = std::find(item.rules.begin(), item.rules.end(), rule) != item.rules.end();
-    if (by_rule) names.push_back(printable(plan.names[item.sources[0]]));
+    if (by_rule) names.push_back(sentence_key(plan.names[item.sources[0]]));
   }
   return names;
 }
@@ -95,7 +96,7 @@ void warn_of_parted_ties(const Checkpoint& checkpoint, const StateDict& state_di
     const auto differs = [&](uint32_t one) { return fates[one] != fates[sources[0]]; };
     if (std::none_of(sources.begin(), sources.end(), differs)) continue;
     std::vector<std::string> names;
-    for (const uint32_t one : sources) names.push_back(printable(plan.names[one]));
+    for (const uint32_t one : sources) names.push_back(sentence_key(plan.names[one]));
     groups.push_back(join_list(names, 3));
   }
   if (groups.empty()) return;

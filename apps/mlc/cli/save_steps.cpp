@@ -2,6 +2,7 @@
 
 #include "mlc/base/checked_math.h"
 #include "mlc/base/glob.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
@@ -124,7 +125,7 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, std::span<StateDict* co
     if (!wanted(tensor)) continue;
     const auto [it, is_new] = done.try_emplace(identity_of(checkpoint, tensor), kNoIndex);
     if (is_new) {
-      MLC_TRY_CTX(it->second, derive(entry.tensor), "tensor " + printable(entry.key));
+      MLC_TRY_CTX(it->second, derive(entry.tensor), "tensor " + sentence_key(entry.key));
     }
     replace_tensor(checkpoint, entry.tensor,
                    is_new ? it->second : derive_twin(checkpoint, it->second));
@@ -183,7 +184,7 @@ Error collision_error(const Input& other, const StateDict& from, size_t merged,
     command += " --add-prefix other.";
   }
   return conflict(plural(collisions.size(), "key of it exists", "keys of it exist") +
-                      " already: " + join_list(printable_all(collisions)),
+                      " already: " + join_list(sentence_keys(collisions)),
                   "`" + command +
                       " -o other.pt`, then merge other.pt; or --on-conflict says which counts")
       .in_file(path);
@@ -231,7 +232,7 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
   std::vector<bool> dropped(entries.size(), false);
   for (const DroppedKey& key : plan.dropped) {
     dropped[state_dict.named(key.source).position] = true;
-    out.names.insert(printable(key.name));
+    out.names.insert(sentence_key(key.name));
   }
   size_t position = 0;
   std::erase_if(entries, [&](const Entry&) { return dropped[position++]; });
@@ -344,7 +345,7 @@ Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input 
   for (const StateDictEntry& entry : merged) names.emplace_back(entry.key);
   warn_of_unmerged(other, from, names, reporter);
   const std::string of_other =
-      "by that of " + printable(other.checkpoint->path) + ": " + join_list(printable_all(twice));
+      "by that of " + printable(other.checkpoint->path) + ": " + join_list(sentence_keys(twice));
   if (!twice.empty() && on_conflict == OnConflict::first) {
     reporter.warn("kept, and not replaced " + of_other);
     std::erase_if(merged, [&](const StateDictEntry& entry) {
@@ -431,7 +432,7 @@ void warn_of_parted(const Checkpoint& checkpoint, const StateDict& state_dict,
   std::vector<std::string> parted;
   for (const auto& group : groups) {
     for (const std::string& name : group) {
-      if (!still.contains(name)) parted.push_back(printable(name));
+      if (!still.contains(name)) parted.push_back(sentence_key(name));
     }
   }
   if (parted.empty()) return;

@@ -1,6 +1,7 @@
 #include "cli/take_from.h"
 
 #include "cli/save_steps.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
@@ -95,7 +96,7 @@ class Taking {
   Result<bool> equal(uint32_t a, uint32_t b) const;
   Status take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCounts& counts);
   void report_rest();
-  std::string name(size_t entry) const { return printable(state_dict_.entries[entry].key); }
+  std::string name(size_t entry) const { return sentence_key(state_dict_.entries[entry].key); }
 
   Checkpoint& checkpoint_;
   StateDict& state_dict_;
@@ -176,7 +177,7 @@ void Taking::report_rest() {
   std::unordered_set<std::string_view> own;
   for (const StateDictEntry& entry : state_dict_.entries) own.insert(entry.key);
   for (const StateDictEntry& entry : from_.entries) {
-    if (!own.contains(entry.key)) out_.unused.push_back(printable(entry.key));
+    if (!own.contains(entry.key)) out_.unused.push_back(sentence_key(entry.key));
   }
 }
 
@@ -262,10 +263,10 @@ Status check_values(const StateDict& own, const Checkpoint& checkpoint, const In
     const auto there = std::ranges::find(from.others, value.key, &StateDictEntry::key);
     if (there == from.others.end() || !is_module_key(value.key)) continue;
     if (module_of_extra_state(value.key)) {
-      kept.push_back(printable(value.key));
+      kept.push_back(sentence_key(value.key));
     } else if (tensors_of(checkpoint, own, value.position) > 0 ||
                tensors_of(*other.checkpoint, from, there->position) > 0) {
-      packed.push_back(printable(value.key));
+      packed.push_back(sentence_key(value.key));
     }
   }
   const std::string file = printable(other.checkpoint->path);

@@ -1,5 +1,6 @@
 #include "cli/unsafe_values.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/mapping_object.h"
@@ -32,7 +33,7 @@ std::vector<std::string> dropped_attributes(const Checkpoint& checkpoint, NodeId
   std::vector<std::string> out;
   for (const auto& [name, value] : attributes_beside(checkpoint.graph, node)) {
     const uint64_t tensors = count_names(checkpoint, value);
-    out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + printable(name));
+    out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + sentence_key(name));
   }
   return out;
 }

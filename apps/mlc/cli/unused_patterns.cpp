@@ -1,5 +1,6 @@
 #include "cli/unused_patterns.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -33,7 +34,7 @@ std::string hint_for(const UnusedPattern& pattern, std::span<const std::string> 
       names, [&](const std::string& name) { return name.find(word) != std::string::npos; });
   if (is_glob && has != names.end())
     return "a glob is of the whole name: " + quoted("*" + word + "*") + " matches " +
-           printable(*has);
+           sentence_key(*has);
   const auto guess = nearest(word, with_parts(names));
   return guess ? "did you mean " + quoted(*guess) + "?" : "";
 }

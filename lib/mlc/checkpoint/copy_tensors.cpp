@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/copy_tensors.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/container/crc32.h"
@@ -261,7 +262,7 @@ std::vector<std::string> names_of_storage(const Checkpoint& checkpoint,
   for (const NamedTensor& named : tensors) {
     if (checkpoint.tensors[named.tensor].storage != storage) continue;
     if (!seen.insert(named.path).second) continue;
-    names.push_back(named.path.empty() ? "." : printable(named.path));
+    names.push_back(named.path.empty() ? "." : sentence_key(named.path));
   }
   return names;
 }

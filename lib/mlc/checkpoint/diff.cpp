@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/diff.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
@@ -70,7 +71,10 @@ bool equal_bytes(Bytes a, Bytes b) {
 Result<TensorView> view_of(const Checkpoint& checkpoint, const NamedTensor& named) {
   auto view = checkpoint.view(named.tensor);
   if (view.ok()) return view;
-  return std::move(view).error().during("tensor " + printable(named.path)).in_file(checkpoint.path);
+  return std::move(view)
+      .error()
+      .during("tensor " + sentence_key(named.path))
+      .in_file(checkpoint.path);
 }
 
 class Differ {

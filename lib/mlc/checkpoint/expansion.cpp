@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/expansion.h"
 
 #include "mlc/base/checked_math.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/tensor_identity.h"
 
@@ -52,7 +53,7 @@ Status check_expansion(const Checkpoint& checkpoint, const std::vector<NamedTens
     const Tensor& tensor = checkpoint.tensors[named.tensor];
     if (tensor.storage == kNoIndex) continue;
     if (!seen.insert(identity_of(checkpoint, tensor)).second) continue;
-    MLC_CHECK_CTX(budget.add(named.tensor), "tensor " + printable(named.path));
+    MLC_CHECK_CTX(budget.add(named.tensor), "tensor " + sentence_key(named.path));
   }
   return budget.check();
 }

@@ -1,5 +1,6 @@
 #include "mlc/checkpoint/expect.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/module_keys.h"
@@ -144,9 +145,10 @@ std::string ExpectReport::text() const {
     out += "and " + std::to_string(no_tensors.size() - kShown) + " more that are no tensors.\n";
   }
   for (size_t i = 0; i < mismatched.size() && i < kShown; ++i) {
-    out += "size mismatch for " + printable(mismatched[i].name) + ": copying a param with shape " +
-           torch_size(mismatched[i].found) + " from checkpoint, the shape in current model is " +
-           torch_size(mismatched[i].expected) + ".\n";
+    out += "size mismatch for " + sentence_key(mismatched[i].name) +
+           ": copying a param with shape " + torch_size(mismatched[i].found) +
+           " from checkpoint, the shape in current model is " + torch_size(mismatched[i].expected) +
+           ".\n";
   }
   if (mismatched.size() > kShown) {
     out += "and " + std::to_string(mismatched.size() - kShown) + " more of another size.\n";

@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/write_safetensors.h"
 
 #include "mlc/base/checked_math.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
@@ -54,11 +55,12 @@ Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
     if (tensor.kind != TensorKind::dense) {
       const std::string what =
           tensor.detail == kNoIndex ? "meta" : checkpoint.details[tensor.detail];
-      refused.push_back(printable(named.path) + " (" + what + ")");
+      refused.push_back(sentence_key(named.path) + " (" + what + ")");
     } else if (dtype.empty()) {
-      refused.push_back(printable(named.path) + " (" + std::string(info(tensor.dtype).torch) + ")");
+      refused.push_back(sentence_key(named.path) + " (" + std::string(info(tensor.dtype).torch) +
+                        ")");
     } else if (!is_utf8(named.path)) {
-      refused.push_back(printable(named.path) + " (its name is not UTF-8)");
+      refused.push_back(sentence_key(named.path) + " (its name is not UTF-8)");
     } else {
       rows.push_back({&named, &tensor, dtype, 0, 0});
     }
@@ -104,7 +106,7 @@ Status drop_aliases(const Checkpoint& checkpoint, SharedPolicy policy, std::vect
   if (policy == SharedPolicy::error && !summary.aliases.empty()) {
     const auto& [dropped, name] = summary.aliases[0];
     return conflict(plural(summary.aliases.size(), "tensor") + " shared under several names: " +
-                        printable(dropped) + " is " + printable(name),
+                        sentence_key(dropped) + " is " + sentence_key(name),
                     "--shared dedupe keeps one name, --shared clone writes each");
   }
   rows = std::move(result);
@@ -185,7 +187,7 @@ class DataWriter {
       : checkpoint_(checkpoint), out_(out), reporter_(reporter) {}
 
   Status run(const std::vector<Row>& rows, unsigned threads) {
-    for (const Row& row : rows) MLC_CHECK_CTX(add(row), "tensor " + printable(row.named->path));
+    for (const Row& row : rows) MLC_CHECK_CTX(add(row), "tensor " + sentence_key(row.named->path));
     return copy_tensors(checkpoint_, out_, std::move(jobs_), threads, reporter_);
   }
 
@@ -231,7 +233,7 @@ Result<Layout> lay_out(const Checkpoint& checkpoint, const std::vector<NamedTens
   MLC_CHECK(find_overlaps(checkpoint, options.shared, out.rows, summary));
   ExpansionBudget budget(checkpoint);
   for (const Row& row : out.rows) {
-    MLC_CHECK_CTX(budget.add(row.named->tensor), "tensor " + printable(row.named->path));
+    MLC_CHECK_CTX(budget.add(row.named->tensor), "tensor " + sentence_key(row.named->path));
   }
   MLC_CHECK(budget.check());
   std::sort(out.rows.begin(), out.rows.end(), [](const Row& a, const Row& b) {
@@ -300,7 +302,7 @@ Status refuse_overlaps(const std::vector<std::vector<std::string>>& groups) {
   if (groups.empty()) return {};
   const std::string more =
       groups.size() > 1 ? "; and " + plural(groups.size() - 1, "more group", "more groups") : "";
-  return conflict("tensors overlap in one storage: " + join_list(printable_all(groups[0])) + more,
+  return conflict("tensors overlap in one storage: " + join_list(sentence_keys(groups[0])) + more,
                   "--shared dedupe and --shared clone write each in full");
 }
 

@@ -1,6 +1,7 @@
 #include "mlc/compress/data_pruning.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/compress/float_rows.h"
 #include "mlc/compress/output_square.h"
@@ -60,7 +61,7 @@ Result<Sparsity> sparsity_of(const PrunePlan& plan, const PrunedTensor& pruned, 
   const uint64_t count = pruned.amount.of(total);
   if (count > total) {
     return usage_error("an amount of " + format_count(count) + " is more than the " +
-                           format_count(total) + " there are in " + printable(pruned.names[0]),
+                           format_count(total) + " there are in " + sentence_key(pruned.names[0]),
                        "a share as 0.3 fits every tensor");
   }
   out.share = static_cast<double>(count) / static_cast<double>(total);
@@ -223,7 +224,7 @@ Result<PruningGain> choose_by_data(const Checkpoint& checkpoint, PrunePlan& plan
   PruningGain gain;
   for (const PrunedTensor& pruned : plan.tensors) {
     if (pruned.is_pruned() && pruned.is_folded()) {
-      return conflict(printable(pruned.names[0]) + " has a mask already",
+      return conflict(sentence_key(pruned.names[0]) + " has a mask already",
                       "`mlc prune --apply-masks` folds masks first");
     }
   }
@@ -233,21 +234,21 @@ Result<PruningGain> choose_by_data(const Checkpoint& checkpoint, PrunePlan& plan
     const std::vector<PrunedTensor*> readers = readers_of(checkpoint, input, plan);
     if (readers.empty()) continue;
     if (!std::ranges::all_of(input.sum_square, [](double sum) { return std::isfinite(sum); })) {
-      return conflict("the inputs of " + printable(readers.front()->names[0]) +
+      return conflict("the inputs of " + sentence_key(readers.front()->names[0]) +
                           " are not finite, or too large to be squared",
                       "other samples");
     }
     std::optional<InputFactor> factor;
     if (plan.rules.method == PruneMethod::sparsegpt) {
       MLC_TRY_CTX(factor, InputFactor::make(input.gram, input.columns, threads),
-                  "the inputs of " + printable(readers.front()->names[0]));
+                  "the inputs of " + sentence_key(readers.front()->names[0]));
     }
     for (PrunedTensor* const pruned : readers) {
       const Dims sizes = checkpoint.sizes(checkpoint.tensors[pruned->tensor]);
       MLC_TRY(const Sparsity sparsity, sparsity_of(plan, *pruned, sizes));
       const Work work{&sparsity, &input, factor ? &*factor : nullptr};
       MLC_CHECK_CTX(choose_one(checkpoint, *pruned, work, threads, gain, reporter),
-                    "tensor " + printable(pruned->names[0]));
+                    "tensor " + sentence_key(pruned->names[0]));
     }
   }
   for (PrunedTensor& pruned : plan.tensors) {

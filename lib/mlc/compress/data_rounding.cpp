@@ -1,6 +1,7 @@
 #include "mlc/compress/data_rounding.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/compress/float_rows.h"
 #include "mlc/compress/output_square.h"
@@ -135,12 +136,12 @@ Result<RoundingGain> round_by_data(const Checkpoint& checkpoint, QuantizePlan& p
       if (named && fits) weights.push_back(&weight);
     }
     if (weights.empty() || input.gram.empty()) continue;
-    const std::string where = "the inputs of " + printable(weights.front()->names[0]);
+    const std::string where = "the inputs of " + sentence_key(weights.front()->names[0]);
     MLC_TRY_CTX(const InputFactor factor, InputFactor::make(input.gram, input.columns, threads),
                 where);
     for (WeightPlan* weight : weights) {
       MLC_CHECK_CTX(round_weight(checkpoint, *weight, factor, input.gram, threads, gain, reporter),
-                    "tensor " + printable(weight->names[0]));
+                    "tensor " + sentence_key(weight->names[0]));
     }
   }
   return gain;

@@ -1,5 +1,6 @@
 #include "mlc/compress/follow_quantization.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -51,7 +52,7 @@ class Follower {
 
   static Error apart(const QuantizedTensor& weight, const std::string& part) {
     return conflict("the parts of the quantised weight " + quoted(weight.name) +
-                        " would not stay together: " + printable(part),
+                        " would not stay together: " + sentence_key(part),
                     "rules that rename them alike, as for a prefix; or `mlc dequantize` first");
   }
 

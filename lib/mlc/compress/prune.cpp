@@ -1,5 +1,6 @@
 // A pruning plan carried out, counted, and compared with what was written.
 #include "mlc/base/parallel.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/format.h"
@@ -164,7 +165,7 @@ Status count_one(Counted& counted, size_t piece, const PruneCheck& check) {
   const bool same = found.size() == expected.size() &&
                     std::memcmp(expected.data(), found.data(), found.size()) == 0;
   if (same) return {};
-  return internal_error(printable(counted.pruned->names[0]) +
+  return internal_error(sentence_key(counted.pruned->names[0]) +
                         " came back from the file as another than was written");
 }
 
@@ -211,7 +212,7 @@ Status open_counted(Counted& counted, const Written& written) {
   for (const std::string& name : counted.pruned->names) {
     const auto at = written.tensors.find(name);
     if (at == written.tensors.end()) {
-      return internal_error(printable(name) + " is missing in the written file");
+      return internal_error(sentence_key(name) + " is missing in the written file");
     }
     MLC_TRY(counted.written, RawRows::open(*written.checkpoint, at->second));
   }

@@ -2,6 +2,7 @@
 
 #include "mlc/base/glob.h"
 #include "mlc/base/parallel.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/tensor_identity.h"
@@ -140,7 +141,8 @@ Status Planner::check_mask(const PrunedTensor& pruned) const {
   const bool numbers =
       kind == DTypeClass::boolean || kind == DTypeClass::integer || kind == DTypeClass::floating;
   if (same && numbers && mask.kind == TensorKind::dense && has_float_elements(weight)) return {};
-  return conflict(printable(pruned.names[0]) + "_mask is no mask of " + printable(pruned.names[0]) +
+  return conflict(sentence_key(pruned.names[0]) + "_mask is no mask of " +
+                      sentence_key(pruned.names[0]) +
                       "_orig: " + format_shape(checkpoint_.sizes(mask)) + " beside " +
                       format_shape(checkpoint_.sizes(weight)),
                   "rename them with `mlc remap-keys` if they are something else");
@@ -317,7 +319,7 @@ class Choice {
 
   Status add(PrunedTensor& pruned) {
     MLC_TRY_CTX(PruneRows rows, PruneRows::open(checkpoint_, pruned, plan_.rules),
-                "tensor " + printable(pruned.names[0]));
+                "tensor " + sentence_key(pruned.names[0]));
     for (size_t piece = 0; piece < rows.pieces(); ++piece)
       blocks_.push_back({tensors_.size(), piece});
     wide_ = wide_ || rows.rows().dtype() == DType::f64 ||
@@ -394,7 +396,7 @@ Status Choice::choose(const PruneAmount& amount) {
   if (count > total) {
     return usage_error("an amount of " + format_count(count) + " is more than the " +
                            format_count(total) + " there are in " +
-                           (tensors_.size() == 1 ? printable(tensors_[0]->names[0])
+                           (tensors_.size() == 1 ? sentence_key(tensors_[0]->names[0])
                                                  : plural(tensors_.size(), "tensor")),
                        "a share as 0.3 fits every tensor");
   }

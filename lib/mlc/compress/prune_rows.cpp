@@ -1,5 +1,6 @@
 #include "mlc/compress/prune_rows.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/compress/prune_kernels.h"
 #include "mlc/tensor/element_values.h"
@@ -135,7 +136,7 @@ Status PruneRows::masked(size_t piece, std::vector<uint8_t>& out) const {
   out.resize(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
     if (values[i] != 0 && values[i] != 1) {
-      return corrupt("the mask of " + printable(pruned_->names[0]) +
+      return corrupt("the mask of " + sentence_key(pruned_->names[0]) +
                      " has values other than 0 and 1");
     }
     out[i] = values[i] != 0 ? 1 : 0;

@@ -1,6 +1,7 @@
 #include "mlc/compress/quantize.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/format.h"
@@ -144,7 +145,8 @@ Status compare_piece(const ComparedPiece& piece, Reporter& reporter) {
     if (sums.wrong > 0) break;
   }
   if (sums.wrong > 0) {
-    return internal_error(plural(sums.wrong, "weight") + " of " + printable(one.weight->names[0]) +
+    return internal_error(plural(sums.wrong, "weight") + " of " +
+                          sentence_key(one.weight->names[0]) +
                           " came back from the file as another than was written");
   }
   return {};
@@ -193,18 +195,18 @@ Status check_written(const Checkpoint& source, QuantizePlan& plan, const std::st
   for (WeightPlan& weight : plan.weights) {
     if (!weight.is_quantized()) {
       if (!tensors.contains(weight.names[0])) {
-        return internal_error(printable(weight.names[0]) + " is missing in the written file");
+        return internal_error(sentence_key(weight.names[0]) + " is missing in the written file");
       }
       continue;
     }
     for (const std::string& name : weight.names) {
       const auto at = described.find(name);
       if (at == described.end()) {
-        return internal_error(printable(name) + " is missing in the written record");
+        return internal_error(sentence_key(name) + " is missing in the written record");
       }
       MLC_TRY_CTX(LoadedWeight loaded,
                   LoadedWeight::open(*written, tensors, record.format, *at->second),
-                  "comparing " + printable(name));
+                  "comparing " + sentence_key(name));
       if (name != weight.names[0]) continue;  // tied: there, with the same bytes
       MLC_TRY(FloatRows rows, FloatRows::open(source, weight.tensor));
       comparisons.push_back({&weight, std::move(rows), std::move(loaded), {}});
@@ -252,7 +254,7 @@ Status restore_weights(Checkpoint& checkpoint, StateDict& state_dict,
   std::map<uint32_t, NewEntries> changed;
   for (const QuantizedTensor& one : record.tensors) {
     MLC_TRY_CTX(LoadedWeight loaded, LoadedWeight::open(checkpoint, tensors, record.format, one),
-                "quantised tensor " + printable(one.name));
+                "quantised tensor " + sentence_key(one.name));
     const PartNames names = part_names(record.format, one);
     const auto weight = std::make_shared<const LoadedWeight>(std::move(loaded));
     const auto identity = [&](const std::string& part) {

@@ -1,6 +1,7 @@
 #include "mlc/compress/quantize_plan.h"
 
 #include "mlc/base/glob.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/save.h"
@@ -150,7 +151,7 @@ Status refuse_masked(const Checkpoint& checkpoint, const StateDict& state_dict) 
     if (mask == tensors.end()) continue;
     const Dims sizes = checkpoint.sizes(checkpoint.tensors[tensor]);
     if (std::ranges::equal(sizes, checkpoint.sizes(checkpoint.tensors[mask->second])))
-      masked.push_back(printable(name));
+      masked.push_back(sentence_key(name));
   }
   if (masked.empty()) return {};
   return conflict("pruned weights lie beside their masks, as _orig and _mask: " + join_list(masked),

@@ -1,5 +1,6 @@
 #include "mlc/compress/quantized_record.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -95,7 +96,7 @@ Result<std::optional<QuantizedRecord>> quantized_record(const Metadata& metadata
   const MetaValue* const tensors = found->find("tensors");
   if (tensors == nullptr || tensors->as_map() == nullptr) return broken("there are no tensors");
   for (const auto& [name, value] : *tensors->as_map()) {
-    MLC_TRY_CTX(QuantizedTensor tensor, read_tensor(name, value), "tensor " + printable(name));
+    MLC_TRY_CTX(QuantizedTensor tensor, read_tensor(name, value), "tensor " + sentence_key(name));
     tensor.scheme.words = out.format == QuantFormat::compressed_tensors;
     out.tensors.push_back(std::move(tensor));
   }

@@ -1,5 +1,6 @@
 // Reading the weights of a plan: scales, what is not finite, errors.
 #include "mlc/base/parallel.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/compress/float_rows.h"
 #include "mlc/compress/quantize_plan.h"
@@ -115,7 +116,7 @@ Status Scanner::read(const Piece& piece) {
   thread_local std::vector<float> buffer;
   MLC_TRY_CTX(const std::span<const float> floats,
               reading.rows.read(piece.begin, piece.end, buffer),
-              "tensor " + printable(weight.names[0]));
+              "tensor " + sentence_key(weight.names[0]));
   const auto columns = static_cast<size_t>(reading.rows.columns());
   for (int64_t row = piece.begin; row < piece.end; ++row) {
     const auto values = floats.subspan(static_cast<size_t>(row - piece.begin) * columns, columns);
@@ -169,7 +170,7 @@ Status scan_weights(const Checkpoint& checkpoint, QuantizePlan& plan, const Scan
     const bool done = weight.scanned && (weight.sums || !options.measure);
     if (!weight.is_quantized() || done) continue;
     MLC_CHECK_CTX(scanner.add(checkpoint, weight, plan.rounding),
-                  "tensor " + printable(weight.names[0]));
+                  "tensor " + sentence_key(weight.names[0]));
   }
   return scanner.run();
 }

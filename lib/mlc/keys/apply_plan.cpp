@@ -1,5 +1,6 @@
 #include "mlc/keys/apply_plan.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/tensor_identity.h"
@@ -61,7 +62,7 @@ Status Application::check_types(const PlanItem& item) const {
   for (const uint32_t source : item.sources) {
     if (dtype_of(source) == dtype_of(first)) continue;
     const auto described = [&](uint32_t one) {
-      return printable(plan_.names[one]) + " (" + std::string(info(dtype_of(one)).torch) + ")";
+      return sentence_key(plan_.names[one]) + " (" + std::string(info(dtype_of(one)).torch) + ")";
     };
     return usage_error(described(first) + " and " + described(source) +
                            " cannot be joined, being of different types",
@@ -105,7 +106,7 @@ Result<Entry> Application::make_entry(const PlanItem& item) {
   const Entry old = (*graph_.entries(state_dict_.node))[source.position];
   if (item.op == PlanItem::Op::keep) return old;
   if (item.op == PlanItem::Op::rename) return Entry{graph_.add_text(item.name), old.second};
-  MLC_TRY_CTX(const uint32_t tensor, derive(item), "tensor " + printable(item.name));
+  MLC_TRY_CTX(const uint32_t tensor, derive(item), "tensor " + sentence_key(item.name));
   return Entry{graph_.add_text(item.name), checkpoint_.tensors[tensor].node};
 }
 

@@ -1,5 +1,6 @@
 #include "mlc/keys/invert.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/keys/replacement.h"
 #include "mlc/yaml/document.h"
@@ -89,19 +90,19 @@ std::string concat_rule(std::span<const PlanItem> parts, const std::string& old)
 Status check(const Plan& plan) {
   if (!plan.is_one_to_one())
     return conflict("the plan drops " + plural(plan.dropped.size(), "tensor") + ", first " +
-                        printable(plan.names[plan.dropped[0].source]) +
+                        sentence_key(plan.names[plan.dropped[0].source]) +
                         ", so no rules can bring back its input",
                     "rename with --emit-inverse in one run, drop in the next without it");
   for (const PlanItem& item : plan.items) {
     if (item.op == Op::concat && item.sizes.empty())
-      return conflict("the shapes of the tensors joined to " + printable(item.name) +
+      return conflict("the shapes of the tensors joined to " + sentence_key(item.name) +
                           " are unknown, so the inverse cannot split it",
                       "--emit-inverse needs a checkpoint here, not --only-names");
     if (item.op == Op::keep) continue;
     bool is_text = is_utf8(item.name);
     for (const uint32_t source : item.sources) {
       if (plan.names[source].empty())
-        return conflict(printable(item.name) +
+        return conflict(sentence_key(item.name) +
                         " was a tensor with an empty name, which no rule can give back");
       is_text = is_text && is_utf8(plan.names[source]);
     }

@@ -1,5 +1,6 @@
 #include "mlc/keys/plan.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/keys/problem_list.h"
 
@@ -14,7 +15,7 @@ std::string source_text(const PlanItem& item, const Plan& plan) {
   std::string out;
   for (const uint32_t source : item.sources) {
     if (!out.empty()) out += " + ";
-    out += printable(plan.names[source]);
+    out += sentence_key(plan.names[source]);
   }
   return out;
 }
@@ -139,20 +140,20 @@ Status Plan::check_names() const {
         item.name, i, [&](uint32_t j) { return std::string_view(items[j].name); });
     if (other == NameIndex::kNone) continue;
     if (item.op == Op::keep && !is_tensor(item.sources[0])) {
-      collisions.add(source_text(items[other], *this) + " would become " + printable(item.name) +
-                     ", but " + printable(item.name) + " is there already, and no tensor");
+      collisions.add(source_text(items[other], *this) + " would become " + sentence_key(item.name) +
+                     ", but " + sentence_key(item.name) + " is there already, and no tensor");
       continue;
     }
     collisions.add(source_text(items[other], *this) + " and " + source_text(item, *this) +
-                   " both become " + printable(item.name));
+                   " both become " + sentence_key(item.name));
   }
   if (collisions.empty()) return {};
   return conflict(collisions.text("names would be given twice"));
 }
 
 std::string describe(const PlanItem& item, const Plan& plan) {
-  if (item.op == Op::keep) return printable(item.name);
-  std::string out = source_text(item, plan) + " -> " + printable(item.name);
+  if (item.op == Op::keep) return sentence_key(item.name);
+  std::string out = source_text(item, plan) + " -> " + sentence_key(item.name);
   std::string why;
   for (const uint32_t rule : item.rules) {
     if (!why.empty()) why += ", ";
@@ -165,8 +166,8 @@ std::string describe(const PlanItem& item, const Plan& plan) {
 }
 
 std::string describe(const DroppedKey& key, const Plan& plan) {
-  std::string out = "drop " + printable(plan.names[key.source]);
-  if (key.name != plan.names[key.source]) out += " as " + printable(key.name);
+  std::string out = "drop " + sentence_key(plan.names[key.source]);
+  if (key.name != plan.names[key.source]) out += " as " + sentence_key(key.name);
   return out + "  (" + plan.uses[key.rule].label + ")";
 }
 

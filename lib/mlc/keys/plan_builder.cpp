@@ -1,5 +1,6 @@
 #include "mlc/keys/plan_builder.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/keys/problem_list.h"
 
@@ -52,7 +53,7 @@ class PlanBuilder {
   void problem(const std::string& text, uint32_t rule) {
     problems_.add(text + " (" + plan_.uses[rule].label + ")");
   }
-  std::string key(uint32_t source) const { return printable(plan_.names[source]); }
+  std::string key(uint32_t source) const { return sentence_key(plan_.names[source]); }
 
   std::span<const KeyInfo> keys_;
   const RuleSet& rules_;
@@ -236,7 +237,7 @@ Status PlanBuilder::join(const Rule& rule, FirstMatch::Hit hit, PlanItem draft) 
   if (place != kNone) {
     problem(key(place) + " and " + key(source) + " are both part " +
                 std::to_string(hit.pattern + 1) + " of " +
-                printable(plan_.items[entry->second].name),
+                sentence_key(plan_.items[entry->second].name),
             hit.rule);
     return {};
   }
@@ -262,7 +263,7 @@ void PlanBuilder::finish_group(PlanItem& item) {
   for (size_t i = 0; i < item.sources.size(); ++i) {
     if (item.sources[i] != kNone) continue;
     complete = false;
-    problem(printable(item.name) + " lacks its part " + std::to_string(i + 1) +
+    problem(sentence_key(item.name) + " lacks its part " + std::to_string(i + 1) +
                 ": no key matches " + quoted(rule.patterns[i].text()) + " beside " + found,
             item.rules.back());
   }

@@ -1,5 +1,6 @@
 #include "mlc/keys/prefix.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 
@@ -131,7 +132,7 @@ Status Stripper::refuse_flat_parameters() const {
   for (const KeyInfo& key : keys_) {
     if (!is_flat_parameter(key.name)) continue;
     return unsupported(
-        printable(key.name) +
+        sentence_key(key.name) +
             " is a flattened parameter of FSDP: several tensors in one, whose names and "
             "shapes are not in the file",
         "save the model again under FSDP's StateDictType.FULL_STATE_DICT");
@@ -195,9 +196,9 @@ Status Stripper::check_mixed(std::span<const size_t> lengths, size_t with) const
         keys_, [&](const KeyInfo& key) { return starts_with_prefix(key.name, prefix); });
   });
   return conflict(plural(with, "key begins", "keys begin") + " with " + join_list(names) +
-                      " (first " + printable(first_with) + "), but " +
+                      " (first " + sentence_key(first_with) + "), but " +
                       plural(without, "key does", "keys do") + " not (first " +
-                      printable(first_without) + ")",
+                      sentence_key(first_without) + ")",
                   partial_hint(lengths, names));
 }
 
@@ -230,7 +231,7 @@ void Stripper::warn_of_deeper(std::span<const size_t> lengths, size_t with) {
   }
   warnings_.push_back(plural(with, "key still begins", "keys still begin") + " with " +
                       join_list(std::vector<std::string>(names.begin(), names.end())) + " (first " +
-                      printable(first) +
+                      sentence_key(first) +
                       "): kept as the name of a submodule, for not all keys do; --partial strips "
                       "it, --max-depth says that it is meant to stay");
 }
