@@ -132,3 +132,18 @@ def test_an_empty_key_was_shown_as_the_root(mlc, tmp_path):
     assert '\n""    f32' in mlc.ok("save", "a.pt", "-n").stdout
     assert mlc("diff", "a.pt", "b.pt").stdout.splitlines()[1].startswith('""    values  ')
     assert "\n.     f32" in mlc.ok("load", "bare.pt").stdout
+
+
+def test_the_other_of_two_alike_paths_lost_its_backslash(mlc, tmp_path):
+    write(tmp_path / "amb.pt", {"a": {"b": {"w": torch.ones(2)}}, "a.b": {"w": torch.zeros(2)}})
+    shown = mlc.ok("load", "amb.pt", "--key", "a.b").stdout
+    assert "also here    1 tensor in a\\.b\n" in shown
+    assert mlc.ok("load", "amb.pt", "--key", "a.b", "--json").json["also_here"] == ["a\\.b"]
+    assert "also here    1 tensor in a\n" in mlc.ok("load", "amb.pt", "--key", "a\\.b").stdout
+
+
+def test_values_beside_loose_tensors_were_not_told(mlc, tmp_path):
+    write(tmp_path / "ema.pt", {"decay": 0.9, "num_updates": 3, "shadow_params": [torch.ones(2)], "collected_params": None})
+    shown = mlc.ok("load", "ema.pt").stdout
+    assert "also here    decay, num_updates and collected_params\n" in shown
+    assert mlc.ok("load", "ema.pt", "--json").json["also_here"] == ["decay", "num_updates", "collected_params"]

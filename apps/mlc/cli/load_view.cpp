@@ -283,12 +283,18 @@ std::string LoadReport::safety_text() const {
 
 /// The keys of the root that are no part of what is shown.
 std::vector<std::string> LoadReport::other_values() const {
-  if (state_dict_ == nullptr && !tensors_.empty()) return {};
-  if (state_dict_ == nullptr) {
-    const Checkpoint& checkpoint = *input_.checkpoint;
-    return values_beside(checkpoint, read_state_dict(checkpoint, checkpoint.root, ""));
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  if (state_dict_ != nullptr) return values_beside(checkpoint, *state_dict_);
+  const bool has_rows = !tensors_.empty();
+  if (has_rows && !(below_.empty() && input_.state_dicts.empty())) return {};
+  auto others = values_beside(checkpoint, read_state_dict(checkpoint, checkpoint.root, ""));
+  if (has_rows) {
+    std::erase_if(others, [&checkpoint](const std::string& path) {
+      const NodeId node = node_at(checkpoint, path);
+      return node != kNoNode && count_names(checkpoint, node) > 0;
+    });
   }
-  return values_beside(*input_.checkpoint, *state_dict_);
+  return others;
 }
 
 /// OTHERS for people: with the tensors in them that are in no row of the table.

@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/state_dict.h"
 
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/escaped_dots.h"
 #include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/module_pickle.h"
@@ -102,9 +103,7 @@ class Search {
     std::string escaped;  // the same with a backslash before each dot that is part of a key
 
     Place below(std::string_view key) const {
-      std::string own;
-      for (const char c : key) own += c == '.' ? std::string("\\.") : std::string(1, c);
-      return {join_path(path, key), join_path(escaped, own)};
+      return {join_path(path, key), join_path(escaped, with_escaped_dots(key))};
     }
   };
 
@@ -405,9 +404,12 @@ NodeId node_below(const Checkpoint& checkpoint, NodeId node, std::string_view pa
     }
     return node_below(checkpoint, value, path.substr(key.size() + 1), depth + 1);
   };
+  const bool escapes = path.find("\\.") != path.npos;
   if (const auto* entries = graph.entries(node)) {
     for (const auto& [key, value] : *entries) {
-      const NodeId found = enter(key_text(graph, key), value);
+      const std::string name = key_text(graph, key);
+      NodeId found = enter(name, value);
+      if (found == kNoNode && escapes) found = enter(with_escaped_dots(name), value);
       if (found != kNoNode) return found;
     }
   }

@@ -1,4 +1,5 @@
 // What a file holds beside a state_dict: values_beside() of state_dict.h.
+#include "mlc/checkpoint/escaped_dots.h"
 #include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/checkpoint/tensor_identity.h"
@@ -51,7 +52,8 @@ std::optional<std::vector<std::string>> beside_way(const Graph& graph, NodeId no
       if (k == i)
         out.insert(out.end(), inner->begin(), inner->end());
       else
-        out.push_back(join_path(place, values[k].first));
+        out.push_back(
+            join_path(place, values[k].first == path ? with_escaped_dots(path) : values[k].first));
     }
     return out;
   }
