@@ -357,3 +357,19 @@ def test_a_merge_said_nothing_of_a_prefix_that_only_one_file_has(mlc, tmp_path):
     mlc.ok(*command_in(done.stderr))
     assert "warning" not in mlc.ok("save", "m.pt", "other.pt", "--merge", "-o", "out.pt").stderr
     assert sorted(torch.load(tmp_path / "out.pt")) == ["model.dec.w", "model.enc.w", "model.head.w"]
+
+
+def test_metadata_expected_was_no_checkpoint(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.ones(1)})
+    (tmp_path / "meta.yaml").write_text("mlc: metadata/1\nversion: '1'\n")
+    refused = mlc("load", "a.pt", "--expect", "meta.yaml")
+    assert refused.rc == 4 and "meta.yaml: is metadata of mlc, not a checkpoint\n" in refused.stderr
+    assert "only with an architecture in it" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.npy"])
+def test_the_npz_output_was_an_unknown_name(mlc, tmp_path, name):
+    write(tmp_path / "a.pt", {"w": torch.ones(1)})
+    refused = mlc("save", "a.pt", "-o", name)
+    assert refused.rc == 2 and f'NumPy\'s files are read only, so "{name}" cannot be written' in refused.stderr
+    assert not (tmp_path / name).exists()

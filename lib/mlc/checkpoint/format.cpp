@@ -64,6 +64,8 @@ constexpr auto kForeign = std::to_array<Foreign>({
      "ELF",
      ErrorKind::unsupported, "is a program or a shared library, not a checkpoint", ""},
     {0, "%PDF", ErrorKind::unsupported, "is a PDF document, not a checkpoint", ""},
+    {0, "mlc: metadata/", ErrorKind::unsupported, "is metadata of mlc, not a checkpoint",
+     "`mlc metadata` shows it; which keys are expected it says only with an architecture in it"},
 });
 
 bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {

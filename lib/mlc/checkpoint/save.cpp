@@ -86,6 +86,10 @@ Result<OutputFormat> output_format_of(const std::string& path, std::string_view 
   const auto extension = by_extension(path);
   if (format.empty()) {
     if (extension) return *extension;
+    if (path.ends_with(".npz") || path.ends_with(".npy")) {
+      return usage_error("NumPy's files are read only, so " + quoted(path) + " cannot be written",
+                         "name it .pt or .safetensors");
+    }
     return usage_error("cannot tell the format of " + quoted(path) + " from its name",
                        "add --format pt or --format safetensors");
   }
