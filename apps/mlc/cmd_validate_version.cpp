@@ -322,8 +322,12 @@ std::string hint_lines(const PolicyReport& report, const Answer& answer) {
 }
 
 /// A bare name is a requirement to pip, and any version meets it: hardly what was meant by a check.
-void warn_of_no_clause(const std::vector<Requirement>& requirements, PolicyReport& report) {
+void warn_of_clauses(const std::vector<Requirement>& requirements, PolicyReport& report) {
   for (const Requirement& one : requirements) {
+    if (one.versions.contradicts_itself()) {
+      report.warnings.push_back("no version meets " + one.to_string() +
+                                ": its clauses contradict each other");
+    }
     if (!one.versions.clauses().empty()) continue;
     report.warnings.push_back("the requirement " + quoted(one.name) +
                               " names no version, so any meets it; write it like " + one.name +
@@ -366,7 +370,7 @@ Result<FileReport> judge_file(const Options& options, const Question& question, 
   PolicyReport report = requirements.empty() ? judge_nothing(options.policy)
                                              : check_versions(collect_facts(sources, question),
                                                               requirements, options.policy);
-  warn_of_no_clause(requirements, report);
+  warn_of_clauses(requirements, report);
   if (sources.differ()) report.warnings.insert(report.warnings.begin(), sources.disagreement());
   const Answer answer{&task.input, task.alone, sources.has_place()};
   return render(report, answer, task.json, task.out, task.reporter);
@@ -385,7 +389,7 @@ Result<ExitCode> judge_bare_version(const Options& options, const Question& ques
                        "name a requirement: --requires 'torch>=1.13,<3'");
   }
   PolicyReport report = check_versions(question.facts, question.requirements, options.policy);
-  warn_of_no_clause(question.requirements, report);
+  warn_of_clauses(question.requirements, report);
   const FileReport done = render(report, Answer{}, context.json(), context.out(), context.reporter);
   if (!done.summary.empty()) context.console.note(done.summary);
   return done.code;

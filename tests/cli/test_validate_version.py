@@ -305,3 +305,15 @@ def test_a_requirement_without_a_version_passed_silently(mlc, tmp_path, valid):
     valid(report, "validate-version")
     assert report["warnings"] == [warning]
     assert mlc.ok("validate-version", "m.yaml", "--requires", "torch>=1").stderr == ""
+
+
+@pytest.mark.parametrize("clauses, warned", [
+    (">=1,<2,>3", True), ("<1,>=1", True), ("==1.5,!=1.5.*", True), (">=1,<3,!=1.*,!=2.*", True), ("~=1.5,<1.5", True),
+    (">=1,<2", False), (">1,!=1.*", False), (">=1.5,!=1.5,!=1.5.1", False), ("<1", False), ("!=2", False), (">1.5,<1.6", False),
+    (">1.0.post1,<1.0.post3", False), ("==2.*,>2", False), (">=2.0,<=2.0", False)])
+def test_a_requirement_that_nothing_meets_passed_without_a_word(mlc, clauses, warned):
+    versions = [f"{epoch}{major}.{minor}{end}" for epoch in ("", "1!") for major in range(5) for minor in range(12)
+                for end in ("", ".1", ".2", ".7", ".post1", ".post2", "rc1")]
+    assert any(packaging.specifiers.SpecifierSet(clauses).filter(versions, prereleases=True)) != warned  # what pip says
+    done = mlc("validate-version", "--version", "2.1", "--requires", f"torch{clauses}")
+    assert (f"no version meets torch{clauses}: its clauses contradict each other" in done.stderr) == warned

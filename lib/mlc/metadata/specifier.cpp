@@ -185,6 +185,26 @@ bool SpecifierSet::contains(const Version& version, std::string_view text, bool 
                      [&](const Specifier& clause) { return clause.accepts(version, text); });
 }
 
+bool SpecifierSet::contradicts_itself() const {
+  // What meets all clauses is made of ranges that begin at, or right behind, a version of a clause
+  // or the release after it, less single versions and families: one version of each will do.
+  std::vector<Version> candidates = {Version()};
+  for (const Specifier& clause : clauses_) {
+    const Version& version = clause.version_;
+    const bool plain = !version.is_prerelease() && !version.post() && version.local().empty();
+    if (!plain || clause.op_ == Specifier::Op::identical) return false;
+    candidates.push_back(version);
+    candidates.push_back(version.first_after_prefix());
+    for (const std::string_view behind : {".0.0.0.1", ".0.0.0.65537", ".1", ".65537"}) {
+      auto later = Version::parse(version.to_string() + std::string(behind));
+      if (later.ok()) candidates.push_back(std::move(later).value());
+    }
+  }
+  return std::ranges::none_of(candidates, [this](const Version& version) {
+    return contains(version, version.to_string(), true);
+  });
+}
+
 Result<Requirement> Requirement::parse(std::string_view text) {
   const std::string_view all = trim(text);
   size_t end = 0;

@@ -46,6 +46,8 @@ class Specifier {
   Verdict judge_floor(const Version& floor) const;
 
  private:
+  friend class SpecifierSet;
+
   Op op_ = Op::equal;
   std::string text_;     // of the version, with ".*" if any
   Version version_;      // of "===": 0 if the text is not a version
@@ -65,6 +67,9 @@ class SpecifierSet {
 
   /// All clauses, and VERSION is no pre-release unless a clause names one or ALLOW_PRE is set.
   bool contains(const Version& version, std::string_view text, bool allow_pre = false) const;
+  /// Whether no version at all meets the clauses, as of <1,>3. Only sets of plain release numbers
+  /// are judged: false for one that names a pre-, post-, development or local release, or "===".
+  bool contradicts_itself() const;
 
  private:
   std::vector<Specifier> clauses_;
