@@ -2,7 +2,6 @@
 
 #include "catch.h"
 #include "mlc/checkpoint/format.h"
-#include "mlc/checkpoint/format.h"
 
 #include <filesystem>
 #include <fstream>
