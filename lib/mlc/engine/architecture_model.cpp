@@ -258,8 +258,8 @@ Result<std::unique_ptr<Model>> ArchitectureModel::build(Engine& engine, const Lo
   ArchitectureSource source = source_of(architecture_, inputs_);
   MLC_TRY(const std::vector<DifferingTie> ties, differing_ties(architecture_->root(), weights));
   for (const DifferingTie& tie : ties) reporter.warn(checkpoint_->path + ": " + tie.text());
-  note_missing(architecture_, weights, reporter);
-  source.weight = stored_weights(architecture_, weights);
+  note_missing(*architecture_, weights, reporter);
+  source.weight = stored_weights(*architecture_, weights);
   return engine.build(source, options, reporter);
 }
 
