@@ -94,6 +94,7 @@ void LoadReport::contents_json(JsonWriter& json) const {
     if (!one.other_paths.empty()) json.list("also_at", one.other_paths);
     json.field("tensors", one.entries.size());
     json.field("recovered", one.module != kNoNode);
+    if (one.is_part) json.field("part", true);
     json.end_object();
   }
   json.end_array();

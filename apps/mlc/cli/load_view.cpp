@@ -343,6 +343,7 @@ void LoadReport::show_lines() {
   } else if (input_.state_dicts.size() > 1) {
     std::vector<std::string> paths;
     for (const StateDict& one : input_.state_dicts) {
+      if (one.is_part) continue;  // as for verbs that want one
       paths.push_back((one.path.empty() ? "." : printable(one.path)) + " (" +
                       plural(one.entries.size(), "tensor") + ")");
     }

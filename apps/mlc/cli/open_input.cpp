@@ -71,7 +71,8 @@ Status refuse_none(const Checkpoint& checkpoint) {
 
 /// Who names a mapping of tensors means it, wherever it stands.
 Status obey(Input& input, const std::string& key) {
-  if (key.empty() || state_dict_at(input.state_dicts, key) != nullptr) return {};
+  const std::vector<StateDict>& all = input.state_dicts;
+  if (key.empty() || state_dict_at(all, key) != nullptr || is_ambiguous(all, key)) return {};
   auto added = add_state_dict_at(*input.checkpoint, input.state_dicts, key);
   if (!added.ok()) return std::move(added).error().in_file(input.checkpoint->path);
   return {};
@@ -139,7 +140,8 @@ Result<StateDict*> choose_state_dict(Input& input, const std::string& key) {
   auto chosen = select_state_dict(input.state_dicts, key, "--key");
   if (!chosen.ok()) {
     Error error = std::move(chosen).error();
-    const std::string found = what_stands_at(*input.checkpoint, key);
+    const bool ambiguous = !key.empty() && is_ambiguous(input.state_dicts, key);
+    const std::string found = ambiguous ? "" : what_stands_at(*input.checkpoint, key);
     if (!found.empty()) error = usage_error(found, error.hint());
     return std::move(error).in_file(input.checkpoint->path);
   }
@@ -148,7 +150,8 @@ Result<StateDict*> choose_state_dict(Input& input, const std::string& key) {
 
 Result<Shown> choose_shown(Input& input, const std::string& key) {
   Shown shown;
-  const bool elsewhere = !key.empty() && state_dict_at(input.state_dicts, key) == nullptr;
+  const bool elsewhere = !key.empty() && state_dict_at(input.state_dicts, key) == nullptr &&
+                         !is_ambiguous(input.state_dicts, key);
   const NodeId node = elsewhere ? node_at(*input.checkpoint, key) : kNoNode;
   if (node != kNoNode) {
     shown.tensors = all_tensors(*input.checkpoint, node);
@@ -166,7 +169,7 @@ std::vector<NamedTensor> tensors_of_file(const Input& input) {
   std::vector<NamedTensor> all = all_tensors(*input.checkpoint, input.checkpoint->root);
   for (const StateDict& one : input.state_dicts) {
     if (one.module == kNoNode || one.is_part) continue;
-    const std::string inside = one.path.empty() ? "" : one.path + ".";
+    const std::string inside = one.path.empty() ? "" : one.printed + ".";
     const auto is_inside = [&](const NamedTensor& named) { return named.path.starts_with(inside); };
     std::set<TensorIdentity> known;
     std::vector<NamedTensor> own = named_tensors(one);

@@ -192,6 +192,16 @@ bool is_optimizer(const Graph& graph, NodeId node) {
   return nested || is_flat_optimizer(graph, node);
 }
 
+bool is_parameter_state(const Graph& graph, NodeId node) {
+  const auto* entries = graph.entries(node);
+  if (entries == nullptr || entries->empty()) return false;
+  return std::ranges::all_of(*entries, [&](const auto& entry) {
+    if (!graph.is(entry.first, NodeKind::text)) return false;
+    const std::string_view field = graph.text(entry.first);
+    return field == "step" || is_moment(field);
+  });
+}
+
 bool may_be_parameter(const Checkpoint& checkpoint, const StateDictEntry& entry) {
   // What torch.nn's normalizations keep beside their parameters.
   static constexpr std::array<std::string_view, 3> kBuffers = {"running_mean", "running_var",

@@ -54,6 +54,10 @@ std::optional<FlatKey> split_flat_key(std::string_view key);
 /// Whether the mapping at NODE has the layout of Optimizer.state_dict(), flat or not.
 bool is_optimizer(const pickle::Graph& graph, NodeId node);
 
+/// Whether the mapping at NODE holds nothing under texts but what torch.optim's algorithms keep of
+/// one parameter: {'step': 3, 'exp_avg': ...}.
+bool is_parameter_state(const pickle::Graph& graph, NodeId node);
+
 /// The optimizers of the tree, in tree order.
 std::vector<OptimizerState> find_optimizers(const Checkpoint& checkpoint);
 

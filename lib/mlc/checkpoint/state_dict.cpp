@@ -1,5 +1,6 @@
 #include "mlc/checkpoint/state_dict.h"
 
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/escaped_dots.h"
 #include "mlc/checkpoint/mapping_object.h"
@@ -74,15 +75,32 @@ std::string_view last_key(std::string_view path) {
   return path.substr(path.rfind('.') + 1);
 }
 
-/// What torch.nn.Module.get_extra_state returned for a module: "_extra_state",
+/// Of what torch.nn.Module.get_extra_state returned for a module: "_extra_state",
 /// "encoder._extra_state".
-bool is_extra_state(const StateDict& one) {
+bool is_extra_state(std::string_view key) {
   constexpr std::string_view kName = "_extra_state";
-  const std::string_view path = one.path;
-  const size_t at = path.rfind(kName);
-  if (at == std::string_view::npos || (at > 0 && path[at - 1] != '.')) return false;
-  const size_t end = at + kName.size();
-  return end == path.size() || path[end] == '.';
+  return last_key(key) == kName;
+}
+
+/// Where INNER is, from OUTER on, without what wrappers put before the keys of OUTER's tensors:
+/// `module.` names no model there.
+std::string_view path_within(const StateDict& outer, const StateDict& inner) {
+  constexpr std::array<std::string_view, 3> kWrappers = {"module.", "_orig_mod.",
+                                                         "_fsdp_wrapped_module."};
+  const std::string_view path =
+      std::string_view(inner.path).substr(outer.path.empty() ? 0 : outer.path.size() + 1);
+  size_t taken = 0;
+  const auto wraps = [&](std::string_view wrapper) {
+    const std::string_view head = path.substr(0, taken + wrapper.size());
+    return path.substr(taken).starts_with(wrapper) &&
+           std::ranges::any_of(outer.entries, [head](const StateDictEntry& entry) {
+             return entry.key.starts_with(head);
+           });
+  };
+  for (auto found = kWrappers.end();; taken += found->size()) {
+    found = std::ranges::find_if(kWrappers, wraps);
+    if (found == kWrappers.end()) return path.substr(taken);
+  }
 }
 
 class Search {
@@ -100,10 +118,17 @@ class Search {
  private:
   struct Place {
     std::string path;
-    std::string escaped;  // the same with a backslash before each dot that is part of a key
+    std::string printed;  // as in StateDict
+    std::string escaped;  // the path with a backslash before each dot that is part of a key
 
     Place below(std::string_view key) const {
-      return {join_path(path, key), join_path(escaped, with_escaped_dots(key))};
+      return {join_path(path, key), join_path(printed, key),
+              join_path(escaped, with_escaped_dots(key))};
+    }
+    /// Of a number and a text that print alike.
+    Place below_alike(std::string_view key, bool text) const {
+      const std::string own = indexed_key(key, text);
+      return {join_path(path, own), join_path(printed, key), join_path(escaped, own)};
     }
   };
 
@@ -118,22 +143,15 @@ class Search {
       return {};
     }
     if (place.escaped != path) escaped_.emplace(node, place.escaped);
-    if (is_module(graph, node)) return add_module(node, path);
+    if (is_module(graph, node)) return add_module(node, place);
     if (const auto* entries = graph.entries(node)) {
       if (is_optimizer(graph, node)) return {};
       StateDict candidate = read_state_dict(checkpoint_, node, path);
       const size_t found_tensors = candidate.entries.size();
+      candidate.printed = place.printed;
       if (!candidate.entries.empty()) found_.push_back(std::move(candidate));
       const bool tensors_only = entries->size() == found_tensors;
-      if (tensors_only) return {};
-      const std::vector<Entry> copy = *entries;  // recovering modules adds to the graph
-      const bool program = node == checkpoint_.root && is_of_program(copy);
-      for (const auto& [key, value] : copy) {
-        if (graph.is(key, NodeKind::text) && may_hold_models(graph.text(key), program)) {
-          MLC_CHECK(visit(value, place.below(graph.text(key)), depth + 1));
-        }
-      }
-      return {};
+      return tensors_only ? Status() : visit_values(node, *entries, place, depth);
     }
     if (const NodeId argument = only_argument(graph, node); argument != kNoNode) {
       return visit(argument, place.below("(0)"), depth + 1);
@@ -147,8 +165,43 @@ class Search {
     return {};
   }
 
+  /// ENTRIES are those of the mapping NODE: a copy, as recovering modules adds to the graph.
+  Status visit_values(NodeId node, const std::vector<Entry> entries, const Place& place,
+                      int depth) {
+    const Graph& graph = checkpoint_.graph;
+    const bool program = node == checkpoint_.root && is_of_program(entries);
+    std::set<std::string, std::less<>> numbers;
+    for (const auto& [key, value] : entries) {
+      if (graph.is(key, NodeKind::integer)) numbers.insert(key_text(graph, key));
+    }
+    std::set<std::string, std::less<>> alike;  // numbers that are texts too
+    for (const auto& [key, value] : entries) {
+      if (!graph.is(key, NodeKind::text) || numbers.empty()) continue;
+      if (const auto at = numbers.find(graph.text(key)); at != numbers.end()) alike.insert(*at);
+    }
+    for (const auto& [key, value] : entries) {
+      const bool text = graph.is(key, NodeKind::text);
+      if (text ? !may_hold_models(graph.text(key), program)
+               : !is_item(key, value) || numbers.size() > kSearchItems) {
+        continue;
+      }
+      const std::string name = key_text(graph, key);
+      const bool is_alike = alike.contains(name);
+      MLC_CHECK(
+          visit(value, is_alike ? place.below_alike(name, text) : place.below(name), depth + 1));
+    }
+    return {};
+  }
+
   static bool may_hold_models(std::string_view key, bool program) {
-    return is_model_key(key) && !(program && key == kPt2Constants);
+    return is_model_key(key) && !is_extra_state(key) && !(program && key == kPt2Constants);
+  }
+
+  /// Whether VALUE stands under a number, as items of a list do, and is not what an optimizer
+  /// keeps of the parameter of this number.
+  bool is_item(NodeId key, NodeId value) const {
+    return checkpoint_.graph.is(key, NodeKind::integer) &&
+           !is_parameter_state(checkpoint_.graph, value);
   }
 
   /// Whether the root, with these ENTRIES, is what join_program() makes, or was saved so.
@@ -163,9 +216,10 @@ class Search {
            (entries.size() == 2 && has(kPt2StateDict) && has(kPt2Constants));
   }
 
-  Status add_module(NodeId node, const std::string& path) {
+  Status add_module(NodeId node, const Place& place) {
     MLC_TRY(RecoveredModule recovered, recover_state_dict(checkpoint_, node));
-    StateDict out = read_state_dict(checkpoint_, recovered.mapping, path);
+    StateDict out = read_state_dict(checkpoint_, recovered.mapping, place.path);
+    out.printed = place.printed;
     out.module = node;
     out.packed = std::move(recovered.packed);
     if (!out.entries.empty()) found_.push_back(std::move(out));
@@ -177,8 +231,7 @@ class Search {
   void drop_wrappers() {
     const auto is_wrapper = [this](const StateDict& outer) {
       return std::any_of(found_.begin(), found_.end(), [&outer](const StateDict& inner) {
-        return is_inside(inner, outer) && inner.entries.size() > outer.entries.size() &&
-               !is_extra_state(inner);
+        return is_inside(inner, outer) && inner.entries.size() > outer.entries.size();
       });
     };
     std::vector<StateDict> kept;
@@ -207,11 +260,9 @@ class Search {
   /// model tells, and where none does, the root is sure only if it has more tensors.
   void mark_parts() {
     const auto holds = [](const StateDict& outer, const StateDict& inner) {
-      if (!is_inside(inner, outer)) return false;
-      if (is_extra_state(inner)) return true;
-      if (inner.module != kNoNode) return false;
+      if (!is_inside(inner, outer) || inner.module != kNoNode) return false;
       if (names_model(last_key(outer.path))) return true;
-      if (names_model(std::string_view(inner.path).substr(outer.path.size()))) return false;
+      if (names_model(path_within(outer, inner))) return false;
       return !outer.path.empty() || outer.entries.size() > inner.entries.size();
     };
     for (StateDict& inner : found_) {
@@ -239,6 +290,22 @@ std::vector<const StateDict*> likeliest_first(const std::vector<StateDict>& all)
     return named_a != named_b ? named_a : a->entries.size() > b->entries.size();
   });
   return out;
+}
+
+/// Which of ALL, at places that print as PATH, one is to be chosen from with OPTION.
+Error several_at(const std::vector<StateDict>& all, std::string_view path,
+                 std::string_view option) {
+  std::vector<std::string> lines;
+  std::string first;
+  for (const StateDict& one : all) {
+    if (one.printed != path) continue;
+    lines.push_back(one.path + " (" + plural(one.entries.size(), "tensor") + ")");
+    if (first.empty()) first = one.path;
+  }
+  return usage_error(quoted(path) + " is how the keys of " + std::to_string(lines.size()) +
+                         " state_dicts print: " + join_list(lines),
+                     "choose one with " + std::string(option) + ", for example " +
+                         std::string(option) + " " + shell_word(first));
 }
 
 std::vector<std::string> paths_of(const std::vector<StateDict>& all) {
@@ -277,6 +344,11 @@ std::string key_text(const Graph& graph, NodeId key) {
   }
 }
 
+std::string indexed_key(std::string_view key, bool text) {
+  const std::string quote = text ? "\"" : "";
+  return "[" + quote + std::string(key) + quote + "]";
+}
+
 namespace {
 
 /// Python keeps the last value of a key that is set twice, at the first one's place.
@@ -305,6 +377,7 @@ StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string
   const Graph& graph = checkpoint.graph;
   StateDict out;
   out.path = std::move(path);
+  out.printed = out.path;
   out.node = node;
   const auto* entries = graph.entries(node);
   if (entries == nullptr) return out;
@@ -338,6 +411,7 @@ Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint) {
 
 void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
   StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
+  fresh.printed = std::move(state_dict.printed);
   fresh.module = state_dict.module;
   fresh.packed = std::move(state_dict.packed);
   state_dict = std::move(fresh);
@@ -349,7 +423,14 @@ const StateDict* state_dict_at(const std::vector<StateDict>& all, std::string_vi
     const auto& others = one.other_paths;
     if (one.path == wanted || std::ranges::find(others, wanted) != others.end()) return &one;
   }
-  return nullptr;
+  const auto prints_so = [wanted](const StateDict& one) { return one.printed == wanted; };
+  const auto found = std::ranges::find_if(all, prints_so);
+  return std::ranges::count_if(all, prints_so) == 1 ? &*found : nullptr;
+}
+
+bool is_ambiguous(const std::vector<StateDict>& all, std::string_view path) {
+  const auto prints_so = [path](const StateDict& one) { return one.printed == path; };
+  return state_dict_at(all, path) == nullptr && std::ranges::any_of(all, prints_so);
 }
 
 const StateDict* only_candidate(const std::vector<StateDict>& all) {
@@ -366,6 +447,7 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, st
                                            std::string_view option) {
   if (!path.empty()) {
     if (const StateDict* found = state_dict_at(all, path)) return found;
+    if (is_ambiguous(all, path)) return several_at(all, path, option);
     const std::vector<std::string> paths = paths_of(all);
     std::string message = "there is no state_dict at " + quoted(path);
     if (const auto near = nearest(path, paths)) {
@@ -380,13 +462,15 @@ Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, st
                        "`mlc load --tree` shows what is in it");
   }
   std::vector<std::string> lines;
-  for (const StateDict* one : likeliest_first(all)) {
+  const std::vector<const StateDict*> likeliest = likeliest_first(all);
+  for (const StateDict* one : likeliest) {
     lines.push_back((one->path.empty() ? "." : one->path) + " (" +
                     plural(one->entries.size(), "tensor") + ")");
   }
   return usage_error("holds " + std::to_string(lines.size()) + " state_dicts: " + join_list(lines),
                      "choose one with " + std::string(option) + ", for example " +
-                         std::string(option) + " " + lines[0].substr(0, lines[0].rfind(" (")));
+                         std::string(option) + " " +
+                         (likeliest[0]->path.empty() ? "." : shell_word(likeliest[0]->path)));
 }
 
 namespace {
@@ -410,6 +494,10 @@ NodeId node_below(const Checkpoint& checkpoint, NodeId node, std::string_view pa
       const std::string name = key_text(graph, key);
       NodeId found = enter(name, value);
       if (found == kNoNode && escapes) found = enter(with_escaped_dots(name), value);
+      const bool text = graph.is(key, NodeKind::text);
+      if (found == kNoNode && path[0] == '[' && (text || graph.is(key, NodeKind::integer))) {
+        found = enter(indexed_key(name, text), value);
+      }
       if (found != kNoNode) return found;
     }
   }

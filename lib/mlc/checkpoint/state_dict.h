@@ -22,7 +22,8 @@ struct StateDictEntry {
 };
 
 struct StateDict {
-  std::string path;  // dotted path in the tree: "model_state_dict", "" for the root
+  std::string path;     // dotted path in the tree: "model_state_dict", "" for the root
+  std::string printed;  // the same as keys print: `a.b` where `path` has `a\.b`, `0` for `[0]`
   std::vector<std::string> other_paths;  // where the same mapping stands too
   NodeId node = kNoNode;    // the mapping; for modules the recovered one, not yet in the tree
   NodeId module = kNoNode;  // the pickled module it was recovered from
@@ -60,7 +61,7 @@ StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string
 /// Reads STATE_DICT again after its mapping was changed. Pointers into its entries end.
 void read_again(const Checkpoint& checkpoint, StateDict& state_dict);
 
-/// The one at PATH ("." is the root); null where there is none.
+/// The one at PATH ("." is the root); null where there is none, or several that only print so.
 const StateDict* state_dict_at(const std::vector<StateDict>& all, std::string_view path);
 
 /// The only one that is no part of another; null where there are several or none.
@@ -68,11 +69,17 @@ const StateDict* only_candidate(const std::vector<StateDict>& all);
 
 /// The one to work on: at PATH if given (dotted; list items by number; "." is the root), else
 /// only_candidate(). Errors: usage, naming the nearest path, or listing the candidates if there are
-/// several, with a hint naming OPTION; for a file without any too, which is no worse for that.
+/// several (of PATH too: is_ambiguous()), with a hint naming OPTION; for a file without any too,
+/// which is no worse for that.
 Result<const StateDict*> select_state_dict(const std::vector<StateDict>& all, std::string_view path,
                                            std::string_view option = "--key");
 
-/// What stands at the dotted PATH of the tree, "." being the root; kNoNode for nothing.
+/// Whether PATH is how the keys of several of ALL print and the path of none: the number 0 and the
+/// text '0' do, whose paths are `[0]` and `["0"]`.
+bool is_ambiguous(const std::vector<StateDict>& all, std::string_view path);
+
+/// What stands at the dotted PATH of the tree, "." being the root; kNoNode for nothing. Steps are
+/// as in StateDict::path, or as keys print.
 NodeId node_at(const Checkpoint& checkpoint, std::string_view path);
 
 /// Puts every recovered state_dict in place of its module, so that what is written needs no
@@ -89,6 +96,9 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
 std::string join_path(const std::string& path, std::string_view key);
 /// A key of a mapping as paths show it: text as it is, anything else as Python's str() does.
 std::string key_text(const pickle::Graph& graph, NodeId key);
+/// KEY as paths show it where a number and a TEXT of one mapping print alike, as Python indexes
+/// them: `[0]` for the number, `["0"]` for the text.
+std::string indexed_key(std::string_view key, bool text);
 
 struct NamedTensor {
   std::string path;  // dotted, list items by number, keys that are no text as Python shows them

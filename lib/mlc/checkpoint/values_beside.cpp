@@ -31,6 +31,12 @@ std::vector<std::pair<std::string, NodeId>> named_values(const Graph& graph, Nod
   return out;
 }
 
+/// Whether the key of entry INDEX of the mapping at NODE is a text.
+bool is_text_at(const Graph& graph, NodeId node, size_t index) {
+  const auto* entries = graph.entries(node);
+  return entries != nullptr && index < entries->size() && is_string(graph, (*entries)[index].first);
+}
+
 /// The paths of everything beside the way that PATH leads from NODE, which is at PLACE, down to
 /// TARGET; nothing where it does not lead there.
 std::optional<std::vector<std::string>> beside_way(const Graph& graph, NodeId node,
@@ -51,6 +57,8 @@ std::optional<std::vector<std::string>> beside_way(const Graph& graph, NodeId no
     for (size_t k = 0; k < values.size(); ++k) {
       if (k == i)
         out.insert(out.end(), inner->begin(), inner->end());
+      else if (values[k].first == name && graph.entries(node) != nullptr)
+        out.push_back(join_path(place, indexed_key(name, is_text_at(graph, node, k))));
       else
         out.push_back(
             join_path(place, values[k].first == path ? with_escaped_dots(path) : values[k].first));
@@ -89,7 +97,7 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
   std::vector<std::string> out;
   const NodeId stands = state_dict.module != kNoNode ? state_dict.module : state_dict.node;
   if (stands != checkpoint.root && state_dict.node != checkpoint.root) {
-    auto beside = beside_way(graph, checkpoint.root, state_dict.path, stands, "", 0);
+    auto beside = beside_way(graph, checkpoint.root, state_dict.printed, stands, "", 0);
     if (beside) {
       out = std::move(*beside);
     } else {  // under a key that is an empty text, which no path shows

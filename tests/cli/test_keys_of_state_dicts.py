@@ -1,0 +1,123 @@
+"""State_dicts and tensors under keys that are no names: numbers, places of lists, each test named after the failure."""
+
+import pytest
+import safetensors.torch
+import torch
+
+from checkpoints import write
+
+
+def state(value=1.0):
+    return {"w": torch.full((2,), value), "b": torch.full((3,), value)}
+
+
+def listed(mlc, name):
+    return {one["path"]: one["tensors"] for one in mlc.ok("load", name, "--json").json["state_dicts"]}
+
+
+def same(a, b):
+    return set(a) == set(b) and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def read(path):
+    return torch.load(path, weights_only=False)
+
+
+@pytest.mark.parametrize("folds", [{0: state(), 1: state(2)}, (state(), state(2)), [state(), state(2)]], ids=["dict", "tuple", "list"])
+def test_state_dicts_under_numbers_of_a_dict_were_none(mlc, tmp_path, folds):
+    write(tmp_path / "f.pt", folds)
+    assert listed(mlc, "f.pt") == {"0": 2, "1": 2}
+    mlc.ok("save", "f.pt", "--key", "1", "-o", "one.safetensors")
+    assert same(safetensors.torch.load_file(tmp_path / "one.safetensors"), state(2))
+    mlc.ok("remap-keys", "f.pt", "--key", "*", "--add-prefix", "x.", "-o", "all.pt")
+    done = read(tmp_path / "all.pt")
+    assert [list(done[i]) for i in (0, 1)] == [["x.w", "x.b"]] * 2
+    write(tmp_path / "inside.pt", {"folds": folds, "epoch": 3})
+    assert listed(mlc, "inside.pt") == {"folds.0": 2, "folds.1": 2}
+
+
+def test_more_numbers_than_items_of_a_list_hold_none(mlc, tmp_path):
+    write(tmp_path / "many.pt", {i: {"w": torch.ones(1)} for i in range(65)})
+    assert listed(mlc, "many.pt") == {}
+
+
+def test_what_an_optimizer_keeps_under_numbers_became_state_dicts(mlc, tmp_path):
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    state_of_it = optimizer.state_dict()["state"]
+    assert set(state_of_it) == {0, 1}
+    write(tmp_path / "c.pt", {"net": model.state_dict(), "moments": state_of_it})
+    assert listed(mlc, "c.pt") == {"net": 2}
+
+
+ALIKE = {0: state(), "0": {"w": torch.zeros(4)}}
+
+
+def test_number_and_text_that_print_alike_were_one_place(mlc, tmp_path):
+    write(tmp_path / "a.pt", ALIKE)
+    assert listed(mlc, "a.pt") == {"[0]": 2, '["0"]': 1}
+    for args in (["load", "a.pt"], ["save", "a.pt", "-o", "o.safetensors"], ["remap-keys", "a.pt", "--add-prefix", "x.", "-o", "o.pt"]):
+        refused = mlc(*args, "--key", "0")
+        assert refused.rc == 2 and '"0" is how the keys of 2 state_dicts print: [0] (2 tensors) and ["0"] (1 tensor)' in refused.stderr, args
+        assert "--key '[0]'" in refused.stderr
+    for key, want in (("[0]", ALIKE[0]), ('["0"]', ALIKE["0"])):
+        mlc.ok("save", "a.pt", "--key", key, "-o", "one.safetensors", "--force")
+        assert same(safetensors.torch.load_file(tmp_path / "one.safetensors"), want)
+        names = [t["name"] for t in mlc.ok("load", "a.pt", "--key", key, "--json").json["tensors"]]
+        assert names == list(want)
+    mlc.ok("remap-keys", "a.pt", "--key", '["0"]', "--add-prefix", "x.", "-o", "text.pt")
+    text = read(tmp_path / "text.pt")
+    assert list(text[0]) == ["w", "b"] and list(text["0"]) == ["x.w"]
+
+
+@pytest.mark.parametrize("place", [lambda a: a, lambda a: {"ema": a, "epoch": 1}], ids=["root", "inside"])
+def test_every_state_dict_left_out_the_one_under_a_number(mlc, tmp_path, place):
+    write(tmp_path / "a.pt", place({0: {"module." + k: v for k, v in state().items()}, "0": {"module.w": torch.zeros(4)}}))
+    mlc.ok("strip-module-prefix", "a.pt", "--key", "*", "-o", "o.pt")
+    done = read(tmp_path / "o.pt")
+    done = done.get("ema", done)
+    assert list(done[0]) == ["w", "b"] and list(done["0"]) == ["w"]
+    mlc.ok("save", "a.pt", "--key", "*", "--dtype", "bf16", "-o", "half.pt")
+    half = read(tmp_path / "half.pt")
+    half = half.get("ema", half)
+    assert {t.dtype for one in half.values() for t in one.values()} == {torch.bfloat16}
+
+
+def test_number_named_where_its_text_is_no_state_dict(mlc, tmp_path):
+    write(tmp_path / "a.pt", {0: state(), "0": 5})
+    mlc.ok("save", "a.pt", "--key", "0", "-o", "o.safetensors")
+    assert set(safetensors.torch.load_file(tmp_path / "o.safetensors")) == {"w", "b"}
+
+
+def test_what_stands_beside_was_unknown_where_keys_print_alike(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"x": ALIKE, "epoch": 1})
+    done = mlc.ok("save", "a.pt", "--key", "x.[0]", "-o", "o.safetensors")
+    assert "left out: 1 tensor in x.[\"0\"] and epoch" in done.stderr
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module."])
+def test_prefix_made_state_dicts_of_values_of_a_state_dict(mlc, tmp_path, prefix):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8)).state_dict()
+    values = {**model, "1._extra_state": {"t": torch.ones(2)}, "sub": {"w": torch.ones(2)}}
+    write(tmp_path / "v.pt", {prefix + key: value for key, value in values.items()})
+    answer = mlc.ok("load", "v.pt", "--json").json
+    assert [(one["path"], one.get("part", False)) for one in answer["state_dicts"]] == [("", False), (prefix + "sub", True)]
+    assert answer["key"] == ""
+    mlc.ok("remap-keys", "v.pt", "--add-prefix", "x.", "-o", "o.pt")
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_extra_state_was_listed_as_a_state_dict(mlc, tmp_path, prefix):
+    write(tmp_path / "e.pt", {prefix + "w": torch.ones(1), prefix + "_extra_state": {"a": torch.ones(1), "b": torch.ones(1)}})
+    assert listed(mlc, "e.pt") == {"": 1}
+    assert [t["name"] for t in mlc.ok("load", "e.pt", "--key", prefix + "_extra_state", "--json").json["tensors"]] == ["a", "b"]
+
+
+def test_load_and_the_edit_verbs_counted_differently(mlc, tmp_path):
+    values = {"model": {**state(), "sub": {"a": torch.ones(1)}}, "ema": state()}
+    write(tmp_path / "m.pt", values)
+    refused = mlc("remap-keys", "m.pt", "--add-prefix", "x.", "-o", "o.pt")
+    assert "holds 2 state_dicts: model (2 tensors) and ema (2 tensors)" in refused.stderr
+    assert "state_dicts  model (2 tensors) and ema (2 tensors); choose" in mlc.ok("load", "m.pt").stdout
