@@ -14,7 +14,6 @@
 #include "command.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
-#include "mlc/checkpoint/bare_tensors.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/module_pickle.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -61,7 +60,6 @@ class Job {
   Status choose();
   bool goes_with_all() const;
   Status choose_all();
-  void name_tensors();
   Status cast();
   Status change();
   Status compact();
@@ -107,7 +105,7 @@ bool Job::needs_state_dict() const {
   const SelectOptions& select = options_.select;
   return format_ == OutputFormat::safetensors || options_.weights_only || options_.merge ||
          !options_.architecture.empty() || !options_.dtype.empty() || !options_.from.empty() ||
-         options_.max_shard_size > 0 || !select.key.empty() || select.has_patterns();
+         options_.max_shard_size > 0 || select.has_patterns();
 }
 
 /// Who converts arrays knows what comes out; a program that runs no more is another thing. Error:
@@ -154,10 +152,14 @@ Status Job::choose() {
   MLC_CHECK(refuse_unused_options());
   MLC_CHECK(check_program());
   if (options_.select.key == "*") return choose_all();
-  name_tensors();
-  if (only_candidate(input_.state_dicts) != nullptr || needs_state_dict()) {
-    auto chosen = choose_state_dict(input_, options_.select.key);
-    const bool several = options_.select.key.empty() && input_.state_dicts.size() > 1;
+  const std::string& key = options_.select.key;
+  const bool tensors_only = format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
+  if (tensors_only) name_tensors(input_, key, task_.reporter);
+  const bool found =
+      key.empty() ? only_candidate(input_.state_dicts) != nullptr : !has_bare_tensors(input_, key);
+  if (found || needs_state_dict()) {
+    auto chosen = choose_state_dict(input_, key);
+    const bool several = key.empty() && input_.state_dicts.size() > 1;
     if (!chosen.ok() && several && goes_with_all()) {
       const Error& error = chosen.error();
       return usage_error(error.message(), error.hint() + ", or all of them with --key '*'")
@@ -168,19 +170,6 @@ Status Job::choose() {
     chosen_ = {state_dict_};
   }
   return {};
-}
-
-/// What was saved without names has to have some where only a state_dict can be written.
-void Job::name_tensors() {
-  const bool tensors_only = format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
-  if (!tensors_only || !options_.select.key.empty() || !input_.state_dicts.empty()) return;
-  const std::vector<std::string> names = name_bare_tensors(*input_.checkpoint);
-  if (names.empty()) return;
-  input_.state_dicts.push_back(read_state_dict(*input_.checkpoint, input_.checkpoint->root, ""));
-  task_.reporter.warn(
-      printable(task_.input) + ": its " +
-      (names.size() == 1 ? "tensor has no name; it is" : "tensors have no names; they are") +
-      " written as " + join_list(names, 3));
 }
 
 /// Whether --key '*' goes with what is asked for: other steps, and other formats, take one

@@ -97,6 +97,37 @@ def test_what_stands_beside_was_unknown_where_keys_print_alike(mlc, tmp_path):
     assert "left out: 1 tensor in x.[\"0\"] and epoch" in done.stderr
 
 
+TENSORS = [torch.ones(3), torch.zeros(2)]
+
+
+@pytest.mark.parametrize("value, key", [(TENSORS, "."), ({"shadow_params": TENSORS, "decay": 0.9, "collected_params": None}, "shadow_params"),
+                                        ({"layers": tuple(TENSORS)}, "layers"), ({"a": {"layers": dict(enumerate(TENSORS))}}, "a.layers")],
+                         ids=["root", "torch-ema", "tuple", "numbers"])
+def test_naming_the_place_of_tensors_without_names_refused_them(mlc, tmp_path, value, key):
+    write(tmp_path / "l.pt", value)
+    done = mlc.ok("save", "l.pt", "--key", key, "-o", "o.safetensors")
+    assert "tensors have no names; they are written as 0 and 1" in done.stderr
+    assert same(safetensors.torch.load_file(tmp_path / "o.safetensors"), {"0": TENSORS[0], "1": TENSORS[1]})
+    mlc.ok("save", "l.pt", "--key", key, "-o", "o.pt")
+    copy = read(tmp_path / "o.pt")
+    for step in [] if key == "." else key.split("."):
+        copy = copy[step]
+    assert type(copy) is type(TENSORS) or not isinstance(copy, list)
+    assert all(torch.equal(copy[i], TENSORS[i]) for i in (0, 1))
+
+
+def test_naming_the_root_of_a_tensor_refused_it(mlc, tmp_path):
+    write(tmp_path / "t.pt", torch.ones(3))
+    mlc.ok("save", "t.pt", "--key", ".", "-o", "o.safetensors")
+    assert list(safetensors.torch.load_file(tmp_path / "o.safetensors")) == ["tensor"]
+
+
+@pytest.mark.parametrize("value, key", [({"l": [torch.ones(1), 3]}, "l"), ({"l": []}, "l"), ({"l": torch.ones(1)}, "l")], ids=["mixed", "empty", "tensor"])
+def test_places_that_are_no_list_of_tensors_stay_refused(mlc, tmp_path, value, key):
+    write(tmp_path / "l.pt", value)
+    assert mlc("save", "l.pt", "--key", key, "-o", "o.safetensors").rc == 2
+
+
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module."])
 def test_prefix_made_state_dicts_of_values_of_a_state_dict(mlc, tmp_path, prefix):
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8)).state_dict()

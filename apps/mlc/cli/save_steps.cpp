@@ -6,6 +6,7 @@
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
+#include "mlc/checkpoint/bare_tensors.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
@@ -402,6 +403,26 @@ Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
   }
   counts.added = count_parameters() - before;
   return counts;
+}
+
+bool has_bare_tensors(const Input& input, const std::string& key) {
+  const std::vector<StateDict>& all = input.state_dicts;
+  const bool found =
+      key.empty() ? !all.empty() : state_dict_at(all, key) != nullptr || is_ambiguous(all, key);
+  return !found && are_bare_tensors(*input.checkpoint, key);
+}
+
+void name_tensors(Input& input, const std::string& key, Reporter& reporter) {
+  if (!has_bare_tensors(input, key)) return;
+  Checkpoint& checkpoint = *input.checkpoint;
+  const std::string path = key == "." ? "" : key;
+  const std::vector<std::string> names = name_bare_tensors(checkpoint, path);
+  input.state_dicts.push_back(read_state_dict(checkpoint, node_at(checkpoint, path), path));
+  reporter.warn(
+      printable(checkpoint.path) + ": " +
+      (path.empty() ? "its " : "at " + printable(path) + " the ") +
+      (names.size() == 1 ? "tensor has no name; it is" : "tensors have no names; they are") +
+      " written as " + join_list(names, 3));
 }
 
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,

@@ -28,6 +28,12 @@ struct Selected {
 Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
                                 Reporter& reporter);
 
+/// Whether there are tensors without names where KEY, or without one the only state_dict, is meant.
+bool has_bare_tensors(const Input& input, const std::string& key);
+
+/// Names these, if there are, and warns of it: where only a state_dict can be written.
+void name_tensors(Input& input, const std::string& key, Reporter& reporter);
+
 /// What a merge makes of keys that are there already.
 enum class OnConflict : uint8_t { error, first, last };
 

@@ -1,5 +1,8 @@
 #include "mlc/checkpoint/bare_tensors.h"
 
+#include "mlc/checkpoint/state_dict.h"
+
+#include <algorithm>
 #include <utility>
 
 namespace mlc {
@@ -9,40 +12,52 @@ using pickle::NodeKind;
 
 using Named = std::vector<std::pair<std::string, NodeId>>;
 
-Named candidates(const Checkpoint& checkpoint) {
+/// The bare tensors at PLACE; none where anything else is among them.
+Named bare_tensors(const Checkpoint& checkpoint, NodeId place) {
   const pickle::Graph& graph = checkpoint.graph;
   Named out;
-  if (checkpoint.tensor_at(checkpoint.root) != kNoIndex) {
-    out.emplace_back("tensor", checkpoint.root);
-  } else if (const auto* entries = graph.entries(checkpoint.root)) {
+  if (place == kNoNode) return out;
+  if (checkpoint.tensor_at(place) != kNoIndex) {
+    if (place == checkpoint.root) out.emplace_back("tensor", place);
+    return out;
+  }
+  if (const auto* entries = graph.entries(place)) {
     for (const auto& [key, value] : *entries) {
       if (!graph.is(key, NodeKind::integer)) return {};
       out.emplace_back(std::to_string(graph.integer(key)), value);
     }
   } else {
-    for (const NodeId item : graph.sequence(checkpoint.root)) {
+    for (const NodeId item : graph.sequence(place)) {
       out.emplace_back(std::to_string(out.size()), item);
     }
   }
-  return out;
+  const auto is_tensor = [&](const auto& named) {
+    return checkpoint.tensor_at(named.second) != kNoIndex;
+  };
+  return std::ranges::all_of(out, is_tensor) ? out : Named();
 }
 
 }  // namespace
 
-std::vector<std::string> name_bare_tensors(Checkpoint& checkpoint) {
-  const Named named = candidates(checkpoint);
-  for (const auto& [name, node] : named) {
-    if (checkpoint.tensor_at(node) == kNoIndex) return {};
-  }
+bool are_bare_tensors(const Checkpoint& checkpoint, std::string_view path) {
+  return !bare_tensors(checkpoint, node_at(checkpoint, path)).empty();
+}
+
+std::vector<std::string> name_bare_tensors(Checkpoint& checkpoint, std::string_view path) {
+  const NodeId place = node_at(checkpoint, path);
+  const Named named = bare_tensors(checkpoint, place);
   if (named.empty()) return {};
   std::vector<std::string> names;
-  const NodeId root = checkpoint.graph.add_dict();
+  const NodeId made = checkpoint.graph.add_dict();
   for (const auto& [name, node] : named) {
     const NodeId key = checkpoint.graph.add_text(name);
-    checkpoint.graph.dict(root).emplace_back(key, node);
+    checkpoint.graph.dict(made).emplace_back(key, node);
     names.push_back(name);
   }
-  checkpoint.root = root;
+  if (place == checkpoint.root)
+    checkpoint.root = made;
+  else
+    checkpoint.graph.replace(place, made);
   return names;
 }
 

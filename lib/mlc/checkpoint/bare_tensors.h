@@ -4,14 +4,19 @@
 #include "mlc/checkpoint/checkpoint.h"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlc {
 
-/// Gives the tensors of CHECKPOINT names where its root is a tensor ("tensor"), a list or tuple of
-/// tensors ("0", "1", ...) or a dict of tensors under whole numbers (these): the root becomes a
-/// state_dict of them. Returns the names in order; none, and nothing is changed, for any other
-/// root.
-std::vector<std::string> name_bare_tensors(Checkpoint& checkpoint);
+/// Whether at PATH (of node_at(); the root where it is empty) stands what name_bare_tensors()
+/// names.
+bool are_bare_tensors(const Checkpoint& checkpoint, std::string_view path);
+
+/// Gives the tensors of CHECKPOINT names where at PATH stands a list or tuple of tensors ("0", "1",
+/// ...), a dict of tensors under whole numbers (these), or at the root a tensor ("tensor"): the
+/// place becomes a state_dict of them. Returns the names in order; none, and nothing is changed,
+/// for anything else.
+std::vector<std::string> name_bare_tensors(Checkpoint& checkpoint, std::string_view path);
 
 }  // namespace mlc
