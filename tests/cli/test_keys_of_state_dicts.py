@@ -1,5 +1,6 @@
 """State_dicts and tensors under keys that are no names: numbers, places of lists, each test named after the failure."""
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -152,3 +153,24 @@ def test_load_and_the_edit_verbs_counted_differently(mlc, tmp_path):
     refused = mlc("remap-keys", "m.pt", "--add-prefix", "x.", "-o", "o.pt")
     assert "holds 2 state_dicts: model (2 tensors) and ema (2 tensors)" in refused.stderr
     assert "state_dicts  model (2 tensors) and ema (2 tensors); choose" in mlc.ok("load", "m.pt").stdout
+
+
+def test_nested_numpy_arrays_got_no_hint(mlc, tmp_path):
+    write(tmp_path / "n.pt", {"state_dict": {"a": np.ones(3), "b": np.zeros((2, 2), np.int64)}})
+    refused = mlc("save", "n.pt", "-o", "o.safetensors")
+    assert refused.rc == 2 and "holds no tensor, but 2 NumPy arrays" in refused.stderr and "torch.from_numpy()" in refused.stderr
+    shown = mlc.ok("load", "n.pt").stdout
+    assert "0 tensors, 0 parameters, 0 B; not counted: 2 NumPy arrays\n" in shown and "torch.from_numpy()" in shown
+    assert "2 NumPy arrays in state_dict\n" in shown
+    assert mlc.ok("load", "n.pt", "--json").json["totals"]["numpy_arrays"] == 2
+
+
+def test_numpy_array_beside_tensors_was_lost_from_the_count(mlc, tmp_path):
+    write(tmp_path / "n.pt", {"w": np.ones((2, 2), np.float32), "b": torch.ones(2)})
+    assert "1 tensor, 2 parameters, 8 B; not counted: 1 NumPy array\n" in mlc.ok("load", "n.pt").stdout
+    assert mlc.ok("load", "n.pt", "--json").json["totals"]["numpy_arrays"] == 1
+
+
+def test_states_of_generators_are_no_arrays_of_the_model(mlc, tmp_path):
+    write(tmp_path / "n.pt", {"model": state(), "numpy": np.random.get_state()})
+    assert "not counted" not in mlc.ok("load", "n.pt").stdout

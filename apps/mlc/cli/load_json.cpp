@@ -116,6 +116,7 @@ void LoadReport::summary_json(JsonWriter& json) const {
   json.field("storage_bytes", summary_.storage_bytes);
   json.field("unused_bytes", summary_.wasted_bytes);
   json.field("dead_bytes", dead_bytes(*input_.checkpoint));
+  if (arrays_ > 0) json.field("numpy_arrays", arrays_);
   json.end_object();
   json.key("dtypes");
   json.begin_object();

@@ -31,6 +31,7 @@ class LoadReport {
   Status filter();
   bool selected(std::string_view key) const;
   void count_parameters();
+  void count_arrays();
   void map_devices();
   Status find_own_metadata();
   Status check();
@@ -47,6 +48,7 @@ class LoadReport {
   void show_architecture();
   void show_deflated();
   void show_deepspeed();
+  void show_arrays();
   void show_verdict();
   void show_check();
   void show_expected();
@@ -91,6 +93,7 @@ class LoadReport {
   std::string file_hash_;
   std::vector<std::optional<TensorStats>> stats_;  // nothing for those that are not plain
   std::vector<std::string> hashes_;
+  uint64_t arrays_ = 0;   // of NumPy, where they stand as tensors would
   uint64_t outside_ = 0;  // tensors in none of several state_dicts
   bool show_devices_ = false;
 };

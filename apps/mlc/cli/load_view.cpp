@@ -9,6 +9,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/module_keys.h"
+#include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
 #include "mlc/compress/quantized_record.h"
@@ -122,6 +123,7 @@ Status LoadReport::select() {
   MLC_CHECK(filter());
   summary_ = summarize(*input_.checkpoint, tensors_);
   count_parameters();
+  count_arrays();
   map_devices();
   if (options_.globals) {
     globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
@@ -238,6 +240,21 @@ Result<FileReport> LoadReport::run() {
   return report;
 }
 
+/// Arrays under the keys of the state_dict; in a file without a tensor all that there are.
+void LoadReport::count_arrays() {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  if (state_dict_ == nullptr) {
+    if (tensors_.empty()) arrays_ = count_numpy_arrays(checkpoint.graph, checkpoint.root);
+    return;
+  }
+  const auto* entries = checkpoint.graph.entries(state_dict_->node);
+  if (entries == nullptr) return;
+  for (const StateDictEntry& other : state_dict_->others) {
+    if (!selected(other.key)) continue;
+    if (!numpy_array_text(checkpoint.graph, (*entries)[other.position].second).empty()) ++arrays_;
+  }
+}
+
 void LoadReport::line(std::string_view label, std::string_view text) {
   task_.out.write(fmt::format("{:<12} {}\n", label, text));
 }
@@ -264,6 +281,7 @@ std::string LoadReport::location_of(const Tensor& tensor) const {
 std::string LoadReport::summary_line() const {
   std::string text = plural(summary_.tensors, "tensor") + ", " +
                      plural(summary_.parameters, "parameter") + ", " + format_bytes(summary_.bytes);
+  if (arrays_ > 0) text += "; not counted: " + plural(arrays_, "NumPy array");
   if (outside_ > 0) text += "; " + plural(outside_, "tensor") + " in none of the state_dicts";
   if (options_.stats) text += "; " + non_finite_text();
   if (integrity_) text += "; " + integrity_text();
@@ -395,6 +413,7 @@ void LoadReport::show_lines() {
   if (const auto strings = string_metadata_text(checkpoint); !strings.empty()) {
     line("header", join_list(strings));
   }
+  show_arrays();
   show_deepspeed();
   show_deflated();
   show_verdict();
@@ -432,6 +451,10 @@ void LoadReport::show_architecture() {
   const bool quantized = metadata_->get("quantization") != nullptr;
   line("architecture",
        text + "; `mlc run` runs " + (quantized ? "what `mlc dequantize` makes of it" : "it"));
+}
+
+void LoadReport::show_arrays() {
+  if (arrays_ > 0) line("numpy", kArraysHint);
 }
 
 void LoadReport::show_deflated() {

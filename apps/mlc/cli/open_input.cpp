@@ -38,16 +38,10 @@ std::string what_stands_at(const Checkpoint& checkpoint, const std::string& key)
 
 /// NumPy arrays in a mapping look like a state_dict, and are none to PyTorch.
 Status refuse_arrays(const Checkpoint& checkpoint) {
-  const auto* entries = checkpoint.graph.entries(checkpoint.root);
-  if (entries == nullptr) return {};
-  const auto is_array = [&](const pickle::Entry& entry) {
-    return !numpy_array_text(checkpoint.graph, entry.second).empty();
-  };
-  const auto arrays = static_cast<uint64_t>(std::ranges::count_if(*entries, is_array));
+  const uint64_t arrays = count_numpy_arrays(checkpoint.graph, checkpoint.root);
   if (arrays == 0) return {};
   return usage_error("holds no tensor, but " + plural(arrays, "NumPy array"),
-                     "torch.load gives arrays too: save them with torch.from_numpy(), or with "
-                     "numpy.savez or pickle.dump, whose arrays mlc reads as tensors")
+                     std::string(kArraysHint))
       .in_file(checkpoint.path);
 }
 
@@ -332,7 +326,13 @@ std::vector<std::string> describe_values(const Checkpoint& checkpoint,
       continue;
     }
     const uint64_t tensors = node != kNoNode ? count_names(checkpoint, node) : 0;
-    out.push_back((tensors > 0 ? plural(tensors, "tensor") + " in " : "") + sentence_key(path));
+    const bool mapping = node != kNoNode && checkpoint.graph.entries(node) != nullptr;
+    const uint64_t arrays =
+        mapping && tensors == 0 ? count_numpy_arrays(checkpoint.graph, node) : 0;
+    const std::string inside = tensors > 0  ? plural(tensors, "tensor") + " in "
+                               : arrays > 0 ? plural(arrays, "NumPy array") + " in "
+                                            : "";
+    out.push_back(inside + sentence_key(path));
   }
   return merge_alike(out);
 }

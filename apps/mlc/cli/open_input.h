@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlc {
@@ -32,6 +33,11 @@ struct Input {
   std::vector<StateDict> state_dicts;
   std::optional<ShardPlace> shard;
 };
+
+/// What to do about NumPy arrays where tensors are wanted.
+inline constexpr std::string_view kArraysHint =
+    "torch.load gives arrays too: save them with torch.from_numpy(), or with numpy.savez or "
+    "pickle.dump, whose arrays mlc reads as tensors";
 
 /// Opens PATH. Warnings of the reader go to REPORTER.
 Result<Input> open_input(const std::string& path, Reporter& reporter);

@@ -5,6 +5,7 @@
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/torch_objects.h"
+#include "mlc/pickle/traverse.h"
 
 #include <algorithm>
 
@@ -134,6 +135,14 @@ Status adopt_numpy_arrays(Checkpoint& checkpoint, NodeId first, PickledBytes& so
     MLC_CHECK_CTX(adopt(checkpoint, node, *array, *element, source), "a NumPy array");
   }
   return {};
+}
+
+uint64_t count_numpy_arrays(const Graph& graph, NodeId node) {
+  uint64_t arrays = 0;
+  pickle::for_each_reachable(graph, node, [&](NodeId each) {
+    if (!numpy_array_text(graph, each).empty()) ++arrays;
+  });
+  return arrays;
 }
 
 std::string numpy_array_text(const Graph& graph, NodeId node) {

@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/pickled_bytes.h"
 
+#include <cstdint>
 #include <string>
 
 namespace mlc {
@@ -14,6 +15,9 @@ namespace mlc {
 /// objects, texts and dates stay as they are. Errors: corrupt for arrays whose size and bytes
 /// contradict.
 Status adopt_numpy_arrays(Checkpoint& checkpoint, NodeId first, PickledBytes& source);
+
+/// How many arrays of plain numbers NODE leads to.
+uint64_t count_numpy_arrays(const pickle::Graph& graph, NodeId node);
 
 /// "numpy f32[3, 4]" for an array of plain numbers at NODE; empty for anything else.
 std::string numpy_array_text(const pickle::Graph& graph, NodeId node);
