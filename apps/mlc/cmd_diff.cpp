@@ -79,7 +79,10 @@ Command diff_command() {
       .details =
           "Compares keys, shapes, types, values and metadata (in the file, else in its sidecar) "
           "across formats. Exit code 0 means equal, 1 different. Equal is by value: -0 equals 0 "
-          "and a NaN a NaN. The order "
+          "and a NaN a NaN; of sparse tensors (sparse_coo) the values stored for one place are "
+          "summed up first, in their order, as coalesce() does in one of its own (--rtol allows for "
+          "that), and a stored zero is not a place without a value. "
+          "The order "
           "of keys, strides, devices and provenance do not count. Of what is no tensor the extra "
           "state of modules and plain values in the state_dict are compared where both formats "
           "hold such; with --key . whole files are (optimizer, config, tensors in sets "

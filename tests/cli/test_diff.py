@@ -556,3 +556,59 @@ def test_sorting_by_movement_without_values_is_refused(mlc, pair):
     for flag in ("--keys-only", "--no-values"):
         done = mlc("diff", *pair(), "--sort", "moved", flag)
         assert done.rc == 2 and f"--sort moved means nothing with {flag}" in done.stderr
+
+
+def diff_of(mlc, tmp_path, a, b, *options):
+    torch.save({"w": a}, tmp_path / "a.pt")
+    torch.save({"w": b}, tmp_path / "b.pt")
+    return mlc("diff", "a.pt", "b.pt", *options, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int8,
+                                   torch.int64, torch.bool, torch.complex64])
+def test_a_sparse_tensor_does_not_differ_from_its_coalesced_self(mlc, tmp_path, dtype):
+    generator = torch.Generator().manual_seed(3)
+    places = torch.randint(0, 3, (2, 60), generator=generator)
+    values = torch.randint(0, 4, (60, 2), generator=generator).to(dtype)  # exact in any order of addition
+    one = torch.sparse_coo_tensor(places, values, (3, 3, 2))
+    done = diff_of(mlc, tmp_path, one, one.coalesce())
+    assert done.rc == 0, done.stdout
+    other = one.coalesce().clone()
+    other._values()[4, 1] = 1 - other._values()[4, 1].to(torch.uint8) if dtype == torch.bool else 77
+    assert diff_of(mlc, tmp_path, one, other).rc == 1
+
+
+def test_a_sparse_tensor_with_another_place_differs(mlc, tmp_path):
+    def at(*places):
+        return torch.sparse_coo_tensor(torch.tensor([places]), torch.ones(len(places)), (4,))
+
+    assert diff_of(mlc, tmp_path, at(0, 1), at(0, 2)).rc == 1
+    assert diff_of(mlc, tmp_path, at(0, 0), at(0)).rc == 1
+    assert diff_of(mlc, tmp_path, at(2, 0), at(0, 2)).rc == 0
+
+
+def test_an_expanded_giant_is_not_refused_but_compared(mlc, tmp_path):
+    giant = torch.tensor([[1.0], [2.0]]).expand(2, 2**38)
+    assert diff_of(mlc, tmp_path, giant, giant).rc == 0
+    done = diff_of(mlc, tmp_path, giant, torch.tensor([[1.0], [5.0]]).expand(2, 2**38), "--json")
+    assert done.rc == 1
+    [row] = done.json["differences"]
+    assert row["values"]["mismatches"] == 2**38
+    assert row["values"]["first_mismatch"] == 2**38
+    assert row["values"]["max_abs"] == 3
+    done = diff_of(mlc, tmp_path, giant, torch.ones(2, 1).as_strided((2, 2**38), (1, 0))[:, :8])
+    assert done.rc == 1  # shapes differ: nothing is read
+
+
+def test_expanded_tensors_are_compared_as_if_they_were_written_out(mlc, tmp_path):
+    generator = torch.Generator().manual_seed(9)
+    a = torch.randn(3, 1, 5, generator=generator).expand(3, 4, 5)
+    b = a[:, :1].clone()
+    b[1, 0, 2] += 1
+    expanded = diff_of(mlc, tmp_path, a, b.expand(3, 4, 5), "--json").json["differences"]
+    full = diff_of(mlc, tmp_path, a.contiguous(), b.expand(3, 4, 5).contiguous(), "--json").json["differences"]
+    mixed = diff_of(mlc, tmp_path, a, b.expand(3, 4, 5).contiguous(), "--json").json["differences"]
+    for row in expanded + full + mixed:
+        for name in ("rel_norm", "cosine"):
+            row["values"][name] = pytest.approx(row["values"][name])
+    assert expanded == full == mixed

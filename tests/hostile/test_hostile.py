@@ -189,12 +189,12 @@ def refused(path, *arguments):
 
 READS = {
     "sha256": ["load", "in.pt", "--check", "sha256"],
-    "stats": ["load", "in.pt", "--stats"],
     "safetensors": ["save", "in.pt", "-o", "out.safetensors"],
     "shards": ["save", "in.pt", "-o", "shards", "--max-shard-size", "1GB"],
     "cast": ["save", "in.pt", "-o", "out.pt", "--dtype", "fp16"],
-    "diff": ["diff", "in.pt", "in.pt"],
 }
+# What repeats elements is counted there, not walked.
+WEIGHS = {"stats": ["load", "in.pt", "--stats"], "diff": ["diff", "in.pt", "in.pt"]}
 
 
 @pytest.mark.parametrize("verb", READS)
@@ -202,6 +202,21 @@ def test_an_expanded_giant_is_never_read_in_full(tmp_path, verb):
     expanded(tmp_path / "in.pt", {"w": 2**38})
     good, err = refused(tmp_path / "in.pt", *READS[verb])
     assert good and b"tensor w" in err and b"274,877,906,944 elements" in err, err
+
+
+@pytest.mark.parametrize("verb", WEIGHS)
+def test_expanded_giants_are_weighed_by_their_stored_elements(tmp_path, verb):
+    expanded(tmp_path / "in.pt", {f"w{i}": 2**38 + i for i in range(40)})
+    done = subprocess.run([BINARY, *WEIGHS[verb]], capture_output=True, timeout=SECONDS, check=False,
+                          preexec_fn=limits, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("verb", WEIGHS)
+def test_overlapping_windows_are_never_read_in_full(tmp_path, verb):
+    torch.save({"w": torch.ones(2**20 + 2**12).as_strided((2**20, 2**12), (1, 1))}, tmp_path / "in.pt")
+    good, err = refused(tmp_path / "in.pt", *WEIGHS[verb])
+    assert good and b"in.pt: tensor w" in err and b"hint: leave it out with --exclude\n" in err, err
 
 
 @pytest.mark.parametrize("verb", READS)

@@ -135,7 +135,7 @@ Status LoadReport::expect() {
 
 Status LoadReport::compute_stats() {
   if (!options_.stats) return {};
-  MLC_CHECK(check_expansion(*input_.checkpoint, tensors_));
+  MLC_CHECK(check_expansion(*input_.checkpoint, tensors_, Repeats::passed_over));
   MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
   std::map<TensorIdentity, size_t> known;
   const ProgressScope progress(task_.reporter, "reading " + task_.input, summary_.bytes);

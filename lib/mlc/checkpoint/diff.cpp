@@ -6,11 +6,13 @@
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/expansion.h"
+#include "mlc/checkpoint/sparse_entries.h"
 #include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/pickle/render.h"
 #include "mlc/pickle/traverse.h"
+#include "mlc/tensor/element_values.h"
 
 #include <algorithm>
 #include <atomic>
@@ -42,6 +44,8 @@ struct Row {
   DiffKind answer = DiffKind::value;
   std::string reason;
   bool same_dtype = true;
+  /// What is walked of both: 1 in the dimensions that both expand, whose elements are the same.
+  std::vector<int64_t> sizes;
   bool plain = false;    // both are contiguous, so that they can be cut into pieces
   size_t twin = kNoRow;  // a row of the same two tensors, which is compared instead
   size_t first_piece = 0;
@@ -59,22 +63,35 @@ bool has_elements(const Tensor& tensor) {
          (tensor.kind == TensorKind::dense || tensor.kind == TensorKind::quantized);
 }
 
-bool is_plain(const Checkpoint& checkpoint, const Tensor& tensor) {
+bool is_plain(const Checkpoint& checkpoint, const Tensor& tensor, Dims sizes) {
   return !tensor.conjugated && !tensor.negated &&
-         is_contiguous(checkpoint.sizes(tensor), checkpoint.strides(tensor));
+         is_contiguous(sizes, checkpoint.strides(tensor));
+}
+
+/// Index, in row-major order, of what element INDEX of a view of WALKED is in one of SIZES.
+uint64_t index_in_whole(uint64_t index, Dims walked, Dims sizes) {
+  uint64_t out = 0;
+  uint64_t step = 1;
+  for (size_t d = sizes.size(); d-- > 0;) {
+    const auto size = static_cast<uint64_t>(walked[d]);
+    out += index % size * step;
+    index /= size;
+    step *= static_cast<uint64_t>(sizes[d]);
+  }
+  return out;
 }
 
 bool equal_bytes(Bytes a, Bytes b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
-Result<TensorView> view_of(const Checkpoint& checkpoint, const NamedTensor& named) {
+Result<TensorView> view_of(const Checkpoint& checkpoint, const NamedTensor& named, Dims sizes) {
   auto view = checkpoint.view(named.tensor);
-  if (view.ok()) return view;
-  return std::move(view)
-      .error()
-      .during("tensor " + sentence_key(named.path))
-      .in_file(checkpoint.path);
+  if (view.ok()) {
+    view->sizes = sizes;
+    return view;
+  }
+  return std::move(view).error().during("tensor " + sentence_key(named.path)).in_file(checkpoint.path);
 }
 
 class Differ {
@@ -89,6 +106,7 @@ class Differ {
   void match(const std::vector<NamedTensor>& tensors_a, const std::vector<NamedTensor>& tensors_b);
   Status classify(Row& row);
   Status ask_kind(Row& row, const Tensor& a, const Tensor& b);
+  Status find_extent(Row& row);
   void cut(size_t index);
   Status find_differing();
   Status measure();
@@ -98,7 +116,9 @@ class Differ {
   Result<bool> same_parts(NodeId a, NodeId b, int depth) const;
   Result<bool> same_build(NodeId a, NodeId b) const;
   Result<bool> same_elements(uint32_t a, uint32_t b) const;
+  Result<bool> same_entries(const Tensor& a, const Tensor& b) const;
   void report_rows();
+  CompareResult compared_values(const Row& row) const;
   void report_elements(const Row& row, Difference difference);
   void report_sharing();
 
@@ -109,6 +129,8 @@ class Differ {
   const Checkpoint& b_;
   const DiffOptions& options_;
   Reporter& reporter_;
+  ExpansionBudget budget_a_{a_, Repeats::passed_over};
+  ExpansionBudget budget_b_{b_, Repeats::passed_over};
   std::vector<Row> rows_;
   std::vector<Piece> pieces_;
   std::vector<std::atomic<bool>> differs_;          // by row
@@ -219,7 +241,11 @@ Status Differ::ask_kind(Row& row, const Tensor& a, const Tensor& b) {
       return answer(DiffKind::uncompared, "sparse tensor of an unknown form");
     }
     MLC_TRY(const bool same, same_parts(args_a[1], args_b[1], 0));
-    return same ? Status() : answer(DiffKind::value, "indices or values differ");
+    if (same) return {};
+    MLC_TRY(const bool equal, same_entries(a, b));
+    if (!equal) return answer(DiffKind::value, "indices or values differ");
+    ++report_.value_equal;
+    return {};
   }
   if (!has_elements(a)) return row.same_dtype ? Status() : answer(DiffKind::dtype, "");
   if (!can_compare(a.dtype, b.dtype)) {
@@ -252,12 +278,33 @@ Status Differ::classify(Row& row) {
   return ask_kind(row, a, b);
 }
 
+/// Says what is walked of a row of elements, and adds it to what A and B may make in full.
+Status Differ::find_extent(Row& row) {
+  const Tensor& a = tensor_a(row);
+  const Tensor& b = tensor_b(row);
+  const Dims strides_a = a_.strides(a);
+  const Dims strides_b = b_.strides(b);
+  std::vector<int64_t> strides(strides_a.begin(), strides_a.end());
+  for (size_t d = 0; d < strides.size(); ++d) strides[d] |= strides_b[d];
+  row.sizes = sizes_without_repeats(a_.sizes(a), strides);
+  const auto add = [&row](ExpansionBudget& budget, const Checkpoint& checkpoint, uint32_t tensor) {
+    Status added = budget.add(tensor, row.sizes);
+    if (added.ok()) return added;
+    return Status(std::move(added)
+                      .error()
+                      .during("tensor " + printable(row.a->path))
+                      .in_file(checkpoint.path));
+  };
+  MLC_CHECK(add(budget_a_, a_, row.a->tensor));
+  return add(budget_b_, b_, row.b->tensor);
+}
+
 void Differ::cut(size_t index) {
   Row& row = rows_[index];
   const Tensor& a = tensor_a(row);
   const Tensor& b = tensor_b(row);
-  const auto count = static_cast<uint64_t>(a_.element_count(a));
-  row.plain = is_plain(a_, a) && is_plain(b_, b);
+  const auto count = static_cast<uint64_t>(element_count(row.sizes).value_or(0));
+  row.plain = is_plain(a_, a, row.sizes) && is_plain(b_, b, row.sizes);
   row.first_piece = pieces_.size();
   const uint64_t step = row.plain ? kPieceBytes / element_bytes(a.dtype) : count;
   for (uint64_t begin = 0; begin < count; begin += step) {
@@ -271,8 +318,8 @@ template <class Visit>
 Status Differ::walk(const Piece& piece, const Visit& visit) const {
   if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
   const Row& row = rows_[piece.row];
-  MLC_TRY(const TensorView a, view_of(a_, *row.a));
-  MLC_TRY(const TensorView b, view_of(b_, *row.b));
+  MLC_TRY(const TensorView a, view_of(a_, *row.a, row.sizes));
+  MLC_TRY(const TensorView b, view_of(b_, *row.b, row.sizes));
   if (row.plain) {
     const uint64_t width_a = element_bytes(a.dtype);
     const uint64_t width_b = element_bytes(b.dtype);
@@ -368,6 +415,19 @@ Result<bool> Differ::same_elements(uint32_t a, uint32_t b) const {
   return result.mismatches == 0;
 }
 
+/// Whether two sparse tensors of one type are equal once the entries of each are coalesced.
+Result<bool> Differ::same_entries(const Tensor& a, const Tensor& b) const {
+  if (layout_name(a_, a) != "sparse_coo" || !can_coalesce(a.dtype)) return false;
+  MLC_TRY(const SparseEntries of_a, coalesced_entries(a_, a));
+  MLC_TRY(const SparseEntries of_b, coalesced_entries(b_, b));
+  const bool same_places =
+      of_a.coordinates == of_b.coordinates && of_a.values.size() == of_b.values.size();
+  if (!same_places) return false;
+  Comparer comparer(a.dtype, b.dtype, options_.tolerance);
+  comparer.add(as_bytes(of_a.values), as_bytes(of_b.values));
+  return comparer.result().mismatches == 0;
+}
+
 /// Whether two tensors that mlc cannot read are rebuilt in the same way from equal parts.
 Result<bool> Differ::same_build(NodeId a, NodeId b) const {
   constexpr size_t kLeaf = 8;  // nodes
@@ -399,16 +459,31 @@ Result<bool> Differ::same_build(NodeId a, NodeId b) const {
   return true;
 }
 
+/// Of all pieces of a row, and of what its expanded dimensions repeat.
+CompareResult Differ::compared_values(const Row& row) const {
+  Comparer whole(tensor_a(row).dtype, tensor_b(row).dtype, options_.tolerance);
+  for (size_t i = row.first_piece; i < row.end_piece; ++i) whole.merge(*comparers_[i]);
+  const Dims sizes = a_.sizes(tensor_a(row));
+  if (std::ranges::equal(row.sizes, sizes)) return whole.result();
+  const auto all = static_cast<uint64_t>(element_count(sizes).value_or(0));
+  const auto walked = static_cast<uint64_t>(element_count(row.sizes).value_or(0));
+  whole.repeat(walked == 0 ? 1 : all / walked);
+  CompareResult out = whole.result();
+  if (out.first_mismatch) {
+    const uint64_t each = values_per_element(tensor_a(row).dtype) /
+                          (info(tensor_a(row).dtype).kind == DTypeClass::complex ? 2 : 1);
+    out.first_mismatch = index_in_whole(*out.first_mismatch / each, row.sizes, sizes) * each +
+                         *out.first_mismatch % each;
+  }
+  return out;
+}
+
 void Differ::report_elements(const Row& row, Difference difference) {
   const size_t index = static_cast<size_t>(&row - rows_.data());
   const size_t compared = row.twin != kNoRow ? row.twin : index;
   const bool counts_dtype = !row.same_dtype && !options_.ignore_dtype;
   if (row.same_dtype && !differs_[compared].load()) return;
-  Comparer whole(tensor_a(row).dtype, tensor_b(row).dtype, options_.tolerance);
-  for (size_t i = rows_[compared].first_piece; i < rows_[compared].end_piece; ++i) {
-    whole.merge(*comparers_[i]);
-  }
-  difference.values = whole.result();
+  difference.values = compared_values(rows_[compared]);
   if (difference.values->mismatches == 0 && !counts_dtype) {
     ++report_.value_equal;
     return;
@@ -475,8 +550,15 @@ Result<DiffReport> Differ::run(const std::vector<NamedTensor>& tensors_a,
       row.twin = at->second;
       continue;
     }
+    MLC_CHECK(find_extent(row));
     cut(i);
-    total += a_.byte_size(tensor_a(row));
+    total += static_cast<uint64_t>(element_count(row.sizes).value_or(0)) *
+             element_bytes(tensor_a(row).dtype);
+  }
+  const auto budgets = {std::pair(&budget_a_, &a_), std::pair(&budget_b_, &b_)};
+  for (const auto& [budget, checkpoint] : budgets) {
+    Status within = budget->check();
+    if (!within.ok()) return std::move(within).error().in_file(checkpoint->path);
   }
   differs_ = std::vector<std::atomic<bool>>(rows_.size());
   if (!pieces_.empty()) {
@@ -539,12 +621,6 @@ Result<DiffReport> diff_tensors(const Checkpoint& a, const std::vector<NamedTens
     // Damaged values say nothing about the tensors that were saved.
     MLC_CHECK(check_storages(a, with_parts(a, tensors_a), options.threads));
     MLC_CHECK(check_storages(b, with_parts(b, tensors_b), options.threads));
-    MLC_CHECK(check_expansion(b, tensors_b));
-    MLC_CHECK(check_expansion(a, tensors_a));
-    // Tied tensors are compared each.
-    ExpansionBudget budget(a);
-    for (const NamedTensor& named : tensors_a) MLC_CHECK(budget.add(named.tensor));
-    MLC_CHECK(budget.check());
   }
   return Differ(a, b, options, reporter).run(tensors_a, tensors_b);
 }

@@ -15,17 +15,27 @@
 
 namespace mlc {
 
+/// Whether the elements that expanded dimensions repeat count: those of a verb that visits each
+/// element of the storage once do not.
+enum class Repeats : uint8_t { counted, passed_over };
+
 class ExpansionBudget {
  public:
-  explicit ExpansionBudget(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  explicit ExpansionBudget(const Checkpoint& checkpoint, Repeats repeats = Repeats::counted)
+      : checkpoint_(checkpoint), repeats_(repeats) {}
 
   /// Counts the tensor, as often as it is added. Errors: unsupported where it alone is too much.
   Status add(uint32_t tensor);
+  /// The same of a tensor of which a view of SIZES is walked.
+  Status add(uint32_t tensor, Dims sizes);
   /// Whether all that was added is within the budget. Errors: unsupported.
   Status check() const;
 
  private:
+  const char* hint() const;
+
   const Checkpoint& checkpoint_;
+  Repeats repeats_;
   std::unordered_set<uint32_t> storages_;
   uint64_t tensors_ = 0;
   uint64_t stored_ = 0;  // bytes
@@ -34,6 +44,7 @@ class ExpansionBudget {
 
 /// The budget of a verb that reads every one of TENSORS once, tied ones together. Errors:
 /// unsupported naming the tensor, or what all of them come to.
-Status check_expansion(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors);
+Status check_expansion(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                       Repeats repeats = Repeats::counted);
 
 }  // namespace mlc

@@ -1,5 +1,6 @@
 #include "mlc/tensor/compare.h"
 
+#include "mlc/base/checked_math.h"
 #include "mlc/tensor/element_values.h"
 #include "mlc/tensor/pairs.h"
 
@@ -238,6 +239,14 @@ void Comparer::merge(const Comparer& next) {
   norm_a_ += next.norm_a_;
   norm_b_ += next.norm_b_;
   norm_difference_ += next.norm_difference_;
+}
+
+void Comparer::repeat(uint64_t times) {
+  for (uint64_t* count :
+       {&result_.count, &result_.mismatches, &result_.nan_pairs, &result_.infinite_pairs,
+        &result_.both_nan, &result_.both_infinite}) {
+    *count = checked_mul(*count, times).value_or(UINT64_MAX);
+  }
 }
 
 CompareResult Comparer::result() const {

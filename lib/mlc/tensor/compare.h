@@ -50,6 +50,8 @@ class Comparer {
   /// Adds what NEXT was given, which are the elements that follow those of this one. Requires: the
   /// same dtypes and tolerance.
   void merge(const Comparer& next);
+  /// As if each pair that was added had been there TIMES times; first_mismatch stays as it is.
+  void repeat(uint64_t times);
   CompareResult result() const;
 
  private:

@@ -1,5 +1,6 @@
 #include "mlc/tensor/stats.h"
 
+#include "mlc/base/checked_math.h"
 #include "mlc/base/parallel.h"
 #include "mlc/tensor/element_values.h"
 #include "mlc/tensor/pairs.h"
@@ -198,6 +199,13 @@ void StatsAccumulator::merge(const StatsAccumulator& other) {
   most_ = std::max(most_, other.most_);
 }
 
+void StatsAccumulator::repeat(uint64_t times) {
+  for (uint64_t* count : {&count_, &zeros_, &nans_, &infs_, &finite_.count}) {
+    *count = checked_mul(*count, times).value_or(UINT64_MAX);
+  }
+  finite_.squares *= static_cast<double>(times);
+}
+
 TensorStats StatsAccumulator::stats() const {
   TensorStats out{count_, zeros_, nans_, infs_, {}, {}, {}, {}, {}};
   if (count_ > nans_) {
@@ -224,14 +232,16 @@ TensorStats StatsAccumulator::stats() const {
   return out;
 }
 
-Result<TensorStats> tensor_stats(const TensorView& view, unsigned threads) {
+namespace {
+
+Result<StatsAccumulator> accumulate(const TensorView& view, unsigned threads) {
   StatsAccumulator total(view.dtype);
   if (!view.is_plain()) {
     MLC_CHECK(for_each_block(view, [&](Bytes block) {
       total.add(block);
       return Status();
     }));
-    return total.stats();
+    return total;
   }
   const Bytes bytes = view.plain_bytes();
   const size_t blocks = bytes.size() / kStatsBlock + (bytes.size() % kStatsBlock != 0 ? 1 : 0);
@@ -242,6 +252,18 @@ Result<TensorStats> tensor_stats(const TensorView& view, unsigned threads) {
     return Status();
   }));
   for (const StatsAccumulator& part : parts) total.merge(part);
+  return total;
+}
+
+}  // namespace
+
+Result<TensorStats> tensor_stats(const TensorView& view, unsigned threads) {
+  const std::vector<int64_t> once = sizes_without_repeats(view.sizes, view.strides);
+  TensorView shown = view;
+  shown.sizes = once;
+  MLC_TRY(StatsAccumulator total, accumulate(shown, threads));
+  const uint64_t elements = shown.count();
+  if (elements > 0 && elements != view.count()) total.repeat(view.count() / elements);
   return total.stats();
 }
 

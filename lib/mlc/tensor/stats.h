@@ -49,6 +49,8 @@ class StatsAccumulator {
   void add(Bytes block);
   /// Adds what OTHER, of the same dtype, has seen.
   void merge(const StatsAccumulator& other);
+  /// As if all that was added had been added TIMES times.
+  void repeat(uint64_t times);
   TensorStats stats() const;
 
  private:
@@ -80,8 +82,8 @@ class StatsAccumulator {
   uint64_t most_ = 0;
 };
 
-/// The statistics of a whole view on up to THREADS threads (strided views use one). Errors: those
-/// of for_each_block().
+/// The statistics of a whole view on up to THREADS threads (strided views use one). Expanded
+/// dimensions are counted, not walked. Errors: those of for_each_block().
 Result<TensorStats> tensor_stats(const TensorView& view, unsigned threads);
 
 }  // namespace mlc

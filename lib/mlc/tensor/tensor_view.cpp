@@ -64,6 +64,14 @@ uint64_t TensorView::byte_size() const {
   return checked_mul(count(), element_bytes(dtype)).value_or(std::numeric_limits<uint64_t>::max());
 }
 
+std::vector<int64_t> sizes_without_repeats(Dims sizes, Dims strides) {
+  std::vector<int64_t> out(sizes.begin(), sizes.end());
+  for (size_t d = 0; d < out.size(); ++d) {
+    if (strides[d] == 0 && out[d] > 1) out[d] = 1;
+  }
+  return out;
+}
+
 bool TensorView::is_plain() const {
   return !conjugated && !negated && is_contiguous(sizes, strides);
 }

@@ -34,6 +34,10 @@ struct TensorView {
   Bytes plain_bytes() const;  // Requires: is_plain()
 };
 
+/// SIZES of what is left of a view where each element is visited once: 1 for the dimensions that
+/// STRIDES expand. Expanded dimensions repeat all that the others show.
+std::vector<int64_t> sizes_without_repeats(Dims sizes, Dims strides);
+
 /// Hands out the row-major contiguous form of a view piece by piece, for walking several views side
 /// by side. Plain views are not copied. What the view looks at must outlive the reader.
 class ViewReader {
