@@ -798,3 +798,21 @@ def test_one_long_key_padded_every_row(mlc, tmp_path):
     short = next(row for row in rows if row.startswith("w "))
     assert title.index("DTYPE") == short.index("f32") == 82
     assert f"{long}  f32" in next(row for row in rows if long in row)
+
+
+def test_statistics_of_an_expanded_giant_are_not_refused(mlc, tmp_path):
+    values = torch.tensor([[0.0], [1.0], [3.0]])
+    torch.save({"big": values.expand(3, 2**38), "small": values.expand(3, 1000), "w": torch.ones(3)}, tmp_path / "m.pt")
+    big, small, _ = mlc("load", "m.pt", "--stats", "--json", cwd=tmp_path).json["tensors"]
+    assert big["stats"]["zeros"] == 2**38 and small["stats"]["zeros"] == 1000
+    written = values.expand(3, 1000).double()
+    assert small["stats"]["mean"] == pytest.approx(written.mean().item())
+    assert small["stats"]["std"] == pytest.approx(written.std().item())
+    assert (big["stats"]["min"], big["stats"]["max"]) == (0, 3)
+
+
+def test_packed_floats_are_not_counted_by_two_units(mlc, tmp_path):
+    torch.save({"w": torch.zeros(6, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)}, tmp_path / "m.pt")
+    answer = mlc("load", "m.pt", "--stats", "--json", cwd=tmp_path).json
+    assert answer["totals"]["parameters"] == answer["tensors"][0]["stats"]["zeros"] == 12
+    assert "12 parameters" in mlc("load", "m.pt", "--summary", cwd=tmp_path).stdout

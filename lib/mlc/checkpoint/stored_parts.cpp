@@ -1,5 +1,7 @@
 #include "mlc/checkpoint/stored_parts.h"
 
+#include "mlc/base/checked_math.h"
+#include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/pickle/traverse.h"
 
 #include <unordered_set>
@@ -32,6 +34,13 @@ std::optional<SparseParts> sparse_parts(const Checkpoint& checkpoint, const Tens
   const SparseParts parts{at(coordinates ? 0 : 1), at(coordinates ? 1 : 2), coordinates};
   if (parts.indices == nullptr || parts.values == nullptr) return std::nullopt;
   return parts;
+}
+
+/// The shape of a plain tensor of a packed type counts packs, that of a quantized one values.
+uint64_t values_of(const Checkpoint& checkpoint, const Tensor& tensor) {
+  const auto elements = static_cast<uint64_t>(checkpoint.element_count(tensor));
+  if (tensor.kind == TensorKind::quantized) return elements;
+  return checked_mul<uint64_t>(elements, info(tensor.dtype).per_element).value_or(UINT64_MAX);
 }
 
 }  // namespace
@@ -73,6 +82,10 @@ std::vector<uint32_t> stored_parts(const Checkpoint& checkpoint, const Tensor& t
 
 uint64_t stored_bytes(const Checkpoint& checkpoint, const Tensor& tensor) {
   if (!is_made_of_parts(tensor)) return checkpoint.byte_size(tensor);
+  const uint32_t local = local_part(checkpoint, tensor);
+  if (local != kNoIndex && checkpoint.tensors[local].kind != TensorKind::other) {
+    return stored_bytes(checkpoint, checkpoint.tensors[local]);
+  }
   uint64_t bytes = 0;
   for (const uint32_t part : stored_parts(checkpoint, tensor)) {
     bytes += checkpoint.byte_size(checkpoint.tensors[part]);
@@ -82,14 +95,12 @@ uint64_t stored_bytes(const Checkpoint& checkpoint, const Tensor& tensor) {
 
 uint64_t stored_elements(const Checkpoint& checkpoint, const Tensor& tensor) {
   if (const auto sparse = sparse_parts(checkpoint, tensor)) {
-    return static_cast<uint64_t>(checkpoint.element_count(*sparse->values));
+    return values_of(checkpoint, *sparse->values);
   }
-  if (has_shape(checkpoint, tensor)) {
-    return static_cast<uint64_t>(checkpoint.element_count(tensor));
-  }
+  if (has_shape(checkpoint, tensor)) return values_of(checkpoint, tensor);
   const auto parts = stored_parts(checkpoint, tensor);
   if (parts.empty()) return 0;
-  return static_cast<uint64_t>(checkpoint.element_count(checkpoint.tensors[parts[0]]));
+  return values_of(checkpoint, checkpoint.tensors[parts[0]]);
 }
 
 std::optional<uint64_t> stored_values(const Checkpoint& checkpoint, const Tensor& tensor) {

@@ -52,7 +52,7 @@ void add_storage(const Checkpoint& checkpoint, const std::vector<NamedTensor>& t
     const Tensor& tensor = tensor_of(use);
     const bool alone = uses.size() == 1;
     if (!alone && !seen.insert(identity_of(checkpoint, tensor)).second) continue;
-    out.parameters += static_cast<uint64_t>(checkpoint.element_count(tensor));
+    out.parameters += stored_elements(checkpoint, tensor);
     out.bytes += checkpoint.byte_size(tensor);
   }
   const uint64_t size = checkpoint.storages[uses[0].first].byte_size();

@@ -32,6 +32,7 @@ struct KeptRow {
 constexpr auto kKept = std::to_array<KeptRow>({
     {PruneKept::no, "no", ""},
     {PruneKept::not_floating, "not_floating", "no floating-point numbers"},
+    {PruneKept::not_plain, "not_plain", "no plain tensors"},
     {PruneKept::one_dimension, "one_dimension", "of one dimension"},
     {PruneKept::bias, "bias", "biases"},
     {PruneKept::by_rule, "by_rule", "as asked"},
@@ -150,6 +151,7 @@ Status Planner::check_mask(const PrunedTensor& pruned) const {
 
 PruneKept Planner::reason(const PrunedTensor& pruned) const {
   const Tensor& tensor = checkpoint_.tensors[pruned.tensor];
+  if (tensor.kind != TensorKind::dense) return PruneKept::not_plain;
   if (!has_float_elements(tensor) || checkpoint_.element_count(tensor) == 0) {
     return PruneKept::not_floating;
   }

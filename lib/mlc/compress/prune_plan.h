@@ -84,6 +84,7 @@ struct PruneRules {
 enum class PruneKept : uint8_t {
   no,
   not_floating,
+  not_plain,  // sparse and distributed tensors, what has no plain elements
   one_dimension,
   bias,
   by_rule,    // excluded, not included, an amount of 0, or none was asked for

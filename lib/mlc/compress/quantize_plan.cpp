@@ -24,6 +24,7 @@ struct KeptRow {
 constexpr auto kKept = std::to_array<KeptRow>({
     {Kept::no, "no", ""},
     {Kept::not_floating, "not_floating", "no floating-point numbers"},
+    {Kept::not_plain, "not_plain", "no plain tensors"},
     {Kept::one_dimension, "one_dimension", "of one dimension"},
     {Kept::bias, "bias", "biases"},
     {Kept::small, "small", "small"},
@@ -113,6 +114,7 @@ Kept reason_to_keep(const Checkpoint& checkpoint, const WeightPlan& weight, bool
                     const QuantRecipe& recipe) {
   const Tensor& tensor = checkpoint.tensors[weight.tensor];
   const int64_t count = checkpoint.element_count(tensor);
+  if (tensor.kind != TensorKind::dense) return Kept::not_plain;
   if (!has_float_elements(tensor) || count == 0) return Kept::not_floating;
   if (tensor.rank < 2) return Kept::one_dimension;
   if (weight.asked.kind == SchemeKind::keep) return Kept::by_recipe;

@@ -28,7 +28,8 @@ namespace mlc {
 /// Why a tensor stays as it is.
 enum class Kept : uint8_t {
   no,             // it does not
-  not_floating,   // integers, sparse tensors, what has no plain elements
+  not_floating,   // integers
+  not_plain,      // sparse and distributed tensors, what has no plain elements
   one_dimension,  // biases, norms, scalars
   bias,           // by its name
   small,          // fewer elements than the recipe asks for
