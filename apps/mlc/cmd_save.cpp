@@ -15,6 +15,7 @@
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
+#include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/module_pickle.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
@@ -60,6 +61,7 @@ class Job {
   Status choose();
   bool goes_with_all() const;
   Status choose_all();
+  void take_distributed();
   Status cast();
   Status change();
   Status compact();
@@ -220,6 +222,7 @@ Status Job::change() {
     warn_of_migration(*migration_, {options_.from, task_.input, left_out}, task_.reporter);
     warn_of_optimizers();
   }
+  take_distributed();
   if (options_.compact) MLC_CHECK(compact());
   if (!options_.dtype.empty()) MLC_CHECK(cast());
   keep_weights();
@@ -227,6 +230,27 @@ Status Job::change() {
   warn_of_unused_locations(checkpoint, options_.map_location, task_.reporter);
   map_locations(checkpoint, options_.map_location);
   return drop_unsafe();
+}
+
+/// A DTensor is nothing that other formats, other types and weights_only=True know; one that is
+/// whole in this file need not be one.
+void Job::take_distributed() {
+  const bool tensors_only = format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
+  const bool plain =
+      tensors_only || options_.safe || options_.weights_only || !options_.dtype.empty();
+  if (!plain) return;
+  Checkpoint& checkpoint = *input_.checkpoint;
+  std::vector<std::string> taken;
+  const auto take = [&](const std::vector<NamedTensor>& tensors) {
+    for (const std::string& path : take_whole_distributed(checkpoint, tensors)) {
+      taken.push_back(printable(path));
+    }
+  };
+  for (const StateDict* one : chosen_) take(named_tensors(*one));
+  if (options_.safe && !tensors_only) take(all_tensors(checkpoint, checkpoint.root));
+  if (taken.empty()) return;
+  task_.reporter.warn("written as plain tensors, for all of each DTensor is in this file: " +
+                      join_list(merge_alike(taken)));
 }
 
 Status Job::cast() {
@@ -483,8 +507,8 @@ void Job::warn_about_values() {
     const auto refused = refused_globals(*input_.checkpoint);
     if (!refused.empty()) {
       task_.reporter.warn("weights_only=True will refuse this file: it keeps " +
-                          join_list(refused) + "; --safe drops such values" +
-                          (options_.weights_only ? "" : ", --weights-only keeps the tensors only"));
+                          join_list(refused) + "; " +
+                          refusal_way_out(*input_.checkpoint, options_.weights_only));
     }
   }
   warn_of_overlaps(report_, task_.reporter);

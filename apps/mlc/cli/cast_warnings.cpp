@@ -2,6 +2,7 @@
 
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/distributed_tensor.h"
 
 #include <string_view>
 #include <vector>
@@ -33,12 +34,16 @@ void warn_of_type(DType dtype, Reporter& reporter) {
 
 void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, Reporter& reporter) {
   std::vector<std::string> kept;
+  bool distributed = false;
   for (const StateDictEntry& entry : state_dict.entries) {
     const Tensor& tensor = checkpoint.tensors[entry.tensor];
-    if (tensor.kind != TensorKind::dense) kept.push_back(sentence_key(entry.key));
+    if (tensor.kind == TensorKind::dense) continue;
+    kept.push_back(sentence_key(entry.key));
+    distributed = distributed || local_part(checkpoint, tensor) != kNoIndex;
   }
   if (!kept.empty()) {
-    reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept));
+    reporter.warn("kept in their own type, being no plain tensors: " + join_list(kept) +
+                  (distributed ? "; " + std::string(kGatherDistributed) : ""));
   }
   std::vector<std::string> inside;
   for (const NamedTensor& named : tensors_in_values(checkpoint, state_dict)) {

@@ -3,6 +3,7 @@
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/pickle/globals.h"
@@ -86,10 +87,62 @@ std::vector<std::string> refused_globals(const Checkpoint& checkpoint) {
 
 namespace {
 
+/// Says of nodes whether weights_only=True accepts all that they reach.
+class SafeNodes {
+ public:
+  explicit SafeNodes(const Graph& graph) : graph_(graph) {}
+
+  /// What was found safe is not walked again.
+  bool contains(NodeId node) {
+    std::set<NodeId> seen;
+    std::vector<NodeId> stack = {node};
+    while (!stack.empty()) {
+      const NodeId next = stack.back();
+      stack.pop_back();
+      if (safe_.contains(next) || !seen.insert(next).second) continue;
+      if (graph_.is(next, NodeKind::global) &&
+          !pickle::weights_only_allows(graph_.global_module(next), graph_.global_name(next))) {
+        return false;
+      }
+      pickle::append_children(graph_, next, stack);
+    }
+    safe_.insert(seen.begin(), seen.end());
+    return true;
+  }
+
+ private:
+  const Graph& graph_;
+  std::unordered_set<NodeId> safe_;
+};
+
+/// Those of TENSORS whose own class weights_only=True refuses.
+std::vector<NamedTensor> refused_among(const Checkpoint& checkpoint,
+                                       std::vector<NamedTensor> tensors) {
+  SafeNodes safe(checkpoint.graph);
+  std::erase_if(tensors, [&](const NamedTensor& named) {
+    const NodeId node = checkpoint.tensors[named.tensor].node;
+    return node == kNoNode || safe.contains(node);
+  });
+  return tensors;
+}
+
+bool any_distributed(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors) {
+  return std::ranges::any_of(tensors, [&](const NamedTensor& named) {
+    return local_part(checkpoint, checkpoint.tensors[named.tensor]) != kNoIndex;
+  });
+}
+
 class UnsafeDropper {
  public:
   explicit UnsafeDropper(Checkpoint& checkpoint)
-      : checkpoint_(checkpoint), graph_(checkpoint.graph) {}
+      : checkpoint_(checkpoint), graph_(checkpoint.graph) {
+    if (place_.empty()) return;
+    const auto there = all_tensors(checkpoint, node_at(checkpoint, place_));
+    const auto refused = refused_among(checkpoint, there);
+    if (refused.empty()) return;
+    distributed_ = any_distributed(checkpoint, refused);
+    place_is_refused_ = true;
+  }
 
   Result<std::vector<std::string>> run() {
     const bool had_tensors = !all_tensors(checkpoint_, checkpoint_.root).empty();
@@ -104,7 +157,9 @@ class UnsafeDropper {
  private:
   /// How to get at the tensors all the same. What was dropped is gone from the tree by now.
   std::string way_out() const {
-    if (place_.empty()) return "leave --safe out; `mlc load --tree` shows what is in the file";
+    if (distributed_) return std::string(kGatherDistributed);
+    if (place_.empty() || place_is_refused_)
+      return "leave --safe out; `mlc load --tree` shows what is in the file";
     return "--key " + shell_word(place_) + " --weights-only writes the tensors there";
   }
 
@@ -129,23 +184,7 @@ class UnsafeDropper {
                        way_out());
   }
 
-  /// Whether nothing that NODE reaches is refused. What was found safe is not walked again.
-  bool is_safe(NodeId node) {
-    std::set<NodeId> seen;
-    std::vector<NodeId> stack = {node};
-    while (!stack.empty()) {
-      const NodeId next = stack.back();
-      stack.pop_back();
-      if (safe_.contains(next) || !seen.insert(next).second) continue;
-      if (graph_.is(next, NodeKind::global) &&
-          !pickle::weights_only_allows(graph_.global_module(next), graph_.global_name(next))) {
-        return false;
-      }
-      pickle::append_children(graph_, next, stack);
-    }
-    safe_.insert(seen.begin(), seen.end());
-    return true;
-  }
+  bool is_safe(NodeId node) { return safe_.contains(node); }
 
   /// Makes NODE safe by removing entries below it; false if it is unsafe itself.
   bool visit(NodeId node, const std::string& path, int depth) {
@@ -193,11 +232,25 @@ class UnsafeDropper {
   Checkpoint& checkpoint_;
   Graph& graph_;
   const std::string place_ = first_mapping_of_tensors(checkpoint_);
-  std::unordered_set<NodeId> safe_;
+  bool place_is_refused_ = false;  // tensors there are what weights_only=True refuses
+  bool distributed_ = false;       // ... for being distributed
+  SafeNodes safe_{graph_};
   std::vector<std::string> dropped_;
 };
 
 }  // namespace
+
+std::string refusal_way_out(const Checkpoint& checkpoint, bool weights_only) {
+  const auto refused = refused_among(checkpoint, all_tensors(checkpoint, checkpoint.root));
+  if (refused.empty()) {
+    return std::string("--safe drops such values") +
+           (weights_only ? "" : ", --weights-only keeps the tensors only");
+  }
+  std::vector<std::string> names;
+  for (const NamedTensor& named : refused) names.push_back(printable(named.path));
+  return "such are the tensors themselves: " + join_list(names) +
+         (any_distributed(checkpoint, refused) ? "; " + std::string(kGatherDistributed) : "");
+}
 
 Result<std::vector<std::string>> drop_unsafe_values(Checkpoint& checkpoint) {
   return UnsafeDropper(checkpoint).run();

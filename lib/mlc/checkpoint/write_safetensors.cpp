@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/checkpoint/tied_names.h"
@@ -49,8 +50,10 @@ Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
                                    const std::vector<NamedTensor>& tensors) {
   std::vector<Row> rows;
   std::vector<std::string> refused;
+  bool distributed = false;
   for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
+    distributed = distributed || local_part(checkpoint, tensor) != kNoIndex;
     const std::string_view dtype = info(tensor.dtype).safetensors;
     if (tensor.kind != TensorKind::dense) {
       const std::string what =
@@ -68,7 +71,8 @@ Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
   if (!refused.empty()) {
     return unsupported(
         "safetensors cannot hold " + plural(refused.size(), "tensor") + ": " + join_list(refused),
-        "leave them out with --exclude, or write a .pt file");
+        distributed ? std::string(kGatherDistributed)
+                    : "leave them out with --exclude, or write a .pt file");
   }
   return rows;
 }

@@ -1,0 +1,90 @@
+"""Checkpoints with distributed tensors, which torch.distributed made of one rank."""
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("torch.testing._internal.distributed.fake_pg")
+safetensors = pytest.importorskip("safetensors.torch")
+
+import torch.distributed as dist  # noqa: E402
+from torch.distributed.device_mesh import init_device_mesh  # noqa: E402
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard  # noqa: E402
+from torch.testing._internal.distributed.fake_pg import FakeStore  # noqa: E402
+
+CURE = "full_tensor()"
+
+
+@pytest.fixture
+def mesh():
+    """mesh(ranks): as rank 0 sees it."""
+
+    def make(ranks):
+        dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=ranks)
+        return init_device_mesh("cpu", (ranks,))
+
+    yield make
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def spread(local, mesh, placement):
+    return DTensor.from_local(local, mesh, [placement], run_check=False)
+
+
+def whole(mesh):
+    one = mesh(1)
+    w = torch.arange(16.0).reshape(4, 4)
+    return {"model": {"w": spread(w, one, Shard(0)), "b": spread(torch.ones(4), one, Replicate()),
+                      "p": torch.nn.Parameter(spread(torch.full((4,), 3.0), one, Replicate()))}}
+
+
+def plain(tensors):
+    return {name: tensor.to_local().detach() for name, tensor in tensors["model"].items()}
+
+
+def test_the_mesh_of_devices_is_not_counted_as_bytes_of_a_dtensor(mlc, mesh, tmp_path):
+    torch.save(whole(mesh), tmp_path / "d.pt")
+    answer = mlc("load", "d.pt", "--json", cwd=tmp_path).json
+    assert [row["bytes"] for row in answer["tensors"]] == [64, 16, 16]
+    assert answer["totals"]["bytes"] == 96
+
+
+def test_quantize_does_not_say_that_dtensors_of_floats_are_no_floats(mlc, mesh, tmp_path):
+    torch.save(whole(mesh), tmp_path / "d.pt")
+    done = mlc("quantize", "d.pt", "-n", cwd=tmp_path)
+    assert "3 no plain tensors" in done.stdout and "no floating-point numbers" not in done.stdout
+
+
+@pytest.mark.parametrize("options", [["--safe", "-o", "x.pt"], ["--key", "model", "--weights-only", "-o", "x.pt"],
+                                     ["--dtype", "f32", "-o", "x.pt"], ["-o", "x.safetensors"]])
+def test_a_dtensor_that_is_whole_is_not_refused(mlc, mesh, tmp_path, options):
+    tensors = whole(mesh)
+    torch.save(tensors, tmp_path / "d.pt")
+    done = mlc("save", "d.pt", *options, cwd=tmp_path)
+    assert done.rc == 0, done.stderr
+    assert "written as plain tensors" in done.stderr and "will refuse" not in done.stderr
+    if options[-1] == "x.pt":
+        found = torch.load(tmp_path / "x.pt", weights_only=True)
+        found = found.get("model", found)
+    else:
+        found = safetensors.load_file(tmp_path / "x.safetensors")
+    expected = plain(tensors)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("placement", [Shard(0), Partial()])
+@pytest.mark.parametrize("options", [["--safe", "-o", "x.pt"], ["-o", "x.safetensors"]])
+def test_no_hint_leads_from_a_shard_to_a_file_that_is_refused_again(mlc, mesh, tmp_path, placement, options):
+    torch.save({"model": {"w": spread(torch.ones(2, 4), mesh(2), placement)}}, tmp_path / "d.pt")
+    done = mlc("save", "d.pt", *options, cwd=tmp_path)
+    assert done.rc == 4
+    assert CURE in done.stderr and "--weights-only" not in done.stderr
+    assert not (tmp_path / options[-1]).exists()
+
+
+def test_a_cast_does_not_say_that_weights_only_would_leave_dtensors_out(mlc, mesh, tmp_path):
+    torch.save({"w": spread(torch.ones(2, 4), mesh(2), Shard(0))}, tmp_path / "d.pt")
+    done = mlc("save", "d.pt", "--dtype", "f16", "-o", "x.pt", cwd=tmp_path)
+    assert done.rc == 0
+    assert "the tensors themselves: w" in done.stderr and CURE in done.stderr
+    assert "--weights-only" not in done.stderr and "--safe" not in done.stderr
