@@ -22,9 +22,9 @@ bool can_coalesce(DType dtype);
 /// The entries of TENSOR, of layout sparse_coo, as Tensor.coalesce() gives them on the CPU: those
 /// of equal coordinates are summed up in their order, rounded to their type each time; integers
 /// wrap, bools are joined by "or". PyTorch does not promise an order: where several are summed up,
-/// its result may be rounded otherwise. Errors: those of Checkpoint::view(); unsupported for another
-/// layout, for indices that are no int64, and for parts that are expanded beyond measure. Requires:
-/// can_coalesce() of its type.
+/// its result may be rounded otherwise. Errors: those of Checkpoint::view(); unsupported for
+/// another layout, for indices that are no int64, and for parts that are expanded beyond measure.
+/// Requires: can_coalesce() of its type.
 Result<SparseEntries> coalesced_entries(const Checkpoint& checkpoint, const Tensor& tensor);
 
 }  // namespace mlc

@@ -24,8 +24,8 @@ std::vector<uint32_t> stored_parts(const Checkpoint& checkpoint, const Tensor& t
 /// parts, of a DTensor those of its local part (the mesh of devices is none of the tensor).
 uint64_t stored_bytes(const Checkpoint& checkpoint, const Tensor& tensor);
 
-/// Elements, of packed types each value; of sparse tensors those of their values, of tensors without
-/// a shape those of their first part, the buffer.
+/// Elements, of packed types each value; of sparse tensors those of their values, of tensors
+/// without a shape those of their first part, the buffer.
 uint64_t stored_elements(const Checkpoint& checkpoint, const Tensor& tensor);
 
 /// How many values (or blocks of values) a sparse tensor has; nothing for others.
