@@ -486,7 +486,7 @@ class Pair(NamedTuple):
     right: torch.Tensor
 
 
-class Mixed(NamedTuple):
+class PairOfKinds(NamedTuple):
     left: torch.Tensor
     times: int
 
@@ -497,7 +497,7 @@ class TakesPair(torch.nn.Module):
 
 
 class TakesMixed(torch.nn.Module):
-    def forward(self, pair: Mixed):
+    def forward(self, pair: PairOfKinds):
         return pair.left * pair.times
 
 

@@ -609,8 +609,8 @@ class TorchScriptModel : public Model {
     if (scalar && type->kind() == c10::TypeKind::FloatType) return IValue(value.item().toDouble());
     if (scalar && type->kind() == c10::TypeKind::BoolType) return IValue(value.item().toBool());
     return unsupported(
-        "the model takes a " + argument.type()->annotation_str() +
-            " there, which cannot be made from " + describe(tensor.dtype, tensor.sizes),
+        "the model takes a " + type_text(argument) + " there, which cannot be made from " +
+            describe(tensor.dtype, tensor.sizes),
         takes_parts(argument)
             ? "give its parts, as in '" + printable(argument.name()) +
                   (type->kind() == c10::TypeKind::DictType ? ".KEY" : ".0") + ":f32[1,3]'"
