@@ -125,8 +125,8 @@ Result<OutputFormat> format_of_output(const Checkpoint& checkpoint, const std::s
     return format;
   }
   if (output.empty()) return OutputFormat::torch_zip;
-  const auto named = output_format_of(output, "");
-  if (named.ok()) return *named;
+  auto named = output_format_of(output, "");
+  if (named.ok()) return named;
   if (output.ends_with(".npz") || output.ends_with(".npy")) return std::move(named).error();
   return usage_error("cannot tell the format of " + mlc::quoted(output) + " from its name",
                      "name it .pt or .safetensors");

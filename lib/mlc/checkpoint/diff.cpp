@@ -64,8 +64,7 @@ bool has_elements(const Tensor& tensor) {
 }
 
 bool is_plain(const Checkpoint& checkpoint, const Tensor& tensor, Dims sizes) {
-  return !tensor.conjugated && !tensor.negated &&
-         is_contiguous(sizes, checkpoint.strides(tensor));
+  return !tensor.conjugated && !tensor.negated && is_contiguous(sizes, checkpoint.strides(tensor));
 }
 
 /// Index, in row-major order, of what element INDEX of a view of WALKED is in one of SIZES.
@@ -91,7 +90,10 @@ Result<TensorView> view_of(const Checkpoint& checkpoint, const NamedTensor& name
     view->sizes = sizes;
     return view;
   }
-  return std::move(view).error().during("tensor " + sentence_key(named.path)).in_file(checkpoint.path);
+  return std::move(view)
+      .error()
+      .during("tensor " + sentence_key(named.path))
+      .in_file(checkpoint.path);
 }
 
 class Differ {

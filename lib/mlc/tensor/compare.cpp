@@ -242,9 +242,8 @@ void Comparer::merge(const Comparer& next) {
 }
 
 void Comparer::repeat(uint64_t times) {
-  for (uint64_t* count :
-       {&result_.count, &result_.mismatches, &result_.nan_pairs, &result_.infinite_pairs,
-        &result_.both_nan, &result_.both_infinite}) {
+  for (uint64_t* count : {&result_.count, &result_.mismatches, &result_.nan_pairs,
+                          &result_.infinite_pairs, &result_.both_nan, &result_.both_infinite}) {
     *count = checked_mul(*count, times).value_or(UINT64_MAX);
   }
 }
