@@ -42,6 +42,7 @@ class Mlc:
 
     def __init__(self, cwd):
         self.cwd = cwd
+        self.started = []
 
     def environment(self, env=None):
         clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TERM")}
@@ -60,10 +61,18 @@ class Mlc:
         return result
 
     def start(self, *args, cwd=None, env=None):
-        """A running process, for signals."""
-        return subprocess.Popen(
+        """A running process, for signals; a test that fails must not leave it running."""
+        process = subprocess.Popen(
             [self.binary, *map(str, args)], cwd=cwd or self.cwd, env=self.environment(env),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.started.append(process)
+        return process
+
+    def end_all(self):
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def shell(self, script, cwd=None, env=None, timeout=60):
         """A line of bash in which $MLC is the binary, with pipefail."""
@@ -108,7 +117,9 @@ def mlc(tmp_path):
     """Runs in tmp_path unless told otherwise."""
     if not BINARY.exists():
         pytest.fail(f"{BINARY} is not built; run cmake --build --preset release, or set MLC")
-    return Mlc(tmp_path)
+    runner = Mlc(tmp_path)
+    yield runner
+    runner.end_all()
 
 
 @pytest.fixture(scope="session")

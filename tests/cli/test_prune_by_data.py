@@ -103,7 +103,7 @@ def test_own_amounts_dry_run_and_file_agree(mlc, tmp_path, net, valid):
 
 @pytest.mark.parametrize("args, rc, said", [
     (("--method", "wanda", "--amount", "0.5"), 2, "--calib FILE is missing"),
-    (("--amount", "0.5", "--calib", "x.npy"), 2, "--calib is for --method wanda, sparsegpt and channels"),
+    (("--amount", "0.5", "--calib", "x.npy"), 2, "--calib and --arch are for --method wanda, sparsegpt and channels"),
     (("--method", "wanda", "--amount", "0.5", "--calib", "x.npy"), 4, "--arch"),
     (("--method", "wanda", "--amount", "0.5", "--scope", "global", *DATA), 2, "do not go with wanda"),
     (("--method", "sparsegpt", "--amount", "0.5", "--pattern", "rows", *DATA), 2, "do not go with wanda"),

@@ -462,7 +462,7 @@ def test_a_multiple_of_a_dimension_was_tried_at_no_other_size(mlc, tmp_path, siz
     symbol = next(iter(next(iter(program.range_constraints)).free_symbols))
     mlc.ok("trace", "m.pt2", "-o", "out.pt")
     answer = mlc.ok("verify", "m.pt2", "out.pt", "--json").json
-    assert labels(answer)[-1] == "seed 0, " + label.format(symbol)
+    assert "seed 0, " + label.format(symbol) in labels(answer)
     # A name that somebody gave: one more is no such size, and the nearest is tried instead.
     answer = mlc.ok("verify", "m.pt2", "out.pt", "--json", "--input", f"x:f32[rows={2 * size + offset},3]").json
     assert labels(answer)[-1] == f"seed 0, rows={3 * size + offset}"

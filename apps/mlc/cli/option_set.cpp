@@ -64,14 +64,19 @@ bool equal_but_for_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-/// As huggingface_hub reads sizes: a number, perhaps with a fraction, and a unit in any case.
+/// As huggingface_hub reads sizes: a number, perhaps with a fraction, and a unit in any case. Also a
+/// plain number of bytes, as `stat` prints it, if it is none that was hardly meant so.
 Result<uint64_t> parse_size(std::string_view text) {
   constexpr double kTooLarge = 9.2e18;
+  constexpr double kFewestPlainBytes = 1000;
   double number = 0;
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, number, std::chars_format::fixed);
   const std::string_view unit = trim({end, static_cast<size_t>(last - end)});
   if (error == std::errc() && unit.empty() && std::isfinite(number)) {
+    if (number >= kFewestPlainBytes && number <= kTooLarge && std::trunc(number) == number) {
+      return static_cast<uint64_t>(number);
+    }
     return usage_error(quoted(text) + " has no unit", "did you mean " + std::string(text) + "GB? " +
                                                           std::string(text) +
                                                           "B is a number of bytes");

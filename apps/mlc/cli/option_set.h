@@ -112,7 +112,7 @@ class OptionSet {
   void real(std::string_view names, std::optional<double>& target, std::string_view value_name,
             std::string_view help, double min, double max);
   /// A size in bytes: "4096B", "1.5GB" (powers of 1000), "64MiB" (powers of 1024), units in any
-  /// case. A number without a unit is refused: 5 is hardly meant as 5 bytes.
+  /// case. A number without a unit is of bytes, from 1000 on: 5 is hardly meant as 5 bytes.
   void size(std::string_view names, uint64_t& target, std::string_view value_name,
             std::string_view help);
 

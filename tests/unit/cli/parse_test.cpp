@@ -130,12 +130,13 @@ TEST_CASE("sizes have units") {
     return all.shard;
   };
   CHECK(size("4096B") == 4096);
+  CHECK(size("4096") == 4096);
   CHECK(size("1.5GB") == 1'500'000'000);
   CHECK(size("5GB") == 5'000'000'000);
   CHECK(size("64MiB") == 67'108'864);
   CHECK(size("2 kB") == 2000);
   for (const char* bad :
-       {"", "GB", "5XB", "4096", "-1", "99999999999999TB", "18446744073709551616"}) {
+       {"", "GB", "5XB", "5", "999", "4096.5", "-1", "99999999999999TB", "18446744073709551616"}) {
     INFO(bad);
     CHECK(message_of({"x", "--shard", bad}) != "accepted");
   }
