@@ -64,8 +64,8 @@ bool equal_but_for_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-/// As huggingface_hub reads sizes: a number, perhaps with a fraction, and a unit in any case. Also a
-/// plain number of bytes, as `stat` prints it, if it is none that was hardly meant so.
+/// As huggingface_hub reads sizes: a number, perhaps with a fraction, and a unit in any case. Also
+/// a plain number of bytes, as `stat` prints it, if it is none that was hardly meant so.
 Result<uint64_t> parse_size(std::string_view text) {
   constexpr double kTooLarge = 9.2e18;
   constexpr double kFewestPlainBytes = 1000;
