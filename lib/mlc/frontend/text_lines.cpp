@@ -53,20 +53,10 @@ class LineScanner {
 /// Where the statements of CODE end at semicolons, which are in no quotes or brackets.
 std::vector<size_t> semicolons(std::string_view code) {
   std::vector<size_t> out;
-  int depth = 0;
-  char quote = '\0';
-  for (size_t i = 0; i < code.size(); ++i) {
-    const char c = code[i];
-    if (quote != '\0') {
-      if (c == quote) quote = '\0';
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else {
-      depth += c == '(' || c == '[' || c == '{' ? 1 : 0;
-      depth -= c == ')' || c == ']' || c == '}' ? 1 : 0;
-      if (c == ';' && depth == 0) out.push_back(i);
-    }
-  }
+  visit_unquoted(code, [&](size_t i, int depth) {
+    if (code[i] == ';' && depth == 0) out.push_back(i);
+    return true;
+  });
   return out;
 }
 

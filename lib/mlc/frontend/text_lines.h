@@ -29,6 +29,26 @@ size_t indent_of(std::string_view line);
 std::string_view without_comment(std::string_view text);
 bool begins_with_word(std::string_view code, std::string_view word);
 
+/// Calls VISIT(offset, depth) for each character of CODE that is in no quotes, with the number of
+/// brackets that are open behind it, until it returns false.
+template <class Visit>
+void visit_unquoted(std::string_view code, const Visit& visit) {
+  int depth = 0;
+  char quote = '\0';
+  for (size_t i = 0; i < code.size(); ++i) {
+    const char c = code[i];
+    if (quote != '\0') {
+      if (c == quote) quote = '\0';
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else {
+      depth += c == '(' || c == '[' || c == '{' ? 1 : 0;
+      depth -= c == ')' || c == ']' || c == '}' ? 1 : 0;
+      if (!visit(i, depth)) return;
+    }
+  }
+}
+
 /// The column that the character at OFFSET, from 0, of LINE has in its line of the YAML, from 1.
 size_t written_column(const TextLine& line, size_t offset);
 

@@ -215,21 +215,12 @@ std::optional<Loop> read_loop(std::string_view code, const std::vector<Alias>& a
 
 /// Where the bracket that TEXT begins with closes, or npos.
 size_t closing_bracket(std::string_view text) {
-  int depth = 0;
-  char quote = '\0';
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quote != '\0') {
-      if (c == quote) quote = '\0';
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else {
-      depth += c == '(' || c == '[' || c == '{' ? 1 : 0;
-      depth -= c == ')' || c == ']' || c == '}' ? 1 : 0;
-      if (depth == 0) return i;
-    }
-  }
-  return text.npos;
+  size_t found = text.npos;
+  visit_unquoted(text, [&](size_t i, int depth) {
+    if (depth == 0) found = i;
+    return depth != 0;
+  });
+  return found;
 }
 
 /// Where the only `for` between the brackets of TEXT stands that is in no brackets within, or npos.
