@@ -2,7 +2,7 @@
 
 #include "mlc/base/parallel.h"
 #include "mlc/base/text.h"
-#include "mlc/engine/match_inputs.h"
+#include "mlc/onnx_quant/run_samples.h"
 
 #include <algorithm>
 #include <cmath>
@@ -90,18 +90,8 @@ Result<StatsByName> channel_stats(mlc::Model& model, const CalibrationData& data
                                   std::span<const std::string> names, Reporter& reporter) {
   StatsByName out;
   for (const std::string& name : names) out.try_emplace(name);
-  const ProgressScope progress(reporter, "looking at channels (samples)", data.samples());
-  for (uint64_t i = 0; i < data.samples(); ++i) {
-    if (reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
-    MLC_TRY(const auto inputs, data.sample(i));
-    Status ran = model.set_inputs(inputs);
-    if (ran.ok()) ran = model.run();
-    if (!ran.ok()) return explain_run_error(std::move(ran).error(), model.signature(), inputs);
-    MLC_TRY(const auto outputs, model.outputs());
-    MLC_CHECK(look_at(inputs, out));
-    MLC_CHECK(look_at(outputs, out));
-    reporter.advance(1);
-  }
+  MLC_CHECK(run_samples(model, data, "looking at channels (samples)", reporter,
+                        [&](std::span<const NamedValue> values) { return look_at(values, out); }));
   for (const auto& [name, stats] : out) {
     if (stats.not_finite() > 0)
       return conflict("activation " + mlc::quoted(name) + " has " +
