@@ -459,13 +459,7 @@ Status Job::carry_architecture(const arch::Architecture& made) {
 ProvenanceOptions Job::provenance() const {
   ProvenanceOptions out;
   out.text("method", "channels").text("key", own_.key).text("arch", own_.architecture);
-  out.text("amount", shared_.rules.amount->text());
-  if (shared_.rules.scope == PruneScope::global) out.text("scope", "global");
-  if (shared_.rules.norm == PruneNorm::l2) out.text("norm", "l2");
-  if (options_.round_to > 1) out.add("round-to", options_.round_to);
-  out.list("calib", options_.calib)
-      .list("include", shared_.rules.include)
-      .list("exclude", shared_.rules.exclude);
+  add_channel_options(options_, shared_, out);
   return out;
 }
 

@@ -271,13 +271,8 @@ Status Job::plan() {
 /// What the file knows of its making, where it carries metadata of mlc.
 Status Job::add_metadata() {
   ProvenanceOptions given;
-  given.text("method", "channels").text("amount", shared_.rules.amount->text());
-  if (shared_.rules.scope == PruneScope::global) given.text("scope", "global");
-  if (shared_.rules.norm == PruneNorm::l2) given.text("norm", "l2");
-  if (options_.round_to > 1) given.add("round-to", options_.round_to);
-  given.list("calib", options_.calib)
-      .list("include", shared_.rules.include)
-      .list("exclude", shared_.rules.exclude);
+  given.text("method", "channels");
+  add_channel_options(options_, shared_, given);
   return sign_document(*document_, task_.input, "prune", given);
 }
 
@@ -419,6 +414,17 @@ void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options) {
       return usage_error("--no-verify contradicts --verify and --require-speedup");
     return {};
   });
+}
+
+void add_channel_options(const PruneOnnxOptions& options, const PruneOnnxShared& shared,
+                         ProvenanceOptions& out) {
+  out.text("amount", shared.rules.amount->text());
+  if (shared.rules.scope == PruneScope::global) out.text("scope", "global");
+  if (shared.rules.norm == PruneNorm::l2) out.text("norm", "l2");
+  if (options.round_to > 1) out.add("round-to", options.round_to);
+  out.list("calib", options.calib)
+      .list("include", shared.rules.include)
+      .list("exclude", shared.rules.exclude);
 }
 
 Result<FileReport> prune_onnx(FileTask& task, const PruneOnnxOptions& options,

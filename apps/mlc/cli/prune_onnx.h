@@ -3,6 +3,7 @@
 
 #include "cli/batch.h"
 #include "cli/option_set.h"
+#include "cli/provenance_options.h"
 #include "cli/prune_onnx_view.h"
 #include "cli/shared_options.h"
 #include "mlc/onnx_edit/document.h"
@@ -65,6 +66,10 @@ struct PruneOnnxShared {
   WritingOptions writing;
   ChannelHost* host = nullptr;
 };
+
+/// What OPTIONS and SHARED say of the channels that go, for the metadata of what is written.
+void add_channel_options(const PruneOnnxOptions& options, const PruneOnnxShared& shared,
+                         ProvenanceOptions& out);
 
 /// Takes channels away from the model of TASK. Errors: those of Document::open(), find_channels()
 /// and plan_channels(); conflict for a quantised model, where no channel can go, with the
