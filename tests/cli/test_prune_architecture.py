@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from test_example_architectures import FOLDER, original
 
-pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [pytest.mark.usefixtures("engine", "onnx_checker", "onnxruntime_engine"), pytest.mark.filterwarnings("ignore::UserWarning"),
+              pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 HEADS = """# A transformer block; the comment stays.
 mlc: architecture/1
