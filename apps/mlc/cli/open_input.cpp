@@ -74,22 +74,30 @@ Status obey(Input& input, const std::string& key) {
 
 constexpr const char* kStripHint = "; `mlc strip-module-prefix";
 
-/// What strip-module-prefix takes off the front of every key: "_orig_mod.module.".
-std::string wrappers_around(std::vector<KeyInfo> keys) {
-  std::string chain;
-  for (bool found = true; found;) {
-    found = false;
-    for (const PrefixHint& hint : detect_prefixes(keys)) {
-      const auto leads = [&hint](const KeyInfo& key) { return key.name.starts_with(hint.prefix); };
-      const auto leading = static_cast<uint64_t>(std::ranges::count_if(keys, leads));
-      if (!hint.stripped || hint.total == 0 || leading != hint.total) continue;
-      for (KeyInfo& key : keys) {
-        if (leads(key)) key.name.remove_prefix(hint.prefix.size());
-      }
-      chain += hint.prefix;
-      found = true;
-      break;
+/// Of HINTS, which are those of KEYS, what strip-module-prefix takes off the front of every key.
+std::string_view leading_wrapper(const std::vector<KeyInfo>& keys,
+                                 const std::vector<PrefixHint>& hints) {
+  for (const PrefixHint& hint : hints) {
+    if (!hint.stripped || hint.total == 0) continue;
+    const auto leads = [&hint](const KeyInfo& key) { return key.name.starts_with(hint.prefix); };
+    if (static_cast<uint64_t>(std::ranges::count_if(keys, leads)) == hint.total) return hint.prefix;
+  }
+  return {};
+}
+
+/// The same with what is behind that, and so on: "_orig_mod.module.".
+std::string wrappers_around(const std::vector<KeyInfo>& keys,
+                            const std::vector<PrefixHint>& hints) {
+  std::string_view prefix = leading_wrapper(keys, hints);
+  std::string chain(prefix);
+  if (prefix.empty()) return chain;
+  std::vector<KeyInfo> rest = keys;
+  while (!prefix.empty()) {
+    for (KeyInfo& key : rest) {
+      if (key.name.starts_with(prefix)) key.name.remove_prefix(prefix.size());
     }
+    prefix = leading_wrapper(rest, detect_prefixes(rest));
+    chain += prefix;
   }
   return chain;
 }
@@ -223,16 +231,17 @@ std::string keys_without(const std::vector<KeyInfo>& keys, const std::string& pr
 
 /// The hints of strip-module-prefix without options for a state_dict called OF (" of model"), at
 /// the place that the option KEY names (" --key model").
-std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys, const std::string& of,
+std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys,
+                                       const std::vector<PrefixHint>& found, const std::string& of,
                                        const std::string& key) {
   std::vector<std::string> hints;
-  const std::string wrappers = wrappers_around(keys);
+  const std::string wrappers = wrappers_around(keys, found);
   const std::vector<std::string> kept = sentence_keys(kept_by_wrappers(keys));
   const std::string every =
       "every key " + of + (kept.empty() ? "" : "but " + join_list(kept) + " ");
   const std::string removes = kStripHint + key + "` removes it";
   if (!wrappers.empty()) hints.push_back(every + "starts with " + wrappers + removes);
-  for (const PrefixHint& hint : detect_prefixes(keys)) {
+  for (const PrefixHint& hint : found) {
     const std::string prefix(hint.prefix);
     if (!hint.stripped || wrappers.find(prefix) != wrappers.npos) continue;
     if (hint.count < hint.total && !hint.inside) {
@@ -255,9 +264,10 @@ std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys, const s
 
 std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict) {
   const std::vector<KeyInfo> keys = key_infos(checkpoint, state_dict);
-  std::vector<std::string> hints = wrapper_hints(keys, "", "");
+  const std::vector<PrefixHint> found = detect_prefixes(keys);
+  std::vector<std::string> hints = wrapper_hints(keys, found, "", "");
   const std::vector<std::string> kept = sentence_keys(kept_by_wrappers(keys));
-  for (const PrefixHint& hint : detect_prefixes(keys)) {
+  for (const PrefixHint& hint : found) {
     if (hint.stripped || hint.count != hint.total) continue;
     const std::string prefix(hint.prefix);
     hints.push_back("every key " + (kept.empty() ? "" : "but " + join_list(kept) + " ") +
@@ -274,10 +284,11 @@ std::vector<std::string> prefix_hints_of_all(const Input& input) {
     if (one.is_part) continue;
     ++count;
     const std::vector<KeyInfo> keys = key_infos(*input.checkpoint, one);
-    wrappers.insert(wrappers_around(keys));
+    const std::vector<PrefixHint> found = detect_prefixes(keys);
+    wrappers.insert(wrappers_around(keys, found));
     const std::string place = one.path.empty() ? "." : one.path;
-    for (std::string& hint :
-         wrapper_hints(keys, "of " + sentence_key(place) + " ", " --key " + shell_word(place))) {
+    const std::string of = "of " + sentence_key(place) + " ";
+    for (std::string& hint : wrapper_hints(keys, found, of, " --key " + shell_word(place))) {
       hints.push_back(std::move(hint));
     }
   }

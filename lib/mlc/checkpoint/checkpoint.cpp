@@ -47,6 +47,10 @@ uint32_t Checkpoint::tensor_at(NodeId node, size_t& near) const {
 }
 
 uint32_t Checkpoint::storage_at(NodeId node) const {
+  // A reader asks for the storage that it has just met.
+  if (!storage_nodes.empty() && storage_nodes.back().first == node) {
+    return storage_nodes.back().second;
+  }
   return look_up(storage_nodes, node);
 }
 

@@ -189,7 +189,9 @@ uint64_t dead_bytes(const Checkpoint& checkpoint) {
   for (const ZipReader& archive : checkpoint.archives) {
     std::vector<const ZipEntry*> records;
     for (const ZipEntry& entry : archive.entries()) records.push_back(&entry);
-    std::ranges::sort(records, {}, &ZipEntry::header_offset);
+    if (!std::ranges::is_sorted(records, {}, &ZipEntry::header_offset)) {
+      std::ranges::sort(records, {}, &ZipEntry::header_offset);
+    }
     for (size_t i = 0; i < records.size(); ++i) {
       const ZipEntry& entry = *records[i];
       const uint64_t next = i + 1 < records.size() ? records[i + 1]->header_offset

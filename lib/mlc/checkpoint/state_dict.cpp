@@ -234,9 +234,11 @@ class Search {
         return is_inside(inner, outer) && inner.entries.size() > outer.entries.size();
       });
     };
+    std::vector<bool> wrapper;
+    for (const StateDict& candidate : found_) wrapper.push_back(is_wrapper(candidate));
     std::vector<StateDict> kept;
-    for (StateDict& candidate : found_) {
-      if (!is_wrapper(candidate)) kept.push_back(candidate);
+    for (size_t i = 0; i < found_.size(); ++i) {
+      if (!wrapper[i]) kept.push_back(std::move(found_[i]));
     }
     found_ = std::move(kept);
   }

@@ -48,9 +48,9 @@ void add_storage(const Checkpoint& checkpoint, const std::vector<NamedTensor>& t
     return checkpoint.tensors[tensors[use.second].tensor];
   };
   std::set<TensorIdentity> seen;
+  const bool alone = uses.size() == 1;
   for (const Use& use : uses) {
     const Tensor& tensor = tensor_of(use);
-    const bool alone = uses.size() == 1;
     if (!alone && !seen.insert(identity_of(checkpoint, tensor)).second) continue;
     out.parameters += stored_elements(checkpoint, tensor);
     out.bytes += checkpoint.byte_size(tensor);
@@ -71,7 +71,7 @@ Summary summarize(const Checkpoint& checkpoint, const std::vector<NamedTensor>& 
   Summary out;
   out.tensors = tensors.size();
   std::map<DType, uint64_t> dtypes;
-  std::map<std::string, uint64_t> devices;
+  std::map<std::string_view, uint64_t> devices;
   std::vector<Use> uses;  // of storages
   uses.reserve(tensors.size());
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -84,7 +84,7 @@ Summary summarize(const Checkpoint& checkpoint, const std::vector<NamedTensor>& 
     }
     uses.push_back({tensor.storage, static_cast<uint32_t>(i)});
     const Storage& storage = checkpoint.storages[tensor.storage];
-    if (!storage.location.empty()) ++devices[std::string(storage.location)];
+    if (!storage.location.empty()) ++devices[storage.location];
   }
   if (!std::is_sorted(uses.begin(), uses.end())) std::sort(uses.begin(), uses.end());
   for (size_t begin = 0, end = 0; begin < uses.size(); begin = end) {
@@ -92,7 +92,7 @@ Summary summarize(const Checkpoint& checkpoint, const std::vector<NamedTensor>& 
     add_storage(checkpoint, tensors, std::span(uses).subspan(begin, end - begin), out);
   }
   out.dtypes = most_first(dtypes);
-  out.devices = most_first(devices);
+  for (const auto& [device, count] : most_first(devices)) out.devices.emplace_back(device, count);
   return out;
 }
 

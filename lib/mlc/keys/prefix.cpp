@@ -342,18 +342,23 @@ std::vector<std::string> kept_by_wrappers(std::span<const KeyInfo> keys) {
 }
 
 std::vector<PrefixHint> detect_prefixes(std::span<const KeyInfo> keys) {
-  std::vector<PrefixHint> hints;
-  const auto buffers = static_cast<uint64_t>(std::count_if(
-      keys.begin(), keys.end(), [](const KeyInfo& key) { return is_wrapper_buffer(key.name); }));
-  for (const KnownPrefix& known : kKnown) {
-    PrefixHint hint{known.prefix, 0, keys.size() - buffers, known.at_front || known.inside,
-                    known.inside};
-    for (const KeyInfo& key : keys) {
+  uint64_t buffers = 0;
+  std::array<uint64_t, kKnown.size()> counts{};
+  for (const KeyInfo& key : keys) {
+    if (is_wrapper_buffer(key.name)) ++buffers;
+    for (size_t i = 0; i < kKnown.size(); ++i) {
+      const KnownPrefix& known = kKnown[i];
       const bool has = known.inside ? find_components(key.name, known.prefix, 0) != key.name.npos
                                     : starts_with_prefix(key.name, known.prefix);
-      if (has) ++hint.count;
+      if (has) ++counts[i];
     }
-    if (hint.count > 0) hints.push_back(hint);
+  }
+  std::vector<PrefixHint> hints;
+  for (size_t i = 0; i < kKnown.size(); ++i) {
+    const KnownPrefix& known = kKnown[i];
+    if (counts[i] == 0) continue;
+    hints.push_back({known.prefix, counts[i], keys.size() - buffers, known.at_front || known.inside,
+                     known.inside});
   }
   return hints;
 }
