@@ -9,6 +9,8 @@ tiny.pt            TorchScript: a small convolutional classifier of 8x8 images
 tiny.onnx          the same as ONNX
 big.pt             6 GiB in six tensors of zeros, a sparse file: names cost the same whatever the size
 resnet18.onnx      torchvision's layers with random weights, images of 224x224
+resnet50.onnx      the same, with statistics of batch norms that are not all equal; images.npy: 16 inputs for it
+bert-base.onnx     BERT-base of transformers with random weights
 NAME.pt2, NAME.script.pt   models to export, see export_models.py; only where they are asked for by NAME
 
 A file that exists is kept, so delete DIR to make them anew.
@@ -22,6 +24,7 @@ import sys
 import zipfile
 import zlib
 
+import numpy
 import safetensors.torch
 import torch
 
@@ -104,6 +107,30 @@ def write_resnet18_onnx(path):
     torch.onnx.export(model, (torch.zeros(1, 3, 224, 224),), str(path), dynamo=False, verbose=False)
 
 
+def write_resnet50_onnx(path):
+    model, _, _ = export_models.make("resnet50")
+    generator = torch.Generator().manual_seed(0)
+    # Equal statistics fold into equal biases, which exporters share: ONNX Runtime's tool gives those up.
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+    torch.onnx.export(
+        model, (torch.zeros(1, 3, 224, 224),), str(path), dynamo=False, verbose=False, input_names=["x"], dynamic_axes={"x": {0: "batch"}}
+    )
+
+
+def write_images(path):
+    generator = torch.Generator().manual_seed(0)
+    numpy.save(path, torch.randn((16, 3, 224, 224), generator=generator).numpy())
+
+
+def write_bert_onnx(path):
+    model, inputs, _ = export_models.make("bert")
+    axes = {name: {0: "batch", 1: "seq"} for name in ("ids", "mask")}
+    torch.onnx.export(model, inputs, str(path), dynamo=False, verbose=False, input_names=list(axes), dynamic_axes=axes)
+
+
 def crc_of_zeros(count):
     crc, chunk = 0, bytes(1 << 24)
     for _ in range(count // len(chunk)):
@@ -144,11 +171,14 @@ FILES = {
     "tiny.pt": write_tiny,
     "tiny.onnx": write_tiny_onnx,
     "resnet18.onnx": write_resnet18_onnx,
+    "resnet50.onnx": write_resnet50_onnx,
+    "images.npy": write_images,
     "big.pt": write_big,
 }
 
 
 EXPORTED = {
+    "bert-base.onnx": write_bert_onnx,
     **{f"{name}.pt2": functools.partial(export_models.write_pt2, name) for name in export_models.MODELS},
     **{f"{name}.script.pt": functools.partial(export_models.write_script, name) for name in export_models.MODELS},
 }

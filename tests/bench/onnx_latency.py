@@ -2,7 +2,8 @@
 """Runs ONNX models in turn in ONNX Runtime: onnx_latency.py CALLS SHAPE LABEL=FILE...
 
 One thread; inputs of SHAPE ("1,128") are int64, random ids, then ones, or random floats where the model wants floats. Prints as JSON for each label the seconds of
-processor time of each call, the nodes of the file and those after ONNX Runtime's own optimiser.
+processor time of each call, the nodes of the file and those after ONNX Runtime's own optimiser, and the cosine of its
+first output to that of the first model.
 """
 
 import json
@@ -29,6 +30,11 @@ def session(path, optimised=None):
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
+def cosine(a, b):
+    a, b = a.astype(numpy.float64).ravel(), b.astype(numpy.float64).ravel()
+    return float(a @ b / numpy.sqrt((a @ a) * (b @ b)))
+
+
 def main():
     calls, shape = int(sys.argv[1]), [int(size) for size in sys.argv[2].split(",")]
     files = dict(argument.split("=", 1) for argument in sys.argv[3:])
@@ -40,14 +46,18 @@ def main():
             session(path, f"{folder}/optimised.onnx")
             out[label] = {"seconds": [], "nodes": count(path), "optimised": count(f"{folder}/optimised.onnx")}
     sessions = {label: session(path) for label, path in files.items()}
+    first = None
     for call in range(calls + 2):
         for label, one in sessions.items():
             given = [ids, numpy.ones_like(ids)] if "int64" in one.get_inputs()[0].type else [floats]
             feed = dict(zip([value.name for value in one.get_inputs()], given))
             start = time.process_time()
-            one.run(None, feed)
+            result = one.run(None, feed)[0]
+            seconds = time.process_time() - start
             if call >= 2:
-                out[label]["seconds"].append(time.process_time() - start)
+                out[label]["seconds"].append(seconds)
+            first = result if first is None else first
+            out[label]["cosine"] = cosine(first, result) if first.shape == result.shape else None
     print(json.dumps(out))
 
 

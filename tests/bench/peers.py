@@ -115,6 +115,32 @@ def quantize_torch(path, output):
     torch.save(loaded, output)
 
 
+def quantize_onnx_dynamic(path, output):
+    """Weights of products to int8 per channel, inputs at run time, by ONNX Runtime's tool."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(path, output, weight_type=QuantType.QInt8, per_channel=True)
+
+
+def quantize_onnx_static(path, output, samples):
+    """Bytes between the operators, with ranges from SAMPLES (.npy, one row each), by ONNX Runtime's tool."""
+    import numpy
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Samples(CalibrationDataReader):
+        def __init__(self):
+            self.rows = iter(numpy.load(samples))
+
+        def get_next(self):
+            row = next(self.rows, None)
+            return None if row is None else {"x": row[None]}
+
+    quantize_static(
+        path, output, Samples(), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        per_channel=True,
+    )
+
+
 def prune_torch(path, output, scope):
     """30 % of the weights of all Linear layers, by torch.nn.utils.prune."""
     import torch
