@@ -190,6 +190,6 @@ def export_legacy(name, out):
 if __name__ == "__main__":
     jobs = [
         export_dynamo, export_legacy, import_torch, list_torch, list_safetensors, strip_torch, to_safetensors, testzip,
-        quantize_torch, prune_torch, run_torchscript, run_onnx, run_bert, trace_bert,
+        quantize_torch, quantize_onnx_dynamic, quantize_onnx_static, prune_torch, run_torchscript, run_onnx, run_bert, trace_bert,
     ]
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])
