@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_models
+from cpu import WIDTH
 
 pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
 FLOAT = TensorProto.FLOAT
@@ -104,7 +105,7 @@ def quantize(mlc, proto, *args, **kwargs):
 @pytest.mark.parametrize("make", [mlp, attention, language_model], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("form, least", [("dynamic", 0.999), ("weight-only", 0.9995), ("int4", 0.97)])
 def test_the_result_computes_what_the_model_does(make, form, least, mlc):
-    source, out = quantize(mlc, make(), "--onnx", form, "--min-elements", "0", "--min-cosine", "0.9")
+    source, out = quantize(mlc, make(), "--onnx", form, "--min-elements", "0", "--min-cosine", "0.9", *(WIDTH if form == "dynamic" else []))
     assert cosine(run(source), run(out)) > least
     assert not np.array_equal(run(source), run(out))
     assert out.stat().st_size < source.stat().st_size * (0.32 if form != "int4" else 0.29)
@@ -141,7 +142,7 @@ def test_reduced_range_has_seven_bits_and_saturates_nowhere(mlc):
 
 
 def test_a_tied_table_is_stored_once(mlc):
-    source, out = quantize(mlc, language_model(), "--min-elements", "0")
+    source, out = quantize(mlc, language_model(), "--min-elements", "0", *WIDTH)
     codes = [name for name, array in initializers(out).items() if array.dtype == np.int8 and array.size == 300 * 64]
     assert codes == ["table_quantized"] and "table" not in initializers(out)
     assert cosine(run(source), run(out)) > 0.999
@@ -383,7 +384,7 @@ def test_activations_that_are_shared_are_made_before_their_first_reader(mlc):
     """A weight that is read twice: its second reader shares activations with another weight that comes between."""
     nodes = [node("MatMul", ["x", "a"], "p"), node("MatMul", ["p", "b"], "q"), node("MatMul", ["p", "a"], "r"), node("Add", ["q", "r"], "y")]
     proto = onnx_models.model(nodes, [value("x", "n", 64)], [value("y", "n", 64)], [weight("a", 64, 64), weight("b", 64, 64, seed=7)])
-    source, out = quantize(mlc, proto, "--min-elements", "0")
+    source, out = quantize(mlc, proto, "--min-elements", "0", *WIDTH)
     assert cosine(run(source), run(out)) > 0.999 and operators(out)["DynamicQuantizeLinear"] == 2
 
 

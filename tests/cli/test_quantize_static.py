@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 import onnx_models
+from cpu import ADDS_IN_16_BITS
 from test_quantize_onnx import cosine, fused, initializers, node, operators, value, weight
 
 pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
@@ -125,7 +126,7 @@ def test_outputs_that_bytes_give(mlc):
     nodes = [node("Conv", ["x", "w"], "m", pads=[1] * 4), node("Conv", ["m", "v"], "y", pads=[1] * 4)]
     proto = onnx_models.model(nodes, [value("x", "n", 3, 12, 12)], [value("y", "n", 16, 12, 12), value("m", "n", 16, 12, 12)],
                               [weight("w", 16, 3, 3, 3), weight("v", 16, 16, 3, 3)])
-    data, source, out = quantize(mlc, proto)
+    data, source, out = quantize(mlc, proto, "--reduce-range")  # sums that no CPU cuts
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     assert [one.name for one in session.get_outputs()] == ["y", "m"]
     for a, b in zip(session.run(None, {"x": data}), onnxruntime.InferenceSession(str(source)).run(None, {"x": data})):
@@ -265,14 +266,14 @@ def test_an_input_with_a_fixed_batch_takes_as_many_samples_at_once(mlc):
 
 
 def test_the_digits_of_the_tour_are_still_read(mlc, root, tmp_path):
-    """Trained weights: int8 reads as many of the images as floats do, within one of a hundred."""
+    """Trained weights: bytes of 7 bits, which no CPU adds otherwise, read as many of the images as floats do, within half of a hundred."""
     folder = root / "examples/digits"
     mlc.ok("strip-module-prefix", folder / "digits.pt", "-o", "d.pt")
     mlc.ok("export-onnx", "d.pt", "--arch", root / "examples/architectures/digits_cnn.yaml", "-o", "d.onnx", timeout=120)
     from safetensors.numpy import load_file  # pylint: disable=import-outside-toplevel
     data = load_file(folder / "test.safetensors")
     np.save(mlc.cwd / "image.npy", data["image"][:64])
-    done = mlc("quantize", "d.onnx", "-o", "q.onnx", "--onnx", "static", "--calib", "image.npy", "--json")
+    done = mlc("quantize", "d.onnx", "-o", "q.onnx", "--onnx", "static", "--reduce-range", "--calib", "image.npy", "--json")
     assert done.rc == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["outputs"][0]["min_cosine"] > 0.999
@@ -281,7 +282,17 @@ def test_the_digits_of_the_tour_are_still_read(mlc, root, tmp_path):
         session = onnxruntime.InferenceSession(str(pathlib.Path(mlc.cwd) / name), providers=["CPUExecutionProvider"])
         logits = session.run(None, {session.get_inputs()[0].name: data["image"]})[0]
         right.append(int((logits.argmax(1) == data["label"]).sum()))
-    assert right[0] == 355 and right[1] >= right[0] - 4, right
+    assert right[0] == 355 and right[1] >= right[0] - 1, right
+
+
+def test_a_cpu_without_vnni_is_warned_of_sums_that_saturate(mlc, root):
+    mlc.ok("strip-module-prefix", root / "examples/digits/digits.pt", "-o", "d.pt")
+    mlc.ok("export-onnx", "d.pt", "--arch", root / "examples/architectures/digits_cnn.yaml", "-o", "d.onnx", timeout=120)
+    np.save(mlc.cwd / "image.npy", np.random.default_rng(0).random((8, 1, 8, 8), np.float32))
+    plain = mlc("quantize", "d.onnx", "-o", "q.onnx", "--onnx", "static", "--calib", "image.npy").stderr
+    reduced = mlc("quantize", "d.onnx", "-o", "r.onnx", "--onnx", "static", "--calib", "image.npy", "--reduce-range").stderr
+    assert ("--reduce-range avoids that" in plain) == ADDS_IN_16_BITS, plain
+    assert "VNNI" not in reduced
 
 
 def test_embeddings_become_tables_beside_static_products(mlc):

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import script_modules
+from cpu import WIDTH
 from test_compress_report import Page
 from test_example_architectures import original
 
@@ -116,7 +117,7 @@ def encoder(tmp_path):
 def test_dynamic_loads_and_computes_in_python(mlc, tmp_path, encoder, how):
     if how == "freeze":
         torch.jit.freeze(torch.jit.script(encoder)).save(str(tmp_path / "m.pt"))
-    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *IDS, "--min-elements", "900", "--json").json
+    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *WIDTH, *IDS, "--min-elements", "900", "--json").json
     found = operators(tmp_path / "q.pt")
     assert (found["quantized::linear_dynamic"], found["quantized::embedding_byte"]) == (5, 1)
     assert not found["aten::linear"] and not found["aten::matmul"] and not found["aten::embedding"]
@@ -139,7 +140,7 @@ def test_dynamic_computes_what_pytorch_quantises(mlc, tmp_path):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 80)).eval()
     torch.jit.script(module).save(str(tmp_path / "m.pt"))
-    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", "--input", "input:f32[4,64]")
+    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *WIDTH, "--input", "input:f32[4,64]")
     config = torch.ao.quantization.QConfigMapping().set_global(torch.ao.quantization.per_channel_dynamic_qconfig)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -153,7 +154,7 @@ def test_dynamic_computes_what_pytorch_quantises(mlc, tmp_path):
 
 def test_same_model_same_bytes_and_inputs_are_kept(mlc, tmp_path, encoder):
     for name in ("a.pt", "b.pt"):
-        mlc.ok("quantize", "m.pt", "-o", name, "--torchscript", "dynamic", *IDS)
+        mlc.ok("quantize", "m.pt", "-o", name, "--torchscript", "dynamic", *WIDTH, *IDS)
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
     assert mlc.ok("run", "a.pt", "--json").json["inputs"][0]["name"] == "ids"
 
@@ -168,7 +169,7 @@ def test_extra_files_of_the_model_were_dropped(mlc, tmp_path):
 
 
 def test_tables_and_excluded_layers_stay(mlc, tmp_path, encoder):
-    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *IDS, "--no-embeddings", "--exclude", "up.*",
+    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *WIDTH, *IDS, "--no-embeddings", "--exclude", "up.*",
                     "--json").json
     kept = {row["name"]: row["reason"] for row in answer["kept"]}
     assert kept["table.weight"] == "an embedding" and kept["up.weight"] == "excluded" and kept["head.weight"] == "small"
@@ -179,7 +180,7 @@ def test_a_layer_that_reads_what_another_layer_gives(mlc, tmp_path):
     """The first rewritten layer takes the input of the second with it."""
     module = nn.Sequential(nn.Embedding(300, 64), nn.Linear(64, 64), nn.Linear(64, 64)).eval()
     torch.jit.trace(module, torch.zeros(1, 3, dtype=torch.long)).save(str(tmp_path / "m.pt"))
-    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", "--input", "input:i64[1,3]=0..299")
+    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *WIDTH, "--input", "input:i64[1,3]=0..299")
     ids = torch.arange(9)[None]
     assert cosine(module(ids), torch.jit.load(str(tmp_path / "q.pt"))(ids)) > 0.999
 
@@ -191,7 +192,7 @@ def test_static_computes_with_bytes_from_end_to_end(mlc, tmp_path, how, method):
     data = images(tmp_path / "x.npy")
     script = torch.jit.script(module) if how == "script" else torch.jit.trace(module, data[:1])
     script.save(str(tmp_path / "m.pt"))
-    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "static", "--calib", "x.npy", "--calib-method", method, "--json",
+    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "static", *WIDTH, "--calib", "x.npy", "--calib-method", method, "--json",
                     "--report", "q.html").json
     found = operators(tmp_path / "q.pt")
     assert (found["quantized::conv2d_relu"], found["quantized::conv2d"], found["quantized::linear"]) == (3, 3, 1)
@@ -232,7 +233,7 @@ def test_a_view_behind_a_convolution_of_bytes(mlc, tmp_path):
     module = made(Flat)
     data = images(tmp_path / "x.npy")
     torch.jit.script(module).save(str(tmp_path / "m.pt"))
-    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "static", "--calib", "x.npy")
+    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "static", *WIDTH, "--calib", "x.npy")
     assert cosine(module(data), torch.jit.load(str(tmp_path / "q.pt"))(data)) > 0.999
 
 
@@ -259,7 +260,7 @@ def test_values_that_are_written_into_and_branches_stay_floats(mlc, tmp_path):
     module = made(Odd)
     data = images(tmp_path / "x.npy")
     torch.jit.script(module).save(str(tmp_path / "m.pt"))
-    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "static", "--calib", "x.npy", "--json").json
+    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "static", *WIDTH, "--calib", "x.npy", "--json").json
     assert {row["name"]: row["operator"] for row in answer["quantized"]}["d.weight"] == "quantized::linear_dynamic"
     assert {row["name"]: row["reason"] for row in answer["kept"]}["c.weight"] == "within a branch or loop"
     assert cosine(module(data), torch.jit.load(str(tmp_path / "q.pt"))(data)) > 0.999
@@ -269,7 +270,7 @@ def test_checkpoint_with_an_architecture(mlc, tmp_path):
     path = script_modules.ROOT / "examples/architectures/transformer_encoder.yaml"
     module = original("transformer_encoder")
     torch.save(module.state_dict(), tmp_path / "w.pt")
-    answer = mlc.ok("quantize", "w.pt", "--arch", path, "-o", "q.pt", "--torchscript", "dynamic", "--json").json
+    answer = mlc.ok("quantize", "w.pt", "--arch", path, "-o", "q.pt", "--torchscript", "dynamic", *WIDTH, "--json").json
     assert len(answer["quantized"]) > 4 and {row["name"].removesuffix(", part") for row in answer["quantized"]} <= set(
         module.state_dict())
     assert answer["outputs"][0]["min_cosine"] > 0.99
@@ -284,7 +285,7 @@ def test_weights_that_are_not_finite_are_named(mlc, tmp_path):
 
 
 def test_gates(mlc, tmp_path, encoder):
-    command = ("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *IDS)
+    command = ("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *WIDTH, *IDS)
     result = mlc(*command, "--min-sqnr", "99")
     assert result.rc == 1 and "below --min-sqnr 99; nothing was written" in result.stderr and not (tmp_path / "q.pt").exists()
     assert mlc(*command, "--min-cosine", "1").rc == 1 and not (tmp_path / "q.pt").exists()
@@ -312,8 +313,8 @@ def test_usage(mlc, tmp_path, encoder, args, said):
 
 
 def test_what_cannot_be_quantised_is_refused(mlc, tmp_path, encoder):
-    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *IDS)
-    result = mlc("quantize", "q.pt", "-o", "r.pt", "--torchscript", "dynamic", *IDS)
+    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *WIDTH, *IDS)
+    result = mlc("quantize", "q.pt", "-o", "r.pt", "--torchscript", "dynamic", *WIDTH, *IDS)
     assert result.rc == 1 and "quantised already: it calls quantized::embedding_byte" in result.stderr
     torch.jit.script(nn.Sequential(nn.Conv2d(3, 64, 3))).save(str(tmp_path / "conv.pt"))
     result = mlc("quantize", "conv.pt", "-o", "r.pt", "--torchscript", "dynamic", "--input", "input:f32[1,3,9,9]")
@@ -324,7 +325,7 @@ def test_what_cannot_be_quantised_is_refused(mlc, tmp_path, encoder):
 
 
 def test_json_fits_its_schema(mlc, root, valid, encoder):
-    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *IDS, "--json").json
+    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", *WIDTH, *IDS, "--json").json
     valid(answer, "quantize-torchscript")
     valid(mlc.ok("quantize", "m.pt", "-n", "--torchscript", "dynamic", "--no-verify", "--json").json, "quantize-torchscript")
     valid(json.loads((root / "schemas/examples/quantize-torchscript.json").read_text()), "quantize-torchscript")

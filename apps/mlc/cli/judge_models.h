@@ -87,6 +87,8 @@ struct JudgeGates {
   double least_cosine = 0.99;
   std::optional<double> min_sqnr;
   bool require_speedup = false;
+  /// Products of bytes that this CPU adds in 16 bits are what is judged: see machine.h.
+  bool cuts_sums = false;
 };
 /// The gates of quality alone. Errors: conflict where one is not met, with this hint.
 Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::string_view hint);

@@ -221,6 +221,9 @@ Status Job::quantize() {
       broken.push_back(printable(kept.weight) + " (" + kept.reason + ")");
   }
   if (!broken.empty()) task_.reporter.warn("kept as they are: " + join_list(broken));
+  if (const std::string text = saturation_warning(answer_, this_cpu()); !text.empty()) {
+    task_.reporter.warn(text);
+  }
   if (!answer_.report.layers.empty()) return add_metadata();
   std::string first;
   if (!answer_.report.kept.empty()) {
@@ -263,7 +266,9 @@ JudgeOptions Job::judge_samples() const {
 
 Status Job::gates() const {
   MLC_CHECK(check_drop(answer_.drop));
-  return check_judgement(answer_, {least_cosine_, shared_.min_sqnr, options_.require_speedup},
+  const bool cuts_sums = !saturation_warning(answer_, this_cpu()).empty() && !answer_.reduced;
+  return check_judgement(answer_,
+                         {least_cosine_, shared_.min_sqnr, options_.require_speedup, cuts_sums},
                          task_.reporter);
 }
 

@@ -190,6 +190,17 @@ std::string saturation_text(const QuantizeOnnxAnswer& answer) {
          (answer.reduced ? "" : "; --reduce-range avoids that");
 }
 
+std::string saturation_warning(const QuantizeOnnxAnswer& answer, const CpuInfo& cpu) {
+  const OnnxQuantTotals totals = totals_of(answer.report);
+  if (!multiplies_bytes(answer.form) || totals.saturating == 0) return "";
+  if (!adds_products_in_16_bits(cpu)) return "";
+  return fmt::format(
+      "this CPU, without VNNI, adds products of bytes in 16 bits, which {} of {} pairs of weights "
+      "may exceed: outputs can be worse here than elsewhere{}",
+      format_count(totals.saturating), format_count(totals.pairs),
+      answer.reduced ? "" : "; --reduce-range avoids that");
+}
+
 std::string factors_text(const QuantizeOnnxAnswer& answer) {
   if (answer.factors.empty()) return "";
   const onnx::InputScaling& done = answer.scaling;

@@ -4,6 +4,7 @@
 #include "cli/batch.h"
 #include "cli/drop_view.h"
 #include "cli/judge_models.h"
+#include "mlc/engine/machine.h"
 #include "mlc/onnx_quant/input_scaling.h"
 #include "mlc/onnx_quant/quantize.h"
 
@@ -48,6 +49,8 @@ std::vector<std::string> kept_texts(const onnx::QuantReport& report);
 /// Whether pairs of weights are added in 16 bits on CPUs without VNNI, and how many may not fit;
 /// empty where nothing multiplies bytes.
 std::string saturation_text(const QuantizeOnnxAnswer& answer);
+/// That this is such a CPU, so that what is measured here may not hold elsewhere; else empty.
+std::string saturation_warning(const QuantizeOnnxAnswer& answer, const CpuInfo& cpu);
 
 /// "smooth: 4 activations, 3 by what makes them, 1 by a Mul"; empty where there are no factors.
 std::string factors_text(const QuantizeOnnxAnswer& answer);

@@ -13,6 +13,7 @@
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/calibration_data.h"
 #include "mlc/engine/extra_files.h"
+#include "mlc/engine/machine.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/stored_inputs.h"
@@ -103,7 +104,8 @@ Status Job::check_usage() {
   answer_.form = to_string(options_.form);
   answer_.reduced = graph_.reduce_range;
   answer_.dry_run = shared_.writing.dry_run;
-  gates_ = {kLeastCosine, shared_.min_sqnr, graph_.require_speedup};
+  const bool cuts_sums = adds_products_in_16_bits(this_cpu()) && !graph_.reduce_range;
+  gates_ = {kLeastCosine, shared_.min_sqnr, graph_.require_speedup, cuts_sums};
   return read_min_cosine(graph_, gates_.least_cosine);
 }
 
@@ -287,6 +289,11 @@ Status Job::write() {
   if (Status passed = check_judgement(answer_, gates_, task_.reporter); !passed.ok()) {
     MLC_CHECK(write_report(passed.error().message()));
     return passed;
+  }
+  if (gates_.cuts_sums) {
+    task_.reporter.warn(
+        "this CPU, without VNNI, adds products of bytes in 16 bits, which cuts large sums: outputs "
+        "can be worse here than elsewhere; --reduce-range avoids that");
   }
   if (shared_.writing.dry_run) return {};
   return out.publish(source_->checkpoint().files);

@@ -43,6 +43,13 @@ CpuInfo parse_cpuinfo(std::string_view text) {
   return cpu;
 }
 
+bool adds_products_in_16_bits(const CpuInfo& cpu) {
+  const auto has = [&cpu](std::string_view feature) {
+    return std::ranges::find(cpu.features, feature) != cpu.features.end();
+  };
+  return has("avx2") && !has("avx_vnni") && !has("avx512_vnni") && !has("amx_int8");
+}
+
 CpuInfo this_cpu() {
   std::ifstream file("/proc/cpuinfo");
   CpuInfo cpu = parse_cpuinfo(std::string(std::istreambuf_iterator<char>(file), {}));

@@ -17,6 +17,9 @@ struct CpuInfo {
 /// Reads the text of /proc/cpuinfo.
 CpuInfo parse_cpuinfo(std::string_view text);
 CpuInfo this_cpu();
+/// Whether integer kernels add the products of two bytes in 16 bits and saturate (VPMADDUBSW):
+/// x86 without VNNI.
+bool adds_products_in_16_bits(const CpuInfo& cpu);
 uint64_t memory_bytes();
 
 struct GpuInfo {

@@ -19,6 +19,13 @@ TEST_CASE("processors of x86 and arm64") {
   CHECK(parse_cpuinfo("").features.empty());
 }
 
+TEST_CASE("x86 without VNNI adds products of bytes in 16 bits") {
+  CHECK(mlc::adds_products_in_16_bits(mlc::parse_cpuinfo("flags : avx avx2 fma\n")));
+  CHECK_FALSE(mlc::adds_products_in_16_bits(mlc::parse_cpuinfo("flags : avx2 avx512_vnni\n")));
+  CHECK_FALSE(mlc::adds_products_in_16_bits(mlc::parse_cpuinfo("flags : avx2 avx_vnni\n")));
+  CHECK_FALSE(mlc::adds_products_in_16_bits(mlc::parse_cpuinfo("Features : asimd asimddp\n")));
+}
+
 TEST_CASE("this machine") {
   CHECK(this_cpu().processors >= 1);
   CHECK(memory_bytes() > 1'000'000);
