@@ -3,8 +3,10 @@
 import argparse
 import collections
 import json
+import pickle
 import stat
 
+import numpy as np
 import pytest
 import safetensors
 import safetensors.torch
@@ -884,3 +886,19 @@ def test_a_name_that_is_too_long_was_found_after_everything_was_written(mlc, tmp
     for flags in (["-n"], [], ["--force"]):
         done = mlc("save", "in.pt", "-o", "a" * 300 + ".pt", *flags)
         assert done.rc == 5 and "cannot create a file in its folder: File name too long" in done.stderr, done
+
+
+@pytest.mark.parametrize("out", ["o.safetensors", "o.pt"])
+def test_parameters_arrays_and_compacted_views_were_not_cast(out, mlc, tmp_path):
+    """Each is a tensor whose place in the tree is another than where it was made."""
+    def of(path):
+        return safetensors.torch.load_file(path) if path.name.endswith("s") else torch.load(path)
+    torch.save({"w": torch.nn.Parameter(torch.ones(4)), "f": torch.ones(3)}, tmp_path / "p.pt")
+    mlc.ok("save", "p.pt", "--dtype", "bf16", "-o", out)
+    assert {key: value.dtype for key, value in of(tmp_path / out).items()} == {"w": torch.bfloat16, "f": torch.bfloat16}
+    torch.save({"w": torch.arange(100.0)[5:9], "f": torch.ones(3)}, tmp_path / "v.pt")
+    mlc.ok("save", "v.pt", "--compact-views", "--dtype", "bf16", "-o", out, "-f")
+    assert of(tmp_path / out)["w"].dtype == torch.bfloat16 and of(tmp_path / out)["w"].tolist() == [5, 6, 7, 8]
+    (tmp_path / "n.pkl").write_bytes(pickle.dumps({"w": np.ones((2, 3), "f4")}))
+    mlc.ok("save", "n.pkl", "--dtype", "bf16", "-o", out, "-f")
+    assert of(tmp_path / out)["w"].dtype == torch.bfloat16

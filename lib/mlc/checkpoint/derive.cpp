@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace mlc {
 namespace {
@@ -239,6 +240,18 @@ uint32_t derive_twin(Checkpoint& checkpoint, uint32_t index) {
 
 namespace {
 
+/// From now on the object at NODE is tensor INDEX.
+void set_tensor_at(Checkpoint& checkpoint, NodeId node, uint32_t index) {
+  if (checkpoint.graph.is(node, NodeKind::tensor)) return;  // it tells its number itself
+  auto& rows = checkpoint.tensor_nodes;
+  const auto at = std::ranges::lower_bound(rows, std::pair<NodeId, uint32_t>(node, 0));
+  if (at != rows.end() && at->first == node) {
+    at->second = index;
+  } else {
+    rows.insert(at, {node, index});
+  }
+}
+
 /// Puts tensor REPLACEMENT into the call at NODE, in the form that lower_tensors() takes apart.
 void rewrap(Checkpoint& checkpoint, NodeId node, uint32_t replacement) {
   Graph& graph = checkpoint.graph;
@@ -246,25 +259,43 @@ void rewrap(Checkpoint& checkpoint, NodeId node, uint32_t replacement) {
   Tensor& tensor = checkpoint.tensors[replacement];
   const NodeId wrapped = graph.add_tuple({tensor.node, args[1], graph.empty_tuple(), args[3]});
   graph.replace(node, graph.add_object(pickle::ObjectForm::reduce, graph.callable(node), wrapped));
-  tensor.node = node;
-  const auto at =
-      std::ranges::lower_bound(checkpoint.tensor_nodes, std::pair<NodeId, uint32_t>(node, 0));
-  if (at != checkpoint.tensor_nodes.end() && at->first == node) at->second = replacement;
+}
+
+/// The Parameter at NODE, called OLD until now, around tensor INNER.
+void renew_parameter(Checkpoint& checkpoint, NodeId node, uint32_t old, uint32_t inner) {
+  Tensor outer = checkpoint.tensors[inner];
+  outer.node = node;
+  outer.parameter = true;
+  outer.requires_grad = checkpoint.tensors[old].requires_grad;
+  set_tensor_at(checkpoint, node, static_cast<uint32_t>(checkpoint.tensors.size()));
+  checkpoint.tensors.push_back(outer);
 }
 
 }  // namespace
 
 void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement) {
   Graph& graph = checkpoint.graph;
+  const bool dense = checkpoint.tensors[replacement].kind == TensorKind::dense;
+  if (dense && !graph.is(checkpoint.tensors[replacement].node, NodeKind::tensor)) {
+    replacement = derive_twin(checkpoint, replacement);  // of a pickle, with a form of its own
+  }
   NodeId node = checkpoint.tensors[old].node;
   // _rebuild_parameter(tensor, ...): the tensor inside changes, the parameter around it stays.
+  std::vector<NodeId> parameters;
   while (checkpoint.tensors[old].parameter && graph.is(node, NodeKind::object)) {
     const auto args = graph.tuple(graph.args(node));
     if (args.empty() || checkpoint.tensor_at(args[0]) == kNoIndex) break;
+    parameters.push_back(node);
     node = args[0];
   }
-  if (is_wrapped_tensor(graph, node)) return rewrap(checkpoint, node, replacement);
-  graph.replace(node, checkpoint.tensors[replacement].node);
+  if (is_wrapped_tensor(graph, node)) {
+    rewrap(checkpoint, node, replacement);
+  } else {
+    graph.replace(node, checkpoint.tensors[replacement].node);
+  }
+  checkpoint.tensors[replacement].node = node;
+  set_tensor_at(checkpoint, node, replacement);
+  for (const NodeId outer : parameters) renew_parameter(checkpoint, outer, old, replacement);
 }
 
 }  // namespace mlc

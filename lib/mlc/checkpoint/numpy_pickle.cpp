@@ -120,6 +120,7 @@ Status adopt(Checkpoint& checkpoint, NodeId node, const Array& array, Element el
   const uint32_t index = checkpoint.add_tensor(
       tensor, sizes, array.fortran_order ? fortran_strides(sizes) : contiguous_strides(sizes));
   checkpoint.graph.replace(node, checkpoint.tensors[index].node);
+  checkpoint.tensors[index].node = node;
   return {};
 }
 
