@@ -438,6 +438,14 @@ bool Job::keeps_the_rest() const {
 void Job::warn_of_kept() {
   if (options_.select.key.empty() || state_dict_ == nullptr || !keeps_the_rest()) return;
   std::vector<std::string> others = values_beside(*input_.checkpoint, *state_dict_);
+  if (migration_) {
+    const std::vector<std::string> changed =
+        names_elsewhere(*input_.checkpoint, *state_dict_, migration_->changed, others);
+    if (!changed.empty()) {
+      task_.reporter.warn("changed too, being tensors of " + printable(options_.select.key) + ": " +
+                          join_list(sentence_keys(changed)));
+    }
+  }
   const std::vector<std::string> same = take_same_tensors(*input_.checkpoint, *state_dict_, others);
   if (!same.empty() && !options_.dtype.empty()) {
     task_.reporter.warn("--dtype holds for these too, whose tensors are those of " +

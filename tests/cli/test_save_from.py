@@ -1,6 +1,7 @@
 """mlc save --from: what is taken, what is not, and what changes without being named."""
 
 import pytest
+import safetensors.torch
 import torch
 
 from checkpoints import assert_same, write
@@ -72,3 +73,53 @@ def test_nothing_of_a_fitting_type_names_the_types(mlc, tmp_path):
     result = mlc("save", "a.pt", "--from", "b.pt", "-o", "c.pt")
     assert result.rc != 0 and "w complex64 instead of float32" in result.stderr
     assert not (tmp_path / "c.pt").exists()
+
+
+def loaded(path):
+    return safetensors.torch.load_file(path) if str(path).endswith(".safetensors") else torch.load(path, weights_only=False)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    torch.save({"w": torch.zeros(3), "o": torch.zeros(2)}, tmp_path / "a.pt")
+    torch.save({"w": torch.full((3,), 5.0), "o": torch.full((2,), 5.0)}, tmp_path / "b.pt")
+    return tmp_path
+
+
+@pytest.mark.parametrize("out", ["x.safetensors", "x.pt"])
+@pytest.mark.parametrize("options", [(), ("--dtype", "bf16")])
+def test_values_of_a_pickle_were_taken_in_the_report_only(out, options, mlc, pair):
+    """Wherever tensors are asked for by number (other formats, casts) the old ones were written."""
+    mlc.ok("save", "a.pt", "--from", "b.pt", "-o", out, *options)
+    found = loaded(pair / out)
+    assert found["w"].tolist() == [5, 5, 5] and found["o"].tolist() == [5, 5]
+    assert found["w"].dtype == (torch.bfloat16 if options else torch.float32)
+
+
+def test_a_safetensors_file_lost_what_it_took_from_a_pickle(mlc, pair):
+    mlc.ok("save", "a.pt", "-o", "a.safetensors")
+    mlc.ok("save", "a.safetensors", "--from", "b.pt", "--in-place")
+    assert loaded(pair / "a.safetensors")["w"].tolist() == [5, 5, 5]
+    mlc.ok("save", "a.pt", "-o", "s", "--from", "b.pt", "--max-shard-size", "10B")
+    mlc.ok("save", "s", "-o", "whole.pt")
+    assert loaded(pair / "whole.pt")["o"].tolist() == [5, 5]
+
+
+def test_a_tensor_with_attributes_that_was_taken_into_could_not_be_loaded(mlc, tmp_path):
+    tensor = torch.ones(3)
+    tensor.tag = "x"
+    torch.save({"t": tensor, "p": torch.nn.Parameter(torch.ones(2))}, tmp_path / "t.pt")
+    torch.save({"t": torch.full((3,), 9.0), "p": torch.full((2,), 9.0)}, tmp_path / "f.pt")
+    mlc.ok("save", "t.pt", "--from", "f.pt", "-o", "o.pt")
+    found = loaded(tmp_path / "o.pt")
+    assert found["t"].tolist() == [9, 9, 9] and found["t"].tag == "x"
+    assert isinstance(found["p"], torch.nn.Parameter) and found["p"].tolist() == [9, 9] and found["p"].requires_grad
+
+
+def test_tensors_of_another_state_dict_that_change_too_are_named(mlc, tmp_path):
+    shared = torch.nn.Parameter(torch.zeros(3))
+    torch.save({"model": {"w": shared, "b": torch.zeros(2)}, "best": {"w": shared}}, tmp_path / "c.pt")
+    torch.save({"w": torch.full((3,), 9.0)}, tmp_path / "f.pt")
+    done = mlc("save", "c.pt", "--from", "f.pt", "--key", "best", "-o", "o.pt")
+    assert "changed too, being tensors of best: model.w" in done.stderr
+    assert loaded(tmp_path / "o.pt")["model"]["w"].tolist() == [9, 9, 9]

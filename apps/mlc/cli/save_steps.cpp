@@ -560,4 +560,22 @@ std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
   return same;
 }
 
+std::vector<std::string> names_elsewhere(const Checkpoint& checkpoint, const StateDict& state_dict,
+                                         const std::set<std::string, std::less<>>& keys,
+                                         const std::vector<std::string>& paths) {
+  std::unordered_set<uint32_t> own;
+  for (const StateDictEntry& entry : state_dict.entries) {
+    if (keys.contains(entry.key)) own.insert(entry.tensor);
+  }
+  std::vector<std::string> names;
+  for (const std::string& path : paths) {
+    const NodeId node = node_at(checkpoint, path);
+    if (node == kNoNode) continue;
+    for (const NamedTensor& named : all_tensors(checkpoint, node)) {
+      if (own.contains(named.tensor)) names.push_back(join_path(path, named.path));
+    }
+  }
+  return names;
+}
+
 }  // namespace mlc::cli

@@ -7,6 +7,7 @@
 #include "mlc/checkpoint/derive.h"
 #include "mlc/keys/follow_optimizers.h"
 
+#include <functional>
 #include <set>
 #include <span>
 #include <string>
@@ -83,5 +84,9 @@ void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules
 std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
                                            const StateDict& state_dict,
                                            std::vector<std::string>& paths);
+/// The tensors below PATHS that are also those of one of KEYS in STATE_DICT, by their names.
+std::vector<std::string> names_elsewhere(const Checkpoint& checkpoint, const StateDict& state_dict,
+                                         const std::set<std::string, std::less<>>& keys,
+                                         const std::vector<std::string>& paths);
 
 }  // namespace mlc::cli

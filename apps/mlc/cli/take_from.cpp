@@ -226,6 +226,7 @@ Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCo
   std::unordered_set<uint32_t> replaced;
   for (const size_t entry : tie.entries) {
     const uint32_t target = state_dict_.entries[entry].tensor;
+    out_.changed.emplace(state_dict_.entries[entry].key);
     if (!replaced.insert(target).second) continue;
     replace_tensor(checkpoint_, target,
                    replaced.size() == 1 ? fresh : derive_twin(checkpoint_, fresh));
