@@ -174,3 +174,31 @@ def test_numpy_array_beside_tensors_was_lost_from_the_count(mlc, tmp_path):
 def test_states_of_generators_are_no_arrays_of_the_model(mlc, tmp_path):
     write(tmp_path / "n.pt", {"model": state(), "numpy": np.random.get_state()})
     assert "not counted" not in mlc.ok("load", "n.pt").stdout
+
+
+def rows(mlc, *args):
+    return {row["name"]: row["shape"] for row in mlc.ok("load", *args, "--json").json["tensors"]}
+
+
+def test_rows_of_a_number_and_its_text_had_one_name(mlc, tmp_path):
+    write(tmp_path / "a.pt", {0: torch.ones(3), "0": torch.ones(2), "w": torch.ones(4), 1: torch.ones(1)})
+    assert rows(mlc, "a.pt") == {"0": [2], "w": [4], "[0]": [3], "1": [1]}  # the key of load_state_dict stays as it is
+    shown = mlc.ok("load", "a.pt").stdout
+    assert [line.split()[0] for line in shown.splitlines()[-4:]] == ["0", "w", "[0]", "1"]
+    (tmp_path / "m.json").write_text(mlc.ok("load", "a.pt", "--json").stdout)
+    mlc.ok("load", "a.pt", "--expect", "m.json")
+    assert set(rows(mlc, "a.pt", "--include", "0")) == {"0", "[0]"}
+
+
+def test_rows_of_a_whole_file_named_the_number_as_its_text(mlc, tmp_path):
+    w = torch.ones(1)
+    write(tmp_path / "a.pt", {"model": {"w": w}, "opt": {"state": {0: w, "0": w, 1: w, None: [w], "None": (w,)}, "2": {2: w}}})
+    names = ["model.w", "opt.state.[0]", 'opt.state.["0"]', "opt.state.1", "opt.state.[None].0", 'opt.state.["None"].0', "opt.2.2"]
+    answer = mlc.ok("load", "a.pt", "--json").json
+    assert [row["name"] for row in answer["tensors"]] == names
+    assert answer["shared"] == [names]
+    for name in names[1:3]:
+        assert mlc.ok("load", "a.pt", "--key", name, "--json").json["totals"]["tensors"] == 1
+    assert list(rows(mlc, "a.pt", "--key", "opt.state.[None]")) == ["0"]
+    write(tmp_path / "b.pt", ALIKE)
+    assert list(rows(mlc, "b.pt")) == ["[0].w", "[0].b", '["0"].w']

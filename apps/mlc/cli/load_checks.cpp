@@ -36,7 +36,9 @@ std::vector<std::string> LoadReport::damaged_tensors(const DamagedRecord& record
   const Checkpoint& checkpoint = *input_.checkpoint;
   std::vector<std::string> names = tensors_in(checkpoint, record, tensors_);
   if (!names.empty()) return names;
-  return tensors_in(checkpoint, record, all_tensors(checkpoint, checkpoint.root));
+  std::vector<NamedTensor> all = all_tensors(checkpoint, checkpoint.root);
+  index_alike(all);
+  return tensors_in(checkpoint, record, all);
 }
 
 uint64_t LoadReport::tensors_without_crc() const {

@@ -13,7 +13,9 @@
 #include "mlc/tensor/stats.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,6 +84,7 @@ class LoadReport {
   std::string below_;                      // the place that --key names, where it is no state_dict
   std::vector<NamedTensor> tensors_;
   size_t entries_ = SIZE_MAX;  // behind so many of them are those in values of the state_dict
+  std::set<std::string, std::less<>> paths_in_values_;  // of these, as values beside print
   Summary summary_;
   std::vector<pickle::GlobalUse> globals_;
   WeightsOnlyVerdict verdict_;

@@ -121,6 +121,10 @@ Status LoadReport::select() {
     }
   }
   MLC_CHECK(filter());
+  for (size_t i = std::min(entries_, tensors_.size()); i < tensors_.size(); ++i) {
+    paths_in_values_.insert(tensors_[i].path);
+  }
+  index_alike(tensors_);
   summary_ = summarize(*input_.checkpoint, tensors_);
   count_parameters();
   count_arrays();
@@ -325,12 +329,10 @@ std::vector<std::string> LoadReport::others_text(const std::vector<std::string>&
   }
   const std::string inside =
       state_dict_ == nullptr || state_dict_->path.empty() ? "" : state_dict_->path + ".";
-  std::set<std::string_view> rows;
-  for (size_t i = entries_; i < tensors_.size(); ++i) rows.insert(tensors_[i].path);
   for (size_t i = 0; i < others.size(); ++i) {
     if (state_dict_ == nullptr || !others[i].starts_with(inside)) continue;
     const std::string_view key = std::string_view(others[i]).substr(inside.size());
-    if (is_module_key(key) || rows.contains(key)) texts[i] = sentence_key(others[i]);
+    if (is_module_key(key) || paths_in_values_.contains(key)) texts[i] = sentence_key(others[i]);
   }
   return merge_alike(texts);
 }

@@ -496,9 +496,8 @@ NodeId node_below(const Checkpoint& checkpoint, NodeId node, std::string_view pa
       const std::string name = key_text(graph, key);
       NodeId found = enter(name, value);
       if (found == kNoNode && escapes) found = enter(with_escaped_dots(name), value);
-      const bool text = graph.is(key, NodeKind::text);
-      if (found == kNoNode && path[0] == '[' && (text || graph.is(key, NodeKind::integer))) {
-        found = enter(indexed_key(name, text), value);
+      if (found == kNoNode && path[0] == '[') {
+        found = enter(indexed_key(name, is_text(graph, key)), value);
       }
       if (found != kNoNode) return found;
     }

@@ -104,6 +104,8 @@ struct NamedTensor {
   std::string path;  // dotted, list items by number, keys that are no text as Python shows them
   uint32_t tensor = kNoIndex;
   uint64_t spelling = 0;  // bit i % 64: step i is no text key, as `0` may be a number or a text
+  std::string indexed{};  // `path` with indexed_key() for keys of one mapping that print alike;
+                          // empty where no step is one
 };
 /// Every tensor of the tree below NODE with its first path, in tree order. A tensor reached twice
 /// is listed twice; cycles end.
@@ -113,6 +115,8 @@ std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node);
 /// (optimizer, ema) is left out.
 std::vector<NamedTensor> tensors_in_values(const Checkpoint& checkpoint,
                                            const StateDict& state_dict);
+/// Makes `indexed` the path of those that have one: names for people, of which none hides another.
+void index_alike(std::vector<NamedTensor>& tensors);
 /// How many names of tensors there are below NODE: tied ones count each, those of a mapping once
 /// whatever paths lead to it.
 uint64_t count_names(const Checkpoint& checkpoint, NodeId node);

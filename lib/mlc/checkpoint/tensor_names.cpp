@@ -9,6 +9,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <set>
 #include <unordered_set>
 
 namespace mlc {
@@ -20,17 +21,56 @@ using pickle::NodeKind;
 
 constexpr int kMaxTreeDepth = 1000;
 
+bool is_text(NodeKind kind) {
+  return kind == NodeKind::text || kind == NodeKind::old_string;
+}
+
 /// How a tensor is reached. Keys may print alike: 0 and "0" have one text, and two spellings.
 struct Path {
   std::string text;
   uint64_t spelling = 0;  // as in NamedTensor
   unsigned steps = 0;
+  std::string indexed;  // as in NamedTensor
 
   Path below(NodeKind kind, const std::string& key) const {
-    const bool is_text = kind == NodeKind::text || kind == NodeKind::old_string;
-    const uint64_t step = is_text ? 0 : uint64_t{1} << (steps % 64);
-    return {join_path(text, key), spelling | step, steps + 1};
+    const uint64_t step = is_text(kind) ? 0 : uint64_t{1} << (steps % 64);
+    return {join_path(text, key), spelling | step, steps + 1,
+            indexed.empty() ? "" : join_path(indexed, key)};
   }
+  /// Of a key that prints as another one of its mapping.
+  Path below_alike(NodeKind kind, const std::string& key) const {
+    Path out = below(kind, key);
+    out.indexed = join_path(indexed.empty() ? text : indexed, indexed_key(key, is_text(kind)));
+    return out;
+  }
+};
+
+/// The keys of a mapping that are no text and print as a text among them, which print alike.
+class AlikeKeys {
+ public:
+  AlikeKeys(const Graph& graph, const std::vector<Entry>& entries) {
+    const auto has_text = [&](const Entry& entry) { return is_text(graph.kind(entry.first)); };
+    if (std::none_of(entries.begin(), entries.end(), has_text)) return;
+    std::set<std::string, std::less<>> others;
+    for (const Entry& entry : entries) {
+      if (!has_text(entry)) others.insert(key_text(graph, entry.first));
+    }
+    if (others.empty()) return;
+    for (const auto& [key, value] : entries) {
+      if (!is_text(graph.kind(key))) continue;
+      if (const auto at = others.find(graph.text(key)); at != others.end()) alike_.insert(*at);
+    }
+  }
+
+  /// Where PATH and KEY lead.
+  Path below(const Path& path, const Graph& graph, NodeId key) const {
+    const std::string text = key_text(graph, key);
+    return alike_.contains(text) ? path.below_alike(graph.kind(key), text)
+                                 : path.below(graph.kind(key), text);
+  }
+
+ private:
+  std::set<std::string, std::less<>> alike_;
 };
 
 /// Whether a collection that several paths lead to is walked for each.
@@ -66,7 +106,7 @@ class TreeWalk {
   void visit(NodeId node, const Path& path, int depth) {
     const Graph& graph = checkpoint_.graph;
     if (const uint32_t tensor = checkpoint_.tensor_at(node); tensor != kNoIndex) {
-      out_.push_back({path.text, tensor, path.spelling});
+      out_.push_back({path.text, tensor, path.spelling, path.indexed});
       if (everything()) visit_attributes(node, path, depth);
       return;
     }
@@ -88,13 +128,14 @@ class TreeWalk {
   void visit_members(NodeId node, const Path& path, int depth) {
     const Graph& graph = checkpoint_.graph;
     if (const auto* entries = graph.entries(node)) {
+      const AlikeKeys alike(graph, *entries);
       for (size_t i = 0; i < entries->size(); ++i) {
         const auto& [key, value] = (*entries)[i];
         if (everything() && !is_string(graph, key) && reach_.from(key)) {
           visit(key, path.below(NodeKind::list, "{key " + std::to_string(i) + "}"), depth + 1);
           visit(value, path.below(NodeKind::list, "{value " + std::to_string(i) + "}"), depth + 1);
         } else {
-          visit(value, path.below(graph.kind(key), key_text(graph, key)), depth + 1);
+          visit(value, alike.below(path, graph, key), depth + 1);
         }
       }
     }
@@ -138,7 +179,8 @@ class TreeWalk {
 
   void visit_storage(NodeId node, const Path& path) {
     const uint32_t storage = checkpoint_.storage_at(node);
-    if (storage != kNoIndex) out_.push_back({path.text, storage_(storage), path.spelling});
+    if (storage == kNoIndex) return;
+    out_.push_back({path.text, storage_(storage), path.spelling, path.indexed});
   }
 
   bool is_container(NodeId node) const {
@@ -207,11 +249,6 @@ void append(std::vector<NamedTensor> found, std::vector<NamedTensor>& out) {
              std::make_move_iterator(found.end()));
 }
 
-/// The path of an entry of a state_dict.
-Path path_of(const Graph& graph, NodeId key) {
-  return Path().below(graph.kind(key), key_text(graph, key));
-}
-
 }  // namespace
 
 std::vector<NamedTensor> all_tensors(const Checkpoint& checkpoint, NodeId node) {
@@ -223,11 +260,18 @@ std::vector<NamedTensor> tensors_in_values(const Checkpoint& checkpoint,
   std::vector<NamedTensor> out;
   const auto* entries = checkpoint.graph.entries(state_dict.node);
   if (entries == nullptr || state_dict.other_values == 0) return out;
+  const AlikeKeys alike(checkpoint.graph, *entries);
   for (const uint32_t position : positions_of_values(checkpoint, state_dict, *entries)) {
     const auto& [key, value] = (*entries)[position];
-    append(TreeWalk(checkpoint).run(value, path_of(checkpoint.graph, key)), out);
+    append(TreeWalk(checkpoint).run(value, alike.below({}, checkpoint.graph, key)), out);
   }
   return out;
+}
+
+void index_alike(std::vector<NamedTensor>& tensors) {
+  for (NamedTensor& named : tensors) {
+    if (!named.indexed.empty()) named.path = named.indexed;
+  }
 }
 
 uint64_t count_names(const Checkpoint& checkpoint, NodeId node) {
@@ -244,19 +288,18 @@ std::vector<NamedTensor> every_tensor_in_values(Checkpoint& checkpoint,
   const auto* at = checkpoint.graph.entries(state_dict.node);
   if (at == nullptr) return out;
   const std::vector<Entry> entries = *at;  // storages that become tensors add to the graph
+  const AlikeKeys alike(checkpoint.graph, entries);
+  const auto path_of = [&](NodeId key) { return alike.below({}, checkpoint.graph, key); };
   for (const StateDictEntry& entry : state_dict.entries) {
     const NodeId tensor = entries[entry.position].second;
     if (tensor_attributes(checkpoint, tensor).empty()) continue;
     const NodeId key = entries[entry.position].first;
-    append(TreeWalk(checkpoint, StorageTensors(checkpoint))
-               .run_attributes(tensor, path_of(checkpoint.graph, key)),
+    append(TreeWalk(checkpoint, StorageTensors(checkpoint)).run_attributes(tensor, path_of(key)),
            out);
   }
   for (const uint32_t position : positions_of_values(checkpoint, state_dict, entries)) {
     const auto& [key, value] = entries[position];
-    append(
-        TreeWalk(checkpoint, StorageTensors(checkpoint)).run(value, path_of(checkpoint.graph, key)),
-        out);
+    append(TreeWalk(checkpoint, StorageTensors(checkpoint)).run(value, path_of(key)), out);
   }
   return out;
 }
