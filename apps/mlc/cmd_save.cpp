@@ -14,6 +14,7 @@
 #include "command.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/bare_tensors.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/module_pickle.h"
@@ -94,6 +95,7 @@ class Job {
   FileWarnings warnings_{task_.reporter};  // of the inputs
   Input input_;
   StateDict* state_dict_ = nullptr;
+  bool bare_ = false;               // tensors without names stand where one is meant
   std::vector<StateDict*> chosen_;  // that one, or all with --key '*'
   OutputFormat format_ = OutputFormat::torch_zip;
   SaveReport report_;
@@ -105,7 +107,8 @@ class Job {
 
 bool Job::needs_state_dict() const {
   const SelectOptions& select = options_.select;
-  return format_ == OutputFormat::safetensors || options_.weights_only || options_.merge ||
+  const bool weights = options_.weights_only && !bare_;
+  return format_ == OutputFormat::safetensors || weights || options_.merge ||
          !options_.architecture.empty() || !options_.dtype.empty() || !options_.from.empty() ||
          options_.max_shard_size > 0 || select.has_patterns();
 }
@@ -157,8 +160,8 @@ Status Job::choose() {
   const std::string& key = options_.select.key;
   const bool tensors_only = format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
   if (tensors_only) name_tensors(input_, key, task_.reporter);
-  const bool found =
-      key.empty() ? only_candidate(input_.state_dicts) != nullptr : !has_bare_tensors(input_, key);
+  bare_ = has_bare_tensors(input_, key);
+  const bool found = key.empty() ? only_candidate(input_.state_dicts) != nullptr : !bare_;
   if (found || needs_state_dict()) {
     auto chosen = choose_state_dict(input_, key);
     const bool several = key.empty() && input_.state_dicts.size() > 1;
@@ -309,6 +312,10 @@ void Job::warn_of_packed_modules() {
 
 void Job::keep_weights() {
   if (!options_.weights_only) return;
+  if (state_dict_ == nullptr) {
+    keep_bare_tensors(*input_.checkpoint, options_.select.key);
+    return unwrap(input_.checkpoint->root);
+  }
   warn_of_packed_modules();
   std::vector<std::string> shown;
   for (const auto& [key, tensors] : keep_only(*input_.checkpoint, *state_dict_)) {

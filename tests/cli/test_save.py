@@ -865,6 +865,21 @@ def test_tensors_without_names_could_not_become_safetensors(mlc, tmp_path, kind)
     assert type(torch.load(tmp_path / "same.pt")) is type(torch.load(tmp_path / "in.pt"))
 
 
+@pytest.mark.parametrize("kind", BARE)
+def test_tensors_without_names_were_no_weights(mlc, tmp_path, kind):
+    torch.save(BARE[kind], tmp_path / "in.pt")
+    mlc.ok("save", "in.pt", "--weights-only", "-o", "out.pt")
+    assert_same(torch.load(tmp_path / "in.pt"), torch.load(tmp_path / "out.pt", weights_only=True))
+    torch.save({"epoch": 3, "state": torch.ones(4), "shadow": BARE[kind]}, tmp_path / "deep.pt")
+    if not isinstance(BARE[kind], torch.Tensor):
+        mlc.ok("save", "deep.pt", "--weights-only", "--key", "shadow", "-o", "one.pt")
+        assert_same(torch.load(tmp_path / "in.pt"), torch.load(tmp_path / "one.pt", weights_only=True))
+    refused = mlc("save", "in.pt", "--weights-only", "--dtype", "bf16", "-o", "half.pt")
+    assert refused.rc == 2 and "hint: `mlc save -o named.safetensors` gives them names\n" in refused.stderr
+    mlc.ok("save", "in.pt", "--weights-only", "--in-place")
+    assert_same(torch.load(tmp_path / "in.pt"), torch.load(tmp_path / "out.pt"))
+
+
 @pytest.mark.parametrize("other", [[torch.ones(2), 3], [[torch.ones(2)]], {1: torch.ones(2), None: 3}])
 def test_tensors_among_other_things_get_no_names(mlc, tmp_path, other):
     torch.save(other, tmp_path / "in.pt")

@@ -3,6 +3,7 @@
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/bare_tensors.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -60,7 +61,10 @@ Status refuse_none(const Checkpoint& checkpoint) {
                        "--key takes any mapping of tensors: --key " + shell_word(place))
         .in_file(checkpoint.path);
   }
-  return usage_error(held + ": none of them has a text as its key", tree).in_file(checkpoint.path);
+  const bool bare = are_bare_tensors(checkpoint, "");
+  const std::string names = "`mlc save -o named.safetensors` gives them names";
+  return usage_error(held + ": none of them has a text as its key", bare ? names : tree)
+      .in_file(checkpoint.path);
 }
 
 /// Who names a mapping of tensors means it, wherever it stands.

@@ -43,6 +43,11 @@ bool are_bare_tensors(const Checkpoint& checkpoint, std::string_view path) {
   return !bare_tensors(checkpoint, node_at(checkpoint, path)).empty();
 }
 
+void keep_bare_tensors(Checkpoint& checkpoint, std::string_view path) {
+  checkpoint.root = node_at(checkpoint, path);
+  checkpoint.extra_records.clear();
+}
+
 std::vector<std::string> name_bare_tensors(Checkpoint& checkpoint, std::string_view path) {
   const NodeId place = node_at(checkpoint, path);
   const Named named = bare_tensors(checkpoint, place);

@@ -13,10 +13,13 @@ namespace mlc {
 /// names.
 bool are_bare_tensors(const Checkpoint& checkpoint, std::string_view path);
 
+/// Makes what are_bare_tensors() at PATH the root of the tree: everything around it is left behind.
+void keep_bare_tensors(Checkpoint& checkpoint, std::string_view path);
+
 /// Gives the tensors of CHECKPOINT names where at PATH stands a list or tuple of tensors ("0", "1",
-/// ...), a dict of tensors under whole numbers (these), or at the root a tensor ("tensor"): the
-/// place becomes a state_dict of them. Returns the names in order; none, and nothing is changed,
-/// for anything else.
+/// ...), a dict of tensors under whole numbers (these), or at the root a tensor
+/// ("tensor"): the place becomes a state_dict of them. Returns the names in order; none, and
+/// nothing is changed, for anything else.
 std::vector<std::string> name_bare_tensors(Checkpoint& checkpoint, std::string_view path);
 
 }  // namespace mlc
