@@ -612,3 +612,16 @@ def test_expanded_tensors_are_compared_as_if_they_were_written_out(mlc, tmp_path
         for name in ("rel_norm", "cosine"):
             row["values"][name] = pytest.approx(row["values"][name])
     assert expanded == full == mixed
+
+
+@pytest.mark.parametrize("bare", [torch.arange(3.0), torch.nn.Parameter(torch.ones(2)), torch.tensor(1.0)], ids=["tensor", "Parameter", "scalar"])
+def test_a_tensor_without_a_name_differed_from_its_safetensors(mlc, tmp_path, bare):
+    torch.save(bare, tmp_path / "a.pt")
+    mlc.ok("save", "a.pt", "-o", "b.safetensors")
+    for pair in (["a.pt", "b.safetensors"], ["b.safetensors", "a.pt"]):
+        assert mlc.ok("diff", *pair).stdout.startswith("equal: 1 tensor, ")
+        mlc.ok("diff", *pair, "--key", ".")
+    torch.save(bare.detach() + 1, tmp_path / "c.pt")
+    assert "\ntensor  values" in mlc("diff", "c.pt", "b.safetensors").stdout
+    torch.save({"tensor": bare}, tmp_path / "d.pt")
+    assert mlc("diff", "a.pt", "d.pt").rc == 1  # torch.load gives a tensor, and a dict

@@ -74,6 +74,7 @@ class FileDiff {
   Status strip(DiffSide& side) const;
   void count_stripped(DiffSide& side) const;
   bool take_off_prefix(DiffSide& side, NamedTensor& named) const;
+  static bool name_bare(DiffSide& side, const DiffSide& other);
   bool compares_others() const;
   void add_tensors_in_values(DiffSide& side) const;
   Status compare_values();
@@ -114,6 +115,7 @@ class FileDiff {
   DiffReport report_;
   std::vector<ValueDifference> values_;  // of what is no tensor
   std::vector<std::string> other_versions_;
+  bool named_bare_ = false;  // a tensor without a name is compared with one that has one
   bool values_compared_ = false;
   size_t others_compared_ = 0;  // values of the state_dicts that are no tensors
   std::vector<MetadataDifference> metadata_;

@@ -6,6 +6,7 @@
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/bare_tensors.h"
 #include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/save.h"
 
@@ -94,6 +95,21 @@ Status FileDiff::strip(DiffSide& side) const {
   return {};
 }
 
+/// Gives a tensor that was saved without a name the one that `mlc save` gives it, where OTHER is of
+/// a format in which every tensor has one. Whether it did.
+bool FileDiff::name_bare(DiffSide& side, const DiffSide& other) {
+  const Checkpoint& checkpoint = *side.input.checkpoint;
+  const Format format = other.input.checkpoint->format;
+  const bool needs_names = format == Format::safetensors || format == Format::sharded;
+  if (!needs_names || !side.is_whole || checkpoint.tensor_at(checkpoint.root) == kNoIndex) {
+    return false;
+  }
+  for (NamedTensor& named : side.tensors) {
+    if (named.path.empty()) named.path = kBareTensorName;
+  }
+  return true;
+}
+
 DiffOptions FileDiff::options() const {
   DiffOptions options;
   options.tolerance.atol = arguments_.atol;
@@ -108,6 +124,7 @@ DiffOptions FileDiff::options() const {
 Result<ExitCode> FileDiff::run() {
   MLC_TRY(a_, open(arguments_.a, arguments_.key));
   MLC_TRY(b_, open(arguments_.b, arguments_.key_b.value_or(arguments_.key)));
+  named_bare_ = name_bare(a_, b_) || name_bare(b_, a_);
   if (compares_others()) {
     add_tensors_in_values(a_);
     add_tensors_in_values(b_);
@@ -176,7 +193,7 @@ void FileDiff::keep(ValueDiff found) {
 Status FileDiff::compare_values() {
   if (arguments_.no_values || arguments_.keys_only) return {};
   if (compares_others()) compare_others();
-  if (!a_.is_whole || !b_.is_whole) return {};
+  if (!a_.is_whole || !b_.is_whole || named_bare_) return {};
   keep(diff_values(*a_.input.checkpoint, *b_.input.checkpoint));
   MLC_TRY(const auto records, diff_records(*a_.input.checkpoint, *b_.input.checkpoint));
   values_.insert(values_.end(), records.begin(), records.end());

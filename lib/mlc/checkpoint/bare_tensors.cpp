@@ -18,7 +18,7 @@ Named bare_tensors(const Checkpoint& checkpoint, NodeId place) {
   Named out;
   if (place == kNoNode) return out;
   if (checkpoint.tensor_at(place) != kNoIndex) {
-    if (place == checkpoint.root) out.emplace_back("tensor", place);
+    if (place == checkpoint.root) out.emplace_back(kBareTensorName, place);
     return out;
   }
   if (const auto* entries = graph.entries(place)) {

@@ -9,6 +9,9 @@
 
 namespace mlc {
 
+/// The name of a tensor that is all of a file.
+inline constexpr std::string_view kBareTensorName = "tensor";
+
 /// Whether at PATH (of node_at(); the root where it is empty) stands what name_bare_tensors()
 /// names.
 bool are_bare_tensors(const Checkpoint& checkpoint, std::string_view path);
@@ -18,7 +21,7 @@ void keep_bare_tensors(Checkpoint& checkpoint, std::string_view path);
 
 /// Gives the tensors of CHECKPOINT names where at PATH stands a list or tuple of tensors ("0", "1",
 /// ...), a dict of tensors under whole numbers (these), or at the root a tensor
-/// ("tensor"): the place becomes a state_dict of them. Returns the names in order; none, and
+/// (kBareTensorName): the place becomes a state_dict of them. Returns the names in order; none, and
 /// nothing is changed, for anything else.
 std::vector<std::string> name_bare_tensors(Checkpoint& checkpoint, std::string_view path);
 
