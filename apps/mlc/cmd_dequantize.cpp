@@ -8,6 +8,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/write_sharded.h"
 #include "mlc/compress/foreign_record.h"
 #include "mlc/compress/quantize.h"
 
@@ -117,6 +118,7 @@ Status Job::write() {
   }
   MLC_TRY(saved_,
           save_checkpoint(*input_.checkpoint, state_dict_, task_.output, save, task_.reporter));
+  warn_of_index_metadata(*input_.checkpoint, task_.reporter);
   return {};
 }
 

@@ -387,3 +387,31 @@ def test_a_link_that_leads_nowhere_was_said_to_need_force(mlc, tmp_path, flags):
     (tmp_path / "out.pt").symlink_to("nowhere.pt")
     done = mlc("save", "in.pt", "-o", "out.pt", *flags)
     assert done.rc == 5 and "out.pt: is a symbolic link that leads nowhere\n" in done.stderr and "--force" not in done.stderr
+
+
+BESIDE = {"version \"é\"": 2, "quantization_config": {"bits": [4, 1.50]}, "note": None}
+
+
+@pytest.fixture
+def described_beside(described, tmp_path):
+    """The same, with more beside `metadata` and `weight_map`."""
+    index = {"note": 1} | BESIDE | index_of(tmp_path / "shards")
+    (tmp_path / "shards/model.safetensors.index.json").write_text(json.dumps(index, indent=1))
+    return described
+
+
+@pytest.mark.parametrize("verb", [["save", "--max-shard-size", "32B"], ["remap-keys", "--map", "module.=m."], ["strip-module-prefix"],
+                                  ["save", "--max-shard-size", "32B", "--format", "pt"]], ids=" ".join)
+def test_an_index_lost_what_stood_beside_its_metadata(mlc, described_beside, tmp_path, verb):
+    done = mlc.ok(verb[0], "shards", *verb[1:], "-o", "out")
+    index = index_of(tmp_path / "out", "pytorch_model.bin.index.json" if "pt" in verb else "model.safetensors.index.json")
+    assert {k: v for k, v in index.items() if k not in ("metadata", "weight_map")} == BESIDE
+    assert index["metadata"] == described_beside and "left out" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", [["save"], ["quantize", "--scheme", "int8"], ["prune", "--amount", "0.5"], ["strip-module-prefix"]], ids=" ".join)
+def test_an_index_was_dropped_without_a_word(mlc, described_beside, tmp_path, verb):
+    assert described_beside
+    done = mlc.ok(verb[0], "shards", *verb[1:], "-o", "one.pt")
+    assert 'one file has no index; left out of the metadata of that before: note "é" and big\n' in done.stderr
+    assert 'left out of that before, beside its metadata: note, version "é" and quantization_config\n' in done.stderr

@@ -8,6 +8,7 @@
 #include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/checkpoint/write_sharded.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/follow_optimizers.h"
 #include "mlc/keys/prefix.h"
@@ -377,6 +378,7 @@ Status ready_for_weights(Input& input, StateDict& state_dict, bool weights_only,
   }
   MLC_CHECK(replace_modules(input, reporter));
   if (weights_only) keep_only(*input.checkpoint, state_dict);
+  warn_of_index_metadata(*input.checkpoint, reporter);
   return {};
 }
 

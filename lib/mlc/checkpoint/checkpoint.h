@@ -151,6 +151,8 @@ class Checkpoint {
   /// Of a sharded checkpoint: what the `metadata` of its index says beside total_size, each value
   /// as its JSON text, in the order of the index.
   std::vector<std::pair<std::string, std::string>> index_metadata;
+  /// The same of what the index says beside `metadata` and `weight_map`.
+  std::vector<std::pair<std::string, std::string>> index_entries;
   /// Elements of the tensors that the index names, tied ones once: what its total_parameters is
   /// about. Only where it has such an entry.
   uint64_t index_elements = 0;

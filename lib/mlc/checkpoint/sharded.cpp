@@ -54,7 +54,13 @@ class IndexReader {
   void take_descriptions(const Shard& shard, Checkpoint& from);
   void check_total_size();
   void count_elements();
-  void keep_metadata(std::string_view key, std::string_view json);
+  /// Values as their JSON text, in the order of their keys.
+  struct Kept {
+    std::vector<std::pair<std::string, std::string>>& entries;
+    NameTable places = NameTable();
+  };
+  static void keep_entry(JsonScanner& json, std::string_view key, std::string_view text,
+                         Kept& kept);
 
   Checkpoint& checkpoint_;
   std::string folder_;
@@ -62,6 +68,8 @@ class IndexReader {
   std::vector<std::pair<std::string_view, NodeId>> rows_;  // in the order of the map
   std::vector<Shard> shards_;                              // in the order of their first key
   std::unordered_map<std::string_view, size_t> shard_by_name_;
+  Kept metadata_{checkpoint_.index_metadata};
+  Kept entries_{checkpoint_.index_entries};
   bool has_map_ = false;
   double total_size_ = -1;
   AlikeTexts warnings_;
@@ -76,6 +84,8 @@ Status IndexReader::read_index(std::string_view text) {
       MLC_CHECK(read_weight_map(json));
     } else if (key == "metadata" && json.peek() == '{') {
       MLC_CHECK(read_metadata(json, text));
+    } else if (key != "metadata") {
+      keep_entry(json, key, text, entries_);
     } else {
       json.skip();
     }
@@ -94,22 +104,27 @@ Status IndexReader::read_metadata(JsonScanner& json, std::string_view text) {
       json.number(total_size_);
       continue;
     }
-    const size_t begin = json.position();
-    if (!json.skip() || key == kTotalSize) continue;
-    keep_metadata(key, text.substr(begin, json.position() - begin));
+    if (key == kTotalSize) {
+      json.skip();
+    } else {
+      keep_entry(json, key, text, metadata_);
+    }
   }
   return {};
 }
 
-/// Of a key that is there twice the last value counts, as for Python's json.
-void IndexReader::keep_metadata(std::string_view key, std::string_view json) {
-  auto& kept = checkpoint_.index_metadata;
-  const auto at =
-      std::find_if(kept.begin(), kept.end(), [key](const auto& one) { return one.first == key; });
-  if (at == kept.end()) {
-    kept.emplace_back(key, json);
+/// Keeps the next value of JSON, which reads TEXT. Of a key that is there twice the last value
+/// counts, as for Python's json.
+void IndexReader::keep_entry(JsonScanner& json, std::string_view key, std::string_view text,
+                             Kept& kept) {
+  json.peek();  // spaces are no part of it
+  const size_t begin = json.position();
+  if (!json.skip()) return;
+  const std::string_view value = text.substr(begin, json.position() - begin);
+  if (kept.places.add(key, static_cast<uint32_t>(kept.entries.size()))) {
+    kept.entries.emplace_back(key, value);
   } else {
-    at->second = json;
+    kept.entries[*kept.places.find(key)].second = value;
   }
 }
 

@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/write_sharded.h"
 
 #include "mlc/base/missing_folder.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/lower_tensors.h"
@@ -346,7 +347,11 @@ class ShardWriter {
       out.append(": ").append(nlohmann::json(file).dump());
       first = false;
     }
-    return out + "\n  }\n}\n";
+    out += "\n  }";
+    for (const auto& [key, json] : checkpoint_.index_entries) {
+      out.append(",\n  ").append(nlohmann::json(key).dump()).append(": ").append(json);
+    }
+    return out + "\n}\n";
   }
 
   Checkpoint& checkpoint_;
@@ -364,13 +369,16 @@ class ShardWriter {
 }  // namespace
 
 void warn_of_index_metadata(const Checkpoint& checkpoint, Reporter& reporter) {
-  std::vector<std::string> lost;
-  for (const auto& [key, json] : checkpoint.index_metadata) {
-    if (key != kTotalParameters) lost.push_back(printable(key));
-  }
-  if (lost.empty()) return;
-  reporter.warn("one file has no index; left out of the metadata of that before: " +
-                join_list(lost));
+  const auto warn = [&reporter](std::string_view of, const auto& entries) {
+    std::vector<std::string> lost;
+    for (const auto& [key, json] : entries) {
+      if (key != kTotalParameters) lost.push_back(sentence_key(key));
+    }
+    if (lost.empty()) return;
+    reporter.warn("one file has no index; left out of " + std::string(of) + ": " + join_list(lost));
+  };
+  warn("the metadata of that before", checkpoint.index_metadata);
+  warn("that before, beside its metadata", checkpoint.index_entries);
 }
 
 bool belongs_to_shards(std::string_view name, OutputFormat format) {

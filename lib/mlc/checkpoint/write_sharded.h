@@ -37,8 +37,8 @@ struct ShardSummary {
   std::vector<std::vector<std::string>> overlaps;            // likewise
 };
 
-/// Warns of what the metadata of CHECKPOINT's index says (Checkpoint::index_metadata), for outputs
-/// without an index. Silent on total_parameters, which can be counted.
+/// Warns of what CHECKPOINT's index says beside the weight map (Checkpoint::index_metadata and
+/// index_entries), for outputs without an index. Silent on total_parameters, which can be counted.
 void warn_of_index_metadata(const Checkpoint& checkpoint, Reporter& reporter);
 
 /// Whether write_sharded might write, replace or remove NAME in its folder.
@@ -46,13 +46,13 @@ bool belongs_to_shards(std::string_view name, OutputFormat format);
 
 /// Writes model-00001-of-00003.safetensors ... with model.safetensors.index.json, or
 /// pytorch_model-... .bin with theirs, into FOLDER, which is made. What fits one shard becomes one
-/// file without an index. The metadata of an index that CHECKPOINT was read from goes into the new
-/// one; its total_parameters only where the tensors have as many elements as before. No name
-/// appears before all shards are written; the index comes last, and after an error no new name
-/// stays. A whole file beside a new index, or the reverse, is an error, or removed where files may
-/// be replaced; then shards that the index before named go too. That no file of the input lies in
-/// the way is for the caller to see. Errors: exists, unsupported, corrupt, write_failed,
-/// interrupted.
+/// file without an index. What an index that CHECKPOINT was read from says beside its weight map
+/// goes into the new one; its total_parameters only where the tensors have as many elements as
+/// before. No name appears before all shards are written; the index comes last, and after an error
+/// no new name stays. A whole file beside a new index, or the reverse, is an error, or removed
+/// where files may be replaced; then shards that the index before named go too. That no file of the
+/// input lies in the way is for the caller to see. Errors: exists, unsupported, corrupt,
+/// write_failed, interrupted.
 Result<ShardSummary> write_sharded(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                                    const std::string& folder, const ShardOptions& options,
                                    Reporter& reporter);
