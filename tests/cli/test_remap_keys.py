@@ -360,6 +360,24 @@ def test_ties_that_a_rule_ended_ended_in_silence(mlc, tmp_path, rule):
     assert torch.load(tmp_path / "out.pt")
 
 
+@pytest.mark.parametrize("rule", PARTS.values(), ids=PARTS)
+def test_ties_with_another_state_dict_ended_in_silence(mlc, tmp_path, rule):
+    tied = torch.randn(4, 2)
+    write(tmp_path / "in.pt", {"model": {"enc.w": torch.ones(4, 2), "dec.w": tied}, "ema": {"dec.w": tied.detach(), "o": torch.ones(1)}})
+    (tmp_path / "rules.yaml").write_text(f"version: 1\nrules:\n  - {rule}\n")
+    said = "tied before, and tensors of their own after these rules: model.dec.w and ema.dec.w\n"
+    for key in ("model", "*"):
+        for flags in (["-n"], ["-o", "out.pt", "--force"]):
+            assert said in mlc.ok("remap-keys", "in.pt", "--key", key, "--rules", "rules.yaml", *flags).stderr
+    assert torch.load(tmp_path / "out.pt")
+    done = mlc.ok("remap-keys", "in.pt", "--key", "model", "--rules", "rules.yaml", "-o", "out.safetensors")
+    assert "tied" not in done.stderr  # the other is not in it
+    assert "tied" not in mlc.ok("remap-keys", "in.pt", "--key", "*", "--map", "dec.w=x", "-o", "out.pt", "--force").stderr
+    write(tmp_path / "in.pt", {"model": {"enc.w": tied, "dec.w": tied.detach()}, "ema": {"o": tied.detach()}})
+    done = mlc.ok("remap-keys", "in.pt", "--key", "model", "--rules", "rules.yaml", "-n")
+    assert "after these rules: model.enc.w, model.dec.w and ema.o\n" in done.stderr
+
+
 def test_tied_tensors_that_are_turned_alike_did_not_stay_tied(mlc, tmp_path):
     tied = torch.randn(4, 2)
     write(tmp_path / "in.pt", {"enc.w": tied, "dec.w": tied.detach()})

@@ -235,6 +235,7 @@ void Job::follow_in_optimizers() {
                         plural(followed.removed, "optimizer parameter") + " removed");
   if (format_ == OutputFormat::safetensors) return;
   warn_of_optimizers(followed, task_.reporter);
+  warn_of_parted_state_dicts(*input_.checkpoint, all, task_.reporter);
 }
 
 /// Where the output goes and in which format, with everything that speaks against it. A name that

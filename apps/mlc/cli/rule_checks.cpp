@@ -29,13 +29,15 @@ std::vector<std::string> matched_names(const Plan& plan, uint32_t rule) {
   return names;
 }
 
+constexpr std::string_view kSame = "same";
+
 /// What the rules make of each source of PLAN: texts that are equal where tied tensors stay tied,
 /// none for a tensor that is dropped.
 std::vector<std::string> fates_of(const Plan& plan) {
   std::vector<std::string> fates(plan.names.size());
   for (size_t i = 0; i < plan.items.size(); ++i) {
     const PlanItem& item = plan.items[i];
-    std::string fate = "same";
+    std::string fate(kSame);
     if (item.op == PlanItem::Op::transpose) {
       fate = "transpose";
       for (const int64_t dim : item.permutation) fate += " " + std::to_string(dim);
@@ -45,6 +47,42 @@ std::vector<std::string> fates_of(const Plan& plan) {
     for (const uint32_t source : item.sources) fates[source] = fate;
   }
   return fates;
+}
+
+/// GROUPS of tensors that share their memory no more, each as text.
+void warn_of_groups(const std::vector<std::string>& groups, Reporter& reporter) {
+  if (groups.empty()) return;
+  const size_t more = groups.size() - std::min<size_t>(groups.size(), 3);
+  std::string text = groups[0];
+  for (size_t i = 1; i < groups.size() - more; ++i) text += "; " + groups[i];
+  if (more > 0) text += "; and " + plural(more, "more group", "more groups");
+  reporter.warn("tied before, and tensors of their own after these rules: " + text);
+}
+
+/// A tensor of one of several state_dicts.
+struct Name {
+  size_t place = 0;  // which of them
+  std::string path;
+  std::string fate;  // as in fates_of()
+};
+
+/// The tensors of ONE that are in the output. What is made anew is made for each state_dict, so
+/// their PLACE is in such fates.
+std::vector<std::pair<TensorIdentity, Name>> names_of(const Checkpoint& checkpoint,
+                                                      const PlannedStateDict& one, size_t place) {
+  std::vector<std::pair<TensorIdentity, Name>> out;
+  std::vector<std::string> fates;
+  if (one.plan != nullptr) fates = fates_of(*one.plan);
+  const std::vector<StateDictEntry>& entries = one.state_dict->entries;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const Tensor& tensor = checkpoint.tensors[entries[i].tensor];
+    std::string fate = fates.empty() ? std::string(kSame) : fates[i];
+    if (tensor.storage == kNoIndex || fate.empty()) continue;
+    if (fate != kSame) fate += " in " + std::to_string(place);
+    out.emplace_back(identity_of(checkpoint, tensor),
+                     Name{place, join_path(one.state_dict->path, entries[i].key), std::move(fate)});
+  }
+  return out;
 }
 
 }  // namespace
@@ -99,12 +137,34 @@ void warn_of_parted_ties(const Checkpoint& checkpoint, const StateDict& state_di
     for (const uint32_t one : sources) names.push_back(sentence_key(plan.names[one]));
     groups.push_back(join_list(names, 3));
   }
-  if (groups.empty()) return;
-  const size_t more = groups.size() - std::min<size_t>(groups.size(), 3);
-  std::string text = groups[0];
-  for (size_t i = 1; i < groups.size() - more; ++i) text += "; " + groups[i];
-  if (more > 0) text += "; and " + plural(more, "more group", "more groups");
-  reporter.warn("tied before, and tensors of their own after these rules: " + text);
+  warn_of_groups(groups, reporter);
+}
+
+void warn_of_parted_state_dicts(const Checkpoint& checkpoint,
+                                const std::vector<PlannedStateDict>& all, Reporter& reporter) {
+  const auto only_renames = [](const PlannedStateDict& one) {
+    return one.plan == nullptr || one.plan->is_pure_rename();
+  };
+  if (std::all_of(all.begin(), all.end(), only_renames)) return;
+  std::map<TensorIdentity, std::vector<Name>> ties;
+  for (size_t i = 0; i < all.size(); ++i) {
+    for (auto& [identity, name] : names_of(checkpoint, all[i], i)) {
+      ties[identity].push_back(std::move(name));
+    }
+  }
+  std::vector<std::string> groups;
+  for (const auto& [identity, names] : ties) {
+    // What is in two state_dicts and has two fates: one of them is another than that of a name
+    // elsewhere.
+    const auto elsewhere = [&](const Name& one) { return one.place != names[0].place; };
+    const auto differs = [&](const Name& one) { return one.fate != names[0].fate; };
+    if (std::none_of(names.begin(), names.end(), elsewhere)) continue;
+    if (std::none_of(names.begin(), names.end(), differs)) continue;
+    std::vector<std::string> paths;
+    for (const Name& one : names) paths.push_back(sentence_key(one.path));
+    groups.push_back(join_list(paths, 3));
+  }
+  warn_of_groups(groups, reporter);
 }
 
 }  // namespace mlc::cli

@@ -5,6 +5,7 @@
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/state_dict.h"
+#include "mlc/keys/follow_optimizers.h"
 #include "mlc/keys/plan.h"
 
 #include <functional>
@@ -27,5 +28,9 @@ Status check_misplaced(const Checkpoint& checkpoint, const std::string& place,
 /// Warns of tensors of STATE_DICT that share their memory and will no more after PLAN.
 void warn_of_parted_ties(const Checkpoint& checkpoint, const StateDict& state_dict,
                          const Plan& plan, Reporter& reporter);
+
+/// The same of tensors in several of ALL, the state_dicts of an output that holds them all.
+void warn_of_parted_state_dicts(const Checkpoint& checkpoint,
+                                const std::vector<PlannedStateDict>& all, Reporter& reporter);
 
 }  // namespace mlc::cli
