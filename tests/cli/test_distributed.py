@@ -88,3 +88,60 @@ def test_a_cast_does_not_say_that_weights_only_would_leave_dtensors_out(mlc, mes
     assert done.rc == 0
     assert "the tensors themselves: w" in done.stderr and CURE in done.stderr
     assert "--weights-only" not in done.stderr and "--safe" not in done.stderr
+
+
+def save_part(path, local, placement, rank=0, ranks=2, parameter=False):
+    dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=ranks)
+    tensor = spread(local, init_device_mesh("cpu", (ranks,)), placement)
+    torch.save({"w": torch.nn.Parameter(tensor) if parameter else tensor}, path)
+    dist.destroy_process_group()
+
+
+def row_of(mlc, tmp_path, *names, options=()):
+    done = mlc("diff", *names, *options, "--json", cwd=tmp_path)
+    assert done.rc == 1 and len(done.json["differences"]) == 1
+    return done.json["differences"][0]
+
+
+LOCAL = torch.arange(8.0).reshape(2, 4)
+
+
+@pytest.mark.parametrize("parameter", [False, True])
+@pytest.mark.parametrize("placement, ranks", [(Shard(0), 1), (Replicate(), 2)])
+def test_values_of_whole_dtensors_were_not_measured(mlc, tmp_path, placement, ranks, parameter):
+    save_part(tmp_path / "a.pt", LOCAL, placement, ranks=ranks, parameter=parameter)
+    save_part(tmp_path / "same.pt", LOCAL.clone(), Replicate(), ranks=3)
+    save_part(tmp_path / "b.pt", LOCAL + torch.eye(2, 4), Replicate(), ranks=3)
+    torch.save({"w": LOCAL}, tmp_path / "plain.pt")
+    for other in ("same.pt", "plain.pt"):
+        assert mlc.ok("diff", "a.pt", other, cwd=tmp_path).stdout.startswith("equal: 1 tensor, 32 B")
+    row = row_of(mlc, tmp_path, "a.pt", "b.pt")
+    assert row["kind"] == "value" and row["values"]["mismatches"] == 2 and row["values"]["max_abs"] == 1
+    mlc.ok("diff", "a.pt", "b.pt", "--atol", "1", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("placement", [Shard(0), Shard(1), Partial()], ids=str)
+def test_parts_of_dtensors_are_compared_where_they_are_the_same(mlc, tmp_path, placement):
+    save_part(tmp_path / "a.pt", LOCAL, placement)
+    save_part(tmp_path / "same.pt", LOCAL.clone(), placement)
+    save_part(tmp_path / "b.pt", LOCAL + 1, placement)
+    mlc.ok("diff", "a.pt", "same.pt", cwd=tmp_path)
+    row = row_of(mlc, tmp_path, "a.pt", "b.pt")
+    assert row["kind"] == "value" and row["values"]["mismatches"] == 8 and row["a"]["shape"] == [2, 4]
+    assert "local part of a DTensor [" in row["reason"]
+    assert "local part of a DTensor" in mlc("diff", "a.pt", "b.pt", cwd=tmp_path).stdout
+    save_part(tmp_path / "other.pt", LOCAL, placement, rank=1)
+    row = row_of(mlc, tmp_path, "a.pt", "other.pt")
+    assert row["kind"] == "uncompared" and "not known to be the same part" in row["reason"]
+    mlc.ok("diff", "a.pt", "other.pt", "--no-values", cwd=tmp_path)
+
+
+def test_dtensors_of_other_shapes_differ_in_shape(mlc, tmp_path):
+    save_part(tmp_path / "a.pt", LOCAL, Shard(0))
+    save_part(tmp_path / "b.pt", LOCAL, Shard(1))
+    save_part(tmp_path / "c.pt", LOCAL.half(), Shard(0))
+    assert row_of(mlc, tmp_path, "a.pt", "b.pt")["kind"] == "shape"
+    assert row_of(mlc, tmp_path, "a.pt", "b.pt", options=["--no-values"])["kind"] == "shape"
+    assert row_of(mlc, tmp_path, "a.pt", "c.pt", options=["--no-values"])["kind"] == "dtype"
+    save_part(tmp_path / "d.pt", LOCAL.clone().repeat(2, 1), Replicate())
+    assert row_of(mlc, tmp_path, "a.pt", "d.pt")["kind"] == "uncompared"

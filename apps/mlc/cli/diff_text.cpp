@@ -71,6 +71,7 @@ std::string FileDiff::remark(const Difference& difference, const DiffColumns& co
   if (!difference.values) return difference.reason;
   const CompareResult& values = *difference.values;
   std::vector<std::string> parts;
+  if (!difference.reason.empty()) parts.push_back(difference.reason);
   if (values.nan_pairs > 0) parts.push_back(format_count(values.nan_pairs) + " NaN on one side");
   if (values.infinite_pairs > 0) {
     parts.push_back(format_count(values.infinite_pairs) + " infinitely far apart");

@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/parts_of_two.h"
 #include "mlc/checkpoint/stored_parts.h"
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <map>
@@ -98,6 +100,9 @@ class Differ {
   void match(const std::vector<NamedTensor>& tensors_a, const std::vector<NamedTensor>& tensors_b);
   Status classify(Row& row);
   Status ask_kind(Row& row, const Tensor& a, const Tensor& b);
+  Status ask_distributed(Row& row, const Tensor& a, const Tensor& b);
+  void take_whole(Row& row);
+  void take_local(Row& row, uint32_t a, uint32_t b);
   Status find_extent(Row& row);
   void cut(size_t index);
   Status find_differing();
@@ -120,6 +125,7 @@ class Differ {
   ExpansionBudget budget_a_{a_, Repeats::passed_over};
   ExpansionBudget budget_b_{b_, Repeats::passed_over};
   std::vector<Row> rows_;
+  std::deque<NamedTensor> locals_;  // local parts that rows look at instead of DTensors
   std::vector<Piece> pieces_;
   std::vector<std::atomic<bool>> differs_;          // by row
   std::vector<std::optional<Comparer>> comparers_;  // by piece
@@ -209,6 +215,9 @@ Status Differ::ask_kind(Row& row, const Tensor& a, const Tensor& b) {
   };
   const bool reads = options_.depth == DiffDepth::values;
   if (a.kind == TensorKind::other) {
+    if (local_part(a_, a) != kNoIndex && local_part(b_, b) != kNoIndex) {
+      return ask_distributed(row, a, b);
+    }
     if (!reads) return {};
     if (rebuild_args(a_, a).empty() || rebuild_args(b_, b).empty()) {
       return answer(DiffKind::uncompared, layout_name(a_, a) + " tensors cannot be compared");
@@ -247,6 +256,55 @@ Status Differ::ask_kind(Row& row, const Tensor& a, const Tensor& b) {
   }
   row.question = Question::elements;
   return {};
+}
+
+/// Two DTensors of which the files hold parts.
+Status Differ::ask_distributed(Row& row, const Tensor& a, const Tensor& b) {
+  const auto answer = [&row](DiffKind kind, std::string_view reason) -> Status {
+    row.question = Question::answered;
+    row.answer = kind;
+    row.reason = reason;
+    return {};
+  };
+  if (!std::ranges::equal(a_.sizes(a), b_.sizes(b))) return answer(DiffKind::shape, "");
+  if (options_.depth != DiffDepth::values) {
+    const bool same = row.same_dtype || options_.ignore_dtype;
+    return same ? Status() : answer(DiffKind::dtype, "");
+  }
+  const uint32_t in_a = local_part(a_, a);
+  const uint32_t in_b = local_part(b_, b);
+  const Tensor& part_a = a_.tensors[in_a];
+  const Tensor& part_b = b_.tensors[in_b];
+  const bool readable = part_a.kind != TensorKind::other &&  // as one that holds itself is
+                        layout_name(a_, part_a) == layout_name(b_, part_b);
+  MLC_TRY(const bool same, parts_.same_place(a, b));
+  if (!same || !readable) {
+    return answer(DiffKind::uncompared,
+                  "not known to be the same part of a DTensor; `full_tensor()` gathers the whole");
+  }
+  row.reason = "local part of a DTensor " + format_shape(a_.sizes(a));
+  take_local(row, in_a, in_b);
+  return ask_kind(row, part_a, part_b);
+}
+
+void Differ::take_local(Row& row, uint32_t a, uint32_t b) {
+  row.a = &locals_.emplace_back(*row.a);
+  locals_.back().tensor = a;
+  row.b = &locals_.emplace_back(*row.b);
+  locals_.back().tensor = b;
+}
+
+/// A DTensor that is whole in its file is compared like the plain tensor that it holds.
+void Differ::take_whole(Row& row) {
+  const auto plain = [](const Checkpoint& checkpoint, uint32_t index) {
+    const Tensor& tensor = checkpoint.tensors[index];
+    if (is_whole_distributed(checkpoint, tensor)) return local_part(checkpoint, tensor);
+    return tensor.kind == TensorKind::other ? kNoIndex : index;
+  };
+  const uint32_t a = plain(a_, row.a->tensor);
+  const uint32_t b = plain(b_, row.b->tensor);
+  const bool distributed = a != row.a->tensor || b != row.b->tensor;
+  if (distributed && a != kNoIndex && b != kNoIndex) take_local(row, a, b);
 }
 
 Status Differ::classify(Row& row) {
@@ -386,6 +444,7 @@ void Differ::report_elements(const Row& row, Difference difference) {
   const bool counts_dtype = !row.same_dtype && !options_.ignore_dtype;
   if (row.same_dtype && !differs_[compared].load()) return;
   difference.values = compared_values(rows_[compared]);
+  difference.reason = row.reason;
   if (difference.values->mismatches == 0 && !counts_dtype) {
     ++report_.value_equal;
     return;
@@ -445,6 +504,7 @@ Result<DiffReport> Differ::run(const std::vector<NamedTensor>& tensors_a,
       row.reason = key_types_text(*row.a, *row.b);
       continue;
     }
+    take_whole(row);
     MLC_CHECK(classify(row));
     if (row.question != Question::elements) continue;
     const auto [at, is_new] = compared.try_emplace({row.a->tensor, row.b->tensor}, i);

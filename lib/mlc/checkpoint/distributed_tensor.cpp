@@ -75,6 +75,32 @@ bool is_whole_distributed(const Checkpoint& checkpoint, const Tensor& tensor) {
          !is_partial(checkpoint.graph, spec);
 }
 
+std::vector<NodeId> place_of_part(const Checkpoint& checkpoint, const Tensor& tensor) {
+  // Names of groups and threads beside these are those of one run.
+  constexpr std::string_view kPlace = "_coordinate_on_dim";
+  constexpr std::string_view kMesh[] = {"_layout", "mesh", "_mesh"};  // newest PyTorch first
+  const Graph& graph = checkpoint.graph;
+  if (local_part(checkpoint, tensor) == kNoIndex) return {};
+  const auto attribute_of = [&graph](NodeId object, std::string_view name) {
+    const auto* content = graph.is(object, NodeKind::object) ? graph.content(object) : nullptr;
+    return content == nullptr || content->state == kNoNode ? kNoNode
+                                                           : attribute(graph, content->state, name);
+  };
+  const NodeId spec = attribute(graph, rebuild_args(checkpoint, tensor)[3], "_spec");
+  const NodeId mesh = attribute_of(spec, "mesh");
+  const auto first_of = [&](std::span<const std::string_view> names) {
+    NodeId found = kNoNode;
+    for (const std::string_view name : names) {
+      if (found == kNoNode) found = attribute_of(mesh, name);
+    }
+    return found;
+  };
+  std::vector<NodeId> out = {attribute_of(spec, "placements"), first_of(kMesh),
+                             attribute_of(mesh, kPlace)};
+  if (std::ranges::find(out, kNoNode) != out.end()) return {};
+  return out;
+}
+
 std::vector<std::string> take_whole_distributed(Checkpoint& checkpoint,
                                                 const std::vector<NamedTensor>& tensors) {
   std::vector<uint32_t> whole;

@@ -26,6 +26,11 @@ uint32_t local_part(const Checkpoint& checkpoint, const Tensor& tensor);
 /// summand of it (Partial).
 bool is_whole_distributed(const Checkpoint& checkpoint, const Tensor& tensor);
 
+/// What tells which part of the whole the local part of TENSOR is: placements, mesh of devices and
+/// place in it. Equal ones are the same part. None where TENSOR is no DTensor, or its file does not
+/// tell.
+std::vector<NodeId> place_of_part(const Checkpoint& checkpoint, const Tensor& tensor);
+
 /// Makes plain tensors of those of TENSORS that are whole, wherever they are referred to; a
 /// Parameter stays one. Returns their paths.
 std::vector<std::string> take_whole_distributed(Checkpoint& checkpoint,

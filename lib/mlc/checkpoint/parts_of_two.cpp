@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/parts_of_two.h"
 
 #include "mlc/checkpoint/diff.h"
+#include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/sparse_entries.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/checkpoint/stored_parts.h"
@@ -96,6 +97,17 @@ Result<bool> PartsOfTwo::same_build(NodeId a, NodeId b) const {
     if (!below_a.empty()) continue;
     const auto text_a = pickle::canonical_text(a_.graph, left, kLeaf);
     if (!text_a || text_a != pickle::canonical_text(b_.graph, right, kLeaf)) return false;
+  }
+  return true;
+}
+
+Result<bool> PartsOfTwo::same_place(const Tensor& a, const Tensor& b) const {
+  const std::vector<NodeId> place_a = place_of_part(a_, a);
+  const std::vector<NodeId> place_b = place_of_part(b_, b);
+  if (place_a.empty() || place_a.size() != place_b.size()) return false;
+  for (size_t i = 0; i < place_a.size(); ++i) {
+    MLC_TRY(const bool same, same_build(place_a[i], place_b[i]));
+    if (!same) return false;
   }
   return true;
 }

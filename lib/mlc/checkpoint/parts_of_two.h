@@ -27,6 +27,9 @@ class PartsOfTwo {
   Result<bool> same_entries(const Tensor& a, const Tensor& b) const;
   /// Two tensors that mlc cannot read, or two values: rebuilt in the same way from equal parts.
   Result<bool> same_build(NodeId a, NodeId b) const;
+  /// Whether the local parts of two DTensors are the same part of the whole. False where a file
+  /// does not tell.
+  Result<bool> same_place(const Tensor& a, const Tensor& b) const;
 
  private:
   Result<bool> same_parts(NodeId a, NodeId b, int depth) const;
