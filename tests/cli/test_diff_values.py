@@ -244,3 +244,77 @@ def test_the_most_moved_integers_came_last(mlc, tmp_path):
     torch.save({"x": torch.full((2,), 2 ** 60) + 1, "y": torch.tensor([BIG + 1, 4])}, tmp_path / "b.pt")
     found = mlc("diff", "a.pt", "b.pt", "--sort", "moved", "--json").json["differences"]
     assert [one["name"] for one in found] == ["y", "x"] and all(one["values"]["rel_norm"] > 0 for one in found)
+
+
+def written(name, a, b, folder):
+    """Files whose pickles hold NAME's objects as they are: an object in two places stays one."""
+    for side, tree in (("a", a), ("b", b)):
+        torch.save({"w": torch.ones(2), **tree}, folder / f"{name}_{side}.pt")
+    return f"{name}_a.pt", f"{name}_b.pt"
+
+
+def paths(mlc, files):
+    result = mlc("diff", *files, "--key", ".", "--json")
+    assert result.rc == (1 if result.json["other_values"] else 0)
+    return [one["path"] for one in result.json["other_values"]]
+
+
+def test_a_difference_was_told_at_one_of_the_places_that_share_it(mlc, tmp_path):
+    def tree(number):
+        name, steps = "run" + str(number), [1, {"lr": number}, [number]]
+        both = (name, steps)
+        return {"name": name, "config": {"run": name, "same": "x"}, "steps": steps, "again": [0, steps], "pairs": (both, both)}
+
+    files = written("shared", tree(1), tree(2), tmp_path)
+    assert paths(mlc, files) == ["name", "config.run", "steps.1.lr", "steps.2.0", "again.1.1.lr", "again.1.2.0",
+                                 "pairs.0.0", "pairs.0.1.1.lr", "pairs.0.1.2.0", "pairs.1.0", "pairs.1.1.1.lr", "pairs.1.1.2.0"]
+    result = mlc("diff", *files, "--key", ".")
+    assert "other value: name: 'run1' and 'run2'" in result.stdout and "other value: config.run: 'run1' and 'run2'" in result.stdout
+    mlc.ok("diff", files[0], *written("other", tree(1), tree(1), tmp_path)[:1], "--key", ".")
+
+
+def test_shared_attributes_and_arguments_are_told_at_each_place(mlc, tmp_path):
+    def tree(value):
+        options = argparse.Namespace(lr=value)
+        weight = with_attribute(torch.ones(2), value)
+        return {"one": options, "two": {"three": options}, "t": weight, "u": [weight], "p": [functools.partial(max, value)] * 2}
+
+    assert paths(mlc, written("objects", tree(7.5), tree(8.5), tmp_path)) == [
+        "one.lr", "two.three.lr", "t.__dict__.g", "u.0.__dict__.g", "p.0.1.0", "p.1.1.0"]
+
+
+def test_ways_to_a_shared_value_are_many(mlc, tmp_path):
+    def tree(value):
+        for _ in range(60):
+            value = [value, value]
+        return {"v": value}
+
+    mlc.ok("diff", *written("equal", tree(1), tree(1), tmp_path), "--key", ".")
+    found = paths(mlc, written("differ", tree(1), tree(2), tmp_path))
+    assert found[:2] == [".".join(["v"] + ["0"] * 60), ".".join(["v"] + ["0"] * 59 + ["1"])]
+    # All of the tree is told, somewhere as a whole: what is left out lies below a path that is there.
+    assert 1000 < len(found) < 50_000 and found[-1] == "v.1"
+
+
+def test_cycles_end(mlc, tmp_path):
+    def tree(value, deep=0):
+        root, child = {}, {}
+        child.update(parent=root, x=deep)
+        root.update(child=child, value=value)
+        return {"first": child, "root": root, "again": root, "same": child}
+
+    mlc.ok("diff", *written("cycle", tree(1), tree(1), tmp_path), "--key", ".")
+    # Found equal while its parent was open, whose difference came later.
+    assert paths(mlc, written("late", tree(1), tree(2), tmp_path)) == ["first.parent.value", "root", "again", "same"]
+    assert paths(mlc, written("deep", tree(1), tree(1, 5), tmp_path)) == ["first.x", "root", "again", "same"]
+
+
+def test_equal_parts_of_a_cycle_with_a_difference_are_equal(mlc, tmp_path):
+    def tree(value):
+        ring = []
+        ring.append(ring)
+        holder = {"ring": ring, "value": value}
+        holder["self"] = holder
+        return {"holder": holder, "ring": ring, "list": [ring, ring]}
+
+    assert paths(mlc, written("ring", tree(1), tree(2), tmp_path)) == ["holder.value"]

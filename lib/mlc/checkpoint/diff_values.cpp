@@ -25,6 +25,33 @@ constexpr size_t kTextPerVisit = 64;  // bytes of rendered text that cost as muc
 constexpr const char* kGivenUp = "too intertwined to be compared";
 constexpr const char* kTooLarge = "too large to be compared";
 
+// Shared nodes have as many paths as there are ways to them, which can be 2^n of n nodes. A pair is
+// opened once in any case; this is how often pairs are opened again, under further paths.
+constexpr size_t kMostAgain = 10'000;
+
+enum class Verdict : uint8_t {
+  open,   // being looked at: who meets it again is in a cycle
+  waits,  // equal so far, but it leads to one that was open
+  equal,
+  below,  // what it consists of differs
+  whole,  // it differs itself
+  too_large,
+  given_up,
+};
+
+/// A node of A and one of B that stand in the same place, perhaps in many.
+struct Pair {
+  Verdict verdict = Verdict::open;
+  bool cyclic = false;   // a cycle can be reached from here
+  bool on_path = false;  // to the pair that is being told
+  bool told = false;
+  std::vector<Pair*> waiting;  // those whose verdict hangs on this one
+};
+
+bool differs(Verdict verdict) {
+  return verdict >= Verdict::below;
+}
+
 /// What the walk sees of a node.
 struct Parts {
   const std::vector<pickle::Entry>* entries = nullptr;  // of a mapping
@@ -34,23 +61,28 @@ struct Parts {
   bool is_tensor = false;
 };
 
+/// Goes through both trees twice. First every pair of nodes gets its verdict, once however often it
+/// occurs; then those that differ are told at each of their paths.
 class ValueWalk {
  public:
   ValueWalk(const Checkpoint& a, const Checkpoint& b) : a_(a), b_(b), reach_a_(a), reach_b_(b) {}
 
   ValueDiff run() {
-    visit(a_.root, b_.root, "", 0);
+    compare(a_.root, b_.root, "");
     return take();
   }
 
   /// The values under one key; kNoNode where a side has none.
   void compare(NodeId a, NodeId b, const std::string& path) {
-    if (a == kNoNode || b == kNoNode) return add(a, b, path);
-    visit(a, b, path, 0);
+    if (a != kNoNode && b != kNoNode) visit(a, b, path, 0);
+    settle_waiting();
+    telling_ = true;
+    visit_or_add(a, b, path, 0);
+    telling_ = false;
   }
   /// The versions of the modules of two state_dicts; kNoNode where one has none.
   void compare_versions(NodeId a, NodeId b, const std::string& path) {
-    if (a == kNoNode || b == kNoNode) return;
+    if (telling_ || a == kNoNode || b == kNoNode) return;
     const auto text_a = text_of(a_, a);
     if (!text_a || text_a != text_of(b_, b)) other_versions_.push_back(path);
   }
@@ -72,16 +104,94 @@ class ValueWalk {
     return out;
   }
 
+  void visit_or_add(NodeId a, NodeId b, const std::string& path, int depth) {
+    if (a == kNoNode || b == kNoNode) return add(a, b, path);
+    visit(a, b, path, depth);
+  }
+
   void visit(NodeId a, NodeId b, const std::string& path, int depth) {
+    const bool tensors = a_.tensor_at(a) != kNoIndex && b_.tensor_at(b) != kNoIndex;
+    if (tensors && tensor_attributes(a_, a).empty() && tensor_attributes(b_, b).empty()) return;
+    if (telling_) return tell(a, b, path, depth);
+    const auto [at, is_new] = pairs_.try_emplace({a, b});
+    if (is_new) judge(at->second, a, b, path, depth);
+    hang_on(at->second);
+  }
+
+  /// The verdict of a new pair.
+  void judge(Pair& pair, NodeId a, NodeId b, const std::string& path, int depth) {
+    if (depth > kMaxDepth || ++work_ > most_work()) {
+      pair.verdict = Verdict::given_up;
+      return;
+    }
+    Pair* const above = std::exchange(current_, &pair);
+    open(a, b, path, depth);
+    current_ = above;
+    if (pair.verdict == Verdict::open) pair.verdict = Verdict::equal;
+    if (pair.verdict == Verdict::waits) waits_.push_back(&pair);
+  }
+
+  /// What BELOW means for the pair that is being looked at.
+  void hang_on(Pair& below) {
+    if (current_ == nullptr) return;
+    if (differs(below.verdict)) give(Verdict::below);
+    const bool unknown = below.verdict == Verdict::open || below.verdict == Verdict::waits;
+    current_->cyclic = current_->cyclic || unknown || below.cyclic;
+    if (!unknown || differs(current_->verdict)) return;
+    ++work_;
+    if (below.waiting.empty()) waited_for_.push_back(&below);
+    below.waiting.push_back(current_);
+    current_->verdict = Verdict::waits;
+  }
+  /// A verdict for the pair that is being looked at; the first one stays.
+  void give(Verdict verdict) {
+    if (current_ != nullptr && !differs(current_->verdict)) current_->verdict = verdict;
+  }
+
+  /// Gives those their verdicts that hung on others: equal is what leads to no difference.
+  void settle_waiting() {
+    std::erase_if(waited_for_, [](const Pair* pair) { return !differs(pair->verdict); });
+    while (!waited_for_.empty()) {
+      const Pair* const found = waited_for_.back();
+      waited_for_.pop_back();
+      for (Pair* const pair : found->waiting) {
+        if (pair->verdict != Verdict::waits) continue;
+        pair->verdict = Verdict::below;
+        waited_for_.push_back(pair);
+      }
+    }
+    for (Pair* const pair : std::exchange(waits_, {})) {
+      if (pair->verdict == Verdict::waits) pair->verdict = Verdict::equal;
+    }
+  }
+
+  /// Writes down what differs at PATH. What is told again because it is shared is told as a whole
+  /// where that leads into a cycle, which has paths without end, or where it was done too often.
+  void tell(NodeId a, NodeId b, const std::string& path, int depth) {
+    const auto at = pairs_.find({a, b});
+    if (at == pairs_.end()) return;
+    Pair& pair = at->second;
+    if (pair.verdict == Verdict::given_up && !std::exchange(gave_up_, true)) {
+      out_.push_back({path, kGivenUp, kGivenUp});
+    }
+    if (pair.verdict == Verdict::too_large) out_.push_back({path, kTooLarge, kTooLarge});
+    if (pair.verdict == Verdict::whole) add(a, b, path);
+    if (pair.verdict != Verdict::below || pair.on_path) return;
+    const bool again = std::exchange(pair.told, true);
+    if (depth > kMaxDepth || (again && (pair.cyclic || ++again_ > kMostAgain))) {
+      return add(a, b, path);
+    }
+    pair.on_path = true;
+    open(a, b, path, depth);
+    pair.on_path = false;
+  }
+
+  /// Visits what A and B consist of, or finds that they differ.
+  void open(NodeId a, NodeId b, const std::string& path, int depth) {
     const Parts of_a = parts_of(a_, a);
     const Parts of_b = parts_of(b_, b);
     if (of_a.is_tensor && of_b.is_tensor) return visit_attributes(a, b, path, depth);
-    if (!seen_.emplace(a, b).second) return;
-    if (depth > kMaxDepth || ++work_ > most_work()) {
-      if (!std::exchange(gave_up_, true)) out_.push_back({path, kGivenUp, kGivenUp});
-      return;
-    }
-    if (of_a.is_tensor != of_b.is_tensor) return add(a, b, path);
+    if (of_a.is_tensor != of_b.is_tensor) return give(Verdict::whole);
     if (of_a.entries != nullptr && of_b.entries != nullptr) {
       visit_entries(*of_a.entries, *of_b.entries, path, depth);
       return visit_around_entries(a, b, path, depth + 1);
@@ -94,7 +204,7 @@ class ValueWalk {
     if (objects && (have_state || reach_a_.from(a) || reach_b_.from(b)) && same_class(a, b)) {
       return visit_objects(a, b, path, depth + 1);
     }
-    compare_literals(a, b, path);
+    compare_literals(a, b);
   }
 
   /// Two objects of a class, with attributes, or made from tensors.
@@ -102,14 +212,13 @@ class ValueWalk {
     const NodeId keywords_a = a_.graph.keyword_args(a);
     const NodeId keywords_b = b_.graph.keyword_args(b);
     visit_arguments(a, b, path, depth);
-    if (keywords_a != kNoNode || keywords_b != kNoNode) compare(keywords_a, keywords_b, path);
+    if (keywords_a != kNoNode || keywords_b != kNoNode)
+      visit_or_add(keywords_a, keywords_b, path, depth);
     visit_items(a_.graph.sequence(a), b_.graph.sequence(b), path, depth);
     visit_entries(entries_of(a_, a), entries_of(b_, b), path, depth);
     const NodeId state_a = state_of(a_, a);
     const NodeId state_b = state_of(b_, b);
-    if (state_a == kNoNode && state_b == kNoNode) return;
-    if (state_a == kNoNode || state_b == kNoNode) return add(state_a, state_b, path);
-    visit(state_a, state_b, path, depth);
+    if (state_a != kNoNode || state_b != kNoNode) visit_or_add(state_a, state_b, path, depth);
   }
 
   /// Named as every_tensor() does.
@@ -118,10 +227,8 @@ class ValueWalk {
     const auto of_b = b_.graph.sequence(b_.graph.args(b));
     for (size_t i = 0; i < std::max(of_a.size(), of_b.size()); ++i) {
       const std::string below = join_path(path, "(" + std::to_string(i) + ")");
-      if (i >= of_a.size() || i >= of_b.size())
-        add(i < of_a.size() ? of_a[i] : kNoNode, i < of_b.size() ? of_b[i] : kNoNode, below);
-      else
-        visit(of_a[i], of_b[i], below, depth + 1);
+      visit_or_add(i < of_a.size() ? of_a[i] : kNoNode, i < of_b.size() ? of_b[i] : kNoNode, below,
+                   depth + 1);
     }
   }
 
@@ -166,16 +273,10 @@ class ValueWalk {
   void visit_attributes(NodeId a, NodeId b, const std::string& path, int depth) {
     const auto of_a = tensor_attributes(a_, a);
     const auto of_b = tensor_attributes(b_, b);
-    if (of_a.empty() && of_b.empty()) return;
-    if (!seen_.emplace(a, b).second || depth > kMaxDepth) return;
     const std::string below = join_path(path, "__dict__");
     for (size_t i = 0; i < std::max(of_a.size(), of_b.size()); ++i) {
-      const NodeId in_a = i < of_a.size() ? of_a[i] : kNoNode;
-      const NodeId in_b = i < of_b.size() ? of_b[i] : kNoNode;
-      if (in_a == kNoNode || in_b == kNoNode)
-        add(in_a, in_b, below);
-      else
-        visit(in_a, in_b, below, depth + 1);
+      visit_or_add(i < of_a.size() ? of_a[i] : kNoNode, i < of_b.size() ? of_b[i] : kNoNode, below,
+                   depth + 1);
     }
   }
 
@@ -262,16 +363,15 @@ class ValueWalk {
   }
 
   /// Numbers, texts, bytes, sets and calls, however their protocol spells them.
-  void compare_literals(NodeId a, NodeId b, const std::string& path) {
+  void compare_literals(NodeId a, NodeId b) {
     const auto text_a = text_of(a_, a);
     const auto text_b = text_of(b_, b);
     if (!text_a || !text_b) {
-      out_.push_back({path, kTooLarge, kTooLarge});
       work_ += most_work() / 8;
-      return;
+      return give(Verdict::too_large);
     }
     work_ += text_a->size() / kTextPerVisit;
-    if (*text_a != *text_b) add(a, b, path);
+    if (*text_a != *text_b) give(Verdict::whole);
   }
 
   /// The text of a value without its tensors and storages, which are compared elsewhere.
@@ -284,7 +384,11 @@ class ValueWalk {
   /// What is only tensors on one side is told by diff_tensors().
   void add(NodeId a, NodeId b, const std::string& path) {
     const bool told = (a == kNoNode || b == kNoNode) && only_tensors(a_, a) && only_tensors(b_, b);
-    if (!told) out_.push_back({path, shown(a_, a), shown(b_, b)});
+    if (told) return;
+    if (telling_)
+      out_.push_back({path, shown(a_, a), shown(b_, b)});
+    else
+      give(Verdict::below);
   }
 
   static bool only_tensors(const Checkpoint& checkpoint, NodeId node) {
@@ -307,8 +411,13 @@ class ValueWalk {
   const Checkpoint& b_;
   TensorReach reach_a_;
   TensorReach reach_b_;
-  std::set<std::pair<NodeId, NodeId>> seen_;
+  std::map<std::pair<NodeId, NodeId>, Pair> pairs_;
+  Pair* current_ = nullptr;        // being looked at in the first walk
+  std::vector<Pair*> waits_;       // verdicts that settle_waiting() has to find
+  std::vector<Pair*> waited_for_;  // those with somebody waiting
+  bool telling_ = false;           // the second walk
   size_t work_ = 0;
+  size_t again_ = 0;
   bool gave_up_ = false;
   std::vector<ValueDifference> out_;
   std::vector<std::string> other_versions_;

@@ -30,7 +30,9 @@ struct ValueDiff {
 /// storages are passed over wherever they are: every_tensor() names them for diff_tensors(). The
 /// order of keys and of a set, the class of a mapping and the `_metadata` of state_dicts do not
 /// count; a list equals a tuple of the same items; a float is equal only to the same one, -0.0 to
-/// 0.0 and a NaN to a NaN. What is too large to be compared counts as different.
+/// 0.0 and a NaN to a NaN. What is too large to be compared counts as different. What several
+/// places share is told at each of them; as a whole from the second on where it leads into a cycle,
+/// or where that would be too many paths.
 ValueDiff diff_values(const Checkpoint& a, const Checkpoint& b);
 
 /// The same of two state_dicts, under their keys that are texts: what modules keep beside tensors
