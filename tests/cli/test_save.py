@@ -487,7 +487,7 @@ def test_tied_names_without_a_dot_come_back(mlc, tmp_path):
     path = write(tmp_path / "a.pt", {"b": tied, "a": tied, "head.w": tied})
     mlc.ok("save", path, "-o", "a.safetensors")
     with safetensors.safe_open(tmp_path / "a.safetensors", "pt") as file:
-        assert list(file.keys()) == ["a"] and file.metadata()["b"] == "a" and file.metadata()["head.w"] == "a"
+        assert list(file.keys()) == ["b"] and file.metadata()["a"] == "b" and file.metadata()["head.w"] == "b"
     report = mlc.ok("load", tmp_path / "a.safetensors", "--json").json
     assert sorted(t["name"] for t in report["tensors"]) == ["a", "b", "head.w"] and len(report["shared"]) == 1
     mlc.ok("save", tmp_path / "a.safetensors", "-o", "back.pt")
@@ -791,7 +791,7 @@ def test_overlapping_views_were_parted_silently(mlc, valid, tmp_path):
                               "left": torch.arange(6.)[:3]})
     done = mlc.ok("save", "a.pt", "-o", "out.safetensors", "--json")
     valid(done.json, "save")
-    assert sorted(map(sorted, done.json["overlaps"])) == [["a", "b"], ["t", "x"]] and list(done.json["aliases"].values()) == ["same"]
+    assert sorted(map(sorted, done.json["overlaps"])) == [["a", "b"], ["t", "x"]] and list(done.json["aliases"].values()) == ["tied"]
     assert "views that overlap in one storage are written each in full and share nothing any more: a and b; " in done.stderr
     loaded = safetensors.torch.load_file(tmp_path / "out.safetensors")
     assert torch.equal(loaded["t"], square.t()) and torch.equal(loaded["b"], base[4:])

@@ -40,8 +40,8 @@ void add_save_options(OptionSet& set, SaveRequest& options) {
   set.flag("--compact-views", options.compact, "drop the parts of storages that no tensor shows");
   set.choice(
       "--shared", options.shared, kShared,
-      "tensors that share memory, in safetensors: keep one name of tied ones and write other "
-      "views each (dedupe), write each (clone), or refuse");
+      "tensors that share memory, in safetensors: keep the first name of tied ones, record the "
+      "others and write other views each (dedupe), write each (clone), or refuse");
   set.size("--max-shard-size", options.max_shard_size, "SIZE",
            "write shards and an index into the folder --output: 5GB, 500MB, 64MiB");
   set.list("--map-location", options.map_location, "DEVICE",

@@ -8,9 +8,11 @@
 #include "mlc/checkpoint/readers.h"
 #include "mlc/checkpoint/sibling_files.h"
 #include "mlc/checkpoint/summary.h"
+#include "mlc/checkpoint/tensor_identity.h"
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <set>
 #include <unordered_map>
 
@@ -51,6 +53,7 @@ class IndexReader {
   Status add_row(std::string_view key, std::string_view file);
   Result<std::unique_ptr<Checkpoint>> open_shard(const Shard& shard);
   Status read_shard(const Shard& shard);
+  void order_tied_names(const Shard& shard, const Checkpoint& from, const NameTable& names);
   void take_descriptions(const Shard& shard, Checkpoint& from);
   void check_total_size();
   void count_elements();
@@ -175,6 +178,40 @@ Result<std::unique_ptr<Checkpoint>> IndexReader::open_shard(const Shard& shard) 
   return opened;
 }
 
+/// As a rule the index lists names by the alphabet: only the shard, whose entries have NAMES, knows
+/// which of those of a tied tensor the state_dict had first. They change places to that order.
+void IndexReader::order_tied_names(const Shard& shard, const Checkpoint& from,
+                                   const NameTable& names) {
+  struct Tied {
+    std::vector<size_t> rows;
+    std::vector<std::pair<uint32_t, std::string_view>> by_entry;
+  };
+  const auto& entries = *from.graph.entries(from.root);
+  const auto tensor_of = [&](size_t row) -> const Tensor* {
+    const uint32_t* entry = names.find(rows_[row].first);
+    const uint32_t tensor = entry != nullptr ? from.tensor_at(entries[*entry].second) : kNoIndex;
+    const bool stored = tensor != kNoIndex && from.tensors[tensor].storage != kNoIndex;
+    return stored ? &from.tensors[tensor] : nullptr;
+  };
+  std::vector<uint32_t> uses(from.storages.size(), 0);
+  for (const size_t row : shard.rows) {
+    if (const Tensor* tensor = tensor_of(row)) ++uses[tensor->storage];
+  }
+  std::map<TensorIdentity, Tied> groups;
+  for (const size_t row : shard.rows) {
+    const Tensor* tensor = tensor_of(row);
+    if (tensor == nullptr || uses[tensor->storage] < 2) continue;
+    Tied& tied = groups[identity_of(from, *tensor)];
+    tied.rows.push_back(row);
+    tied.by_entry.emplace_back(*names.find(rows_[row].first), rows_[row].first);
+  }
+  for (auto& [identity, tied] : groups) {
+    std::sort(tied.by_entry.begin(), tied.by_entry.end());
+    for (size_t i = 0; i < tied.rows.size(); ++i)
+      rows_[tied.rows[i]].first = tied.by_entry[i].second;
+  }
+}
+
 Status IndexReader::read_shard(const Shard& shard) {
   MLC_TRY(std::unique_ptr<Checkpoint> from, open_shard(shard));
   const auto& entries = *from->graph.entries(from->root);
@@ -185,6 +222,7 @@ Status IndexReader::read_shard(const Shard& shard) {
                       from->graph.is(key, pickle::NodeKind::old_string);
     if (text) names.add(from->graph.text(key), static_cast<uint32_t>(i));
   }
+  order_tied_names(shard, *from, names);
   std::vector<NodeId> wanted;
   std::vector<size_t> rows = shard.rows;
   std::set<uint32_t> placed;  // storages of the tensors that the index names

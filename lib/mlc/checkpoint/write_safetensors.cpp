@@ -77,14 +77,9 @@ Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
   return rows;
 }
 
-/// Which of two names of one tensor stays: the one that the input kept, then the first in the
-/// alphabet, as Hugging Face's tools choose.
-bool comes_before(const Row& a, const Row& b) {
-  if (a.tensor->restored != b.tensor->restored) return b.tensor->restored;
-  return a.named->path < b.named->path;
-}
-
-/// Leaves one row for each group of identical tensors and records the other names.
+/// Leaves one row for each group of identical tensors and records the other names. The order of
+/// ROWS is that of the state_dict, whose first name stays, but for what the input kept as a text
+/// only.
 Status drop_aliases(const Checkpoint& checkpoint, SharedPolicy policy, std::vector<Row>& rows,
                     SafetensorsSummary& summary) {
   if (policy == SharedPolicy::clone) return {};
@@ -95,7 +90,7 @@ Status drop_aliases(const Checkpoint& checkpoint, SharedPolicy policy, std::vect
   for (const Row& row : rows) {
     if (uses[row.tensor->storage] < 2 || checkpoint.element_count(*row.tensor) == 0) continue;
     const Row*& first = kept[identity_of(checkpoint, *row.tensor)];
-    if (first == nullptr || comes_before(row, *first)) first = &row;
+    if (first == nullptr || (first->tensor->restored && !row.tensor->restored)) first = &row;
   }
   std::vector<Row> result;
   for (const Row& row : rows) {

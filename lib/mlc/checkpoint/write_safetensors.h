@@ -19,8 +19,8 @@ namespace mlc {
 /// tensor (tied weights), and other views of which the bytes from the first to the last element
 /// overlap, as Hugging Face's safetensors.torch takes them for shared. Disjoint views are none.
 enum class SharedPolicy : uint8_t {
-  dedupe,  // keep the first name in alphabetical order, record the others in __metadata__; write
-           // overlapping views in full
+  dedupe,  // keep the first name of the state_dict, record the others in __metadata__ (see
+           // tied_names.h); write overlapping views in full
   clone,   // write every name in full
   error,   // refuse both
 };
