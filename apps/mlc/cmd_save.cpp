@@ -211,6 +211,9 @@ Status Job::change() {
             merge_inputs(checkpoint, *state_dict_, others, options_.select,
                          options_.on_conflict.value_or(OnConflict::error), warnings_));
     warnings_.say();
+    for (const std::string& text : describe_missing_shards(options_.inputs)) {
+      task_.reporter.warn(text);
+    }
     if (merged.replaced + merged.added > 0) warn_of_optimizers();
   }
   if (state_dict_ != nullptr) {

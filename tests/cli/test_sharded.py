@@ -415,3 +415,39 @@ def test_an_index_was_dropped_without_a_word(mlc, described_beside, tmp_path, ve
     done = mlc.ok(verb[0], "shards", *verb[1:], "-o", "one.pt")
     assert 'one file has no index; left out of the metadata of that before: note "é" and big\n' in done.stderr
     assert 'left out of that before, beside its metadata: note, version "é" and quantization_config\n' in done.stderr
+
+
+@pytest.fixture
+def three(mlc, tmp_path):
+    write(tmp_path / "in.pt", {f"w{i}": torch.full((8,), float(i)) for i in range(3)})
+    mlc.ok("save", "in.pt", "-o", "sh", "--format", "pt", "--max-shard-size", "32B")
+    return [f"sh/pytorch_model-0000{i}-of-00003.bin" for i in (1, 2, 3)]
+
+
+def test_a_merge_without_one_of_the_shards_was_silent(mlc, three, tmp_path):
+    (tmp_path / "sh/pytorch_model.bin.index.json").unlink()
+    done = mlc.ok("save", three[0], three[2], "--merge", "-o", "m.safetensors")
+    assert f"1 of 3 shards is not among the inputs: {three[1]}\n" in done.stderr
+    done = mlc.ok("save", three[0], "in.pt", "--merge", "--on-conflict", "first", "-o", "n.safetensors", "-n")
+    assert f"2 of 3 shards are not among the inputs: {three[1]} and {three[2]}\n" in done.stderr
+    assert "among" not in mlc.ok("save", *three, "--merge", "-o", "all.pt").stderr
+    assert "among" not in mlc.ok("save", "in.pt", "all.pt", "--merge", "--on-conflict", "first", "-o", "two.pt").stderr
+
+
+def test_an_index_was_said_to_open_shards_that_are_missing(mlc, three, tmp_path):
+    whole = "pytorch_model.bin.index.json opens the whole checkpoint"
+    assert whole in mlc.ok("load", three[0]).stderr
+    os.rename(tmp_path / three[1], tmp_path / "elsewhere.bin")
+    for done in (mlc.ok("load", three[0]), mlc.ok("save", three[0], three[2], "--merge", "-o", "m.pt")):
+        assert f"{three[0]} is shard 1 of 3; sh/pytorch_model.bin.index.json is there, but not {three[1]}" in done.stderr
+        assert "opens the whole" not in done.stderr
+    assert f"1 of 3 shards is not among the inputs: {three[1]}\n" in done.stderr
+    assert mlc("load", "sh").rc == 3
+
+
+def test_shards_that_are_counted_from_zero_are_all_there(mlc, three, tmp_path):
+    for i, name in enumerate(three):
+        os.rename(tmp_path / name, tmp_path / f"sh/pytorch_model-0000{i}-of-00003.bin")
+    zero, one, two = (f"sh/pytorch_model-0000{i}-of-00003.bin" for i in range(3))
+    assert "is there, but not" not in mlc.ok("load", one).stderr
+    assert "among" not in mlc.ok("save", zero, one, two, "--merge", "-o", "all.pt").stderr

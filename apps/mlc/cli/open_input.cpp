@@ -107,21 +107,6 @@ std::string wrappers_around(const std::vector<KeyInfo>& keys,
   return chain;
 }
 
-std::optional<ShardPlace> shard_place(const std::string& path) {
-  static const re2::RE2 kShardName(R"((.*)-0*(\d+)-of-0*(\d+)(\.[a-z]+))");
-  std::string stem;
-  std::string number;
-  std::string count;
-  std::string extension;
-  if (!re2::RE2::FullMatch(path, kShardName, &stem, &number, &count, &extension) || count == "1") {
-    return std::nullopt;
-  }
-  ShardPlace place{number + " of " + count, stem + extension + ".index.json"};
-  std::error_code error;
-  if (!std::filesystem::exists(place.index, error)) return std::nullopt;
-  return place;
-}
-
 }  // namespace
 
 Result<Input> open_input(const std::string& path, Reporter& reporter) {
@@ -130,11 +115,8 @@ Result<Input> open_input(const std::string& path, Reporter& reporter) {
   for (const std::string& warning : input.checkpoint->warnings) {
     reporter.warn(printable(path) + ": " + warning);
   }
-  input.shard = shard_place(path);
-  if (input.shard) {
-    reporter.warn(printable(path) + " is shard " + input.shard->number + "; " +
-                  printable(input.shard->index) + " opens the whole checkpoint");
-  }
+  input.shard = find_shard_place(path);
+  if (input.shard) reporter.warn(describe_shard(path, *input.shard));
   auto found = find_state_dicts(*input.checkpoint);
   if (!found.ok()) return std::move(found).error().in_file(path);
   input.state_dicts = std::move(found).value();

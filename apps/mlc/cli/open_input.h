@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cli/batch.h"
+#include "cli/shard_place.h"
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/state_dict.h"
@@ -19,13 +20,6 @@ struct FollowedOptimizers;
 }
 
 namespace mlc::cli {
-
-/// "3 of 7" and the path of the index, where a file is named as one shard of several
-/// ("model-00003-of-00007.safetensors") and their index lies beside it.
-struct ShardPlace {
-  std::string number;
-  std::string index;
-};
 
 /// An open checkpoint with its state_dicts.
 struct Input {
