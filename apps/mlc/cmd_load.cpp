@@ -27,6 +27,7 @@ Status check(const LoadOptions& load) {
       {load.strict, "--strict"},
       {load.no_strict, "--no-strict"},
       {!load.ignore_missing.empty(), "--ignore-missing"},
+      {!load.ignore_unexpected.empty(), "--ignore-unexpected"},
       {load.ignore_shapes, "--ignore-mismatched-shapes"}};
   for (const auto& [given, name] : of_expect) {
     if (given && load.expect.empty()) {
@@ -34,6 +35,7 @@ Status check(const LoadOptions& load) {
     }
   }
   MLC_CHECK(check_regexes("--ignore-missing", load.ignore_missing));
+  MLC_CHECK(check_regexes("--ignore-unexpected", load.ignore_unexpected));
   return check_locations(load.map_location);
 }
 
@@ -72,7 +74,9 @@ void setup(OptionSet& set, Options& options) {
   set.flag("--strict", options.load.strict, "missing and unexpected keys count (the default)");
   set.flag("--no-strict", options.load.no_strict, "only mismatched shapes and forms count");
   set.list("--ignore-missing", options.load.ignore_missing, "RE",
-           "missing keys that match do not count; RE2 syntax");
+           "missing keys that match do not count; RE2 syntax, repeatable");
+  set.list("--ignore-unexpected", options.load.ignore_unexpected, "RE",
+           "unexpected keys that match do not count; '.' lets all others be there");
   set.flag("--ignore-mismatched-shapes", options.load.ignore_shapes,
            "keys of another shape do not count");
   set.flag("--require-safe", options.load.require_safe,

@@ -52,6 +52,7 @@ def test_a_file_called_dash_is_still_reachable(mlc, tmp_path, plain):
     (["load", "a.pt", "--strict"], "--strict means nothing without --expect"),
     (["load", "a.pt", "--no-strict"], "--no-strict means nothing without --expect"),
     (["load", "a.pt", "--ignore-missing", "x"], "--ignore-missing means nothing without --expect"),
+    (["load", "a.pt", "--ignore-unexpected", "x"], "--ignore-unexpected means nothing without --expect"),
     (["load", "a.pt", "--ignore-mismatched-shapes"], "--ignore-mismatched-shapes means nothing without --expect"),
     (["load", "a.pt", "--map-location", "bogus"], '--map-location: no such device: "bogus"'),
     (["load", "a.pt", "--map-location", "cpu=bogus:1"], '--map-location: no such device: "bogus:1"'),

@@ -372,6 +372,43 @@ def test_expect_ignores_missing_by_regex(mlc, tmp_path):
     assert report["expect"]["ignored"] == ["1.num_batches_tracked"]
 
 
+def test_these_keys_must_be_there_and_others_may(mlc, tmp_path, valid):
+    path = write(tmp_path / "a.pt", {"fc.weight": torch.ones(2), "aux.weight": torch.ones(3), "ema.weight": torch.ones(4)})
+    (tmp_path / "manifest.json").write_text(json.dumps({"fc.weight": [2]}))
+    command = ["load", path, "--expect", "manifest.json"]
+    assert mlc(*command, "--ignore-unexpected", "^aux").rc == 1
+    report = mlc.ok(*command, "--ignore-unexpected", "^aux", "--ignore-unexpected", "^ema", "--json").json
+    valid(report, "load")
+    assert report["expect"]["ignored_unexpected"] == ["aux.weight", "ema.weight"] and not report["expect"]["unexpected"]
+    mlc.ok(*command, "--ignore-unexpected", ".")
+    (tmp_path / "manifest.json").write_text(json.dumps({"fc.weight": [3], "fc.bias": [2]}))
+    report = mlc(*command, "--ignore-unexpected", ".", "--json").json["expect"]
+    assert not report["satisfied"] and report["missing"] == ["fc.bias"] and len(report["mismatched"]) == 1
+    assert "--ignore-unexpected" in mlc(*command, "--ignore-unexpected", "(").stderr
+
+
+def test_fits_stood_above_missing_keys(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", {"fc.weight": torch.ones(2)})
+    for wanted, but_for in (({"fc.weight": [2], "fc.bias": [2]}, " but for missing keys, which do not count"),
+                            ({"fc.bias": [2]}, " but for missing keys and unexpected keys, which do not count"),
+                            ({"fc.weight": [3]}, " but for mismatched shapes, which do not count"), ({"fc.weight": [2]}, "")):
+        (tmp_path / "m.json").write_text(json.dumps(wanted))
+        flags = ["--no-strict", "--ignore-mismatched-shapes"]
+        assert f"yes: m.json fits{but_for}\n" in mlc.ok("load", path, "--expect", "m.json", *flags).stdout
+
+
+def test_a_trailing_comma_in_a_manifest_had_no_line(mlc, tmp_path):
+    path = write(tmp_path / "a.pt", {"fc.weight": torch.ones(2)})
+    (tmp_path / "m.json").write_text('{\n  "fc.weight": [2],\n  "b": [3],\n}\n')
+    result = mlc("load", path, "--expect", "m.json")
+    assert result.rc == 2
+    assert "m.json:4:1: the manifest is no JSON" in result.stderr and "\n  }\n  ^\n" in result.stderr
+    (tmp_path / "m.json").write_text('{"fc.weight": [2}')
+    assert "m.json:1:17: " in mlc("load", path, "--expect", "m.json").stderr
+    (tmp_path / "m.json").write_text('{"fc.weight": [2]')
+    assert "m.json:1:" in mlc("load", path, "--expect", "m.json").stderr
+
+
 def test_expect_a_manifest(mlc, tmp_path):
     path = write(tmp_path / "a.pt", small_model().state_dict())
     (tmp_path / "manifest.json").write_text(mlc.ok("load", path, "--json").stdout)

@@ -10,7 +10,9 @@
 #include "mlc/metadata/provenance.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
+#include <memory>
 
 namespace mlc::cli {
 namespace {
@@ -96,20 +98,40 @@ Status LoadReport::check() {
   return parallel_hash(*input_.checkpoint, tensors_, task_.threads, hashes_);
 }
 
+namespace {
+
+/// What the lists below a "fits" name all the same: " but for missing keys, which do not count".
+std::string but_for(const ExpectReport& report) {
+  std::vector<std::string> what;
+  if (!report.missing.empty()) what.emplace_back("missing keys");
+  if (!report.unexpected.empty()) what.emplace_back("unexpected keys");
+  if (!report.mismatched.empty()) what.emplace_back("mismatched shapes");
+  if (what.empty()) return {};
+  return " but for " + join_list(what) + ", which do not count";
+}
+
+/// Whether any of REGEXES is found in a key.
+Result<std::function<bool(std::string_view)>> matcher_of(const std::vector<std::string>& regexes) {
+  std::vector<Pattern> patterns;
+  for (const std::string& text : regexes) {
+    MLC_TRY(Pattern pattern, Pattern::compile(MatchKind::regex, text));
+    patterns.push_back(std::move(pattern));
+  }
+  return std::function<bool(std::string_view)>([patterns = std::make_shared<std::vector<Pattern>>(
+                                                    std::move(patterns))](std::string_view key) {
+    return std::ranges::any_of(*patterns, [key](const Pattern& one) { return one.matches(key); });
+  });
+}
+
+}  // namespace
+
 Status LoadReport::expect() {
   if (options_.expect.empty()) return {};
-  std::vector<Pattern> ignored;
-  for (const std::string& text : options_.ignore_missing) {
-    MLC_TRY(Pattern pattern, Pattern::compile(MatchKind::regex, text));
-    ignored.push_back(std::move(pattern));
-  }
   ExpectOptions options;
   options.strict = !options_.no_strict;
   options.ignore_shapes = options_.ignore_shapes;
-  options.ignore_missing = [&ignored](std::string_view key) {
-    return std::any_of(ignored.begin(), ignored.end(),
-                       [key](const Pattern& pattern) { return pattern.matches(key); });
-  };
+  MLC_TRY(options.ignore_missing, matcher_of(options_.ignore_missing));
+  MLC_TRY(options.ignore_unexpected, matcher_of(options_.ignore_unexpected));
   if (state_dict_ == nullptr && options_.key.empty() && !input_.state_dicts.empty()) {
     // Which of several is meant decides the answer.
     MLC_TRY(state_dict_, choose_state_dict(input_, ""));
@@ -190,8 +212,8 @@ void LoadReport::show_check() {
   if (expected_) {
     const std::string wanted =
         is_stream(options_.expect) ? "standard input" : printable(options_.expect);
-    line("expected",
-         expected_->satisfied ? "yes: " + wanted + " fits" : "no: " + wanted + " does not fit");
+    line("expected", expected_->satisfied ? "yes: " + wanted + " fits" + but_for(*expected_)
+                                          : "no: " + wanted + " does not fit");
     show_expected();
   }
 }

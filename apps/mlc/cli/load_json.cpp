@@ -206,6 +206,7 @@ void LoadReport::expect_json(JsonWriter& json) const {
   }
   json.end_array();
   json.list("unexpected", expected_->unexpected);
+  json.list("ignored_unexpected", expected_->ignored_unexpected);
   json.list("no_tensors", expected_->no_tensors);
   json.key("mismatched");
   json.begin_array();

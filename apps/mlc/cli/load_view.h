@@ -25,6 +25,7 @@ struct LoadOptions {
   bool strict = false;
   bool no_strict = false;
   std::vector<std::string> ignore_missing;
+  std::vector<std::string> ignore_unexpected;
   bool ignore_shapes = false;
   bool require_safe = false;
 };

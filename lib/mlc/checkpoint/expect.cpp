@@ -2,7 +2,9 @@
 
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
+#include "mlc/base/source_text.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
@@ -262,7 +264,9 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
     }
   }
   for (const ExpectedTensor& tensor : found) {
-    if (!expected_index.contains(tensor.name)) report.unexpected.push_back(tensor.name);
+    if (expected_index.contains(tensor.name)) continue;
+    const bool ignored = options.ignore_unexpected && options.ignore_unexpected(tensor.name);
+    (ignored ? report.ignored_unexpected : report.unexpected).push_back(tensor.name);
   }
   find_prefixes(report);
   report.hint = hint_for(report, found.size());
@@ -370,10 +374,36 @@ std::optional<ExpectedPart> part_of(const nlohmann::ordered_json& row) {
   return part;
 }
 
+/// Where and why TEXT, which begins like an object, is no JSON.
+Error syntax_error(std::string_view text) {
+  std::string why;
+  size_t at = 0;  // of the last byte read
+  try {
+    [[maybe_unused]] const auto json = nlohmann::ordered_json::parse(text);
+  } catch (const nlohmann::ordered_json::parse_error& error) {
+    why = error.what();
+    at = error.byte > 0 ? error.byte - 1 : 0;
+  } catch (const std::exception& error) {
+    why = error.what();
+  }
+  // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error while ..."
+  constexpr std::string_view kPlace = "syntax error ";
+  if (const size_t reason = why.find(kPlace); reason != why.npos) {
+    why.erase(0, reason + kPlace.size());
+  }
+  const std::string_view before = text.substr(0, std::min(at, text.size()));
+  const auto lines = std::count(before.begin(), before.end(), '\n');
+  const size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
+  return error_at(ErrorKind::usage, "", text, static_cast<size_t>(lines) + 1,
+                  before.size() - line_start + 1, "the manifest is no JSON: " + printable(why),
+                  "JSON allows no comma behind the last entry, no comments and double quotes only");
+}
+
 }  // namespace
 
 Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
   const auto json = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (json.is_discarded() && looks_like_json_object(text.substr(0, 64))) return syntax_error(text);
   if (json.is_discarded() || !json.is_object()) {
     return usage_error("is neither a checkpoint nor a manifest",
                        "a manifest is what `mlc load --json` prints, or {\"name\": [shape], ...}");

@@ -55,6 +55,7 @@ struct ExpectOptions {
   bool strict = true;                                    // missing and unexpected keys count
   bool ignore_shapes = false;                            // mismatched shapes do not count
   std::function<bool(std::string_view)> ignore_missing;  // keys that may be missing; may be empty
+  std::function<bool(std::string_view)> ignore_unexpected;  // keys that may be there; may be empty
   /// The version in `_metadata` of a module ("layer1.bn") in what is found. Where given, files of
   /// old PyTorch pass as load_state_dict lets them: batch norms before version 2 lack
   /// num_batches_tracked, and scalars have the shape [1].
@@ -62,12 +63,13 @@ struct ExpectOptions {
 };
 
 struct ExpectReport {
-  std::vector<std::string> missing;     // expected, not found
-  std::vector<std::string> ignored;     // missing, but may be
-  std::vector<std::string> filled;      // missing, but load_state_dict adds them itself
-  std::vector<TiedKey> tied;            // missing, but there under a key that is tied to it
-  std::vector<std::string> unexpected;  // found, not expected
-  std::vector<std::string> no_tensors;  // found, but not as the tensors that are expected
+  std::vector<std::string> missing;             // expected, not found
+  std::vector<std::string> ignored;             // missing, but may be
+  std::vector<std::string> filled;              // missing, but load_state_dict adds them itself
+  std::vector<TiedKey> tied;                    // missing, but there under a key that is tied to it
+  std::vector<std::string> unexpected;          // found, not expected
+  std::vector<std::string> ignored_unexpected;  // unexpected, but may be there
+  std::vector<std::string> no_tensors;          // found, but not as the tensors that are expected
   std::vector<ShapeMismatch> mismatched;
   std::vector<FormMismatch> other_forms;  // sparse or quantized, expected dense, or the reverse
   std::string extra_prefix;               // all unexpected keys are missing ones behind it
