@@ -72,6 +72,49 @@ bool is_part_of_dcp(const std::string& path) {
   return head.ok() && head->find("DCP_SHARDING_INFO") != std::string::npos;
 }
 
+/// The files of a folder with one ending.
+struct FileKind {
+  std::string_view ending;
+  uint64_t count = 0;
+  std::string first;
+};
+
+/// Most first; in the order of kEndings where there are as many.
+std::vector<FileKind> kinds_among(const std::vector<std::string>& names) {
+  std::vector<FileKind> kinds;
+  for (const std::string_view ending : kEndings) {
+    FileKind kind{ending, 0, {}};
+    for (const std::string& name : names) {
+      if (name.size() <= ending.size() || !name.ends_with(ending)) continue;
+      if (kind.count++ == 0) kind.first = name;
+    }
+    if (kind.count > 0) kinds.push_back(std::move(kind));
+  }
+  std::stable_sort(kinds.begin(), kinds.end(),
+                   [](const FileKind& a, const FileKind& b) { return a.count > b.count; });
+  return kinds;
+}
+
+/// Requires: KINDS, those in FOLDER, is not empty.
+Error holds_files(const std::string& folder, const std::vector<FileKind>& kinds) {
+  const std::string base = folder.ends_with('/') ? folder : folder + "/";
+  uint64_t all = 0;
+  std::vector<std::string> counts;
+  std::vector<std::string> files;
+  for (const FileKind& kind : kinds) {
+    all += kind.count;
+    counts.push_back(plural(kind.count, std::string(kind.ending.substr(1)) + " file"));
+    files.push_back(kind.count == 1 ? shell_word(base + kind.first)
+                                    : shell_word(base) + "*" + std::string(kind.ending));
+  }
+  std::string what = counts[0];
+  if (kinds.size() > 1) what = plural(all, "checkpoint") + " (" + join_list(counts) + ")";
+  std::string way = files[0];
+  for (size_t i = 1; i < files.size(); ++i) way += " " + files[i];
+  return not_found("is a folder, not a checkpoint; it holds " + what,
+                   "name the file" + std::string(all == 1 ? "" : "s") + ": " + way);
+}
+
 /// What to say of FOLDER, where nothing in it has a known name.
 Error nothing_found(const std::string& folder, const std::vector<std::string>& names) {
   std::vector<std::string> variants;
@@ -82,21 +125,7 @@ Error nothing_found(const std::string& folder, const std::vector<std::string>& n
     return not_found("is a folder with several checkpoints in it: " + join_list(variants),
                      "name one of the files");
   }
-  for (const std::string_view ending : kEndings) {
-    const auto ends = [ending](const std::string& name) {
-      return name.size() > ending.size() && name.ends_with(ending);
-    };
-    const auto count = std::count_if(names.begin(), names.end(), ends);
-    if (count == 0) continue;
-    const auto first = std::find_if(names.begin(), names.end(), ends);
-    const std::string base = folder.ends_with('/') ? folder : folder + "/";
-    const std::string files =
-        count == 1 ? shell_word(base + *first) : shell_word(base) + "*" + std::string(ending);
-    return not_found(
-        "is a folder, not a checkpoint; it holds " +
-            plural(static_cast<uint64_t>(count), std::string(ending).substr(1) + " file"),
-        "name the file" + std::string(count == 1 ? "" : "s") + ": " + files);
-  }
+  if (const auto kinds = kinds_among(names); !kinds.empty()) return holds_files(folder, kinds);
   return not_found("is a folder without a checkpoint in it",
                    "expected .metadata (DCP), model.safetensors[.index.json] or "
                    "pytorch_model.bin[.index.json]; or name the file itself");
