@@ -5,6 +5,7 @@ import re
 import shlex
 
 import pytest
+import safetensors.torch
 import torch
 
 from checkpoints import write
@@ -373,3 +374,20 @@ def test_the_npz_output_was_an_unknown_name(mlc, tmp_path, name):
     refused = mlc("save", "a.pt", "-o", name)
     assert refused.rc == 2 and f'NumPy\'s files are read only, so "{name}" cannot be written' in refused.stderr
     assert not (tmp_path / name).exists()
+
+
+def test_a_folder_of_several_kinds_named_the_rarest(mlc, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.pt", "b.pt", "c.pt"):
+        torch.save({"w": torch.ones(2)}, tmp_path / "in" / name)
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "in/d.safetensors")
+    done = mlc("strip-module-prefix", "in", "--out-dir", "o")
+    assert done.rc == 3
+    assert "it holds 4 checkpoints (3 pt files and 1 safetensors file)" in done.stderr and "name the files: in/*.pt in/d.safetensors" in done.stderr
+
+
+def test_the_wrapper_behind_the_prefix_of_lightning_was_not_named(mlc, tmp_path):
+    torch.save({"state_dict": {"model.module.w": torch.ones(2), "model.module.b": torch.ones(2)}}, tmp_path / "l.ckpt")
+    assert "`mlc strip-module-prefix --prefix model.module.` removes it" in mlc.ok("load", "l.ckpt").stdout
+    mlc.ok("strip-module-prefix", "l.ckpt", "--prefix", "model.module.", "-o", "s.ckpt")
+    assert list(torch.load(tmp_path / "s.ckpt")["state_dict"]) == ["w", "b"]

@@ -247,6 +247,17 @@ std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys,
   return hints;
 }
 
+/// PREFIX, which all KEYS but those that wrappers keep begin with, and the DDP within the module of
+/// Lightning behind it: model.module.
+std::string with_wrapper_behind(std::string_view prefix, const std::vector<KeyInfo>& keys) {
+  const std::string both = std::string(prefix) + "module.";
+  const std::vector<std::string> kept = kept_by_wrappers(keys);
+  const bool every = std::ranges::all_of(keys, [&](const KeyInfo& key) {
+    return key.name.starts_with(both) || std::ranges::find(kept, key.name) != kept.end();
+  });
+  return every ? both : std::string(prefix);
+}
+
 }  // namespace
 
 std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict) {
@@ -256,7 +267,7 @@ std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateD
   const std::vector<std::string> kept = sentence_keys(kept_by_wrappers(keys));
   for (const PrefixHint& hint : found) {
     if (hint.stripped || hint.count != hint.total) continue;
-    const std::string prefix(hint.prefix);
+    const std::string prefix = with_wrapper_behind(hint.prefix, keys);
     hints.push_back("every key " + (kept.empty() ? "" : "but " + join_list(kept) + " ") +
                     "starts with " + prefix + kStripHint + " --prefix " + prefix + "` removes it");
   }
