@@ -92,11 +92,18 @@ std::string plain_text(const MetaValue& value) {
   return lines;
 }
 
+/// As plain_text() shows it where that is one line.
+std::string value_on_a_line(const MetaValue& value) {
+  const std::string* text = value.as_text();
+  const bool one_line = text != nullptr && text->find('\n') == text->npos;
+  return one_line ? printable(*text) : write_yaml_flow(value);
+}
+
 /// The line of a file among several.
 std::string one_line(const Metadata* metadata, const std::optional<std::string>& path,
                      const MetaValue* value) {
   if (metadata == nullptr) return "no metadata";
-  if (path) return value != nullptr ? write_yaml_flow(*value) : "no " + printable(*path);
+  if (path) return value != nullptr ? value_on_a_line(*value) : "no " + printable(*path);
   std::string line = printable(metadata->name().value_or("no name"));
   if (const auto version = metadata->version()) line += " " + printable(*version);
   if (const auto torch = metadata->framework("torch")) line += ", torch " + printable(*torch);

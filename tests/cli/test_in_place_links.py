@@ -58,3 +58,18 @@ def test_texts_lost_their_comments_in_set(mlc, tmp_path):
         assert done.rc == 2 and says in done.stderr and "'PATH=" in done.stderr, done
     mlc.ok("metadata", "m.pt", "--set", 'custom.msg="fix: head # 3"', "--set", "custom.map={fix: head}", "-o", "o.pt")
     assert mlc.ok("metadata", "o.pt", "--get", "custom.msg").stdout.strip().strip('"') == "fix: head # 3"
+
+
+def test_a_link_to_another_input_stopped_the_batch_without_a_way_on(mlc, tmp_path):
+    for name in ("r0.pt", "r1.pt"):
+        torch.save({"w": torch.ones(2)}, tmp_path / name)
+    (tmp_path / "latest.pt").symlink_to("r1.pt")
+    command = ["metadata", "latest.pt", "r0.pt", "r1.pt", "--in-place", "--set", "custom.k=1"]
+    done = mlc(*command)
+    assert done.rc == 2 and 'leave out "latest.pt", which is a link; --keep-going skips it' in done.stderr
+    done = mlc.ok(*command, "--keep-going")
+    assert "latest.pt is a link to r1.pt and is skipped" in done.stderr
+    assert (tmp_path / "latest.pt").is_symlink()
+    assert mlc.ok("metadata", "r0.pt", "r1.pt", "--get", "custom.k").stdout == "r0.pt: 1\nr1.pt: 1\n"
+    mlc.ok("metadata", "r0.pt", "r1.pt", "--in-place", "--set", "custom.k=a b")
+    assert mlc.ok("metadata", "r0.pt", "r1.pt", "--get", "custom.k").stdout == "r0.pt: a b\nr1.pt: a b\n"
