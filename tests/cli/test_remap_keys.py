@@ -393,3 +393,13 @@ def test_rules_for_every_state_dict_did_not_say_in_which_they_matched_nothing(ml
     done = mlc.ok("remap-keys", "in.pt", "--key", "*", "--map", "module.b=module.z", "-n")
     warnings = [line for line in done.stderr.splitlines() if "warning" in line]
     assert len(warnings) == 3 and all(line.startswith("mlc: warning: ema: ") for line in warnings), warnings
+
+
+def test_a_keep_behind_a_map_told_nothing_of_new_names(mlc, tmp_path):
+    torch.save({"backbone.w": torch.ones(2), "head.w": torch.ones(2)}, tmp_path / "d.pt")
+    done = mlc("remap-keys", "d.pt", "--map", "backbone.=", "--keep", "backbone.*", "-n")
+    assert done.rc == 2
+    assert "--keep 'backbone.*' matched nothing; by then backbone.w is w: write it for the new names" in done.stderr
+    assert "--dry-run" not in done.stderr
+    mlc.ok("remap-keys", "d.pt", "--keep", "backbone.*", "--map", "backbone.=", "-o", "o.pt")
+    assert list(torch.load(tmp_path / "o.pt")) == ["w"]

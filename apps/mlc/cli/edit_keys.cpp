@@ -184,7 +184,9 @@ Status Job::check_not_emptied() const {
     const size_t tensors = target.state_dict->entries.size();
     return usage_error("the rules leave no tensor of " + format_count(tensors) +
                            (path.empty() ? "" : " in " + printable(path)),
-                       "`mlc load` lists the keys, --dry-run what happens to them")
+                       std::string("`mlc load` lists the keys; each option sees the names that "
+                                   "those before it gave") +
+                           (edit_.writing.dry_run ? "" : ", --dry-run shows them"))
         .in_file(task_.input);
   }
   return {};

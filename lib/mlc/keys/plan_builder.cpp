@@ -49,6 +49,7 @@ class PlanBuilder {
   void use(uint32_t rule, const PlanItem& item);
 
   void warn();
+  std::string renamed_before(size_t rule) const;
   Status check_options();
   void problem(const std::string& text, uint32_t rule) {
     problems_.add(text + " (" + plan_.uses[rule].label + ")");
@@ -368,13 +369,32 @@ void PlanBuilder::keep_items(const ShortForm& form) {
   }
 }
 
+// "; rules before it made x of backbone.x, ..." where the short form RULE would match an old name.
+std::string PlanBuilder::renamed_before(size_t rule) const {
+  if (rule < rules_.file_rule_count()) return {};  // those of a file see old names
+  const auto told = [&](uint32_t source, const std::string& now) -> std::string {
+    const std::string& old = plan_.names[source];
+    if (now == old || !rules_.rules()[rule].patterns[0].matches(old)) return {};
+    return "; by then " + sentence_key(old) + " is " + sentence_key(now) +
+           ": write it for the new names, or put it before the options that rename";
+  };
+  for (const PlanItem& item : plan_.items) {
+    if (item.sources.size() != 1) continue;
+    if (std::string text = told(item.sources[0], item.name); !text.empty()) return text;
+  }
+  for (const auto& one : plan_.dropped) {
+    if (std::string text = told(one.source, one.name); !text.empty()) return text;
+  }
+  return {};
+}
+
 void PlanBuilder::warn() {
   if (!plan_.changes_anything()) plan_.warnings.push_back("the rules change nothing");
   for (size_t i = 0; i < plan_.uses.size(); ++i) {
     if (plan_.uses[i].count > 0) continue;
     const std::string& place = rules_.rules()[i].place;
     plan_.warnings.push_back((place.empty() ? "" : place + ": ") + plan_.uses[i].label +
-                             " matched nothing");
+                             " matched nothing" + renamed_before(i));
   }
 }
 
