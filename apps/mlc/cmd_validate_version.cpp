@@ -227,14 +227,18 @@ struct Answer {
 std::string hint_of(const RequirementVerdict& one, const Answer& answer) {
   if (!one.unrecorded) return one.hint;
   const std::string& subject = one.requirement.name;
+  const bool only_floor = one.fact && one.fact->floor;
   if (answer.file == nullptr) {
     return "tell it with --version " + subject + "=VERSION, or say what unknown means with " +
            "--if-unknown";
   }
   if (subject == "format") return "--if-unknown says what unknown means";
   return "`mlc metadata " + shell_word(*answer.file) + " --set framework." + subject + "=VERSION " +
-         (answer.has_place ? "--in-place" : "--sidecar") +
-         "` records it, or say what unknown means with --if-unknown";
+         (answer.has_place ? "--in-place" : "--sidecar") + "` records it" +
+         (only_floor ? " (such metadata, a sidecar or TorchScript tell the exact version, a layout "
+                       "the lowest only)"
+                     : "") +
+         ", or say what unknown means with --if-unknown";
 }
 
 void write_requirement(JsonWriter& json, const RequirementVerdict& one, const Answer& answer) {
@@ -403,7 +407,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
 }
 
 constexpr Example kExamples[] = {
-    {"mlc validate-version model.pt --requires 'torch>=1.13,<3'", "was it written by these"},
+    {"mlc validate-version model.pt --requires 'torch>=1.13'", "was it written by these"},
     {"mlc validate-version models/*.pt --json", "by each file's own `requires`"},
     {"mlc validate-version --version 2.1.0+cu118 --requires '>=2.0'", "a bare version"},
     {"mlc validate-version model.pt --version 2.1.0", "may PyTorch 2.1.0 read it"},
