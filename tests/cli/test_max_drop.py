@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 import onnx_models
 import test_quantize_static as static
+from cpu import needs_whole_sums
 from test_quantize_onnx import initializers, node, operators, value, weight
 
 pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
@@ -60,7 +61,7 @@ def cosine_drop(source, out, data):
 ARGS = ("quantize", "in.onnx", "-o", "out.onnx", "--calib", "x.npy", "--min-elements", "0")
 
 
-@pytest.mark.parametrize("form, limit", [("dynamic", 5e-4), ("weight-only", 3e-4), ("static", 1e-3)])
+@pytest.mark.parametrize("form, limit", [pytest.param("dynamic", 5e-4, marks=needs_whole_sums), ("weight-only", 3e-4), pytest.param("static", 1e-3, marks=needs_whole_sums)])
 def test_the_layers_that_cost_most_stay_in_floats(mlc, valid, x, form, limit):
     source, out = mlc.cwd / "in.onnx", mlc.cwd / "out.onnx"
     answer = mlc.ok(*ARGS, "--onnx", form, "--max-drop", str(limit), "--json").json
@@ -101,6 +102,7 @@ def test_a_goal_that_is_met_costs_one_run(mlc, x):
     assert len(found["trail"]) == 1 and found["layers"] == [] and found["in_floats"] == []
 
 
+@needs_whole_sums
 def test_the_trail_is_told_in_text_and_on_the_page(mlc, x):
     done = mlc.ok(*ARGS, "--max-drop", "0.05%", "--report", "page.html")
     page = (mlc.cwd / "page.html").read_text()
@@ -108,6 +110,7 @@ def test_the_trail_is_told_in_text_and_on_the_page(mlc, x):
     assert "The way to --max-drop" in page and "Layers alone" in page and "of cosine with 2 weights in floats" in page
 
 
+@needs_whole_sums
 def test_what_cannot_be_reached_writes_nothing_but_the_page(mlc, x):
     done = mlc(*ARGS, "--max-drop", "0", "--report", "page.html")
     assert done.rc == 1 and done.stdout == ""
@@ -117,11 +120,13 @@ def test_what_cannot_be_reached_writes_nothing_but_the_page(mlc, x):
     assert mlc(*ARGS, "--max-drop", "0", "-f", "--json").error["kind"] == "conflict"
 
 
+@needs_whole_sums
 def test_a_dry_run_tells_it_without_an_output(mlc, x):
     found = mlc.ok("quantize", "in.onnx", "-n", "--calib", "x.npy", "--min-elements", "0", "--max-drop", "0.05%", "--json").json
     assert found["max_drop"]["in_floats"] and sorted(p.name for p in mlc.cwd.iterdir()) == ["in.onnx", "x.npy"]
 
 
+@needs_whole_sums
 def test_without_samples_random_inputs_do(mlc, x):
     found = mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "--min-elements", "0", "--max-drop", "0.05%", "--seed", "3", "--samples", "9", "--json").json
     assert found["max_drop"]["samples"] == 9 and found["max_drop"]["in_floats"]
@@ -149,6 +154,7 @@ def test_top1_is_of_rows_whose_largest_value_moved(mlc, x):
     assert found["drop"] == pytest.approx(moved) and moved <= 0.03 < found["trail"][0]["drop"]
 
 
+@needs_whole_sums
 def test_convolutions_and_what_lies_between(mlc, valid):
     """With a layer in floats pools behind it have ranges of their own."""
     source = onnx_models.save(static.residual(), mlc.cwd / "in.onnx")
