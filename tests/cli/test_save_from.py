@@ -123,3 +123,9 @@ def test_tensors_of_another_state_dict_that_change_too_are_named(mlc, tmp_path):
     done = mlc("save", "c.pt", "--from", "f.pt", "--key", "best", "-o", "o.pt")
     assert "changed too, being tensors of best: model.w" in done.stderr
     assert loaded(tmp_path / "o.pt")["model"]["w"].tolist() == [9, 9, 9]
+
+
+def test_the_device_of_the_other_file_was_taken_too(mlc, pair):
+    mlc.ok("save", "b.pt", "-o", "cuda.pt", "--map-location", "cuda:0")
+    mlc.ok("save", "a.pt", "--from", "cuda.pt", "-o", "o.pt")
+    assert torch.load(pair / "o.pt")["w"].tolist() == [5, 5, 5]

@@ -94,6 +94,7 @@ class Taking {
   std::string misfit(const Tensor& own, const Tensor& theirs) const;
   Result<std::vector<uint32_t>> adopt_taken();
   Result<bool> equal(uint32_t a, uint32_t b) const;
+  void keep_device(uint32_t target, uint32_t fresh);
   Status take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCounts& counts);
   void report_rest();
   std::string name(size_t entry) const { return sentence_key(state_dict_.entries[entry].key); }
@@ -208,6 +209,14 @@ Result<bool> Taking::equal(uint32_t a, uint32_t b) const {
   return result.mismatches == 0;
 }
 
+/// Values change, not where they belong: as load_state_dict() copies them.
+void Taking::keep_device(uint32_t target, uint32_t fresh) {
+  const uint32_t from = checkpoint_.tensors[target].storage;
+  const uint32_t to = checkpoint_.tensors[fresh].storage;
+  if (from == kNoIndex || to == kNoIndex) return;
+  checkpoint_.storages[to].location = checkpoint_.storages[from].location;
+}
+
 Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCounts& counts) {
   if (tie.taken.empty()) return {};
   const size_t last = tie.taken.back();
@@ -226,6 +235,7 @@ Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCo
   std::unordered_set<uint32_t> replaced;
   for (const size_t entry : tie.entries) {
     const uint32_t target = state_dict_.entries[entry].tensor;
+    keep_device(target, fresh);
     out_.changed.emplace(state_dict_.entries[entry].key);
     if (!replaced.insert(target).second) continue;
     replace_tensor(checkpoint_, target,
