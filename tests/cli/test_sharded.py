@@ -451,3 +451,9 @@ def test_shards_that_are_counted_from_zero_are_all_there(mlc, three, tmp_path):
     zero, one, two = (f"sh/pytorch_model-0000{i}-of-00003.bin" for i in range(3))
     assert "is there, but not" not in mlc.ok("load", one).stderr
     assert "among" not in mlc.ok("save", zero, one, two, "--merge", "-o", "all.pt").stderr
+
+
+def test_sparse_tensors_counted_as_nothing_in_shards(mlc, tmp_path):
+    write(tmp_path / "s.pt", {f"s{i}": torch.ones(50).to_sparse() for i in range(4)})
+    mlc.ok("save", "s.pt", "-o", "out", "--format", "pt", "--max-shard-size", "700B")
+    assert len(list((tmp_path / "out").glob("*.bin"))) == 4

@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/lower_tensors.h"
+#include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/checkpoint/write_safetensors.h"
@@ -55,7 +56,7 @@ class Companions {
   }
   /// Bytes that TENSOR brings with it.
   uint64_t size_of(const Tensor& tensor) const {
-    if (tensor.storage == kNoIndex) return 0;
+    if (tensor.storage == kNoIndex) return stored_bytes(checkpoint_, tensor);  // of its parts
     return by_storage_ ? checkpoint_.storages[tensor.storage].byte_size()
                        : checkpoint_.byte_size(tensor);
   }
