@@ -318,3 +318,11 @@ def test_equal_parts_of_a_cycle_with_a_difference_are_equal(mlc, tmp_path):
         return {"holder": holder, "ring": ring, "list": [ring, ring]}
 
     assert paths(mlc, written("ring", tree(1), tree(2), tmp_path)) == ["holder.value"]
+
+
+def test_sparse_tensors_of_other_types_were_said_to_differ_though_types_may(mlc, tmp_path):
+    torch.save({"t": torch.eye(3).to_sparse()}, tmp_path / "a.pt")
+    torch.save({"t": torch.eye(3).double().to_sparse()}, tmp_path / "b.pt")
+    found = mlc("diff", "a.pt", "b.pt", "--ignore-dtype", "--json").json
+    assert [one["kind"] for one in found["differences"]] == ["uncompared"], found
+    assert mlc("diff", "a.pt", "b.pt").rc == 1

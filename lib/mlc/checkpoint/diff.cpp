@@ -231,7 +231,11 @@ Status Differ::ask_kind(Row& row, const Tensor& a, const Tensor& b) {
   }
   if (!reads) return {};
   if (a.kind == TensorKind::sparse) {
-    if (!row.same_dtype) return answer(DiffKind::dtype, "");
+    if (!row.same_dtype) {
+      return options_.ignore_dtype
+                 ? answer(DiffKind::uncompared, "sparse tensors of different types")
+                 : answer(DiffKind::dtype, "");
+    }
     const auto args_a = rebuild_args(a_, a);
     const auto args_b = rebuild_args(b_, b);
     if (args_a.size() < 2 || args_b.size() < 2) {
