@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 import onnx_models
 from checkpoints import write
+from cpu import WIDTH
 
 
 class Page(html.parser.HTMLParser):
@@ -81,10 +82,10 @@ def test_quantised_onnx(mlc, tmp_path):
     inputs = [onnx_models.value("x", ("n", 64))]
     proto = onnx_models.model(nodes, inputs, [onnx_models.value("y", ("n", 4))], [weight("w", 64, 256), weight("v", 256, 4)])
     onnx_models.save(proto, tmp_path / "m.onnx")
-    command = ("quantize", "m.onnx", "-o", "q.onnx", "--report", "q.html", "--threads", "1")
+    command = ("quantize", "m.onnx", "-o", "q.onnx", "--report", "q.html", "--threads", "1", *WIDTH)
     answer = mlc.ok(*command, "--json").json
     page = Page(tmp_path / "q.html")
-    for words in ("dynamic", "Latency", "float model", f"{answer['seconds_after'] * 1e3:.3g} ms", "v",
+    for words in ("dynamic" + (", 7 bits" if WIDTH else ""), "Latency", "float model", f"{answer['seconds_after'] * 1e3:.3g} ms", "v",
                   f"{answer['outputs'][0]['min_cosine']:.6f}", "w: int8, [64, 256]"):
         assert words in page.texts, words
     assert any(answer["engine"] in text and answer["cpu"] in text and "1 thread" in text for text in page.texts)
