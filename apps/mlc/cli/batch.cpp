@@ -112,60 +112,35 @@ bool is_link(const std::string& path) {
   return lstat(path.c_str(), &st) == 0 && S_ISLNK(st.st_mode);
 }
 
-// Two names of one input, which --in-place would edit twice, perhaps at the same time.
-struct SameInput {
-  size_t kept = 0;
-  size_t other = 0;      // the one to leave out: a link, such as latest.pt, if there is one
-  bool is_link = false;  // whether `other` is one
-};
-
-std::vector<SameInput> same_inputs(const std::vector<FilePair>& files) {
-  std::map<Identity, size_t> inputs;
-  std::vector<SameInput> found;
-  for (size_t i = 0; i < files.size(); ++i) {
-    const auto identity = identity_of(files[i].input);
+// Two names of one input would be edited twice, perhaps at the same time: refused, or with
+// KEEP_GOING the one that is a link, such as latest.pt, is to be skipped.
+Status settle_same_inputs(std::vector<FilePair>& files, bool keep_going) {
+  std::map<Identity, FilePair*> inputs;
+  for (FilePair& file : files) {
+    const auto identity = identity_of(file.input);
     if (!identity) continue;
-    const auto [at, fresh] = inputs.emplace(*identity, i);
+    const auto [at, fresh] = inputs.emplace(*identity, &file);
     if (fresh) continue;
-    SameInput same{at->second, i, is_link(files[i].input)};
-    if (!same.is_link && is_link(files[same.kept].input)) {
-      std::swap(same.kept, same.other);
-      same.is_link = true;
+    FilePair* kept = at->second;
+    FilePair* other = &file;
+    if (!is_link(other->input) && is_link(kept->input)) std::swap(kept, other);
+    const bool link = is_link(other->input);
+    if (!link || !keep_going) {
+      return usage_error(mlc::quoted(at->second->input) + " and " + mlc::quoted(file.input) +
+                             " are one file, and --in-place would change it twice",
+                         "leave out " + mlc::quoted(other->input) +
+                             (link ? ", which is a link; --keep-going skips it" : ""));
     }
-    at->second = same.kept;
-    found.push_back(same);
-  }
-  return found;
-}
-
-// With KEEP_GOING Batch skips links.
-Status refuse_same_input_twice(const std::vector<FilePair>& files, bool keep_going) {
-  for (const SameInput& same : same_inputs(files)) {
-    if (same.is_link && keep_going) continue;
-    const std::string& first = files[std::min(same.kept, same.other)].input;
-    const std::string& second = files[std::max(same.kept, same.other)].input;
-    return usage_error(mlc::quoted(first) + " and " + mlc::quoted(second) +
-                           " are one file, and --in-place would change it twice",
-                       "leave out " + mlc::quoted(files[same.other].input) +
-                           (same.is_link ? ", which is a link; --keep-going skips it" : ""));
+    other->leads_to = kept->input;
+    at->second = kept;
   }
   return {};
-}
-
-// For each of FILES the other one that it is a link to, where both would be edited; else empty.
-std::vector<std::string> links_to_inputs(const std::vector<FilePair>& files, bool keep_going) {
-  std::vector<std::string> links(files.size());
-  if (!keep_going) return links;
-  for (const SameInput& same : same_inputs(files)) {
-    const FilePair& file = files[same.other];
-    if (same.is_link && file.output == file.input) links[same.other] = files[same.kept].input;
-  }
-  return links;
 }
 
 Status refuse_conflicts(const std::vector<FilePair>& files, bool in_place, OtherFiles others) {
   FilePlan plan{std::move(others.reads), std::move(others.writes), others.shards, in_place};
   for (const FilePair& file : files) {
+    if (!file.leads_to.empty()) continue;
     plan.reads.push_back({file.input, ""});
     if (!file.output.empty()) plan.writes.push_back({file.output, ""});
     // A file that is edited keeps its sidecar, and both may be edited.
@@ -290,13 +265,12 @@ class Batch {
         threads_(context.shared.threads > 0 ? context.shared.threads
                                             : std::max(1U, context.threads() / options.jobs)),
         finished_(files.size()),
-        links_(links_to_inputs(files, options.keep_going)),
         json_(context.out()) {}
 
   Result<ExitCode> run();
 
  private:
-  Finished work(size_t index);
+  Finished work(const FilePair& file);
   Status one(size_t index);
   void show_ready();
   void show(const FilePair& file, const Finished& finished);
@@ -310,21 +284,18 @@ class Batch {
   unsigned threads_;
   std::mutex mutex_;
   std::vector<std::optional<Finished>> finished_;
-  std::vector<std::string>
-      links_;         // per file: the input that it leads to and that is edited, if any
   size_t shown_ = 0;  // files before it are on the screen
   size_t failed_ = 0;
   ExitCode worst_ = ExitCode::done;
   JsonWriter json_;
 };
 
-Finished Batch::work(size_t index) {
-  const FilePair& file = files_[index];
+Finished Batch::work(const FilePair& file) {
   Finished finished;
-  if (!links_[index].empty()) {
+  if (!file.leads_to.empty()) {
     finished.skipped = true;
-    finished.summary = "skipped, it is a link to " + printable(links_[index]);
-    context_.reporter.warn(printable(file.input) + " is a link to " + printable(links_[index]) +
+    finished.summary = "skipped, it is a link to " + printable(file.leads_to);
+    context_.reporter.warn(printable(file.input) + " is a link to " + printable(file.leads_to) +
                            " and is skipped");
     return finished;
   }
@@ -355,7 +326,7 @@ Finished Batch::work(size_t index) {
 
 Status Batch::one(size_t index) {
   if (context_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
-  Finished finished = work(index);
+  Finished finished = work(files_[index]);
   // The answer "no" is an answer; everything above it means that the file is not sound.
   const bool failed = finished.error.has_value() || finished.code > ExitCode::no;
   const bool stop = finished.error.has_value() &&
@@ -481,13 +452,8 @@ Result<std::vector<FilePair>> plan_outputs(const std::vector<std::string>& input
                                            std::optional<std::string_view> extension,
                                            OtherFiles others) {
   MLC_TRY(std::vector<FilePair> files, pair_up(inputs, options, extension));
-  if (options.in_place) MLC_CHECK(refuse_same_input_twice(files, options.batch.keep_going));
-  std::vector<FilePair> written;
-  const auto links = links_to_inputs(files, options.in_place && options.batch.keep_going);
-  for (size_t i = 0; i < files.size(); ++i) {
-    if (links[i].empty()) written.push_back(files[i]);
-  }
-  MLC_CHECK(refuse_conflicts(written, options.in_place, std::move(others)));
+  if (options.in_place) MLC_CHECK(settle_same_inputs(files, options.batch.keep_going));
+  MLC_CHECK(refuse_conflicts(files, options.in_place, std::move(others)));
   if (!options.out_dir.empty()) {
     MLC_CHECK(options.dry_run ? check_folder(options.out_dir) : make_folder(options.out_dir));
   }

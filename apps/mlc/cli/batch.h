@@ -32,6 +32,8 @@ struct FilePair {
   bool in_folder = false;  // of --out-dir
   /// The output may be a folder, of shards: then an empty one that is there is taken.
   bool may_be_folder = false;
+  /// With --in-place and --keep-going: the other input that this one is a link to. It is skipped.
+  std::string leads_to{};
 };
 
 /// Errors: usage where PATH, the output that is to be one file, is a folder or ends like one.
