@@ -263,12 +263,10 @@ Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::s
 
 Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Reporter& reporter) {
   if (!judgement.not_verified.empty()) return {};
-  MLC_CHECK(check_outputs(judgement, gates,
-                          gates.cuts_sums
-                              ? "this CPU, without VNNI, adds products of bytes in 16 bits, which "
-                                "cuts large sums: --reduce-range avoids that"
-                              : "--exclude keeps what costs most; --min-cosine -1 writes it all "
-                                "the same"));
+  MLC_CHECK(check_outputs(
+      judgement, gates,
+      gates.cuts_sums ? std::string(kCutSums) + "cuts large sums: --reduce-range avoids that"
+                      : "--exclude keeps what costs most; --min-cosine -1 writes it all the same"));
   if (judgement.seconds_after < judgement.seconds_before) return {};
   const std::string slower =
       fmt::format("it is no faster here: {:.3g} ms, the float model {:.3g} ms",

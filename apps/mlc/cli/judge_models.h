@@ -83,6 +83,10 @@ Status judge_models(Engine& engine, Model& before, Model& after, const JudgeOpti
 Status judge_onnx(Engine& engine, const std::string& before, const std::string& after,
                   const JudgeOptions& options, Reporter& reporter, Judgement& judgement);
 
+/// What is the matter where adds_products_in_16_bits() of this CPU; goes on with what that does.
+inline constexpr std::string_view kCutSums =
+    "this CPU, without VNNI, adds products of bytes in 16 bits, which ";
+
 struct JudgeGates {
   double least_cosine = 0.99;
   std::optional<double> min_sqnr;

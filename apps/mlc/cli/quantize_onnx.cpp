@@ -72,6 +72,7 @@ class Job {
   std::optional<CalibrationData> data_;
   std::unique_ptr<Engine> engine_;
   QuantizeOnnxAnswer answer_;
+  bool cuts_sums_ = false;  // as in JudgeGates
 };
 
 Status Job::check_usage() {
@@ -223,6 +224,7 @@ Status Job::quantize() {
   if (!broken.empty()) task_.reporter.warn("kept as they are: " + join_list(broken));
   if (const std::string text = saturation_warning(answer_, this_cpu()); !text.empty()) {
     task_.reporter.warn(text);
+    cuts_sums_ = !answer_.reduced;
   }
   if (!answer_.report.layers.empty()) return add_metadata();
   std::string first;
@@ -266,9 +268,8 @@ JudgeOptions Job::judge_samples() const {
 
 Status Job::gates() const {
   MLC_CHECK(check_drop(answer_.drop));
-  const bool cuts_sums = !saturation_warning(answer_, this_cpu()).empty() && !answer_.reduced;
   return check_judgement(answer_,
-                         {least_cosine_, shared_.min_sqnr, options_.require_speedup, cuts_sums},
+                         {least_cosine_, shared_.min_sqnr, options_.require_speedup, cuts_sums_},
                          task_.reporter);
 }
 

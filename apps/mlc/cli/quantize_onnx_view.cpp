@@ -195,9 +195,8 @@ std::string saturation_warning(const QuantizeOnnxAnswer& answer, const CpuInfo& 
   if (!multiplies_bytes(answer.form) || totals.saturating == 0) return "";
   if (!adds_products_in_16_bits(cpu)) return "";
   return fmt::format(
-      "this CPU, without VNNI, adds products of bytes in 16 bits, which {} of {} pairs of weights "
-      "may exceed: outputs can be worse here than elsewhere{}",
-      format_count(totals.saturating), format_count(totals.pairs),
+      "{}{} of {} pairs of weights may exceed: outputs can be worse here than elsewhere{}",
+      kCutSums, format_count(totals.saturating), format_count(totals.pairs),
       answer.reduced ? "" : "; --reduce-range avoids that");
 }
 

@@ -291,9 +291,9 @@ Status Job::write() {
     return passed;
   }
   if (gates_.cuts_sums) {
-    task_.reporter.warn(
-        "this CPU, without VNNI, adds products of bytes in 16 bits, which cuts large sums: outputs "
-        "can be worse here than elsewhere; --reduce-range avoids that");
+    task_.reporter.warn(std::string(kCutSums) +
+                        "cuts large sums: outputs can be worse here than elsewhere; "
+                        "--reduce-range avoids that");
   }
   if (shared_.writing.dry_run) return {};
   return out.publish(source_->checkpoint().files);
