@@ -8,6 +8,7 @@ import torch
 from onnx import numpy_helper
 
 import onnx_models
+from cpu import WIDTH
 from test_quantize_onnx import attention, cosine, initializers, language_model, mlp, node, operators, value, weight
 
 pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
@@ -44,7 +45,8 @@ def db(source, out, data):
 def make(mlc, proto, data, *args):
     source = onnx_models.save(proto, mlc.cwd / "in.onnx")
     np.save(mlc.cwd / "x.npy", data)
-    answer = mlc.ok("quantize", source, "-o", "out.onnx", "-f", "--min-elements", "0", "--calib", "x.npy", "--min-cosine", "-1", "--json", *args).json
+    width = [] if "int4" in args else WIDTH
+    answer = mlc.ok("quantize", source, "-o", "out.onnx", "-f", "--min-elements", "0", "--calib", "x.npy", "--min-cosine", "-1", "--json", *width, *args).json
     onnx.checker.check_model(mlc.cwd / "out.onnx", full_check=True)
     return answer, source, mlc.cwd / "out.onnx"
 
