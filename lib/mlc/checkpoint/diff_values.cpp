@@ -4,6 +4,7 @@
 #include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/state_dict.h"
+#include "mlc/checkpoint/torch_objects.h"
 #include "mlc/pickle/render.h"
 
 #include <algorithm>
@@ -293,7 +294,7 @@ class ValueWalk {
         continue;
       }
       const std::string below = join_path(path, entry_name(a_, a, i));
-      if (!is_text(a_, a[i].first) && reach(a_).from(a[i].first))
+      if (!is_string(a_.graph, a[i].first) && reach(a_).from(a[i].first))
         visit(a[i].first, b[it->second].first, below, depth + 1);
       visit(a[i].second, b[it->second].second, below, depth + 1);
     }
@@ -309,22 +310,18 @@ class ValueWalk {
   std::string lone_name(const Checkpoint& side, const std::vector<pickle::Entry>& entries, size_t i,
                         const std::unordered_map<std::string, size_t>& others) {
     const std::string name = entry_name(side, entries, i);
-    const bool alike = is_text(side, entries[i].first) && others.contains(name);
+    const bool alike = is_string(side.graph, entries[i].first) && others.contains(name);
     return alike ? "'" + name + "'" : name;
   }
 
   TensorReach& reach(const Checkpoint& side) { return &side == &a_ ? reach_a_ : reach_b_; }
-
-  bool is_text(const Checkpoint& side, NodeId key) const {
-    return side.graph.is(key, NodeKind::text) || side.graph.is(key, NodeKind::old_string);
-  }
 
   /// Tells 1 from '1'. A key that is too large equals none of the other side; those with tensors in
   /// them are told apart by their place, as every_tensor() does.
   std::string identity(const Checkpoint& side, const std::vector<pickle::Entry>& entries,
                        size_t i) {
     const NodeId key = entries[i].first;
-    if (is_text(side, key)) return "'" + std::string(side.graph.text(key));
+    if (is_string(side.graph, key)) return "'" + std::string(side.graph.text(key));
     if (reach(side).from(key)) return "{" + std::to_string(i);
     const auto text = pickle::canonical_text(side.graph, key, most_work());
     return text ? *text : (&side == &a_ ? "<a " : "<b ") + std::to_string(key);
@@ -333,7 +330,7 @@ class ValueWalk {
   std::string entry_name(const Checkpoint& side, const std::vector<pickle::Entry>& entries,
                          size_t i) {
     const NodeId key = entries[i].first;
-    if (is_text(side, key) || !reach(side).from(key)) return key_text(side.graph, key);
+    if (is_string(side.graph, key) || !reach(side).from(key)) return key_text(side.graph, key);
     return "{value " + std::to_string(i) + "}";
   }
 

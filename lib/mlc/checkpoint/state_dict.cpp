@@ -2,6 +2,7 @@
 
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/alike_keys.h"
 #include "mlc/checkpoint/escaped_dots.h"
 #include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/module_keys.h"
@@ -10,12 +11,12 @@
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/readers.h"
 #include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/checkpoint/torch_objects.h"
 #include "mlc/pickle/render.h"
 
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -170,19 +171,14 @@ class Search {
                       int depth) {
     const Graph& graph = checkpoint_.graph;
     const bool program = node == checkpoint_.root && is_of_program(entries);
-    std::set<std::string, std::less<>> numbers;
-    for (const auto& [key, value] : entries) {
-      if (graph.is(key, NodeKind::integer)) numbers.insert(key_text(graph, key));
-    }
-    std::set<std::string, std::less<>> alike;  // numbers that are texts too
-    for (const auto& [key, value] : entries) {
-      if (!graph.is(key, NodeKind::text) || numbers.empty()) continue;
-      if (const auto at = numbers.find(graph.text(key)); at != numbers.end()) alike.insert(*at);
-    }
+    const auto is_number = [&](const Entry& at) { return graph.is(at.first, NodeKind::integer); };
+    const bool is_long = std::count_if(entries.begin(), entries.end(), is_number) >
+                         static_cast<ptrdiff_t>(kSearchItems);
+    const AlikeKeys alike(graph, entries);
     for (const auto& [key, value] : entries) {
       const bool text = graph.is(key, NodeKind::text);
       if (text ? !may_hold_models(graph.text(key), program)
-               : !is_item(key, value) || numbers.size() > kSearchItems) {
+               : !is_item(key, value) || is_long) {
         continue;
       }
       const std::string name = key_text(graph, key);
@@ -369,10 +365,6 @@ void merge_repeated_keys(std::vector<StateDictEntry>& entries) {
   entries.resize(kept);
 }
 
-bool is_text(const Graph& graph, NodeId node) {
-  return graph.is(node, NodeKind::text) || graph.is(node, NodeKind::old_string);
-}
-
 }  // namespace
 
 StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string path) {
@@ -387,7 +379,7 @@ StateDict read_state_dict(const Checkpoint& checkpoint, NodeId node, std::string
   size_t near = 0;  // values mostly come in the order of their nodes
   for (uint32_t i = 0; i < entries->size(); ++i) {
     const auto& [key, value] = (*entries)[i];
-    const bool text = is_text(graph, key);
+    const bool text = is_string(graph, key);
     const uint32_t tensor = text ? checkpoint.tensor_at(value, near) : kNoIndex;
     if (tensor != kNoIndex) {
       out.entries.push_back({graph.text(key), tensor, i});
@@ -497,7 +489,7 @@ NodeId node_below(const Checkpoint& checkpoint, NodeId node, std::string_view pa
       NodeId found = enter(name, value);
       if (found == kNoNode && escapes) found = enter(with_escaped_dots(name), value);
       if (found == kNoNode && path[0] == '[') {
-        found = enter(indexed_key(name, is_text(graph, key)), value);
+        found = enter(indexed_key(name, is_string(graph, key)), value);
       }
       if (found != kNoNode) return found;
     }

@@ -1,4 +1,5 @@
 // The walks that give tensors their names: state_dict.h and every_tensor.h.
+#include "mlc/checkpoint/alike_keys.h"
 #include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/state_dict.h"
@@ -9,7 +10,6 @@
 #include <functional>
 #include <iterator>
 #include <map>
-#include <set>
 #include <unordered_set>
 
 namespace mlc {
@@ -21,10 +21,6 @@ using pickle::NodeKind;
 
 constexpr int kMaxTreeDepth = 1000;
 
-bool is_text(NodeKind kind) {
-  return kind == NodeKind::text || kind == NodeKind::old_string;
-}
-
 /// How a tensor is reached. Keys may print alike: 0 and "0" have one text, and two spellings.
 struct Path {
   std::string text;
@@ -32,46 +28,25 @@ struct Path {
   unsigned steps = 0;
   std::string indexed;  // as in NamedTensor
 
-  Path below(NodeKind kind, const std::string& key) const {
-    const uint64_t step = is_text(kind) ? 0 : uint64_t{1} << (steps % 64);
+  Path below(const std::string& key, bool string = false) const {
+    const uint64_t step = string ? 0 : uint64_t{1} << (steps % 64);
     return {join_path(text, key), spelling | step, steps + 1,
             indexed.empty() ? "" : join_path(indexed, key)};
   }
   /// Of a key that prints as another one of its mapping.
-  Path below_alike(NodeKind kind, const std::string& key) const {
-    Path out = below(kind, key);
-    out.indexed = join_path(indexed.empty() ? text : indexed, indexed_key(key, is_text(kind)));
+  Path below_alike(const std::string& key, bool string) const {
+    Path out = below(key, string);
+    out.indexed = join_path(indexed.empty() ? text : indexed, indexed_key(key, string));
     return out;
   }
 };
 
-/// The keys of a mapping that are no text and print as a text among them, which print alike.
-class AlikeKeys {
- public:
-  AlikeKeys(const Graph& graph, const std::vector<Entry>& entries) {
-    const auto has_text = [&](const Entry& entry) { return is_text(graph.kind(entry.first)); };
-    if (std::none_of(entries.begin(), entries.end(), has_text)) return;
-    std::set<std::string, std::less<>> others;
-    for (const Entry& entry : entries) {
-      if (!has_text(entry)) others.insert(key_text(graph, entry.first));
-    }
-    if (others.empty()) return;
-    for (const auto& [key, value] : entries) {
-      if (!is_text(graph.kind(key))) continue;
-      if (const auto at = others.find(graph.text(key)); at != others.end()) alike_.insert(*at);
-    }
-  }
-
-  /// Where PATH and KEY lead.
-  Path below(const Path& path, const Graph& graph, NodeId key) const {
-    const std::string text = key_text(graph, key);
-    return alike_.contains(text) ? path.below_alike(graph.kind(key), text)
-                                 : path.below(graph.kind(key), text);
-  }
-
- private:
-  std::set<std::string, std::less<>> alike_;
-};
+/// Where PATH and KEY, one of those of which ALIKE says what prints alike, lead.
+Path below(const Path& path, const Graph& graph, NodeId key, const AlikeKeys& alike) {
+  const std::string text = key_text(graph, key);
+  const bool string = is_string(graph, key);
+  return alike.contains(text) ? path.below_alike(text, string) : path.below(text, string);
+}
 
 /// Whether a collection that several paths lead to is walked for each.
 enum class Sharing : uint8_t { each, once };
@@ -132,33 +107,33 @@ class TreeWalk {
       for (size_t i = 0; i < entries->size(); ++i) {
         const auto& [key, value] = (*entries)[i];
         if (everything() && !is_string(graph, key) && reach_.from(key)) {
-          visit(key, path.below(NodeKind::list, "{key " + std::to_string(i) + "}"), depth + 1);
-          visit(value, path.below(NodeKind::list, "{value " + std::to_string(i) + "}"), depth + 1);
+          visit(key, path.below("{key " + std::to_string(i) + "}"), depth + 1);
+          visit(value, path.below("{value " + std::to_string(i) + "}"), depth + 1);
         } else {
-          visit(value, alike.below(path, graph, key), depth + 1);
+          visit(value, below(path, graph, key, alike), depth + 1);
         }
       }
     }
     const auto items = graph.sequence(node);
     for (size_t i = 0; i < items.size(); ++i) {
-      visit(items[i], path.below(NodeKind::list, std::to_string(i)), depth + 1);
+      visit(items[i], path.below(std::to_string(i)), depth + 1);
     }
     if (!graph.is(node, NodeKind::set) && !graph.is(node, NodeKind::frozenset)) return;
     const std::vector<NodeId>& members = graph.list(node);
     for (size_t i = 0; i < members.size(); ++i) {
-      visit(members[i], path.below(NodeKind::list, "{" + std::to_string(i) + "}"), depth + 1);
+      visit(members[i], path.below("{" + std::to_string(i) + "}"), depth + 1);
     }
   }
 
   /// What an object was made from.
   void visit_call(NodeId node, const Path& path, int depth) {
     const Graph& graph = checkpoint_.graph;
-    visit(graph.callable(node), path.below(NodeKind::list, "()"), depth + 1);
+    visit(graph.callable(node), path.below("()"), depth + 1);
     visit_arguments(node, path, depth);
     const NodeId keywords = graph.keyword_args(node);
     if (keywords == kNoNode || graph.entries(keywords) == nullptr) return;
     for (const auto& [key, value] : *graph.entries(keywords)) {
-      visit(value, path.below(NodeKind::list, "(" + key_text(graph, key) + ")"), depth + 1);
+      visit(value, path.below("(" + key_text(graph, key) + ")"), depth + 1);
     }
   }
 
@@ -166,14 +141,14 @@ class TreeWalk {
     const Graph& graph = checkpoint_.graph;
     const auto args = graph.sequence(graph.args(node));
     for (size_t i = 0; i < args.size(); ++i) {
-      visit(args[i], path.below(NodeKind::list, "(" + std::to_string(i) + ")"), depth + 1);
+      visit(args[i], path.below("(" + std::to_string(i) + ")"), depth + 1);
     }
   }
 
   void visit_attributes(NodeId tensor, const Path& path, int depth) {
     if (depth > kMaxTreeDepth) return;
     for (const NodeId attributes : tensor_attributes(checkpoint_, tensor)) {
-      visit(attributes, path.below(NodeKind::list, "__dict__"), depth + 1);
+      visit(attributes, path.below("__dict__"), depth + 1);
     }
   }
 
@@ -263,7 +238,7 @@ std::vector<NamedTensor> tensors_in_values(const Checkpoint& checkpoint,
   const AlikeKeys alike(checkpoint.graph, *entries);
   for (const uint32_t position : positions_of_values(checkpoint, state_dict, *entries)) {
     const auto& [key, value] = (*entries)[position];
-    append(TreeWalk(checkpoint).run(value, alike.below({}, checkpoint.graph, key)), out);
+    append(TreeWalk(checkpoint).run(value, below({}, checkpoint.graph, key, alike)), out);
   }
   return out;
 }
@@ -289,7 +264,7 @@ std::vector<NamedTensor> every_tensor_in_values(Checkpoint& checkpoint,
   if (at == nullptr) return out;
   const std::vector<Entry> entries = *at;  // storages that become tensors add to the graph
   const AlikeKeys alike(checkpoint.graph, entries);
-  const auto path_of = [&](NodeId key) { return alike.below({}, checkpoint.graph, key); };
+  const auto path_of = [&](NodeId key) { return below({}, checkpoint.graph, key, alike); };
   for (const StateDictEntry& entry : state_dict.entries) {
     const NodeId tensor = entries[entry.position].second;
     if (tensor_attributes(checkpoint, tensor).empty()) continue;
