@@ -68,6 +68,20 @@ def test_embedded_comes_before_the_sidecar(mlc, model, valid):
                              "that in the file counts\n")
 
 
+def test_a_number_keeps_its_spelling(mlc, model, tensors_file):
+    """1.10 is no 1.1 to who means a version; both stay the number that every YAML reads."""
+    (model.parent / "more.yaml").write_text("mlc: metadata/1\ncustom: {b: 0.500, c: [-1.0, 2.50], d: 1e3, e: 00.10}\n")
+    for path in (model, tensors_file):
+        mlc.ok("metadata", path, "--set", "custom.a=1.10", "--in-place")
+        mlc.ok("metadata", path, "--from", "more.yaml", "--set", "custom.z=2", "--in-place")
+        assert mlc.ok("metadata", path, "--get", "custom.a").stdout == "1.10\n"
+        text = mlc.ok("metadata", path).stdout
+        for line in ("a: 1.10", "b: 0.500", "- 2.50", "d: 1000.0", "e: 0.1"):
+            assert any(have.strip() == line for have in text.splitlines()), (line, text)
+        want = {"a": 1.1, "b": 0.5, "c": [-1, 2.5], "d": 1000.0, "e": 0.1, "z": 2}
+        assert yaml.safe_load(text)["custom"] == want == mlc.ok("metadata", path, "--json").json["metadata"]["custom"]
+
+
 def test_sidecar_under_the_stem(mlc, model):
     (model.parent / "model.mlc.yaml").write_text("mlc: metadata/1\nname: stem\n")
     assert shown(mlc, model)["name"] == "stem"

@@ -34,6 +34,17 @@ nlohmann::ordered_json json_of(const MetaValue& value) {
   return nullptr;
 }
 
+/// "1.10", "-0.50": what YAML 1.1, YAML 1.2 and JSON all read as the same number.
+bool is_decimal(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789";
+  if (text.starts_with('-')) text.remove_prefix(1);
+  const size_t point = text.find_first_not_of(kDigits);
+  if (point == 0 || point == std::string_view::npos || text[point] != '.') return false;
+  const bool padded = point > 1 && text[0] == '0';
+  return !padded && point + 1 < text.size() &&
+         text.find_first_not_of(kDigits, point + 1) == std::string_view::npos;
+}
+
 Result<MetaValue> scalar_of(const yaml::Node& node) {
   switch (node.type()) {
     case yaml::PlainType::null:
@@ -50,13 +61,20 @@ Result<MetaValue> scalar_of(const yaml::Node& node) {
     }
     case yaml::PlainType::number: {
       MLC_TRY(const double value, node.as_double());
-      return MetaValue(value);
+      return is_decimal(node.scalar()) ? MetaValue::spelled(value, node.scalar())
+                                       : MetaValue(value);
     }
   }
   return MetaValue();
 }
 
 }  // namespace
+
+MetaValue MetaValue::spelled(double value, std::string decimal) {
+  MetaValue out;
+  out.data_ = Real{value, std::move(decimal)};
+  return out;
+}
 
 Result<MetaValue> MetaValue::from_yaml(const yaml::Node& node) {
   switch (node.kind()) {

@@ -165,7 +165,8 @@ class Writer {
     } else if (const int64_t* i = value.as_int()) {
       out += std::to_string(*i);
     } else if (const double* d = value.as_double()) {
-      out += yaml_double(*d);
+      const std::string_view spelling = value.spelling();
+      out += spelling.empty() ? yaml_double(*d) : std::string(spelling);
     } else if (const std::string* text = value.as_text()) {
       out += yaml_text(*text, nested);
     } else if (const auto* list = value.as_list()) {
