@@ -204,7 +204,9 @@ Command metadata_command() {
               "In a zip of PyTorch --in-place appends the metadata and a new index of the archive "
               "(about 60 bytes a tensor) and touches no tensor, "
               "whatever the size. A safetensors file gets a new header, its data is copied by the "
-              "kernel. PATH is dotted: training.metrics.top1, requires.0.",
+              "kernel. PATH is dotted: training.metrics.top1, requires.0.\n\n"
+              "A file for --from is such a document, and may be as short as the three lines "
+              "`mlc: metadata/1`, `version: 1.2.0` and `custom: {license: MIT}`.",
           .needs = Needs::nothing,
           .examples = kExamples,
           .setup = bind<Options, setup, run>};
