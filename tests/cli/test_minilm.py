@@ -6,6 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 
+from extent import only_in_all
+
 pytestmark = [pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine", "engine"), pytest.mark.filterwarnings("ignore")]
 
 SENTENCES = [
@@ -73,6 +75,7 @@ def test_embeddings_of_the_quantised_model_point_the_same_way(mlc, tmp_path, roo
     assert found[0] @ found[1] > found[0] @ found[2]
 
 
+@only_in_all
 def test_factors_between_activations_and_weights_bring_embeddings_nearer(mlc, tmp_path, root, folder):
     """SmoothQuant with the power that fits each activation, and AWQ: better than without by more than one sentence's luck."""
     mlc.ok("export-onnx", folder / "model.safetensors", "--arch", root / "examples/minilm/minilm.yaml", "-o", "minilm.onnx", "--no-verify")

@@ -159,7 +159,7 @@ def unknown(mlc, kind):
     text = f"mlc: architecture/1\nmodules: {{m: {{type: {kind}}}}}\nforward: |\n  def forward(self, x):\n    return self.m(x)\n"
     (mlc.cwd / "a.yaml").write_text(text)
     torch.save({}, mlc.cwd / "m.pt")
-    return mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1]").stderr
+    return mlc("load", "m.pt", "--expect", "a.yaml").stderr
 
 
 def test_modules_that_are_missing_were_said_to_be_no_modules(mlc, tmp_path):

@@ -11,13 +11,14 @@ import yaml
 from torch import nn
 
 import script_modules
+from extent import ALL, only_in_all
 from original_models import ORIGINALS
 from test_example_architectures import original
 
 pytestmark = [pytest.mark.usefixtures("engine"), pytest.mark.filterwarnings("ignore::UserWarning"),
               pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 FOLDER = script_modules.ROOT / "examples/architectures"
-LARGE = {"bert_base", "gpt2", "vgg11", "vit_b_32"}  # hundreds of megabytes: one method is enough
+LARGE = {"bert_base", "gpt2", "vgg11", "vit_b_32"}  # hundreds of megabytes
 
 
 class Net(nn.Module):
@@ -164,7 +165,7 @@ def assert_equal_to(model, path, *inputs, exact=True):
 
 
 @pytest.mark.parametrize(("name", "method"), [(name, method) for name in sorted(ORIGINALS) for method in ("script", "trace")
-                                              if method == "trace" or name not in LARGE])
+                                              if ALL or name not in LARGE])
 def test_python_loads_the_trace_of_an_example(mlc, tmp_path, name, method):
     model = original(name)
     torch.save(model.state_dict(), tmp_path / "model.pt")
@@ -506,6 +507,7 @@ def test_mistakes_have_their_codes(mlc, net, tmp_path, arguments, rc, said):
     assert not (tmp_path / "a.pt").exists()
 
 
+@only_in_all
 def test_a_trace_of_endless_loops_is_refused(mlc, tmp_path):
     class Long(nn.Module):
         def forward(self, x, n: int):
