@@ -70,7 +70,7 @@ class Job {
 };
 
 Status Job::choose() {
-  MLC_TRY(format_, format_of_output(*input_.checkpoint, task_.output, options_.writing));
+  MLC_TRY(format_, format_of_output(input_, task_.output, options_.writing));
   MLC_TRY(state_dict_, choose_state_dict(input_, options_.key));
   return {};
 }

@@ -328,7 +328,7 @@ class Job {
 };
 
 Status Job::choose() {
-  MLC_TRY(format_, format_of_output(*input_.checkpoint, task_.output, options_.writing));
+  MLC_TRY(format_, format_of_output(input_, task_.output, options_.writing));
   if (format_ == OutputFormat::safetensors && options_.compress == Compress::deflate) {
     return usage_error("safetensors files hold nothing deflated", "write a .pt");
   }

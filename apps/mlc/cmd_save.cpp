@@ -6,6 +6,7 @@
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
+#include "cli/quantized_codes.h"
 #include "cli/save_options.h"
 #include "cli/save_steps.h"
 #include "cli/table.h"
@@ -71,6 +72,7 @@ class Job {
   void keep_weights();
   Status drop_unsafe();
   Result<std::optional<std::string>> metadata();
+  Status follow_quantization(Metadata& metadata) const;
   ProvenanceOptions provenance() const;
   Status write(const std::optional<std::string>& yaml);
   Status write_shards(const std::optional<std::string>& yaml);
@@ -103,6 +105,7 @@ class Job {
   CastCounts casts_;
   std::vector<std::string> dropped_;
   std::optional<Migration> migration_;
+  std::vector<QuantizedRecord> merged_records_;  // of the files that were added
 };
 
 bool Job::needs_state_dict() const {
@@ -207,10 +210,11 @@ Status Job::change() {
   std::set<std::string> left_out;
   if (options_.merge) {
     const std::vector<std::string> others(options_.inputs.begin() + 1, options_.inputs.end());
-    MLC_TRY(const MergeCounts merged,
+    MLC_TRY(Merged merged,
             merge_inputs(checkpoint, *state_dict_, others, options_.select,
                          options_.on_conflict.value_or(OnConflict::error), warnings_));
     warnings_.say();
+    merged_records_ = std::move(merged.records);
     for (const std::string& text : describe_missing_shards(options_.inputs)) {
       task_.reporter.warn(text);
     }
@@ -267,6 +271,7 @@ Status Job::cast() {
     if (shared_policy() == SharedPolicy::error) MLC_CHECK(refuse_overlaps(overlaps.back()));
   }
   const DType dtype = *dtype_from_name(options_.dtype);
+  for (const StateDict* one : chosen_) warn_of_scales(checkpoint, *one, dtype, task_.reporter);
   MLC_CHECK(cast_tensors(checkpoint, chosen_, dtype, casts_));
   warn_of_type(dtype, task_.reporter);
   for (size_t i = 0; i < chosen_.size(); ++i) {
@@ -350,7 +355,8 @@ Result<std::optional<std::string>> Job::metadata() {
                      !options_.architecture.empty();
   const bool keeps_sidecar = options_.writing.in_place && !asked;
   MLC_TRY(auto metadata, keeps_sidecar ? read_metadata(checkpoint) : metadata_to_carry(checkpoint));
-  if (!metadata && asked) metadata.emplace();
+  if (!metadata && (asked || !merged_records_.empty())) metadata.emplace();
+  if (metadata) MLC_CHECK(follow_quantization(*metadata));
   for (const std::string& path : options_.meta) {
     MLC_TRY(const Metadata more, Metadata::parse_file(path));
     metadata->merge_from(more);
@@ -376,6 +382,16 @@ Result<std::optional<std::string>> Job::metadata() {
     MLC_TRY(hash, sha256_files(input_.checkpoint->files, task_.reporter));
   }
   return with_provenance(std::move(metadata), "save", provenance(), std::move(hash));
+}
+
+/// What the metadata say of quantised weights holds for the tensors that are written.
+Status Job::follow_quantization(Metadata& metadata) const {
+  if (state_dict_ == nullptr) return {};
+  MLC_TRY(const auto own, quantized_record(metadata));
+  std::vector<QuantizedRecord> records;
+  if (own) records.push_back(*own);
+  records.insert(records.end(), merged_records_.begin(), merged_records_.end());
+  return follow_codes(metadata, records, *input_.checkpoint, *state_dict_);
 }
 
 ProvenanceOptions Job::provenance() const {
@@ -447,24 +463,37 @@ bool Job::keeps_the_rest() const {
 /// Who names one state_dict may expect a file with nothing else in it.
 void Job::warn_of_kept() {
   if (options_.select.key.empty() || state_dict_ == nullptr || !keeps_the_rest()) return;
-  std::vector<std::string> others = values_beside(*input_.checkpoint, *state_dict_);
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  const std::string key = printable(options_.select.key);
+  std::vector<std::string> others = values_beside(checkpoint, *state_dict_);
+  std::vector<std::string> kept;  // tensors in values of which others changed
+  const auto take = [&](const auto& is_changed) {
+    const TensorsBeside found = take_changed(checkpoint, *state_dict_, is_changed, others);
+    kept.insert(kept.end(), found.kept.begin(), found.kept.end());
+    return found.changed;
+  };
   if (migration_) {
     const std::vector<std::string> changed =
-        names_elsewhere(*input_.checkpoint, *state_dict_, migration_->changed, others);
+        take([this](std::string_view name) { return migration_->changed.contains(name); });
     if (!changed.empty()) {
-      task_.reporter.warn("changed too, being tensors of " + printable(options_.select.key) + ": " +
+      task_.reporter.warn("changed too, being tensors of " + key + ": " +
                           join_list(sentence_keys(changed)));
     }
   }
-  const std::vector<std::string> same = take_same_tensors(*input_.checkpoint, *state_dict_, others);
-  if (!same.empty() && !options_.dtype.empty()) {
-    task_.reporter.warn("--dtype holds for these too, whose tensors are those of " +
-                        printable(options_.select.key) + ": " +
-                        join_list(merge_alike(sentence_keys(same))));
+  std::vector<std::string> same = take_same_tensors(checkpoint, *state_dict_, others);
+  if (!options_.dtype.empty()) {
+    for (std::string& name : take([](std::string_view) { return true; })) {
+      same.push_back(std::move(name));
+    }
+    if (!same.empty()) {
+      task_.reporter.warn("--dtype holds for these too, whose tensors are those of " + key + ": " +
+                          join_list(merge_alike(sentence_keys(same))));
+    }
   }
-  if (others.empty()) return;
-  task_.reporter.warn("kept as they were, beside " + printable(options_.select.key) + ": " +
-                      join_list(describe_values(*input_.checkpoint, others)) +
+  std::vector<std::string> texts = describe_values(checkpoint, others);
+  for (std::string& name : sentence_keys(kept)) texts.push_back(std::move(name));
+  if (texts.empty()) return;
+  task_.reporter.warn("kept as they were, beside " + key + ": " + join_list(texts) +
                       "; --weights-only writes the state_dict alone");
 }
 

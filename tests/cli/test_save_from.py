@@ -129,3 +129,15 @@ def test_the_device_of_the_other_file_was_taken_too(mlc, pair):
     mlc.ok("save", "b.pt", "-o", "cuda.pt", "--map-location", "cuda:0")
     mlc.ok("save", "a.pt", "--from", "cuda.pt", "-o", "o.pt")
     assert torch.load(pair / "o.pt")["w"].tolist() == [5, 5, 5]
+
+
+def test_tensors_of_both_were_said_to_be_kept_as_they_were(mlc, tmp_path):
+    weight = torch.randn(4, 4)
+    torch.save({"state_dict": {"w": weight}, "sub": {"x": weight, "half": weight[1:]}, "epoch": 3}, tmp_path / "a.pt")
+    torch.save({"w": torch.ones(4, 4)}, tmp_path / "f.pt")
+    for args, says in (("--dtype fp16", "--dtype holds for these too, whose tensors are those of state_dict: sub.x\n"),
+                       ("--from f.pt", "changed too, being tensors of state_dict: sub.x\n")):
+        done = mlc.ok("save", "a.pt", "--key", "state_dict", *args.split(), "-o", "o.pt", "-f")
+        assert says in done.stderr and "kept as they were, beside state_dict: epoch and sub.half;" in done.stderr
+        made = torch.load(tmp_path / "o.pt", weights_only=True)
+        assert torch.equal(made["sub"]["x"], made["state_dict"]["w"]) and torch.equal(made["sub"]["half"], weight[1:])

@@ -5,6 +5,7 @@
 #include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
 #include "cli/open_input.h"
+#include "cli/quantized_codes.h"
 #include "cli/rule_checks.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/rewrite_zip.h"
@@ -212,10 +213,16 @@ Status Job::check_architecture() const {
 
 /// What the metadata says of quantised weights names their keys.
 Status Job::follow_quantization() {
-  MLC_TRY(const auto metadata, read_metadata(*input_.checkpoint));
-  if (!metadata) return {};
-  MLC_TRY(quantized_, quantized_record(*metadata));
+  MLC_TRY(quantized_, recorded_weights(*input_.checkpoint));
   if (!quantized_) return {};
+  if (edit_.writing.in_place) {
+    MLC_TRY(const auto inside, read_metadata(*input_.checkpoint));
+    if (!inside) {
+      return conflict("its sidecar names quantised weights, and stays as it is in an edit in place",
+                      "write a new file with -o")
+          .in_file(task_.input);
+    }
+  }
   for (const Target& target : targets_) {
     auto followed = followed_record(std::move(*quantized_), target.plan);
     if (!followed.ok()) return std::move(followed).error().in_file(task_.input);

@@ -117,10 +117,12 @@ Status check_replaceable(const Checkpoint& checkpoint, const std::string& output
   return OutputFile::check(output, options.output_options());
 }
 
-Result<OutputFormat> format_of_output(const Checkpoint& checkpoint, const std::string& output,
+Result<OutputFormat> format_of_output(const Input& input, const std::string& output,
                                       const WritingOptions& options) {
   if (options.in_place) {
+    const Checkpoint& checkpoint = *input.checkpoint;
     MLC_TRY(const OutputFormat format, format_in_place(checkpoint));
+    MLC_CHECK(check_no_modules(input));
     MLC_CHECK(check_replaceable(checkpoint, output, options));
     return format;
   }

@@ -36,10 +36,10 @@ Error no_edit_of_several_files(const std::string& path);
 Status check_replaceable(const Checkpoint& checkpoint, const std::string& output,
                          const WritingOptions& options);
 
-/// The format of what is made of CHECKPOINT: that which the name of OUTPUT tells, or the one it has
+/// The format of what is made of INPUT: that which the name of OUTPUT tells, or the one it has
 /// after an edit in place; PyTorch's zip without an OUTPUT. Errors: usage for a name that tells
-/// none; those of format_in_place() and check_replaceable().
-Result<OutputFormat> format_of_output(const Checkpoint& checkpoint, const std::string& output,
+/// none; those of format_in_place(), check_no_modules() and check_replaceable().
+Result<OutputFormat> format_of_output(const Input& input, const std::string& output,
                                       const WritingOptions& options);
 
 /// The path for OutputFile::check in a dry run: OUTPUT, or "" while its --out-dir is still to be

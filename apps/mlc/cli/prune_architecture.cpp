@@ -162,7 +162,7 @@ Status Job::open() {
     return conflict("the weights are quantised", "prune first, then quantise");
   MLC_TRY(source_, Artefact::open(task_.input, {own_.architecture, own_.key}, task_.reporter));
   if (!shared_.writing.dry_run || !task_.output.empty()) {
-    MLC_TRY(format_, format_of_output(*input_.checkpoint, task_.output, shared_.writing));
+    MLC_TRY(format_, format_of_output(input_, task_.output, shared_.writing));
   }
   MLC_CHECK(source_->check_whole(task_.threads, task_.reporter));
   MLC_TRY(origins_, arch::find_origins(architecture()));

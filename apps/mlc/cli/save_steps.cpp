@@ -1,5 +1,6 @@
 #include "cli/save_steps.h"
 
+#include "cli/quantized_codes.h"
 #include "mlc/base/checked_math.h"
 #include "mlc/base/glob.h"
 #include "mlc/base/sentence_key.h"
@@ -380,11 +381,11 @@ Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input 
 
 }  // namespace
 
-Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
-                                 const std::vector<std::string>& paths, const SelectOptions& select,
-                                 OnConflict on_conflict, FileWarnings& reporter) {
+Result<Merged> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
+                            const std::vector<std::string>& paths, const SelectOptions& select,
+                            OnConflict on_conflict, FileWarnings& reporter) {
   MLC_TRY(const Selection selection, Selection::compile(select));
-  MergeCounts counts;
+  Merged counts;
   const auto count_parameters = [&] {
     return static_cast<uint64_t>(std::ranges::count_if(state_dict.entries, [&](const auto& entry) {
       return may_be_parameter(checkpoint, entry);
@@ -395,6 +396,8 @@ Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
     MLC_TRY(Input other, open_input(path, reporter.of_file(path)));
     MLC_TRY(StateDict * found, choose_other_state_dict(other, select.key, "", "--key"));
     const StateDict from = *found;
+    MLC_TRY(auto record, recorded_weights(*other.checkpoint));
+    if (record) counts.records.push_back(std::move(*record));
     std::vector<StateDictEntry> merged = merged_entries(*other.checkpoint, from, selection);
     warn_of_missing_prefix(checkpoint, state_dict, other, merged, paths.size() == 1, reporter);
     MLC_TRY(const uint64_t count, merge_one(checkpoint, state_dict, std::move(other), from,
@@ -560,22 +563,28 @@ std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
   return same;
 }
 
-std::vector<std::string> names_elsewhere(const Checkpoint& checkpoint, const StateDict& state_dict,
-                                         const std::set<std::string, std::less<>>& keys,
-                                         const std::vector<std::string>& paths) {
+TensorsBeside take_changed(const Checkpoint& checkpoint, const StateDict& state_dict,
+                           const std::function<bool(std::string_view)>& is_changed,
+                           std::vector<std::string>& paths) {
   std::unordered_set<uint32_t> own;
   for (const StateDictEntry& entry : state_dict.entries) {
-    if (keys.contains(entry.key)) own.insert(entry.tensor);
+    if (is_changed(entry.key)) own.insert(entry.tensor);
   }
-  std::vector<std::string> names;
-  for (const std::string& path : paths) {
+  TensorsBeside out;
+  std::erase_if(paths, [&](const std::string& path) {
     const NodeId node = node_at(checkpoint, path);
-    if (node == kNoNode) continue;
+    if (node == kNoNode) return false;
+    TensorsBeside here;
     for (const NamedTensor& named : all_tensors(checkpoint, node)) {
-      if (own.contains(named.tensor)) names.push_back(join_path(path, named.path));
+      (own.contains(named.tensor) ? here.changed : here.kept)
+          .push_back(join_path(path, named.path));
     }
-  }
-  return names;
+    if (here.changed.empty()) return false;
+    std::ranges::move(here.changed, std::back_inserter(out.changed));
+    std::ranges::move(here.kept, std::back_inserter(out.kept));
+    return true;
+  });
+  return out;
 }
 
 }  // namespace mlc::cli

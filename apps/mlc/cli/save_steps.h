@@ -5,6 +5,7 @@
 #include "cli/open_input.h"
 #include "cli/shared_options.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/compress/quantized_record.h"
 #include "mlc/keys/follow_optimizers.h"
 
 #include <functional>
@@ -38,18 +39,19 @@ void name_tensors(Input& input, const std::string& key, Reporter& reporter);
 /// What a merge makes of keys that are there already.
 enum class OnConflict : uint8_t { error, first, last };
 
-/// What a merge did that an optimizer beside the state_dict knows nothing of.
-struct MergeCounts {
-  uint64_t replaced = 0;  // values (OnConflict::last)
-  uint64_t added = 0;     // tensors that may be parameters
+/// What a merge did that what stands beside the state_dict knows nothing of.
+struct Merged {
+  uint64_t replaced = 0;                 // values (OnConflict::last)
+  uint64_t added = 0;                    // tensors that may be parameters
+  std::vector<QuantizedRecord> records;  // of the files that were added
 };
 
 /// Adds what SELECT chooses of the checkpoints at PATHS to STATE_DICT: tensors and the extra state
 /// of modules. Errors: conflict for keys
 /// that are there already, ten of them named (OnConflict::error).
-Result<MergeCounts> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
-                                 const std::vector<std::string>& paths, const SelectOptions& select,
-                                 OnConflict on_conflict, FileWarnings& reporter);
+Result<Merged> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
+                            const std::vector<std::string>& paths, const SelectOptions& select,
+                            OnConflict on_conflict, FileWarnings& reporter);
 
 /// Casts the floating-point tensors of STATE_DICTS; tied ones stay tied, also from one to another.
 /// Returns how many.
@@ -84,9 +86,16 @@ void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules
 std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
                                            const StateDict& state_dict,
                                            std::vector<std::string>& paths);
-/// The tensors below PATHS that are also those of one of KEYS in STATE_DICT, by their names.
-std::vector<std::string> names_elsewhere(const Checkpoint& checkpoint, const StateDict& state_dict,
-                                         const std::set<std::string, std::less<>>& keys,
-                                         const std::vector<std::string>& paths);
+
+/// Names of tensors that lie in values beside a state_dict.
+struct TensorsBeside {
+  std::vector<std::string> changed;  // being tensors of the state_dict too
+  std::vector<std::string> kept;
+};
+/// Takes those out of PATHS that hold a tensor of STATE_DICT whose key IS_CHANGED, and names what
+/// is in them.
+TensorsBeside take_changed(const Checkpoint& checkpoint, const StateDict& state_dict,
+                           const std::function<bool(std::string_view)>& is_changed,
+                           std::vector<std::string>& paths);
 
 }  // namespace mlc::cli

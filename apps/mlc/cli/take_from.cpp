@@ -1,5 +1,6 @@
 #include "cli/take_from.h"
 
+#include "cli/quantized_codes.h"
 #include "cli/save_steps.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
@@ -298,6 +299,8 @@ Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const
                             const std::string& key, CastCounts& counts, Reporter& reporter) {
   MLC_TRY(Input other, open_input(path, reporter));
   MLC_TRY(StateDict * from, choose_other_state_dict(other, state_dict.path, key, "--from-key"));
+  MLC_CHECK(refuse_codes(checkpoint, state_dict, "--from"));
+  MLC_CHECK(refuse_codes(*other.checkpoint, *from, "--from"));
   MLC_CHECK(check_values(state_dict, checkpoint, other, *from, reporter));
   return Taking(checkpoint, state_dict, other, *from).run(counts);
 }

@@ -177,8 +177,7 @@ class Search {
     const AlikeKeys alike(graph, entries);
     for (const auto& [key, value] : entries) {
       const bool text = graph.is(key, NodeKind::text);
-      if (text ? !may_hold_models(graph.text(key), program)
-               : !is_item(key, value) || is_long) {
+      if (text ? !may_hold_models(graph.text(key), program) : !is_item(key, value) || is_long) {
         continue;
       }
       const std::string name = key_text(graph, key);
