@@ -42,9 +42,10 @@ void setup(OptionSet& set, Options& options) {
   set.group("Showing");
   set.text("--get", options.get, "PATH", "only the value at PATH; exit with 1 if there is none");
   set.group("Changing, in the order given");
-  set.ordered("--set", options.changes, "PATH=VALUE",
-              "set a value, read as YAML, as --from reads it: --set training.epoch=42; 0123, "
-              "-007, 0x1F and 4812e93 (digits, e, digits, as in hashes) are texts");
+  set.ordered(
+      "--set", options.changes, "PATH=VALUE",
+      "set a value, read as YAML, as --from reads it: --set training.epoch=42; 0123, "
+      "-007, 0x1F and 12e5 (digits, e, digits, as in hashes) are texts, 1.2e6 and 1e-5 numbers");
   set.ordered("--remove", options.changes, "PATH", "remove a value with all below it");
   set.ordered("--from", options.changes, "FILE",
               "merge a YAML file, or - for standard input; what it says wins");

@@ -70,7 +70,7 @@ def test_embedded_comes_before_the_sidecar(mlc, model, valid):
 
 def test_a_number_keeps_its_spelling(mlc, model, tensors_file):
     """1.10 is no 1.1 to who means a version; both stay the number that every YAML reads."""
-    (model.parent / "more.yaml").write_text("mlc: metadata/1\ncustom: {b: 0.500, c: [-1.0, 2.50], d: 1e3, e: 00.10}\n")
+    (model.parent / "more.yaml").write_text("mlc: metadata/1\ncustom: {b: 0.500, c: [-1.0, 2.50], d: 1e+3, e: 00.10}\n")
     for path in (model, tensors_file):
         mlc.ok("metadata", path, "--set", "custom.a=1.10", "--in-place")
         mlc.ok("metadata", path, "--from", "more.yaml", "--set", "custom.z=2", "--in-place")
@@ -402,14 +402,14 @@ def test_example_fits_its_schema(root, valid):
         valid(json.loads((root / f"schemas/examples/{name}.json").read_text()), name)
 
 
-@pytest.mark.parametrize("value", ["4812e93", "0123456", "0x1F", "0o17"])
+@pytest.mark.parametrize("value", ["4812e93", "0123456", "0x1F", "0o17", "12e5", "1e10", "1234e5", "1e9", "7E2"])
 def test_short_hashes_stay_text(mlc, model, value):
     # YAML reads 4812e93 as a number: a git hash came back as 4.812e+96.
     mlc.ok("metadata", model, "--set", f"custom.commit={value}", "--in-place")
     assert shown(mlc, model)["custom"]["commit"] == value
 
 
-@pytest.mark.parametrize("value, wanted", [("1e-3", 0.001), ("1.5e3", 1500.0), ("12", 12), ("0", 0), ("0.5", 0.5)])
+@pytest.mark.parametrize("value, wanted", [("1e-3", 0.001), ("1e-5", 1e-5), ("1e+6", 1e6), ("1.5e3", 1500.0), ("-2e5", -2e5), ("12", 12), ("0", 0), ("0.5", 0.5)])
 def test_numbers_stay_numbers(mlc, model, value, wanted):
     mlc.ok("metadata", model, "--set", f"custom.x={value}", "--in-place")
     assert shown(mlc, model)["custom"]["x"] == wanted
@@ -478,8 +478,9 @@ def test_set_and_from_read_the_same_text_differently(mlc, model, value):
     assert one["custom"] == two["custom"] == three["custom"]
 
 
-@pytest.mark.parametrize("value, wanted", [("1e9", 1e9), ("'1e9'", "1e9"), ("007", "007"), ("{a: 1e9, b: 4812e93}", {"a": 1e9, "b": "4812e93"})])
-def test_a_short_exponent_was_text(mlc, model, value, wanted):
+@pytest.mark.parametrize("value, wanted", [("1.0e9", 1e9), ("1e9", "1e9"), ("'1e9'", "1e9"), ("007", "007"),
+                                           ("{a: 1e+9, b: 12e5}", {"a": 1e9, "b": "12e5"})])
+def test_a_short_hash_of_digits_and_e_was_a_number(mlc, model, value, wanted):
     mlc.ok("metadata", model, "--set", f"custom.tok={value}", "--in-place")
     mlc.ok("metadata", model, "--set", "name=again", "--in-place")  # what was written is read back as it was
     found = shown(mlc, model)["custom"]["tok"]

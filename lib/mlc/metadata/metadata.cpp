@@ -19,16 +19,14 @@ bool is_digits(std::string_view text) {
 }
 
 // Text that YAML reads as a number and that nobody meant as one: 4812e93 and 0123456 are short git
-// hashes, which would come back as 4.812e+96 and 123456. Short hashes have seven digits or more, so
-// that 1e9 is a number.
+// hashes, which would come back as 4.812e+96 and 123456. Other ids are as short as 12e5, and YAML
+// 1.1 (PyYAML) reads all of them as texts; a point or a sign (1.5e3, 1e-5) makes a number.
 bool looks_like_an_identifier(std::string_view text) {
-  constexpr size_t kShortHash = 7;
   const std::string_view digits = text.substr(text.starts_with('-') || text.starts_with('+'));
   if (digits.size() > 1 && digits[0] == '0' && is_digits(digits)) return true;
   if (text.starts_with("0x") || text.starts_with("0o")) return true;
   const size_t e = text.find_first_of("eE");
-  return text.size() >= kShortHash && e != text.npos && is_digits(text.substr(0, e)) &&
-         is_digits(text.substr(e + 1));
+  return e != text.npos && is_digits(text.substr(0, e)) && is_digits(text.substr(e + 1));
 }
 
 // Like MetaValue::from_yaml, but scalars where the format wants text are taken as written, and so

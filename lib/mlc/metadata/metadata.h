@@ -32,8 +32,8 @@ class Metadata {
   Metadata();
 
   /// Scalars without quotes stay the text they are where the format wants text (version: 2.10), and
-  /// where only an identifier looks like them: 0123, -007, 0x1F, 0o17, and from seven characters on
-  /// digits around an "e" alone, such as the short hash 4812e93. Anything else is YAML 1.2.
+  /// where only an identifier looks like them: 0123, -007, 0x1F, 0o17, and digits around an "e"
+  /// alone, such as 12e5 and the short hash 4812e93. Anything else is YAML 1.2.
   /// Errors of KIND point at line and column; unsupported for a format other than metadata/1. FILE
   /// is used in messages only. KIND: usage for files people write, corrupt for what lay in a
   /// checkpoint.
