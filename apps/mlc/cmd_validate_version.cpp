@@ -21,6 +21,8 @@ struct Options {
   BatchOptions batch;
 };
 
+constexpr const char* kInFile = "the embedded metadata";
+
 constexpr std::pair<std::string_view, IfUnknown> kIfUnknown[] = {
     {"fail", IfUnknown::fail},
     {"warn", IfUnknown::warn},
@@ -30,8 +32,10 @@ constexpr std::pair<std::string_view, IfUnknown> kIfUnknown[] = {
 void setup(OptionSet& set, Options& options) {
   set.positionals("FILE", options.inputs, 0, "checkpoints or metadata files (.yaml)");
   set.group("Requirements");
-  set.list("--requires", options.requirements, "SPEC",
-           "what is required, as in 'torch>=1.13,<3'; repeatable (default: the file's own)");
+  set.list(
+      "--requires", options.requirements, "SPEC",
+      "what is required, as in 'torch>=1.13,<3', or 'version>=1.2' of the file's own metadata; "
+      "repeatable (default: its own `requires`)");
   set.text("--tool", options.tool, "SPEC", "required of this mlc, as in '>=0.1'; needs no FILE");
   set.text("--format", options.format, "SPEC", "required of the file format, as in '<=3'");
   set.list("--version", options.versions, "[NAME=]V",
@@ -138,20 +142,35 @@ void add_named_framework(const Metadata& metadata, const std::string& source,
 
 void add_metadata_facts(const Metadata& metadata, const std::string& source,
                         std::vector<VersionFact>& facts) {
+  const auto version = metadata.version();
+  if (version) facts.push_back({std::string(kOwnVersion), *version, source, false});
   const MetaValue* framework = metadata.root().find("framework");
-  if (framework != nullptr && framework->as_map() != nullptr) {
-    for (const auto& [name, version] : *framework->as_map()) {
-      if (version.as_text() != nullptr) {
-        facts.push_back({name, *version.as_text(), source, false});
-      }
+  if (framework == nullptr || framework->as_map() == nullptr) return;
+  for (const auto& [name, text] : *framework->as_map()) {
+    // That of {name: PyTorch, version: 2.1.0} is PyTorch's.
+    const bool is_named = name == kOwnVersion && (version || metadata.framework("name"));
+    if (text.as_text() != nullptr && !is_named) {
+      facts.push_back({name, *text.as_text(), source, false});
     }
-    add_named_framework(metadata, source, facts);
   }
+  add_named_framework(metadata, source, facts);
+}
+
+/// The version of the model under its name, unless that is also the name of something else that
+/// FACTS, or any file of its format, tell of: a model called torch says nothing of PyTorch.
+std::optional<VersionFact> model_fact(const Metadata& metadata, const std::string& source,
+                                      const std::vector<VersionFact>& facts) {
+  static constexpr std::string_view kTaken[] = {"torch",  "python",    "cuda",
+                                                "format", "lightning", "pytorch-lightning"};
   const auto name = metadata.name();
   const auto version = metadata.version();
-  if (name && version && !metadata.framework(*name)) {
-    facts.push_back({*name, *version, source, false});
-  }
+  if (!name || !version) return std::nullopt;
+  const std::string subject = normalized_name(*name);
+  const bool told = std::ranges::any_of(facts, [&subject](const VersionFact& fact) {
+    return normalized_name(fact.subject) == subject;
+  });
+  if (told || std::ranges::find(kTaken, subject) != std::end(kTaken)) return std::nullopt;
+  return VersionFact{*name, *version, source, false};
 }
 
 /// What the bytes of the file show about PyTorch and about the format.
@@ -200,11 +219,17 @@ void add_lightning_facts(const Checkpoint& checkpoint, std::vector<VersionFact>&
 /// All facts in order of trust. What --version says about a subject replaces what the file says.
 std::vector<VersionFact> collect_facts(const MetadataSources& sources, const Question& question) {
   std::vector<VersionFact> told;
-  if (sources.embedded) add_metadata_facts(*sources.embedded, "the embedded metadata", told);
+  if (sources.embedded) add_metadata_facts(*sources.embedded, kInFile, told);
   if (sources.beside) add_metadata_facts(*sources.beside, sources.sidecar, told);
   if (sources.checkpoint) {
     add_lightning_facts(*sources.checkpoint, told);
     add_origin_facts(*sources.checkpoint, told);
+  }
+  std::optional<VersionFact> models[2];
+  if (sources.embedded) models[0] = model_fact(*sources.embedded, kInFile, told);
+  if (sources.beside) models[1] = model_fact(*sources.beside, sources.sidecar, told);
+  for (const std::optional<VersionFact>& model : models) {
+    if (model) told.push_back(*model);
   }
   std::vector<VersionFact> facts = question.facts;
   for (VersionFact& fact : told) {
@@ -233,7 +258,8 @@ std::string hint_of(const RequirementVerdict& one, const Answer& answer) {
            "--if-unknown";
   }
   if (subject == "format") return "--if-unknown says what unknown means";
-  return "`mlc metadata " + shell_word(*answer.file) + " --set framework." + subject + "=VERSION " +
+  const std::string place = (subject == kOwnVersion ? "" : "framework.") + subject;
+  return "`mlc metadata " + shell_word(*answer.file) + " --set " + place + "=VERSION " +
          (answer.has_place ? "--in-place" : "--sidecar") + "` records it" +
          (only_floor ? " (such metadata, a sidecar or TorchScript tell the exact version, a layout "
                        "the lowest only)"
@@ -410,6 +436,7 @@ constexpr Example kExamples[] = {
     {"mlc validate-version model.pt --requires 'torch>=1.13'", "was it written by these"},
     {"mlc validate-version models/*.pt --json", "by each file's own `requires`"},
     {"mlc validate-version --version 2.1.0+cu118 --requires '>=2.0'", "a bare version"},
+    {"mlc validate-version model.pt --requires 'version>=1.2'", "of the model itself"},
     {"mlc validate-version model.pt --version 2.1.0", "may PyTorch 2.1.0 read it"},
 };
 
@@ -429,7 +456,8 @@ Command validate_version_command() {
           "Lightning records, and the layout of the file, which gives a lowest version only. The "
           "first exact one counts, and every answer names its source; where the layout proves it "
           "wrong there is a warning, and with --strict both have to satisfy. \"mlc\" is this "
-          "program.",
+          "program, \"version\" the `version` of the metadata: the model's own, which its `name` "
+          "stands for too (net>=1.2).",
       .needs = Needs::nothing,
       .examples = kExamples,
       .setup = bind<Options, setup, run>};

@@ -317,3 +317,42 @@ def test_a_requirement_that_nothing_meets_passed_without_a_word(mlc, clauses, wa
     assert any(packaging.specifiers.SpecifierSet(clauses).filter(versions, prereleases=True)) != warned  # what pip says
     done = mlc("validate-version", "--version", "2.1", "--requires", f"torch{clauses}")
     assert (f"no version meets torch{clauses}: its clauses contradict each other" in done.stderr) == warned
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file that says nothing of PyTorch: only its metadata can."""
+    path = tmp_path / "m.safetensors"
+    safetensors.torch.save_file({"w": torch.ones(2)}, path)
+    return path
+
+
+def test_a_version_without_a_name_could_not_be_required(mlc, weights, valid):
+    asked = ("validate-version", weights, "--requires", "version>=1.0")
+    unknown = mlc(*asked)
+    assert unknown.rc == 1 and "the file's own version is not known, needed is >=1.0" in unknown.stdout
+    assert "--set version=VERSION" in unknown.stderr and "framework." not in unknown.stderr
+    say(mlc, weights, "version=1.2.0")
+    assert mlc.ok(*asked).stdout == "version 1.2.0 satisfies >=1.0 (from the embedded metadata)\n"
+    assert mlc("validate-version", weights, "--requires", "version>=2").rc == 1
+    say(mlc, weights, "name=net", "requires=[version>=1.1, net<2]")
+    own = mlc.ok("validate-version", weights, "--json").json
+    valid(own, "validate-version")
+    assert [one["subject"] for one in own["requirements"]] == ["version", "net"] and own["passes"]
+    # That of a framework under its name is not the file's.
+    say(mlc, weights, "framework.name=PyTorch", "framework.version=2.1.0")
+    done = mlc.ok("validate-version", weights, "--requires", "version==1.2.0", "--requires", "torch==2.1.0")
+    assert done.stderr == ""
+    mlc.ok("metadata", weights, "--remove", "version", "--in-place")
+    assert "own version is not known" in mlc(*asked).stdout
+
+
+@pytest.mark.parametrize("name", ["torch", "PyTorch-Lightning", "format", "version"])
+def test_a_model_called_like_a_source_was_taken_for_it(mlc, model, weights, name):
+    """A model called torch, version 1.2.0, had been written by PyTorch 1.2.0."""
+    for path in (model, weights):
+        say(mlc, path, f"name={name}", "version=1.2.0")
+        assert mlc.ok("validate-version", path, "--requires", "version==1.2.0").stderr == ""
+    if name != "version":
+        assert "is not known" in mlc("validate-version", weights, "--requires", f"{name}<=99").stdout
+    assert mlc("validate-version", model, "--requires", "torch>=2.6").stdout.startswith(FLOOR)

@@ -18,6 +18,11 @@ std::string from(const VersionFact& fact) {
   return " (from " + fact.source + ")";
 }
 
+// "torch version" and "version" before the version.
+std::string version_of(const std::string& subject) {
+  return subject == kOwnVersion ? subject : subject + " version";
+}
+
 class Judge {
  public:
   Judge(std::span<const VersionFact> facts, const PolicyOptions& options)
@@ -56,7 +61,7 @@ class Judge {
     auto lenient = Version::parse_lenient(fact.version);
     if (!lenient.ok()) return std::nullopt;
     if (!lenient->dropped.empty()) {
-      warn(fact.subject + " version " + quoted(fact.version, 60) + " is not PEP 440; read as " +
+      warn(version_of(fact.subject) + " " + quoted(fact.version, 60) + " is not PEP 440; read as " +
            lenient->version.to_string() + " without " + quoted(lenient->dropped, 60) + from(fact));
     }
     return std::move(lenient->version);
@@ -74,7 +79,7 @@ class Judge {
       if (normalized_name(fact.subject) != subject) continue;
       const auto version = read(fact);
       if (!version) {
-        const std::string what = subject + " version " + quoted(fact.version, 60) +
+        const std::string what = version_of(subject) + " " + quoted(fact.version, 60) +
                                  (options_.strict ? " is not PEP 440" : " is not a version") +
                                  from(fact);
         if (unreadable.empty()) unreadable = what;
@@ -105,7 +110,9 @@ class Judge {
     }
     const std::string needed = out.requirement.versions.to_string();
     if (unreadable.empty()) {
-      out.reason = "the version of " + out.requirement.name + " is not known";
+      const std::string& name = out.requirement.name;
+      out.reason = (name == kOwnVersion ? "the file's own version" : "the version of " + name) +
+                   " is not known";
     } else {
       out.reason = unreadable;
     }

@@ -10,13 +10,17 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlc {
 
+/// The subject of what a file says about the version of itself.
+inline constexpr std::string_view kOwnVersion = "version";
+
 /// Something a file says about the version of something.
 struct VersionFact {
-  std::string subject;  // "torch", "python", "cuda", "format", a model's name
+  std::string subject;  // "torch", "python", "cuda", "format", kOwnVersion, a model's name
   std::string version;  // as written there
   std::string source;   // for people: "x.mlc.yaml", "zip format record"
   bool floor = false;   // only known to be this version or a later one
