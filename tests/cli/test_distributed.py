@@ -145,3 +145,23 @@ def test_dtensors_of_other_shapes_differ_in_shape(mlc, tmp_path):
     assert row_of(mlc, tmp_path, "a.pt", "c.pt", options=["--no-values"])["kind"] == "dtype"
     save_part(tmp_path / "d.pt", LOCAL.clone().repeat(2, 1), Replicate())
     assert row_of(mlc, tmp_path, "a.pt", "d.pt")["kind"] == "uncompared"
+
+
+def test_merging_parts_of_dtensors_was_said_to_be_a_matter_of_conflict(mlc, tmp_path):
+    save_part(tmp_path / "rank0.pt", LOCAL, Shard(0))
+    save_part(tmp_path / "rank1.pt", LOCAL + 8, Shard(0), rank=1)
+    merge = ("save", "--merge", "rank0.pt", "rank1.pt", "-o", "x.pt")
+    done = mlc(*merge, cwd=tmp_path)
+    assert done.rc == 1 and "are parts of the tensors that the files before it hold parts of" in done.stderr
+    assert "torch.distributed.checkpoint.save()" in done.stderr and "full_state_dict=True" in done.stderr
+    assert "--on-conflict" not in done.stderr and "add-prefix" not in done.stderr
+    for which, file in (("first", "rank0.pt"), ("last", "rank1.pt")):
+        done = mlc.ok(*merge, "--on-conflict", which, "--force", cwd=tmp_path)
+        assert f"has the parts of {file} only, and the rest of each tensor is lost" in done.stderr and CURE in done.stderr
+    # The same part of two trainings, and what is whole in each file, is a choice as any other.
+    save_part(tmp_path / "later.pt", LOCAL + 1, Shard(0))
+    done = mlc("save", "--merge", "rank0.pt", "later.pt", "-o", "y.pt", cwd=tmp_path)
+    assert done.rc == 1 and "--on-conflict" in done.stderr
+    for name, rank in (("a.pt", 0), ("b.pt", 1)):
+        save_part(tmp_path / name, LOCAL, Replicate(), rank=rank)
+    assert "--on-conflict" in mlc("save", "--merge", "a.pt", "b.pt", "-o", "y.pt", cwd=tmp_path).stderr

@@ -1,5 +1,6 @@
 #include "cli/save_steps.h"
 
+#include "cli/merged_parts.h"
 #include "cli/quantized_codes.h"
 #include "mlc/base/checked_math.h"
 #include "mlc/base/glob.h"
@@ -340,6 +341,10 @@ Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input 
                            OnConflict on_conflict, Reporter& reporter) {
   const auto collisions = collisions_of(merged, state_dict);
   const std::vector<std::string> twice = keys_among(merged, collisions);
+  MLC_TRY(const auto parts, keys_of_parts(checkpoint, state_dict, *other.checkpoint, merged));
+  if (!parts.empty() && on_conflict == OnConflict::error) {
+    return parts_error(*other.checkpoint, parts);
+  }
   if (!twice.empty() && on_conflict == OnConflict::error) {
     return collision_error(other, from, merged.size(), twice);
   }
@@ -356,6 +361,8 @@ Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input 
   } else if (!twice.empty()) {
     reporter.warn("replaced " + of_other);
   }
+  const bool first = on_conflict == OnConflict::first;
+  warn_of_lost_parts(first ? checkpoint.path : other.checkpoint->path, parts, reporter);
   names.clear();
   std::vector<NodeId> sources;
   for (const StateDictEntry& entry : merged) {
