@@ -271,7 +271,10 @@ Status Job::cast() {
     if (shared_policy() == SharedPolicy::error) MLC_CHECK(refuse_overlaps(overlaps.back()));
   }
   const DType dtype = *dtype_from_name(options_.dtype);
-  for (const StateDict* one : chosen_) warn_of_scales(checkpoint, *one, dtype, task_.reporter);
+  for (const StateDict* one : chosen_) {
+    warn_of_codes(checkpoint, *one, task_.reporter);
+    warn_of_scales(checkpoint, *one, dtype, task_.reporter);
+  }
   MLC_CHECK(cast_tensors(checkpoint, chosen_, dtype, casts_));
   warn_of_type(dtype, task_.reporter);
   for (size_t i = 0; i < chosen_.size(); ++i) {

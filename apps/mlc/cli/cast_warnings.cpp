@@ -32,6 +32,21 @@ void warn_of_type(DType dtype, Reporter& reporter) {
       "are lost");
 }
 
+std::string codes_text(const StateDict& state_dict, const ScaledCodes& pair) {
+  return sentence_key(state_dict.entries[pair.codes].key) + " (" +
+         sentence_key(state_dict.entries[pair.scales].key) + ")";
+}
+
+void warn_of_codes(const Checkpoint& checkpoint, const StateDict& state_dict, Reporter& reporter) {
+  std::vector<std::string> pairs;
+  for (const ScaledCodes& pair : scaled_codes(checkpoint, state_dict)) {
+    pairs.push_back(codes_text(state_dict, pair));
+  }
+  if (pairs.empty()) return;
+  reporter.warn("cast as if they were values, being FP8 codes with scales beside them: " +
+                join_list(pairs) + "; " + std::string(kCodesAreNoValues));
+}
+
 void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, Reporter& reporter) {
   std::vector<std::string> kept;
   bool distributed = false;

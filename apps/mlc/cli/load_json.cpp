@@ -242,6 +242,10 @@ void LoadReport::deepspeed_json(JsonWriter& json) const {
   json.end_object();
 }
 
+void LoadReport::codes_json(JsonWriter& json) const {
+  if (!codes_.empty()) json.field("scaled_codes", codes_.size());
+}
+
 void LoadReport::show_json() {
   const Checkpoint& checkpoint = *input_.checkpoint;
   JsonWriter json(task_.out, task_.json_layout());
@@ -264,6 +268,7 @@ void LoadReport::show_json() {
   integrity_json(json);
   expect_json(json);
   deepspeed_json(json);
+  codes_json(json);
   if (!options_.summary_only) {
     json.key("tensors");
     json.begin_array();

@@ -34,6 +34,7 @@ class LoadReport {
   bool selected(std::string_view key) const;
   void count_parameters();
   void count_arrays();
+  void find_codes();
   void map_devices();
   Status find_own_metadata();
   Status check();
@@ -50,6 +51,7 @@ class LoadReport {
   void show_architecture();
   void show_deflated();
   void show_deepspeed();
+  void show_codes();
   void show_arrays();
   void show_verdict();
   void show_check();
@@ -62,6 +64,7 @@ class LoadReport {
   void integrity_json(JsonWriter& json) const;
   void expect_json(JsonWriter& json) const;
   void deepspeed_json(JsonWriter& json) const;
+  void codes_json(JsonWriter& json) const;
   void tensor_json(JsonWriter& json, size_t i);
   void line(std::string_view label, std::string_view text);
   std::string kind_text(uint32_t index) const;
@@ -93,6 +96,7 @@ class LoadReport {
   std::optional<IntegrityReport> integrity_;
   std::optional<ExpectReport> expected_;
   DeepSpeedParts deepspeed_;
+  std::vector<std::string> codes_;  // "w (w_scale_inv)": FP8 with scales beside it
   std::string file_hash_;
   std::vector<std::optional<TensorStats>> stats_;  // nothing for those that are not plain
   std::vector<std::string> hashes_;

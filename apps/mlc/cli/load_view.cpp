@@ -1,3 +1,4 @@
+#include "cli/cast_warnings.h"
 #include "cli/load_report.h"
 #include "cli/load_tree.h"
 #include "cli/metadata_sources.h"
@@ -133,6 +134,7 @@ Status LoadReport::select() {
     globals_ = pickle::list_globals(input_.checkpoint->graph, input_.checkpoint->root);
   }
   deepspeed_ = deepspeed_parts(*input_.checkpoint);
+  find_codes();
   verdict_ = weights_only_verdict(*input_.checkpoint);
   return {};
 }
@@ -182,6 +184,18 @@ void LoadReport::count_parameters() {
                 [&inside](const NamedTensor& named) { return !inside.contains(named.tensor); });
   summary_.parameters = summarize(*input_.checkpoint, shown).parameters;
   outside_ = tensors_.size() - shown.size();
+}
+
+/// In the state_dict that is shown, else in all of them.
+void LoadReport::find_codes() {
+  for (const StateDict& one : input_.state_dicts) {
+    const bool shown =
+        state_dict_ == nullptr ? below_.empty() && !one.is_part : &one == state_dict_;
+    if (!shown) continue;
+    for (const ScaledCodes& pair : scaled_codes(*input_.checkpoint, one)) {
+      if (selected(one.entries[pair.codes].key)) codes_.push_back(codes_text(one, pair));
+    }
+  }
 }
 
 void LoadReport::map_devices() {
@@ -417,6 +431,7 @@ void LoadReport::show_lines() {
   }
   show_arrays();
   show_deepspeed();
+  show_codes();
   show_deflated();
   show_verdict();
 }
@@ -436,6 +451,12 @@ void LoadReport::show_deepspeed() {
     line("deepspeed", plural(deepspeed_.flat_parts, "flat tensor") +
                           " with the part of one rank in all weights" + stage + "; " + kJoin);
   }
+}
+
+void LoadReport::show_codes() {
+  if (codes_.empty()) return;
+  line("fp8 codes", plural(codes_.size(), "tensor") + " with scales beside them: " +
+                        join_list(codes_, 2) + "; " + std::string(kCodesAreNoValues));
 }
 
 /// What `mlc run` would take for the architecture of the file.

@@ -1,5 +1,6 @@
 #include "cli/take_from.h"
 
+#include "cli/cast_warnings.h"
 #include "cli/quantized_codes.h"
 #include "cli/save_steps.h"
 #include "mlc/base/sentence_key.h"
@@ -98,6 +99,7 @@ class Taking {
   void keep_device(uint32_t target, uint32_t fresh);
   Status take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCounts& counts);
   void report_rest();
+  void report_codes();
   std::string name(size_t entry) const { return sentence_key(state_dict_.entries[entry].key); }
 
   Checkpoint& checkpoint_;
@@ -183,6 +185,25 @@ void Taking::report_rest() {
   }
 }
 
+/// Codes of one side that become values of the other, or the other way round: the scales beside
+/// them are of no account to a cast.
+void Taking::report_codes() {
+  std::map<std::string_view, std::string> texts;
+  for (const ScaledCodes& pair : scaled_codes(*other_.checkpoint, from_)) {
+    texts.emplace(from_.entries[pair.codes].key, codes_text(from_, pair));
+  }
+  for (const ScaledCodes& pair : scaled_codes(checkpoint_, state_dict_)) {
+    texts.emplace(state_dict_.entries[pair.codes].key, codes_text(state_dict_, pair));
+  }
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    const auto text = texts.find(state_dict_.entries[i].key);
+    if (!sources_[i] || text == texts.end()) continue;
+    const DType own = checkpoint_.tensors[state_dict_.entries[i].tensor].dtype;
+    const DType theirs = other_.checkpoint->tensors[sources_[i]->tensor].dtype;
+    if (own != theirs) out_.codes.push_back(text->second);
+  }
+}
+
 /// The tensors that are taken, in this checkpoint; by entry.
 Result<std::vector<uint32_t>> Taking::adopt_taken() {
   std::vector<StateDictEntry> sources;
@@ -249,6 +270,7 @@ Result<Migration> Taking::run(CastCounts& counts) {
   find_ties();
   match();
   report_rest();
+  report_codes();
   if (std::ranges::all_of(ties_, [](const Tie& tie) { return tie.taken.empty(); })) {
     return nothing_taken_error(key_infos(checkpoint_, state_dict_), other_, from_, out_.mismatched);
   }
@@ -326,6 +348,10 @@ void warn_of_migration(const Migration& migration, const MigrationNames& names,
   for (const auto& [text, keys] : rows) {
     if (!keys->empty()) reporter.warn(text + ": " + join_list(*keys));
   }
+  if (migration.codes.empty()) return;
+  reporter.warn("cast as if they were values, being FP8 codes with scales beside them in " + from +
+                " or " + printable(names.input) + ": " + join_list(migration.codes) + "; " +
+                std::string(kCodesAreNoValues));
 }
 
 void migration_json(JsonWriter& json, const Migration& migration) {
@@ -335,6 +361,7 @@ void migration_json(JsonWriter& json, const Migration& migration) {
   json.list("mismatched", migration.mismatched);
   json.list("tied", migration.tied);
   json.list("lost", migration.lost);
+  if (!migration.codes.empty()) json.list("codes", migration.codes);
   json.field("unused", migration.unused.size());
   json.end_object();
 }

@@ -19,7 +19,8 @@ struct Migration {
                                         // none of the input's can be made
   std::vector<std::string> tied;  // "b is a": not taken itself, but changed with what it is tied to
   std::vector<std::string> lost;  // "a is b": tied to one of another value there, which counts
-  std::vector<std::string> unused;             // of the other checkpoint, not in this one
+  std::vector<std::string> codes;   // taken, though FP8 codes with scales on one side only
+  std::vector<std::string> unused;  // of the other checkpoint, not in this one
   std::set<std::string, std::less<>> changed;  // keys whose tensors are others now
 };
 
