@@ -523,6 +523,19 @@ def test_many_files_one_line_each(mlc, valid, tmp_path):
     assert report["failed"] == 1 and report["not_begun"] == 1
 
 
+def test_files_that_do_not_fit_were_counted_nowhere(mlc, valid, tmp_path):
+    for name, size in (("a", 2), ("b", 3), ("c", 2)):
+        write(tmp_path / f"{name}.pt", {"w": torch.zeros(size)})
+    write(tmp_path / "unsafe.pt", {"w": torch.zeros(2), "range": range})
+    report = mlc("load", "a.pt", "b.pt", "c.pt", "--expect", "a.pt", "--json").json
+    valid(report, "batch")
+    assert (report["failed"], report["unfit"], [one["exit_code"] for one in report["results"]]) == (0, 1, [0, 1, 0])
+    assert mlc("load", "a.pt", "unsafe.pt", "--require-safe", "--json").json["unfit"] == 1
+    (tmp_path / "bad.pt").write_bytes(b"nothing")
+    report = mlc("load", "b.pt", "bad.pt", "--expect", "a.pt", "--json").json
+    assert (report["failed"], report["unfit"]) == (1, 1)
+
+
 def test_no_progress_in_a_pipe(mlc, training):
     assert mlc.ok("load", training, "--check", "crc").stderr == ""
 
@@ -756,6 +769,20 @@ def test_two_state_dicts_had_one_path(mlc, tmp_path):
     mlc.ok("remap-keys", "in.pt", "--key", "a\\.b", "--map", "v=u", "-o", "out.pt")
     after = torch.load(tmp_path / "out.pt")
     assert list(after["a.b"]) == ["u"] and list(after["a"]["b"]) == ["w"]
+
+
+def test_a_summary_as_manifest_was_a_tensor_called_schema(mlc, tmp_path):
+    for name in "ab":
+        write(tmp_path / f"{name}.pt", {"w": torch.zeros(2)})
+    (tmp_path / "m.json").write_text(mlc.ok("load", "a.pt", "--json", "--summary").stdout)
+    done = mlc("load", "a.pt", "--expect", "m.json")
+    assert done.rc == 2 and "this answer of `mlc load --json` lists no tensors" in done.stderr
+    assert "--summary left them out" in done.stderr
+    (tmp_path / "m.json").write_text(mlc.ok("load", "a.pt", "b.pt", "--json").stdout)
+    done = mlc("load", "a.pt", "--expect", "m.json")
+    assert done.rc == 2 and '"mlc.batch/1" is no list of tensors' in done.stderr and "of one file alone" in done.stderr
+    (tmp_path / "m.json").write_text('{"schema": [2]}')  # a tensor may be called so
+    assert "w" in mlc("load", "a.pt", "--expect", "m.json").stdout
 
 
 def test_a_manifest_with_negative_sizes_was_compared(mlc, tmp_path):

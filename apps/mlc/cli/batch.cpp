@@ -286,6 +286,7 @@ class Batch {
   std::vector<std::optional<Finished>> finished_;
   size_t shown_ = 0;  // files before it are on the screen
   size_t failed_ = 0;
+  size_t unfit_ = 0;  // answered with "no"
   ExitCode worst_ = ExitCode::done;
   JsonWriter json_;
 };
@@ -334,6 +335,7 @@ Status Batch::one(size_t index) {
   const std::lock_guard lock(mutex_);
   worst_ = worst(worst_, finished.code);
   if (failed) ++failed_;
+  if (!failed && finished.code == ExitCode::no) ++unfit_;
   finished_[index] = std::move(finished);
   show_ready();
   context_.reporter.advance(1);
@@ -399,6 +401,7 @@ void Batch::close() {
   if (context_.json()) {
     json_.end_array();
     json_.field("failed", failed_);
+    json_.field("unfit", unfit_);
     json_.field("not_begun", skipped);
     json_.end_object();
   } else if (failed_ + skipped > 0) {

@@ -399,6 +399,22 @@ Error syntax_error(std::string_view text) {
                   "JSON allows no comma behind the last entry, no comments and double quotes only");
 }
 
+/// An answer of mlc in JSON that lists no tensors, where a manifest belongs.
+Status refuse_other_answers(const nlohmann::ordered_json& json) {
+  const auto schema = json.find("schema");
+  if (schema == json.end() || !schema->is_string()) return {};
+  const auto name = schema->get<std::string>();
+  if (!name.starts_with("mlc.")) return {};
+  if (name.starts_with("mlc.load/")) {
+    return usage_error("manifest: this answer of `mlc load --json` lists no tensors",
+                       "--summary left them out; run it without");
+  }
+  return usage_error(
+      "manifest: " + mlc::quoted(name, 60) + " is no list of tensors",
+      std::string(name.starts_with("mlc.batch/") ? "that of one file alone, which " : "what ") +
+          "`mlc load FILE --json` prints, is one");
+}
+
 }  // namespace
 
 Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
@@ -422,6 +438,7 @@ Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
   };
   const bool listed = json.contains("tensors") && json["tensors"].is_array();
   if (!listed) {
+    MLC_CHECK(refuse_other_answers(json));
     for (const auto& [name, shape] : json.items()) {
       if (!add(name, shape))
         return usage_error("manifest: the shape of " + mlc::quoted(name) + " is no list of sizes");
