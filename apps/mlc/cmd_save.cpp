@@ -9,6 +9,7 @@
 #include "cli/quantized_codes.h"
 #include "cli/save_options.h"
 #include "cli/save_steps.h"
+#include "cli/shard_place.h"
 #include "cli/table.h"
 #include "cli/take_from.h"
 #include "cli/unsafe_values.h"
@@ -445,6 +446,7 @@ Status Job::write_shards(const std::optional<std::string>& yaml) {
   report_.file_size = summary.file_bytes;
   report_.aliases = summary.aliases;
   report_.overlaps = summary.overlaps;
+  report_.oversized = summary.oversized;
   report_.left_out = values_beside(*input_.checkpoint, *state_dict_);
   shards_ = summary.files.size();
   return {};
@@ -561,6 +563,7 @@ void Job::warn_about_values() {
                           refusal_way_out(*input_.checkpoint, options_.weights_only));
     }
   }
+  warn_of_oversized(report_, options_.max_shard_size, task_.reporter);
   warn_of_overlaps(report_, task_.reporter);
   warn_of_overflow(casts_, options_.dtype, task_.reporter);
 }
@@ -603,6 +606,7 @@ void Job::answer() {
   }
   json.end_array();
   json.list("left_out", report_.left_out);
+  if (options_.max_shard_size > 0) json.list("oversized", oversized_names(report_));
   json.list("dropped", dropped_);
   json.field("overflowed", casts_.overflowed.load());
   if (migration_) {

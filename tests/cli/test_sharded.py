@@ -457,3 +457,16 @@ def test_sparse_tensors_counted_as_nothing_in_shards(mlc, tmp_path):
     write(tmp_path / "s.pt", {f"s{i}": torch.ones(50).to_sparse() for i in range(4)})
     mlc.ok("save", "s.pt", "-o", "out", "--format", "pt", "--max-shard-size", "700B")
     assert len(list((tmp_path / "out").glob("*.bin"))) == 4
+
+
+@pytest.mark.parametrize("flags", [[], ["-n"]], ids=["write", "dry run"])
+def test_a_shard_above_the_limit_was_not_told(mlc, source, tmp_path, kind, flags, valid):
+    done = save(mlc, source, tmp_path / "out", kind, *flags)
+    said = ("larger than the 10.0 kB of --max-shard-size, and so in a shard of its own, for no tensor is divided: "
+            "big.weight (40.0 kB)")
+    assert done.rc == 0 and said in done.stderr
+    done = save(mlc, source, tmp_path / "json", kind, *flags, "--json")
+    valid(done.json, "save")
+    assert done.json["oversized"] == ["big.weight"] and said in done.stderr
+    done = save(mlc, source, tmp_path / "large", kind, *flags, "--json", size="1MB")
+    assert done.json["oversized"] == [] and done.stderr == ""

@@ -42,8 +42,10 @@ void add_save_options(OptionSet& set, SaveRequest& options) {
       "--shared", options.shared, kShared,
       "tensors that share memory, in safetensors: keep the first name of tied ones, record the "
       "others and write other views each (dedupe), write each (clone), or refuse");
-  set.size("--max-shard-size", options.max_shard_size, "SIZE",
-           "write shards and an index into the folder --output: 5GB, 500MB, 64MiB");
+  set.size(
+      "--max-shard-size", options.max_shard_size, "SIZE",
+      "write shards and an index into the folder --output: 5GB, 500MB, 64MiB; a tensor that is "
+      "larger gets a shard of its own");
   set.list("--map-location", options.map_location, "DEVICE",
            "device of the tensors in a .pt output: cpu, or cuda:0=cpu; repeatable");
   set.group("From several files");

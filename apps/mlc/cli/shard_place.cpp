@@ -1,5 +1,6 @@
 #include "cli/shard_place.h"
 
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 
 #include <charconv>
@@ -115,6 +116,23 @@ std::vector<std::string> describe_missing_shards(const std::vector<std::string>&
                     " not among the inputs: " + listed(missing));
   }
   return texts;
+}
+
+std::vector<std::string> oversized_names(const SaveReport& report) {
+  std::vector<std::string> names;
+  for (const OversizedTensor& one : report.oversized) names.push_back(one.name);
+  return names;
+}
+
+void warn_of_oversized(const SaveReport& report, uint64_t limit, Reporter& reporter) {
+  if (report.oversized.empty()) return;
+  std::vector<std::string> texts;
+  for (const OversizedTensor& one : report.oversized) {
+    texts.push_back(sentence_key(one.name) + " (" + format_bytes(one.bytes) + ")");
+  }
+  reporter.warn("larger than the " + format_bytes(limit) +
+                " of --max-shard-size, and so in a shard of its own, for no tensor is divided: " +
+                join_list(texts));
 }
 
 }  // namespace mlc::cli

@@ -37,6 +37,12 @@ struct SaveOptions {
   std::function<Status(const std::string& path)> inspect = {};
 };
 
+/// A tensor that is larger than a shard may be, for none is divided.
+struct OversizedTensor {
+  std::string name;
+  uint64_t bytes = 0;  // in a .pt those of its storage
+};
+
 struct SaveReport {
   uint64_t tensors = 0;
   uint64_t bytes = 0;  // of tensor data
@@ -44,7 +50,8 @@ struct SaveReport {
   uint64_t deflated = 0;                                     // records
   std::vector<std::pair<std::string, std::string>> aliases;  // safetensors: dropped name, kept name
   std::vector<std::vector<std::string>> overlaps;            // safetensors: overlapping_views()
-  std::vector<std::string> left_out;  // safetensors: paths of values it has no place for
+  std::vector<std::string> left_out;       // safetensors: paths of values it has no place for
+  std::vector<OversizedTensor> oversized;  // in a shard of its own each
 };
 
 /// Writes the whole tree (torch_zip) or the tensors of STATE_DICT (safetensors, which needs one) to

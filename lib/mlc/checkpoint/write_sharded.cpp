@@ -72,6 +72,7 @@ class Companions {
 /// The shard of every tensor, greedily in key order; companions go where the first one went.
 struct Layout {
   std::vector<std::vector<NamedTensor>> shards;
+  std::vector<OversizedTensor> oversized;
 };
 
 Layout lay_out(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
@@ -87,6 +88,7 @@ Layout lay_out(const Checkpoint& checkpoint, const std::vector<NamedTensor>& ten
       out.shards.emplace_back();
       filled = 0;
     }
+    if (size > options.max_shard_bytes) out.oversized.push_back({named.path, size});
     out.shards[companions.shard_of(tensor, out.shards.size() - 1)].push_back(named);
     filled += size;
   }
@@ -174,7 +176,8 @@ class ShardWriter {
       MLC_CHECK(check_expansion(checkpoint_, tensors));
       MLC_CHECK(find_overlaps(tensors));
     }
-    const Layout layout = lay_out(checkpoint_, tensors, options_);
+    Layout layout = lay_out(checkpoint_, tensors, options_);
+    summary_.oversized = std::move(layout.oversized);
     const size_t count = std::max<size_t>(1, layout.shards.size());
     OutputFolder folder(folder_);
     MLC_CHECK(folder.make());
@@ -406,6 +409,7 @@ Result<SaveReport> plan_sharded(Checkpoint& checkpoint, const std::vector<NamedT
     report.bytes = summarize(checkpoint, tensors).storage_bytes;
   }
   report.tensors = tensors.size();
+  report.oversized = lay_out(checkpoint, tensors, options).oversized;
   return report;
 }
 

@@ -1,7 +1,8 @@
 // Writing a state_dict as shards with an index, under the names and rules of Hugging Face
-// (huggingface_hub/serialization/_base.py): shards are filled in key order, no tensor is divided,
-// total_size counts every storage once. In .bin files tensors that share a storage stay together;
-// in safetensors, where views are tensors of their own, only tied ones do.
+// (huggingface_hub/serialization/_base.py): shards are filled in key order, no tensor is divided
+// (one that is larger than a shard may be has one of its own), total_size counts every storage
+// once. In .bin files tensors that share a storage stay together; in safetensors, where views are
+// tensors of their own, only tied ones do.
 #pragma once
 
 #include "mlc/base/output_file.h"
@@ -35,6 +36,7 @@ struct ShardSummary {
   std::vector<std::string> files;                            // names in the folder, the index last
   std::vector<std::pair<std::string, std::string>> aliases;  // as in SaveReport
   std::vector<std::vector<std::string>> overlaps;            // likewise
+  std::vector<OversizedTensor> oversized;                    // likewise
 };
 
 /// Warns of what CHECKPOINT's index says beside the weight map (Checkpoint::index_metadata and
