@@ -245,6 +245,7 @@ constexpr Example kExamples[] = {
     {"mlc remap-keys a.pt --map backbone.=encoder. -o b.pt", "rename everything below backbone"},
     {"mlc remap-keys a.pt --regex 's/norm\\.(\\d)/norm$1/' --in-place", "storages stay untouched"},
     {"mlc remap-keys a.pt --drop 'head.*' -o backbone.pt", "leave tensors out"},
+    {"mlc remap-keys a.pt --keep 'ema.*' --map ema.= -o ema.pt", "options hold in their order"},
 };
 
 }  // namespace
@@ -257,7 +258,10 @@ Command remap_keys_command() {
       .details =
           "Rules come from a YAML file, then from --map, --regex, --drop, --keep and "
           "--add-prefix in the order given; for each key the first rule of the file that "
-          "matches is applied. They hold for what is no tensor too; an extra state goes with its "
+          "matches is applied, and each option sees the names as those before it left them (all "
+          "--keep together, where the first of them stands): `--keep 'model.*' --map model.=` "
+          "keeps old names, `--map model.= --keep 'fc.*'` new ones. They hold for what is no "
+          "tensor too; an extra state goes with its "
           "module, and what has no dot in its key (epoch, optimizer) only moves where a rule "
           "names it. Two tensors that would get one name are an error, before "
           "anything is written. Module versions in _metadata and names in optimizer states "

@@ -403,3 +403,23 @@ def test_a_keep_behind_a_map_told_nothing_of_new_names(mlc, tmp_path):
     assert "--dry-run" not in done.stderr
     mlc.ok("remap-keys", "d.pt", "--keep", "backbone.*", "--map", "backbone.=", "-o", "o.pt")
     assert list(torch.load(tmp_path / "o.pt")) == ["w"]
+
+
+def test_a_keep_dropped_without_a_word_what_a_map_had_renamed(mlc, tmp_path):
+    keys = ["model.backbone.w", "model.backbone.b", "model.head.w", "model.head.b"]
+    write(tmp_path / "in.pt", {key: torch.ones(2) for key in keys})
+    trap = ("--map", "model.backbone.=", "--keep", "model.*")
+    done = mlc.ok("remap-keys", "in.pt", *trap, "-n")
+    said = ("--keep 'model.*' leaves out all 2 keys that --map 'model.backbone.=' renamed before it, such as w, which was "
+            "model.backbone.w: write it for the new names, or put it before the options that rename\n")
+    assert done.stderr.startswith("mlc: warning: " + said)
+    assert mlc("remap-keys", "in.pt", *trap, "-n", "--strict").rc == 1
+    # Of several --keep the one that was written for the old name, also where others keep a part.
+    done = mlc.ok("remap-keys", "in.pt", "--map", "model.backbone.=", "--keep", "b", "--keep", "model.*", "-n")
+    assert "--keep 'model.*' leaves out 1 key that --map 'model.backbone.=' renamed before it, such as w" in done.stderr
+    done = mlc.ok("remap-keys", "in.pt", "--regex", "s/^model\\.head/top/", "--drop", "top.*", "-n")
+    assert "--drop 'top.*' leaves out all 2 keys that --regex 's/^model\\.head/top/' renamed before it" in done.stderr
+    # Options that were written for the names they see.
+    for fine in (("--keep", "model.*", "--map", "model.backbone.="), ("--map", "model.=", "--keep", "head.*"),
+                 ("--map", "model.=", "--drop", "head.*"), ("--add-prefix", "p.", "--keep", "*.w"), ("--map", "model.=", "--keep", "*.w")):
+        assert "renamed before" not in mlc.ok("remap-keys", "in.pt", *fine, "-n", "--strict").stderr

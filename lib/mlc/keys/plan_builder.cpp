@@ -5,6 +5,7 @@
 #include "mlc/keys/problem_list.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 namespace mlc {
@@ -21,6 +22,14 @@ std::string shape_text(std::span<const int64_t> shape) {
   }
   return out + "]";
 }
+
+/// A key that a short form dropped after a rule had renamed it.
+struct LostKey {
+  uint32_t source = 0;
+  uint32_t renaming = 0;  // the last rule that did
+  uint32_t dropping = 0;
+  std::string name;  // by then
+};
 
 class PlanBuilder {
  public:
@@ -50,6 +59,9 @@ class PlanBuilder {
 
   void warn();
   std::string renamed_before(size_t rule) const;
+  bool survives(uint32_t renaming) const;
+  uint32_t kept_by_old_name(const ShortForm& form, uint32_t source) const;
+  void warn_of_lost(const ShortForm& form);
   Status check_options();
   void problem(const std::string& text, uint32_t rule) {
     problems_.add(text + " (" + plan_.uses[rule].label + ")");
@@ -62,6 +74,7 @@ class PlanBuilder {
   Plan plan_;
   std::vector<bool> matched_;                         // per source
   std::unordered_map<std::string, uint32_t> groups_;  // "RULE NAME" -> item that joins
+  std::vector<LostKey> lost_;
   ProblemList problems_;
 };
 
@@ -302,6 +315,10 @@ void PlanBuilder::use(uint32_t rule, const PlanItem& item) {
 }
 
 void PlanBuilder::drop_item(PlanItem& item, uint32_t rule) {
+  const bool renamed = !item.rules.empty() && item.name != plan_.names[item.sources[0]];
+  if (renamed && rule >= rules_.file_rule_count()) {
+    lost_.push_back({item.sources[0], item.rules.back(), rule, item.name});
+  }
   for (const uint32_t source : item.sources) plan_.dropped.push_back({source, rule, item.name});
   item.sources.clear();  // marks it for removal
 }
@@ -388,6 +405,52 @@ std::string PlanBuilder::renamed_before(size_t rule) const {
   return {};
 }
 
+// Whether the output has a key that rule RENAMING was applied to.
+bool PlanBuilder::survives(uint32_t renaming) const {
+  return std::any_of(plan_.items.begin(), plan_.items.end(), [renaming](const PlanItem& item) {
+    return std::find(item.rules.begin(), item.rules.end(), renaming) != item.rules.end();
+  });
+}
+
+// The rule of the --keep FORM that matches the old name of SOURCE; kNone without one.
+uint32_t PlanBuilder::kept_by_old_name(const ShortForm& form, uint32_t source) const {
+  if (form.kind != ShortForm::Kind::keep) return kNone;
+  for (const uint32_t index : form.rules) {
+    if (rules_.rules()[index].patterns[0].matches(plan_.names[source])) return index;
+  }
+  return kNone;
+}
+
+// FORM sees new names. Where a --keep matches the old name of what it drops, or nothing is left of
+// what a rule renamed, that was hardly meant; a --drop of some of the new names is.
+void PlanBuilder::warn_of_lost(const ShortForm& form) {
+  struct Loss {
+    uint64_t keys = 0;
+    const LostKey* example = nullptr;
+    uint32_t by = kNone;  // of several --keep the one that was written for the old name
+  };
+  std::map<uint32_t, Loss> losses;  // by the rule that renamed
+  for (const LostKey& key : lost_) {
+    if (key.dropping != form.rules[0]) continue;
+    Loss& loss = losses[key.renaming];
+    ++loss.keys;
+    const uint32_t by = kept_by_old_name(form, key.source);
+    if (loss.example == nullptr || (loss.by == kNone && by != kNone)) loss.example = &key;
+    if (loss.by == kNone) loss.by = by;
+  }
+  for (const auto& [renaming, loss] : losses) {
+    const bool all = !survives(renaming);
+    if (loss.by == kNone && !all) continue;
+    const uint32_t rule = loss.by == kNone ? form.rules[0] : loss.by;
+    plan_.warnings.push_back(
+        plan_.uses[rule].label + " leaves out " + (all && loss.keys > 1 ? "all " : "") +
+        plural(loss.keys, "key") + " that " + plan_.uses[renaming].label +
+        " renamed before it, such as " + sentence_key(loss.example->name) + ", which was " +
+        key(loss.example->source) +
+        ": write it for the new names, or put it before the options that rename");
+  }
+}
+
 void PlanBuilder::warn() {
   if (!plan_.changes_anything()) plan_.warnings.push_back("the rules change nothing");
   for (size_t i = 0; i < plan_.uses.size(); ++i) {
@@ -395,6 +458,11 @@ void PlanBuilder::warn() {
     const std::string& place = rules_.rules()[i].place;
     plan_.warnings.push_back((place.empty() ? "" : place + ": ") + plan_.uses[i].label +
                              " matched nothing" + renamed_before(i));
+  }
+  for (const ShortForm& form : rules_.short_forms()) {
+    const bool applied = std::any_of(form.rules.begin(), form.rules.end(),
+                                     [this](uint32_t rule) { return plan_.uses[rule].count > 0; });
+    if (applied) warn_of_lost(form);  // that another one matched nothing has been said
   }
 }
 
