@@ -192,7 +192,7 @@ requires:
 training:
   epoch: 42
   metrics:
-    top1: 0.5
+    top1: 0.50
   tags:
     - a
     - 2
