@@ -737,6 +737,24 @@ def test_damage_names_its_tensors(mlc, valid, tmp_path):
     assert [row["tensors"] for row in report["check"]["damaged"]] == [["w"]]
 
 
+def test_a_record_without_header_was_said_to_lie_at_offset_0(mlc, valid, tmp_path):
+    path = write(tmp_path / "a.pt", {name: torch.ones(999) for name in "uvw"})
+    (u, (begin, _)), (v, (middle, size)), _ = offsets(path, "data/").items()
+    bad = bytearray(path.read_bytes())
+    bad[begin + 64 : middle + size - 64] = bytes(middle + size - begin - 128)  # v's header lies between
+    path.write_bytes(bad)
+    result = mlc("load", path, "--check", "crc")
+    assert result.rc == 3 and "at offset 0" not in result.stdout
+    assert f"; 2 damaged records, first {u} (u)\n" in result.stdout
+    assert f"damaged      {u} (u) at offset {begin}: CRC-32" in result.stdout
+    report = mlc("load", path, "--check", "crc", "--json").json
+    valid(report, "load")
+    rows = report["check"]["damaged"]
+    assert [(row["record"], row["offset_of"]) for row in rows] == [(u, "data"), (v, "header")]
+    assert begin < rows[1]["offset"] < middle
+    assert f'damaged      {v} (v): record "{v}" (header at offset {rows[1]["offset"]}) has no local header' in result.stdout
+
+
 def test_dead_bytes_of_edits_in_place_are_shown(mlc, valid, tmp_path):
     path = write(tmp_path / "a.pt", {f"module.layer.{i}.weight": torch.ones(4) for i in range(50)})
     assert mlc.ok("load", path, "--json").json["totals"]["dead_bytes"] == 0

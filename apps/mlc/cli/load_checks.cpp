@@ -22,13 +22,19 @@ std::string in_tensors(const std::vector<std::string>& tensors) {
   return tensors.empty() ? "" : " (" + join_list(sentence_keys(tensors), 3) + ")";
 }
 
+/// Where RECORD lies and what is wrong with it; a PROBLEM of the header names its place itself.
+std::string place_and_problem(const DamagedRecord& record) {
+  const std::string problem = ": " + printable(record.problem);
+  return record.offset ? " at offset " + std::to_string(*record.offset) + problem : problem;
+}
+
 }  // namespace
 
 Error LoadReport::damage_error() const {
   const DamagedRecord& first = integrity_->damaged[0];
   return corrupt(plural(integrity_->damaged.size(), "damaged record") + ", first " +
-                     printable(first.record) + in_tensors(damaged_tensors(first)) + " at offset " +
-                     std::to_string(first.offset) + ": " + printable(first.problem),
+                     printable(first.record) + in_tensors(damaged_tensors(first)) +
+                     place_and_problem(first),
                  "fetch or save the file again; `mlc load --check crc` of it alone lists every "
                  "damaged record");
 }
@@ -204,8 +210,8 @@ void LoadReport::show_check() {
                     : ""));
     }
     for (const DamagedRecord& row : integrity_->damaged) {
-      line("damaged", printable(row.record) + in_tensors(damaged_tensors(row)) + " at offset " +
-                          std::to_string(row.offset) + ": " + printable(row.problem));
+      line("damaged",
+           printable(row.record) + in_tensors(damaged_tensors(row)) + place_and_problem(row));
     }
   }
   if (!file_hash_.empty()) line("sha256", file_hash_);

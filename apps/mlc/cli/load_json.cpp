@@ -178,7 +178,8 @@ void LoadReport::integrity_json(JsonWriter& json) const {
       json.begin_object();
       json.field("record", row.record);
       json.list("tensors", damaged_tensors(row));
-      json.field("offset", row.offset);
+      json.field("offset", row.offset.value_or(row.header_offset));
+      json.field("offset_of", row.offset ? "data" : "header");
       json.field("problem", row.problem);
       json.end_object();
     }

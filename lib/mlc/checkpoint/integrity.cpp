@@ -60,7 +60,8 @@ class Check {
     compare_pieces();
     std::sort(report_.damaged.begin(), report_.damaged.end(),
               [](const DamagedRecord& a, const DamagedRecord& b) {
-                return std::tie(a.file, a.offset, a.record) < std::tie(b.file, b.offset, b.record);
+                return std::tie(a.file, a.header_offset, a.record) <
+                       std::tie(b.file, b.header_offset, b.record);
               });
     return std::move(report_);
   }
@@ -113,10 +114,11 @@ void Check::add_damage(const Piece& piece, std::string problem) {
   const auto archive = std::ranges::find_if(
       checkpoint_.archives, [&](const ZipReader& one) { return &one == piece.archive; });
   const std::lock_guard lock(mutex_);
-  report_.damaged.push_back({piece.archive->file().path(), std::string(piece.entry->name),
-                             offset.ok() ? *offset : 0, std::move(problem),
-                             static_cast<uint32_t>(archive - checkpoint_.archives.begin()),
-                             static_cast<uint32_t>(piece.entry - entries.data())});
+  report_.damaged.push_back(
+      {piece.archive->file().path(), std::string(piece.entry->name), piece.entry->header_offset,
+       offset.ok() ? std::optional(*offset) : std::nullopt, std::move(problem),
+       static_cast<uint32_t>(archive - checkpoint_.archives.begin()),
+       static_cast<uint32_t>(piece.entry - entries.data())});
 }
 
 void Check::check(Piece& piece) {

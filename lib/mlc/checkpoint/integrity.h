@@ -8,6 +8,7 @@
 #include "mlc/checkpoint/state_dict.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace mlc {
 struct DamagedRecord {
   std::string file;
   std::string record;
-  uint64_t offset = 0;  // of its data in the file; 0 if not even the header is sound
+  uint64_t header_offset = 0;      // in the file
+  std::optional<uint64_t> offset;  // of its data; none where not even the header is sound
   std::string problem;
   uint32_t archive = kNoIndex;  // in Checkpoint::archives
   uint32_t entry = kNoIndex;    // of that archive
@@ -27,7 +29,7 @@ struct IntegrityReport {
   uint64_t bytes = 0;
   uint64_t without_crc = 0;   // records whose writer recorded none
   bool has_checksums = true;  // false for formats that know none (safetensors, legacy files)
-  std::vector<DamagedRecord> damaged;
+  std::vector<DamagedRecord> damaged;  // file by file, in the order in which they lie there
 };
 
 /// Reads every record of every archive of the checkpoint on THREADS threads; finds all damage, not
