@@ -687,6 +687,29 @@ def test_expect_of_old_batch_norms_answers_as_load_state_dict(mlc, valid, tmp_pa
     assert ("filled in    0.num_batches_tracked: load_state_dict adds" in text) == (name == "old")
 
 
+@pytest.mark.parametrize("prefixed", ["found", "expected"])
+def test_prefixes_forgot_the_counters_that_are_filled_in(mlc, tmp_path, prefixed):
+    plain = dict(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).state_dict())  # no _metadata
+    more = {"module." + key: value for key, value in plain.items()}
+    write(tmp_path / "found.pt", more if prefixed == "found" else plain)
+    write(tmp_path / "wanted.pt", plain if prefixed == "found" else more)
+    result = mlc("load", "found.pt", "--expect", "wanted.pt", "--summary")
+    assert result.rc == 1 and "filled in" not in result.stdout
+    said = ("has the prefix \"module.\" more: `mlc strip-module-prefix --prefix module.`" if prefixed == "found" else
+            "lacks the prefix \"module.\": `mlc strip-module-prefix --add module.`")
+    assert f"hint: every key of the checkpoint {said}\n" in result.stdout
+    lost = {key: value for key, value in (more if prefixed == "found" else plain).items() if "0.bias" not in key}
+    write(tmp_path / "found.pt", lost)
+    result = mlc("load", "found.pt", "--expect", "wanted.pt", "--summary")
+    assert ("all 6 unexpected keys are expected without" if prefixed == "found" else
+            "5 of 6 missing keys are there without") in result.stdout
+    without = {key: value for key, value in (more if prefixed == "found" else plain).items() if "num_" not in key}
+    write(tmp_path / "found.pt", without)
+    result = mlc("load", "found.pt", "--expect", "wanted.pt", "--summary")
+    assert f"hint: every key of the checkpoint {said}\n" in result.stdout
+    assert "num_batches_tracked: load_state_dict adds" in result.stdout
+
+
 def test_a_counter_of_no_batch_norm_is_missing(mlc, tmp_path):
     write(tmp_path / "model.pt", {"w": torch.ones(1), "a.num_batches_tracked": torch.ones(1)})
     write(tmp_path / "a.pt", {"w": torch.ones(1)})

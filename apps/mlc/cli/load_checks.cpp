@@ -227,9 +227,12 @@ void LoadReport::show_check() {
 /// The lists of load_state_dict, and what explains them.
 void LoadReport::show_expected() {
   task_.out.write(expected_->text());
-  if (!expected_->filled.empty()) {
-    line("filled in", join_list(sentence_keys(expected_->filled)) +
-                          ": load_state_dict adds what old batch norms lack");
+  std::vector<std::string> filled = expected_->filled;
+  std::erase_if(filled,
+                [this](const std::string& key) { return expected_->is_there_prefixed(key); });
+  if (!filled.empty()) {
+    line("filled in",
+         join_list(sentence_keys(filled)) + ": load_state_dict adds what old batch norms lack");
   }
   std::vector<std::string> tied;
   for (const TiedKey& one : expected_->tied) {

@@ -63,23 +63,41 @@ Behind best_prefix(const std::vector<std::string>& shorter,
   return best;
 }
 
+/// How many of the missing keys are unexpected ones behind PREFIX, or without it where they LACK
+/// it.
+uint64_t missing_behind(const ExpectReport& report, const std::string& prefix, bool lack) {
+  const std::unordered_set<std::string_view> there(report.unexpected.begin(),
+                                                   report.unexpected.end());
+  return static_cast<uint64_t>(std::ranges::count_if(report.missing, [&](const std::string& key) {
+    if (!lack) return there.contains(prefix + key);
+    return key.starts_with(prefix) && there.contains(std::string_view(key).substr(prefix.size()));
+  }));
+}
+
 void find_prefixes(ExpectReport& report) {
+  if (report.missing.empty()) return;
+  // What may be missing may be there behind the prefix all the same.
+  std::vector<std::string> absent = report.missing;
+  absent.insert(absent.end(), report.filled.begin(), report.filled.end());
+  absent.insert(absent.end(), report.ignored.begin(), report.ignored.end());
   const auto look = [&report](const std::vector<std::string>& shorter,
                               const std::vector<std::string>& longer, std::string& all) {
     const Behind found = best_prefix(shorter, longer);
-    const uint64_t larger = std::max(shorter.size(), longer.size());
-    if (found.count == larger && shorter.size() == longer.size()) {
+    const bool lack = &all == &report.lacking_prefix;
+    const uint64_t missing = missing_behind(report, found.prefix, lack);
+    if (found.count == report.unexpected.size() && missing == report.missing.size()) {
       all = found.prefix;
       return;
     }
-    const bool most = found.count >= 3 && found.count * 4 >= larger * 3;
-    if (!most || found.count <= report.prefixed) return;
+    const uint64_t count = lack ? missing : found.count;
+    const uint64_t larger = std::max(report.missing.size(), report.unexpected.size());
+    if (count < 3 || count * 4 < larger * 3 || count <= report.prefixed) return;
     report.most_prefix = found.prefix;
-    report.prefixed = found.count;
-    report.most_lack_it = &all == &report.lacking_prefix;
+    report.prefixed = count;
+    report.most_lack_it = lack;
   };
-  look(report.missing, report.unexpected, report.extra_prefix);
-  look(report.unexpected, report.missing, report.lacking_prefix);
+  look(absent, report.unexpected, report.extra_prefix);
+  look(report.unexpected, absent, report.lacking_prefix);
 }
 
 /// The hint where a prefix explains many keys, but not all of the checkpoint.
@@ -132,6 +150,17 @@ std::string key_list(const std::vector<std::string>& keys) {
 }
 
 }  // namespace
+
+bool ExpectReport::is_there_prefixed(const std::string& key) const {
+  const auto found = [this](std::string_view name) {
+    return std::ranges::find(unexpected, name) != unexpected.end();
+  };
+  const std::string& extra = extra_prefix.empty() && !most_lack_it ? most_prefix : extra_prefix;
+  if (!extra.empty() && found(extra + key)) return true;
+  const std::string& lacking =
+      lacking_prefix.empty() && most_lack_it ? most_prefix : lacking_prefix;
+  return !lacking.empty() && key.starts_with(lacking) && found(key.substr(lacking.size()));
+}
 
 std::string ExpectReport::text() const {
   std::string out;

@@ -72,13 +72,17 @@ struct ExpectReport {
   std::vector<std::string> no_tensors;          // found, but not as the tensors that are expected
   std::vector<ShapeMismatch> mismatched;
   std::vector<FormMismatch> other_forms;  // sparse or quantized, expected dense, or the reverse
-  std::string extra_prefix;               // all unexpected keys are missing ones behind it
-  std::string lacking_prefix;             // all missing keys are unexpected ones behind it
-  std::string most_prefix;    // explains most of them like that, but not all; may be empty
-  uint64_t prefixed = 0;      // how many
-  bool most_lack_it = false;  // as in lacking_prefix, else as in extra_prefix
-  std::string hint;           // "every key differs only by the prefix module."; may be empty
+  // Ignored and filled keys count as missing for these where they are found like that.
+  std::string extra_prefix;    // all unexpected keys are missing ones behind it
+  std::string lacking_prefix;  // all missing keys are unexpected ones behind it
+  std::string most_prefix;     // explains most of them like that, but not all; may be empty
+  uint64_t prefixed = 0;       // how many
+  bool most_lack_it = false;   // as in lacking_prefix, else as in extra_prefix
+  std::string hint;            // "every key differs only by the prefix module."; may be empty
   bool satisfied = false;
+
+  /// Whether KEY is found with the prefix more or less of which the hint speaks.
+  bool is_there_prefixed(const std::string& key) const;
 
   /// In the words of PyTorch, a line for each list; empty if there is nothing to say.
   std::string text() const;
