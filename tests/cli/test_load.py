@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import pty
+import re
 import struct
 
 import numpy as np
@@ -255,6 +256,30 @@ def test_globals_and_require_safe(mlc, tmp_path):
         torch.load(path, weights_only=True)
     assert "argparse.Namespace" in mlc("load", path, "--require-safe").stdout
     assert mlc.ok("load", write(tmp_path / "b.pt", small_model().state_dict()), "--require-safe").rc == 0
+
+
+class Shell:
+    """What a pickle that runs a command looks like."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_code_that_runs_was_hidden_among_classes(mlc, valid, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.ReLU(), torch.nn.Linear(2, 2))
+    torch.save({"args": argparse.Namespace(a=1), "m": model, "f": eval, "z": Shell()}, tmp_path / "a.pt")
+    system, run = f"{os.system.__module__}.system", "__builtin__.eval"  # torch.save pickles protocol 2
+    first = f"refuses {system} (runs code), {run} (code, not called), argparse.Namespace and 5 more\n"
+    assert "unsafe       weights_only=True " + first in mlc.ok("load", "a.pt").stdout
+    torch.save({"w": torch.ones(1)}, tmp_path / "b.pt")
+    assert first in mlc("load", "a.pt", "b.pt", "--require-safe").stdout
+    report = mlc.ok("load", "a.pt", "--json").json
+    valid(report, "load")
+    assert report["code_globals"] == [system, run] == report["refused_globals"][:2]
+    table = mlc.ok("load", "a.pt", "--globals").stdout
+    assert re.search(re.escape(system) + r" +1  refuses \(runs code\)\n", table)
+    assert re.search(re.escape(run) + r" +1  refuses \(code, not called\)\n", table)
 
 
 def torch_accepts(path):

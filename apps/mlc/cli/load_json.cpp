@@ -135,6 +135,7 @@ void LoadReport::summary_json(JsonWriter& json) const {
 void LoadReport::verdict_json(JsonWriter& json) const {
   json.field("weights_only", verdict_.accepts());
   json.list("refused_globals", verdict_.refused_globals);
+  json.list("code_globals", verdict_.code_globals);
   json.list("refused_otherwise", verdict_.refused);
   json.field("read_by", verdict_.other_reader.empty() ? "torch.load" : verdict_.other_reader);
   if (!options_.globals) return;

@@ -312,7 +312,8 @@ std::string LoadReport::summary_line() const {
 std::string LoadReport::safety_text() const {
   if (!options_.require_safe || !verdict_.other_reader.empty()) return {};
   if (verdict_.accepts()) return "; weights_only=True accepts it";
-  std::vector<std::string> refused = printable_all(verdict_.refused_globals);
+  std::vector<std::string> refused;
+  if (!verdict_.refused_globals.empty()) refused.push_back(verdict_.globals_text());
   for (std::string& one : printable_all(verdict_.refused)) refused.push_back(std::move(one));
   return "; weights_only=True refuses " + join_list(refused, 3);
 }
@@ -494,7 +495,7 @@ void LoadReport::show_deflated() {
 
 void LoadReport::show_verdict() {
   if (!verdict_.refused_globals.empty()) {
-    line("unsafe", "weights_only=True refuses " + join_list(verdict_.refused_globals, 3));
+    line("unsafe", "weights_only=True refuses " + verdict_.globals_text());
   }
   if (!options_.globals && !options_.require_safe) return;
   if (!verdict_.refused.empty()) {
@@ -511,8 +512,11 @@ void LoadReport::show_globals() {
   Table table({{"NAME", Align::left, true}, {"USES", Align::right}, {"weights_only", Align::left}});
   for (const pickle::GlobalUse& use : globals_) {
     const bool allowed = pickle::weights_only_allows(use.module, use.name);
-    table.add(
-        {use.module + "." + use.name, std::to_string(use.count), allowed ? "accepts" : "refuses"});
+    const std::string_view code = !allowed && pickle::runs_code(use.module, use.name)
+                                      ? (use.called ? " (runs code)" : " (code, not called)")
+                                      : "";
+    table.add({use.module + "." + use.name, std::to_string(use.count),
+               (allowed ? "accepts" : "refuses") + std::string(code)});
   }
   task_.out.write("\n");
   table.render(task_.out, task_.width);

@@ -1,5 +1,6 @@
 #include "mlc/checkpoint/weights_only.h"
 
+#include "mlc/base/text.h"
 #include "mlc/pickle/globals.h"
 
 #include <algorithm>
@@ -63,16 +64,43 @@ void add_uses(const Graph& graph, std::vector<std::string>& out) {
   }
 }
 
-void add_globals(const Checkpoint& checkpoint, std::vector<std::string>& out) {
+bool looks_like_class(const pickle::GlobalUse& use) {
+  const char first = use.name[use.name.rfind('.') + 1];  // npos + 1 is 0
+  return first >= 'A' && first <= 'Z';
+}
+
+/// What a reader should see first has the least.
+int rank(const pickle::GlobalUse& use) {
+  if (pickle::runs_code(use.module, use.name)) return use.called ? 0 : 1;
+  return looks_like_class(use) ? 3 : 2;
+}
+
+void add_globals(const Checkpoint& checkpoint, WeightsOnlyVerdict& verdict) {
   if (pickle::weights_only_allows_all(checkpoint.graph)) return;
-  for (const auto& use : pickle::list_globals(checkpoint.graph, checkpoint.root)) {
-    if (!pickle::weights_only_allows(use.module, use.name)) {
-      out.push_back(use.module + "." + use.name);
-    }
+  auto uses = pickle::list_globals(checkpoint.graph, checkpoint.root);
+  std::erase_if(uses, [](const pickle::GlobalUse& use) {
+    return pickle::weights_only_allows(use.module, use.name);
+  });
+  std::ranges::stable_sort(uses, {}, rank);
+  for (const pickle::GlobalUse& use : uses) {
+    std::string path = use.module + "." + use.name;
+    if (rank(use) == 0) ++verdict.called_code;
+    if (rank(use) <= 1) verdict.code_globals.push_back(path);
+    verdict.refused_globals.push_back(std::move(path));
   }
 }
 
 }  // namespace
+
+std::string WeightsOnlyVerdict::globals_text() const {
+  constexpr size_t kShown = 3;
+  constexpr size_t kMostShown = 10;  // of a file that means to hide one among many
+  std::vector<std::string> shown = printable_all(refused_globals);
+  for (size_t i = 0; i < code_globals.size(); ++i) {
+    shown[i] += i < called_code ? " (runs code)" : " (code, not called)";
+  }
+  return join_list(shown, std::clamp(code_globals.size() + 1, kShown, kMostShown));
+}
 
 WeightsOnlyVerdict weights_only_verdict(const Checkpoint& checkpoint) {
   WeightsOnlyVerdict verdict;
@@ -85,7 +113,7 @@ WeightsOnlyVerdict weights_only_verdict(const Checkpoint& checkpoint) {
   if (!row.refused.empty()) verdict.refused.emplace_back(row.refused);
   // An attribute of a script is no Python name, and the classes of a DCP folder are its own.
   if (checkpoint.format == Format::torchscript || checkpoint.format == Format::dcp) return verdict;
-  add_globals(checkpoint, verdict.refused_globals);
+  add_globals(checkpoint, verdict);
   if (!verdict.other_reader.empty()) return verdict;
   if (!checkpoint.refused_opcode.empty()) {
     verdict.refused.push_back("the pickle opcode " + std::string(checkpoint.refused_opcode) +

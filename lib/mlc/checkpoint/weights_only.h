@@ -12,8 +12,13 @@
 namespace mlc {
 
 struct WeightsOnlyVerdict {
-  /// Names outside PyTorch's list, each once: "argparse.Namespace".
+  /// Names outside PyTorch's list, each once: those of code_globals, then "numpy.dot" and others
+  /// that do not look like classes, then "argparse.Namespace".
   std::vector<std::string> refused_globals;
+  /// Those of them that pickle::runs_code() knows.
+  std::vector<std::string> code_globals;
+  /// How many of these, which come first, the file calls itself.
+  size_t called_code = 0;
   /// What else it refuses: "TorchScript archives", "the pickle opcode FRAME (protocol 4)".
   std::vector<std::string> refused;
   /// Who reads the format in place of torch.load ("numpy.load"); empty where torch.load does.
@@ -21,6 +26,9 @@ struct WeightsOnlyVerdict {
 
   /// False: torch.load refuses the file. True too for formats that it does not read.
   bool accepts() const { return refused_globals.empty() && refused.empty(); }
+  /// refused_globals for people, who are not to miss code among classes:
+  /// "posix.system (runs code), argparse.Namespace, a.B, c.D and 5 more".
+  std::string globals_text() const;
 };
 
 /// Looks at names, opcodes and calls, never at tensor bytes; it does not foresee errors that

@@ -65,9 +65,88 @@ std::vector<GlobalUse> list_globals(const Graph& graph, NodeId root) {
   return census.result();
 }
 
-bool weights_only_allows(std::string_view module, std::string_view name) {
+namespace {
+
+/// MODULE of Python 2 by its name in Python 3.
+std::string_view module_today(std::string_view module) {
   const auto* const renamed = std::ranges::find(kRenamedModules, module, &RenamedModule::old_name);
-  if (renamed != std::end(kRenamedModules)) module = renamed->new_name;
+  return renamed != std::end(kRenamedModules) ? renamed->new_name : module;
+}
+
+/// Modules most of whose functions run commands or code, load libraries or reach other machines.
+constexpr std::string_view kCodeModules[] = {
+    "os",
+    "posix",
+    "nt",
+    "subprocess",
+    "commands",
+    "pty",
+    "runpy",
+    "code",
+    "codeop",
+    "ctypes",
+    "_ctypes",
+    "imp",
+    "importlib",
+    "multiprocessing",
+    "pickle",
+    "_pickle",
+    "cPickle",
+    "dill",
+    "dill._dill",
+    "marshal",
+    "shutil",
+    "socket",
+    "webbrowser",
+    "timeit",
+    "pdb",
+    "bdb",
+    "sys",
+    "cloudpickle",
+    "cloudpickle.cloudpickle",
+};
+
+constexpr std::string_view kCodeFunctions[] = {
+    "builtins.__import__",
+    "builtins.breakpoint",
+    "builtins.compile",
+    "builtins.delattr",
+    "builtins.eval",
+    "builtins.exec",
+    "builtins.execfile",
+    "builtins.getattr",
+    "builtins.input",
+    "builtins.open",
+    "builtins.setattr",
+
+    "io.open",
+    "_io.open",
+    "operator.attrgetter",
+    "operator.methodcaller",
+    "_operator.attrgetter",
+    "_operator.methodcaller",
+    "torch.load",
+    "torch.serialization.load",
+    "torch.hub.load",
+    "torch.jit.load",
+    "types.CodeType",
+    "types.FunctionType",
+};
+
+}  // namespace
+
+bool runs_code(std::string_view module, std::string_view name) {
+  module = module_today(module);
+  if (std::ranges::find(kCodeModules, module) != std::end(kCodeModules)) return true;
+  const std::string path = std::string(module).append(1, '.').append(name);
+  // Since protocol 4 names may have dots: the module "builtins" and "eval.__call__".
+  return std::ranges::any_of(kCodeFunctions, [&path](std::string_view one) {
+    return path.starts_with(one) && (path.size() == one.size() || path[one.size()] == '.');
+  });
+}
+
+bool weights_only_allows(std::string_view module, std::string_view name) {
+  module = module_today(module);
   // PyTorch compares the joined name, whichever dot it was split at.
   const std::string path = std::string(module).append(1, '.').append(name);
   return std::ranges::binary_search(kAllowedGlobals, std::string_view(path));

@@ -32,4 +32,9 @@ bool weights_only_allows(std::string_view module, std::string_view name);
 /// Whether that holds for every name in GRAPH. Quick: no value is looked at.
 bool weights_only_allows_all(const Graph& graph);
 
+/// Whether the name is known to run code or commands once it is called: os.system, builtins.eval,
+/// those that give access to such by its name (builtins.getattr), and those that load pickles.
+/// False says nothing good of a name.
+bool runs_code(std::string_view module, std::string_view name);
+
 }  // namespace mlc::pickle

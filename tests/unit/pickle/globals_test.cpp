@@ -54,6 +54,19 @@ TEST_CASE("the first opcode that weights_only does not run is named") {
   CHECK(refused("I01\n0N.") == "INT");
 }
 
+TEST_CASE("names that run code are known by the names of both Pythons") {
+  for (const char* name : {"eval", "exec", "__import__", "getattr", "eval.__call__"}) {
+    CHECK(runs_code("builtins", name));
+    CHECK(runs_code("__builtin__", name));
+  }
+  CHECK(runs_code("posix", "system"));
+  CHECK(runs_code("subprocess", "Popen"));
+  CHECK_FALSE(runs_code("builtins", "evaluate"));
+  CHECK_FALSE(runs_code("builtins", "set"));
+  CHECK_FALSE(runs_code("os.path", "join"));
+  CHECK_FALSE(runs_code("argparse", "Namespace"));
+}
+
 TEST_CASE("a deep pickle is no danger") {
   std::string bytes(100'000, ']');
   bytes += "cm\nf\n" + std::string(100'000, 'a') + ".";
