@@ -151,9 +151,10 @@ Error not_an_entry(uint64_t index, uint64_t offset, const ZipEnd& end) {
   std::string message =
       "there is no entry " + std::to_string(index) + " of the zip central directory" + at(offset);
   if (index == 0 && end.entries > 0) message += ", where the end record says it begins";
-  return corrupt(message, index == 0 ? "bytes in front of the archive move everything in it; "
-                                       "PyTorch refuses such files too"
-                                     : "");
+  if (index > 0) return corrupt(message, "the file is damaged: fetch it again");
+  return corrupt(message,
+                 "bytes that were put before or into the archive move everything in it; PyTorch "
+                 "refuses such files too: fetch it again");
 }
 
 // The parts of an entry with variable lengths.

@@ -16,6 +16,7 @@ using namespace zip_layout;
 
 namespace {
 
+constexpr const char* kFetchAgain = "the file is damaged or was cut: fetch it again";
 constexpr uint64_t kManyZeros = 1024;
 constexpr uint64_t kMaxEntries = uint64_t{1} << 22;  // what ZipNameIndex can hold
 
@@ -114,9 +115,46 @@ Status check_agreement(const EndFields& small, const EndFields& large) {
   }
   return corrupt(
       "the zip end record and the zip64 end record disagree: " + std::to_string(small.entries) +
-      " entries, directory of " + std::to_string(small.directory_size) + " bytes" +
-      at(small.directory_offset) + " against " + std::to_string(large.entries) + " entries, " +
-      std::to_string(large.directory_size) + " bytes" + at(large.directory_offset));
+          " entries, directory of " + std::to_string(small.directory_size) + " bytes" +
+          at(small.directory_offset) + " against " + std::to_string(large.entries) + " entries, " +
+          std::to_string(large.directory_size) + " bytes" + at(large.directory_offset),
+      kFetchAgain);
+}
+
+// Whether a transfer as text has put a carriage return in front of every line feed.
+bool looks_like_text_transfer(const Tail& tail) {
+  constexpr size_t kEnough = 8;  // of 65 KiB of anything else 256 are line feeds
+  size_t feeds = 0;
+  for (size_t p = tail.bytes.find('\n', 1); p != std::string::npos;
+       p = tail.bytes.find('\n', p + 1)) {
+    if (tail.bytes[p - 1] != '\r') return false;
+    ++feeds;
+  }
+  return feeds >= kEnough;
+}
+
+// What to do about an archive in which something that should be at STATED is at FOUND.
+std::string shift_hint(const Tail& tail, uint64_t stated, std::optional<uint64_t> found) {
+  if (looks_like_text_transfer(tail)) {
+    return "every line feed in its end follows a carriage return: the file was transferred as "
+           "text; fetch it again as binary";
+  }
+  if (!found || *found == stated) return kFetchAgain;
+  if (*found < stated) {
+    return plural(stated - *found, "byte is", "bytes are") +
+           " missing in front of it: the file is damaged or was cut; fetch it again";
+  }
+  return plural(*found - stated, "byte is", "bytes are") +
+         " too many in front of it: something was put before or into the file; fetch it again";
+}
+
+// Where the last zip64 end record is that lies whole in front of LOCATOR.
+std::optional<uint64_t> search_zip64_end(const Tail& tail, uint64_t locator) {
+  if (locator < tail.offset + kZip64EndSize) return std::nullopt;
+  const size_t last = static_cast<size_t>(locator - kZip64EndSize - tail.offset);
+  const size_t found = tail.bytes.rfind(std::string_view("PK\6\6", 4), last);
+  if (found == std::string::npos) return std::nullopt;
+  return tail.offset + found;
 }
 
 struct Zip64End {
@@ -142,22 +180,32 @@ Result<std::optional<Zip64End>> read_zip64_end(const InputFile& file, ByteWindow
   const auto offset = load_le<uint64_t>(raw.data() + 8);
   if (!fits_within(offset, kZip64EndSize, locator)) {
     return corrupt("the zip64 locator" + at(locator) + " points to" + at(offset).substr(3) +
-                   ", which is not in front of it");
+                       ", which is not in front of it",
+                   shift_hint(tail, offset, search_zip64_end(tail, locator)));
   }
   MLC_TRY(const std::string record, file.read_string(window.offset + offset, kZip64EndSize));
   if (load_le<uint32_t>(record.data()) != kZip64EndSignature) {
-    return corrupt("there is no zip64 end record" + at(offset) + ", where its locator points");
+    return corrupt("there is no zip64 end record" + at(offset) + ", where its locator points",
+                   shift_hint(tail, offset, search_zip64_end(tail, locator)));
   }
   const auto length = load_le<uint64_t>(record.data() + 4);
   if (length < kZip64EndSize - 12 || length > locator - offset - 12) {
     return corrupt("the zip64 end record" + at(offset) + " states an impossible size of " +
-                   std::to_string(length) + " bytes");
+                       std::to_string(length) + " bytes",
+                   kFetchAgain);
   }
   return std::optional<Zip64End>(Zip64End{zip64_fields(record.data()), offset});
 }
 
+// Where a central directory of SIZE bytes begins that ends at LIMIT.
+std::optional<uint64_t> search_directory(const Tail& tail, uint64_t size, uint64_t limit) {
+  if (size > limit || !tail.holds(limit - size, 4)) return std::nullopt;
+  if (load_le<uint32_t>(tail.at(limit - size)) != kCentralSignature) return std::nullopt;
+  return limit - size;
+}
+
 // LIMIT: offset of the first structure behind the central directory.
-Status check_end(const EndFields& f, uint64_t limit, const ZipLimits& limits) {
+Status check_end(const EndFields& f, uint64_t limit, const ZipLimits& limits, const Tail& tail) {
   if (f.disk != f.directory_disk || f.disk > 1) {
     return unsupported("the zip archive is spread over several files");
   }
@@ -175,8 +223,10 @@ Status check_end(const EndFields& f, uint64_t limit, const ZipLimits& limits) {
                    "; at most " + format_bytes(limits.central_directory) + " are read");
   }
   if (!fits_within(f.directory_offset, f.directory_size, limit)) {
-    return corrupt("the zip central directory (" + std::to_string(f.directory_size) + " bytes" +
-                   at(f.directory_offset) + ") reaches into the end record" + at(limit));
+    return corrupt(
+        "the zip central directory (" + std::to_string(f.directory_size) + " bytes" +
+            at(f.directory_offset) + ") reaches into the end record" + at(limit),
+        shift_hint(tail, f.directory_offset, search_directory(tail, f.directory_size, limit)));
   }
   if (f.entries * kCentralSize > f.directory_size) {
     return corrupt(format_count(f.entries) + " entries do not fit a zip central directory of " +
@@ -204,7 +254,7 @@ Result<ZipEnd> find_zip_end(const InputFile& file, ByteWindow window, const ZipL
     fields = zip64->fields;
     limit = zip64->offset;
   }
-  MLC_CHECK(check_end(fields, limit, limits));
+  MLC_CHECK(check_end(fields, limit, limits, tail));
 
   ZipEnd end;
   end.entries = fields.entries;

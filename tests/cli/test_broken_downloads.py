@@ -1,0 +1,37 @@
+"""Files that a transfer has spoiled: what is said of them, and the exit code."""
+
+import zipfile
+
+import pytest
+import torch
+
+from checkpoints import write
+
+FEEDS = {f"layer\n{i}": torch.full((9,), 1e-30 * 10) for i in range(20)}
+
+
+def spoilt(data, how):
+    """The bytes of DATA after a transfer that went wrong, and the hint that is due."""
+    middle = len(data) // 2
+    if how == "missing":
+        return data[:middle] + data[middle + 100 :], "100 bytes are missing in front of it: the file is damaged or was cut"
+    if how == "twice":
+        return data[:middle] + data[middle - 1000 :], "1,000 bytes are too many in front of it"
+    return data.replace(b"\n", b"\r\n"), "the file was transferred as text; fetch it again as binary"
+
+
+@pytest.mark.parametrize("how", ["missing", "twice", "text"])
+@pytest.mark.parametrize("writer", ["torch", "zipfile"])
+def test_zips_of_another_length_had_no_hint(mlc, tmp_path, how, writer):
+    path = write(tmp_path / "a.pt", {**FEEDS, "w": torch.zeros(999)})
+    if writer == "zipfile":  # without zip64
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "b.pt", "w") as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name))
+        path = tmp_path / "b.pt"
+    data, hint = spoilt(path.read_bytes(), how)
+    path.write_bytes(data)
+    if how in ("twice", "text") and writer == "zipfile":
+        hint = "bytes that were put before or into the archive move everything in it"
+    result = mlc("load", path)
+    assert result.rc == 3 and hint in result.stderr, result.stderr
