@@ -13,6 +13,7 @@
 #include "cli/table.h"
 #include "cli/take_from.h"
 #include "cli/unsafe_values.h"
+#include "cli/values_kept.h"
 #include "command.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
@@ -467,39 +468,11 @@ bool Job::keeps_the_rest() const {
 
 /// Who names one state_dict may expect a file with nothing else in it.
 void Job::warn_of_kept() {
-  if (options_.select.key.empty() || state_dict_ == nullptr || !keeps_the_rest()) return;
-  const Checkpoint& checkpoint = *input_.checkpoint;
-  const std::string key = printable(options_.select.key);
-  std::vector<std::string> others = values_beside(checkpoint, *state_dict_);
-  std::vector<std::string> kept;  // tensors in values of which others changed
-  const auto take = [&](const auto& is_changed) {
-    const TensorsBeside found = take_changed(checkpoint, *state_dict_, is_changed, others);
-    kept.insert(kept.end(), found.kept.begin(), found.kept.end());
-    return found.changed;
-  };
-  if (migration_) {
-    const std::vector<std::string> changed =
-        take([this](std::string_view name) { return migration_->changed.contains(name); });
-    if (!changed.empty()) {
-      task_.reporter.warn("changed too, being tensors of " + key + ": " +
-                          join_list(sentence_keys(changed)));
-    }
-  }
-  std::vector<std::string> same = take_same_tensors(checkpoint, *state_dict_, others);
-  if (!options_.dtype.empty()) {
-    for (std::string& name : take([](std::string_view) { return true; })) {
-      same.push_back(std::move(name));
-    }
-    if (!same.empty()) {
-      task_.reporter.warn("--dtype holds for these too, whose tensors are those of " + key + ": " +
-                          join_list(merge_alike(sentence_keys(same))));
-    }
-  }
-  std::vector<std::string> texts = describe_values(checkpoint, others);
-  for (std::string& name : sentence_keys(kept)) texts.push_back(std::move(name));
-  if (texts.empty()) return;
-  task_.reporter.warn("kept as they were, beside " + key + ": " + join_list(texts) +
-                      "; --weights-only writes the state_dict alone");
+  const std::string& key = options_.select.key;
+  if (key.empty() || state_dict_ == nullptr || !keeps_the_rest()) return;
+  const StateDictChange change{key, migration_ ? &migration_->changed : nullptr,
+                               !options_.dtype.empty()};
+  warn_of_values_beside(*input_.checkpoint, *state_dict_, change, task_.reporter);
 }
 
 /// After tensors got other values: what an optimizer learned of them is kept as it was.

@@ -551,47 +551,4 @@ void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules
   }
 }
 
-std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
-                                           const StateDict& state_dict,
-                                           std::vector<std::string>& paths) {
-  std::unordered_set<uint32_t> own;
-  for (const StateDictEntry& entry : state_dict.entries) own.insert(entry.tensor);
-  std::vector<std::string> same;
-  std::erase_if(paths, [&](const std::string& path) {
-    const NodeId node = node_at(checkpoint, path);
-    if (node == kNoNode) return false;
-    const std::vector<NamedTensor> tensors = all_tensors(checkpoint, node);
-    const bool all = !tensors.empty() && std::ranges::all_of(tensors, [&](const auto& named) {
-      return own.contains(named.tensor);
-    });
-    if (all) same.push_back(path);
-    return all;
-  });
-  return same;
-}
-
-TensorsBeside take_changed(const Checkpoint& checkpoint, const StateDict& state_dict,
-                           const std::function<bool(std::string_view)>& is_changed,
-                           std::vector<std::string>& paths) {
-  std::unordered_set<uint32_t> own;
-  for (const StateDictEntry& entry : state_dict.entries) {
-    if (is_changed(entry.key)) own.insert(entry.tensor);
-  }
-  TensorsBeside out;
-  std::erase_if(paths, [&](const std::string& path) {
-    const NodeId node = node_at(checkpoint, path);
-    if (node == kNoNode) return false;
-    TensorsBeside here;
-    for (const NamedTensor& named : all_tensors(checkpoint, node)) {
-      (own.contains(named.tensor) ? here.changed : here.kept)
-          .push_back(join_path(path, named.path));
-    }
-    if (here.changed.empty()) return false;
-    std::ranges::move(here.changed, std::back_inserter(out.changed));
-    std::ranges::move(here.kept, std::back_inserter(out.kept));
-    return true;
-  });
-  return out;
-}
-
 }  // namespace mlc::cli

@@ -81,21 +81,4 @@ void warn_of_unused_locations(const Checkpoint& checkpoint, const std::vector<st
 /// Sets the location of every storage by such rules.
 void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules);
 
-/// Takes those out of PATHS, which lead to values beside STATE_DICT, that hold no other tensors
-/// than STATE_DICT does, the same objects: what happens to one happens to the other. Returns them.
-std::vector<std::string> take_same_tensors(const Checkpoint& checkpoint,
-                                           const StateDict& state_dict,
-                                           std::vector<std::string>& paths);
-
-/// Names of tensors that lie in values beside a state_dict.
-struct TensorsBeside {
-  std::vector<std::string> changed;  // being tensors of the state_dict too
-  std::vector<std::string> kept;
-};
-/// Takes those out of PATHS that hold a tensor of STATE_DICT whose key IS_CHANGED, and names what
-/// is in them.
-TensorsBeside take_changed(const Checkpoint& checkpoint, const StateDict& state_dict,
-                           const std::function<bool(std::string_view)>& is_changed,
-                           std::vector<std::string>& paths);
-
 }  // namespace mlc::cli
