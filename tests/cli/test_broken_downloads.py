@@ -3,6 +3,7 @@
 import zipfile
 
 import pytest
+import safetensors.torch
 import torch
 
 from checkpoints import write
@@ -35,3 +36,16 @@ def test_zips_of_another_length_had_no_hint(mlc, tmp_path, how, writer):
         hint = "bytes that were put before or into the archive move everything in it"
     result = mlc("load", path)
     assert result.rc == 3 and hint in result.stderr, result.stderr
+
+
+def test_a_cut_off_safetensors_file_did_not_say_its_whole_size(mlc, tmp_path):
+    path = tmp_path / "a.safetensors"
+    safetensors.torch.save_file({name: torch.ones(100) for name in "abcd"}, path)
+    whole = path.read_bytes()
+    for missing, said in [(600, '2 of 4 tensors are whole, the first that is not is "c"'),
+                          (1, '3 of 4 tensors are whole, the first that is not is "d"')]:
+        path.write_bytes(whole[:-missing])
+        result = mlc("load", path)
+        assert result.rc == 3
+        size = f"the header tells of {len(whole):,} bytes, the file has {len(whole) - missing:,}"
+        assert f"{size}: {said}" in result.stderr

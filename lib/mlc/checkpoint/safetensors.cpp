@@ -52,6 +52,7 @@ class HeaderReader {
   bool scan_sizes(Described& out);
   bool scan_offsets(Described& out);
   Status add(std::string_view name, Described& described);
+  Error cut_off_error() const;
   Status check_tiling() const;
   void add_entry(std::string_view name, uint32_t storage, const Described& described, DType dtype);
   void restore_aliases();
@@ -61,7 +62,10 @@ class HeaderReader {
   JsonScanner scanner_;
   uint64_t data_begin_;
   uint64_t data_size_;
-  NameTable by_name_;  // tensor
+  NameTable by_name_;     // tensor
+  uint64_t cut_off_ = 0;  // tensors that do not lie within the data
+  std::string_view first_cut_off_;
+  uint64_t end_ = 0;  // of the last of them, from data_begin_ on
   bool has_metadata_ = false;
   std::string_view unknown_field_;
 };
@@ -78,6 +82,7 @@ Status HeaderReader::run() {
     }
   }
   if (!scanner_.finish()) return scan_error();
+  if (cut_off_ > 0) return cut_off_error();
   MLC_CHECK(check_tiling());
   restore_aliases();
   if (!unknown_field_.empty()) {
@@ -178,11 +183,13 @@ Status HeaderReader::add(std::string_view name, Described& described) {
   const auto dtype = dtype_from_safetensors(described.dtype);
   if (!dtype) return unsupported("its dtype " + quoted(described.dtype) + " is unknown to mlc");
   const auto [begin, end] = described.offsets;
-  if (end < begin || static_cast<uint64_t>(end) > data_size_) {
-    return corrupt(
-        "its data_offsets " + std::to_string(begin) + " and " + std::to_string(end) +
-            " are not within the " + std::to_string(data_size_) + " bytes of data",
-        static_cast<uint64_t>(end) > data_size_ ? "the file is cut off; fetch it again" : "");
+  if (end < begin) {
+    return corrupt("its data_offsets end at " + std::to_string(end) + ", before they begin at " +
+                   std::to_string(begin));
+  }
+  if (static_cast<uint64_t>(end) > data_size_) {
+    if (cut_off_++ == 0) first_cut_off_ = name;
+    end_ = std::max(end_, static_cast<uint64_t>(end));
   }
   // The format counts the halves of packed types, PyTorch the packs: F4 [.., 2n] is [.., n].
   const int64_t pack = info(*dtype).per_element;
@@ -231,6 +238,17 @@ void HeaderReader::add_entry(std::string_view name, uint32_t storage, const Desc
       tensor, Dims(described.sizes.data(), described.rank), Dims(strides.data(), described.rank));
   const NodeId key = checkpoint_.graph.add_borrowed(pickle::NodeKind::text, name);
   checkpoint_.graph.dict(checkpoint_.root).emplace_back(key, checkpoint_.tensors[index].node);
+}
+
+// That of a file whose header speaks of more than is there: a download that was broken off.
+Error HeaderReader::cut_off_error() const {
+  const uint64_t whole = checkpoint_.tensors.size() - cut_off_;
+  return corrupt("the header tells of " + format_count(data_begin_ + end_) +
+                     " bytes, the file has " + format_count(data_begin_ + data_size_) + ": " +
+                     format_count(whole) + " of " + plural(whole + cut_off_, "tensor") +
+                     (whole == 1 || cut_off_ + whole == 1 ? " is" : " are") +
+                     " whole, the first that is not is " + quoted(first_cut_off_),
+                 "the file is cut off; fetch it again");
 }
 
 // Every byte behind the header belongs to exactly one tensor.
