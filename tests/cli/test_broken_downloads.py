@@ -5,6 +5,7 @@ import zipfile
 import pytest
 import safetensors.torch
 import torch
+import torch.distributed.checkpoint
 
 from checkpoints import write
 
@@ -36,6 +37,17 @@ def test_zips_of_another_length_had_no_hint(mlc, tmp_path, how, writer):
         hint = "bytes that were put before or into the archive move everything in it"
     result = mlc("load", path)
     assert result.rc == 3 and hint in result.stderr, result.stderr
+
+
+def test_a_dcp_folder_without_its_index_was_one_without_a_checkpoint(mlc, tmp_path):
+    folder = tmp_path / "dcp"
+    torch.distributed.checkpoint.save({"w": torch.ones(9)}, checkpoint_id=folder)
+    (folder / ".metadata").unlink()
+    result = mlc("load", folder)
+    assert result.rc == 3 and "with 1 .distcp file, but without .metadata" in result.stderr
+    assert "the save did not finish" in result.stderr
+    result = mlc("load", folder / "__0_0.distcp")
+    assert result.rc == 3 and ".metadata is not beside it" in result.stderr
 
 
 def test_a_cut_off_safetensors_file_did_not_say_its_whole_size(mlc, tmp_path):

@@ -117,6 +117,14 @@ Error holds_files(const std::string& folder, const std::vector<FileKind>& kinds)
 
 /// What to say of FOLDER, where nothing in it has a known name.
 Error nothing_found(const std::string& folder, const std::vector<std::string>& names) {
+  const auto is_part = [](const std::string& name) { return name.ends_with(".distcp"); };
+  if (const auto parts = std::ranges::count_if(names, is_part); parts > 0) {
+    return corrupt("is a folder of torch.distributed.checkpoint with " +
+                       plural(static_cast<uint64_t>(parts), ".distcp file") +
+                       ", but without .metadata, which says what is in them",
+                   "either the save did not finish (.metadata is written last), or .metadata was "
+                   "not copied: names with a dot in front are left out by `cp *`");
+  }
   std::vector<std::string> variants;
   for (const std::string& name : names) {
     if (is_variant(name)) variants.push_back(printable(name));

@@ -215,10 +215,18 @@ Status warn_if_ambiguous(Checkpoint& checkpoint) {
 Status refuse_part_of_dcp(const std::string& path) {
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash);
-  const bool part = path.ends_with(".distcp");
-  const bool index = path.substr(slash + 1) == ".metadata";
+  const std::string name = path.substr(slash + 1);
+  const bool part = name.ends_with(".distcp");
+  const bool index = name == ".metadata";
+  const bool indexed = access((folder + "/.metadata").c_str(), F_OK) == 0;
+  if (part && !indexed && name.starts_with("__")) {  // as its writer calls them
+    return corrupt(
+        "is one file of a checkpoint folder of torch.distributed.checkpoint (DCP), but .metadata "
+        "is not beside it, which says what is in it",
+        "either the save did not finish (.metadata is written last), or .metadata was not copied");
+  }
   // Any file may be called so; it is one of a folder where the folder's index is.
-  if (!index && (!part || access((folder + "/.metadata").c_str(), F_OK) != 0)) return {};
+  if (!index && (!part || !indexed)) return {};
   return unsupported("is one file of a checkpoint folder of torch.distributed.checkpoint (DCP)",
                      "open the folder: " + printable(folder));
 }
