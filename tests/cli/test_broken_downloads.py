@@ -39,6 +39,28 @@ def test_zips_of_another_length_had_no_hint(mlc, tmp_path, how, writer):
     assert result.rc == 3 and hint in result.stderr, result.stderr
 
 
+@pytest.mark.parametrize("name, content, said", [
+    ("a.pt", b"Access denied\n", 'is text, not a checkpoint: it starts with "Access denied"'),
+    ("0123abcd", b"Entry not found", 'is text, not a checkpoint: it starts with "Entry not found"'),
+    ("a.safetensors", b'{"error":"Repository not found"}', "is the error message of a server, not a checkpoint"),
+    ("a.json", b'{"message":"Bad credentials"}', "is the error message of a server, not a checkpoint"),
+    ("a.ckpt", b'{"a":1}', "is text, not a checkpoint"),
+    ("a.safetensors", b"\xe0\x11\0\0\0", "has 5 bytes only, too few for a checkpoint"),
+    ("a.pt", b"PK\3", "has 3 bytes only, too few for a checkpoint"),
+], ids=["text", "no ending", "error", "message", "JSON", "safetensors", "zip"])
+def test_remains_of_downloads_were_called_unsupported(mlc, tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    result = mlc("load", name)
+    assert result.rc == 3 and said in result.stderr and "fetch it again" in result.stderr
+
+
+@pytest.mark.parametrize("name, content", [("a.txt", b"Access denied\n"), ("config.json", b'{"layers": 3}'),
+                                           ("a.bin", b"\1" * 100)])
+def test_what_was_never_a_checkpoint_is_unsupported(mlc, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert mlc("load", name).rc == 4
+
+
 def test_a_dcp_folder_without_its_index_was_one_without_a_checkpoint(mlc, tmp_path):
     folder = tmp_path / "dcp"
     torch.distributed.checkpoint.save({"w": torch.ones(9)}, checkpoint_id=folder)

@@ -105,6 +105,39 @@ Status refuse_foreign(std::string_view head) {
   return {};
 }
 
+/// Whether a file that is called so was meant to be a checkpoint: caches name theirs by a hash.
+bool is_named_like_checkpoint(std::string_view path) {
+  constexpr auto kEndings = std::to_array<std::string_view>(
+      {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".npz", ".npy", ".pkl"});
+  const std::string_view name = path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+  return name.find('.') == name.npos || std::ranges::any_of(kEndings, [name](std::string_view end) {
+           return name.ends_with(end);
+         });
+}
+
+bool is_text(std::string_view head) {
+  return std::ranges::all_of(head, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 ? byte != 0x7f : c == '\n' || c == '\r' || c == '\t';
+  });
+}
+
+/// What a download may have left in place of the checkpoint: an answer of its server, which is
+/// short, or the very first bytes.
+Status refuse_remains(const InputFile& file, std::string_view head) {
+  constexpr uint64_t kLongestAnswer = 64 << 10;
+  constexpr uint64_t kLeast = 64;  // no format has files as short
+  if (!is_named_like_checkpoint(file.path())) return {};
+  if (file.size() <= kLongestAnswer && is_text(head)) {
+    return corrupt("is text, not a checkpoint: it starts with " +
+                       quoted(head.substr(0, std::min<size_t>(head.find('\n'), 80))),
+                   "the download saved an error message; fetch it again");
+  }
+  if (file.size() >= kLeast) return {};
+  return corrupt("has " + plural(file.size(), "byte") + " only, too few for a checkpoint",
+                 "the download was probably cut off; fetch it again");
+}
+
 using Reader = Status (*)(Checkpoint&);
 
 struct Recognised {
@@ -189,6 +222,7 @@ Result<Recognised> recognise(Checkpoint& checkpoint, std::string_view head) {
   if (head.starts_with("\x80")) return Recognised{Format::plain_pickle, read_plain_pickle};
   MLC_CHECK(refuse_onnx(*checkpoint.files[0]));
   MLC_CHECK(refuse_overwritten_zip(*checkpoint.files[0], head));
+  MLC_CHECK(refuse_remains(*checkpoint.files[0], head));
   return unsupported(
       "is no checkpoint that mlc knows: it starts with " + quoted(head.substr(0, 16)),
       "supported are torch.save files, safetensors, shard indexes, TorchScript, .pt2, "
@@ -246,7 +280,13 @@ Status read_file(Checkpoint& checkpoint) {
   MLC_CHECK(refuse_foreign(head));
   if (looks_like_json_object(head)) {
     checkpoint.format = Format::sharded;
-    return read_sharded(checkpoint, checkpoint.path);
+    Status read = read_sharded(checkpoint, checkpoint.path);
+    // JSON of another kind under the name of a checkpoint was not meant to be an index.
+    const bool other = !read.ok() && read.error().kind() == ErrorKind::unsupported;
+    if (other && checkpoint.files.size() == 1) {
+      MLC_CHECK(refuse_remains(*checkpoint.files[0], head));
+    }
+    return read;
   }
   MLC_TRY(const Recognised found, recognise(checkpoint, head));
   checkpoint.format = found.format;

@@ -55,6 +55,7 @@ class IndexReader {
   Status read_shard(const Shard& shard);
   void order_tied_names(const Shard& shard, const Checkpoint& from, const NameTable& names);
   void take_descriptions(const Shard& shard, Checkpoint& from);
+  Error no_index(std::string_view text) const;
   void check_total_size();
   void count_elements();
   /// Values as their JSON text, in the order of their keys.
@@ -296,11 +297,24 @@ void IndexReader::count_elements() {
   checkpoint_.index_elements = summarize(checkpoint_, tensors).parameters;
 }
 
+/// What TEXT is, a JSON object without the map: servers answer like this in place of a file.
+Error IndexReader::no_index(std::string_view text) const {
+  static constexpr std::string_view kOfAnswers[] = {"error", "errors", "message", "detail",
+                                                    "Message"};
+  const bool answer = std::ranges::any_of(checkpoint_.index_entries, [](const auto& entry) {
+    return std::ranges::find(kOfAnswers, entry.first) != std::end(kOfAnswers);
+  });
+  if (answer) {
+    return corrupt(
+        "is the error message of a server, not a checkpoint: " + quoted(text.substr(0, 80)),
+        "the download saved it in place of the file; fetch it again");
+  }
+  return unsupported("is JSON, but not the index of a sharded checkpoint: it has no weight_map");
+}
+
 Status IndexReader::run(std::string_view text) {
   MLC_CHECK(read_index(text));
-  if (!has_map_) {
-    return unsupported("is JSON, but not the index of a sharded checkpoint: it has no weight_map");
-  }
+  if (!has_map_) return no_index(text);
   for (const Shard& shard : shards_) {
     if (Status read = read_shard(shard); !read.ok()) {
       Error error = std::move(read).error();
