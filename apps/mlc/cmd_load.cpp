@@ -60,8 +60,9 @@ void setup(OptionSet& set, Options& options) {
            "show devices as torch.load's map_location would place them: cpu, or cuda:0=cpu");
   set.group("Checks");
   set.choice("--check", options.load.check, kChecks,
-             "crc compares every record with its CRC-32; sha256 hashes each file and its "
-             "tensors (a checkpoint of several files, such as shards, has the hash of the lines "
+             "crc compares every record with its CRC-32, and warns of zeros at the end of "
+             "files that record none; sha256 hashes each file and its tensors (a checkpoint of "
+             "several files, such as shards, has the hash of the lines "
              "that `sha256sum` prints for them, sorted by name)");
   set.file(
       "--expect", options.load.expect, "FILE",

@@ -83,3 +83,40 @@ def test_a_cut_off_safetensors_file_did_not_say_its_whole_size(mlc, tmp_path):
         assert result.rc == 3
         size = f"the header tells of {len(whole):,} bytes, the file has {len(whole) - missing:,}"
         assert f"{size}: {said}" in result.stderr
+
+
+def reserved(path, tensors, written):
+    """A safetensors file of which the first WRITTEN bytes of data came, in a space that was reserved."""
+    safetensors.torch.save_file(tensors, path)
+    data = path.read_bytes()
+    kept = data[: 8 + int.from_bytes(data[:8], "little") + written]
+    path.write_bytes(kept + bytes(len(data) - len(kept)))
+    return len(data) - len(kept)
+
+
+def test_zeros_at_the_end_of_a_safetensors_file_passed_in_silence(mlc, valid, tmp_path):
+    zeros = reserved(tmp_path / "a.safetensors", {name: torch.full((10_000,), 1.1) for name in "abcd"}, 50_000)
+    result = mlc.ok("load", "a.safetensors", "--check", "crc")
+    assert f"a.safetensors: its last {zeros:,} bytes are zeros, 2 whole tensors from c on: " in result.stderr
+    report = mlc.ok("load", "a.safetensors", "--check", "crc", "--json").json
+    valid(report, "load")
+    assert report["check"]["zero_tails"] == [{"file": "a.safetensors", "bytes": zeros, "tensors": 2, "first": "c"}]
+    assert "zeros" not in mlc.ok("load", "a.safetensors").stderr
+
+
+@pytest.mark.parametrize("written, tensors", [(160_000, 0), (120_000, 0), (119_000, 1), (80_000, 2), (0, 4)])
+def test_zeros_of_one_tensor_alone_are_no_broken_download(mlc, tmp_path, written, tensors):
+    reserved(tmp_path / "a.safetensors", {name: torch.full((10_000,), 1.1) for name in "abcd"}, written)
+    said = mlc.ok("load", "a.safetensors", "--check", "crc").stderr
+    assert (f"{tensors} whole tensor" in said) if tensors else not said
+    reserved(tmp_path / "b.safetensors", {name: torch.full((500,), 1.1) for name in "abcd"}, 1000)
+    assert not mlc.ok("load", "b.safetensors", "--check", "crc").stderr  # too few to speak of
+
+
+def test_a_shard_with_zeros_at_its_end_is_named(mlc, tmp_path):
+    safetensors.torch.save_file({name: torch.full((10_000,), 1.1) for name in "abcd"}, tmp_path / "a.safetensors")
+    mlc.ok("save", "a.safetensors", "-o", "shards", "--max-shard-size", "80KB")
+    (shard,) = (tmp_path / "shards").glob("*-00002-of-*.safetensors")
+    reserved(shard, safetensors.torch.load_file(shard), 0)
+    said = mlc.ok("load", "shards", "--check", "crc").stderr
+    assert f"{shard.name}: its last 80,000 bytes are zeros, 2 whole tensors from c on" in said

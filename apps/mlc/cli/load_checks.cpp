@@ -91,10 +91,32 @@ std::string LoadReport::non_finite_text() const {
   return rest.empty() ? found : found + ", " + rest;
 }
 
+/// The name of a tensor in STORAGE, or the file's own name for that.
+std::string LoadReport::tensor_of(uint32_t storage) const {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  for (const NamedTensor& named : all_tensors(checkpoint, checkpoint.root)) {
+    if (checkpoint.tensors[named.tensor].storage == storage) return named.path;
+  }
+  return std::string(checkpoint.storages[storage].key);
+}
+
+void LoadReport::warn_of_zero_tails() {
+  for (const ZeroTail& tail : zero_tails_) {
+    const std::string path = printable(input_.checkpoint->files[tail.file]->path());
+    task_.reporter.warn(path + ": its last " + plural(tail.bytes, "byte is", "bytes are") +
+                        " zeros, " + plural(tail.storages, "whole tensor") + " from " +
+                        sentence_key(tensor_of(tail.first)) +
+                        " on: a download may have been broken off after its space was reserved; "
+                        "compare its sha256 with that of the original");
+  }
+}
+
 Status LoadReport::check() {
   if (options_.check == LoadCheck::none) return {};
   if (options_.check == LoadCheck::crc) {
     MLC_TRY(integrity_, check_integrity(*input_.checkpoint, task_.threads, task_.reporter));
+    MLC_TRY(zero_tails_, find_zero_tails(*input_.checkpoint, task_.reporter));
+    warn_of_zero_tails();
     return {};
   }
   MLC_TRY(file_hash_, sha256_files(input_.checkpoint->files, task_.reporter));

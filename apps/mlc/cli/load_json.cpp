@@ -185,6 +185,17 @@ void LoadReport::integrity_json(JsonWriter& json) const {
       json.end_object();
     }
     json.end_array();
+    json.key("zero_tails");
+    json.begin_array();
+    for (const ZeroTail& tail : zero_tails_) {
+      json.begin_object();
+      json.field("file", input_.checkpoint->files[tail.file]->path());
+      json.field("bytes", tail.bytes);
+      json.field("tensors", tail.storages);
+      json.field("first", tensor_of(tail.first));
+      json.end_object();
+    }
+    json.end_array();
     json.end_object();
   }
   if (!file_hash_.empty()) json.field("sha256", file_hash_);

@@ -9,6 +9,7 @@
 #include "mlc/checkpoint/integrity.h"
 #include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/weights_only.h"
+#include "mlc/checkpoint/zero_tail.h"
 #include "mlc/pickle/globals.h"
 #include "mlc/tensor/stats.h"
 
@@ -74,6 +75,8 @@ class LoadReport {
   std::vector<std::string> damaged_tensors(const DamagedRecord& record) const;
   uint64_t tensors_without_crc() const;
   Error damage_error() const;
+  std::string tensor_of(uint32_t storage) const;
+  void warn_of_zero_tails();
   std::string summary_line() const;
   std::string safety_text() const;
   std::vector<std::string> hints_of_prefixes() const;
@@ -94,6 +97,7 @@ class LoadReport {
   std::optional<Metadata> metadata_;
   std::string sidecar_;  // where it came from, if not from the file
   std::optional<IntegrityReport> integrity_;
+  std::vector<ZeroTail> zero_tails_;  // with --check crc
   std::optional<ExpectReport> expected_;
   DeepSpeedParts deepspeed_;
   std::vector<std::string> codes_;  // "w (w_scale_inv)": FP8 with scales beside it
