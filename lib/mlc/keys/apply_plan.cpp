@@ -43,6 +43,7 @@ class Application {
   Status check_types(const PlanItem& item) const;
   Result<uint32_t> derive(const PlanItem& item);
   Result<uint32_t> transpose(uint32_t tensor, const std::vector<int64_t>& permutation);
+  NodeId copy_of(NodeId value);
   void rename_modules();
 
   Checkpoint& checkpoint_;
@@ -136,31 +137,42 @@ void Application::place_others(std::vector<Placed>& placed) const {
   }
 }
 
+/// Modules with one dictionary between them would be changed together by whoever loads it.
+NodeId Application::copy_of(NodeId value) {
+  if (!graph_.is(value, NodeKind::dict)) return value;
+  std::vector<Entry> entries = graph_.dict(value);
+  const NodeId copy = graph_.add_dict();
+  graph_.dict(copy) = std::move(entries);
+  return copy;
+}
+
 void Application::rename_modules() {
   if (state_dict_.metadata == kNoNode) return;
   std::vector<Entry>* entries = graph_.entries_for_edit(state_dict_.metadata);
   if (entries == nullptr) return;
   std::vector<std::string> names;
-  for (const auto& [key, value] : *entries) {
-    names.emplace_back(graph_.is(key, NodeKind::text) ? graph_.text(key) : "");
+  std::vector<size_t> positions;  // of NAMES; what has no text as key stays
+  for (size_t i = 0; i < entries->size(); ++i) {
+    const NodeId key = (*entries)[i].first;
+    if (!graph_.is(key, NodeKind::text)) continue;
+    names.emplace_back(graph_.text(key));
+    positions.push_back(i);
   }
-  const auto mapped = map_module_prefixes(names, plan_);
-  std::map<std::string, size_t> last;  // of several modules with one name, the last one stays
-  for (size_t i = 0; i < mapped.size(); ++i) {
-    if (mapped[i].second) last[*mapped[i].second] = i;
+  std::vector<std::vector<Entry>> kept(entries->size());
+  for (size_t i = 0; i < entries->size(); ++i) {
+    if (!graph_.is((*entries)[i].first, NodeKind::text)) kept[i].push_back((*entries)[i]);
   }
-  std::vector<Entry> kept;
-  for (size_t i = 0; i < mapped.size(); ++i) {
-    const auto& [old, name] = mapped[i];
-    if (!name || last[*name] != i) {
-      ++result_.module_versions;
-      continue;
-    }
-    const bool same = *name == old;
-    if (!same) ++result_.module_versions;
-    kept.emplace_back(same ? (*entries)[i].first : graph_.add_text(*name), (*entries)[i].second);
+  for (const FollowedModule& one : follow_module_versions(names, plan_)) {
+    const size_t at = positions[one.from];
+    const auto [key, value] = (*graph_.entries(state_dict_.metadata))[at];
+    const bool is_same = one.name == names[one.from];
+    if (!is_same) ++result_.module_versions;
+    const NodeId own = kept[at].empty() ? value : copy_of(value);
+    kept[at].emplace_back(is_same ? key : graph_.add_text(one.name), own);
   }
-  *graph_.entries_for_edit(state_dict_.metadata) = std::move(kept);
+  std::vector<Entry> all;
+  for (const auto& some : kept) all.insert(all.end(), some.begin(), some.end());
+  *graph_.entries_for_edit(state_dict_.metadata) = std::move(all);
 }
 
 }  // namespace

@@ -30,6 +30,21 @@ struct Module {
   bool has_tensors = false;  // in the input, at any depth
   bool survives = false;     // some of them are in the output
   bool has_unsplit = false;  // some of its own are in the output and not parts of a split
+  bool stays = false;        // some of them, at any depth, voted for the name it has
+  bool own_stay = false;     // some of its own did
+  // Where its own went, other than its own name: neighbours differ, but one may come twice.
+  std::vector<std::string_view> targets;
+
+  void vote(size_t ballot, std::string_view choice, std::string_view name) {
+    ballots[ballot].vote(choice);
+    const bool is_own = ballot != 2;
+    if (choice == name) {
+      stays = true;
+      own_stay = own_stay || is_own;
+    } else if (is_own && (targets.empty() || targets.back() != choice)) {
+      targets.push_back(choice);
+    }
+  }
 
   const Ballot* decisive() const {
     for (const Ballot& ballot : ballots) {
@@ -72,6 +87,9 @@ class ModuleMap {
     return answer(name);
   }
 
+  // Requires: NAME is one of the names given.
+  const Module& module(std::string_view name) const { return modules_.at(name); }
+
  private:
   // Those around a module without tensors decide for it, whether they have a version or not.
   void add_with_parents(std::string_view name) {
@@ -94,12 +112,12 @@ class ModuleMap {
       module.survives = true;
       if (is_own && item.op != PlanItem::Op::split) module.has_unsplit = true;
       if (const auto before = without_end(item.name, rest)) {
-        module.ballots[is_own ? 0 : 2].vote(*before);
+        module.vote(is_own ? 0 : 2, *before, name);
       } else if (is_own) {
-        module.ballots[1].vote(parent_of(item.name));
+        module.vote(1, parent_of(item.name), name);
       } else if (item.name.size() > name.size() && item.name.starts_with(name) &&
                  item.name[name.size()] == '.') {
-        module.ballots[2].vote(name);
+        module.vote(2, name, name);
       }
     });
   }
@@ -141,6 +159,32 @@ std::vector<std::pair<std::string, std::optional<std::string>>> map_module_prefi
   std::vector<std::pair<std::string, std::optional<std::string>>> out;
   out.reserve(module_names.size());
   for (const std::string& name : module_names) out.emplace_back(name, map.new_name(name));
+  return out;
+}
+
+std::vector<FollowedModule> follow_module_versions(std::span<const std::string> module_names,
+                                                   const Plan& plan) {
+  const ModuleMap map(module_names, plan);
+  std::vector<std::optional<std::string>> main(module_names.size());
+  std::unordered_map<std::string, size_t> taken;
+  for (size_t i = 0; i < module_names.size(); ++i) {
+    const std::string& old = module_names[i];
+    main[i] = map.module(old).stays ? old : map.new_name(old);
+    if (!main[i]) continue;
+    const auto [at, is_new] = taken.try_emplace(*main[i], i);
+    if (is_new) continue;
+    const std::string& before = module_names[at->second];
+    const bool defended = before == *main[i] && map.module(before).own_stay;
+    if (!defended) at->second = i;
+  }
+  std::vector<FollowedModule> out;
+  for (size_t i = 0; i < module_names.size(); ++i) {
+    const std::string& old = module_names[i];
+    if (main[i] && taken.at(*main[i]) == i) out.push_back({i, *main[i]});
+    for (const std::string_view target : map.module(old).targets) {
+      if (taken.try_emplace(std::string(target), i).second) out.push_back({i, std::string(target)});
+    }
+  }
   return out;
 }
 

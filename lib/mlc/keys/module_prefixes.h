@@ -32,6 +32,20 @@ namespace mlc {
 std::vector<std::pair<std::string, std::optional<std::string>>> map_module_prefixes(
     std::span<const std::string> module_names, const Plan& plan);
 
+/// An entry of `_metadata` after a plan: that of module FROM of the input, under NAME.
+struct FollowedModule {
+  size_t from = 0;  // index into the names given
+  std::string name;
+};
+
+/// The entries of `_metadata` for MODULE_NAMES after PLAN, in the order of their sources, each name
+/// once. A module has the name that map_module_prefixes() gives it, but keeps its own while any
+/// tensor below it stays there. Where its own tensors went to several modules (a split, a rename of
+/// some of them), those that have no entry get its too, and no other loses one by that: of several
+/// modules with one name, one whose own tensors stay comes first, then the last.
+std::vector<FollowedModule> follow_module_versions(std::span<const std::string> module_names,
+                                                   const Plan& plan);
+
 /// Lets what Module.get_extra_state saved (`layer1._extra_state`) go where its module goes, where
 /// no rule named it. Call it before anything asks PLAN for new names. Errors: conflict, as
 /// Plan::check_names().
