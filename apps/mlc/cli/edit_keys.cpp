@@ -7,6 +7,7 @@
 #include "cli/open_input.h"
 #include "cli/quantized_codes.h"
 #include "cli/rule_checks.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/rewrite_zip.h"
 #include "mlc/checkpoint/save.h"
@@ -198,6 +199,11 @@ Status Job::apply() {
     MLC_TRY(const AppliedPlan applied,
             apply_plan(*input_.checkpoint, *target.state_dict, target.plan));
     task_.reporter.detail(plural(applied.module_versions, "module version") + " followed");
+    if (format_ != OutputFormat::torch_zip || applied.made_plain.empty()) continue;
+    task_.reporter.warn(
+        "split or joined of what is more than a tensor in Python, and plain "
+        "tensors now, without class and attributes: " +
+        join_list(sentence_keys(applied.made_plain)));
   }
   return {};
 }

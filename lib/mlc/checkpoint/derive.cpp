@@ -261,6 +261,44 @@ void rewrap(Checkpoint& checkpoint, NodeId node, uint32_t replacement) {
   graph.replace(node, graph.add_object(pickle::ObjectForm::reduce, graph.callable(node), wrapped));
 }
 
+/// The Parameters around the tensor of INDEX, the outermost first, and what is in them.
+struct Wrapping {
+  std::vector<NodeId> parameters;  // calls of _rebuild_parameter(tensor, ...)
+  NodeId inner = kNoNode;
+};
+
+Wrapping wrapping_of(const Checkpoint& checkpoint, uint32_t index) {
+  const Graph& graph = checkpoint.graph;
+  Wrapping out{{}, checkpoint.tensors[index].node};
+  while (checkpoint.tensors[index].parameter && graph.is(out.inner, NodeKind::object)) {
+    const auto args = graph.tuple(graph.args(out.inner));
+    if (args.empty() || checkpoint.tensor_at(args[0]) == kNoIndex) break;
+    out.parameters.push_back(out.inner);
+    out.inner = args[0];
+  }
+  return out;
+}
+
+/// The tensor INNER once more, as the object that CALLABLE makes of ARGS.
+uint32_t add_called(Checkpoint& checkpoint, NodeId callable, const std::vector<NodeId>& args,
+                    uint32_t inner) {
+  Graph& graph = checkpoint.graph;
+  Tensor outer = checkpoint.tensors[inner];
+  outer.node = graph.add_object(pickle::ObjectForm::reduce, callable, graph.add_tuple(args));
+  const auto index = static_cast<uint32_t>(checkpoint.tensors.size());
+  set_tensor_at(checkpoint, outer.node, index);
+  checkpoint.tensors.push_back(outer);
+  return index;
+}
+
+/// Backward hooks are an empty OrderedDict in every file; two Parameters must not share it.
+NodeId own_hooks(Graph& graph, NodeId hooks) {
+  const auto* entries = graph.entries(hooks);
+  if (entries == nullptr || !entries->empty()) return hooks;
+  return graph.add_object(pickle::ObjectForm::reduce,
+                          graph.add_global("collections", "OrderedDict"), graph.empty_tuple());
+}
+
 /// The Parameter at NODE, called OLD until now, around tensor INNER.
 void renew_parameter(Checkpoint& checkpoint, NodeId node, uint32_t old, uint32_t inner) {
   Tensor outer = checkpoint.tensors[inner];
@@ -273,21 +311,49 @@ void renew_parameter(Checkpoint& checkpoint, NodeId node, uint32_t old, uint32_t
 
 }  // namespace
 
+PythonForm python_form(const Checkpoint& checkpoint, uint32_t tensor) {
+  const Graph& graph = checkpoint.graph;
+  const Wrapping wrapping = wrapping_of(checkpoint, tensor);
+  if (is_wrapped_tensor(graph, wrapping.inner) || wrapping.parameters.size() > 1) {
+    return PythonForm::special;
+  }
+  if (wrapping.parameters.empty()) return PythonForm::plain;
+  const bool simple = graph.tuple(graph.args(wrapping.parameters[0])).size() == 3;
+  return simple ? PythonForm::parameter : PythonForm::special;
+}
+
+uint32_t derive_like(Checkpoint& checkpoint, uint32_t like, uint32_t tensor) {
+  Graph& graph = checkpoint.graph;
+  const Wrapping wrapping = wrapping_of(checkpoint, like);
+  const bool requires_grad = checkpoint.tensors[like].requires_grad;
+  checkpoint.tensors[tensor].requires_grad = requires_grad;
+  uint32_t made = tensor;
+  if (is_wrapped_tensor(graph, wrapping.inner)) {
+    const auto args = graph.tuple(graph.args(wrapping.inner));
+    const std::vector<NodeId> own = {checkpoint.tensors[made].node, args[1], graph.empty_tuple(),
+                                     args[3]};
+    made = add_called(checkpoint, graph.callable(wrapping.inner), own, made);
+  }
+  for (size_t i = wrapping.parameters.size(); i-- > 0;) {
+    const NodeId node = wrapping.parameters[i];
+    const auto args = graph.tuple(graph.args(node));
+    std::vector<NodeId> own(args.begin(), args.end());
+    own[0] = checkpoint.tensors[made].node;
+    if (own.size() > 2) own[2] = own_hooks(graph, own[2]);
+    made = add_called(checkpoint, graph.callable(node), own, made);
+    checkpoint.tensors[made].parameter = true;
+  }
+  return made;
+}
+
 void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement) {
   Graph& graph = checkpoint.graph;
   const bool dense = checkpoint.tensors[replacement].kind == TensorKind::dense;
   if (dense && !graph.is(checkpoint.tensors[replacement].node, NodeKind::tensor)) {
     replacement = derive_twin(checkpoint, replacement);  // of a pickle, with a form of its own
   }
-  NodeId node = checkpoint.tensors[old].node;
-  // _rebuild_parameter(tensor, ...): the tensor inside changes, the parameter around it stays.
-  std::vector<NodeId> parameters;
-  while (checkpoint.tensors[old].parameter && graph.is(node, NodeKind::object)) {
-    const auto args = graph.tuple(graph.args(node));
-    if (args.empty() || checkpoint.tensor_at(args[0]) == kNoIndex) break;
-    parameters.push_back(node);
-    node = args[0];
-  }
+  // The tensor inside changes, the Parameters around it stay.
+  const auto [parameters, node] = wrapping_of(checkpoint, old);
   if (is_wrapped_tensor(graph, node)) {
     rewrap(checkpoint, node, replacement);
   } else {

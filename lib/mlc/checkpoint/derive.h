@@ -49,6 +49,19 @@ Result<uint32_t> derive_cast(Checkpoint& checkpoint, uint32_t tensor, DType dtyp
 /// Another tensor that shows the same elements of the same storage.
 uint32_t derive_twin(Checkpoint& checkpoint, uint32_t tensor);
 
+/// TENSOR as what LIKE is in Python: a Parameter, a subclass, with its attributes and
+/// requires_grad. Returns the tensor with that form, TENSOR itself where LIKE is a plain one. What
+/// LIKE is stays as it is. Requires: TENSOR is a derived one, of the type of LIKE.
+uint32_t derive_like(Checkpoint& checkpoint, uint32_t like, uint32_t tensor);
+
+/// What a tensor is in Python.
+enum class PythonForm : uint8_t {
+  plain,      // torch.Tensor
+  parameter,  // a Parameter, without attributes
+  special,    // a subclass, or one with attributes of its own
+};
+PythonForm python_form(const Checkpoint& checkpoint, uint32_t tensor);
+
 /// Puts tensor REPLACEMENT where tensor OLD is in the tree, for every reference to it; a Parameter
 /// stays one.
 void replace_tensor(Checkpoint& checkpoint, uint32_t old, uint32_t replacement);

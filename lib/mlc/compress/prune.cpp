@@ -286,31 +286,42 @@ NewEntries make_entries(Checkpoint& checkpoint, const PrunePlan& plan, const Pru
   return {{"_orig", pruned.tensor}, {"_mask", make(Made::mask)}};
 }
 
+/// The entries MADE for the tensor OWN, which is one of the weight's objects, FIRST or not: the
+/// weight stays what it is in Python.
+NewEntries entries_of(Checkpoint& checkpoint, const NewEntries& made, uint32_t own, bool first) {
+  NewEntries out;
+  for (const auto& [suffix, tensor] : made) {
+    const uint32_t one = first ? tensor : derive_twin(checkpoint, tensor);
+    const bool is_weight = suffix.empty();
+    const bool is_source = suffix == "_orig";
+    out.emplace_back(suffix, is_source ? own : is_weight ? derive_like(checkpoint, own, one) : one);
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<std::vector<uint32_t>> apply_pruning(Checkpoint& checkpoint, StateDict& state_dict,
                                             const PrunePlan& plan, const PruneForm& form) {
-  std::unordered_map<std::string, uint32_t> positions;
+  std::unordered_map<std::string, StateDictEntry> by_name;
   for (const StateDictEntry& entry : state_dict.entries) {
-    positions.insert_or_assign(std::string(entry.key), entry.position);
+    by_name.insert_or_assign(std::string(entry.key), entry);
   }
   std::map<uint32_t, NewEntries> changed;
   std::vector<uint32_t> sparse;
   for (const PrunedTensor& pruned : plan.tensors) {
     if (!is_changed(pruned)) continue;
     const NewEntries made = make_entries(checkpoint, plan, pruned, form);
+    std::map<uint32_t, NewEntries> done;  // by the object that a name has: one stays one
     for (const std::string& name : pruned.names) {
+      const StateDictEntry& own = by_name.at(pruned.is_folded() ? name + "_orig" : name);
+      const bool first = done.empty();
+      const auto [at, is_new] = done.try_emplace(own.tensor);
+      if (is_new) at->second = entries_of(checkpoint, made, own.tensor, first);
       NewEntries named;
-      for (const auto& [suffix, tensor] : made) {
-        const bool first = name == pruned.names[0];
-        named.emplace_back(name + suffix, first ? tensor : derive_twin(checkpoint, tensor));
-      }
-      if (pruned.is_folded()) {
-        changed[positions.at(name + "_mask")] = {};
-        changed[positions.at(name + "_orig")] = std::move(named);
-      } else {
-        changed[positions.at(name)] = std::move(named);
-      }
+      for (const auto& [suffix, tensor] : at->second) named.emplace_back(name + suffix, tensor);
+      changed[own.position] = std::move(named);
+      if (pruned.is_folded()) changed[by_name.at(name + "_mask").position] = {};
     }
     const double zeros = static_cast<double>(pruned.zeros_after);
     const uint32_t storage = checkpoint.tensors[made.back().second].storage;

@@ -42,6 +42,7 @@ class Application {
   Result<Entry> make_entry(const PlanItem& item);
   Status check_types(const PlanItem& item) const;
   Result<uint32_t> derive(const PlanItem& item);
+  uint32_t like_all(const std::vector<uint32_t>& sources, uint32_t made, const std::string& name);
   Result<uint32_t> transpose(uint32_t tensor, const std::vector<int64_t>& permutation);
   NodeId copy_of(NodeId value);
   void rename_modules();
@@ -52,6 +53,7 @@ class Application {
   const Plan& plan_;
   AppliedPlan result_;
   std::map<std::pair<TensorIdentity, std::vector<int64_t>>, uint32_t> transposed_;
+  std::map<std::pair<uint32_t, std::vector<int64_t>>, uint32_t> objects_;  // tensor -> transposed
 };
 
 /// Tensors that are joined have one type.
@@ -76,12 +78,16 @@ Result<uint32_t> Application::derive(const PlanItem& item) {
   std::vector<uint32_t> sources;
   for (const uint32_t source : item.sources) sources.push_back(state_dict_.entries[source].tensor);
   switch (item.op) {
-    case PlanItem::Op::split:
-      return derive_slice(checkpoint_, sources[0], item.dim, item.part_offset(),
-                          item.sizes[item.part]);
-    case PlanItem::Op::concat:
+    case PlanItem::Op::split: {
+      MLC_TRY(const uint32_t made, derive_slice(checkpoint_, sources[0], item.dim,
+                                                item.part_offset(), item.sizes[item.part]));
+      return like_all(sources, made, item.name);
+    }
+    case PlanItem::Op::concat: {
       MLC_CHECK(check_types(item));
-      return derive_concat(checkpoint_, sources, item.dim);
+      MLC_TRY(const uint32_t made, derive_concat(checkpoint_, sources, item.dim));
+      return like_all(sources, made, item.name);
+    }
     case PlanItem::Op::transpose:
       return transpose(sources[0], item.permutation);
     case PlanItem::Op::keep:
@@ -91,15 +97,37 @@ Result<uint32_t> Application::derive(const PlanItem& item) {
   return sources[0];
 }
 
-/// Tied tensors that are turned alike stay tied.
-Result<uint32_t> Application::transpose(uint32_t tensor, const std::vector<int64_t>& permutation) {
-  const std::pair key(identity_of(checkpoint_, checkpoint_.tensors[tensor]), permutation);
-  if (const auto at = transposed_.find(key); at != transposed_.end()) {
-    return derive_twin(checkpoint_, at->second);
+/// MADE of all SOURCES is a Parameter where all of them are.
+uint32_t Application::like_all(const std::vector<uint32_t>& sources, uint32_t made,
+                               const std::string& name) {
+  const bool trained = checkpoint_.tensors[sources[0]].requires_grad;
+  bool any_form = false;
+  bool all_alike = true;
+  for (const uint32_t source : sources) {
+    const PythonForm form = python_form(checkpoint_, source);
+    const Tensor& tensor = checkpoint_.tensors[source];
+    any_form = any_form || form != PythonForm::plain;
+    all_alike = all_alike && form == PythonForm::parameter && tensor.requires_grad == trained;
   }
-  MLC_TRY(const uint32_t made, derive_permuted(checkpoint_, tensor, permutation));
-  transposed_.emplace(key, made);
+  if (all_alike) return derive_like(checkpoint_, sources[0], made);
+  if (any_form) result_.made_plain.push_back(name);
   return made;
+}
+
+/// Tied tensors that are turned alike stay tied, and one object stays one.
+Result<uint32_t> Application::transpose(uint32_t tensor, const std::vector<int64_t>& permutation) {
+  const auto [object, is_new] = objects_.try_emplace({tensor, permutation}, kNoIndex);
+  if (!is_new) return object->second;
+  const std::pair key(identity_of(checkpoint_, checkpoint_.tensors[tensor]), permutation);
+  uint32_t made = kNoIndex;
+  if (const auto at = transposed_.find(key); at != transposed_.end()) {
+    made = derive_twin(checkpoint_, at->second);
+  } else {
+    MLC_TRY(made, derive_permuted(checkpoint_, tensor, permutation));
+    transposed_.emplace(key, made);
+  }
+  object->second = derive_like(checkpoint_, tensor, made);
+  return object->second;
 }
 
 Result<Entry> Application::make_entry(const PlanItem& item) {

@@ -7,6 +7,7 @@
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/keys/plan.h"
 
+#include <string>
 #include <vector>
 
 namespace mlc {
@@ -19,6 +20,9 @@ std::vector<KeyInfo> plan_keys(const Checkpoint& checkpoint, const StateDict& st
 
 struct AppliedPlan {
   uint64_t module_versions = 0;  // entries of `_metadata` that got another name
+  // Split and joined tensors that are plain ones, made of a subclass, of what has attributes, or of
+  // Parameters and others together; those that are transposed stay what they are.
+  std::vector<std::string> made_plain;
 };
 
 /// Renames, drops and derives the entries of STATE_DICT, of whose plan_keys() PLAN was made; its
