@@ -423,3 +423,16 @@ def test_a_keep_dropped_without_a_word_what_a_map_had_renamed(mlc, tmp_path):
     for fine in (("--keep", "model.*", "--map", "model.backbone.="), ("--map", "model.=", "--keep", "head.*"),
                  ("--map", "model.=", "--drop", "head.*"), ("--add-prefix", "p.", "--keep", "*.w"), ("--map", "model.=", "--keep", "*.w")):
         assert "renamed before" not in mlc.ok("remap-keys", "in.pt", *fine, "-n", "--strict").stderr
+
+
+def test_a_regex_that_stood_twice_in_a_join_was_said_to_match_nothing(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"module.a.weight": torch.ones(2, 2), "module.b.weight": torch.ones(2, 2)})
+    (tmp_path / "rules.yaml").write_text(r"""
+version: 1
+rules:
+  - match: ['^module\.a\.weight$', '^module\.b\.weight$', '^module\.a\.weight$']
+    concat: {dim: 0, to: 'both'}
+""")
+    done = mlc("remap-keys", "a.pt", "--rules", "rules.yaml", "-o", "b.pt")
+    assert done.rc == 2 and "both lacks its part 3: " in done.stderr and "stands twice in match" in done.stderr
+    assert "no key matches" not in done.stderr

@@ -266,6 +266,12 @@ void PlanBuilder::finish_groups() {
   }
 }
 
+/// Whether pattern WHICH of RULE is one of those before it.
+bool stands_before(const Rule& rule, size_t which) {
+  return std::any_of(rule.patterns.begin(), rule.patterns.begin() + static_cast<ptrdiff_t>(which),
+                     [&](const Pattern& one) { return one.text() == rule.patterns[which].text(); });
+}
+
 void PlanBuilder::finish_group(PlanItem& item) {
   const Rule& rule = rules_.rules()[item.rules.back()];
   std::string found;
@@ -277,8 +283,11 @@ void PlanBuilder::finish_group(PlanItem& item) {
   for (size_t i = 0; i < item.sources.size(); ++i) {
     if (item.sources[i] != kNone) continue;
     complete = false;
-    problem(sentence_key(item.name) + " lacks its part " + std::to_string(i + 1) +
-                ": no key matches " + quoted(rule.patterns[i].text()) + " beside " + found,
+    const std::string text = quoted(rule.patterns[i].text());
+    problem(sentence_key(item.name) + " lacks its part " + std::to_string(i + 1) + ": " +
+                (stands_before(rule, i)
+                     ? text + " stands twice in match, and a key goes to the first of them"
+                     : "no key matches " + text + " beside " + found),
             item.rules.back());
   }
   if (complete) join_sizes(item);
