@@ -372,6 +372,16 @@ def test_a_shard_of_five_bytes_was_taken_for_what_was_meant(mlc, tmp_path, size)
         assert "did you mean 5GB? 5B is a number of bytes" in done.stderr
 
 
+@pytest.mark.parametrize("size, hint", [
+    ("0", "write 4096B, 512MB, 5GB or 64MiB"), ("0GB", "write 4096B, 512MB, 5GB or 64MiB"), ("0.5", "did you mean 0.5GB?"),
+    ("-5", "write 4096B, 512MB, 5GB or 64MiB"), ("99999999999999", None), ("99999999999999.5", "write 4096B, 512MB, 5GB or 64MiB")])
+def test_the_hint_for_a_size_named_sizes_that_are_refused(mlc, tmp_path, size, hint):
+    write(tmp_path / "in.pt", {"w": torch.ones(8)})
+    done = mlc("save", "in.pt", "-o", "out", "--max-shard-size", size)
+    assert done.rc == (2 if hint else 0), done
+    assert not hint or done.stderr.endswith(f"hint: {hint}\n")
+
+
 def test_the_folder_made_of_an_index_was_called_like_an_index(mlc, described, tmp_path):
     assert described
     index = "shards/model.safetensors.index.json"

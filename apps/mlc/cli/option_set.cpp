@@ -69,6 +69,8 @@ bool equal_but_for_case(std::string_view a, std::string_view b) {
 Result<uint64_t> parse_size(std::string_view text) {
   constexpr double kTooLarge = 9.2e18;
   constexpr double kFewestPlainBytes = 1000;
+  constexpr double kGigabyte = 1e9;
+  constexpr const char* kSizes = "write 4096B, 512MB, 5GB or 64MiB";
   double number = 0;
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, number, std::chars_format::fixed);
@@ -77,18 +79,22 @@ Result<uint64_t> parse_size(std::string_view text) {
     if (number >= kFewestPlainBytes && number <= kTooLarge && std::trunc(number) == number) {
       return static_cast<uint64_t>(number);
     }
-    return usage_error(quoted(text) + " has no unit", "did you mean " + std::string(text) + "GB? " +
-                                                          std::string(text) +
-                                                          "B is a number of bytes");
+    if (number * kGigabyte >= 1 && number * kGigabyte <= kTooLarge) {
+      const std::string typed(text);
+      return usage_error(quoted(text) + " has no unit",
+                         "did you mean " + typed + "GB?" +
+                             (number < 1 ? "" : " " + typed + "B is a number of bytes"));
+    }
+    if (number == 0) return usage_error("a size of less than a byte makes no sense", kSizes);
   }
   const auto row = std::ranges::find_if(
       kSizeUnits, [unit](const SizeUnit& one) { return equal_but_for_case(one.name, unit); });
   const bool known = row != std::end(kSizeUnits);
   const double bytes = known ? number * static_cast<double>(row->bytes) : 0;
   if (error != std::errc() || !known || !(number >= 0) || bytes > kTooLarge) {
-    return usage_error(quoted(text) + " is not a size", "write 4096B, 512MB, 5GB or 64MiB");
+    return usage_error(quoted(text) + " is not a size", kSizes);
   }
-  if (bytes < 1) return usage_error("a size of less than a byte makes no sense");
+  if (bytes < 1) return usage_error("a size of less than a byte makes no sense", kSizes);
   return static_cast<uint64_t>(bytes);
 }
 
