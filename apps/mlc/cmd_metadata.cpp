@@ -159,6 +159,7 @@ Result<std::vector<FilePair>> outputs_of(const Options& options) {
   if (options.sidecar) return outputs_with_sidecars(options);
   OtherFiles others;
   others.reads = files_merged(options);
+  others.elsewhere = Elsewhere::sidecar;
   auto files = plan_outputs(options.inputs, options.writing, {}, std::move(others));
   if (files.ok()) return files;
   const bool unnamed = files.error().message() == "no output is named";

@@ -191,6 +191,7 @@ Result<FileReport> remap_names(const Options& options, const RuleSet& rules, Fil
 /// What is read and written beside the inputs and their outputs.
 OtherFiles other_files(const Options& options) {
   OtherFiles others;
+  others.elsewhere = Elsewhere::folder;
   if (!options.rules_file.empty()) others.reads.push_back({options.rules_file, "--rules"});
   if (!options.emit_inverse.empty()) {
     others.writes.push_back({options.emit_inverse, "--emit-inverse"});

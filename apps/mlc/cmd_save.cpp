@@ -151,7 +151,7 @@ Status Job::choose() {
   if (options_.max_shard_size > 0) {
     format_ = options_.format == "pt" ? OutputFormat::torch_zip : OutputFormat::safetensors;
   } else if (options_.writing.in_place) {
-    MLC_TRY(format_, format_in_place(*input_.checkpoint, options_.format));
+    MLC_TRY(format_, format_in_place(*input_.checkpoint, options_.format, Elsewhere::shards));
     MLC_CHECK(check_no_modules(input_));
     MLC_CHECK(check_replaceable(*input_.checkpoint, task_.output, options_.writing));
   } else if (!task_.output.empty()) {
@@ -593,6 +593,7 @@ void Job::answer() {
 OtherFiles other_files(const SaveRequest& options) {
   OtherFiles others;
   others.shards = options.format == "pt" ? OutputFormat::torch_zip : OutputFormat::safetensors;
+  others.elsewhere = Elsewhere::shards;
   if (!options.from.empty()) others.reads.push_back({options.from, "--from"});
   for (const std::string& path : options.meta) others.reads.push_back({path, "--meta"});
   for (size_t i = 1; options.merge && i < options.inputs.size(); ++i) {

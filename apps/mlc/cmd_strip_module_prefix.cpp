@@ -3,6 +3,7 @@
 #include "mlc/keys/prefix.h"
 
 #include <optional>
+#include <utility>
 
 namespace mlc::cli {
 namespace {
@@ -48,7 +49,9 @@ void setup(OptionSet& set, Options& options) {
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
-  MLC_TRY(auto files, plan_outputs(options.inputs, options.writing));
+  OtherFiles others;
+  others.elsewhere = Elsewhere::folder;
+  MLC_TRY(auto files, plan_outputs(options.inputs, options.writing, {}, std::move(others)));
   for (FilePair& file : files) file.may_be_folder = !options.writing.in_place;
   PrefixOptions prefix = options.prefix;
   prefix.max_depth = static_cast<int>(options.max_depth);

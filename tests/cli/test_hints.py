@@ -391,3 +391,49 @@ def test_the_wrapper_behind_the_prefix_of_lightning_was_not_named(mlc, tmp_path)
     assert "`mlc strip-module-prefix --prefix model.module.` removes it" in mlc.ok("load", "l.ckpt").stdout
     mlc.ok("strip-module-prefix", "l.ckpt", "--prefix", "model.module.", "-o", "s.ckpt")
     assert list(torch.load(tmp_path / "s.ckpt")["state_dict"]) == ["w", "b"]
+
+
+@pytest.fixture
+def several(mlc, tmp_path):
+    """A folder of shards, and what opens it."""
+    write(tmp_path / "in.pt", {"module.a": torch.ones(64), "module.b": torch.ones(64)})
+    mlc.ok("save", "in.pt", "-o", "s", "--max-shard-size", "300B")
+    return ["s", "s/model.safetensors.index.json"]
+
+
+@pytest.mark.parametrize("edit, hint, way", [
+    (["save", "--dtype", "fp16"], "write one file with -o x.safetensors, or shards with --max-shard-size 5GB -o DIR",
+     [["-o", "x.safetensors"], ["--max-shard-size", "5GB", "-o", "DIR"]]),
+    (["strip-module-prefix"], "write shards into another folder with -o, or one file with -o x.safetensors",
+     [["-o", "x.safetensors"], ["-o", "DIR"]]),
+    (["remap-keys", "--map", "module.a=c"], "write shards into another folder with -o, or one file with -o x.safetensors",
+     [["-o", "x.safetensors"], ["-o", "DIR"]]),
+    (["prune", "--amount", "0.5"], "write one file with -o x.safetensors", [["-o", "x.safetensors"]]),
+    (["quantize", "--min-elements", "1"], "write one file with -o x.safetensors", [["-o", "x.safetensors"]]),
+], ids=lambda value: value[0] if isinstance(value[0], str) else "")
+def test_an_edit_of_shards_in_place_was_told_a_way_that_fails(mlc, several, edit, hint, way):
+    for path in several:
+        done = mlc(edit[0], path, *edit[1:], "--in-place")
+        assert done.rc == 4 and done.stderr.endswith(f"hint: {hint}\n"), done
+        for one in way:
+            mlc.ok(edit[0], path, *edit[1:], *one, "--force")
+
+
+def test_an_edit_of_the_metadata_of_shards_was_told_a_way_that_fails(mlc, several):
+    for path in several:
+        done = mlc("metadata", path, "--set", "name=x", "--in-place")
+        assert done.rc == 4 and "--sidecar writes" in done.stderr and "`mlc save`" in done.stderr and "-o" not in done.stderr
+        mlc.ok("metadata", path, "--set", "name=x", "--sidecar")
+    mlc.ok("save", "s", "--set", "name=x", "-o", "one.safetensors")
+    assert mlc.ok("metadata", "one.safetensors", "--get", "name").stdout == "x\n"
+
+
+def test_an_edit_of_a_dcp_folder_in_place_was_told_to_write_shards(mlc, tmp_path):
+    import torch.distributed.checkpoint  # pylint: disable=import-outside-toplevel,redefined-outer-name
+    torch.distributed.checkpoint.save({"module.a": torch.ones(3)}, checkpoint_id=tmp_path / "dcp", no_dist=True)
+    done = mlc("strip-module-prefix", "dcp", "--in-place")
+    assert done.rc == 4 and done.stderr.endswith("hint: write one file with -o x.safetensors\n")
+    mlc.ok("strip-module-prefix", "dcp", "-o", "x.safetensors")
+    done = mlc("save", "dcp", "--dtype", "fp16", "--in-place")
+    assert done.rc == 4 and "--max-shard-size 5GB -o DIR" in done.stderr
+    mlc.ok("save", "dcp", "--dtype", "fp16", "--max-shard-size", "5GB", "-o", "DIR")

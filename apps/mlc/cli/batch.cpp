@@ -138,7 +138,8 @@ Status settle_same_inputs(std::vector<FilePair>& files, bool keep_going) {
 }
 
 Status refuse_conflicts(const std::vector<FilePair>& files, bool in_place, OtherFiles others) {
-  FilePlan plan{std::move(others.reads), std::move(others.writes), others.shards, in_place};
+  FilePlan plan{std::move(others.reads), std::move(others.writes), others.shards, in_place,
+                others.elsewhere};
   for (const FilePair& file : files) {
     if (!file.leads_to.empty()) continue;
     plan.reads.push_back({file.input, ""});

@@ -274,7 +274,7 @@ Status Job::aim() {
   const auto named = output_format_of(task_.output, "");
   to_folder_ = checkpoint.format == Format::sharded && !edit_.writing.in_place && !named.ok();
   if (edit_.writing.in_place) {
-    MLC_TRY(format_, format_in_place(checkpoint));
+    MLC_TRY(format_, format_in_place(checkpoint, {}, Elsewhere::folder));
     if (!only_names_change(input_, targets_)) MLC_CHECK(check_no_modules(input_));
     MLC_CHECK(check_no_shard());
     return check_replaceable(checkpoint, task_.output, edit_.writing);

@@ -42,6 +42,30 @@ bool leads_into_cache(const std::string& path) {
   return std::string_view(real.data()).find("/blobs/") != std::string_view::npos;
 }
 
+/// A DCP folder has no shards that a folder of Hugging Face's could have.
+bool is_dcp(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error)) return false;
+  const auto content = look_into_folder(path);
+  return content.ok() && content->is_dcp;
+}
+
+std::string hint_of(Elsewhere elsewhere) {
+  switch (elsewhere) {
+    case Elsewhere::file:
+      break;
+    case Elsewhere::folder:
+      return "write shards into another folder with -o, or one file with -o x.safetensors";
+    case Elsewhere::shards:
+      return "write one file with -o x.safetensors, or shards with --max-shard-size 5GB -o DIR";
+    case Elsewhere::sidecar:
+      return "--sidecar writes the metadata beside it; `mlc save` with --set or --meta puts it "
+             "into "
+             "one file";
+  }
+  return "write one file with -o x.safetensors";
+}
+
 }  // namespace
 
 std::optional<std::string> file_of_folder(const std::string& path, bool no_other) {
@@ -53,22 +77,24 @@ std::optional<std::string> file_of_folder(const std::string& path, bool no_other
   return (path.ends_with('/') ? path : path + "/") + content->file;
 }
 
-Error no_edit_of_several_files(const std::string& path) {
+Error no_edit_of_several_files(const std::string& path, Elsewhere elsewhere) {
   if (const auto file = file_of_folder(path)) {
     return usage_error("the folder holds more than one checkpoint, of which one could be edited",
                        "name the file: " + shell_word(*file))
         .in_file(path);
   }
-  return unsupported("a checkpoint of several files cannot be edited in place",
-                     "write shards into another folder with -o, or one file with -o x.safetensors")
+  return unsupported(
+             "a checkpoint of several files cannot be edited in place",
+             hint_of(elsewhere == Elsewhere::folder && is_dcp(path) ? Elsewhere::file : elsewhere))
       .in_file(path);
 }
 
-Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_view format) {
+Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_view format,
+                                     Elsewhere elsewhere) {
   const std::optional<OutputFormat> own = own_format(checkpoint.format);
   const std::string name(format_name(checkpoint.format));
   if (checkpoint.format == Format::sharded || checkpoint.format == Format::dcp) {
-    return no_edit_of_several_files(checkpoint.path);
+    return no_edit_of_several_files(checkpoint.path, elsewhere);
   }
   if (!own) {
     return unsupported("a " + name + " checkpoint cannot be edited in place",
@@ -121,7 +147,7 @@ Result<OutputFormat> format_of_output(const Input& input, const std::string& out
                                       const WritingOptions& options) {
   if (options.in_place) {
     const Checkpoint& checkpoint = *input.checkpoint;
-    MLC_TRY(const OutputFormat format, format_in_place(checkpoint));
+    MLC_TRY(const OutputFormat format, format_in_place(checkpoint, {}, Elsewhere::file));
     MLC_CHECK(check_no_modules(input));
     MLC_CHECK(check_replaceable(checkpoint, output, options));
     return format;

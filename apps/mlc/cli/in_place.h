@@ -2,6 +2,7 @@
 // run refuses.
 #pragma once
 
+#include "cli/input_guard.h"
 #include "cli/open_input.h"
 #include "cli/shared_options.h"
 #include "mlc/base/result.h"
@@ -17,8 +18,9 @@ namespace mlc::cli {
 /// The format that CHECKPOINT has after an edit in place: its own, the old ones of PyTorch becoming
 /// its zip; or FORMAT ("pt", "safetensors") where a conversion is asked for. Errors: unsupported
 /// for formats that mlc does not write or that hold more than a state_dict, usage where the name of
-/// the file contradicts its content.
-Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_view format = {});
+/// the file contradicts its content. ELSEWHERE is for the hint.
+Result<OutputFormat> format_in_place(const Checkpoint& checkpoint, std::string_view format,
+                                     Elsewhere elsewhere);
 
 /// An edit in place changes what it is asked for: what becomes a state_dict is another file.
 /// Errors: unsupported where INPUT holds pickled modules, which mlc writes as state_dicts.
@@ -28,8 +30,9 @@ Status check_no_modules(const Input& input);
 /// no other file in it could be meant too.
 std::optional<std::string> file_of_folder(const std::string& path, bool no_other = false);
 
-/// The error for shards and DCP folders at PATH, and for a folder with several checkpoints.
-Error no_edit_of_several_files(const std::string& path);
+/// The error for shards and DCP folders at PATH, and for a folder with several checkpoints. The
+/// hint names what the command can do instead.
+Error no_edit_of_several_files(const std::string& path, Elsewhere elsewhere);
 
 /// Errors: write_failed for a file with several names (hard links) without --force, and for one
 /// that may not be written.

@@ -150,7 +150,7 @@ Status refuse_replaced_inputs(const FilePlan& plan) {
       const bool itself = is_same_use(*written, *read.use) && read.part == written->path;
       if (plan.in_place && itself) continue;
       if (plan.in_place && is_same_use(*written, *read.use)) {
-        return no_edit_of_several_files(written->path);
+        return no_edit_of_several_files(written->path, plan.elsewhere);
       }
       return conflict(*written, read);
     }

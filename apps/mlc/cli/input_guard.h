@@ -5,6 +5,7 @@
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/save.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,12 +18,21 @@ struct FileUse {
   std::string option;  // what it is of ("--from"); empty for inputs and what is made of them
 };
 
+/// Where a command can put what it cannot write over a checkpoint of several files.
+enum class Elsewhere : uint8_t {
+  file,     // one file that -o names
+  folder,   // also shards into a folder that -o names, if it reads shards
+  shards,   // also shards of a size, with --max-shard-size
+  sidecar,  // metadata: beside the checkpoint
+};
+
 /// Files beside the inputs and their outputs.
 struct OtherFiles {
   std::vector<FileUse> reads;   // --from, --rules, --meta, more inputs of a merge
   std::vector<FileUse> writes;  // --emit-inverse
   /// The format of shards that go into a folder; none: that of the input, whichever it is.
   std::optional<OutputFormat> shards;
+  Elsewhere elsewhere = Elsewhere::file;
 };
 
 /// All that the command reads and writes. A path that is a folder or an index stands for all files
@@ -32,6 +42,7 @@ struct FilePlan {
   std::vector<FileUse> writes;
   std::optional<OutputFormat> shards;  // as in OtherFiles
   bool in_place = false;               // an input is its own output on purpose
+  Elsewhere elsewhere = Elsewhere::file;
 };
 
 /// Compares by device and inode, so that links are seen through. Errors: usage where a file that is
