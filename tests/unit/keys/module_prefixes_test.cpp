@@ -18,6 +18,17 @@ Lines mapped(const Lines& modules, const mlc::Plan& plan) {
   return out;
 }
 
+Lines followed(const Lines& modules, const Lines& keys, const std::string& rules) {
+  auto parsed = RuleSet::parse(rule_file(rules), "r.yaml");
+  if (!parsed.ok()) FAIL(parsed.error().text());
+  auto plan = make_plan(names(keys).info(), *parsed);
+  if (!plan.ok()) FAIL(plan.error().text());
+  Lines out;
+  for (const auto& [from, now] : mlc::follow_module_versions(modules, *plan))
+    out.push_back("'" + modules[from] + "' -> '" + now + "'");
+  return out;
+}
+
 Lines by_rules(const Lines& modules, const Lines& keys, const std::string& rules) {
   auto parsed = RuleSet::parse(rule_file(rules), "r.yaml");
   if (!parsed.ok()) FAIL(parsed.error().text());
@@ -86,4 +97,19 @@ TEST_CASE("split modules go and joined ones meet") {
   CHECK(by_rules({"gate", "up"}, {"gate.weight", "up.weight"},
                  "  - {match: [gate, up], concat: {to: gate_up}}\n") ==
         Lines{"'gate' -> 'gate_up'", "'up' -> 'gate_up'"});
+}
+
+TEST_CASE("every part of a split module has its version") {
+  CHECK(followed({"", "attn", "attn.qkv"}, {"attn.qkv.weight", "attn.qkv.bias"},
+                 "  - {regex: 'qkv\\.(.*)', split: {to: ['q.$1', 'k.$1']}}\n") ==
+        Lines{"'' -> ''", "'attn' -> 'attn'", "'attn.qkv' -> 'attn.q'", "'attn.qkv' -> 'attn.k'"});
+}
+
+TEST_CASE("a module keeps its version while a tensor stays, and the target its own") {
+  const Lines modules = {"", "blk", "blk.bn", "top"};
+  const Lines keys = {"blk.scale", "blk.bn.weight", "top.w"};
+  CHECK(followed(modules, keys, "  - {exact: blk.scale, to: top.scale}\n") ==
+        Lines{"'' -> ''", "'blk' -> 'blk'", "'blk.bn' -> 'blk.bn'", "'top' -> 'top'"});
+  CHECK(followed(modules, keys, "  - {prefix: blk., to: top.}\n") ==
+        Lines{"'' -> ''", "'blk.bn' -> 'top.bn'", "'top' -> 'top'"});
 }
