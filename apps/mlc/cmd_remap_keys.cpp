@@ -266,7 +266,8 @@ Command remap_keys_command() {
           "module, and what has no dot in its key (epoch, optimizer) only moves where a rule "
           "names it. Two tensors that would get one name are an error, before "
           "anything is written. Module versions in _metadata and names in optimizer states "
-          "follow.",
+          "follow. Transposed tensors stay Parameters, or of their class; parts and joins do where "
+          "all sources are Parameters.",
       .needs = Needs::nothing,
       .examples = kExamples,
       .setup = bind<Options, setup, run>};
