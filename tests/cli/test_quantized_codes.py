@@ -30,10 +30,10 @@ def test_from_took_codes_for_weights(mlc, files):
 
 
 @pytest.mark.parametrize("out", ["m.pt", "m.safetensors"])
-@pytest.mark.parametrize("args, left", [(("--exclude", "*enc*"), {"o.weight", "o.bias"}), (("--include", "enc.*"), {"enc.weight"}),
-                                        (("--include", "*.bias"), {"o.bias"})], ids=str)
+@pytest.mark.parametrize("args, left", [("--exclude *enc*", {"o.weight", "o.bias"}), ("--include enc.*", {"enc.weight"}),
+                                        ("--include *.bias", {"o.bias"})], ids=["exclude", "include", "bias"])
 def test_the_record_named_weights_that_were_left_out(mlc, files, args, left, out):
-    mlc.ok("save", "Qq.pt", *args, "-o", out)
+    mlc.ok("save", "Qq.pt", *args.split(), "-o", out)
     answer = mlc.ok("metadata", out, "--json").json["metadata"]
     if left == {"o.bias"}:
         assert "quantization" not in answer
@@ -44,9 +44,9 @@ def test_the_record_named_weights_that_were_left_out(mlc, files, args, left, out
     assert set(found) == left and all(torch.equal(found[key], files[key]) for key in left)
 
 
-@pytest.mark.parametrize("args", [("--exclude", "*scale"), ("--exclude", "o.weight"), ("--include", "*.weight")], ids=str)
+@pytest.mark.parametrize("args", ["--exclude *scale", "--exclude o.weight", "--include *.weight"])
 def test_a_weight_does_not_lose_a_part(mlc, files, args):
-    done = mlc("save", "Qq.pt", *args, "-o", "m.pt")
+    done = mlc("save", "Qq.pt", *args.split(), "-o", "m.pt")
     assert done.rc == 1 and "would lose a part" in done.stderr and not (mlc.cwd / "m.pt").exists(), done.stderr
 
 
