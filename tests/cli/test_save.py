@@ -896,6 +896,13 @@ def test_a_device_as_output_was_said_to_need_force(mlc, tmp_path):
             assert "hint" not in done.stderr
 
 
+def test_a_pipe_as_output_was_said_to_be_a_link_that_leads_nowhere(mlc, tmp_path):
+    write(tmp_path / "in.pt", {"w": torch.ones(3)})
+    for flags in ("", "-n", "--force"):
+        done = mlc.shell(f'"$MLC" save in.pt -o /dev/stdout --format pt {flags} | cat')
+        assert done.rc == 2 and "/dev/stdout: is not a regular file; mlc writes regular files only" in done.stderr, done
+
+
 def test_a_name_that_is_too_long_was_found_after_everything_was_written(mlc, tmp_path):
     write(tmp_path / "in.pt", {"w": torch.ones(3)})
     for flags in (["-n"], [], ["--force"]):

@@ -93,6 +93,7 @@ Result<std::string> resolve_link(const std::string& path) {
   if (lstat(path.c_str(), &st) != 0 || !S_ISLNK(st.st_mode)) return path;
   std::array<char, PATH_MAX> real{};
   if (realpath(path.c_str(), real.data()) != nullptr) return std::string(real.data());
+  if (stat(path.c_str(), &st) == 0) return path;  // a pipe behind /dev/stdout, which has no name
   return write_failed("is a symbolic link that leads nowhere", errno).in_file(path);
 }
 
