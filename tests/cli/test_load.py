@@ -445,6 +445,17 @@ def test_expect_a_manifest(mlc, tmp_path):
     assert mlc("load", path, "--expect", "bad.json").rc == 2
 
 
+def test_expect_gave_no_hint_where_a_moving_average_lies_beside_the_model(mlc, tmp_path):
+    plain = {f"layer{i}.weight": torch.ones(2) for i in range(4)}
+    write(tmp_path / "plain.pt", plain)
+    both = {f"model.{key}": value for key, value in plain.items()} | {f"ema.module.{key}": value for key, value in plain.items()}
+    write(tmp_path / "last.ckpt", {"state_dict": both | {"scale": torch.ones(1)}})
+    done = mlc("load", "last.ckpt", "--expect", "plain.pt")
+    assert done.rc == 1 and "4 of 9 unexpected keys are expected without the prefix \"model.\": `mlc strip-module-prefix --partial --prefix model.`" in done.stdout
+    mlc.ok("strip-module-prefix", "last.ckpt", "--partial", "--prefix", "model.", "-o", "stripped.pt")
+    mlc.ok("load", "stripped.pt", "--expect", "plain.pt", "--ignore-unexpected", "^ema|^scale$")
+
+
 def test_expect_hints_at_the_prefix(mlc, tmp_path):
     model = small_model()
     plain = write(tmp_path / "a.pt", model.state_dict())

@@ -91,7 +91,10 @@ void find_prefixes(ExpectReport& report) {
     }
     const uint64_t count = lack ? missing : found.count;
     const uint64_t larger = std::max(report.missing.size(), report.unexpected.size());
-    if (count < 3 || count * 4 < larger * 3 || count <= report.prefixed) return;
+    // Beside what is missing there may be more: a model and its moving average.
+    const bool explains_missing = !lack && missing == report.missing.size();
+    const bool explains_most = explains_missing || count * 4 >= larger * 3;
+    if (count < 3 || !explains_most || count <= report.prefixed) return;
     report.most_prefix = found.prefix;
     report.prefixed = count;
     report.most_lack_it = lack;
