@@ -106,6 +106,14 @@ def row_of(mlc, tmp_path, *names, options=()):
 LOCAL = torch.arange(8.0).reshape(2, 4)
 
 
+def test_whole_dtensors_were_said_to_need_the_training_side(mlc, mesh, tmp_path):
+    torch.save({f"module.{key}": value for key, value in whole(mesh)["model"].items()}, tmp_path / "d.pt")
+    done = mlc("strip-module-prefix", "d.pt", "-o", "s.safetensors")
+    assert done.rc == 4 and "`mlc save d.pt --safe -o plain.pt` makes plain tensors of them" in done.stderr, done.stderr
+    mlc.ok("save", "d.pt", "--safe", "-o", "plain.pt")
+    mlc.ok("strip-module-prefix", "plain.pt", "-o", "s.safetensors")
+
+
 @pytest.mark.parametrize("parameter", [False, True])
 @pytest.mark.parametrize("placement, ranks", [(Shard(0), 1), (Replicate(), 2)])
 def test_values_of_whole_dtensors_were_not_measured(mlc, tmp_path, placement, ranks, parameter):

@@ -2,6 +2,7 @@
 
 #include "mlc/base/checked_math.h"
 #include "mlc/base/sentence_key.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
@@ -45,15 +46,26 @@ std::string json_string(std::string_view text) {
   return nlohmann::json(text).dump();
 }
 
+/// What can be done about tensors of which PARTS, or only WHOLE ones, are distributed.
+std::string way_out(const Checkpoint& checkpoint, bool parts, bool whole) {
+  if (parts) return std::string(kGatherDistributed);
+  if (!whole) return "leave them out with --exclude, or write a .pt file";
+  return "all of each DTensor is in this file: `mlc save " + shell_word(checkpoint.path) +
+         " --safe -o plain.pt` makes plain tensors of them";
+}
+
 /// Refuses what the format cannot hold: all such tensors at once.
 Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
                                    const std::vector<NamedTensor>& tensors) {
   std::vector<Row> rows;
   std::vector<std::string> refused;
-  bool distributed = false;
+  bool parts = false;
+  bool whole = false;
   for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
-    distributed = distributed || local_part(checkpoint, tensor) != kNoIndex;
+    if (local_part(checkpoint, tensor) != kNoIndex) {
+      (is_whole_distributed(checkpoint, tensor) ? whole : parts) = true;
+    }
     const std::string_view dtype = info(tensor.dtype).safetensors;
     if (tensor.kind != TensorKind::dense) {
       const std::string what =
@@ -71,8 +83,7 @@ Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
   if (!refused.empty()) {
     return unsupported(
         "safetensors cannot hold " + plural(refused.size(), "tensor") + ": " + join_list(refused),
-        distributed ? std::string(kGatherDistributed)
-                    : "leave them out with --exclude, or write a .pt file");
+        way_out(checkpoint, parts, whole));
   }
   return rows;
 }
