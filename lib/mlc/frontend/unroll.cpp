@@ -407,17 +407,21 @@ class Unroller {
     const size_t code_end = without_comment(line.text).size();
     char quote = '\0';
     for (size_t i = begin; i < end;) {
+      if (i >= code_end) {
+        out.text += text.substr(i);
+        break;
+      }
       const char c = text[i];
       if (quote != '\0' || c == '"' || c == '\'') {
         if (quote == '\0')
           quote = c;
         else if (c == quote)
           quote = '\0';
-      } else if (c == '[' && i < code_end) {
+      } else if (c == '[') {
         MLC_TRY(const size_t taken, rewrite_comprehension(line, i, end, aliases, out));
         i += taken;
         if (taken != 0) continue;
-      } else if (i < code_end && is_name_start(c) && (i == 0 || !is_name_char(text[i - 1]))) {
+      } else if (is_name_start(c) && (i == 0 || !is_name_char(text[i - 1]))) {
         MLC_TRY(const size_t taken, rewrite_name(text, i, line, aliases, out));
         i += taken;
         continue;
