@@ -1,5 +1,6 @@
 #include "mlc/checkpoint/scaled_codes.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,6 +26,10 @@ bool is_code(const Tensor& tensor) {
 
 std::vector<ScaledCodes> scaled_codes(const Checkpoint& checkpoint, const StateDict& state_dict) {
   const std::vector<StateDictEntry>& entries = state_dict.entries;
+  const auto has_codes = [&](const StateDictEntry& entry) {
+    return is_code(checkpoint.tensors[entry.tensor]);
+  };
+  if (std::ranges::none_of(entries, has_codes)) return {};  // nearly always: no table is made
   std::unordered_map<std::string_view, size_t> scales;
   for (size_t i = 0; i < entries.size(); ++i) {
     const Tensor& tensor = checkpoint.tensors[entries[i].tensor];
