@@ -201,8 +201,8 @@ Status Job::apply() {
     task_.reporter.detail(plural(applied.module_versions, "module version") + " followed");
     if (format_ != OutputFormat::torch_zip || applied.made_plain.empty()) continue;
     task_.reporter.warn(
-        "split or joined of what is more than a tensor in Python, and plain "
-        "tensors now, without class and attributes: " +
+        "split or joined of what is more than a tensor in Python, and plain tensors now, without "
+        "class and attributes: " +
         join_list(sentence_keys(applied.made_plain)));
   }
   return {};

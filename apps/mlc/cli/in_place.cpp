@@ -60,8 +60,7 @@ std::string hint_of(Elsewhere elsewhere) {
       return "write one file with -o x.safetensors, or shards with --max-shard-size 5GB -o DIR";
     case Elsewhere::sidecar:
       return "--sidecar writes the metadata beside it; `mlc save` with --set or --meta puts it "
-             "into "
-             "one file";
+             "into one file";
   }
   return "write one file with -o x.safetensors";
 }

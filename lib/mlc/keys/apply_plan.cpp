@@ -179,16 +179,16 @@ void Application::rename_modules() {
   std::vector<Entry>* entries = graph_.entries_for_edit(state_dict_.metadata);
   if (entries == nullptr) return;
   std::vector<std::string> names;
-  std::vector<size_t> positions;  // of NAMES; what has no text as key stays
-  for (size_t i = 0; i < entries->size(); ++i) {
-    const NodeId key = (*entries)[i].first;
-    if (!graph_.is(key, NodeKind::text)) continue;
-    names.emplace_back(graph_.text(key));
-    positions.push_back(i);
-  }
+  std::vector<size_t> positions;  // of NAMES
   std::vector<std::vector<Entry>> kept(entries->size());
   for (size_t i = 0; i < entries->size(); ++i) {
-    if (!graph_.is((*entries)[i].first, NodeKind::text)) kept[i].push_back((*entries)[i]);
+    const NodeId key = (*entries)[i].first;
+    if (!graph_.is(key, NodeKind::text)) {
+      kept[i].push_back((*entries)[i]);
+      continue;
+    }
+    names.emplace_back(graph_.text(key));
+    positions.push_back(i);
   }
   for (const FollowedModule& one : follow_module_versions(names, plan_)) {
     const size_t at = positions[one.from];
