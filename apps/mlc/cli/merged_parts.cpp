@@ -12,10 +12,6 @@
 namespace mlc::cli {
 namespace {
 
-bool is_part(const Checkpoint& checkpoint, const Tensor& tensor) {
-  return local_part(checkpoint, tensor) != kNoIndex && !is_whole_distributed(checkpoint, tensor);
-}
-
 /// What joins parts, which needs what torch.distributed knows of them.
 std::string cure() {
   return "mlc joins no parts: `torch.distributed.checkpoint.save()` writes those of all ranks as "
@@ -30,7 +26,8 @@ Result<std::vector<std::string>> keys_of_parts(const Checkpoint& checkpoint,
                                                std::span<const StateDictEntry> merged) {
   std::unordered_map<std::string_view, uint32_t> own;
   for (const StateDictEntry& entry : state_dict.entries) {
-    if (is_part(checkpoint, checkpoint.tensors[entry.tensor])) own.emplace(entry.key, entry.tensor);
+    if (is_distributed_part(checkpoint, checkpoint.tensors[entry.tensor]))
+      own.emplace(entry.key, entry.tensor);
   }
   std::vector<std::string> keys;
   if (own.empty()) return keys;
@@ -42,7 +39,7 @@ Result<std::vector<std::string>> keys_of_parts(const Checkpoint& checkpoint,
     const Tensor& ours = checkpoint.tensors[at->second];
     const Tensor& theirs = other.tensors[entry.tensor];
     const bool same_whole = std::ranges::equal(checkpoint.sizes(ours), other.sizes(theirs));
-    if (!same_whole || !is_part(other, theirs)) continue;
+    if (!same_whole || !is_distributed_part(other, theirs)) continue;
     MLC_TRY(const bool same, of_two.same_place(ours, theirs));
     if (!same) keys.emplace_back(entry.key);
   }

@@ -75,6 +75,10 @@ bool is_whole_distributed(const Checkpoint& checkpoint, const Tensor& tensor) {
          !is_partial(checkpoint.graph, spec);
 }
 
+bool is_distributed_part(const Checkpoint& checkpoint, const Tensor& tensor) {
+  return local_part(checkpoint, tensor) != kNoIndex && !is_whole_distributed(checkpoint, tensor);
+}
+
 std::vector<NodeId> place_of_part(const Checkpoint& checkpoint, const Tensor& tensor) {
   // Names of groups and threads beside these are those of one run.
   constexpr std::string_view kPlace = "_coordinate_on_dim";

@@ -26,6 +26,9 @@ uint32_t local_part(const Checkpoint& checkpoint, const Tensor& tensor);
 /// summand of it (Partial).
 bool is_whole_distributed(const Checkpoint& checkpoint, const Tensor& tensor);
 
+/// Whether TENSOR is a DTensor of which this file has a part only.
+bool is_distributed_part(const Checkpoint& checkpoint, const Tensor& tensor);
+
 /// What tells which part of the whole the local part of TENSOR is: placements, mesh of devices and
 /// place in it. Equal ones are the same part. None where TENSOR is no DTensor, or its file does not
 /// tell.

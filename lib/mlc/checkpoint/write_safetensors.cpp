@@ -63,9 +63,8 @@ Result<std::vector<Row>> make_rows(const Checkpoint& checkpoint,
   bool whole = false;
   for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
-    if (local_part(checkpoint, tensor) != kNoIndex) {
-      (is_whole_distributed(checkpoint, tensor) ? whole : parts) = true;
-    }
+    parts = parts || is_distributed_part(checkpoint, tensor);
+    whole = whole || is_whole_distributed(checkpoint, tensor);
     const std::string_view dtype = info(tensor.dtype).safetensors;
     if (tensor.kind != TensorKind::dense) {
       const std::string what =
