@@ -37,14 +37,19 @@ std::string codes_text(const StateDict& state_dict, const ScaledCodes& pair) {
          sentence_key(state_dict.entries[pair.scales].key) + ")";
 }
 
+void warn_of_cast_codes(const std::vector<std::string>& pairs, const std::string& where,
+                        Reporter& reporter) {
+  if (pairs.empty()) return;
+  reporter.warn("cast as if they were values, being FP8 codes with scales beside them" + where +
+                ": " + join_list(pairs) + "; " + std::string(kCodesAreNoValues));
+}
+
 void warn_of_codes(const Checkpoint& checkpoint, const StateDict& state_dict, Reporter& reporter) {
   std::vector<std::string> pairs;
   for (const ScaledCodes& pair : scaled_codes(checkpoint, state_dict)) {
     pairs.push_back(codes_text(state_dict, pair));
   }
-  if (pairs.empty()) return;
-  reporter.warn("cast as if they were values, being FP8 codes with scales beside them: " +
-                join_list(pairs) + "; " + std::string(kCodesAreNoValues));
+  warn_of_cast_codes(pairs, "", reporter);
 }
 
 void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, Reporter& reporter) {

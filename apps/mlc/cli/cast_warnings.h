@@ -9,6 +9,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mlc::cli {
 
@@ -24,6 +25,9 @@ inline constexpr std::string_view kCodesAreNoValues =
     "(FineGrainedFP8Config(dequantize=True), for compressed-tensors "
     "CompressedTensorsConfig(run_compressed=False)), and DeepSeek's fp8_cast_bf16.py";
 
+/// Says of codes_text() PAIRS, which lie WHERE, that a cast takes them for values. None: nothing.
+void warn_of_cast_codes(const std::vector<std::string>& pairs, const std::string& where,
+                        Reporter& reporter);
 /// Says of tensors of STATE_DICT that they are FP8 codes with scales beside them, which a cast
 /// takes for values.
 void warn_of_codes(const Checkpoint& checkpoint, const StateDict& state_dict, Reporter& reporter);

@@ -348,10 +348,7 @@ void warn_of_migration(const Migration& migration, const MigrationNames& names,
   for (const auto& [text, keys] : rows) {
     if (!keys->empty()) reporter.warn(text + ": " + join_list(*keys));
   }
-  if (migration.codes.empty()) return;
-  reporter.warn("cast as if they were values, being FP8 codes with scales beside them in " + from +
-                " or " + printable(names.input) + ": " + join_list(migration.codes) + "; " +
-                std::string(kCodesAreNoValues));
+  warn_of_cast_codes(migration.codes, " in " + from + " or " + printable(names.input), reporter);
 }
 
 void migration_json(JsonWriter& json, const Migration& migration) {
