@@ -19,7 +19,6 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/bare_tensors.h"
 #include "mlc/checkpoint/copy_tensors.h"
-#include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/module_pickle.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
@@ -74,11 +73,12 @@ class Job {
   void keep_weights();
   Status drop_unsafe();
   Result<std::optional<std::string>> metadata();
-  Status follow_quantization(Metadata& metadata) const;
-  ProvenanceOptions provenance() const;
   Status write(const std::optional<std::string>& yaml);
   Status write_shards(const std::optional<std::string>& yaml);
   bool keeps_the_rest() const;
+  bool tensors_only() const {  // of a state_dict, without what stands beside it
+    return format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
+  }
   SaveOptions save_options(const std::optional<std::string>& yaml) const;
   ShardOptions shard_options(const std::optional<std::string>& yaml) const;
   Status plan(const std::optional<std::string>& yaml);
@@ -163,8 +163,7 @@ Status Job::choose() {
   MLC_CHECK(check_program());
   if (options_.select.key == "*") return choose_all();
   const std::string& key = options_.select.key;
-  const bool tensors_only = format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
-  if (tensors_only) name_tensors(input_, key, task_.reporter);
+  if (tensors_only()) name_tensors(input_, key, task_.reporter);
   bare_ = has_bare_tensors(input_, key);
   const bool found = key.empty() ? only_candidate(input_.state_dicts) != nullptr : !bare_;
   if (found || needs_state_dict()) {
@@ -247,22 +246,10 @@ Status Job::change() {
 /// A DTensor is nothing that other formats, other types and weights_only=True know; one that is
 /// whole in this file need not be one.
 void Job::take_distributed() {
-  const bool tensors_only = format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
   const bool plain =
-      tensors_only || options_.safe || options_.weights_only || !options_.dtype.empty();
+      tensors_only() || options_.safe || options_.weights_only || !options_.dtype.empty();
   if (!plain) return;
-  Checkpoint& checkpoint = *input_.checkpoint;
-  std::vector<std::string> taken;
-  const auto take = [&](const std::vector<NamedTensor>& tensors) {
-    for (const std::string& path : take_whole_distributed(checkpoint, tensors)) {
-      taken.push_back(printable(path));
-    }
-  };
-  for (const StateDict* one : chosen_) take(named_tensors(*one));
-  if (options_.safe && !tensors_only) take(all_tensors(checkpoint, checkpoint.root));
-  if (taken.empty()) return;
-  task_.reporter.warn("written as plain tensors, for all of each DTensor is in this file: " +
-                      join_list(merge_alike(taken)));
+  make_plain(*input_.checkpoint, chosen_, options_.safe && !tensors_only(), task_.reporter);
 }
 
 Status Job::cast() {
@@ -342,8 +329,7 @@ void Job::keep_weights() {
 }
 
 Status Job::drop_unsafe() {
-  const bool tensors_only = format_ == OutputFormat::safetensors || options_.max_shard_size > 0;
-  if (!options_.safe || tensors_only) return {};  // without an object to be refused
+  if (!options_.safe || tensors_only()) return {};  // without an object to be refused
   unwrap(input_.checkpoint->root);
   for (const StateDict& one : input_.state_dicts) unwrap(one.node);
   MLC_TRY(const auto dropped, drop_unsafe_values(*input_.checkpoint));
@@ -361,7 +347,9 @@ Result<std::optional<std::string>> Job::metadata() {
   const bool keeps_sidecar = options_.writing.in_place && !asked;
   MLC_TRY(auto metadata, keeps_sidecar ? read_metadata(checkpoint) : metadata_to_carry(checkpoint));
   if (!metadata && (asked || !merged_records_.empty())) metadata.emplace();
-  if (metadata) MLC_CHECK(follow_quantization(*metadata));
+  if (metadata && state_dict_ != nullptr) {
+    MLC_CHECK(follow_codes(*metadata, merged_records_, checkpoint, *state_dict_));
+  }
   for (const std::string& path : options_.meta) {
     MLC_TRY(const Metadata more, Metadata::parse_file(path));
     metadata->merge_from(more);
@@ -386,34 +374,7 @@ Result<std::optional<std::string>> Job::metadata() {
   if (options_.hash_input) {
     MLC_TRY(hash, sha256_files(input_.checkpoint->files, task_.reporter));
   }
-  return with_provenance(std::move(metadata), "save", provenance(), std::move(hash));
-}
-
-/// What the metadata say of quantised weights holds for the tensors that are written.
-Status Job::follow_quantization(Metadata& metadata) const {
-  if (state_dict_ == nullptr) return {};
-  MLC_TRY(const auto own, quantized_record(metadata));
-  std::vector<QuantizedRecord> records;
-  if (own) records.push_back(*own);
-  records.insert(records.end(), merged_records_.begin(), merged_records_.end());
-  return follow_codes(metadata, records, *input_.checkpoint, *state_dict_);
-}
-
-ProvenanceOptions Job::provenance() const {
-  const SelectOptions& select = options_.select;
-  ProvenanceOptions out;
-  out.text("key", select.key).list("include", select.include).list("exclude", select.exclude);
-  out.list("include-regex", select.include_regex).list("exclude-regex", select.exclude_regex);
-  out.text("dtype", options_.dtype).flag("weights-only", options_.weights_only);
-  out.flag("safe", options_.safe).flag("compact-views", options_.compact);
-  out.text("arch", options_.architecture);
-  out.text("from", options_.from).text("from-key", options_.from_key);
-  if (options_.merge) {
-    for (size_t i = 1; i < options_.inputs.size(); ++i) out.add("merge", options_.inputs[i]);
-    if (options_.on_conflict == OnConflict::first) out.add("on-conflict", "first");
-    if (options_.on_conflict == OnConflict::last) out.add("on-conflict", "last");
-  }
-  return out;
+  return with_provenance(std::move(metadata), "save", provenance_of(options_), std::move(hash));
 }
 
 ShardOptions Job::shard_options(const std::optional<std::string>& yaml) const {
@@ -462,8 +423,7 @@ Status Job::write(const std::optional<std::string>& yaml) {
 }
 
 bool Job::keeps_the_rest() const {
-  return !options_.weights_only && format_ == OutputFormat::torch_zip &&
-         options_.max_shard_size == 0;
+  return !options_.weights_only && !tensors_only();
 }
 
 /// Who names one state_dict may expect a file with nothing else in it.
@@ -503,8 +463,7 @@ Status Job::plan(const std::optional<std::string>& yaml) {
 
 std::vector<NamedTensor> Job::planned_tensors() const {
   const Checkpoint& checkpoint = *input_.checkpoint;
-  const bool whole = format_ == OutputFormat::torch_zip && options_.max_shard_size == 0;
-  return whole ? all_tensors(checkpoint, checkpoint.root) : named_tensors(*state_dict_);
+  return tensors_only() ? named_tensors(*state_dict_) : all_tensors(checkpoint, checkpoint.root);
 }
 
 void Job::show_plan() {

@@ -69,12 +69,15 @@ void warn_of_scales(const Checkpoint& checkpoint, const StateDict& state_dict, D
       join_list(rounded));
 }
 
-Status follow_codes(Metadata& metadata, const std::vector<QuantizedRecord>& records,
+Status follow_codes(Metadata& metadata, const std::vector<QuantizedRecord>& merged,
                     const Checkpoint& checkpoint, const StateDict& state_dict) {
-  if (records.empty()) return {};
-  QuantizedRecord all = records[0];
-  for (const QuantizedRecord& other : records) MLC_CHECK(join_record(all, other));
-  MLC_TRY(const QuantizedRecord kept, kept_record(all, checkpoint, state_dict));
+  MLC_TRY(std::optional<QuantizedRecord> all, quantized_record(metadata));
+  for (const QuantizedRecord& other : merged) {
+    if (!all) all.emplace().format = other.format;
+    MLC_CHECK(join_record(*all, other));
+  }
+  if (!all) return {};
+  MLC_TRY(const QuantizedRecord kept, kept_record(*all, checkpoint, state_dict));
   if (!kept.tensors.empty()) return metadata.set_value("quantization", to_meta(kept));
   MLC_CHECK(metadata.remove("quantization"));
   return {};

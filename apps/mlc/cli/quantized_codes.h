@@ -29,9 +29,9 @@ Status refuse_codes(const Checkpoint& checkpoint, const StateDict& state_dict,
 void warn_of_scales(const Checkpoint& checkpoint, const StateDict& state_dict, DType dtype,
                     Reporter& reporter);
 
-/// Makes METADATA say of quantised weights what STATE_DICT holds of those that RECORDS name: of the
-/// file and of those merged into it. Errors: as kept_record() and join_record().
-Status follow_codes(Metadata& metadata, const std::vector<QuantizedRecord>& records,
+/// Makes METADATA say of quantised weights what STATE_DICT holds of those that it, and the records
+/// MERGED of files that were added, name. Errors: as kept_record() and join_record().
+Status follow_codes(Metadata& metadata, const std::vector<QuantizedRecord>& merged,
                     const Checkpoint& checkpoint, const StateDict& state_dict);
 
 }  // namespace mlc::cli

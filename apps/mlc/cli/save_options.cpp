@@ -99,4 +99,21 @@ void add_save_options(OptionSet& set, SaveRequest& options) {
   });
 }
 
+ProvenanceOptions provenance_of(const SaveRequest& options) {
+  const SelectOptions& select = options.select;
+  ProvenanceOptions out;
+  out.text("key", select.key).list("include", select.include).list("exclude", select.exclude);
+  out.list("include-regex", select.include_regex).list("exclude-regex", select.exclude_regex);
+  out.text("dtype", options.dtype).flag("weights-only", options.weights_only);
+  out.flag("safe", options.safe).flag("compact-views", options.compact);
+  out.text("arch", options.architecture);
+  out.text("from", options.from).text("from-key", options.from_key);
+  if (options.merge) {
+    for (size_t i = 1; i < options.inputs.size(); ++i) out.add("merge", options.inputs[i]);
+    if (options.on_conflict == OnConflict::first) out.add("on-conflict", "first");
+    if (options.on_conflict == OnConflict::last) out.add("on-conflict", "last");
+  }
+  return out;
+}
+
 }  // namespace mlc::cli

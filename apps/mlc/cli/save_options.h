@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/option_set.h"
+#include "cli/provenance_options.h"
 #include "cli/save_steps.h"
 #include "cli/shared_options.h"
 #include "mlc/checkpoint/save.h"
@@ -37,5 +38,8 @@ struct SaveRequest {
 
 /// With the checks that need no file.
 void add_save_options(OptionSet& set, SaveRequest& options);
+
+/// What the metadata of the output say of the options.
+ProvenanceOptions provenance_of(const SaveRequest& options);
 
 }  // namespace mlc::cli

@@ -9,6 +9,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/absorb.h"
 #include "mlc/checkpoint/bare_tensors.h"
+#include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
@@ -433,6 +434,21 @@ void name_tensors(Input& input, const std::string& key, Reporter& reporter) {
       (path.empty() ? "its " : "at " + printable(path) + " the ") +
       (names.size() == 1 ? "tensor has no name; it is" : "tensors have no names; they are") +
       " written as " + join_list(names, 3));
+}
+
+void make_plain(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts, bool everywhere,
+                Reporter& reporter) {
+  std::vector<std::string> taken;
+  const auto take = [&](const std::vector<NamedTensor>& tensors) {
+    for (const std::string& path : take_whole_distributed(checkpoint, tensors)) {
+      taken.push_back(printable(path));
+    }
+  };
+  for (const StateDict* one : state_dicts) take(named_tensors(*one));
+  if (everywhere) take(all_tensors(checkpoint, checkpoint.root));
+  if (taken.empty()) return;
+  reporter.warn("written as plain tensors, for all of each DTensor is in this file: " +
+                join_list(merge_alike(taken)));
 }
 
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,

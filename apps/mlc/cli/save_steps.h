@@ -53,6 +53,11 @@ Result<Merged> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
                             const std::vector<std::string>& paths, const SelectOptions& select,
                             OnConflict on_conflict, FileWarnings& reporter);
 
+/// Makes plain tensors of the DTensors of STATE_DICTS, or EVERYWHERE in the file, that are whole in
+/// it, and says which.
+void make_plain(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts, bool everywhere,
+                Reporter& reporter);
+
 /// Casts the floating-point tensors of STATE_DICTS; tied ones stay tied, also from one to another.
 /// Returns how many.
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
