@@ -83,7 +83,7 @@ std::string_view Checkpoint::keep(std::string_view text) {
 
 Result<std::optional<Checkpoint::FileRange>> Checkpoint::file_range(uint32_t index) const {
   const Storage& storage = storages[index];
-  if (storage.big_endian || storage.memory != nullptr || storage.producer != nullptr) {
+  if (storage.big_endian || storage.own != nullptr) {
     return std::optional<FileRange>();
   }
   if (storage.file != kNoIndex) {
@@ -99,21 +99,35 @@ Result<std::optional<Checkpoint::FileRange>> Checkpoint::file_range(uint32_t ind
   return std::optional(range);
 }
 
-BlockProducer in_order(std::shared_ptr<const PieceProducer> pieces, uint64_t size) {
-  return [pieces = std::move(pieces), size](const BlockSink& sink) -> Status {
+std::shared_ptr<const OwnBytes> held_bytes(std::shared_ptr<const std::string> memory) {
+  return std::make_shared<const OwnBytes>(OwnBytes{std::move(memory), {}, {}});
+}
+
+std::shared_ptr<const OwnBytes> held_bytes(std::string bytes) {
+  return held_bytes(std::make_shared<const std::string>(std::move(bytes)));
+}
+
+std::shared_ptr<const OwnBytes> made_bytes(BlockProducer blocks) {
+  return std::make_shared<const OwnBytes>(OwnBytes{{}, std::move(blocks), {}});
+}
+
+std::shared_ptr<const OwnBytes> made_bytes(PieceProducer pieces, uint64_t size) {
+  const auto shared = std::make_shared<const PieceProducer>(std::move(pieces));
+  BlockProducer in_order = [shared, size](const BlockSink& sink) -> Status {
     std::vector<std::byte> buffer;
-    for (uint64_t begin = 0; begin < size; begin += pieces->piece_bytes) {
-      buffer.resize(static_cast<size_t>(std::min(pieces->piece_bytes, size - begin)));
-      MLC_CHECK(pieces->make(begin, buffer));
+    for (uint64_t begin = 0; begin < size; begin += shared->piece_bytes) {
+      buffer.resize(static_cast<size_t>(std::min(shared->piece_bytes, size - begin)));
+      MLC_CHECK(shared->make(begin, buffer));
       MLC_CHECK(sink(buffer));
     }
     return {};
   };
+  return std::make_shared<const OwnBytes>(OwnBytes{{}, std::move(in_order), shared});
 }
 
 Status Checkpoint::stream_storage(uint32_t index, const BlockSink& sink) const {
   const Storage& storage = storages[index];
-  if (storage.producer != nullptr) return (*storage.producer)(sink);
+  if (const BlockProducer* made = storage.producer()) return (*made)(sink);
   MLC_TRY(const Bytes bytes, storage_bytes(index));
   const size_t block =
       (size_t{1} << 20U) / element_bytes(storage.dtype) * element_bytes(storage.dtype);
@@ -125,7 +139,7 @@ Status Checkpoint::stream_storage(uint32_t index, const BlockSink& sink) const {
 
 Result<Bytes> Checkpoint::storage_bytes(uint32_t index) const {
   const Storage& storage = storages[index];
-  if (storage.memory != nullptr) return as_bytes(*storage.memory);
+  if (const std::string* memory = storage.memory()) return as_bytes(*memory);
   MLC_TRY(const auto range, file_range(index));
   if (range) {
     MLC_TRY(const Bytes mapping, range->file->map());
@@ -158,9 +172,9 @@ void Checkpoint::drop_cached() const {
 
 Result<std::string> Checkpoint::load_storage(const Storage& storage) const {
   std::string bytes;
-  if (storage.producer != nullptr) {
+  if (const BlockProducer* made = storage.producer()) {
     bytes.reserve(storage.byte_size());
-    MLC_CHECK((*storage.producer)([&bytes](Bytes block) {
+    MLC_CHECK((*made)([&bytes](Bytes block) {
       bytes.append(as_text(block));
       return Status();
     }));

@@ -60,8 +60,18 @@ struct PieceProducer {
   /// Writes the bytes of the storage from BEGIN, a multiple of piece_bytes, on.
   std::function<Status(uint64_t begin, std::span<std::byte> out)> make;
 };
-/// The same for whoever wants the bytes in order. SIZE: of the storage.
-BlockProducer in_order(std::shared_ptr<const PieceProducer> pieces, uint64_t size);
+
+/// Bytes of a storage that lie in no file.
+struct OwnBytes {
+  std::shared_ptr<const std::string> memory;    // these; or
+  BlockProducer blocks;                         // made in order ...
+  std::shared_ptr<const PieceProducer> pieces;  // ... and, where set, by this in any
+};
+std::shared_ptr<const OwnBytes> held_bytes(std::shared_ptr<const std::string> memory);
+std::shared_ptr<const OwnBytes> held_bytes(std::string bytes);
+std::shared_ptr<const OwnBytes> made_bytes(BlockProducer blocks);
+/// SIZE: of the storage.
+std::shared_ptr<const OwnBytes> made_bytes(PieceProducer pieces, uint64_t size);
 
 /// One run of tensor bytes. Exactly one of the places below holds them.
 struct Storage {
@@ -72,16 +82,20 @@ struct Storage {
   bool big_endian = false;    // bytes on disk; storage_bytes() returns them swapped
   int64_t elements = 0;
 
-  uint32_t archive = kNoIndex;                    // in Checkpoint::archives ...
-  uint32_t entry = kNoIndex;                      // ... and this entry of it; or
-  uint32_t file = kNoIndex;                       // in Checkpoint::files ...
-  uint64_t offset = 0;                            // ... at this absolute offset, with ...
-  std::optional<uint32_t> crc32;                  // ... this CRC where the file tells one; or
-  std::shared_ptr<const std::string> memory;      // here; or
-  std::shared_ptr<const BlockProducer> producer;  // made when it is written
-  std::shared_ptr<const PieceProducer> pieces;    // where set, `producer` is in_order() of it
+  uint32_t archive = kNoIndex;          // in Checkpoint::archives ...
+  uint32_t entry = kNoIndex;            // ... and this entry of it; or
+  uint32_t file = kNoIndex;             // in Checkpoint::files ...
+  uint64_t offset = 0;                  // ... at this absolute offset, with ...
+  std::optional<uint32_t> crc32;        // ... this CRC where the file tells one; or
+  std::shared_ptr<const OwnBytes> own;  // here; rare, and there may be a million storages
 
   uint64_t byte_size() const { return static_cast<uint64_t>(elements) * element_bytes(dtype); }
+  // What `own` has; null for what it has not.
+  const std::string* memory() const { return own != nullptr ? own->memory.get() : nullptr; }
+  const BlockProducer* producer() const {
+    return own != nullptr && own->blocks != nullptr ? &own->blocks : nullptr;
+  }
+  const PieceProducer* pieces() const { return own != nullptr ? own->pieces.get() : nullptr; }
 };
 
 enum class TensorKind : uint8_t {

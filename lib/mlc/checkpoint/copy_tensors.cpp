@@ -107,7 +107,7 @@ Status Copier::plan() {
     }
     if (range) {
       add_pieces(i, storage, *range);
-    } else if (storage != kNoIndex && checkpoint_.storages[storage].pieces != nullptr) {
+    } else if (storage != kNoIndex && checkpoint_.storages[storage].pieces() != nullptr) {
       add_made(i, storage);
     } else {
       units_.push_back({nullptr, 0, i});
@@ -132,7 +132,7 @@ void Copier::add_made(size_t job, uint32_t storage) {
   copy->storage = storage;
   copy->size = checkpoint_.storages[storage].byte_size();
   copy->destination = jobs_[job].destination;
-  copy->made = checkpoint_.storages[storage].pieces.get();
+  copy->made = checkpoint_.storages[storage].pieces();
   copy->piece_bytes = copy->made->piece_bytes;
   add_units(copy, job);
 }

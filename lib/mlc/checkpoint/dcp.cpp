@@ -305,8 +305,8 @@ Result<NodeId> DcpReader::read_tensor(std::string_view fqn, NodeId described) {
   storage.location = location;
   storage.dtype = dtype;
   storage.elements = *count;
-  storage.producer = std::make_shared<const BlockProducer>(
-      tile_producer(checkpoint_, sizes, element_bytes(dtype), std::move(tiles)));
+  storage.own =
+      made_bytes(tile_producer(checkpoint_, sizes, element_bytes(dtype), std::move(tiles)));
   checkpoint_.storages.push_back(std::move(storage));
   Tensor tensor;
   tensor.dtype = dtype;

@@ -37,7 +37,7 @@ uint32_t add_produced(Checkpoint& checkpoint, uint32_t like, DType dtype, Dims s
   Storage storage;
   storage.dtype = dtype;
   storage.elements = elements;
-  storage.producer = std::make_shared<const BlockProducer>(std::move(produce));
+  storage.own = made_bytes(std::move(produce));
   Tensor tensor;
   tensor.dtype = dtype;
   // PyTorch cannot restore the flag on other types.
@@ -113,7 +113,7 @@ Status stream_tensor(const Checkpoint& checkpoint, uint32_t index, const BlockSi
     const bool whole = tensor.offset == 0 && !tensor.conjugated && !tensor.negated &&
                        checkpoint.byte_size(tensor) == storage.byte_size() &&
                        is_contiguous(checkpoint.sizes(tensor), checkpoint.strides(tensor));
-    if (whole && storage.producer != nullptr) return (*storage.producer)(sink);
+    if (whole && storage.producer() != nullptr) return (*storage.producer())(sink);
   }
   MLC_TRY(const TensorView view, checkpoint.view(index));
   return for_each_block(view, sink);

@@ -77,7 +77,7 @@ Status read_entry(Checkpoint& checkpoint, const ZipEntry& entry, std::string_vie
     swap_elements(std::as_writable_bytes(std::span(bytes)), header.dtype);
     header.big_endian = false;
   }
-  place.memory = std::make_shared<const std::string>(std::move(bytes));
+  place.own = held_bytes(std::move(bytes));
   add_array(checkpoint, name, header, std::move(place));
   return {};
 }

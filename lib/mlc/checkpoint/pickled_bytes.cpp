@@ -67,7 +67,7 @@ Status PickledBytes::place(Storage& storage, std::string_view bytes) {
   std::string copy(bytes);
   if (storage.big_endian) swap_elements(std::as_writable_bytes(std::span(copy)), storage.dtype);
   storage.big_endian = false;
-  storage.memory = std::make_shared<const std::string>(std::move(copy));
+  storage.own = held_bytes(std::move(copy));
   return {};
 }
 

@@ -371,7 +371,7 @@ Result<uint32_t> Pt2Reader::storage_of(const ZipEntry& entry, const Payload& pay
     if (!bytes) return corrupt("its shape has more elements than 64 bits can count");
     storage.elements = *count;
     storage.big_endian = false;
-    storage.producer = std::make_shared<const BlockProducer>(zeros(static_cast<uint64_t>(*bytes)));
+    storage.own = made_bytes(zeros(static_cast<uint64_t>(*bytes)));
   } else {
     storage.archive = 0;
     storage.entry = static_cast<uint32_t>(&entry - zip_.entries().data());

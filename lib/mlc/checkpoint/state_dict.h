@@ -9,6 +9,7 @@
 #include "mlc/checkpoint/checkpoint.h"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -104,8 +105,8 @@ struct NamedTensor {
   std::string path;  // dotted, list items by number, keys that are no text as Python shows them
   uint32_t tensor = kNoIndex;
   uint64_t spelling = 0;  // bit i % 64: step i is no text key, as `0` may be a number or a text
-  std::string indexed{};  // `path` with indexed_key() for keys of one mapping that print alike;
-                          // empty where no step is one
+  /// `path` with indexed_key() for keys of one mapping that print alike; null where no step is one.
+  std::shared_ptr<const std::string> indexed{};
 };
 /// Every tensor of the tree below NODE with its first path, in tree order. A tensor reached twice
 /// is listed twice; cycles end.

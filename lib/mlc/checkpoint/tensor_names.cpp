@@ -26,7 +26,7 @@ struct Path {
   std::string text;
   uint64_t spelling = 0;  // as in NamedTensor
   unsigned steps = 0;
-  std::string indexed;  // as in NamedTensor
+  std::string indexed;  // as in NamedTensor; empty for none
 
   Path below(const std::string& key, bool string = false) const {
     const uint64_t step = string ? 0 : uint64_t{1} << (steps % 64);
@@ -38,6 +38,11 @@ struct Path {
     Path out = below(key, string);
     out.indexed = join_path(indexed.empty() ? text : indexed, indexed_key(key, string));
     return out;
+  }
+
+  NamedTensor to(uint32_t tensor) const {
+    auto alike = indexed.empty() ? nullptr : std::make_shared<const std::string>(indexed);
+    return {text, tensor, spelling, std::move(alike)};
   }
 };
 
@@ -81,7 +86,7 @@ class TreeWalk {
   void visit(NodeId node, const Path& path, int depth) {
     const Graph& graph = checkpoint_.graph;
     if (const uint32_t tensor = checkpoint_.tensor_at(node); tensor != kNoIndex) {
-      out_.push_back({path.text, tensor, path.spelling, path.indexed});
+      out_.push_back(path.to(tensor));
       if (everything()) visit_attributes(node, path, depth);
       return;
     }
@@ -155,7 +160,7 @@ class TreeWalk {
   void visit_storage(NodeId node, const Path& path) {
     const uint32_t storage = checkpoint_.storage_at(node);
     if (storage == kNoIndex) return;
-    out_.push_back({path.text, storage_(storage), path.spelling, path.indexed});
+    out_.push_back(path.to(storage_(storage)));
   }
 
   bool is_container(NodeId node) const {
@@ -245,7 +250,7 @@ std::vector<NamedTensor> tensors_in_values(const Checkpoint& checkpoint,
 
 void index_alike(std::vector<NamedTensor>& tensors) {
   for (NamedTensor& named : tensors) {
-    if (!named.indexed.empty()) named.path = named.indexed;
+    if (named.indexed != nullptr) named.path = *named.indexed;
   }
 }
 

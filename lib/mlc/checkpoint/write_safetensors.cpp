@@ -206,7 +206,7 @@ class DataWriter {
     const uint64_t size = row.end - row.begin;
     if (size == 0) return {};
     const Storage& storage = checkpoint_.storages[tensor.storage];
-    if (size > kSmallTensor || storage.producer != nullptr) {
+    if (size > kSmallTensor || storage.producer() != nullptr) {
       jobs_.push_back({out_.position(), kNoIndex, row.named->tensor, {}});
       return out_.skip(size);
     }

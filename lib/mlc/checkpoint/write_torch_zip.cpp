@@ -126,7 +126,7 @@ class TorchZipWriter {
     if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     std::string bytes;
     bytes.reserve(checkpoint_.storages[index].byte_size());
-    if (checkpoint_.storages[index].producer == nullptr) {
+    if (checkpoint_.storages[index].producer() == nullptr) {
       MLC_CHECK(check_storage(checkpoint_, index));
     }
     MLC_CHECK(checkpoint_.stream_storage(index, [&bytes](Bytes block) {
@@ -161,7 +161,7 @@ class TorchZipWriter {
   Status add_small(const std::string& name, uint32_t index) {
     if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     const Storage& storage = checkpoint_.storages[index];
-    if (storage.producer != nullptr) {
+    if (storage.producer() != nullptr) {
       std::string bytes;
       MLC_CHECK(checkpoint_.stream_storage(index, [&bytes](Bytes block) {
         bytes.append(as_text(block));

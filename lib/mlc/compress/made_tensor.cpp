@@ -21,15 +21,14 @@ uint32_t add_tensor_of(Checkpoint& checkpoint, Storage storage, DType dtype, Dim
 uint32_t add_stored(Checkpoint& checkpoint, DType dtype, Dims sizes,
                     std::shared_ptr<const std::string> bytes) {
   Storage storage;
-  storage.memory = std::move(bytes);
+  storage.own = held_bytes(std::move(bytes));
   return add_tensor_of(checkpoint, std::move(storage), dtype, sizes);
 }
 
 uint32_t add_made(Checkpoint& checkpoint, DType dtype, Dims sizes, PieceProducer pieces) {
   const auto bytes = static_cast<uint64_t>(element_count(sizes).value_or(0)) * element_bytes(dtype);
   Storage storage;
-  storage.pieces = std::make_shared<const PieceProducer>(std::move(pieces));
-  storage.producer = std::make_shared<const BlockProducer>(in_order(storage.pieces, bytes));
+  storage.own = made_bytes(std::move(pieces), bytes);
   return add_tensor_of(checkpoint, std::move(storage), dtype, sizes);
 }
 

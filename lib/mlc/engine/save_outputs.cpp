@@ -41,7 +41,7 @@ std::unique_ptr<Checkpoint> checkpoint_of(std::span<const NamedValue> values) {
     storage.location = "cpu";
     storage.dtype = value.tensor.dtype;
     storage.elements = static_cast<int64_t>(value.tensor.view().count());
-    storage.memory = value.tensor.bytes;
+    storage.own = held_bytes(value.tensor.bytes);
     checkpoint->storages.push_back(std::move(storage));
     Tensor tensor;
     tensor.storage = static_cast<uint32_t>(checkpoint->storages.size() - 1);

@@ -23,7 +23,7 @@ struct Side {
     Storage storage;
     storage.dtype = dtype;
     storage.elements = static_cast<int64_t>(bytes.size() / element_bytes(dtype));
-    storage.memory = std::make_shared<const std::string>(std::move(bytes));
+    storage.own = held_bytes(std::move(bytes));
     checkpoint->storages.push_back(storage);
     Tensor tensor;
     tensor.dtype = dtype;

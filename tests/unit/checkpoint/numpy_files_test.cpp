@@ -48,7 +48,7 @@ TEST_CASE("stored arrays lie in the file, deflated ones in memory") {
   REQUIRE(stored.ok());
   REQUIRE(deflated.ok());
   CHECK((*stored)->storages[0].file == 0);
-  CHECK((*deflated)->storages[0].memory != nullptr);
+  CHECK((*deflated)->storages[0].memory() != nullptr);
 }
 
 }  // namespace

@@ -38,8 +38,7 @@ std::string reassembled(const std::vector<int64_t>& sizes,
     Storage storage;
     storage.dtype = DType::i32;
     storage.elements = count;
-    storage.memory =
-        std::make_shared<const std::string>(as_text(std::as_bytes(std::span(numbers))));
+    storage.own = held_bytes(std::string(as_text(std::as_bytes(std::span(numbers)))));
     checkpoint.storages.push_back(storage);
     Tensor tensor;
     tensor.dtype = DType::i32;
