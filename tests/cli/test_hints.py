@@ -437,3 +437,74 @@ def test_an_edit_of_a_dcp_folder_in_place_was_told_to_write_shards(mlc, tmp_path
     done = mlc("save", "dcp", "--dtype", "fp16", "--in-place")
     assert done.rc == 4 and "--max-shard-size 5GB -o DIR" in done.stderr
     mlc.ok("save", "dcp", "--dtype", "fp16", "--max-shard-size", "5GB", "-o", "DIR")
+
+
+@pytest.mark.parametrize("behind", ["", "module."])
+def test_a_wrapped_part_of_a_model_was_not_seen(mlc, tmp_path, behind):
+    names = ["features.module.0.weight", "features.module.1.weight", "fc.weight"]
+    write(tmp_path / "vgg.pt", {behind + name: torch.ones(2) for name in names})
+    done = mlc.ok("strip-module-prefix", "vgg.pt", "-o", "same.pt")
+    assert done.stderr.count("2 keys have module. behind features; ") == 1 and "--anywhere" in done.stderr
+    if not behind:
+        assert mlc.ok("load", "vgg.pt", "--json").json["prefix_hints"] == [
+            "2 keys have module. behind features; `mlc strip-module-prefix --anywhere` removes it"
+        ]
+    mlc.ok("strip-module-prefix", "vgg.pt", "--anywhere", "-o", "plain.pt")
+    assert list(torch.load(tmp_path / "plain.pt")) == ["features.0.weight", "features.1.weight", "fc.weight"]
+    # Not where the model itself has a part of that name beside others.
+    write(tmp_path / "own.pt", {"a.module.w": torch.ones(2), "a.b.w": torch.ones(2)})
+    assert "behind" not in mlc.ok("load", "own.pt").stdout
+
+
+def test_a_wrapped_encoder_lost_its_name_on_advice(mlc, tmp_path):
+    write(tmp_path / "e.pt", {"encoder.module.weight": torch.ones(2), "encoder.module.bias": torch.ones(2)})
+    line = "`mlc strip-module-prefix --prefix encoder.module.` removes it, `--anywhere` only module."
+    assert line in mlc.ok("load", "e.pt").stdout
+    mlc.ok("strip-module-prefix", "e.pt", "--anywhere", "-o", "plain.pt")
+    assert list(torch.load(tmp_path / "plain.pt")) == ["encoder.weight", "encoder.bias"]
+
+
+def test_half_a_prefix_was_no_prefix(mlc, tmp_path):
+    write(tmp_path / "half.pt", {"module.a": torch.ones(1), "module.b": torch.ones(1), "c": torch.ones(1), "d": torch.ones(1)})
+    assert "2 of 4 keys start with module., not c and d; `mlc strip-module-prefix --partial`" in mlc.ok("load", "half.pt").stdout
+
+
+def test_partial_keys_that_collide_got_no_hint(mlc, tmp_path):
+    write(tmp_path / "two.pt", {"module.a": torch.ones(1), "a": torch.zeros(1)})
+    done = mlc("strip-module-prefix", "two.pt", "--partial", "-o", "o.pt")
+    assert done.rc == 1 and "`mlc save --include` takes one of them out" in done.stderr
+
+
+def test_metadata_of_a_newer_mlc_hid_the_tensors(mlc, valid, tmp_path):
+    metadata = {"mlc": "mlc: metadata/2\nname: x\n", "format": "pt"}
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "new.safetensors", metadata)
+    done = mlc.ok("load", "new.safetensors", "--json")
+    valid(done.json, "load")
+    assert done.json["tensors"][0]["name"] == "w" and "the metadata in it" in done.stderr
+    done = mlc("save", "new.safetensors", "-o", "o.pt")
+    assert done.rc == 4 and "the metadata in it" in done.stderr
+    mlc.ok(*command_in(done.stderr))
+    mlc.ok("save", "new.safetensors", "-o", "o.pt")
+
+
+def test_a_folder_did_not_count_archives_of_old_names(mlc, tmp_path):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in/a.pt", {"w": torch.ones(1)})
+    write(tmp_path / "in/b.pth.tar", {"w": torch.ones(1)})
+    assert "holds 2 checkpoints" in mlc("load", "in").stderr
+
+
+def test_unused_bytes_left_gaps_out(mlc, tmp_path):
+    write(tmp_path / "v.pt", {"w": torch.arange(100_000.0)[::9999]})
+    answer = mlc.ok("load", "v.pt", "--json").json
+    assert answer["totals"]["unused_bytes"] == 400_000 - 44
+    assert "--compact-views` drops it" in mlc.ok("load", "v.pt").stdout
+    mlc.ok("save", "v.pt", "--compact-views", "-o", "o.pt")
+    assert torch.load(tmp_path / "o.pt")["w"].untyped_storage().nbytes() == 44
+    # Views that overlap may take more room apart: 70 of 100 are spanned, 80 shown.
+    whole = torch.arange(100.0)
+    write(tmp_path / "two.pt", {"a": whole[:40], "b": whole[30:70]})
+    assert "unused       120 B of storage that no tensor shows; `mlc save --compact-views` drops 80 B of it" in mlc.ok("load", "two.pt").stdout
+    mlc.ok("save", "two.pt", "--compact-views", "-o", "o2.pt")
+    stored = torch.load(tmp_path / "o2.pt").values()
+    assert sum(one.untyped_storage().nbytes() for one in stored) == 320

@@ -141,6 +141,8 @@ def test_masks_are_folded(mlc, tmp_path):
     model = masked_network()
     write(tmp_path / "model.pt", model.state_dict())
     answer = report(mlc, "model.pt", "-o", "out.pt", "--apply-masks")
+    shown = mlc.ok("prune", "model.pt", "-o", "out.pt", "--apply-masks", "--force").stdout
+    assert "pruned   nothing but what the masks say" in shown  # it said: smallest magnitude
     assert {row["name"]: row["zeros_before"] for row in answer["pruned"]} == {"0.weight": 600, "2.weight": 432}
     assert answer["zeros_before"] == answer["zeros_after"] and answer["squares_kept"] == 1
     for index in (0, 2):

@@ -37,7 +37,7 @@ class LoadReport {
   void count_arrays();
   void find_codes();
   void map_devices();
-  Status find_own_metadata();
+  void find_own_metadata();
   Status check();
   Status expect();
   Status compute_stats();

@@ -28,6 +28,15 @@
 namespace mlc::cli {
 namespace {
 
+/// What --compact-views does for the bytes that no tensor shows: views that overlap take more
+/// apart.
+std::string compact_text(const Summary& summary) {
+  if (summary.droppable_bytes == 0) return "";
+  const bool all = summary.droppable_bytes == summary.wasted_bytes;
+  return "; `mlc save --compact-views` drops " +
+         (all ? "it" : format_bytes(summary.droppable_bytes) + " of it");
+}
+
 std::string join_counts(const std::vector<std::pair<DType, uint64_t>>& rows) {
   std::vector<std::string> parts;
   for (const auto& [dtype, count] : rows) {
@@ -214,24 +223,21 @@ void LoadReport::map_devices() {
   summary_.devices = std::move(mapped);
 }
 
-/// A sidecar that cannot be read says nothing about the file.
-Status LoadReport::find_own_metadata() {
-  MLC_TRY(metadata_, read_metadata(*input_.checkpoint));
-  if (metadata_) return {};
+/// Metadata that cannot be read say nothing about the tensors.
+void LoadReport::find_own_metadata() {
   auto found = find_metadata(*input_.checkpoint);
   if (!found.ok()) {
     task_.reporter.warn(printable(found.error().file()) + ": " + found.error().text());
-    return {};
+    return;
   }
   metadata_ = std::move(found->metadata);
   sidecar_ = std::move(found->sidecar);
-  return {};
 }
 
 Result<FileReport> LoadReport::run() {
   MLC_TRY(input_, open_input(task_.input, task_.reporter));
   MLC_CHECK(select());
-  MLC_CHECK(find_own_metadata());
+  find_own_metadata();
   MLC_CHECK(check());
   MLC_CHECK(expect());
   MLC_CHECK(compute_stats());
@@ -407,8 +413,8 @@ void LoadReport::show_lines() {
     line("shared", plural(groups.size(), "storage") + ": " + shown_groups(groups));
   }
   if (summary_.wasted_bytes > 0) {
-    line("unused", format_bytes(summary_.wasted_bytes) +
-                       " of storage that no tensor shows; `mlc save --compact-views` drops it");
+    line("unused", format_bytes(summary_.wasted_bytes) + " of storage that no tensor shows" +
+                       compact_text(summary_));
   }
   const uint64_t dead = dead_bytes(checkpoint);
   if (dead > total_size(checkpoint) / 100) {

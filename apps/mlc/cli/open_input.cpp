@@ -206,7 +206,7 @@ namespace {
 /// of a wrapper.
 std::string keys_without(const std::vector<KeyInfo>& keys, const std::string& prefix,
                          const PrefixHint& hint) {
-  if (hint.count * 4 < hint.total * 3) return {};
+  if (hint.count * 2 < hint.total) return {};
   const std::vector<std::string> kept = kept_by_wrappers(keys);
   std::vector<std::string> odd;
   for (const KeyInfo& key : keys) {
@@ -247,15 +247,34 @@ std::vector<std::string> wrapper_hints(const std::vector<KeyInfo>& keys,
   return hints;
 }
 
+constexpr std::string_view kWrapper = "module.";
+
 /// PREFIX, which all KEYS but those that wrappers keep begin with, and the DDP within the module of
 /// Lightning behind it: model.module.
 std::string with_wrapper_behind(std::string_view prefix, const std::vector<KeyInfo>& keys) {
-  const std::string both = std::string(prefix) + "module.";
+  const std::string both = std::string(prefix) + std::string(kWrapper);
   const std::vector<std::string> kept = kept_by_wrappers(keys);
   const bool every = std::ranges::all_of(keys, [&](const KeyInfo& key) {
     return key.name.starts_with(both) || std::ranges::find(kept, key.name) != kept.end();
   });
   return every ? both : std::string(prefix);
+}
+
+/// What is to be said of a prefix that is no wrapper's: it may be an attribute of the model.
+std::string removes_prefix(const std::string& prefix) {
+  const std::string removes = kStripHint + (" --prefix " + prefix) + "` removes it";
+  return prefix.ends_with("." + std::string(kWrapper))
+             ? removes + ", `--anywhere` only " + std::string(kWrapper)
+             : removes;
+}
+
+/// Of `self.features = nn.DataParallel(...)`, which no prefix tells of.
+std::string wrapped_parts_hint(const std::vector<KeyInfo>& keys) {
+  std::vector<std::string_view> names;
+  for (const KeyInfo& key : keys) names.push_back(key.name);
+  const WrappedParts parts = wrapped_parts(names);
+  if (parts.keys == 0) return {};
+  return parts.text() + kStripHint + " --anywhere` removes it";
 }
 
 }  // namespace
@@ -269,7 +288,10 @@ std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateD
     if (hint.stripped || hint.count != hint.total) continue;
     const std::string prefix = with_wrapper_behind(hint.prefix, keys);
     hints.push_back("every key " + (kept.empty() ? "" : "but " + join_list(kept) + " ") +
-                    "starts with " + prefix + kStripHint + " --prefix " + prefix + "` removes it");
+                    "starts with " + prefix + removes_prefix(prefix));
+  }
+  if (std::string parts = hints.empty() ? wrapped_parts_hint(keys) : ""; !parts.empty()) {
+    hints.push_back(std::move(parts));
   }
   return hints;
 }
@@ -454,9 +476,14 @@ std::string companions_text(const Checkpoint& checkpoint, const std::string& fol
 
 Result<std::optional<Metadata>> read_metadata(const Checkpoint& checkpoint) {
   if (!checkpoint.metadata_yaml) return std::optional<Metadata>();
-  MLC_TRY(Metadata metadata,
-          Metadata::parse(*checkpoint.metadata_yaml, checkpoint.path, ErrorKind::corrupt));
-  return std::optional(std::move(metadata));
+  auto parsed = Metadata::parse(*checkpoint.metadata_yaml, checkpoint.path, ErrorKind::corrupt);
+  if (parsed.ok()) return std::optional(std::move(parsed).value());
+  const Error& error = parsed.error();
+  const std::string removes = "`mlc metadata " + shell_word(printable(checkpoint.path)) +
+                              " --clear --in-place` takes it out of the file";
+  Error told(error.kind(), "the metadata in it: " + error.text(),
+             error.hint().empty() ? removes : error.hint() + "; " + removes);
+  return std::move(told).in_file(checkpoint.path);
 }
 
 }  // namespace mlc::cli

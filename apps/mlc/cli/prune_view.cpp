@@ -208,6 +208,9 @@ std::string left_counts(const PrunePlan& plan) {
 }
 
 std::string how_text(const PruneRules& rules) {
+  const bool asked =
+      rules.amount || !rules.rules.empty() || rules.shape.pattern != PrunePattern::unstructured;
+  if (!asked) return "nothing but what the masks say";
   std::string out(to_string(rules.method));
   if (rules.method == PruneMethod::magnitude) out = "smallest magnitude";
   if (rules.amount) out = rules.amount->text() + ", " + out;

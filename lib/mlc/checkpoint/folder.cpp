@@ -32,7 +32,7 @@ constexpr auto kFolderNames = std::to_array<std::string_view>({
 
 /// Endings of files that hold checkpoints; shells take them after a `*`.
 constexpr auto kEndings = std::to_array<std::string_view>(
-    {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".npz"});
+    {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".npz", ".pth.tar"});
 
 constexpr size_t kMostNames = 100'000;  // looked at; a folder may hold a whole data set
 

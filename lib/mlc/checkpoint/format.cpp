@@ -108,7 +108,7 @@ Status refuse_foreign(std::string_view head) {
 /// Whether a file that is called so was meant to be a checkpoint: caches name theirs by a hash.
 bool is_named_like_checkpoint(std::string_view path) {
   constexpr auto kEndings = std::to_array<std::string_view>(
-      {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".npz", ".npy", ".pkl"});
+      {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".npz", ".npy", ".pkl", ".pth.tar"});
   const std::string_view name = path.substr(path.rfind('/') + 1);  // npos + 1 is 0
   return name.find('.') == name.npos || std::ranges::any_of(kEndings, [name](std::string_view end) {
            return name.ends_with(end);

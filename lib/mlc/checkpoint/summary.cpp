@@ -1,5 +1,7 @@
 #include "mlc/checkpoint/summary.h"
 
+#include "mlc/base/checked_math.h"
+#include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/tensor_identity.h"
 
@@ -14,10 +16,9 @@ namespace {
 /// A storage, and the index of a tensor on it.
 using Use = std::pair<uint32_t, uint32_t>;
 
-/// Bytes of a storage that at least one of the tensors spans (gaps between strided elements count
-/// as used: they cannot be cut out).
-uint64_t used_bytes(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
-                    std::span<const Use> uses) {
+/// Bytes of a storage that at least one of the tensors spans, gaps between strided elements too.
+uint64_t spanned_bytes(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                       std::span<const Use> uses) {
   std::vector<std::pair<uint64_t, uint64_t>> spans;
   for (const auto& [storage, user] : uses) {
     spans.push_back(byte_span(checkpoint, checkpoint.tensors[tensors[user].tensor]));
@@ -48,18 +49,21 @@ void add_storage(const Checkpoint& checkpoint, const std::vector<NamedTensor>& t
     return checkpoint.tensors[tensors[use.second].tensor];
   };
   std::set<TensorIdentity> seen;
+  uint64_t apart = 0;  // what copies of the tensors alone would take
   const bool alone = uses.size() == 1;
   for (const Use& use : uses) {
     const Tensor& tensor = tensor_of(use);
     if (!alone && !seen.insert(identity_of(checkpoint, tensor)).second) continue;
     out.parameters += stored_elements(checkpoint, tensor);
     out.bytes += checkpoint.byte_size(tensor);
+    apart = checked_add(apart, compact_size(checkpoint, tensor)).value_or(UINT64_MAX);
   }
   const uint64_t size = checkpoint.storages[uses[0].first].byte_size();
   const auto [begin, end] = byte_span(checkpoint, tensor_of(uses[0]));
-  const uint64_t used = uses.size() == 1 ? end - begin : used_bytes(checkpoint, tensors, uses);
+  const uint64_t spanned = alone ? end - begin : spanned_bytes(checkpoint, tensors, uses);
   out.storage_bytes += size;
-  out.wasted_bytes += size - std::min(size, used);
+  out.wasted_bytes += size - std::min({size, spanned, apart});
+  out.droppable_bytes += size - std::min(size, apart);
   if (uses.size() < 2) return;
   std::vector<std::string>& group = out.shared.emplace_back();
   for (const Use& use : uses) group.push_back(tensors[use.second].path);

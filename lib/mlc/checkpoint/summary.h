@@ -19,7 +19,8 @@ struct Summary {
   std::vector<std::pair<std::string, uint64_t>> devices;  // storage locations, likewise
   std::vector<std::vector<std::string>> shared;           // groups of names that use one storage
   uint64_t storage_bytes = 0;                             // of the storages these tensors use
-  uint64_t wasted_bytes = 0;  // of them, bytes that none of these tensors shows
+  uint64_t wasted_bytes = 0;     // of them, bytes that none of these tensors shows
+  uint64_t droppable_bytes = 0;  // of them, what copies of the tensors alone would save
 };
 
 Summary summarize(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors);

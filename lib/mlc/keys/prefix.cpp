@@ -286,7 +286,10 @@ Result<Plan> Stripper::plan() {
     item.sources.push_back(i);
     if (item.name != keys_[i].name) item.op = PlanItem::Op::rename;
   }
-  MLC_CHECK(plan.check_names());
+  if (Status names = plan.check_names(); !names.ok()) {
+    return std::move(names).error().with_hint(
+        "two models may have been merged; `mlc save --include` takes one of them out");
+  }
   return plan;
 }
 
@@ -321,10 +324,60 @@ std::string unused_prefix(std::span<const KeyInfo> keys, const std::string& give
          (near ? "; did you mean " + printable(*near) + "?" : "");
 }
 
+void warn_of_wrapped_parts(Plan& plan) {
+  std::vector<std::string_view> names;
+  names.reserve(plan.items.size());
+  for (const PlanItem& item : plan.items) names.push_back(item.name);
+  const WrappedParts parts = wrapped_parts(names);
+  if (parts.keys > 0) plan.warnings.push_back(parts.text() + "; --anywhere strips it there too");
+}
+
+/// Takes those out of PARENTS that have other children than PREFIX among KEYS.
+void keep_only_children(std::span<const std::string_view> keys, std::string_view prefix,
+                        std::vector<std::string_view>& parents) {
+  std::unordered_set<std::string_view> left(parents.begin(), parents.end());
+  for (const std::string_view key : keys) {
+    for (size_t dot = key.find('.'); dot != key.npos; dot = key.find('.', dot + 1)) {
+      if (!starts_with_prefix(key.substr(dot + 1), prefix)) left.erase(key.substr(0, dot));
+    }
+  }
+  std::erase_if(parents, [&left](std::string_view parent) { return !left.contains(parent); });
+}
+
 }  // namespace
+
+std::string WrappedParts::text() const {
+  std::vector<std::string> names;
+  for (const std::string& parent : parents) names.push_back(sentence_key(parent));
+  return plural(keys, "key has", "keys have") + " module. behind " + join_list(names, 3);
+}
+
+WrappedParts wrapped_parts(std::span<const std::string_view> keys) {
+  constexpr std::string_view kPrefix = "module.";
+  std::vector<std::string_view> parents;
+  std::unordered_set<std::string_view> known;
+  const auto parent_of = [kPrefix](std::string_view key) {
+    const size_t at = find_components(key, kPrefix, 1);
+    return at == key.npos ? std::string_view() : key.substr(0, at - 1);
+  };
+  for (const std::string_view key : keys) {
+    const std::string_view parent = parent_of(key);
+    if (!parent.empty() && known.insert(parent).second) parents.push_back(parent);
+  }
+  if (parents.empty()) return {};
+  keep_only_children(keys, kPrefix, parents);
+  WrappedParts out;
+  out.parents.assign(parents.begin(), parents.end());
+  const std::unordered_set<std::string_view> left(parents.begin(), parents.end());
+  for (const std::string_view key : keys) out.keys += left.contains(parent_of(key)) ? 1 : 0;
+  return out;
+}
 
 Result<Plan> plan_strip_prefix(std::span<const KeyInfo> keys, const PrefixOptions& options) {
   MLC_TRY(Plan plan, Stripper(keys, options).run());
+  const bool chosen = !options.prefixes.empty() || !options.add.empty() || options.anywhere;
+  // Of a file that stays as it is, whoever asked for the plan tells of all prefixes.
+  if (!chosen && options.max_depth < 0 && plan.changes_anything()) warn_of_wrapped_parts(plan);
   for (const std::string& prefix : options.prefixes) {
     std::string warning =
         unused_prefix(keys, prefix, options.anywhere || options.prefixes.size() > 1);

@@ -32,7 +32,8 @@ struct PrefixOptions {
 /// what wrappers keep beside the model (AveragedModel's `n_averaged` and the like, named in the
 /// notes); otherwise the file is mixed: an error, unless `partial`. Later rounds (`module.module.`)
 /// go on while all keys have a prefix; where only some have, it is the name of a submodule and
-/// stays, with a warning. With `anywhere` a key that has a prefix further in counts as having it.
+/// stays, with a warning. With `anywhere` a key that has a prefix further in counts as having it;
+/// without options a warning tells of wrapped_parts().
 ///
 /// Nothing to strip gives a plan that changes nothing; `prefixes` that are in no key are among its
 /// warnings. Errors: usage (an empty prefix); conflict
@@ -47,6 +48,16 @@ struct PrefixHint {
   bool stripped = false;  // by strip-module-prefix without options; others need --prefix
   bool inside = false;    // stripped wherever it stands, also where only some keys have it
 };
+
+/// Submodules that are wrapped themselves, as `self.features = nn.DataParallel(...)` does: all that
+/// lies below them is in their `module`.
+struct WrappedParts {
+  std::vector<std::string> parents;  // "features", in the order of the keys
+  uint64_t keys = 0;                 // below them
+  /// "4 keys have module. behind features".
+  std::string text() const;
+};
+WrappedParts wrapped_parts(std::span<const std::string_view> keys);
 
 /// Those of KEYS that wrappers keep beside the model: n_averaged and the like.
 std::vector<std::string> kept_by_wrappers(std::span<const KeyInfo> keys);
