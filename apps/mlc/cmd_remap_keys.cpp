@@ -118,13 +118,15 @@ OutputOptions inverse_options(const Options& options) {
   return {.replace = options.writing.force, .sync = false, .mode = 0};
 }
 
-Status emit_inverse(const Options& options, const Plan& plan) {
-  if (options.emit_inverse.empty()) return {};
+/// The inverse of PLAN in a file without a name, which it gets when the output has its own; nothing
+/// where none is wanted.
+Result<std::optional<OutputFile>> write_inverse(const Options& options, const Plan& plan) {
+  if (options.emit_inverse.empty()) return std::optional<OutputFile>();
   MLC_TRY(const std::string yaml, invert(plan));
-  if (options.writing.dry_run && !options.only_names) return {};
+  if (options.writing.dry_run && !options.only_names) return std::optional<OutputFile>();
   MLC_TRY(OutputFile out, OutputFile::create(options.emit_inverse, inverse_options(options)));
   MLC_CHECK(out.write(yaml));
-  return out.publish();
+  return std::optional<OutputFile>(std::move(out));
 }
 
 /// The text of the list of keys at PATH. Errors: usage for what is no text.
@@ -172,7 +174,8 @@ Result<FileReport> remap_names(const Options& options, const RuleSet& rules, Fil
   auto plan = make_plan(*keys, rules, options.rules);
   if (!plan.ok()) return std::move(plan).error().in_file(task.input);
   for (const std::string& warning : plan->warnings) task.reporter.warn(warning);
-  MLC_CHECK(emit_inverse(options, *plan));
+  MLC_TRY(auto inverse, write_inverse(options, *plan));
+  if (inverse) MLC_CHECK(inverse->publish());
   if (task.json) {
     JsonWriter json(task.out, task.json_layout());
     json.begin_object();
@@ -224,7 +227,13 @@ Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(auto files, plan_outputs(options.inputs, options.writing, {}, other_files(options)));
   for (FilePair& file : files) file.may_be_folder = !options.writing.in_place;
   MLC_CHECK(check_inverse(options));
-  return run_files(context, files, options.writing.batch, [&](FileTask& task) {
+  std::optional<OutputFile> inverse;  // of the only input
+  const auto keep_inverse = [&](const Plan& plan) -> Status {
+    MLC_TRY(auto written, write_inverse(options, plan));
+    if (written) inverse.emplace(std::move(*written));
+    return {};
+  };
+  const auto remap = [&](FileTask& task) {
     const KeyEdit edit{
         .verb = "remap-keys",
         .key = options.key,
@@ -236,9 +245,12 @@ Result<ExitCode> run(const Options& options, Context& context) {
         .strict = options.rules.strict,
         .by_rules = true,
         .threads = context.threads(),
-        .inspect = [&options](const Plan& plan) { return emit_inverse(options, plan); }};
+        .inspect = keep_inverse};
     return edit_keys(task, edit);
-  });
+  };
+  MLC_TRY(const ExitCode code, run_files(context, files, options.writing.batch, remap));
+  if (inverse && code == ExitCode::done) MLC_CHECK(inverse->publish());
+  return code;
 }
 
 constexpr Example kExamples[] = {

@@ -447,7 +447,7 @@ void Job::warn_of_optimizers() {
 Status Job::plan(const std::optional<std::string>& yaml) {
   Checkpoint& checkpoint = *input_.checkpoint;
   show_plan();
-  MLC_CHECK(check_storages(checkpoint, planned_tensors(), task_.threads));
+  MLC_CHECK(rehearse_storages(checkpoint, planned_tensors(), task_.threads));
   const std::string place = place_to_check(task_.output, options_.writing);
   if (options_.max_shard_size > 0) {
     MLC_CHECK(check_only_tensors(checkpoint, *state_dict_));

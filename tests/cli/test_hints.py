@@ -508,3 +508,53 @@ def test_unused_bytes_left_gaps_out(mlc, tmp_path):
     mlc.ok("save", "two.pt", "--compact-views", "-o", "o2.pt")
     stored = torch.load(tmp_path / "o2.pt").values()
     assert sum(one.untyped_storage().nbytes() for one in stored) == 320
+
+
+def test_a_merge_with_a_training_checkpoint_had_no_way(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.ones(1)})
+    write(tmp_path / "b.pt", {"model": {"v": torch.ones(1)}, "ema": {"v": torch.zeros(1)}})
+    done = mlc("save", "--merge", "a.pt", "b.pt", "-o", "o.pt")
+    assert done.rc == 2 and "holds 2 state_dicts" in done.stderr
+    mlc.ok(*[{"PATH": "model"}.get(word, word) for word in command_in(done.stderr)])
+    mlc.ok("save", "--merge", "a.pt", "one.pt", "-o", "o.pt")
+    assert torch.equal(torch.load(tmp_path / "o.pt")["v"], torch.ones(1))
+
+
+def test_a_join_with_integers_was_told_to_cast_them(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"a": torch.ones(2), "b": torch.ones(2, dtype=torch.int64)})
+    rules = "version: 1\nrules:\n  - {concat: [a, b], to: c}\n"
+    (tmp_path / "r.yaml").write_text(rules)
+    done = mlc("remap-keys", "a.pt", "--rules", "r.yaml", "-o", "o.pt")
+    assert done.rc == 2 and "converts floating types only" in done.stderr
+
+
+@pytest.mark.parametrize("verb", [("save", "--dtype", "fp16", "-o", "o.pt"), ("strip-module-prefix", "-o", "o.safetensors")])
+def test_a_dry_run_believed_bytes_that_the_run_refuses(mlc, tmp_path, verb):
+    values = torch.full((100,), 1e6)
+    write(tmp_path / "bad.pt", {"module.w": values})
+    content = bytearray((tmp_path / "bad.pt").read_bytes())
+    content[content.find(values.numpy().tobytes()) + 20] ^= 1
+    (tmp_path / "bad.pt").write_bytes(content)
+    for more in ((), ("-n",)):
+        done = mlc(verb[0], "bad.pt", *verb[1:], *more)
+        assert done.rc == 3 and "is damaged" in done.stderr
+
+
+def test_a_dry_run_kept_overflows_for_itself(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.full((100,), 1e6)})
+    for more in ("-n",), ():
+        assert "did not fit" in mlc.ok("save", "a.pt", "--dtype", "fp16", "-o", "o.pt", *more).stderr
+
+
+def test_a_run_that_failed_left_its_inverse_rules(mlc, tmp_path):
+    # A repetition of the command stopped at the rules that were there already.
+    write(tmp_path / "a.pt", {"a": torch.ones(100), "b": torch.ones(100, dtype=torch.int64)})
+    content = bytearray((tmp_path / "a.pt").read_bytes())
+    content[content.find(torch.ones(100).numpy().tobytes()) + 20] ^= 1
+    (tmp_path / "bad.pt").write_bytes(content)
+    arguments = ("--map", "a=v", "--emit-inverse", "inv.yaml", "-o", "o.safetensors")
+    assert mlc("remap-keys", "bad.pt", *arguments).rc == 3
+    assert not (tmp_path / "inv.yaml").exists()
+    mlc.ok("remap-keys", "a.pt", *arguments)
+    mlc.ok("remap-keys", "o.safetensors", "--rules", "inv.yaml", "-o", "back.safetensors")
+    mlc.ok("diff", "a.pt", "back.safetensors")

@@ -101,3 +101,27 @@ def test_models_without_a_head_missed_their_embedding(mlc, tmp_path, kind, shard
     model.save_pretrained(theirs)
     if not sharded:
         assert names(tmp_path / "out/model.safetensors")[0] == names(theirs / "model.safetensors")[0]
+
+
+class OwnName(torch.nn.Module):
+    """Has a weight of its part under a name without a dot too."""
+
+    def __init__(self):
+        super().__init__()
+        self.enc = torch.nn.Linear(2, 2)
+        self.w = self.enc.weight
+
+
+def test_a_tied_name_without_a_dot_was_lost(mlc, tmp_path):
+    safetensors.torch.save_model(OwnName(), tmp_path / "m.safetensors")
+    assert names(tmp_path / "m.safetensors")[1]["w"] == "enc.weight"
+    mlc.ok("save", "m.safetensors", "-o", "m.pt")
+    OwnName().load_state_dict(torch.load(tmp_path / "m.pt"))
+    mlc.ok("strip-module-prefix", "m.safetensors", "--add", "model", "-o", "n.safetensors")
+    outer = torch.nn.Module()
+    outer.model = OwnName()
+    assert safetensors.torch.load_model(outer, tmp_path / "n.safetensors") == (set(), [])
+    # A text that only looks like one stays a text.
+    safetensors.torch.save_file({"weight": torch.ones(1)}, tmp_path / "t.safetensors", {"best": "weight"})
+    mlc.ok("save", "t.safetensors", "-o", "t.pt")
+    assert list(torch.load(tmp_path / "t.pt")) == ["weight"]

@@ -9,6 +9,7 @@
 #include "cli/rule_checks.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/rewrite_zip.h"
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/write_sharded.h"
@@ -113,7 +114,7 @@ class Job {
       MLC_CHECK(follow_quantization());
       MLC_CHECK(apply());
       MLC_CHECK(check_architecture());
-      MLC_CHECK(dry ? rehearse() : write(names_only));
+      MLC_CHECK(dry ? rehearse(names_only) : write(names_only));
     }
     answer();
     const bool no = edit_.require_change && !changed_;
@@ -124,7 +125,8 @@ class Job {
   Status aim();
   Status check_rules() const;
   Status check_no_shard() const;
-  Status rehearse();
+  Status rehearse(bool names_only);
+  Status read_tensors() const;
   Status apply();
   Status check_architecture() const;
   Status follow_quantization();
@@ -303,8 +305,9 @@ Status Job::aim() {
 }
 
 /// A dry run refuses what the run would.
-Status Job::rehearse() {
+Status Job::rehearse(bool names_only) {
   const std::string place = place_to_check(task_.output, edit_.writing);
+  if (!names_only || format_ != OutputFormat::torch_zip) MLC_CHECK(read_tensors());
   if (to_folder_) {
     MLC_TRY(report_, plan_sharded(*input_.checkpoint, named_tensors(*targets_[0].state_dict), place,
                                   shard_options({})));
@@ -317,6 +320,16 @@ Status Job::rehearse() {
   MLC_TRY(report_, plan_checkpoint(*input_.checkpoint, targets_[0].state_dict, place, save));
   warn_of_left_out();
   return {};
+}
+
+/// As write() does, where it does not leave the bytes to the kernel.
+Status Job::read_tensors() const {
+  const Checkpoint& checkpoint = *input_.checkpoint;
+  const bool tensors_only = to_folder_ || format_ == OutputFormat::safetensors;
+  return rehearse_storages(checkpoint,
+                           tensors_only ? named_tensors(*targets_[0].state_dict)
+                                        : all_tensors(checkpoint, checkpoint.root),
+                           edit_.threads);
 }
 
 /// Shards become shards of about the same size in the folder that the output names.

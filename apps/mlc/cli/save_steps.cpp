@@ -246,6 +246,17 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
 
 namespace {
 
+/// What a merge takes from OTHER. KEY is a place in the first input, which OTHER need not have.
+Result<StateDict> merged_state_dict(Input& other, const std::string& key) {
+  auto found = choose_other_state_dict(other, key, "", "--key");
+  if (found.ok()) return **found;
+  const Error& error = found.error();
+  const bool several = other.state_dicts.size() > 1;
+  const std::string way = "`mlc save " + shell_word(printable(other.checkpoint->path)) +
+                          " --key PATH --weights-only -o one.pt` takes one out, then merge one.pt";
+  return Error(error.kind(), error.text(), several ? way : error.hint()).in_file(error.file());
+}
+
 /// What a merge takes of FROM.
 std::vector<StateDictEntry> merged_entries(const Checkpoint& checkpoint, const StateDict& from,
                                            const Selection& selection) {
@@ -402,8 +413,7 @@ Result<Merged> merge_inputs(Checkpoint& checkpoint, StateDict& state_dict,
   const uint64_t before = count_parameters();
   for (const std::string& path : paths) {
     MLC_TRY(Input other, open_input(path, reporter.of_file(path)));
-    MLC_TRY(StateDict * found, choose_other_state_dict(other, select.key, "", "--key"));
-    const StateDict from = *found;
+    MLC_TRY(const StateDict from, merged_state_dict(other, select.key));
     MLC_TRY(auto record, recorded_weights(*other.checkpoint));
     if (record) counts.records.push_back(std::move(*record));
     std::vector<StateDictEntry> merged = merged_entries(*other.checkpoint, from, selection);

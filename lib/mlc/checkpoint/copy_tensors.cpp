@@ -269,23 +269,48 @@ std::vector<std::string> names_of_storage(const Checkpoint& checkpoint,
 
 }  // namespace
 
-Status check_storages(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
-                      unsigned threads) {
+namespace {
+
+/// CHECK of every storage of TENSORS that USES names, each once.
+Status for_each_storage(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                        unsigned threads, bool (*uses)(const Storage&),
+                        Status (*check)(const Checkpoint&, uint32_t)) {
   std::set<uint32_t> used;
   for (const NamedTensor& named : tensors) {
     const uint32_t index = checkpoint.tensors[named.tensor].storage;
-    if (index == kNoIndex) continue;
-    const Storage& storage = checkpoint.storages[index];
-    if (storage.archive != kNoIndex || storage.crc32) used.insert(index);
+    if (index != kNoIndex && uses(checkpoint.storages[index])) used.insert(index);
   }
   const std::vector<uint32_t> storages(used.begin(), used.end());
   return parallel_for(storages.size(), threads, [&](size_t i) -> Status {
-    Status sound = check_storage(checkpoint, storages[i]);
+    Status sound = check(checkpoint, storages[i]);
     if (sound.ok()) return sound;
     const std::vector<std::string> names = names_of_storage(checkpoint, tensors, storages[i]);
     return std::move(sound).error().during((names.size() == 1 ? "tensor " : "tensors ") +
                                            join_list(names, 3));
   });
+}
+
+bool has_crc(const Storage& storage) {
+  return storage.archive != kNoIndex || storage.crc32.has_value();
+}
+
+}  // namespace
+
+Status check_storages(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                      unsigned threads) {
+  return for_each_storage(checkpoint, tensors, threads, has_crc, check_storage);
+}
+
+Status rehearse_storages(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                         unsigned threads) {
+  const auto is_read = [](const Storage& storage) {
+    return has_crc(storage) || storage.producer() != nullptr;
+  };
+  const auto read = [](const Checkpoint& of, uint32_t index) {
+    if (of.storages[index].producer() == nullptr) return check_storage(of, index);
+    return of.stream_storage(index, [](Bytes) { return Status(); });
+  };
+  return for_each_storage(checkpoint, tensors, threads, is_read, read);
 }
 
 Status copy_tensors(const Checkpoint& checkpoint, OutputFile& out, std::vector<CopyJob> jobs,

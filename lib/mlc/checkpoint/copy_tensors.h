@@ -39,6 +39,10 @@ Status check_storage(const Checkpoint& checkpoint, uint32_t storage);
 Status check_storages(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                       unsigned threads);
 
+/// The same, and runs what makes tensors, as writing them would, for their errors and counts.
+Status rehearse_storages(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                         unsigned threads);
+
 /// Whether the tensor is plain, contiguous and covers its whole storage.
 bool covers_storage(const Checkpoint& checkpoint, const Tensor& tensor);
 

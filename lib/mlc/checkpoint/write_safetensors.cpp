@@ -174,7 +174,7 @@ std::string make_header(const Checkpoint& checkpoint, const std::vector<Row>& ro
   nlohmann::json listed = nlohmann::json::array();
   for (const auto& [dropped, name] : summary.aliases) {
     add(dropped, name);
-    if (!is_plainly_tied(dropped)) listed.push_back(dropped);
+    if (dropped.find('.') == dropped.npos) listed.push_back(dropped);
   }
   if (!listed.empty()) add(kTiedNamesKey, listed.dump());
   out += '}';

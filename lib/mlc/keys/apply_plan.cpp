@@ -61,6 +61,7 @@ Status Application::check_types(const PlanItem& item) const {
   const auto dtype_of = [this](uint32_t source) {
     return checkpoint_.tensors[state_dict_.entries[source].tensor].dtype;
   };
+  const auto is_floating = [](DType dtype) { return info(dtype).kind == DTypeClass::floating; };
   const uint32_t first = item.sources[0];
   for (const uint32_t source : item.sources) {
     if (dtype_of(source) == dtype_of(first)) continue;
@@ -69,7 +70,9 @@ Status Application::check_types(const PlanItem& item) const {
     };
     return usage_error(described(first) + " and " + described(source) +
                            " cannot be joined, being of different types",
-                       "`mlc save --dtype` gives all of them one type");
+                       is_floating(dtype_of(first)) && is_floating(dtype_of(source))
+                           ? "`mlc save --dtype` gives all of them one type"
+                           : "`mlc save --dtype` converts floating types only");
   }
   return {};
 }

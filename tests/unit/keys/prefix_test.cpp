@@ -135,7 +135,7 @@ TEST_CASE("two keys never become one") {
   auto plan = plan_strip_prefix(names({"module.fc.w", "fc.w"}).info(), partial);
   REQUIRE_FALSE(plan.ok());
   CHECK(plan.error().kind() == ErrorKind::conflict);
-  CHECK(message_of(plan) == "module.fc.w and fc.w both become fc.w");
+  CHECK(message_of(plan).starts_with("module.fc.w and fc.w both become fc.w"));
 }
 
 TEST_CASE("flattened FSDP parameters are refused") {
