@@ -522,7 +522,7 @@ def test_a_merge_with_a_training_checkpoint_had_no_way(mlc, tmp_path):
 
 def test_a_join_with_integers_was_told_to_cast_them(mlc, tmp_path):
     write(tmp_path / "a.pt", {"a": torch.ones(2), "b": torch.ones(2, dtype=torch.int64)})
-    rules = "version: 1\nrules:\n  - {concat: [a, b], to: c}\n"
+    rules = "version: 1\nrules:\n  - {match: ['^a$', '^b$'], concat: {dim: 0, to: c}}\n"
     (tmp_path / "r.yaml").write_text(rules)
     done = mlc("remap-keys", "a.pt", "--rules", "r.yaml", "-o", "o.pt")
     assert done.rc == 2 and "converts floating types only" in done.stderr
