@@ -44,6 +44,13 @@ void setup(OptionSet& set, Options& options) {
   set.check([&options]() -> Status {
     if (options.add && options.add->empty())
       return usage_error("--add names no prefix", "without --add prefixes are stripped");
+    const PrefixOptions& prefix = options.prefix;
+    if (!options.add || !prefix.prefixes.empty()) return {};
+    if (options.max_depth >= 0 || prefix.anywhere || prefix.partial) {
+      return usage_error(
+          "with --add nothing is stripped but what --prefix names, so that --max-depth, --anywhere "
+          "and --partial mean nothing without it");
+    }
     return {};
   });
 }

@@ -558,3 +558,25 @@ def test_a_run_that_failed_left_its_inverse_rules(mlc, tmp_path):
     mlc.ok("remap-keys", "a.pt", *arguments)
     mlc.ok("remap-keys", "o.safetensors", "--rules", "inv.yaml", "-o", "back.safetensors")
     mlc.ok("diff", "a.pt", "back.safetensors")
+
+
+def test_options_beside_add_were_ignored(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"module.w": torch.ones(1)})
+    done = mlc("strip-module-prefix", "a.pt", "--add", "x", "--max-depth", "1", "-o", "o.pt")
+    assert done.rc == 2 and "mean nothing without it" in done.stderr
+    mlc.ok("strip-module-prefix", "a.pt", "--add", "x", "--prefix", "module", "--max-depth", "1", "-o", "o.pt")
+    assert list(torch.load(tmp_path / "o.pt")) == ["x.w"]
+
+
+def test_a_file_without_values_for_any_reader_was_written(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.ones(1)})
+    done = mlc("save", "a.pt", "--map-location", "meta", "-o", "o.pt")
+    assert done.rc == 2 and "without values" in done.stderr
+
+
+def test_extra_files_of_torchscript_vanished(mlc, tmp_path):
+    model = torch.jit.script(torch.nn.Linear(2, 2))
+    torch.jit.save(model, tmp_path / "m.pt", _extra_files={"config.json": "{}"})
+    assert "extra files  config.json" in mlc.ok("load", "m.pt").stdout
+    assert mlc.ok("load", "m.pt", "--json").json["extra_files"] == ["config.json"]
+    assert "left out: the extra files config.json" in mlc.ok("save", "m.pt", "-o", "o.pt").stderr

@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/stored_parts.h"
+#include "mlc/engine/extra_files.h"
 
 #include <cmath>
 
@@ -274,6 +275,9 @@ void LoadReport::show_json() {
   json.field("torch_at_least", checkpoint.origin.torch_at_least);
   json.end_object();
   contents_json(json);
+  if (const auto extra = extra_file_names(checkpoint); !extra.empty()) {
+    json.list("extra_files", extra);
+  }
   json.list("prefix_hints", hints_of_prefixes());
   summary_json(json);
   verdict_json(json);

@@ -15,6 +15,7 @@
 #include "mlc/checkpoint/stored_parts.h"
 #include "mlc/compress/quantized_record.h"
 #include "mlc/engine/architecture_model.h"
+#include "mlc/engine/extra_files.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/prefix.h"
 
@@ -403,6 +404,9 @@ void LoadReport::show_lines() {
   }
   if (const auto others = other_values(); !others.empty())
     line("also here", join_list(others_text(others)));
+  if (const auto extra = printable_all(extra_file_names(checkpoint)); !extra.empty()) {
+    line("extra files", join_list(extra));
+  }
   if (!summary_.shared.empty()) {
     std::vector<std::string> groups;
     for (const auto& group : summary_.shared) {

@@ -9,6 +9,7 @@
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/checkpoint/write_sharded.h"
+#include "mlc/engine/extra_files.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/follow_optimizers.h"
 #include "mlc/keys/prefix.h"
@@ -398,6 +399,7 @@ Status ready_for_weights(Input& input, StateDict& state_dict, bool weights_only,
 }
 
 void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Reporter& reporter) {
+  const std::vector<std::string> extra = printable_all(extra_file_names(checkpoint));
   switch (checkpoint.format) {
     case Format::torchscript:
     case Format::pt2:
@@ -405,7 +407,8 @@ void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Rep
     case Format::npy:
       reporter.warn((output.empty() ? "the output" : printable(output)) +
                     " holds the tensors as a state_dict; it is no " +
-                    std::string(format_name(checkpoint.format)) + " file any more");
+                    std::string(format_name(checkpoint.format)) + " file any more" +
+                    (extra.empty() ? "" : "; left out: the extra files " + join_list(extra, 3)));
       break;
     default:
       break;

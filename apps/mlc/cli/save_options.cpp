@@ -95,6 +95,11 @@ void add_save_options(OptionSet& set, SaveRequest& options) {
                          "fp32, bf16, fp16, fp64, f8_e4m3fn, f8_e5m2");
     }
     MLC_CHECK(check_locations(options.map_location));
+    for (const std::string& rule : options.map_location) {
+      if (!rule.ends_with("meta")) continue;
+      return usage_error("torch.load would give tensors without values for --map-location " + rule,
+                         "cpu is where every reader has memory");
+    }
     return {};
   });
 }

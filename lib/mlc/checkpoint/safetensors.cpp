@@ -296,7 +296,8 @@ void HeaderReader::restore_aliases() {
     return true;
   });
   const auto is_alias = [&](const std::pair<std::string, std::string>& row) {
-    return row.first != "format" && (is_plainly_tied(row.first, row.second) || listed.contains(row.first)) &&
+    return row.first != "format" &&
+           (is_plainly_tied(row.first, row.second) || listed.contains(row.first)) &&
            by_name_.find(row.second) != nullptr && by_name_.find(row.first) == nullptr;
   };
   std::vector<std::pair<std::string_view, uint32_t>> found;

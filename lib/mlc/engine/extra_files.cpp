@@ -24,25 +24,43 @@ bool is_ours(std::string_view name) {
   return name == "mlc/metadata.yaml" || name == "mlc/inputs.txt" || name.starts_with("mlc/inputs/");
 }
 
-}  // namespace
+struct ExtraEntry {
+  std::string_view name;
+  const ZipEntry* entry;
+};
 
-Result<CarriedFiles> carried_files(const Checkpoint& checkpoint) {
-  CarriedFiles out;
+std::vector<ExtraEntry> extra_entries(const Checkpoint& checkpoint) {
+  std::vector<ExtraEntry> out;
   const bool has_extra =
       checkpoint.format == Format::torchscript || checkpoint.format == Format::pt2;
   if (!has_extra || checkpoint.archives.empty()) return out;
   const ZipReader& zip = checkpoint.archives[0];
-  uint64_t left = kMostBytes;
   for (const ZipEntry& entry : zip.entries()) {
     if (entry.is_folder()) continue;
     const std::string_view name = extra_name(zip.relative_name(entry), checkpoint.format);
-    if (name.empty() || is_ours(name)) continue;
-    if (entry.size > left) {
+    if (!name.empty() && !is_ours(name)) out.push_back({name, &entry});
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> extra_file_names(const Checkpoint& checkpoint) {
+  std::vector<std::string> names;
+  for (const ExtraEntry& extra : extra_entries(checkpoint)) names.emplace_back(extra.name);
+  return names;
+}
+
+Result<CarriedFiles> carried_files(const Checkpoint& checkpoint) {
+  CarriedFiles out;
+  uint64_t left = kMostBytes;
+  for (const auto& [name, entry] : extra_entries(checkpoint)) {
+    if (entry->size > left) {
       out.left_out.emplace_back(name);
       continue;
     }
-    left -= entry.size;
-    auto content = zip.read(entry, entry.size);
+    left -= entry->size;
+    auto content = checkpoint.archives[0].read(*entry, entry->size);
     if (!content.ok()) return std::move(content).error().in_file(checkpoint.path);
     out.files.emplace_back(name, std::move(*content));
   }
