@@ -695,12 +695,12 @@ def test_contexts_without_gradients_do_nothing(mlc, tmp_path, context):
 
 def test_columns_behind_a_dropped_context_stay(mlc, tmp_path):
     save_small(tmp_path)
-    text = small("  def forward(self, x):\n    with torch.no_grad(): y = x\n    return y\n")
+    text = small("  def forward(self, x):\n    with torch.no_grad(): y = z\n    return y\n")
     write(tmp_path / "a.yaml", text)
     row = next(i for i, line in enumerate(text.splitlines(), 1) if "with" in line)
-    column = text.splitlines()[row - 1].index("y = x") + 1
+    column = text.splitlines()[row - 1].index("z") + 1
     result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1,3]")
-    assert f"a.yaml:{row}:{column}: expected a new, indented line" in result.stderr
+    assert f"a.yaml:{row}:{column}: no such name: z" in result.stderr
 
 
 @pytest.mark.parametrize(("body", "mark", "said"), [
@@ -714,6 +714,11 @@ def test_columns_behind_a_dropped_context_stay(mlc, tmp_path):
     ("    y = {k: v for k, v in [('a', x)]}\n", "for k", "over pairs"),
     ("    y = sum(v for v in [x, x])\n", "for v", "no generators"),
     ("    y = {1, 2}\n", "{1", "no sets"),
+    ("    x //= 2\n", "//=", "as in x = x // y"),
+    ("    n = 1_000\n    x = x * n\n", "_000", "no _ in numbers"),
+    ("    y = x.mean(axis=0)\n", "axis", "PyTorch's own name of it is dim"),
+    ("    y = x.bool()\n", ".bool", "x.to(torch.bool)"),
+    ("    y = f(+x)\n", "+x", "no + before a value"),
     ("    try:\n        x = x + 1\n    except RuntimeError:\n        x = x\n", "try", "no try"),
     ("    if (n := x.size(0)) > 1:\n        x = x + n\n", ":=", "no :="),
     ("    x @= x.t()\n", "@=", "no @="),
@@ -906,6 +911,11 @@ class Blocks(torch.nn.Module):
     "n = 0\nfor i in range(3):\n    n = n + i\nreturn self.a[2](x) * n",
     "a = self.a[0](x); b = self.b[1](a) ; x = a * b;\nreturn x  # a; b",
     "s = 'a; b'; n = len(s)\nreturn self.a[0](x) * n",
+    "if x.size(0) > 7: return x\nelif x.size(0) > 1: x = x + 1; x = x * 2\nelse: x = x - 1\nreturn x",
+    "for i in range(3): x = x + i  # of all\nwhile x.sum() < 9: x = x + 1\nreturn x",
+    "for layer in self.a: x = layer(x)\nfor i in range(2): x = self.b[i](x)\nreturn x",
+    "d = {'a': x}\nfor k, v in d.items(): x = x + {'a': v}[k]\nreturn x if x.size(0) == 2 else x[:, 1:]",
+    "with torch.no_grad(): x = x + 1\nreturn x",
 ])
 def test_modules_were_not_indexed_by_the_number_of_a_loop(mlc, tmp_path, body):
     """`self.stages[i]` was "'ModuleList' object has no attribute or method '__getitem__'"; ';' was no token."""

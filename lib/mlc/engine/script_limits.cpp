@@ -142,6 +142,57 @@ size_t find_inner_function(std::string_view code) {
   return at == 0 ? code.npos : at;
 }
 
+/// The star of `def forward(self, *xs)`.
+size_t find_rest_arguments(std::string_view code) {
+  if (find_statement(code, "def") == code.npos) return code.npos;
+  const size_t star = code.find('*');
+  const bool name = star != code.npos && star + 1 < code.size() && is_word_char(code[star + 1]);
+  return name ? star : code.npos;
+}
+
+/// The underscore of 1_000.
+size_t find_digit_groups(std::string_view code) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  for (size_t i = 1; i + 1 < code.size(); ++i) {
+    if (code[i] != '_' || !is_digit(code[i - 1]) || !is_digit(code[i + 1])) continue;
+    size_t first = i;
+    while (first > 0 && is_word_char(code[first - 1])) --first;
+    if (is_digit(code[first])) return i;
+  }
+  return code.npos;
+}
+
+/// A plus with nothing to add to: `= +x`, `(+x`, `return +x`.
+size_t find_unary_plus(std::string_view code) {
+  for (size_t at = code.find('+'); at != code.npos; at = code.find('+', at + 1)) {
+    const std::string_view before = code.substr(0, code.substr(0, at).find_last_not_of(' ') + 1);
+    if (at + 1 >= code.size() || code[at + 1] == '=' || before.empty()) continue;
+    constexpr std::string_view kBefore = "=([{,:<>";
+    const bool returned = before.ends_with("return") && find_statement(code, "return") != code.npos;
+    if (returned || kBefore.find(before.back()) != kBefore.npos) return at;
+  }
+  return code.npos;
+}
+
+/// The axis that NumPy calls so.
+size_t find_axis(std::string_view code) {
+  for (size_t at = find_word(code, "axis"); at != code.npos; at = find_word(code, "axis", at + 1)) {
+    const size_t next = code.find_first_not_of(' ', at + 4);
+    const bool given = next != code.npos && code[next] == '=' && code.substr(next, 2) != "==";
+    const size_t last = code.substr(0, at).find_last_not_of(' ');
+    if (given && last != code.npos && (code[last] == '(' || code[last] == ',')) return at;
+  }
+  return code.npos;
+}
+
+size_t find_bool_method(std::string_view code) {
+  return code.find(".bool()");
+}
+
+size_t find_floor_assignment(std::string_view code) {
+  return code.find("//=");
+}
+
 /// match is a word like others elsewhere.
 size_t find_match(std::string_view code) {
   const size_t last = code.find_last_not_of(' ');
@@ -185,7 +236,13 @@ constexpr auto kRows = std::to_array<Row>({
     {"", false, find_decorator, "a method has no decorators here", kNoEffect},
     {"", false, find_walrus, "TorchScript has no :=", "assign in a line of its own"},
     {"", false, find_matrix_assignment, "TorchScript has no @=", "as in x = x @ y"},
+    {"", false, find_floor_assignment, "TorchScript has no //=", "as in x = x // y"},
     {"", false, find_keyword_unpacking, "TorchScript has no **", "write the arguments by name"},
+    {"", false, find_rest_arguments, "TorchScript has no *arguments", "take a List[Tensor]"},
+    {"", false, find_digit_groups, "TorchScript has no _ in numbers", "as in 1000"},
+    {"", false, find_unary_plus, "TorchScript has no + before a value", "leave it out"},
+    {"", false, find_bool_method, "TorchScript's tensors have no bool()", "as in x.to(torch.bool)"},
+    {"", false, find_axis, "TorchScript has no argument axis", "PyTorch's own name of it is dim"},
     {"", false, find_set, "TorchScript has no sets", "use a list, or a dict"},
     {"torch.autocast", false, nullptr, "TorchScript has no autocast here",
      "take it out; --dtype bf16 computes in that type"},

@@ -67,11 +67,23 @@ bool begins_block(std::string_view code) {
       kWords, [code](std::string_view word) { return begins_with_word(code, word); });
 }
 
-/// The part [BEGIN, END) of LINE, indented as the whole.
-TextLine part_of(const TextLine& line, size_t begin, size_t end) {
+/// Where what follows the colon of CODE, which begins a block, begins on the same line; 0 where
+/// nothing does.
+size_t block_on_line(std::string_view code) {
+  size_t colon = code.npos;
+  visit_unquoted(code, [&](size_t i, int depth) {
+    if (code[i] == ':' && depth == 0) colon = i;
+    return colon == code.npos;
+  });
+  if (colon == code.npos || trim(code.substr(colon + 1)).empty()) return 0;
+  return code.substr(colon).starts_with(":=") ? 0 : colon + 1;
+}
+
+/// The part [BEGIN, END) of LINE, indented as the whole and by DEEPER.
+TextLine part_of(const TextLine& line, size_t begin, size_t end, size_t deeper = 0) {
   const std::string_view text = line.text;
   const size_t first = std::min(text.find_first_not_of(' ', begin), end);
-  const size_t indent = indent_of(text);
+  const size_t indent = indent_of(text) + deeper;
   TextLine out{std::string(indent, ' ') + std::string(text.substr(first, end - first)), line.from};
   out.from.shifts.push_back({indent + 1, first + 1});
   return out;
@@ -117,22 +129,24 @@ size_t written_column(const TextLine& line, size_t offset) {
 }
 
 void split_statements(std::vector<TextLine>& lines) {
+  constexpr size_t kDeeper = 4;
   const std::vector<LineKind> kinds = line_kinds(lines);
   std::vector<TextLine> out;
   for (size_t i = 0; i < lines.size(); ++i) {
     const std::string_view code = without_comment(lines[i].text);
-    const std::vector<size_t> ends = kinds[i] == LineKind::statement && !begins_block(trim(code))
-                                         ? semicolons(code)
-                                         : std::vector<size_t>();
-    size_t begin = 0;
-    for (const size_t end : ends) {
-      out.push_back(part_of(lines[i], begin, end));
+    const bool block = begins_block(trim(code));
+    size_t begin = kinds[i] == LineKind::statement && block ? block_on_line(code) : 0;
+    const size_t deeper = begin > 0 ? kDeeper : 0;
+    const bool splits = kinds[i] == LineKind::statement && (!block || begin > 0);
+    if (begin > 0) out.push_back(part_of(lines[i], 0, begin));
+    for (const size_t end : splits ? semicolons(code) : std::vector<size_t>()) {
+      out.push_back(part_of(lines[i], begin, end, deeper));
       begin = end + 1;
     }
-    if (ends.empty()) {
+    if (begin == 0) {
       out.push_back(std::move(lines[i]));
     } else if (!trim(code.substr(begin)).empty()) {
-      out.push_back(part_of(lines[i], begin, lines[i].text.size()));
+      out.push_back(part_of(lines[i], begin, lines[i].text.size(), deeper));
     }
   }
   lines = std::move(out);

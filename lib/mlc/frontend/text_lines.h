@@ -52,8 +52,8 @@ void visit_unquoted(std::string_view code, const Visit& visit) {
 /// The column that the character at OFFSET, from 0, of LINE has in its line of the YAML, from 1.
 size_t written_column(const TextLine& line, size_t offset);
 
-/// Puts statements that share a line, `a = f(x); b = g(a)`, on lines of their own: TorchScript's
-/// parser does not know the semicolon. Lines that begin a block stay as they are.
+/// Puts statements that share a line, `a = f(x); b = g(a)` and `if c: return a`, on lines of their
+/// own: TorchScript's parser knows neither.
 void split_statements(std::vector<TextLine>& lines);
 
 }  // namespace mlc::arch

@@ -23,13 +23,38 @@ TEST_CASE("what TorchScript lacks is found with its column") {
   CHECK(found("    def inner(y):") == "5 a function cannot be defined in another one");
 }
 
+TEST_CASE("what TorchScript's parser stumbles over is named") {
+  CHECK(found("  x //= 2") == "5 TorchScript has no //=");
+  CHECK(found("def forward(self, *xs):") == "19 TorchScript has no *arguments");
+  CHECK(found("  n = 1_000") == "8 TorchScript has no _ in numbers");
+  CHECK(found("  return +x") == "10 TorchScript has no + before a value");
+  CHECK(found("  y = f(x, +y)") == "12 TorchScript has no + before a value");
+  CHECK(found("  y = x.mean(axis=0)") == "14 TorchScript has no argument axis");
+  CHECK(found("  y = x.bool()") == "8 TorchScript's tensors have no bool()");
+}
+
 TEST_CASE("what TorchScript has is no limit") {
-  for (const char* line :
-       {"", "    y = [a if a else b for a in c]", "    y = [a for a in (b if c else d)]",
-        "    # f\"{x}\" and lambda", "    y = \"lambda for {} if\".format(x)",
-        "def forward(self, x):", "    d = {\"a\": x}", "    d = {}", "    f = \"x\"",
-        "    y = x ** 2", "    y = f(*x)", "    match = x + 1",
-        "    y = [[a for a in b] for b in c]", "    import_me = 1", "    y = 'it''s f' + \"a\""}) {
+  for (const char* line : {"",
+                           "    y = [a if a else b for a in c]",
+                           "    y = [a for a in (b if c else d)]",
+                           "    # f\"{x}\" and lambda",
+                           "    y = \"lambda for {} if\".format(x)",
+                           "def forward(self, x):",
+                           "    d = {\"a\": x}",
+                           "    d = {}",
+                           "    f = \"x\"",
+                           "    y = x ** 2",
+                           "    y = f(*x)",
+                           "    match = x + 1",
+                           "    y = [[a for a in b] for b in c]",
+                           "    import_me = 1",
+                           "    y = 'it''s f' + \"a\"",
+                           "    y = x + 1",
+                           "    y += 1",
+                           "    y = a_1 + b_2_3",
+                           "    axis = 1",
+                           "    y = f(a * b)",
+                           "    if axis == 1:"}) {
     INFO(line);
     CHECK(found(line).empty());
   }
