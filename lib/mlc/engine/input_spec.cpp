@@ -124,15 +124,19 @@ class SpecParser {
     }
     if (take(']')) return {};
     for (;;) {
+      skip_blanks();
       MLC_TRY(InputDim dim, read_dim());
       if (spec.dims.size() == kMaxRank) return fail(at_, "a tensor has at most 64 dimensions");
       spec.dims.push_back(std::move(dim));
+      skip_blanks();
       if (take(']')) break;
       if (!take(',')) return fail(at_, "expected , or ]");
     }
     if (!element_count(spec.sizes())) return fail(text_.find('['), "the sizes are too large");
     return {};
   }
+
+  void skip_blanks() { at_ = std::min(text_.find_first_not_of(' ', at_), text_.size()); }
 
   Result<InputDim> read_dim() {
     InputDim dim;
@@ -188,8 +192,8 @@ class SpecParser {
       MLC_CHECK(fits_float(spec.dtype, range.low, at_));
       MLC_CHECK(fits_float(spec.dtype, range.high, high_at));
     } else {
-      MLC_TRY(range.int_low, number<int64_t>(low, at_));
-      MLC_TRY(range.int_high, number<int64_t>(high, high_at));
+      MLC_TRY(range.int_low, integer(spec.dtype, low, at_));
+      MLC_TRY(range.int_high, integer(spec.dtype, high, high_at));
       if (range.int_high < range.int_low) return fail(at_, "the values are the wrong way round");
       MLC_CHECK(fits(spec.dtype, range));
     }
@@ -217,6 +221,11 @@ class SpecParser {
     const int64_t lowest = is_signed ? -highest - 1 : 0;
     if (range.int_low >= lowest && range.int_high <= highest) return {};
     return fail(at_, fmt::format("{} holds {} to {}", info(dtype).brief, lowest, highest));
+  }
+
+  Result<int64_t> integer(DType dtype, std::string_view word, size_t at) const {
+    if (dtype == DType::boolean && (word == "true" || word == "false")) return word == "true";
+    return number<int64_t>(word, at);
   }
 
   template <class T>

@@ -2,7 +2,7 @@
 //
 //   NAME:DTYPE[DIM,...]           seeded random values: image:f32[2,3,224,224], flag:bool[]
 //   NAME:DTYPE[DIM,...]=LOW..HIGH random values between both: ids:i64[2,16]=0..30521
-//   NAME:DTYPE[DIM,...]=VALUE     that value everywhere: mask:i64[2,16]=1
+//   NAME:DTYPE[DIM,...]=VALUE     that value everywhere: mask:i64[2,16]=1, flag:bool[]=true
 //   NAME=@FILE                    read from .npy, .npz, .pt or .safetensors: image=@cat.npy
 //
 // A NAME may have colons: the last one before the sizes ends it. A DIM is a size, or a dimension

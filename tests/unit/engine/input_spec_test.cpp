@@ -84,6 +84,9 @@ TEST_CASE("ranges of values") {
   CHECK(parsed("x:u64[2]=0..9223372036854775807").values->int_high == INT64_MAX);
   CHECK(parsed("x:i8[2]=-128..127").values->int_low == -128);
   CHECK(parsed("x:bool[2]=1").values->int_low == 1);
+  CHECK(parsed("x:bool[2]=true").values->int_low == 1);
+  CHECK(parsed("x:bool[2]=false..true").values->int_high == 1);
+  CHECK(parsed("x:f32[ batch=2 , 3 ]").sizes() == std::vector<int64_t>{2, 3});
 }
 
 TEST_CASE("files") {
@@ -132,6 +135,7 @@ TEST_CASE("errors point at the column") {
   check("x:i8[2]=0..128", 9, "i8 holds -128 to 127");
   check("x:u8[2]=-1..5", 9, "u8 holds 0 to 255");
   check("x:bool[2]=0..2", 11, "bool holds 0 to 1");
+  check("x:i64[2]=true", 10, "expected a whole number");
   check("x:c64[2]=0..2", 10, "complex inputs have no range of values");
 }
 
