@@ -23,9 +23,9 @@ constexpr std::string_view kOffDropout =
     "input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False";
 constexpr std::string_view kFeatureDropout = MLC_IN_PLACE("feature_dropout", ", p, training");
 
-#define MLC_POOLED(N)                                                \
-  "input: Tensor, norm_type: float, kernel_size: BroadcastingList" N \
-  "[int], "                                                          \
+#define MLC_POOLED(N, POWER)                                             \
+  "input: Tensor, norm_type: " POWER ", kernel_size: BroadcastingList" N \
+  "[int], "                                                              \
   "stride: Optional[BroadcastingList" N "[int]] = None, ceil_mode: bool = False"
 #define MLC_UNPOOLED(N)                                                              \
   "input: Tensor, indices: Tensor, kernel_size: BroadcastingList" N                  \
@@ -184,6 +184,10 @@ return size)";
                   ", ceil_mode)\n"                                                             \
                   "return torch.pow(torch.sign(means) * torch.relu(torch.abs(means)) * " COUNT \
                   ", 1.0 / norm_type)"
+#define MLC_POWER_1 MLC_POWER("1", "[0]", "kernel_size[0]")
+#define MLC_POWER_2 MLC_POWER("2", "[0, 0]", "(kernel_size[0] * kernel_size[1])")
+#define MLC_POWER_3 \
+  MLC_POWER("3", "[0, 0, 0]", "(kernel_size[0] * kernel_size[1] * kernel_size[2])")
 
 constexpr auto kFunctions = std::to_array<Function>({
     // Activations.
@@ -285,10 +289,12 @@ return input / torch.pow(sums * alpha + k, beta))"},
      "torch.adaptive_max_pool2d(input, output_size)", kPair},
     {"adaptive_max_pool3d_with_indices", MLC_ADAPTIVE("3"),
      "torch.adaptive_max_pool3d(input, output_size)", kPair},
-    {"lp_pool1d", MLC_POOLED("1"), MLC_POWER("1", "[0]", "kernel_size[0]")},
-    {"lp_pool2d", MLC_POOLED("2"), MLC_POWER("2", "[0, 0]", "(kernel_size[0] * kernel_size[1])")},
-    {"lp_pool3d", MLC_POOLED("3"),
-     MLC_POWER("3", "[0, 0, 0]", "(kernel_size[0] * kernel_size[1] * kernel_size[2])")},
+    {"lp_pool1d", MLC_POOLED("1", "float"), MLC_POWER_1},
+    {"lp_pool1d", MLC_POOLED("1", "int"), MLC_POWER_1},
+    {"lp_pool2d", MLC_POOLED("2", "float"), MLC_POWER_2},
+    {"lp_pool2d", MLC_POOLED("2", "int"), MLC_POWER_2},
+    {"lp_pool3d", MLC_POOLED("3", "float"), MLC_POWER_3},
+    {"lp_pool3d", MLC_POOLED("3", "int"), MLC_POWER_3},
     {"_unpool_size",
      "input: Tensor, kernel: List[int], stride: List[int], padding: List[int], "
      "wanted: Optional[List[int]], n: int",

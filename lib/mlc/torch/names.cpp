@@ -151,6 +151,50 @@ class KnownAnswer : public torch::jit::SugaredValue {
   bool answer_;
 };
 
+/// max_pool2d and its like, which give two results where `return_indices` is True: TorchScript
+/// chooses what to call by that constant, as torch._jit_internal.boolean_dispatch does.
+class PoolName : public torch::jit::SugaredValue {
+ public:
+  PoolName(SugaredValuePtr plain, SugaredValuePtr with_indices)
+      : plain_(std::move(plain)), with_indices_(std::move(with_indices)) {}
+
+  std::string kind() const override { return plain_->kind(); }
+
+  SugaredValuePtr call(const SourceRange& place, GraphFunction& method,
+                       at::ArrayRef<torch::jit::NamedValue> arguments,
+                       at::ArrayRef<torch::jit::NamedValue> keywords, size_t results) override {
+    std::vector<torch::jit::NamedValue> others;
+    bool both = false;
+    for (const torch::jit::NamedValue& one : keywords) {
+      if (one.name() != "return_indices") {
+        others.push_back(one);
+        continue;
+      }
+      const auto known = torch::jit::toIValue(one.value(*method.graph()));
+      if (!known || !known->isBool()) {
+        throw torch::jit::ErrorReport(place) << "return_indices must be True or False itself";
+      }
+      both = known->toBool();
+    }
+    return (both ? with_indices_ : plain_)->call(place, method, arguments, others, results);
+  }
+
+ private:
+  SugaredValuePtr plain_;
+  SugaredValuePtr with_indices_;
+};
+
+/// What NAME of F is with indices; empty where it is no such function.
+std::string pool_with_indices(const std::string& name) {
+  if (name.find("max_pool") == name.npos || !name.ends_with('d')) return {};
+  return name.starts_with("adaptive") ? name : name + "_with_indices";
+}
+
+SugaredValuePtr aten_function(const std::string& name) {
+  return std::make_shared<torch::jit::BuiltinFunction>(c10::Symbol::fromQualString("aten::" + name),
+                                                       std::nullopt);
+}
+
 /// A dotted name on its way to an operator, a function or a constant.
 class DottedName : public torch::jit::SugaredValue {
  public:
@@ -212,6 +256,13 @@ class DottedName : public torch::jit::SugaredValue {
   }
 
   SugaredValuePtr function(const std::string& name) const {
+    if (const std::string both = path_ == "F" ? pool_with_indices(name) : ""; !both.empty()) {
+      const auto of = [this](const std::string& one) {
+        auto own = function_value(functions_, find_functions(*functions_, one));
+        return own != nullptr ? own : aten_function(one);
+      };
+      return std::make_shared<PoolName>(of(name), both == name ? aten_function(both) : of(both));
+    }
     if (path_ == "F") {
       if (auto own = function_value(functions_, find_functions(*functions_, name))) return own;
       if (!advice_against(name).empty()) return nullptr;
