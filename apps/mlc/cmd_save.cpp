@@ -24,6 +24,7 @@
 #include "mlc/checkpoint/save.h"
 #include "mlc/checkpoint/stored_parts.h"
 #include "mlc/checkpoint/summary.h"
+#include "mlc/checkpoint/weights_only.h"
 #include "mlc/checkpoint/write_safetensors.h"
 #include "mlc/checkpoint/write_sharded.h"
 #include "mlc/metadata/provenance.h"
@@ -488,7 +489,7 @@ void Job::warn_about_values() {
                         join_list(describe_values(*input_.checkpoint, report_.left_out)));
   }
   if (format_ == OutputFormat::torch_zip && !options_.safe && !shards) {
-    const auto refused = refused_globals(*input_.checkpoint);
+    const auto refused = verdict_once_written(*input_.checkpoint).texts();
     if (!refused.empty()) {
       task_.reporter.warn("weights_only=True will refuse this file: it keeps " +
                           join_list(refused) + "; " +

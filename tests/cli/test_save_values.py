@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import os
 import pickle
 
 import pytest
@@ -143,3 +144,42 @@ def test_the_same_mapping_was_called_kept_though_it_was_cast(mlc, tmp_path, apar
     assert [loaded[name]["weight"].dtype for name in "ab"] == [torch.bfloat16] * 2 and loaded["c"]["x"].dtype == torch.float32
     alone = mlc.ok("save", "a.pt", "--key", "c", "--dtype", "bf16", "-o", "c.pt").stderr
     assert "kept as they were, beside c: 2 tensors in a and 2 tensors in b" in alone and "too" not in alone
+
+
+class Shell:
+    """Pickles as a call of os.system."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("value, said", [
+    (frozenset([1]), "{0}.frozenset"), ((frozenset(),), "{0}.frozenset"), (b"", "{0}.bytes"), ({frozenset([1]): 2}, "{0}.frozenset"),
+    (1 << 4000, "integers of more than 255 bytes")])
+def test_save_names_what_it_writes_in_a_form_that_torch_refuses(mlc, tmp_path, protocol, value, said):
+    """Protocol 4 has opcodes for what protocol 2 needs names for, so that nothing of it was in the list of names."""
+    torch.save({"w": torch.ones(2), "x": {"bad": value, "good": {1, 2}}}, tmp_path / "a.pt", pickle_protocol=protocol)
+    done = mlc.ok("save", "a.pt", "-o", "b.pt")
+    assert f"will refuse this file: it keeps {said.format('__builtin__' if protocol == 2 else 'builtins')}; --safe drops" in done.stderr
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "b.pt", weights_only=True)
+    done = mlc.ok("save", "a.pt", "--safe", "-o", "c.pt")
+    assert "dropped what weights_only=True refuses: x.bad" in done.stderr
+    found = torch.load(tmp_path / "c.pt", weights_only=True)
+    assert_same({"w": torch.ones(2)}, {"w": found["w"]})
+    assert found["x"]["good"] == {1, 2} and found["x"].get("bad", {}) == {}
+
+
+def test_save_accepts_what_only_protocol_4_makes_torch_refuse(mlc, tmp_path):
+    values = {"w": torch.ones(2), "set": {1}, "bytes": b"x", "array": bytearray(b"x"), "number": 1 << 70}
+    torch.save(values, tmp_path / "a.pt", pickle_protocol=4)
+    assert "will refuse" not in mlc.ok("save", "a.pt", "-o", "b.pt").stderr
+    found = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert {key: found[key] for key in values if key != "w"} == {key: values[key] for key in values if key != "w"}
+
+
+def test_save_says_which_names_run_code_as_load_does(mlc, tmp_path):
+    torch.save({"w": torch.ones(2), "a": argparse.Namespace(b=1), "x": Shell()}, tmp_path / "a.pt")
+    done = mlc.ok("save", "a.pt", "-o", "b.pt")
+    assert "it keeps posix.system (runs code) and argparse.Namespace; --safe" in done.stderr

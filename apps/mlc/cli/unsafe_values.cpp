@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/mapping_object.h"
 #include "mlc/checkpoint/state_dict.h"
+#include "mlc/checkpoint/weights_only.h"
 #include "mlc/pickle/globals.h"
 #include "mlc/pickle/traverse.h"
 
@@ -75,16 +76,6 @@ PlainMapping make_plain_mapping(Checkpoint& checkpoint, NodeId node) {
   return out;
 }
 
-std::vector<std::string> refused_globals(const Checkpoint& checkpoint) {
-  std::vector<std::string> refused;
-  for (const auto& use : pickle::list_globals(checkpoint.graph, checkpoint.root)) {
-    if (use.reachable && !pickle::weights_only_allows(use.module, use.name)) {
-      refused.push_back(use.module + "." + use.name);
-    }
-  }
-  return refused;
-}
-
 namespace {
 
 /// Says of nodes whether weights_only=True accepts all that they reach.
@@ -100,10 +91,7 @@ class SafeNodes {
       const NodeId next = stack.back();
       stack.pop_back();
       if (safe_.contains(next) || !seen.insert(next).second) continue;
-      if (graph_.is(next, NodeKind::global) &&
-          !pickle::weights_only_allows(graph_.global_module(next), graph_.global_name(next))) {
-        return false;
-      }
+      if (!refused_once_written(graph_, next).empty()) return false;
       pickle::append_children(graph_, next, stack);
     }
     safe_.insert(seen.begin(), seen.end());
@@ -173,7 +161,7 @@ class UnsafeDropper {
     const bool plain = graph_.is(root, NodeKind::list) || graph_.is(root, NodeKind::tuple);
     if (!plain) {
       return unsupported("the whole file is a Python object that weights_only=True refuses: " +
-                             join_list(refused_globals(checkpoint_), 3),
+                             join_list(verdict_once_written(checkpoint_).texts(), 3),
                          way_out());
     }
     return unsupported(plural(refused.size(), "item") + " of the " +

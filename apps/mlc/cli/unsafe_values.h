@@ -20,14 +20,12 @@ struct PlainMapping {
 /// for any other node.
 PlainMapping make_plain_mapping(Checkpoint& checkpoint, NodeId node);
 
-/// Python names that torch.load(weights_only=True) would refuse.
-std::vector<std::string> refused_globals(const Checkpoint& checkpoint);
-
-/// What to do about them, as the end of a sentence: which options leave them out (WEIGHTS_ONLY: not
-/// the one that is given), or, where tensors themselves are refused, that and how to do without.
+/// What to do about what is refused, as the end of a sentence: which options leave them out
+/// (WEIGHTS_ONLY: not the one that is given), or, where tensors themselves are refused, that and
+/// how to do without.
 std::string refusal_way_out(const Checkpoint& checkpoint, bool weights_only);
 
-/// Removes the values that need such names: entries of mappings, as deep as possible, and
+/// Removes the values that it would refuse: entries of mappings, as deep as possible, and
 /// attributes of an OrderedDict. Returns their paths. Errors: unsupported if the root itself is
 /// one, or if no tensor is left of some.
 Result<std::vector<std::string>> drop_unsafe_values(Checkpoint& checkpoint);

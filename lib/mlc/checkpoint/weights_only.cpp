@@ -2,8 +2,10 @@
 
 #include "mlc/base/text.h"
 #include "mlc/pickle/globals.h"
+#include "mlc/pickle/traverse.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mlc {
 namespace {
@@ -75,11 +77,15 @@ int rank(const pickle::GlobalUse& use) {
   return looks_like_class(use) ? 3 : 2;
 }
 
-void add_globals(const Checkpoint& checkpoint, WeightsOnlyVerdict& verdict) {
+/// Which names count.
+enum class Reach : uint8_t { everywhere, from_root };
+
+void add_globals(const Checkpoint& checkpoint, Reach reach, WeightsOnlyVerdict& verdict) {
   if (pickle::weights_only_allows_all(checkpoint.graph)) return;
   auto uses = pickle::list_globals(checkpoint.graph, checkpoint.root);
-  std::erase_if(uses, [](const pickle::GlobalUse& use) {
-    return pickle::weights_only_allows(use.module, use.name);
+  std::erase_if(uses, [reach](const pickle::GlobalUse& use) {
+    return pickle::weights_only_allows(use.module, use.name) ||
+           (reach == Reach::from_root && !use.reachable);
   });
   std::ranges::stable_sort(uses, {}, rank);
   for (const pickle::GlobalUse& use : uses) {
@@ -90,16 +96,90 @@ void add_globals(const Checkpoint& checkpoint, WeightsOnlyVerdict& verdict) {
   }
 }
 
+/// The name that pickle::write() gives what is no call in the graph, as Python 3 spells it; empty
+/// for what it needs none for.
+std::string_view implicit_name(const Graph& graph, NodeId node) {
+  if (graph.is(node, NodeKind::frozenset)) return "frozenset";
+  if (graph.is(node, NodeKind::bytes) && graph.text(node).empty()) return "bytes";
+  return {};
+}
+
+constexpr size_t kShortest = 255;  // bytes that LONG1 and SHORT_BINSTRING can have
+
+/// What pickle::write() has to use an opcode for that torch.load does not run.
+std::string_view refused_form(const Graph& graph, NodeId node) {
+  switch (graph.kind(node)) {
+    case NodeKind::big_integer:
+      return graph.text(node).size() > kShortest ? "integers of more than 255 bytes" : "";
+    case NodeKind::old_string:
+      return graph.text(node).size() > kShortest ? "texts of Python 2 of more than 255 bytes" : "";
+    case NodeKind::object:
+      return graph.object_form(node) == pickle::ObjectForm::new_object_ex
+                 ? "calls with keyword arguments"
+                 : "";
+    default:
+      return {};
+  }
+}
+
+/// A name that `verdict.refused_globals` may have already, from a pickle that spells it out.
+void add_implicit(const Graph& graph, NodeId node, WeightsOnlyVerdict& verdict) {
+  const std::string_view name = implicit_name(graph, node);
+  if (name.empty() || pickle::weights_only_allows("builtins", name)) return;
+  const std::string own = "builtins." + std::string(name);
+  const std::string older = "__builtin__." + std::string(name);
+  const auto& known = verdict.refused_globals;
+  if (std::ranges::find(known, older) == known.end()) add_once(verdict.refused_globals, own);
+}
+
 }  // namespace
 
-std::string WeightsOnlyVerdict::globals_text() const {
-  constexpr size_t kShown = 3;
-  constexpr size_t kMostShown = 10;  // of a file that means to hide one among many
+std::vector<std::string> WeightsOnlyVerdict::marked_globals() const {
   std::vector<std::string> shown = printable_all(refused_globals);
   for (size_t i = 0; i < code_globals.size(); ++i) {
     shown[i] += i < called_code ? " (runs code)" : " (code, not called)";
   }
-  return join_list(shown, std::clamp(code_globals.size() + 1, kShown, kMostShown));
+  return shown;
+}
+
+std::string WeightsOnlyVerdict::globals_text() const {
+  constexpr size_t kShown = 3;
+  constexpr size_t kMostShown = 10;  // of a file that means to hide one among many
+  return join_list(marked_globals(), std::clamp(code_globals.size() + 1, kShown, kMostShown));
+}
+
+std::vector<std::string> WeightsOnlyVerdict::texts() const {
+  std::vector<std::string> out = marked_globals();
+  for (const std::string& text : refused) out.push_back(printable(text));
+  return out;
+}
+
+std::string refused_once_written(const Graph& graph, NodeId node) {
+  if (graph.is(node, NodeKind::global)) {
+    const bool allowed =
+        pickle::weights_only_allows(graph.global_module(node), graph.global_name(node));
+    return allowed ? "" : graph.global_path(node);
+  }
+  const std::string_view name = implicit_name(graph, node);
+  if (!name.empty() && !pickle::weights_only_allows("builtins", name)) {
+    return "builtins." + std::string(name);
+  }
+  std::string form(refused_form(graph, node));
+  if (form.empty() && graph.is(node, NodeKind::object)) form = refused_use(graph, node);
+  return form;
+}
+
+WeightsOnlyVerdict verdict_once_written(const Checkpoint& checkpoint) {
+  WeightsOnlyVerdict verdict;
+  add_globals(checkpoint, Reach::from_root, verdict);
+  const Graph& graph = checkpoint.graph;
+  pickle::for_each_reachable(graph, checkpoint.root, [&](NodeId node) {
+    if (graph.is(node, NodeKind::global)) return;
+    if (!implicit_name(graph, node).empty()) return add_implicit(graph, node, verdict);
+    std::string refused = refused_once_written(graph, node);
+    if (!refused.empty()) add_once(verdict.refused, std::move(refused));
+  });
+  return verdict;
 }
 
 WeightsOnlyVerdict weights_only_verdict(const Checkpoint& checkpoint) {
@@ -113,7 +193,7 @@ WeightsOnlyVerdict weights_only_verdict(const Checkpoint& checkpoint) {
   if (!row.refused.empty()) verdict.refused.emplace_back(row.refused);
   // An attribute of a script is no Python name, and the classes of a DCP folder are its own.
   if (checkpoint.format == Format::torchscript || checkpoint.format == Format::dcp) return verdict;
-  add_globals(checkpoint, verdict);
+  add_globals(checkpoint, Reach::everywhere, verdict);
   if (!verdict.other_reader.empty()) return verdict;
   if (!checkpoint.refused_opcode.empty()) {
     verdict.refused.push_back("the pickle opcode " + std::string(checkpoint.refused_opcode) +

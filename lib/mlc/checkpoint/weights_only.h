@@ -29,10 +29,24 @@ struct WeightsOnlyVerdict {
   /// refused_globals for people, who are not to miss code among classes:
   /// "posix.system (runs code), argparse.Namespace, a.B, c.D and 5 more".
   std::string globals_text() const;
+  /// refused_globals, so marked, and then `refused`: for join_list().
+  std::vector<std::string> texts() const;
+
+ private:
+  std::vector<std::string> marked_globals() const;
 };
 
 /// Looks at names, opcodes and calls, never at tensor bytes; it does not foresee errors that
 /// PyTorch meets while it makes an allowed object.
 WeightsOnlyVerdict weights_only_verdict(const Checkpoint& checkpoint);
+
+/// What it will say to the torch.save zip that is written of CHECKPOINT as it is in memory:
+/// pickle::write() has forms of its own, names among them that the input, of another protocol, does
+/// without.
+WeightsOnlyVerdict verdict_once_written(const Checkpoint& checkpoint);
+
+/// What it will refuse of NODE itself, whatever NODE refers to, as pickle::write() writes it: a
+/// name, "builtins.frozenset", or "integers of more than 255 bytes". Empty for nothing.
+std::string refused_once_written(const pickle::Graph& graph, NodeId node);
 
 }  // namespace mlc
