@@ -3,14 +3,13 @@
 #include "cli/embedded_architecture.h"
 #include "cli/file_warnings.h"
 #include "cli/in_place.h"
-#include "cli/json_writer.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
 #include "cli/quantized_codes.h"
 #include "cli/save_options.h"
 #include "cli/save_steps.h"
+#include "cli/save_view.h"
 #include "cli/shard_place.h"
-#include "cli/table.h"
 #include "cli/take_from.h"
 #include "cli/unsafe_values.h"
 #include "cli/values_kept.h"
@@ -22,8 +21,6 @@
 #include "mlc/checkpoint/module_pickle.h"
 #include "mlc/checkpoint/optimizer.h"
 #include "mlc/checkpoint/save.h"
-#include "mlc/checkpoint/stored_parts.h"
-#include "mlc/checkpoint/summary.h"
 #include "mlc/checkpoint/weights_only.h"
 #include "mlc/checkpoint/write_safetensors.h"
 #include "mlc/checkpoint/write_sharded.h"
@@ -84,7 +81,6 @@ class Job {
   ShardOptions shard_options(const std::optional<std::string>& yaml) const;
   Status plan(const std::optional<std::string>& yaml);
   std::vector<NamedTensor> planned_tensors() const;
-  void show_plan();
   void warn_of_optimizers();
   void warn_of_kept();
   void warn_about_values();
@@ -447,7 +443,7 @@ void Job::warn_of_optimizers() {
 /// What a dry run can say of the output before it is written, refusals included.
 Status Job::plan(const std::optional<std::string>& yaml) {
   Checkpoint& checkpoint = *input_.checkpoint;
-  show_plan();
+  if (!task_.json) show_plan(checkpoint, planned_tensors(), task_);
   MLC_CHECK(rehearse_storages(checkpoint, planned_tensors(), task_.threads));
   const std::string place = place_to_check(task_.output, options_.writing);
   if (options_.max_shard_size > 0) {
@@ -465,19 +461,6 @@ Status Job::plan(const std::optional<std::string>& yaml) {
 std::vector<NamedTensor> Job::planned_tensors() const {
   const Checkpoint& checkpoint = *input_.checkpoint;
   return tensors_only() ? named_tensors(*state_dict_) : all_tensors(checkpoint, checkpoint.root);
-}
-
-void Job::show_plan() {
-  if (task_.json) return;
-  const Checkpoint& checkpoint = *input_.checkpoint;
-  const std::vector<NamedTensor> tensors = planned_tensors();
-  Table table({{"NAME", Align::left, true}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Align::right}});
-  for (const NamedTensor& named : tensors) {
-    const Tensor& tensor = checkpoint.tensors[named.tensor];
-    table.add({shown_key(named.path), info(tensor.dtype).brief, shape_text(checkpoint, tensor),
-               std::to_string(stored_bytes(checkpoint, tensor))});
-  }
-  table.render(task_.out, task_.width);
 }
 
 void Job::warn_about_values() {
@@ -516,37 +499,8 @@ std::string Job::summary() const {
 
 void Job::answer() {
   if (!task_.json) return;
-  JsonWriter json(task_.out, task_.json_layout());
-  json.begin_object();
-  json.field("schema", "mlc.save/1");
-  json.field("input", task_.input);
-  json.field("output", task_.output);
-  json.field("dry_run", options_.writing.dry_run);
-  json.field("format", format_ == OutputFormat::torch_zip ? "pt" : "safetensors");
-  json.field("tensors", report_.tensors);
-  json.field("bytes", report_.bytes);
-  json.field("file_bytes", report_.file_size);
-  json.key("aliases");
-  json.begin_object();
-  for (const auto& [dropped, kept] : report_.aliases) json.field(dropped, kept);
-  json.end_object();
-  json.key("overlaps");
-  json.begin_array();
-  for (const auto& group : report_.overlaps) {
-    json.begin_array();
-    for (const std::string& name : group) json.value(name);
-    json.end_array();
-  }
-  json.end_array();
-  json.list("left_out", report_.left_out);
-  if (options_.max_shard_size > 0) json.list("oversized", oversized_names(report_));
-  json.list("dropped", dropped_);
-  json.field("overflowed", casts_.overflowed.load());
-  if (migration_) {
-    json.key("from");
-    migration_json(json, *migration_);
-  }
-  json.end_object();
+  save_json(task_, options_,
+            {format_, report_, casts_, dropped_, migration_ ? &*migration_ : nullptr});
 }
 
 /// What is read beside the inputs of plan_outputs.
