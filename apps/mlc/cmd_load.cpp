@@ -1,6 +1,6 @@
 #include "cli/load_view.h"
+#include "cli/map_locations.h"
 #include "cli/open_input.h"
-#include "cli/save_steps.h"
 #include "cli/table.h"
 #include "command.h"
 #include "mlc/base/text.h"

@@ -3,6 +3,7 @@
 #include "cli/embedded_architecture.h"
 #include "cli/file_warnings.h"
 #include "cli/in_place.h"
+#include "cli/map_locations.h"
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
 #include "cli/quantized_codes.h"

@@ -1,10 +1,11 @@
 #include "cli/cast_warnings.h"
 #include "cli/load_report.h"
 #include "cli/load_tree.h"
+#include "cli/map_locations.h"
 #include "cli/metadata_sources.h"
-#include "cli/save_steps.h"
 #include "cli/table.h"
 #include "cli/unsafe_values.h"
+#include "cli/unused_patterns.h"
 #include "mlc/base/glob.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
@@ -166,8 +167,14 @@ Status LoadReport::filter() {
     kept.push_back(std::move(tensors_[i]));
   }
   if (kept.empty() && !tensors_.empty()) {
-    return usage_error("no key is selected by " + globs_text(options_.include, options_.exclude),
-                       "without --include and --exclude `mlc load` lists those to choose from")
+    std::vector<std::string> names;
+    for (const NamedTensor& named : tensors_) names.push_back(named.path);
+    const std::string near = near_globs_hint(options_.include, names);
+    return usage_error(
+               "no key is selected by " + globs_text(options_.include, options_.exclude),
+               !near.empty()
+                   ? near
+                   : "without --include and --exclude `mlc load` lists those to choose from")
         .in_file(task_.input);
   }
   tensors_ = std::move(kept);

@@ -1,5 +1,6 @@
 #include "cli/save_options.h"
 
+#include "cli/map_locations.h"
 #include "mlc/base/text.h"
 
 namespace mlc::cli {

@@ -2,6 +2,7 @@
 
 #include "cli/merged_parts.h"
 #include "cli/quantized_codes.h"
+#include "cli/unused_patterns.h"
 #include "mlc/base/checked_math.h"
 #include "mlc/base/glob.h"
 #include "mlc/base/sentence_key.h"
@@ -139,32 +140,50 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, std::span<StateDict* co
   return count;
 }
 
-/// Patterns that match no key are mostly misspelt.
-void warn_of_unused(const Checkpoint& checkpoint, const StateDict& state_dict,
-                    const SelectOptions& options, const Selection& selection, Reporter& reporter) {
-  const auto warn_unused = [&](std::string_view flag, const std::string& text, auto matches) {
-    const auto matches_key = [&](const StateDictEntry& entry) { return matches(entry.key); };
-    const bool used = std::ranges::any_of(state_dict.entries, matches_key) ||
-                      std::ranges::any_of(state_dict.others, matches_key);
-    if (used) return;
-    reporter.warn(std::string(flag) + " " + mlc::quoted(text) + " matches no key");
-    for (const std::string& hint : prefix_hints(checkpoint, state_dict)) reporter.warn(hint);
-  };
-  for (const std::string& glob : options.include) {
-    warn_unused("--include", glob, [&](std::string_view key) { return glob_match(glob, key); });
+/// Patterns of a selection that match no key, which are mostly misspelt.
+class UnusedSelection {
+ public:
+  UnusedSelection(const Checkpoint& checkpoint, const StateDict& state_dict)
+      : checkpoint_(checkpoint), state_dict_(state_dict) {
+    for (size_t i = 0; i < state_dict.entries.size() + state_dict.others.size(); ++i) {
+      keys_.emplace_back(state_dict.named(i).key);
+    }
   }
-  for (const std::string& glob : options.exclude) {
-    warn_unused("--exclude", glob, [&](std::string_view key) { return glob_match(glob, key); });
+
+  void warn_of_globs(std::string_view flag, const std::vector<std::string>& globs,
+                     Reporter& reporter) const {
+    for (const UnusedPattern& one : unused_globs(flag, globs, keys_)) {
+      const std::string text = one.option + " " + mlc::quoted(one.text) + " matches no key";
+      const std::string near = near_glob(one.text, keys_);
+      if (!near.empty()) {
+        warn(text + "; " + near, reporter);
+      } else {
+        warn(text, reporter);
+      }
+    }
   }
-  for (size_t i = 0; i < selection.include_regex.size(); ++i) {
-    warn_unused("--include-regex", options.include_regex[i],
-                [&](std::string_view key) { return selection.include_regex[i].matches(key); });
+
+  void warn_of_patterns(std::string_view flag, const std::vector<std::string>& texts,
+                        const std::vector<Pattern>& patterns, Reporter& reporter) const {
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const bool used = std::ranges::any_of(
+          keys_, [&](const std::string& key) { return patterns[i].matches(key); });
+      if (!used) {
+        warn(std::string(flag) + " " + mlc::quoted(texts[i]) + " matches no key", reporter);
+      }
+    }
   }
-  for (size_t i = 0; i < selection.exclude_regex.size(); ++i) {
-    warn_unused("--exclude-regex", options.exclude_regex[i],
-                [&](std::string_view key) { return selection.exclude_regex[i].matches(key); });
+
+ private:
+  void warn(const std::string& text, Reporter& reporter) const {
+    reporter.warn(text);
+    for (const std::string& hint : prefix_hints(checkpoint_, state_dict_)) reporter.warn(hint);
   }
-}
+
+  const Checkpoint& checkpoint_;
+  const StateDict& state_dict_;
+  std::vector<std::string> keys_;
+};
 
 bool has_no_wildcard(const std::string& key) {
   return key.find_first_of("*?[\\") == std::string::npos;
@@ -217,7 +236,13 @@ Result<Selected> select_tensors(Input& input, StateDict& state_dict, const Selec
                                 Reporter& reporter) {
   Checkpoint& checkpoint = *input.checkpoint;
   MLC_TRY(const Selection selection, Selection::compile(options));
-  warn_of_unused(checkpoint, state_dict, options, selection, reporter);
+  const UnusedSelection unused(checkpoint, state_dict);
+  unused.warn_of_globs("--include", options.include, reporter);
+  unused.warn_of_globs("--exclude", options.exclude, reporter);
+  unused.warn_of_patterns("--include-regex", options.include_regex, selection.include_regex,
+                          reporter);
+  unused.warn_of_patterns("--exclude-regex", options.exclude_regex, selection.exclude_regex,
+                          reporter);
   const Plan plan = plan_selection(plan_keys(checkpoint, state_dict), selection);
   Selected out;
   if (plan.dropped.empty()) return out;
@@ -515,66 +540,6 @@ Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* cons
                apart[tensor.storage] < checkpoint.storages[tensor.storage].byte_size();
       },
       [&](uint32_t tensor) { return derive_compact(checkpoint, tensor); });
-}
-
-Status check_locations(const std::vector<std::string>& rules) {
-  static constexpr std::string_view kDevices[] = {"cpu",  "cuda", "mps",  "xpu", "hpu",
-                                                  "meta", "npu",  "mtia", "xla"};
-  for (const std::string& rule : rules) {
-    const std::string device = rule.substr(rule.find('=') + 1);  // npos + 1 is 0
-    const std::string name = device.substr(0, device.find(':'));
-    if (std::find(std::begin(kDevices), std::end(kDevices), name) == std::end(kDevices)) {
-      return usage_error("no such device: " + mlc::quoted(device), "cpu, cuda:0, mps, ...")
-          .during("--map-location");
-    }
-  }
-  return {};
-}
-
-std::string mapped_location(std::string_view location, const std::vector<std::string>& rules) {
-  for (const std::string& rule : rules) {
-    const size_t equals = rule.find('=');
-    if (equals == std::string::npos) return rule;
-    if (rule.substr(0, equals) == location) return rule.substr(equals + 1);
-  }
-  return std::string(location);
-}
-
-namespace {
-
-std::vector<std::string> unused_locations(const Checkpoint& checkpoint,
-                                          const std::vector<std::string>& rules) {
-  std::vector<std::string> unused = rules;
-  std::erase_if(unused, [&checkpoint](const std::string& rule) {
-    const size_t equals = rule.find('=');
-    if (equals == std::string::npos) return true;
-    return std::ranges::any_of(checkpoint.storages, [&](const Storage& storage) {
-      return storage.location == std::string_view(rule).substr(0, equals);
-    });
-  });
-  return unused;
-}
-
-}  // namespace
-
-void warn_of_unused_locations(const Checkpoint& checkpoint, const std::vector<std::string>& rules,
-                              Reporter& reporter) {
-  for (const std::string& rule : unused_locations(checkpoint, rules)) {
-    std::set<std::string> devices;
-    for (const Storage& storage : checkpoint.storages) {
-      if (!storage.location.empty()) devices.insert(printable(storage.location));
-    }
-    const std::vector<std::string> names(devices.begin(), devices.end());
-    reporter.warn("--map-location " + printable(rule) + " changes nothing: the tensors lie on " +
-                  (names.empty() ? "no device" : join_list(names)));
-  }
-}
-
-void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules) {
-  if (rules.empty()) return;
-  for (Storage& storage : checkpoint.storages) {
-    storage.location = checkpoint.keep(mapped_location(storage.location, rules));
-  }
 }
 
 }  // namespace mlc::cli

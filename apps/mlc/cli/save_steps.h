@@ -26,7 +26,7 @@ struct Selected {
 /// Leaves only what OPTIONS select of STATE_DICT, which is one of INPUT; what stands beside its
 /// modules (epoch) goes only where an --exclude names it. Optimizers that name their parameters
 /// follow. Errors: usage for a bad pattern, conflict if nothing is left.
-/// Patterns that match no key are warned of.
+/// Patterns that match no key are warned of, with what to give in place of them.
 Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
                                 Reporter& reporter);
 
@@ -71,19 +71,5 @@ void warn_of_parted(const Checkpoint& checkpoint, const StateDict& state_dict,
 
 /// Gives tensors of STATE_DICTS that show only a part of their storage a storage of their own.
 Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts);
-
-/// Whether each of the --map-location RULES, `cpu` or `cuda:0=cpu`, names a device that PyTorch
-/// knows. Errors: usage.
-Status check_locations(const std::vector<std::string>& rules);
-
-/// Where torch.load's map_location would place what lies on LOCATION: the first rule that fits.
-std::string mapped_location(std::string_view location, const std::vector<std::string>& rules);
-
-/// Warns of those of the RULES that name a device on which nothing lies.
-void warn_of_unused_locations(const Checkpoint& checkpoint, const std::vector<std::string>& rules,
-                              Reporter& reporter);
-
-/// Sets the location of every storage by such rules.
-void map_locations(Checkpoint& checkpoint, const std::vector<std::string>& rules);
 
 }  // namespace mlc::cli
