@@ -1,5 +1,6 @@
 #include "cli/batch.h"
 #include "cli/cast_warnings.h"
+#include "cli/drop_values.h"
 #include "cli/embedded_architecture.h"
 #include "cli/file_warnings.h"
 #include "cli/in_place.h"
@@ -42,6 +43,7 @@ class Job {
     MLC_TRY(input_, open_input(task_.input, warnings_.of_file(task_.input)));
     if (!options_.merge) warnings_.say();
     MLC_CHECK(choose());
+    MLC_CHECK(drop_values());
     MLC_CHECK(replace_modules(input_, task_.reporter));
     MLC_CHECK(change());
     MLC_TRY(const std::optional<std::string> yaml, metadata());
@@ -49,9 +51,10 @@ class Job {
     if (options_.writing.dry_run) {
       MLC_CHECK(plan(yaml));
       answer();
-      return FileReport{ExitCode::done,
-                        "dry run: would write " + plural(report_.tensors, "tensor") + ", " +
-                            format_bytes(report_.bytes) + " of tensor data; nothing was written"};
+      return FileReport{ExitCode::done, "dry run: would write " +
+                                            plural(report_.tensors, "tensor") + ", " +
+                                            format_bytes(report_.bytes) + " of tensor data" +
+                                            without_text() + "; nothing was written"};
     }
     MLC_CHECK(write(yaml));
     warn_about_values();
@@ -63,6 +66,7 @@ class Job {
   Status choose();
   bool goes_with_all() const;
   Status choose_all();
+  Status drop_values();
   void take_distributed();
   Status cast();
   Status change();
@@ -87,6 +91,7 @@ class Job {
   void warn_about_values();
   void answer();
   std::string summary() const;
+  std::string without_text() const;
   bool needs_state_dict() const;
   Status refuse_unused_options() const;
   Status check_program() const;
@@ -104,6 +109,7 @@ class Job {
   uint64_t shards_ = 0;
   CastCounts casts_;
   std::vector<std::string> dropped_;
+  DroppedValues dropped_values_;
   std::optional<Migration> migration_;
   std::vector<QuantizedRecord> merged_records_;  // of the files that were added
 };
@@ -113,7 +119,8 @@ bool Job::needs_state_dict() const {
   const bool weights = options_.weights_only && !bare_;
   return format_ == OutputFormat::safetensors || weights || options_.merge ||
          !options_.architecture.empty() || !options_.dtype.empty() || !options_.from.empty() ||
-         options_.max_shard_size > 0 || select.has_patterns();
+         options_.max_shard_size > 0 || select.has_patterns() ||
+         (!options_.drop_values.empty() && !bare_);
 }
 
 /// Who converts arrays knows what comes out; a program that runs no more is another thing. Error:
@@ -137,6 +144,12 @@ Status Job::refuse_unused_options() const {
   if (safetensors && !options_.map_location.empty()) {
     return usage_error("--map-location means nothing for safetensors, which records no devices",
                        "write a .pt, or leave it out");
+  }
+  if (safetensors && !options_.drop_values.empty()) {
+    return usage_error(
+        "--drop-values means nothing for safetensors, which keeps no values beside "
+        "the tensors of a state_dict",
+        "write a .pt, or leave it out");
   }
   if (!safetensors && options_.shared && !task_.output.empty()) {
     return usage_error("--shared means nothing for a .pt, which keeps tied tensors tied",
@@ -186,21 +199,31 @@ bool Job::goes_with_all() const {
                          options_.merge || !options_.architecture.empty() ||
                          !options_.from.empty() || options_.max_shard_size > 0 ||
                          format_ == OutputFormat::safetensors;
-  return !takes_one && (!options_.dtype.empty() || options_.compact);
+  return !takes_one &&
+         (!options_.dtype.empty() || options_.compact || !options_.drop_values.empty());
 }
 
 /// What --key '*' is.
 Status Job::choose_all() {
   if (!goes_with_all()) {
     return usage_error(
-        "--key '*' is every state_dict: it goes with --dtype and --compact-views, "
-        "into a .pt, and with nothing that takes one",
+        "--key '*' is every state_dict: it goes with --dtype, --compact-views and "
+        "--drop-values, into a .pt, and with nothing that takes one",
         "name one with --key");
   }
   for (StateDict& one : input_.state_dicts) {
     if (!one.is_part) chosen_.push_back(&one);
   }
   if (chosen_.empty()) MLC_CHECK(choose_state_dict(input_, ""));
+  return {};
+}
+
+/// Before anything is said of, or done to, what is left out.
+Status Job::drop_values() {
+  if (options_.drop_values.empty()) return {};
+  MLC_TRY(dropped_values_, cli::drop_values(input_, chosen_, options_.drop_values, task_));
+  forget_dropped(input_, chosen_);
+  if (state_dict_ != nullptr) state_dict_ = chosen_[0];
   return {};
 }
 
@@ -220,7 +243,9 @@ Status Job::change() {
     if (merged.replaced + merged.added > 0) warn_of_optimizers();
   }
   if (state_dict_ != nullptr) {
-    auto selected = select_tensors(input_, *state_dict_, options_.select, task_.reporter);
+    auto selected =
+        select_tensors(input_, *state_dict_, options_.select,
+                       keeps_the_rest() ? Beside::kept : Beside::left_out, task_.reporter);
     if (!selected.ok()) return std::move(selected).error().in_file(task_.input);
     left_out = std::move(selected->names);
     if (keeps_the_rest()) cli::warn_of_optimizers(selected->optimizers, task_.reporter);
@@ -485,6 +510,12 @@ void Job::warn_about_values() {
   warn_of_overflow(casts_, options_.dtype, task_.reporter);
 }
 
+/// ", without optimizer": what --drop-values left out.
+std::string Job::without_text() const {
+  const std::vector<std::string>& texts = dropped_values_.texts;
+  return texts.empty() ? "" : ", without " + join_list(texts);
+}
+
 std::string Job::summary() const {
   std::string text = "wrote " + output_text(task_.output) + ": " +
                      plural(report_.tensors, "tensor") + ", " + format_bytes(report_.file_size);
@@ -492,6 +523,7 @@ std::string Job::summary() const {
     text += " in " + plural(shards_, "file") + companions_text(*input_.checkpoint, task_.output);
   }
   text += tied_text(report_);
+  text += without_text();
   if (migration_) {
     text += ", " + format_count(migration_->taken) + " taken from " + printable(options_.from);
   }
@@ -501,7 +533,8 @@ std::string Job::summary() const {
 void Job::answer() {
   if (!task_.json) return;
   save_json(task_, options_,
-            {format_, report_, casts_, dropped_, migration_ ? &*migration_ : nullptr});
+            {format_, report_, casts_, dropped_, dropped_values_.paths,
+             migration_ ? &*migration_ : nullptr});
 }
 
 /// What is read beside the inputs of plan_outputs.
@@ -532,6 +565,7 @@ Result<ExitCode> run(const SaveRequest& options, Context& context) {
 constexpr Example kExamples[] = {
     {"mlc save model.pt -o model.safetensors", "convert"},
     {"mlc save train.ckpt -o weights.pt --weights-only --dtype bf16", "for inference"},
+    {"mlc save train.ckpt -o out.pt --drop-values 'optim*'", "keep the rest"},
     {"mlc save *.pt --out-dir st --format safetensors -j 2", "convert many"},
     {"mlc save new.pt --from pretrained.pt -o start.pt", "take what matches"},
     {"mlc save big.pt -o shards --max-shard-size 5GB", "Hugging Face shards with index"},
@@ -540,17 +574,18 @@ constexpr Example kExamples[] = {
 }  // namespace
 
 Command save_command() {
-  return {.name = "save",
-          .group = Group::convert,
-          .summary = "write a checkpoint: convert, select, merge, cast",
-          .details =
-              "A .pt output loads in PyTorch 1.6 to the newest with weights_only=True and "
-              "mmap=True. Optimizer, scalars and unknown Python objects are kept unless "
-              "--weights-only or --safe says otherwise; nothing is ever executed.\n\n"
-              "The CRC of every record that is read is compared, so damaged input stops.",
-          .needs = Needs::nothing,
-          .examples = kExamples,
-          .setup = bind<SaveRequest, add_save_options, run>};
+  return {
+      .name = "save",
+      .group = Group::convert,
+      .summary = "write a checkpoint: convert, select, merge, cast",
+      .details =
+          "A .pt output loads in PyTorch 1.6 to the newest with weights_only=True and "
+          "mmap=True. Optimizer, scalars and unknown Python objects are kept unless "
+          "--weights-only, --drop-values or --safe says otherwise; nothing is ever executed.\n\n"
+          "The CRC of every record that is read is compared, so damaged input stops.",
+      .needs = Needs::nothing,
+      .examples = kExamples,
+      .setup = bind<SaveRequest, add_save_options, run>};
 }
 
 }  // namespace mlc::cli

@@ -51,6 +51,13 @@ Result<std::vector<Target>> make_targets(Input& input, const KeyEdit& edit) {
       return usage_error(error.message(), error.hint() + ", or all of them with --key '*'")
           .in_file(error.file());
     }
+    if (!chosen.ok() && edit.by_rules && edit.key == ".") {
+      const Error& error = chosen.error();
+      return usage_error(error.message(), error.hint() +
+                                              "; `mlc save --drop-values GLOB` leaves out values "
+                                              "beside a state_dict")
+          .in_file(error.file());
+    }
     if (!chosen.ok()) return std::move(chosen).error();
     targets.push_back({*chosen, {}});
   }

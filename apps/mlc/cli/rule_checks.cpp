@@ -85,6 +85,16 @@ std::vector<std::pair<TensorIdentity, Name>> names_of(const Checkpoint& checkpoi
   return out;
 }
 
+/// What leaves out values beside a state_dict, in place of the rule of LABEL.
+std::string way_beside(const std::string& label) {
+  constexpr std::string_view kDrop = "--drop ";
+  const std::string command = label.starts_with(kDrop)
+                                  ? "mlc save --drop-values " + label.substr(kDrop.size())
+                                  : "mlc save --weights-only";
+  return "rules hold for the keys of a state_dict; `" + command +
+         "` leaves out what stands outside of it";
+}
+
 }  // namespace
 
 Status check_misplaced(const Checkpoint& checkpoint, const std::string& place,
@@ -111,10 +121,7 @@ Status check_misplaced(const Checkpoint& checkpoint, const std::string& place,
       reporter.warn(text);
       continue;
     }
-    return usage_error(text,
-                       "rules hold for the keys of a state_dict; `mlc save --weights-only` leaves "
-                       "out what stands outside of it")
-        .in_file(checkpoint.path);
+    return usage_error(text, way_beside(plan->uses[rule].label)).in_file(checkpoint.path);
   }
   return {};
 }

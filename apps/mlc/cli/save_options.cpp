@@ -37,6 +37,9 @@ void add_save_options(OptionSet& set, SaveRequest& options) {
   set.suggest({"fp32", "bf16", "fp16", "fp64", "f8_e4m3fn", "f8_e5m2"});
   set.flag("--weights-only", options.weights_only,
            "only the state_dict, without optimizer and scalars");
+  set.list("--drop-values", options.drop_values, "GLOB",
+           "leave out the values beside the state_dict whose dotted path matches: optimizer*, "
+           "hyper_parameters.secret; of a .pt; repeatable");
   set.flag("--safe", options.safe, "drop the Python objects that weights_only=True refuses");
   set.flag("--compact-views", options.compact, "drop the parts of storages that no tensor shows");
   set.choice(
@@ -76,6 +79,16 @@ void add_save_options(OptionSet& set, SaveRequest& options) {
     if (!options.from_key.empty() && options.from.empty()) {
       return usage_error("--from-key means nothing without --from");
     }
+    if (!options.drop_values.empty() && options.weights_only) {
+      return usage_error("--drop-values and --weights-only contradict each other",
+                         "--weights-only leaves out every value beside the state_dict");
+    }
+    if (!options.drop_values.empty() && options.max_shard_size > 0) {
+      return usage_error(
+          "--drop-values means nothing for shards, which keep no values beside the "
+          "tensors of a state_dict",
+          "write a .pt, or leave it out");
+    }
     if (options.writing.in_place && options.max_shard_size > 0) {
       return usage_error("--in-place and --max-shard-size contradict each other");
     }
@@ -111,6 +124,7 @@ ProvenanceOptions provenance_of(const SaveRequest& options) {
   out.text("key", select.key).list("include", select.include).list("exclude", select.exclude);
   out.list("include-regex", select.include_regex).list("exclude-regex", select.exclude_regex);
   out.text("dtype", options.dtype).flag("weights-only", options.weights_only);
+  out.list("drop-values", options.drop_values);
   out.flag("safe", options.safe).flag("compact-views", options.compact);
   out.text("arch", options.architecture);
   out.text("from", options.from).text("from-key", options.from_key);

@@ -26,6 +26,7 @@ struct SaveRequest {
   std::optional<OnConflict> on_conflict;  // not given: error
   bool weights_only = false;
   bool safe = false;
+  std::vector<std::string> drop_values;
   bool compact = false;
   std::optional<SharedPolicy> shared;  // not given: dedupe
   uint64_t max_shard_size = 0;

@@ -1,5 +1,6 @@
 #include "cli/save_steps.h"
 
+#include "cli/drop_values.h"
 #include "cli/merged_parts.h"
 #include "cli/quantized_codes.h"
 #include "cli/unused_patterns.h"
@@ -143,8 +144,8 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, std::span<StateDict* co
 /// Patterns of a selection that match no key, which are mostly misspelt.
 class UnusedSelection {
  public:
-  UnusedSelection(const Checkpoint& checkpoint, const StateDict& state_dict)
-      : checkpoint_(checkpoint), state_dict_(state_dict) {
+  UnusedSelection(const Checkpoint& checkpoint, const StateDict& state_dict, Beside beside)
+      : checkpoint_(checkpoint), state_dict_(state_dict), beside_(beside) {
     for (size_t i = 0; i < state_dict.entries.size() + state_dict.others.size(); ++i) {
       keys_.emplace_back(state_dict.named(i).key);
     }
@@ -155,8 +156,13 @@ class UnusedSelection {
     for (const UnusedPattern& one : unused_globs(flag, globs, keys_)) {
       const std::string text = one.option + " " + mlc::quoted(one.text) + " matches no key";
       const std::string near = near_glob(one.text, keys_);
+      const auto values = droppable_values(checkpoint_, state_dict_, one.text);
       if (!near.empty()) {
         warn(text + "; " + near, reporter);
+      } else if (one.option == "--exclude" && beside_ == Beside::kept && !values.empty()) {
+        reporter.warn(
+            text + ", only what lies beside the state_dict: " + join_list(sentence_keys(values)) +
+            "; --drop-values " + shell_word(one.text) + " leaves that out");
       } else {
         warn(text, reporter);
       }
@@ -182,6 +188,7 @@ class UnusedSelection {
 
   const Checkpoint& checkpoint_;
   const StateDict& state_dict_;
+  Beside beside_;
   std::vector<std::string> keys_;
 };
 
@@ -233,10 +240,10 @@ Plan plan_selection(const std::vector<KeyInfo>& keys, const Selection& selection
 }  // namespace
 
 Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
-                                Reporter& reporter) {
+                                Beside beside, Reporter& reporter) {
   Checkpoint& checkpoint = *input.checkpoint;
   MLC_TRY(const Selection selection, Selection::compile(options));
-  const UnusedSelection unused(checkpoint, state_dict);
+  const UnusedSelection unused(checkpoint, state_dict, beside);
   unused.warn_of_globs("--include", options.include, reporter);
   unused.warn_of_globs("--exclude", options.exclude, reporter);
   unused.warn_of_patterns("--include-regex", options.include_regex, selection.include_regex,

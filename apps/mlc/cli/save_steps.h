@@ -23,12 +23,15 @@ struct Selected {
   FollowedOptimizers optimizers;
 };
 
+/// What becomes of the values beside the state_dict.
+enum class Beside : uint8_t { kept, left_out };
+
 /// Leaves only what OPTIONS select of STATE_DICT, which is one of INPUT; what stands beside its
 /// modules (epoch) goes only where an --exclude names it. Optimizers that name their parameters
 /// follow. Errors: usage for a bad pattern, conflict if nothing is left.
 /// Patterns that match no key are warned of, with what to give in place of them.
 Result<Selected> select_tensors(Input& input, StateDict& state_dict, const SelectOptions& options,
-                                Reporter& reporter);
+                                Beside beside, Reporter& reporter);
 
 /// Whether there are tensors without names where KEY, or without one the only state_dict, is meant.
 bool has_bare_tensors(const Input& input, const std::string& key);

@@ -36,6 +36,7 @@ void save_json(FileTask& task, const SaveRequest& request, const SaveOutcome& ou
   json.list("left_out", report.left_out);
   if (request.max_shard_size > 0) json.list("oversized", oversized_names(report));
   json.list("dropped", outcome.dropped);
+  if (!request.drop_values.empty()) json.list("dropped_values", outcome.dropped_values);
   json.field("overflowed", outcome.casts.overflowed.load());
   if (outcome.migration != nullptr) {
     json.key("from");

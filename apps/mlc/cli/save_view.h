@@ -17,8 +17,9 @@ struct SaveOutcome {
   OutputFormat format;
   const SaveReport& report;
   const CastCounts& casts;
-  const std::vector<std::string>& dropped;  // by --weights-only and --safe
-  const Migration* migration = nullptr;     // of --from
+  const std::vector<std::string>& dropped;         // by --weights-only and --safe
+  const std::vector<std::string>& dropped_values;  // by --drop-values
+  const Migration* migration = nullptr;            // of --from
 };
 
 /// The answer mlc.save/1.
