@@ -452,7 +452,12 @@ bool Job::keeps_the_rest() const {
 /// Who names one state_dict may expect a file with nothing else in it.
 void Job::warn_of_kept() {
   const std::string& key = options_.select.key;
-  if (key.empty() || state_dict_ == nullptr || !keeps_the_rest()) return;
+  if (!keeps_the_rest()) return;
+  const bool named = !key.empty() && state_dict_ != nullptr;
+  if (!named && !options_.dtype.empty()) {
+    warn_of_cast_beside(*input_.checkpoint, chosen_, task_.reporter);
+  }
+  if (!named) return;
   const StateDictChange change{key, migration_ ? &migration_->changed : nullptr,
                                !options_.dtype.empty()};
   warn_of_values_beside(*input_.checkpoint, *state_dict_, change, task_.reporter);

@@ -183,3 +183,28 @@ def test_save_says_which_names_run_code_as_load_does(mlc, tmp_path):
     torch.save({"w": torch.ones(2), "a": argparse.Namespace(b=1), "x": Shell()}, tmp_path / "a.pt")
     done = mlc.ok("save", "a.pt", "-o", "b.pt")
     assert "it keeps posix.system (runs code) and argparse.Namespace; --safe" in done.stderr
+
+
+@pytest.mark.parametrize("key", [[], ["--key", "*"], ["--key", "model"]])
+def test_dtype_names_the_tensors_beside_that_it_changes_too(mlc, tmp_path, key):
+    """With --key '*', or without a key, master weights of the optimizer were halved in silence."""
+    weight = torch.randn(6, 2)
+    values = {"model": ordered(w=weight), "optimizer": {"state": {0: {"master": weight, "exp_avg": torch.ones(6, 2)}},
+                                                        "param_groups": [{"params": [0]}]}, "best": [weight]}
+    if key == ["--key", "*"]:
+        values["ema"] = ordered(w=weight, v=torch.ones(1))
+    torch.save(values, tmp_path / "a.pt")
+    done = mlc.ok("save", "a.pt", "--dtype", "bf16", "-o", "b.pt", *key)
+    found = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert found["optimizer"]["state"][0]["master"].dtype == found["best"][0].dtype == torch.bfloat16
+    assert found["optimizer"]["state"][0]["exp_avg"].dtype == torch.float32
+    said = next(line for line in done.stderr.splitlines() if "--dtype holds for these too" in line)
+    assert "optimizer.state.0.master" in said and "best" in said and "ema" not in said
+
+
+@pytest.mark.parametrize("around", [None, "model"])
+def test_dtype_says_nothing_of_a_state_dict_under_two_names(mlc, tmp_path, around):
+    model = ordered(w=torch.ones(2), tied=torch.ones(2))
+    model["tied"] = model["w"]
+    torch.save({around: model, "again": model, "epoch": 1} if around else model, tmp_path / "a.pt")
+    assert "holds for these too" not in mlc.ok("save", "a.pt", "--dtype", "bf16", "-o", "b.pt").stderr

@@ -102,4 +102,38 @@ void warn_of_values_beside(const Checkpoint& checkpoint, const StateDict& state_
                 "; --weights-only writes the state_dict alone");
 }
 
+namespace {
+
+/// Whether PATH, as all_tensors() names it, is that of a tensor in one of STATE_DICTS.
+bool is_inside(std::span<StateDict* const> state_dicts, std::string_view path) {
+  const auto is_below = [path](std::string_view place) {
+    return place.empty() || (path.starts_with(place) && path.substr(place.size()).starts_with('.'));
+  };
+  return std::ranges::any_of(state_dicts, [&](const StateDict* one) {
+    if (one->printed.empty()) {  // the root, which has values of its own too
+      return std::ranges::find(one->entries, path, &StateDictEntry::key) != one->entries.end();
+    }
+    return is_below(one->printed) || std::ranges::any_of(one->other_paths, is_below);
+  });
+}
+
+}  // namespace
+
+void warn_of_cast_beside(const Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
+                         Reporter& reporter) {
+  std::unordered_set<uint32_t> own;
+  for (const StateDict* one : state_dicts) {
+    for (const StateDictEntry& entry : one->entries) own.insert(entry.tensor);
+  }
+  std::vector<std::string> changed;
+  for (const NamedTensor& named : all_tensors(checkpoint, checkpoint.root)) {
+    if (!own.contains(named.tensor) || is_inside(state_dicts, named.path)) continue;
+    changed.push_back(sentence_key(named.path));
+  }
+  if (changed.empty()) return;
+  reporter.warn("--dtype holds for these too, being tensors of the " +
+                std::string(state_dicts.size() == 1 ? "state_dict: " : "state_dicts: ") +
+                join_list(merge_alike(changed)));
+}
+
 }  // namespace mlc::cli

@@ -1,4 +1,4 @@
-// What `mlc save --key` says of the values beside the state_dict that it changes.
+// What `mlc save` says of the values beside the state_dicts that it changes.
 #pragma once
 
 #include "mlc/base/reporter.h"
@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <set>
+#include <span>
 #include <string>
 
 namespace mlc::cli {
@@ -20,5 +21,9 @@ struct StateDictChange {
 /// Says what beside STATE_DICT stays as it was, and what changed all the same, being tensors of it.
 void warn_of_values_beside(const Checkpoint& checkpoint, const StateDict& state_dict,
                            const StateDictChange& change, Reporter& reporter);
+
+/// Says which tensors beside STATE_DICTS have another type now, being tensors of these.
+void warn_of_cast_beside(const Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
+                         Reporter& reporter);
 
 }  // namespace mlc::cli

@@ -405,6 +405,7 @@ Result<std::vector<StateDict>> find_state_dicts(Checkpoint& checkpoint) {
 void read_again(const Checkpoint& checkpoint, StateDict& state_dict) {
   StateDict fresh = read_state_dict(checkpoint, state_dict.node, state_dict.path);
   fresh.printed = std::move(state_dict.printed);
+  fresh.other_paths = std::move(state_dict.other_paths);
   fresh.module = state_dict.module;
   fresh.packed = std::move(state_dict.packed);
   state_dict = std::move(fresh);
