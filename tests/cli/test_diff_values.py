@@ -3,6 +3,7 @@ import argparse
 import collections
 import copyreg
 import functools
+import io
 import math
 import zipfile
 
@@ -326,3 +327,49 @@ def test_sparse_tensors_of_other_types_were_said_to_differ_though_types_may(mlc,
     found = mlc("diff", "a.pt", "b.pt", "--ignore-dtype", "--json").json
     assert [one["kind"] for one in found["differences"]] == ["uncompared"], found
     assert mlc("diff", "a.pt", "b.pt").rc == 1
+
+
+def pickled(value, protocol):
+    """VALUE as torch.save writes it with this protocol."""
+    buffer = io.BytesIO()
+    torch.save({"w": torch.ones(1), "v": value}, buffer, pickle_protocol=protocol)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("value", [
+    b"", b"\xff\0'", bytearray(), bytearray(b"ab\xff"), range(3), [int, str, dict],
+    functools.reduce, (b"", {bytes: [bytearray(b"x")]}), numpy.float32(0.1),
+    functools.partial(int, base=2)], ids=repr)
+def test_equal_values_of_other_protocols_differed(mlc, tmp_path, value, protocol):
+    (tmp_path / "a.pt").write_bytes(pickled(value, 2))
+    (tmp_path / "b.pt").write_bytes(pickled(value, protocol))
+    assert mlc("diff", "a.pt", "b.pt", "--key", ".").rc == 0
+
+
+@pytest.mark.parametrize("value", [b"", bytearray(), bytearray(b"ab\xff"), range(3), [int]],
+                         ids=repr)
+def test_values_that_mlc_wrote_differed_from_their_source(mlc, tmp_path, value):
+    (tmp_path / "a.pt").write_bytes(pickled(value, 4))
+    assert mlc("save", "a.pt", "-o", "b.pt").rc == 0
+    result = mlc("diff", "a.pt", "b.pt", "--key", ".")
+    assert result.rc == 0, result.stdout
+
+
+def test_bytes_that_differ_are_told_in_every_protocol(compare):
+    assert compare(b"", b"x") == ["v"]
+    assert compare(b"", bytearray()) == ["v"]
+    assert compare(bytearray(b"a"), bytearray(b"b")) == ["v"]
+    assert compare(range(3), range(4)) == ["v"]
+    assert compare(int, str) == ["v"]
+
+
+def test_numpy_scalars_of_numpy_1_differed_from_numpy_2(mlc, tmp_path):
+    value = pickled({"x": numpy.float64(1.5), "y": numpy.arange(3)}, 2)
+    files = zipfile.ZipFile(io.BytesIO(value))
+    with zipfile.ZipFile(tmp_path / "b.pt", "w") as out:
+        for name in files.namelist():
+            out.writestr(name, files.read(name).replace(b"numpy._core.", b"numpy.core."))
+    (tmp_path / "a.pt").write_bytes(value)
+    result = mlc("diff", "a.pt", "b.pt", "--key", ".")
+    assert result.rc == 0, result.stdout

@@ -5,6 +5,7 @@
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/torch_objects.h"
+#include "mlc/pickle/names_today.h"
 #include "mlc/pickle/traverse.h"
 
 #include <algorithm>
@@ -54,19 +55,16 @@ std::optional<Array> array_of(const Graph& graph, NodeId node) {
   if (!graph.is(node, NodeKind::object)) return std::nullopt;
   const NodeId callable = graph.callable(node);
   if (!graph.is(callable, NodeKind::global)) return std::nullopt;
-  const std::string_view module = graph.global_module(callable);
-  const std::string_view name = graph.global_name(callable);
-  const auto is_module = [module](std::string_view old_name, std::string_view new_name) {
-    return module == old_name || module == new_name;
-  };
-  if (name == "_reconstruct" && is_module("numpy.core.multiarray", "numpy._core.multiarray")) {
+  const std::string name =
+      pickle::path_today(graph.global_module(callable), graph.global_name(callable));
+  if (name == "numpy._core.multiarray._reconstruct") {
     const pickle::ObjectContent* content = graph.content(node);
     if (content == nullptr || content->state == kNoNode) return std::nullopt;
     const auto state = graph.sequence(content->state);
     if (state.size() != 5 || !graph.is(state[3], NodeKind::boolean)) return std::nullopt;
     return Array{state[4], state[2], state[1], graph.boolean(state[3])};
   }
-  if (name == "_frombuffer" && is_module("numpy.core.numeric", "numpy._core.numeric")) {
+  if (name == "numpy._core.numeric._frombuffer") {
     const auto args = graph.tuple(graph.args(node));
     if (args.size() != 4 || !is_string(graph, args[3])) return std::nullopt;
     return Array{args[0], args[1], args[2], graph.text(args[3]) == "F"};

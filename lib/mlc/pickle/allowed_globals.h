@@ -6,18 +6,6 @@
 
 namespace mlc::pickle {
 
-struct RenamedModule {
-  std::string_view old_name;  // of Python 2
-  std::string_view new_name;
-};
-
-inline constexpr RenamedModule kRenamedModules[] = {
-    {"UserDict", "collections"},
-    {"UserList", "collections"},
-    {"UserString", "collections"},
-    {"__builtin__", "builtins"},
-};
-
 // clang-format off: one name a line
 inline constexpr std::string_view kAllowedGlobals[] = {
     "_codecs.encode",

@@ -1,6 +1,7 @@
 #include "mlc/pickle/globals.h"
 
 #include "mlc/pickle/allowed_globals.h"
+#include "mlc/pickle/names_today.h"
 #include "mlc/pickle/traverse.h"
 
 #include <algorithm>
@@ -66,12 +67,6 @@ std::vector<GlobalUse> list_globals(const Graph& graph, NodeId root) {
 }
 
 namespace {
-
-/// MODULE of Python 2 by its name in Python 3.
-std::string_view module_today(std::string_view module) {
-  const auto* const renamed = std::ranges::find(kRenamedModules, module, &RenamedModule::old_name);
-  return renamed != std::end(kRenamedModules) ? renamed->new_name : module;
-}
 
 /// Modules most of whose functions run commands or code, load libraries or reach other machines.
 constexpr std::string_view kCodeModules[] = {

@@ -1,6 +1,8 @@
 #include "mlc/pickle/render.h"
 
 #include "mlc/base/text.h"
+#include "mlc/pickle/byte_spellings.h"
+#include "mlc/pickle/names_today.h"
 #include "mlc/pickle/python_literals.h"
 #include "mlc/pickle/text_values.h"
 
@@ -36,6 +38,7 @@ class Renderer {
   void value(NodeId id);
   void container(NodeId id);
   void bytes(std::string_view bytes);
+  void byte_array(std::string_view content);
   void big_integer(std::string_view bytes);
   void name(NodeId global);
   void object(NodeId id);
@@ -112,6 +115,12 @@ void Renderer::bytes(std::string_view bytes) {
   if (shown.size() < bytes.size()) cut();
 }
 
+void Renderer::byte_array(std::string_view content) {
+  out_ += "bytearray(";
+  bytes(content);
+  out_ += ')';
+}
+
 void Renderer::big_integer(std::string_view bytes) {
   if (bytes.size() <= kMaxIntegerBytes) {
     out_ += big_integer_to_decimal(bytes);
@@ -123,6 +132,10 @@ void Renderer::big_integer(std::string_view bytes) {
 
 void Renderer::name(NodeId global) {
   const std::string_view module = graph_.global_module(global);
+  if (canonical_) {
+    out_ += printable(path_today(module, graph_.global_name(global)));
+    return;
+  }
   const bool builtin = module == "builtins" || module == "__builtin__";
   out_ += printable(builtin ? std::string(graph_.global_name(global)) : graph_.global_path(global));
 }
@@ -159,10 +172,7 @@ void Renderer::value(NodeId id) {
     case NodeKind::bytes:
       return bytes(graph_.text(id));
     case NodeKind::bytearray:
-      out_ += "bytearray(";
-      bytes(graph_.text(id));
-      out_ += ')';
-      return;
+      return byte_array(graph_.text(id));
     case NodeKind::global:
       return name(id);
     case NodeKind::tensor:
@@ -249,13 +259,9 @@ void Renderer::persistent(NodeId id) {
 
 // Calls that stand for a literal: bytes, sets and old objects of protocol 2.
 bool Renderer::known_call(NodeId id) {
+  if (const auto raw = bytes_of_call(graph_, id)) return bytes(*raw), true;
+  if (const auto raw = bytearray_of_call(graph_, id)) return byte_array(*raw), true;
   const auto args = graph_.tuple(graph_.args(id));
-  if (graph_.is_call_of(id, "_codecs", "encode") && args.size() == 2 &&
-      graph_.is(args[0], NodeKind::text)) {
-    const auto raw = utf8_to_latin1(graph_.text(args[0]));
-    if (raw) bytes(*raw);
-    return raw.has_value();
-  }
   const auto is_call_of = [&](std::string_view name) {
     return graph_.is_call_of(id, "__builtin__", name) || graph_.is_call_of(id, "builtins", name);
   };

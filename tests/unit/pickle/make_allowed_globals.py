@@ -17,12 +17,6 @@ HEAD = """\
 
 namespace mlc::pickle {{
 
-struct RenamedModule {{
-  std::string_view old_name;  // of Python 2
-  std::string_view new_name;
-}};
-
-inline constexpr RenamedModule kRenamedModules[] = {{
 """
 
 
@@ -32,20 +26,17 @@ def allowed():
     return sorted(names, key=str.encode)
 
 
-def renamed_modules():
-    """The modules of Python 2 that lead to an allowed name."""
+def check_renamed():
+    """globals.cpp follows modules that were renamed, but no names."""
     for (module, name), target in unpickler.NAME_MAPPING.items():
-        assert ".".join(target) not in allowed(), f"{module}.{name} needs a table of its own"
-    for old, new in sorted(unpickler.IMPORT_MAPPING.items()):
-        if any(name.startswith(new + ".") for name in allowed()):
-            yield old, new
+        assert ".".join(target) not in allowed(), f"{module}.{name} leads to an allowed name"
 
 
 def table():
     """The header."""
+    check_renamed()
     out = HEAD.format(version=torch.__version__.split("+")[0])
-    out += "".join(f'    {{"{old}", "{new}"}},\n' for old, new in renamed_modules())
-    out += "};\n\n// clang-format off: one name a line\n"
+    out += "// clang-format off: one name a line\n"
     out += "inline constexpr std::string_view kAllowedGlobals[] = {\n"
     out += "".join(f'    "{name}",\n' for name in allowed())
     return out + "};\n// clang-format on\n\n}  // namespace mlc::pickle\n"
