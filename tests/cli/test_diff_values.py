@@ -2,6 +2,7 @@
 import argparse
 import collections
 import copyreg
+import datetime
 import functools
 import io
 import math
@@ -373,3 +374,47 @@ def test_numpy_scalars_of_numpy_1_differed_from_numpy_2(mlc, tmp_path):
     (tmp_path / "a.pt").write_bytes(value)
     result = mlc("diff", "a.pt", "b.pt", "--key", ".")
     assert result.rc == 0, result.stdout
+
+
+NUMPY_SCALARS = [
+    *(numpy.float64(x) for x in (76.3, -0.0, 1e16, 1e-5, 1e-4, 0.1, 5e-324, 1e22, 123456789,
+                                 math.inf, math.nan)),
+    *(numpy.float32(x) for x in (0.1, 999999, 1e6, 1e-4, 123456.7, 3.4e38, 1e-45, 0, -2.5)),
+    *(numpy.float16(x) for x in (0.1, 999, 1000, 2047, 65504, 6e-8, 1e-4, 1e-5, 0.5, 6.1e-5)),
+    *(numpy.complex128(x) for x in (1 + 2j, 2j, complex(-0.0, 2), -1.5j, 1e20 + 1e-7j, 0,
+                                    complex(math.nan, -math.inf), complex(1, math.nan))),
+    *(numpy.complex64(x) for x in (0.1 - 0.5j, 1e7 + 1j, complex(1, -0.0))),
+    numpy.bool_(True), numpy.bool_(False), numpy.uint8(255), numpy.int8(-1), numpy.int64(-2**63),
+    numpy.uint64(2**64 - 1), numpy.int16(-300), numpy.int32(7)]
+
+
+def test_numpy_scalars_were_shown_as_bytes(mlc, tmp_path):
+    values = {f"v{i}": value for i, value in enumerate(NUMPY_SCALARS)}
+    for protocol in (2, 4):
+        torch.save(values, tmp_path / "a.pt", pickle_protocol=protocol)
+        lines = mlc("load", "a.pt", "--tree").stdout.splitlines()
+        for name, value in values.items():
+            assert f"  '{name}': {value!r}" in lines
+
+
+def test_every_float16_is_shown_as_numpy_does(mlc, tmp_path):
+    codes = numpy.arange(0, 2**16, 37, dtype=numpy.uint16).view(numpy.float16)
+    for start in range(0, len(codes), 90):
+        values = {f"v{i}": value for i, value in enumerate(codes[start:start + 90])}
+        torch.save(values, tmp_path / "a.pt")
+        lines = mlc("load", "a.pt", "--tree").stdout.splitlines()
+        assert [f"  '{name}': {value!r}" for name, value in values.items()
+                if f"  '{name}': {value!r}" not in lines] == []
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_dates_were_shown_as_bytes(mlc, tmp_path, protocol):
+    day = datetime.datetime
+    values = {"a": day(2024, 1, 2), "b": day(2024, 1, 2, 3, 4, 5), "c": day(1, 2, 3, 4, 5, 6, 7),
+              "d": day(9999, 12, 31, 23, 59, 0, 999999, fold=1), "e": datetime.date(2024, 1, 2)}
+    torch.save(values, tmp_path / "a.pt", pickle_protocol=protocol)
+    lines = mlc("load", "a.pt", "--tree").stdout.splitlines()
+    for name, value in torch.load(tmp_path / "a.pt", weights_only=False).items():
+        assert f"  '{name}': {value!r}" in lines  # protocol 2 has no `fold`
+    torch.save(day(2024, 1, 2, tzinfo=datetime.timezone.utc), tmp_path / "a.pt")
+    assert "(2024, 1, 2, 0, 0, tzinfo=datetime.timezone(" in mlc("load", "a.pt", "--tree").stdout

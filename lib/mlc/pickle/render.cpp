@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/pickle/byte_spellings.h"
+#include "mlc/pickle/known_objects.h"
 #include "mlc/pickle/names_today.h"
 #include "mlc/pickle/python_literals.h"
 #include "mlc/pickle/text_values.h"
@@ -257,11 +258,26 @@ void Renderer::persistent(NodeId id) {
   out_ += '>';
 }
 
-// Calls that stand for a literal: bytes, sets and old objects of protocol 2.
+// Calls that stand for a literal (bytes, sets), or show what they made as Python would.
 bool Renderer::known_call(NodeId id) {
   if (const auto raw = bytes_of_call(graph_, id)) return bytes(*raw), true;
   if (const auto raw = bytearray_of_call(graph_, id)) return byte_array(*raw), true;
+  if (auto scalar = numpy_scalar(graph_, id)) {
+    if (canonical_) scalar->real += 0.0;  // no -0.0
+    if (canonical_) scalar->imaginary += 0.0;
+    out_ += numpy_repr(*scalar);
+    return true;
+  }
   const auto args = graph_.tuple(graph_.args(id));
+  if (const auto date = open_date_repr(graph_, id)) {
+    out_ += *date;
+    if (args.size() == 2) {
+      out_ += ", tzinfo=";
+      value(args[1]);
+    }
+    out_ += ')';
+    return true;
+  }
   const auto is_call_of = [&](std::string_view name) {
     return graph_.is_call_of(id, "__builtin__", name) || graph_.is_call_of(id, "builtins", name);
   };
