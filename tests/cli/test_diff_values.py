@@ -418,3 +418,17 @@ def test_dates_were_shown_as_bytes(mlc, tmp_path, protocol):
         assert f"  '{name}': {value!r}" in lines  # protocol 2 has no `fold`
     torch.save(day(2024, 1, 2, tzinfo=datetime.timezone.utc), tmp_path / "a.pt")
     assert "(2024, 1, 2, 0, 0, tzinfo=datetime.timezone(" in mlc("load", "a.pt", "--tree").stdout
+
+
+@pytest.mark.parametrize("a, b", [
+    (numpy.float64(76.3), numpy.float64(76.4)), ("x" * 99 + "a", "x" * 99 + "b"),
+    (set(range(50)), set(range(49)) | {77}), (2**4000, 2**4000 + 1), (b"\xff" * 90, b"\xff" * 91),
+    ("é" * 99 + "é", "é" * 99 + "è"), (2**4000, 2**4000 + 10)],
+    ids=["numpy", "text", "set", "integer", "bytes", "letters", "digits"])
+def test_two_values_were_shown_alike(mlc, tmp_path, a, b):
+    (tmp_path / "a.pt").write_bytes(pickled(a, 2))
+    (tmp_path / "b.pt").write_bytes(pickled(b, 2))
+    result = mlc("diff", "a.pt", "b.pt", "--key", ".", "--json")
+    (found,) = result.json["other_values"]
+    assert found["a"] != found["b"]
+    assert max(len(found["a"]), len(found["b"])) < 400

@@ -382,10 +382,31 @@ class ValueWalk {
   void add(NodeId a, NodeId b, const std::string& path) {
     const bool told = (a == kNoNode || b == kNoNode) && only_tensors(a_, a) && only_tensors(b_, b);
     if (told) return;
-    if (telling_)
-      out_.push_back({path, shown(a_, a), shown(b_, b)});
-    else
-      give(Verdict::below);
+    if (!telling_) return give(Verdict::below);
+    ValueDifference found{path, shown(a_, a), shown(b_, b)};
+    if (found.a == found.b) show_apart(found, a, b);
+    out_.push_back(std::move(found));
+  }
+
+  /// Two values whose texts are cut before the first difference: what is around that.
+  void show_apart(ValueDifference& found, NodeId a, NodeId b) {
+    constexpr size_t kBefore = 16;
+    constexpr size_t kShown = 48;
+    if (shown_ > most_work()) return;  // of one large value at many paths
+    const auto text_a = text_of(a_, a);
+    const auto text_b = text_of(b_, b);
+    if (!text_a || !text_b) return;
+    shown_ += text_a->size() / kTextPerVisit;
+    const auto at =
+        static_cast<size_t>(std::ranges::mismatch(*text_a, *text_b).in1 - text_a->begin());
+    const auto part = [at](const std::string& text) {
+      const size_t begin = at > kBefore ? at - kBefore : 0;
+      return "..." + printable(text.substr(begin, kShown)) +
+             (begin + kShown < text.size() ? "..." : "");
+    };
+    if (at == text_a->size() && at == text_b->size()) return;
+    found.a = part(*text_a);
+    found.b = part(*text_b);
   }
 
   static bool only_tensors(const Checkpoint& checkpoint, NodeId node) {
@@ -415,6 +436,7 @@ class ValueWalk {
   bool telling_ = false;           // the second walk
   size_t work_ = 0;
   size_t again_ = 0;
+  size_t shown_ = 0;  // what show_apart() has cost
   bool gave_up_ = false;
   std::vector<ValueDifference> out_;
   std::vector<std::string> other_versions_;
