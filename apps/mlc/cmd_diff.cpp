@@ -44,8 +44,10 @@ void setup(OptionSet& set, DiffArguments& options) {
   set.key_path("--key-b", options.key_b, "the one inside B, where it differs from --key");
   set.list("--include", options.include, "GLOB", "only keys that match; repeatable");
   set.list("--exclude", options.exclude, "GLOB", "no keys that match; repeatable");
-  set.text("--strip-prefix", options.strip_prefix, "P",
-           "compare as if no key began with P, such as module. of DataParallel");
+  set.text(
+      "--strip-prefix", options.strip_prefix, "P",
+      "compare as if no key began with P, such as module. of DataParallel; with --key . no key "
+      "of a state_dict anywhere in the file");
   set.group("What counts");
   set.real("--atol", options.atol, "X", "values may differ by X + rtol * |b| (default 0)", 0,
            kMost);

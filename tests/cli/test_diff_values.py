@@ -190,8 +190,9 @@ def test_other_versions_of_modules_were_not_told(mlc, tmp_path):
         values._metadata = {"": {"version": version}}
         torch.save(values, tmp_path / f"{version}.pt")
         torch.save({"m": values}, tmp_path / f"in{version}.pt")
-    note = "other module versions in _metadata, which do not count: "
-    assert note + ".\n" in mlc.ok("diff", "1.pt", "2.pt").stderr
+    note = "other module versions, which do not count, in _metadata of "
+    assert note + "the state_dict\n" in mlc.ok("diff", "1.pt", "2.pt").stderr
+    assert note + "the root\n" in mlc.ok("diff", "1.pt", "2.pt", "--key", ".").stderr
     assert note + "m\n" in mlc.ok("diff", "in1.pt", "in2.pt", "--key", ".").stderr
     assert note not in mlc.ok("diff", "1.pt", "1.pt").stderr
 
@@ -432,3 +433,67 @@ def test_two_values_were_shown_alike(mlc, tmp_path, a, b):
     (found,) = result.json["other_values"]
     assert found["a"] != found["b"]
     assert max(len(found["a"]), len(found["b"])) < 400
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+
+
+def training_run(model, **others):
+    """What a script saves of MODEL and its optimizer."""
+    optimizer = torch.optim.AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3, **others}
+
+
+@pytest.mark.parametrize("key", [[], ["--key", "."]])
+def test_versions_of_modules_differed_behind_a_prefix(mlc, tmp_path, key):
+    net = Net()
+    torch.save(torch.nn.DataParallel(net).state_dict(), tmp_path / "ddp.pt")
+    torch.save(net.state_dict(), tmp_path / "plain.pt")
+    mlc.ok("strip-module-prefix", "ddp.pt", "-o", "stripped.pt")
+    for plain in ("plain.pt", "stripped.pt"):
+        done = mlc.ok("diff", "ddp.pt", plain, "--strip-prefix", "module.", *key)
+        assert "versions" not in done.stderr
+    old = net.state_dict()
+    old._metadata["body.1"]["version"] = 1  # pylint: disable=protected-access
+    torch.save(old, tmp_path / "old.pt")
+    done = mlc.ok("diff", "ddp.pt", "old.pt", "--strip-prefix", "module.", *key)
+    assert "other module versions" in done.stderr
+
+
+def test_a_prefix_of_wrapped_keys_stayed_below_the_root(mlc, tmp_path):
+    net = Net()
+    torch.manual_seed(0)
+    run = training_run(torch.nn.DataParallel(net), ema=torch.nn.DataParallel(net).state_dict())
+    run["model"]["module.flag"] = 5  # no tensor
+    torch.save(run, tmp_path / "ddp.pt")
+    mlc.ok("strip-module-prefix", "ddp.pt", "--key", "*", "-o", "plain.pt")
+    compare = ["diff", "ddp.pt", "plain.pt", "--key", "."]
+    assert mlc(*compare).rc == 1
+    done = mlc.ok(*compare, "--strip-prefix", "module.")
+    assert "and every other value" in done.stdout and "versions" not in done.stderr
+    assert "took module. off 14 of 26 keys of A and no key of B" in done.stderr
+    # What else changed is still seen: in the model, beside its tensors, in the optimizer.
+    for edit in ("model.body.0.weight", "model.flag", "optimizer.state.0.step", "epoch"):
+        changed = torch.load(tmp_path / "plain.pt")
+        *way, last = edit.split(".", 1) if edit.startswith("model") else edit.split(".")
+        target = changed
+        for step in way:
+            target = target[int(step) if step.isdigit() else step]
+        target[last] = target[last] + 1
+        torch.save(changed, tmp_path / "plain2.pt")
+        found = mlc("diff", "ddp.pt", "plain2.pt", "--key", ".", "--strip-prefix", "module.", "--json").json
+        names = [one["name"] for one in found["differences"]] + [one["path"] for one in found["other_values"]]
+        assert names == [edit]
+
+
+def test_a_prefix_of_paths_is_stripped_where_no_keys_have_it(mlc, tmp_path):
+    torch.save({"module": {"w": torch.ones(2)}}, tmp_path / "a.pt")
+    torch.save({"w": torch.ones(2)}, tmp_path / "b.pt")
+    found = mlc("diff", "a.pt", "b.pt", "--key", ".", "--strip-prefix", "module.", "--json").json
+    assert found["differences"] == [] and found["a"]["stripped"] == 1

@@ -13,6 +13,7 @@
 #include "mlc/metadata/metadata.h"
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,8 @@ struct DiffSide {
   const StateDict* state_dict = nullptr;  // what is compared, where it is one
   bool is_whole = false;                  // not a state_dict in the file, but all of it
   std::vector<std::string> beside;        // values of the file that stand beside the state_dict
+  std::vector<NodeId> stripped_in;        // mappings of a whole file that --strip-prefix is for,
+  std::set<std::string> fronts = {""};    // and what stands before their keys in paths
   uint64_t keys = 0;                      // before --include and --exclude
   uint64_t stripped = 0;                  // of them, by --strip-prefix
   Metadata metadata;
@@ -73,6 +76,7 @@ class FileDiff {
   DiffOptions options() const;
   Status strip(DiffSide& side) const;
   void count_stripped(DiffSide& side) const;
+  void find_prefixed(DiffSide& side) const;
   bool take_off_prefix(DiffSide& side, NamedTensor& named) const;
   static bool name_bare(DiffSide& side, const DiffSide& other);
   bool compares_others() const;

@@ -33,6 +33,7 @@ Result<DiffSide> FileDiff::open(const std::string& path, const std::string& key)
   if ((key.empty() && side.input.state_dicts.empty()) || key == ".") {
     side.tensors = every_tensor(checkpoint, checkpoint.root);
     side.is_whole = true;
+    find_prefixed(side);
   } else if (key == "*" && !side.input.state_dicts.empty()) {
     side.key = key;
     side.tensors = tensors_of_all(side.input, arguments_.strip_prefix);
@@ -66,6 +67,23 @@ void FileDiff::count_stripped(DiffSide& side) const {
   }
 }
 
+/// Finds where in a whole file --strip-prefix stands before keys: in its state_dicts, else before
+/// paths as they are.
+void FileDiff::find_prefixed(DiffSide& side) const {
+  const std::string& prefix = arguments_.strip_prefix;
+  if (prefix.empty()) return;
+  std::set<std::string> fronts;
+  for (const StateDict& one : side.input.state_dicts) {
+    const auto has_it = [&](const StateDictEntry& entry) { return entry.key.starts_with(prefix); };
+    const bool found = std::ranges::any_of(one.entries, has_it);
+    if (!found || one.module != kNoNode) continue;
+    side.stripped_in.push_back(one.node);
+    fronts.insert(join_path(one.printed, ""));
+    for (const std::string& path : one.other_paths) fronts.insert(join_path(path, ""));
+  }
+  if (!fronts.empty()) side.fronts = std::move(fronts);
+}
+
 /// Takes --strip-prefix off one key; false where it did not have it.
 bool FileDiff::take_off_prefix(DiffSide& side, NamedTensor& named) const {
   const std::string& prefix = arguments_.strip_prefix;
@@ -73,8 +91,12 @@ bool FileDiff::take_off_prefix(DiffSide& side, NamedTensor& named) const {
   ++side.keys;
   // Steps of the path move with the prefix: what is left to tell is whether all are texts.
   named.spelling = named.spelling == 0 ? 0 : 1;
-  if (!named.path.starts_with(prefix)) return false;
-  named.path.erase(0, prefix.size());
+  size_t at = named.path.find(prefix);
+  while (at != std::string::npos && !side.fronts.contains(named.path.substr(0, at))) {
+    at = named.path.find(prefix, at + 1);
+  }
+  if (at == std::string::npos) return false;
+  named.path.erase(at, prefix.size());
   ++side.stripped;
   return true;
 }
@@ -194,7 +216,8 @@ Status FileDiff::compare_values() {
   if (arguments_.no_values || arguments_.keys_only) return {};
   if (compares_others()) compare_others();
   if (!a_.is_whole || !b_.is_whole || named_bare_) return {};
-  keep(diff_values(*a_.input.checkpoint, *b_.input.checkpoint));
+  keep(diff_values(*a_.input.checkpoint, *b_.input.checkpoint,
+                   {arguments_.strip_prefix, a_.stripped_in, b_.stripped_in}));
   MLC_TRY(const auto records, diff_records(*a_.input.checkpoint, *b_.input.checkpoint));
   values_.insert(values_.end(), records.begin(), records.end());
   std::erase_if(values_, [this](const ValueDifference& one) { return !selected(one.path); });
@@ -265,9 +288,10 @@ void FileDiff::note_versions() {
   if (other_versions_.empty()) return;
   std::vector<std::string> places;
   for (const std::string& path : other_versions_) {
-    places.push_back(path.empty() ? "." : printable(path));
+    const std::string_view top = a_.is_whole ? "the root" : "the state_dict";
+    places.push_back(path.empty() ? std::string(top) : printable(path));
   }
-  notes_.push_back("other module versions in _metadata, which do not count: " +
+  notes_.push_back("other module versions, which do not count, in _metadata of " +
                    join_list(std::move(places)));
 }
 

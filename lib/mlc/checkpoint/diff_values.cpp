@@ -12,6 +12,7 @@
 #include <set>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace mlc {
@@ -49,6 +50,10 @@ struct Pair {
   std::vector<Pair*> waiting;  // those whose verdict hangs on this one
 };
 
+std::string_view without_prefix(std::string_view key, std::string_view prefix) {
+  return key.starts_with(prefix) ? key.substr(prefix.size()) : key;
+}
+
 bool differs(Verdict verdict) {
   return verdict >= Verdict::below;
 }
@@ -66,7 +71,11 @@ struct Parts {
 /// occurs; then those that differ are told at each of their paths.
 class ValueWalk {
  public:
-  ValueWalk(const Checkpoint& a, const Checkpoint& b) : a_(a), b_(b), reach_a_(a), reach_b_(b) {}
+  ValueWalk(const Checkpoint& a, const Checkpoint& b, const StripPrefix& strip)
+      : a_(a), b_(b), reach_a_(a), reach_b_(b), prefix_(strip.prefix) {
+    for (const NodeId node : strip.in_a) stripped_.insert(a.graph.entries(node));
+    for (const NodeId node : strip.in_b) stripped_.insert(b.graph.entries(node));
+  }
 
   ValueDiff run() {
     compare(a_.root, b_.root, "");
@@ -81,11 +90,15 @@ class ValueWalk {
     visit_or_add(a, b, path, 0);
     telling_ = false;
   }
-  /// The versions of the modules of two state_dicts; kNoNode where one has none.
-  void compare_versions(NodeId a, NodeId b, const std::string& path) {
+  /// The versions of the modules of two state_dicts, of which OF_A and OF_B are the entries;
+  /// kNoNode where one has none.
+  void compare_versions(NodeId a, const void* of_a, NodeId b, const void* of_b,
+                        const std::string& path) {
     if (telling_ || a == kNoNode || b == kNoNode) return;
-    const auto text_a = text_of(a_, a);
-    if (!text_a || text_a != text_of(b_, b)) other_versions_.push_back(path);
+    const auto versions = versions_of(a_, a, prefix_of(of_a));
+    if (!versions || versions != versions_of(b_, b, prefix_of(of_b))) {
+      other_versions_.push_back(path);
+    }
   }
   ValueDiff take() { return {std::move(out_), std::move(other_versions_)}; }
 
@@ -101,6 +114,29 @@ class ValueWalk {
     if (out.entries == nullptr && graph.is(node, NodeKind::object)) {
       const pickle::ObjectContent* content = graph.content(node);
       if (content != nullptr) out.state = content->state;
+    }
+    return out;
+  }
+
+  /// What is taken off the keys of a mapping with these entries.
+  std::string_view prefix_of(const void* entries) const {
+    return stripped_.contains(entries) ? prefix_ : std::string_view();
+  }
+
+  /// `_metadata` by the names of modules without PREFIX: `module` is the root then. Of several of
+  /// one name the last counts, as in consume_prefix_in_state_dict_if_present() of PyTorch.
+  std::optional<std::map<std::string, std::string>> versions_of(const Checkpoint& checkpoint,
+                                                                NodeId node,
+                                                                std::string_view prefix) const {
+    std::map<std::string, std::string> out;
+    const auto* entries = checkpoint.graph.entries(node);
+    if (entries == nullptr) return std::nullopt;
+    for (const auto& [key, value] : *entries) {
+      const auto version = text_of(checkpoint, value);
+      if (!version || !is_string(checkpoint.graph, key)) return std::nullopt;
+      const std::string name = std::string(checkpoint.graph.text(key)) + ".";
+      const bool is_root = name == "." || prefix.starts_with(name);
+      out[is_root ? "." : std::string(without_prefix(name, prefix))] = *version;
     }
     return out;
   }
@@ -267,7 +303,7 @@ class ValueWalk {
     const auto [versions_a, others_a] = split(a_, a);
     const auto [versions_b, others_b] = split(b_, b);
     visit_entries(others_a, others_b, path, depth);
-    compare_versions(versions_a, versions_b, path);
+    compare_versions(versions_a, a_.graph.entries(a), versions_b, b_.graph.entries(b), path);
   }
 
   /// What was set in Python on tensors that are compared elsewhere.
@@ -321,7 +357,9 @@ class ValueWalk {
   std::string identity(const Checkpoint& side, const std::vector<pickle::Entry>& entries,
                        size_t i) {
     const NodeId key = entries[i].first;
-    if (is_string(side.graph, key)) return "'" + std::string(side.graph.text(key));
+    if (is_string(side.graph, key)) {
+      return "'" + std::string(without_prefix(side.graph.text(key), prefix_of(&entries)));
+    }
     if (reach(side).from(key)) return "{" + std::to_string(i);
     const auto text = pickle::canonical_text(side.graph, key, most_work());
     return text ? *text : (&side == &a_ ? "<a " : "<b ") + std::to_string(key);
@@ -330,7 +368,9 @@ class ValueWalk {
   std::string entry_name(const Checkpoint& side, const std::vector<pickle::Entry>& entries,
                          size_t i) {
     const NodeId key = entries[i].first;
-    if (is_string(side.graph, key) || !reach(side).from(key)) return key_text(side.graph, key);
+    if (is_string(side.graph, key) || !reach(side).from(key)) {
+      return std::string(without_prefix(key_text(side.graph, key), prefix_of(&entries)));
+    }
     return "{value " + std::to_string(i) + "}";
   }
 
@@ -429,6 +469,8 @@ class ValueWalk {
   const Checkpoint& b_;
   TensorReach reach_a_;
   TensorReach reach_b_;
+  std::string_view prefix_;
+  std::unordered_set<const void*> stripped_;  // entries of mappings whose keys lose it
   std::map<std::pair<NodeId, NodeId>, Pair> pairs_;
   Pair* current_ = nullptr;        // being looked at in the first walk
   std::vector<Pair*> waits_;       // verdicts that settle_waiting() has to find
@@ -505,10 +547,6 @@ bool is_collection(const Graph& graph, NodeId node) {
   return std::ranges::find(kKinds, graph.kind(node)) != std::end(kKinds);
 }
 
-std::string_view without_prefix(std::string_view key, std::string_view prefix) {
-  return key.starts_with(prefix) ? key.substr(prefix.size()) : key;
-}
-
 /// What diff_state_dict_values() compares of one side; tensors are there for what the other side
 /// may have in their place.
 struct OneSide {
@@ -547,7 +585,7 @@ ValueDiff diff_state_dict_values(const Checkpoint& a, const StateDict& in_a, con
     const auto at = side.all.find(key);
     return at != side.all.end() ? at->second : kNoNode;
   };
-  ValueWalk walk(a, b);
+  ValueWalk walk(a, b, {prefix, {&in_a.node, 1}, {&in_b.node, 1}});
   for (const std::string_view key : keys) {
     walk.compare(value_of(of_a, key), value_of(of_b, key), std::string(key));
     compared.emplace_back(key);
@@ -558,12 +596,13 @@ ValueDiff diff_state_dict_values(const Checkpoint& a, const StateDict& in_a, con
         in_other != kNoNode && a.tensor_at(in_one) != kNoIndex && b.tensor_at(in_other) != kNoIndex;
     if (tensors) walk.compare(in_one, in_other, std::string(key));
   }
-  walk.compare_versions(in_a.metadata, in_b.metadata, "");
+  walk.compare_versions(in_a.metadata, a.graph.entries(in_a.node), in_b.metadata,
+                        b.graph.entries(in_b.node), "");
   return walk.take();
 }
 
-ValueDiff diff_values(const Checkpoint& a, const Checkpoint& b) {
-  return ValueWalk(a, b).run();
+ValueDiff diff_values(const Checkpoint& a, const Checkpoint& b, const StripPrefix& strip) {
+  return ValueWalk(a, b, strip).run();
 }
 
 }  // namespace mlc

@@ -6,7 +6,9 @@
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/state_dict.h"
 
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlc {
@@ -26,6 +28,14 @@ struct ValueDiff {
   std::vector<std::string> other_versions;
 };
 
+/// A prefix that is taken off the keys of some mappings that begin with it, and off the names of
+/// modules in their `_metadata`.
+struct StripPrefix {
+  std::string_view prefix;
+  std::span<const NodeId> in_a;  // the mappings
+  std::span<const NodeId> in_b;
+};
+
 /// Compares what is no tensor below the roots, in the order of A, then what only B has. Tensors and
 /// storages are passed over wherever they are: every_tensor() names them for diff_tensors(). The
 /// order of keys and of a set, the class of a mapping and the `_metadata` of state_dicts do not
@@ -33,12 +43,12 @@ struct ValueDiff {
 /// 0.0 and a NaN to a NaN. What is too large to be compared counts as different. What several
 /// places share is told at each of them; as a whole from the second on where it leads into a cycle,
 /// or where that would be too many paths.
-ValueDiff diff_values(const Checkpoint& a, const Checkpoint& b);
+ValueDiff diff_values(const Checkpoint& a, const Checkpoint& b, const StripPrefix& strip = {});
 
 /// The same of two state_dicts, under their keys that are texts: what modules keep beside tensors
 /// (extra state), what is plain (epoch, name) beside them, and the attributes of their tensors.
 /// Collections beside the modules (config, optimizer) and storages are left out: COMPARED gets the
-/// keys, sorted, that were not. PREFIX, if any, is taken off the keys that begin with it.
+/// keys, sorted, that were not. PREFIX, if any, is taken off as StripPrefix says.
 ValueDiff diff_state_dict_values(const Checkpoint& a, const StateDict& in_a, const Checkpoint& b,
                                  const StateDict& in_b, std::string_view prefix,
                                  std::vector<std::string>& compared);
