@@ -7,6 +7,7 @@
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/bare_tensors.h"
+#include "mlc/checkpoint/diff_records.h"
 #include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/save.h"
 

@@ -2,7 +2,6 @@
 // options of an optimizer. For tensors see diff.h.
 #pragma once
 
-#include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/state_dict.h"
 
@@ -52,9 +51,5 @@ ValueDiff diff_values(const Checkpoint& a, const Checkpoint& b, const StripPrefi
 ValueDiff diff_state_dict_values(const Checkpoint& a, const StateDict& in_a, const Checkpoint& b,
                                  const StateDict& in_b, std::string_view prefix,
                                  std::vector<std::string>& compared);
-
-/// Compares the records that other programs put into the zips. Their path is "record NAME", their
-/// value the size. Errors: corrupt, read_failed.
-Result<std::vector<ValueDifference>> diff_records(const Checkpoint& a, const Checkpoint& b);
 
 }  // namespace mlc
