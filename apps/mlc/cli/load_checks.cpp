@@ -71,18 +71,20 @@ std::string LoadReport::integrity_text() const {
 }
 
 /// What --stats is asked for most: whether training has diverged.
-std::string LoadReport::non_finite_text() const {
-  uint64_t nans = 0;
-  uint64_t infs = 0;
-  uint64_t tensors = 0;
-  uint64_t unseen = 0;
+NonFinite LoadReport::non_finite() const {
+  NonFinite out;
   for (const std::optional<TensorStats>& one : stats_) {
-    unseen += one ? 0 : 1;
+    out.unseen += one ? 0 : 1;
     if (!one) continue;
-    nans += one->nans;
-    infs += one->infs;
-    tensors += one->nans + one->infs > 0 ? 1 : 0;
+    out.nans += one->nans;
+    out.infs += one->infs;
+    out.tensors += one->nans + one->infs > 0 ? 1 : 0;
   }
+  return out;
+}
+
+std::string LoadReport::non_finite_text() const {
+  const auto [nans, infs, tensors, unseen] = non_finite();
   const std::string rest = unseen > 0 ? plural(unseen, "tensor") + " not examined" : "";
   if (unseen > 0 && unseen == stats_.size()) return rest;
   const std::string found = tensors == 0 ? "no NaN or Inf"

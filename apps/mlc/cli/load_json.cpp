@@ -118,6 +118,13 @@ void LoadReport::summary_json(JsonWriter& json) const {
   json.field("unused_bytes", summary_.wasted_bytes);
   json.field("dead_bytes", dead_bytes(*input_.checkpoint));
   if (arrays_ > 0) json.field("numpy_arrays", arrays_);
+  if (options_.stats) {
+    const NonFinite found = non_finite();
+    json.field("nans", found.nans);
+    json.field("infs", found.infs);
+    json.field("non_finite_tensors", found.tensors);
+    json.field("not_examined", found.unseen);
+  }
   json.end_object();
   json.key("dtypes");
   json.begin_object();

@@ -23,6 +23,14 @@
 
 namespace mlc::cli {
 
+/// NaN and Inf in all tensors that --stats examined.
+struct NonFinite {
+  uint64_t nans = 0;
+  uint64_t infs = 0;
+  uint64_t tensors = 0;  // that have some
+  uint64_t unseen = 0;   // tensors that are not plain
+};
+
 class LoadReport {
  public:
   LoadReport(FileTask& task, const LoadOptions& options) : task_(task), options_(options) {}
@@ -70,6 +78,7 @@ class LoadReport {
   void line(std::string_view label, std::string_view text);
   std::string kind_text(uint32_t index) const;
   std::string location_of(const Tensor& tensor) const;
+  NonFinite non_finite() const;
   std::string non_finite_text() const;
   std::string integrity_text() const;
   std::vector<std::string> damaged_tensors(const DamagedRecord& record) const;
