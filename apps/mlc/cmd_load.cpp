@@ -48,7 +48,8 @@ void setup(OptionSet& set, Options& options) {
   set.list("--include", options.load.include, "GLOB",
            "only keys that match, in what is listed, read and expected; repeatable");
   set.list("--exclude", options.load.exclude, "GLOB", "no keys that match; repeatable");
-  set.flag("--tree", options.load.tree, "the values around the tensors too, as a tree");
+  set.flag("--tree", options.load.tree,
+           "the values around the tensors too, as a tree; with --json also as JSON: `values`");
   set.flag("--globals", options.load.globals,
            "the Python names in the pickle, and whether weights_only=True accepts them");
   set.flag(
@@ -94,6 +95,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
 constexpr Example kExamples[] = {
     {"mlc load model.pt", "what is in it, and every tensor"},
     {"mlc load ckpt.pt --key model_ema --stats", "with the values' statistics"},
+    {"mlc load ckpt.pt --tree --json | jq .values.epoch", "one value for a script"},
     {"mlc load *.pt --check crc --summary --keep-going", "find damaged files"},
     {"mlc load a.pt --expect b.safetensors", "would load_state_dict accept it?"},
     {"mlc load a.pt --expect arch.yaml", "does it fit this architecture?"},

@@ -2,6 +2,7 @@
 #include "cli/load_report.h"
 #include "cli/load_tree.h"
 #include "cli/unsafe_values.h"
+#include "cli/values_json.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/stored_parts.h"
@@ -86,7 +87,11 @@ void LoadReport::contents_json(JsonWriter& json) const {
     for (const StateDictEntry& other : state_dict_->others) keys.emplace_back(other.key);
     json.list("other_keys", keys);
   }
-  if (options_.tree) json.field("tree", render_tree(*input_.checkpoint));
+  if (options_.tree) {
+    json.field("tree", render_tree(*input_.checkpoint));
+    json.key("values");
+    values_json(json, *input_.checkpoint);
+  }
   json.key("state_dicts");
   json.begin_array();
   for (const StateDict& one : input_.state_dicts) {

@@ -169,15 +169,21 @@ std::optional<NumpyScalar> numpy_scalar(const Graph& graph, NodeId node) {
   return out;
 }
 
+std::string numpy_number(const NumpyScalar& scalar) {
+  if (scalar.kind == 'f') return real_text(scalar.real, scalar.bits, "");
+  if (scalar.kind == 'i') return std::to_string(static_cast<int64_t>(scalar.integer));
+  return std::to_string(scalar.integer);
+}
+
 std::string numpy_repr(const NumpyScalar& scalar) {
   const std::string bits = std::to_string(scalar.bits) + "(";
   switch (scalar.kind) {
     case 'b':
       return scalar.integer != 0 ? "np.True_" : "np.False_";
     case 'i':
-      return "np.int" + bits + std::to_string(static_cast<int64_t>(scalar.integer)) + ")";
+      return "np.int" + bits + numpy_number(scalar) + ")";
     case 'u':
-      return "np.uint" + bits + std::to_string(scalar.integer) + ")";
+      return "np.uint" + bits + numpy_number(scalar) + ")";
     case 'c':
       return "np.complex" + bits + complex_text(scalar) + ")";
     default:

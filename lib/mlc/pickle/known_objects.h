@@ -21,6 +21,10 @@ struct NumpyScalar {
 /// The scalar at NODE; nothing for anything else, and for texts, dates and long doubles of NumPy.
 std::optional<NumpyScalar> numpy_scalar(const Graph& graph, NodeId node);
 
+/// A real number with the fewest digits that give it back in its type, as JSON and Python read it;
+/// of floats "nan", "inf" and "-inf" too. Requires: no complex number.
+std::string numpy_number(const NumpyScalar& scalar);
+
 /// repr() of NumPy 2: np.float64(76.3), np.True_.
 std::string numpy_repr(const NumpyScalar& scalar);
 
