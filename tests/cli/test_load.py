@@ -957,3 +957,19 @@ def test_packed_floats_are_not_counted_by_two_units(mlc, tmp_path):
     answer = mlc("load", "m.pt", "--stats", "--json", cwd=tmp_path).json
     assert answer["totals"]["parameters"] == answer["tensors"][0]["stats"]["zeros"] == 12
     assert "12 parameters" in mlc("load", "m.pt", "--summary", cwd=tmp_path).stdout
+
+
+def test_a_manifest_of_several_state_dicts_was_compared_with_one(mlc, tmp_path):
+    model = {"w": torch.ones(2), "b": torch.ones(1)}
+    write(tmp_path / "train.pt", {"model": model, "ema": dict(model), "epoch": 1})
+    write(tmp_path / "plain.pt", model)
+    for name, options in (("both", []), ("one", ["--key", "model"]), ("all", ["--key", "."])):
+        (tmp_path / name).write_text(mlc.ok("load", "train.pt", "--json", *options).stdout)
+    refused = mlc("load", "plain.pt", "--expect", "both")
+    assert refused.rc == 2 and "it lists the tensors of 2 state_dicts: model and ema\n" in refused.stderr
+    assert "hint: write it of one: `mlc load train.pt --key model --json`" in refused.stderr
+    mlc.ok("load", "plain.pt", "--expect", "one")
+    mlc.ok("load", "train.pt", "--key", "ema", "--expect", "one")
+    mlc.ok("load", "train.pt", "--key", ".", "--expect", "all")
+    refused = mlc("load", "plain.pt", "--expect", "both", "--expect-key", "ema")
+    assert refused.rc == 2 and "`mlc load FILE --key ema --json` writes it" in refused.stderr

@@ -168,8 +168,10 @@ Status LoadReport::expect() {
   }
   std::string own_key = options_.key;
   if (state_dict_ != nullptr && !state_dict_->path.empty()) own_key = state_dict_->path;
+  const ManifestFor use =
+      state_dict_ != nullptr ? ManifestFor::state_dict : ManifestFor::whole_file;
   MLC_TRY(auto wanted,
-          read_expected(options_.expect, own_key, options_.expect_key, task_.reporter));
+          read_expected(options_.expect, own_key, use, options_.expect_key, task_.reporter));
   const Checkpoint& checkpoint = *input_.checkpoint;
   std::vector<ExpectedTensor> found = state_dict_ != nullptr
                                           ? expected_keys(checkpoint, *state_dict_)

@@ -2,6 +2,7 @@
 
 #include "cli/open_input.h"
 #include "mlc/base/parallel.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/base/text_input.h"
 #include "mlc/checkpoint/derive.h"
@@ -212,7 +213,7 @@ Result<std::vector<ExpectedTensor>> read_architecture(const std::string& path) {
 }  // namespace
 
 Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
-                                                  const std::string& own_key,
+                                                  const std::string& own_key, ManifestFor use,
                                                   const std::string& key, Reporter& reporter) {
   MLC_TRY(const Expectation kind, expectation_in(path));
   if (kind == Expectation::checkpoint) {
@@ -227,15 +228,18 @@ Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
   }
   const bool is_manifest = kind == Expectation::manifest;
   if (!key.empty()) {
-    return usage_error(std::string("--expect-key needs a checkpoint, not ") +
-                       (is_manifest ? "a manifest" : "an architecture"))
+    const std::string_view kind_text = is_manifest ? "a manifest" : "an architecture";
+    return usage_error("--expect-key needs a checkpoint, not " + std::string(kind_text),
+                       is_manifest ? "a manifest has one state_dict: `mlc load FILE --key " +
+                                         shell_word(key) + " --json` writes it"
+                                   : "")
         .in_file(path);
   }
   if (!is_manifest) return read_architecture(path);
   MLC_TRY(const auto file, open_text_input(path));
   if (file->size() > kMaxManifestBytes) return unsupported("a manifest above 256 MB").in_file(path);
   MLC_TRY(const std::string text, file->read_string(0, file->size()));
-  auto expected = parse_manifest(text);
+  auto expected = parse_manifest(text, use);
   if (!expected.ok()) return std::move(expected).error().in_file(path);
   return expected;
 }

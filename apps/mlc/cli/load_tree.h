@@ -21,9 +21,10 @@ Status parallel_hash(const Checkpoint& checkpoint, const std::vector<NamedTensor
                      unsigned threads, std::vector<std::string>& out);
 
 /// The tensors that the manifest, architecture or checkpoint at PATH describes; of a checkpoint
-/// those of the state_dict KEY, or, without, of that at OWN_KEY or the only one.
+/// those of the state_dict KEY, or, without, of that at OWN_KEY or the only one. USE is what a
+/// manifest is for.
 Result<std::vector<ExpectedTensor>> read_expected(const std::string& path,
-                                                  const std::string& own_key,
+                                                  const std::string& own_key, ManifestFor use,
                                                   const std::string& key, Reporter& reporter);
 
 /// Warns of tensors that are tied in the architecture at PATH and have several values in

@@ -447,9 +447,30 @@ Status refuse_other_answers(const nlohmann::ordered_json& json) {
           "`mlc load FILE --json` prints, is one");
 }
 
+/// A manifest of a file with several state_dicts, of which none was chosen: its names begin with
+/// their paths, which no key of a state_dict does.
+Status refuse_several(const nlohmann::ordered_json& json) {
+  const auto key = json.find("key");
+  const auto all = json.find("state_dicts");
+  if (key == json.end() || !key->is_null() || all == json.end() || !all->is_array()) return {};
+  std::vector<std::string> paths;
+  for (const auto& one : *all) {
+    const bool counts = one.is_object() && !one.contains("part") && one.contains("path");
+    if (counts && one["path"].is_string()) paths.push_back(one["path"].get<std::string>());
+  }
+  if (paths.size() < 2) return {};
+  const auto file = json.find("file");
+  const bool named = file != json.end() && file->is_string();
+  return usage_error("manifest: it lists the tensors of " + std::to_string(paths.size()) +
+                         " state_dicts: " + join_list(printable_all(paths)),
+                     "write it of one: `mlc load " +
+                         shell_word(named ? file->get<std::string>() : "FILE") + " --key " +
+                         shell_word(paths[0]) + " --json`");
+}
+
 }  // namespace
 
-Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
+Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text, ManifestFor use) {
   const auto json = nlohmann::ordered_json::parse(text, nullptr, false);
   if (json.is_discarded() && looks_like_json_object(text.substr(0, 64))) return syntax_error(text);
   if (json.is_discarded() || !json.is_object()) {
@@ -477,6 +498,7 @@ Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view text) {
     }
     return out;
   }
+  if (use == ManifestFor::state_dict) MLC_CHECK(refuse_several(json));
   std::vector<ExpectedPart> parts;
   for (const auto& row : json["tensors"]) {
     if (row.is_object() && row.contains("in_value")) {  // its key is among the others

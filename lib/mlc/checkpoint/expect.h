@@ -107,8 +107,11 @@ std::vector<ExpectedTensor> expected_keys(const Checkpoint& checkpoint,
 std::optional<int64_t> module_version(const Checkpoint& checkpoint, const StateDict& state_dict,
                                       std::string_view module);
 
+/// What a manifest is compared with.
+enum class ManifestFor : uint8_t { state_dict, whole_file };
+
 /// A manifest: what `mlc load --json` prints, or a JSON object of name -> shape (null for
-/// what is no tensor). Errors: usage.
-Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view json);
+/// what is no tensor). Errors: usage; for a state_dict also where it lists those of several.
+Result<std::vector<ExpectedTensor>> parse_manifest(std::string_view json, ManifestFor use);
 
 }  // namespace mlc
