@@ -208,3 +208,29 @@ def test_dtype_says_nothing_of_a_state_dict_under_two_names(mlc, tmp_path, aroun
     model["tied"] = model["w"]
     torch.save({around: model, "again": model, "epoch": 1} if around else model, tmp_path / "a.pt")
     assert "holds for these too" not in mlc.ok("save", "a.pt", "--dtype", "bf16", "-o", "b.pt").stderr
+
+
+class Detector(torch.nn.Module):
+    """As ultralytics pickles them: with a tensor that is a plain attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(2, 2)
+        self.tied = self.fc
+        self.stride = torch.tensor([8.0, 16.0])
+        self.register_buffer("grid", torch.ones(3), persistent=False)
+
+
+@pytest.mark.parametrize("args", [["save", "-o", "b.pt"], ["save", "-o", "b.pt", "--weights-only"], ["save", "-o", "b.safetensors"],
+                                  ["remap-keys", "--map", "fc.=head.", "-o", "b.pt"]])
+def test_tensors_of_a_module_outside_of_its_state_dict_are_named(mlc, tmp_path, args):
+    torch.save({"model": Detector(), "epoch": 1}, tmp_path / "a.pt")
+    done = mlc.ok(args[0], "a.pt", *args[1:])
+    said = "a.pt: not kept, being tensors of pickled modules that are in no state_dict: "
+    line = next(line for line in done.stderr.splitlines() if said in line)
+    assert sorted(line.split(said)[1].split(" and ")) == ["model._buffers.grid", "model.stride"]
+
+
+def test_a_module_that_is_all_state_dict_loses_no_tensor(mlc, tmp_path):
+    torch.save({"model": torch.nn.BatchNorm1d(2)}, tmp_path / "a.pt")
+    assert "not kept, being" not in mlc.ok("save", "a.pt", "-o", "b.pt").stderr

@@ -379,9 +379,20 @@ Status replace_modules(Input& input, Reporter& reporter) {
                        "in Python, torch.save(model.state_dict(), ...) makes a file that mlc edits")
         .in_file(input.checkpoint->path);
   }
+  std::vector<std::string> lost;
+  for (const StateDict& one : input.state_dicts) {
+    for (std::string& path : module_tensors_beside(*input.checkpoint, one)) {
+      lost.push_back(sentence_key(path));
+    }
+  }
   for (const std::string& path : materialize_modules(*input.checkpoint, input.state_dicts)) {
     reporter.warn(printable(input.checkpoint->path) + ": the pickled module at " +
                   mlc::quoted(path) + " is written as its state_dict; its class is not kept");
+  }
+  if (!lost.empty()) {
+    reporter.warn(printable(input.checkpoint->path) +
+                  ": not kept, being tensors of pickled modules that are in no state_dict: " +
+                  join_list(merge_alike(lost)));
   }
   return {};
 }

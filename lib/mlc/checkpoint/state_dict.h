@@ -93,6 +93,12 @@ std::vector<std::string> materialize_modules(Checkpoint& checkpoint, std::vector
 /// the zip that is neither.
 std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict);
 
+/// The tensors of the pickled module of STATE_DICT that its state_dict lacks, by where they stand
+/// in the tree: packed ones, plain attributes, buffers that are not persistent. None for a
+/// state_dict that is one itself.
+std::vector<std::string> module_tensors_beside(const Checkpoint& checkpoint,
+                                               const StateDict& state_dict);
+
 /// PATH and what lies below it under KEY: "model.w", or KEY alone at the root.
 std::string join_path(const std::string& path, std::string_view key);
 /// A key of a mapping as paths show it: text as it is, anything else as Python's str() does.

@@ -72,25 +72,21 @@ std::optional<std::vector<std::string>> beside_way(const Graph& graph, NodeId no
 
 }  // namespace
 
-namespace {
-
-/// The tensors of a pickled module that its state_dict lacks, by where they stand in it: packed
-/// ones, plain attributes, buffers that are not persistent.
-void append_module_tensors(const Checkpoint& checkpoint, const StateDict& state_dict,
-                           std::vector<std::string>& out) {
-  if (state_dict.module == kNoNode || state_dict.module == state_dict.node) return;
+std::vector<std::string> module_tensors_beside(const Checkpoint& checkpoint,
+                                               const StateDict& state_dict) {
+  if (state_dict.module == kNoNode || state_dict.module == state_dict.node) return {};
   std::set<TensorIdentity> known;
   for (const StateDictEntry& entry : state_dict.entries) {
     known.insert(identity_of(checkpoint, checkpoint.tensors[entry.tensor]));
   }
+  std::vector<std::string> out;
   for (const NamedTensor& named : all_tensors(checkpoint, state_dict.module)) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
     if (!known.insert(identity_of(checkpoint, tensor)).second) continue;
     out.push_back(join_path(state_dict.path, named.path));
   }
+  return out;
 }
-
-}  // namespace
 
 std::vector<std::string> values_beside(const Checkpoint& checkpoint, const StateDict& state_dict) {
   const Graph& graph = checkpoint.graph;
@@ -106,7 +102,9 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
       }
     }
   }
-  append_module_tensors(checkpoint, state_dict, out);
+  for (std::string& path : module_tensors_beside(checkpoint, state_dict)) {
+    out.push_back(std::move(path));
+  }
   const auto* own = graph.entries(state_dict.node);
   if (own != nullptr && state_dict.other_values > 0) {
     for (const auto& [key, value] : *own) {
