@@ -510,6 +510,9 @@ void Job::warn_about_values() {
                           refusal_way_out(*input_.checkpoint, options_.weights_only));
     }
   }
+  if (shards && format_ == OutputFormat::torch_zip && state_dict_->metadata != kNoNode) {
+    task_.reporter.warn("shards are plain dicts; the versions of modules (_metadata) are not kept");
+  }
   warn_of_oversized(report_, options_.max_shard_size, task_.reporter);
   warn_of_overlaps(report_, task_.reporter);
   warn_of_overflow(casts_, options_.dtype, task_.reporter);

@@ -234,3 +234,15 @@ def test_tensors_of_a_module_outside_of_its_state_dict_are_named(mlc, tmp_path, 
 def test_a_module_that_is_all_state_dict_loses_no_tensor(mlc, tmp_path):
     torch.save({"model": torch.nn.BatchNorm1d(2)}, tmp_path / "a.pt")
     assert "not kept, being" not in mlc.ok("save", "a.pt", "-o", "b.pt").stderr
+
+
+def test_shards_of_bin_files_are_said_to_lose_the_versions_of_modules(mlc, tmp_path):
+    model = torch.nn.BatchNorm1d(2).state_dict()
+    torch.save(model, tmp_path / "a.pt")
+    lost = "shards are plain dicts; the versions of modules (_metadata) are not kept\n"
+    for more in ([], ["-n"]):
+        assert lost in mlc.ok("save", "a.pt", "-o", f"bin{len(more)}", "--format", "pt", "--max-shard-size", "1GB", *more).stderr
+    found = torch.load(tmp_path / "bin0/pytorch_model.bin", weights_only=True)
+    assert type(found) is dict and not hasattr(found, "_metadata")
+    torch.save(dict(model), tmp_path / "b.pt")
+    assert lost not in mlc.ok("save", "b.pt", "-o", "plain", "--format", "pt", "--max-shard-size", "1GB").stderr
