@@ -107,7 +107,7 @@ class Job {
   OutputFormat format_ = OutputFormat::torch_zip;
   SaveReport report_;
   uint64_t shards_ = 0;
-  CastCounts casts_;
+  CastLog casts_;
   std::vector<std::string> dropped_;
   DroppedValues dropped_values_;
   std::optional<Migration> migration_;

@@ -236,6 +236,27 @@ def test_a_module_that_is_all_state_dict_loses_no_tensor(mlc, tmp_path):
     assert "not kept, being" not in mlc.ok("save", "a.pt", "-o", "b.pt").stderr
 
 
+def test_values_that_overflow_are_counted_by_tensor(mlc, valid, tmp_path):
+    """Which of thousands of tensors has an infinity now was not to be known."""
+    values = ordered(a=torch.tensor([1e6, 1.0, -1e6]), b=torch.ones(2), c=torch.tensor([1e5]))
+    write(tmp_path / "a.pt", values)
+    done = mlc.ok("save", "a.pt", "--dtype", "fp16", "-o", "b.pt")
+    assert "3 values did not fit fp16 and became infinite: a (2) and c (1)\n" in done.stderr
+    report = mlc.ok("save", "a.pt", "--dtype", "fp16", "-o", "c.pt", "--json").json
+    valid(report, "save")
+    assert report["overflowed"] == 3 and report["overflows"] == {"a": 2, "c": 1}
+    write(tmp_path / "two.pt", {"model": values, "ema": ordered(a=torch.tensor([1e7]))})
+    done = mlc.ok("save", "two.pt", "--dtype", "fp16", "--key", "*", "-o", "d.pt")
+    assert "became infinite: model.a (2), model.c (1) and ema.a (1)\n" in done.stderr
+
+
+def test_from_names_the_tensor_that_overflows(mlc, tmp_path):
+    write(tmp_path / "a.pt", ordered(a=torch.ones(2, dtype=torch.float16), b=torch.ones(2)))
+    write(tmp_path / "b.pt", ordered(a=torch.tensor([1e6, 1.0]), b=torch.tensor([1e6, 1.0])))
+    done = mlc.ok("save", "a.pt", "--from", "b.pt", "-o", "c.pt")
+    assert "1 value did not fit its new type and became infinite, NaN or the largest: a\n" in done.stderr
+
+
 def test_shards_of_bin_files_are_said_to_lose_the_versions_of_modules(mlc, tmp_path):
     model = torch.nn.BatchNorm1d(2).state_dict()
     torch.save(model, tmp_path / "a.pt")

@@ -73,12 +73,22 @@ void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, R
   reporter.warn("kept in their own type, being parts of other values: " + join_list(inside));
 }
 
-void warn_of_overflow(const CastCounts& counts, const std::string& dtype, Reporter& reporter) {
-  if (counts.overflowed == 0) return;
+void warn_of_overflow(const CastLog& casts, const std::string& dtype, Reporter& reporter) {
+  constexpr size_t kShown = 5;
+  const auto tensors = casts.overflowed();
+  uint64_t values = 0;
+  std::vector<std::string> names;
+  for (const auto& [name, count] : tensors) {
+    values += count;
+    names.push_back(sentence_key(name) +
+                    (tensors.size() > 1 ? " (" + format_count(count) + ")" : ""));
+  }
+  if (values == 0) return;
   reporter.warn(
-      plural(counts.overflowed, "value") + " did not fit " +
-      (dtype.empty() ? "its new type" : dtype) + " and became " +
-      (dtype.empty() ? "infinite, NaN or the largest" : std::string(fate_of_the_large(dtype))));
+      plural(values, "value") + " did not fit " + (dtype.empty() ? "its new type" : dtype) +
+      " and became " +
+      (dtype.empty() ? "infinite, NaN or the largest" : std::string(fate_of_the_large(dtype))) +
+      ": " + join_list(names, kShown));
 }
 
 }  // namespace mlc::cli

@@ -109,12 +109,17 @@ void warn_of_unmerged(const Input& other, const StateDict& from,
   reporter.warn("not merged from " + printable(other.checkpoint->path) + ": " + join_list(left));
 }
 
-std::vector<StateDictEntry> entries_of(std::span<StateDict* const> state_dicts) {
-  std::vector<StateDictEntry> entries;
+/// The tensors of STATE_DICTS by their keys, behind the path of each where there are several.
+std::vector<NamedTensor> tensors_of(std::span<StateDict* const> state_dicts) {
+  std::vector<NamedTensor> out;
   for (const StateDict* const one : state_dicts) {
-    entries.insert(entries.end(), one->entries.begin(), one->entries.end());
+    const std::string path = state_dicts.size() > 1 ? one->path : "";
+    for (NamedTensor& named : named_tensors(*one)) {
+      named.path = join_path(path, named.path);
+      out.push_back(std::move(named));
+    }
   }
-  return entries;
+  return out;
 }
 
 /// Replaces the tensors of STATE_DICTS that WANTED selects by what DERIVE makes of them, tied ones
@@ -125,15 +130,15 @@ Result<uint64_t> replace_tensors(Checkpoint& checkpoint, std::span<StateDict* co
   std::map<TensorIdentity, uint32_t> done;
   std::unordered_set<uint32_t> seen;
   uint64_t count = 0;
-  for (const StateDictEntry& entry : entries_of(state_dicts)) {
-    if (!seen.insert(entry.tensor).second) continue;
-    const Tensor tensor = checkpoint.tensors[entry.tensor];
+  for (const NamedTensor& named : tensors_of(state_dicts)) {
+    if (!seen.insert(named.tensor).second) continue;
+    const Tensor tensor = checkpoint.tensors[named.tensor];
     if (!wanted(tensor)) continue;
     const auto [it, is_new] = done.try_emplace(identity_of(checkpoint, tensor), kNoIndex);
     if (is_new) {
-      MLC_TRY_CTX(it->second, derive(entry.tensor), "tensor " + sentence_key(entry.key));
+      MLC_TRY_CTX(it->second, derive(named), "tensor " + sentence_key(named.path));
     }
-    replace_tensor(checkpoint, entry.tensor,
+    replace_tensor(checkpoint, named.tensor,
                    is_new ? it->second : derive_twin(checkpoint, it->second));
     ++count;
   }
@@ -494,7 +499,7 @@ void make_plain(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
 }
 
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
-                              DType dtype, CastCounts& counts) {
+                              DType dtype, CastLog& casts) {
   const auto is_cast = [dtype](const Tensor& tensor) {
     return tensor.kind == TensorKind::dense && tensor.dtype != dtype &&
            info(tensor.dtype).kind == DTypeClass::floating;
@@ -506,8 +511,8 @@ Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const
     }
   }
   MLC_CHECK(check_expansion(checkpoint, cast));
-  return replace_tensors(checkpoint, state_dicts, is_cast, [&](uint32_t tensor) {
-    return derive_cast(checkpoint, tensor, dtype, counts);
+  return replace_tensors(checkpoint, state_dicts, is_cast, [&](const NamedTensor& named) {
+    return derive_cast(checkpoint, named.tensor, dtype, casts.of(named.path));
   });
 }
 
@@ -533,8 +538,8 @@ Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* cons
   // Views that overlap can take more room apart than together: their storage stays whole.
   std::map<uint32_t, uint64_t> apart;  // storage -> bytes of its tensors, each on its own
   std::set<TensorIdentity> seen;
-  for (const StateDictEntry& entry : entries_of(state_dicts)) {
-    const Tensor& tensor = checkpoint.tensors[entry.tensor];
+  for (const NamedTensor& named : tensors_of(state_dicts)) {
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
     if (tensor.storage == kNoIndex) continue;
     if (!seen.insert(identity_of(checkpoint, tensor)).second) continue;
     uint64_t& sum = apart[tensor.storage];
@@ -546,7 +551,7 @@ Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* cons
         return tensor.kind == TensorKind::dense && tensor.storage != kNoIndex &&
                apart[tensor.storage] < checkpoint.storages[tensor.storage].byte_size();
       },
-      [&](uint32_t tensor) { return derive_compact(checkpoint, tensor); });
+      [&](const NamedTensor& named) { return derive_compact(checkpoint, named.tensor); });
 }
 
 }  // namespace mlc::cli

@@ -1,10 +1,10 @@
 // The steps of `mlc save` between opening and writing, each on a checkpoint in memory.
 #pragma once
 
+#include "cli/cast_log.h"
 #include "cli/file_warnings.h"
 #include "cli/open_input.h"
 #include "cli/shared_options.h"
-#include "mlc/checkpoint/derive.h"
 #include "mlc/compress/quantized_record.h"
 #include "mlc/keys/follow_optimizers.h"
 
@@ -64,7 +64,7 @@ void make_plain(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
 /// Casts the floating-point tensors of STATE_DICTS; tied ones stay tied, also from one to another.
 /// Returns how many.
 Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
-                              DType dtype, CastCounts& counts);
+                              DType dtype, CastLog& casts);
 
 /// Warns of tensors of STATE_DICT that overlapped before they were cast, in GROUPS of
 /// overlapping_views(), and share nothing now. Tied tensors still do, and views side by side never

@@ -37,7 +37,14 @@ void save_json(FileTask& task, const SaveRequest& request, const SaveOutcome& ou
   if (request.max_shard_size > 0) json.list("oversized", oversized_names(report));
   json.list("dropped", outcome.dropped);
   if (!request.drop_values.empty()) json.list("dropped_values", outcome.dropped_values);
-  json.field("overflowed", outcome.casts.overflowed.load());
+  uint64_t overflowed = 0;
+  const auto overflows = outcome.casts.overflowed();
+  for (const auto& [name, count] : overflows) overflowed += count;
+  json.field("overflowed", overflowed);
+  json.key("overflows");
+  json.begin_object();
+  for (const auto& [name, count] : overflows) json.field(name, count);
+  json.end_object();
   if (outcome.migration != nullptr) {
     json.key("from");
     migration_json(json, *outcome.migration);

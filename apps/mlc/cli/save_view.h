@@ -2,9 +2,9 @@
 #pragma once
 
 #include "cli/batch.h"
+#include "cli/cast_log.h"
 #include "cli/save_options.h"
 #include "cli/take_from.h"
-#include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/save.h"
 
 #include <string>
@@ -16,7 +16,7 @@ namespace mlc::cli {
 struct SaveOutcome {
   OutputFormat format;
   const SaveReport& report;
-  const CastCounts& casts;
+  const CastLog& casts;
   const std::vector<std::string>& dropped;         // by --weights-only and --safe
   const std::vector<std::string>& dropped_values;  // by --drop-values
   const Migration* migration = nullptr;            // of --from

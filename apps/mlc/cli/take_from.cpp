@@ -88,7 +88,7 @@ class Taking {
   Taking(Checkpoint& checkpoint, StateDict& state_dict, Input& other, const StateDict& from)
       : checkpoint_(checkpoint), state_dict_(state_dict), other_(other), from_(from) {}
 
-  Result<Migration> run(CastCounts& counts);
+  Result<Migration> run(CastLog& casts);
 
  private:
   void find_ties();
@@ -97,7 +97,7 @@ class Taking {
   Result<std::vector<uint32_t>> adopt_taken();
   Result<bool> equal(uint32_t a, uint32_t b) const;
   void keep_device(uint32_t target, uint32_t fresh);
-  Status take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCounts& counts);
+  Status take(const Tie& tie, const std::vector<uint32_t>& adopted, CastLog& casts);
   void report_rest();
   void report_codes();
   std::string name(size_t entry) const { return sentence_key(state_dict_.entries[entry].key); }
@@ -239,10 +239,11 @@ void Taking::keep_device(uint32_t target, uint32_t fresh) {
   checkpoint_.storages[to].location = checkpoint_.storages[from].location;
 }
 
-Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCounts& counts) {
+Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastLog& casts) {
   if (tie.taken.empty()) return {};
   const size_t last = tie.taken.back();
   uint32_t fresh = adopted[last];
+  const DType wanted = checkpoint_.tensors[state_dict_.entries[last].tensor].dtype;
   for (const size_t entry : tie.taken) {
     MLC_TRY_CTX(const bool same, equal(adopted[entry], fresh), "tensor " + name(entry));
     if (same)
@@ -250,9 +251,11 @@ Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCo
     else
       out_.lost.push_back(name(entry) + " is " + name(last));
   }
-  const DType wanted = checkpoint_.tensors[state_dict_.entries[last].tensor].dtype;
   if (checkpoint_.tensors[fresh].dtype != wanted) {
-    MLC_TRY_CTX(fresh, derive_cast(checkpoint_, fresh, wanted, counts), "tensor " + name(last));
+    MLC_TRY_CTX(fresh,
+                derive_cast(checkpoint_, fresh, wanted,
+                            casts.of(std::string(state_dict_.entries[last].key))),
+                "tensor " + name(last));
   }
   std::unordered_set<uint32_t> replaced;
   for (const size_t entry : tie.entries) {
@@ -266,7 +269,7 @@ Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastCo
   return {};
 }
 
-Result<Migration> Taking::run(CastCounts& counts) {
+Result<Migration> Taking::run(CastLog& casts) {
   find_ties();
   match();
   report_rest();
@@ -275,7 +278,7 @@ Result<Migration> Taking::run(CastCounts& counts) {
     return nothing_taken_error(key_infos(checkpoint_, state_dict_), other_, from_, out_.mismatched);
   }
   MLC_TRY(const std::vector<uint32_t> adopted, adopt_taken());
-  for (const Tie& tie : ties_) MLC_CHECK(take(tie, adopted, counts));
+  for (const Tie& tie : ties_) MLC_CHECK(take(tie, adopted, casts));
   read_again(checkpoint_, state_dict_);
   return std::move(out_);
 }
@@ -318,13 +321,13 @@ Status check_values(const StateDict& own, const Checkpoint& checkpoint, const In
 }  // namespace
 
 Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
-                            const std::string& key, CastCounts& counts, Reporter& reporter) {
+                            const std::string& key, CastLog& casts, Reporter& reporter) {
   MLC_TRY(Input other, open_input(path, reporter));
   MLC_TRY(StateDict * from, choose_other_state_dict(other, state_dict.path, key, "--from-key"));
   MLC_CHECK(refuse_codes(checkpoint, state_dict, "--from"));
   MLC_CHECK(refuse_codes(*other.checkpoint, *from, "--from"));
   MLC_CHECK(check_values(state_dict, checkpoint, other, *from, reporter));
-  return Taking(checkpoint, state_dict, other, *from).run(counts);
+  return Taking(checkpoint, state_dict, other, *from).run(casts);
 }
 
 void warn_of_migration(const Migration& migration, const MigrationNames& names,

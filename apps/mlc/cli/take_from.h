@@ -1,9 +1,9 @@
 // `mlc save --from`: weights of another checkpoint in place of those of the same names.
 #pragma once
 
+#include "cli/cast_log.h"
 #include "cli/json_writer.h"
 #include "cli/open_input.h"
-#include "mlc/checkpoint/derive.h"
 
 #include <set>
 #include <string>
@@ -14,7 +14,7 @@ namespace mlc::cli {
 /// What taking weights from another checkpoint did.
 struct Migration {
   uint64_t taken = 0;
-  std::vector<std::string> missing;     // not in the other checkpoint
+  std::vector<std::string> missing;                   // not in the other checkpoint
   std::vector<std::string> mismatched;  // there with another shape or layout, or a type of which
                                         // none of the input's can be made
   std::vector<std::string> tied;  // "b is a": not taken itself, but changed with what it is tied to
@@ -26,10 +26,10 @@ struct Migration {
 
 /// Replaces every tensor of STATE_DICT by the one of the same name and shape in the checkpoint at
 /// PATH (in its state_dict KEY, where given), converted to the type it had; the others stay.
-/// Tensors that are tied here stay so: of several values the last counts. COUNTS must live until
+/// Tensors that are tied here stay so: of several values the last counts. CASTS must live until
 /// the output is written.
 Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
-                            const std::string& key, CastCounts& counts, Reporter& reporter);
+                            const std::string& key, CastLog& casts, Reporter& reporter);
 
 /// What warnings about a Migration name.
 struct MigrationNames {

@@ -35,7 +35,7 @@ Result<uint32_t> derive_compact(Checkpoint& checkpoint, uint32_t tensor);
 /// Bytes of the storage that derive_compact() makes for it.
 uint64_t compact_size(const Checkpoint& checkpoint, const Tensor& tensor);
 
-/// What casts did to values, over all tensors of one output.
+/// What a cast did to the values of a tensor.
 struct CastCounts {
   std::atomic<uint64_t> overflowed{0};   // finite values that became infinite
   std::atomic<uint64_t> underflowed{0};  // values that became zero
