@@ -532,9 +532,7 @@ std::string Job::summary() const {
   }
   text += tied_text(report_);
   text += without_text();
-  if (migration_) {
-    text += ", " + format_count(migration_->taken) + " taken from " + printable(options_.from);
-  }
+  if (migration_) text += migration_text(*migration_, options_.from);
   return text;
 }
 

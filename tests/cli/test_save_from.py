@@ -4,7 +4,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from checkpoints import assert_same, write
+from checkpoints import assert_same, ordered, write
 
 
 def tied(form):
@@ -141,3 +141,17 @@ def test_tensors_of_both_were_said_to_be_kept_as_they_were(mlc, tmp_path):
         assert says in done.stderr and "kept as they were, beside state_dict: epoch and sub.half;" in done.stderr
         made = torch.load(tmp_path / "o.pt", weights_only=True)
         assert torch.equal(made["sub"]["x"], made["state_dict"]["w"]) and torch.equal(made["sub"]["half"], weight[1:])
+
+
+def test_casts_are_counted_by_type(mlc, valid, tmp_path):
+    """Weights of float32 were rounded to a base of bfloat16 without a word."""
+    half = torch.ones(2, dtype=torch.bfloat16)
+    write(tmp_path / "a.pt", ordered(a=half, b=half + 1, c=torch.ones(1), d=torch.ones(1)))
+    write(tmp_path / "b.pt", ordered(a=torch.ones(2), b=torch.ones(2), c=torch.ones(1, dtype=torch.int64), d=torch.zeros(1)))
+    done = mlc.ok("save", "a.pt", "--from", "b.pt", "-o", "c.pt")
+    assert ", 4 taken from b.pt, 1 of them cast from int64 to float32 and 2 from float32 to bfloat16\n" in done.stderr
+    report = mlc.ok("save", "a.pt", "--from", "b.pt", "-o", "d.pt", "--json").json
+    valid(report, "save")
+    assert report["from"]["casts"] == [{"from": "int64", "to": "float32", "tensors": 1}, {"from": "float32", "to": "bfloat16", "tensors": 2}]
+    assert mlc.ok("save", "a.pt", "--from", "a.pt", "-o", "e.pt").stderr.endswith(", 4 taken from a.pt\n")
+    assert mlc.ok("save", "a.pt", "--from", "a.pt", "-o", "f.pt", "--json").json["from"]["casts"] == []

@@ -246,10 +246,13 @@ Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastLo
   const DType wanted = checkpoint_.tensors[state_dict_.entries[last].tensor].dtype;
   for (const size_t entry : tie.taken) {
     MLC_TRY_CTX(const bool same, equal(adopted[entry], fresh), "tensor " + name(entry));
-    if (same)
-      ++out_.taken;
-    else
+    if (!same) {
       out_.lost.push_back(name(entry) + " is " + name(last));
+      continue;
+    }
+    ++out_.taken;
+    const DType had = checkpoint_.tensors[adopted[entry]].dtype;
+    if (had != wanted) ++out_.casts[{had, wanted}];
   }
   if (checkpoint_.tensors[fresh].dtype != wanted) {
     MLC_TRY_CTX(fresh,
@@ -354,9 +357,30 @@ void warn_of_migration(const Migration& migration, const MigrationNames& names,
   warn_of_cast_codes(migration.codes, " in " + from + " or " + printable(names.input), reporter);
 }
 
+std::string migration_text(const Migration& migration, const std::string& from) {
+  std::vector<std::string> casts;
+  for (const auto& [types, tensors] : migration.casts) {
+    casts.push_back(format_count(tensors) + (casts.empty() ? " of them cast" : "") + " from " +
+                    std::string(info(types.first).torch) + " to " +
+                    std::string(info(types.second).torch));
+  }
+  return ", " + format_count(migration.taken) + " taken from " + printable(from) +
+         (casts.empty() ? "" : ", " + join_list(casts));
+}
+
 void migration_json(JsonWriter& json, const Migration& migration) {
   json.begin_object();
   json.field("taken", migration.taken);
+  json.key("casts");
+  json.begin_array();
+  for (const auto& [types, tensors] : migration.casts) {
+    json.begin_object();
+    json.field("from", info(types.first).torch);
+    json.field("to", info(types.second).torch);
+    json.field("tensors", tensors);
+    json.end_object();
+  }
+  json.end_array();
   json.list("missing", migration.missing);
   json.list("mismatched", migration.mismatched);
   json.list("tied", migration.tied);

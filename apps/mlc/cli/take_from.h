@@ -5,8 +5,10 @@
 #include "cli/json_writer.h"
 #include "cli/open_input.h"
 
+#include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mlc::cli {
@@ -14,6 +16,7 @@ namespace mlc::cli {
 /// What taking weights from another checkpoint did.
 struct Migration {
   uint64_t taken = 0;
+  std::map<std::pair<DType, DType>, uint64_t> casts;  // of them, from one type to another
   std::vector<std::string> missing;                   // not in the other checkpoint
   std::vector<std::string> mismatched;  // there with another shape or layout, or a type of which
                                         // none of the input's can be made
@@ -38,6 +41,9 @@ struct MigrationNames {
   const std::set<std::string>& left_out;  // keys that the selection took out of the input
 };
 void warn_of_migration(const Migration& migration, const MigrationNames& names, Reporter& reporter);
+
+/// ", 3 taken from b.pt, 2 of them cast from float32 to bfloat16".
+std::string migration_text(const Migration& migration, const std::string& from);
 
 /// The object under "from" in mlc.save/1.
 void migration_json(JsonWriter& json, const Migration& migration);
