@@ -179,6 +179,11 @@ def test_save_accepts_what_only_protocol_4_makes_torch_refuse(mlc, tmp_path):
     assert {key: found[key] for key in values if key != "w"} == {key: values[key] for key in values if key != "w"}
 
 
+def test_save_says_of_a_refused_class_its_name_alone(mlc, tmp_path):
+    torch.save({"w": torch.ones(2), "d": collections.defaultdict(int, {"a": 1})}, tmp_path / "a.pt")
+    assert "it keeps collections.defaultdict and __builtin__.long; --safe" in mlc.ok("save", "a.pt", "-o", "b.pt").stderr
+
+
 def test_save_says_which_names_run_code_as_load_does(mlc, tmp_path):
     torch.save({"w": torch.ones(2), "a": argparse.Namespace(b=1), "x": Shell()}, tmp_path / "a.pt")
     done = mlc.ok("save", "a.pt", "-o", "b.pt")

@@ -176,8 +176,10 @@ WeightsOnlyVerdict verdict_once_written(const Checkpoint& checkpoint) {
   pickle::for_each_reachable(graph, checkpoint.root, [&](NodeId node) {
     if (graph.is(node, NodeKind::global)) return;
     if (!implicit_name(graph, node).empty()) return add_implicit(graph, node, verdict);
+    const bool is_named = graph.is(node, NodeKind::object) &&
+                          !refused_once_written(graph, graph.callable(node)).empty();
     std::string refused = refused_once_written(graph, node);
-    if (!refused.empty()) add_once(verdict.refused, std::move(refused));
+    if (!refused.empty() && !is_named) add_once(verdict.refused, std::move(refused));
   });
   return verdict;
 }
