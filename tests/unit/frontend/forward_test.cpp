@@ -111,7 +111,8 @@ TEST_CASE("loops over modules may contain each other and other loops") {
         "    x = getattr(getattr(self.blocks, \"0\").layers, \"1\")(\n"
         "x)\n"
         "  for i in range(2):\n"
-        "    if i == 1: break\n"
+        "    if i == 1:\n"
+        "        break\n"
         "    x = getattr(self.blocks, \"0\").act(x)\n"
         "    continue\n"
         "return x\n");
