@@ -3,6 +3,8 @@
 #include "mlc/base/text.h"
 #include "mlc/ir/linear_size.h"
 #include "mlc/torch/call_operator.h"
+#include "mlc/torch/script_names.h"
+#include "mlc/torch/script_numbers.h"
 #include "mlc/torch/torch_values.h"
 
 #include <algorithm>
@@ -15,7 +17,9 @@
 #include <utility>
 #include <vector>
 
+#include <ATen/Functions.h>
 #include <c10/core/MemoryFormat.h>
+#include <torch/csrc/jit/frontend/error_report.h>
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/passes/constant_pooling.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
@@ -32,28 +36,6 @@ using torch::jit::Module;
 using torch::jit::NamedValue;
 using JitValue = torch::jit::Value*;
 
-/// What an operator on sizes, or one under another name, is called in TorchScript.
-struct Renamed {
-  std::string_view from;
-  const char* to;
-};
-constexpr Renamed kRenamed[] = {
-    {"_operator::add", "aten::add"},       {"_operator::and_", "aten::__and__"},
-    {"_operator::eq", "aten::eq"},         {"_operator::floordiv", "aten::floordiv"},
-    {"_operator::ge", "aten::ge"},         {"_operator::gt", "aten::gt"},
-    {"_operator::le", "aten::le"},         {"_operator::lt", "aten::lt"},
-    {"_operator::mod", "aten::remainder"}, {"_operator::mul", "aten::mul"},
-    {"_operator::ne", "aten::ne"},         {"_operator::neg", "aten::neg"},
-    {"_operator::not_", "aten::__not__"},  {"_operator::or_", "aten::__or__"},
-    {"_operator::pow", "aten::pow"},       {"_operator::sub", "aten::sub"},
-    {"_operator::truediv", "aten::div"},   {"math::ceil", "aten::ceil"},
-    {"math::floor", "aten::floor"},        {"math::sqrt", "aten::sqrt"},
-    {"torch::sym_float", "aten::Float"},   {"torch::sym_int", "aten::Int"},
-    {"torch::sym_max", "prim::max"},       {"torch::sym_min", "prim::min"},
-    {"torch::sym_not", "aten::__not__"},   {"torch::sym_sqrt", "aten::sqrt"},
-    {"torch::_sym_sqrt", "aten::sqrt"},    {"math::trunc", "aten::Int"},
-};
-
 const ir::OpName kChoice = {"torch", "sym_ite", ""};
 
 /// Operators that only check: the ranges of sizes, types that are known.
@@ -65,12 +47,6 @@ bool only_checks(const ir::Node& node) {
 
 bool is_size_of(const ir::Node& node) {
   return node.op() == ir::OpName{"aten", "sym_size", "int"};
-}
-
-const char* new_name(const ir::Node& node) {
-  const std::string name = node.op().domain + "::" + node.op().name;
-  const auto row = std::ranges::find(kRenamed, name, &Renamed::from);
-  return row == std::end(kRenamed) ? nullptr : row->to;
 }
 
 bool is_alone(const ir::Symbols& symbols, Expr size) {
@@ -142,6 +118,8 @@ class ScriptMaker {
   JitValue integer(Expr size) { return symbols_.build<JitValue>(size, *this); }
   JitValue read(const ir::Value* value);
   NamedValue argument(const std::string& name, const Attribute& value, const c10::TypePtr& type);
+  std::vector<NamedValue> arguments_of(const ir::Node& node, const c10::FunctionSchema& schema);
+  JitValue number_as_tensor(const Attribute& value, const ir::Node& node);
   JitValue list(const Attribute& value, const c10::TypePtr& type);
   JitValue result(const Attribute& value);
   void give_results();
@@ -295,19 +273,69 @@ NamedValue ScriptMaker::argument(const std::string& name, const Attribute& value
       std::holds_alternative<ir::Values>(value)) {
     return {name, list(value, type)};
   }
+  if (const auto* real = std::get_if<double>(&value)) return {name, IValue(*real)};
+  const auto* truth = std::get_if<bool>(&value);
+  if (truth != nullptr && type->kind() != c10::TypeKind::BoolType) {
+    return {name, IValue(static_cast<int64_t>(*truth))};
+  }
   return {name, constant_argument(value, type, device_)};
+}
+
+/// The number VALUE, an argument of NODE, as a tensor without dimensions.
+JitValue ScriptMaker::number_as_tensor(const Attribute& value, const ir::Node& node) {
+  const auto* size = std::get_if<Expr>(&value);
+  const auto known = size != nullptr ? symbols_.constant_value(*size) : std::nullopt;
+  std::optional<c10::Scalar> number;
+  if (known) number = *known;
+  if (const auto* real = std::get_if<double>(&value)) number = *real;
+  if (const auto* truth = std::get_if<bool>(&value)) number = *truth;
+  if (number) {
+    const at::TensorOptions options(promoting_type(*number, node));
+    return graph_->insertConstant(at::scalar_tensor(*number, options.device(device_)));
+  }
+  JitValue made = result(value);
+  const bool is_real = made->type()->kind() == c10::TypeKind::FloatType;
+  const c10::Scalar example = is_real ? c10::Scalar(1.0) : c10::Scalar(int64_t{1});
+  return graph_->insert(c10::aten::scalar_tensor, {made},
+                        {{"dtype", static_cast<int64_t>(promoting_type(example, node))},
+                         {"device", IValue(device_)}});
+}
+
+std::vector<NamedValue> ScriptMaker::arguments_of(const ir::Node& node,
+                                                  const c10::FunctionSchema& schema) {
+  const std::set<std::string> as_tensors = numbers_as_tensors(node, schema);
+  const bool of_booleans = makes_booleans(node);
+  std::vector<NamedValue> out;
+  for (const c10::Argument& one : schema.arguments()) {
+    const std::string& name = one.name();
+    const Attribute* given = node.find(name);
+    if (of_booleans && name == "dtype") {
+      out.emplace_back(name, IValue(static_cast<int64_t>(at::kBool)));
+    } else if (given != nullptr && as_tensors.contains(name)) {
+      out.emplace_back(name, number_as_tensor(*given, node));
+    } else if (given != nullptr) {
+      out.push_back(argument(name, *given, one.type()));
+    }
+  }
+  if (puts_boolean_first(node)) {
+    out[0] = NamedValue("other", out[0].value(*graph_));
+    out[1] = NamedValue("self", out[1].value(*graph_));
+  }
+  return out;
 }
 
 Status ScriptMaker::operation(const ir::Node& node) {
   const auto symbol = c10::Symbol::fromQualString(node.op().domain + "::" + node.op().name);
   const bool is_size = is_size_of(node);
   const c10::FunctionSchema& schema = find_operator(node.op())->schema();
-  std::vector<NamedValue> arguments;
-  for (const c10::Argument& one : schema.arguments()) {
-    const Attribute* given = node.find(one.name());
-    if (given != nullptr) arguments.push_back(argument(one.name(), *given, one.type()));
+  try {
+    const std::vector<NamedValue> arguments = arguments_of(node, schema);
+    set_outputs(node, graph_->insert(is_size ? c10::aten::size : symbol, {}, arguments));
+  } catch (const torch::jit::ErrorReport&) {
+    return unsupported(
+        "TorchScript does not take the arguments that the program gives " + ir::to_text(node.op()),
+        "`mlc run` and `bench` take the program as it is");
   }
-  set_outputs(node, graph_->insert(is_size ? c10::aten::size : symbol, {}, arguments));
   return {};
 }
 
@@ -476,13 +504,13 @@ Status ScriptMaker::node(const ir::Node& node) {
   if (only_checks(node)) return {};
   if (!node.blocks().empty()) return (this->*control_of(node)->make)(node);
   if (node.op() == kChoice) return choice(node);
-  if (const char* name = new_name(node)) return symbolic(node, name);
+  if (const char* name = script_name(node.op())) return symbolic(node, name);
   return operation(node);
 }
 
 bool ScriptMaker::has(const ir::Node& node) {
   if (!node.blocks().empty()) return control_of(node) != nullptr;
-  if (only_checks(node) || new_name(node) != nullptr) return true;
+  if (only_checks(node) || script_name(node.op()) != nullptr) return true;
   if (node.op() == kChoice) return true;
   if (!find_operator(node.op())) return false;
   const auto symbol = c10::Symbol::fromQualString(node.op().domain + "::" + node.op().name);
