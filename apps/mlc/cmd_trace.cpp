@@ -391,6 +391,7 @@ void Job::describe_job() {
   answer_.check.a = options_.model;
   answer_.check.b = "the new file";
   options_.tolerance.apply(answer_.check.gates);
+  answer_.check.gates.same_types = true;
 }
 
 Result<ExitCode> Job::run() {
@@ -457,7 +458,8 @@ Command trace_command() {
           "Writes a TorchScript file that Python and C++ load without the model's code. Before "
           "it appears it is read back and compared with the model: on random inputs, then with "
           "another size of each named dimension, because what a program does with one size may "
-          "be wrong at another. A difference means exit code 1, and nothing is written.\n\n"
+          "be wrong at another. A difference, of types and of keys too, means exit code 1, and "
+          "nothing is written.\n\n"
           "Parameters keep their names. The file carries the metadata of its source and the "
           "inputs it was checked with, as extra files mlc/metadata.yaml and mlc/inputs.txt, "
           "the names that an architecture gives its outputs as mlc/outputs.txt, and the "

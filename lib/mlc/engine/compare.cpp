@@ -151,6 +151,13 @@ const NamedValue* find(std::span<const NamedValue> values, const std::string& na
   return at == values.end() ? nullptr : &*at;
 }
 
+OutputDifference lone(const NamedValue& value, std::string problem) {
+  OutputDifference out;
+  out.name = value.name;
+  out.problem = std::move(problem);
+  return out;
+}
+
 }  // namespace
 
 Tolerance usual_tolerance(DType a, DType b, Tolerance tolerance) {
@@ -176,6 +183,23 @@ Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
     const NamedValue& other = same_names ? *find(b, a[i].name) : b[i];
     out.outputs.push_back(compare_one(a[i], other, tolerances));
     if (!out.first_diverging && !out.outputs.back().within_tolerance()) out.first_diverging = i;
+  }
+  return out;
+}
+
+OutputsComparison compare_by_name(std::span<const NamedValue> a, std::span<const NamedValue> b,
+                                  const OutputTolerances& tolerances) {
+  OutputsComparison out;
+  const auto add = [&out](OutputDifference one) {
+    if (!out.first_diverging && !one.within_tolerance()) out.first_diverging = out.outputs.size();
+    out.outputs.push_back(std::move(one));
+  };
+  for (const NamedValue& one : a) {
+    const NamedValue* other = find(b, one.name);
+    add(other != nullptr ? compare_one(one, *other, tolerances) : lone(one, "only A gives it"));
+  }
+  for (const NamedValue& one : b) {
+    if (find(a, one.name) == nullptr) add(lone(one, "only B gives it"));
   }
   return out;
 }

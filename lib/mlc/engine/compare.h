@@ -67,4 +67,9 @@ Result<OutputsComparison> compare_outputs(std::span<const NamedValue> a,
                                           std::span<const NamedValue> b,
                                           const OutputTolerances& tolerances);
 
+/// Pairs outputs by name alone, as those of dictionaries are known: in the order of A, then what
+/// only B has. One that a side lacks is a problem.
+OutputsComparison compare_by_name(std::span<const NamedValue> a, std::span<const NamedValue> b,
+                                  const OutputTolerances& tolerances);
+
 }  // namespace mlc

@@ -148,6 +148,9 @@ class Model {
   /// Copies of what the last run gave. Names: "output", "output.1" of tuples and lists, the keys of
   /// dictionaries. Errors: unsupported for results that are neither tensors, numbers nor texts.
   virtual Result<std::vector<NamedValue>> outputs() = 0;
+  /// Whether names of the last outputs() are keys of dictionaries: what has other ones is another
+  /// result.
+  virtual bool has_keys() const { return false; }
   /// The texts among what the last outputs() went through, which left them out.
   virtual std::vector<NamedText> texts() const { return {}; }
   /// Gives SINK the model as a TorchScript file: the same model, inputs and options, the same

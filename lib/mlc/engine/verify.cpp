@@ -155,6 +155,15 @@ void compare_texts(std::span<const NamedText> a, std::span<const NamedText> b,
   }
 }
 
+/// Makes a problem of every type that is not the same on both sides.
+void refuse_other_types(OutputsComparison& comparison) {
+  for (OutputDifference& one : comparison.outputs) {
+    if (!one.problem.empty() || one.dtype == one.dtype_b) continue;
+    one.problem =
+        std::string(info(one.dtype).brief) + " against " + std::string(info(one.dtype_b).brief);
+  }
+}
+
 }  // namespace
 
 bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
@@ -291,12 +300,17 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
     out.refused = true;
     return out;
   }
-  auto comparison = compare_outputs(*expected, *got, tolerances_of(a, b, gates));
+  const OutputTolerances tolerances = tolerances_of(a, b, gates);
+  const bool by_name = a.has_keys() && b.has_keys();
+  auto comparison = by_name
+                        ? Result<OutputsComparison>(compare_by_name(*expected, *got, tolerances))
+                        : compare_outputs(*expected, *got, tolerances);
   if (!comparison.ok()) {
     out.failure = comparison.error().text();
     return out;
   }
   out.comparison = std::move(*comparison);
+  if (gates.same_types) refuse_other_types(out.comparison);
   compare_texts(a.texts(), b.texts(), out.comparison);
   for (size_t i = 0; i < out.comparison.outputs.size() && !out.first_failing; ++i) {
     if (!counts_as_same(out.comparison.outputs[i], gates)) out.first_failing = i;

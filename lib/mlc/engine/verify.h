@@ -35,6 +35,8 @@ struct VerifyGates {
   bool with_tolerance = false;
   /// NaN and infinite values are unlike anything, also where both sides have them.
   bool finite = false;
+  /// An output of another type is another output: of a form that must give what the model gives.
+  bool same_types = false;
   /// Types of all weights in the files of A and B, which may compute in wider ones; with by_dtype.
   std::vector<DType> weights;
 };

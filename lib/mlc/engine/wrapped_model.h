@@ -24,6 +24,7 @@ class WrappedModel : public Model {
   }
   Status run() override { return model_->run(); }
   Result<std::vector<NamedValue>> outputs() override { return model_->outputs(); }
+  bool has_keys() const override { return model_->has_keys(); }
   std::vector<NamedText> texts() const override { return model_->texts(); }
   Result<TraceFacts> write_torchscript(const TraceOptions& options, const ByteSink& sink) override {
     return model_->write_torchscript(options, sink);

@@ -44,6 +44,7 @@ class OutputCollector {
     return std::move(values_);
   }
   std::vector<NamedText> texts() && { return std::move(texts_); }
+  bool has_keys() const { return has_keys_; }
 
  private:
   static std::string joined(const std::string& prefix, const std::string& name) {
@@ -99,6 +100,7 @@ class OutputCollector {
   }
 
   Status add_dict(const std::string& path, const IValue& value) {
+    has_keys_ = true;
     for (const auto& entry : value.toGenericDict()) {
       MLC_CHECK(add(joined(path, key_text(entry.key())), entry.value()));
     }
@@ -118,6 +120,7 @@ class OutputCollector {
 
   std::vector<NamedValue> values_;
   std::vector<NamedText> texts_;
+  bool has_keys_ = false;
   std::set<std::string> names_;
 };
 
@@ -475,10 +478,15 @@ class TorchScriptModel : public Model {
       OutputCollector collector;
       MLC_TRY(std::vector<NamedValue> values, collector.run(result_));
       texts_ = std::move(collector).texts();
-      if (!output_names_.empty() && !result_.isGenericDict()) MLC_CHECK(name_outputs(values));
+      has_keys_ = collector.has_keys();
+      if (!output_names_.empty() && !result_.isGenericDict()) {
+        MLC_CHECK(name_outputs(values));
+        has_keys_ = false;
+      }
       return values;
     });
   }
+  bool has_keys() const override { return has_keys_; }
 
   std::vector<NamedText> texts() const override { return texts_; }
 
@@ -636,6 +644,7 @@ class TorchScriptModel : public Model {
   std::vector<std::string> output_names_;
   bool names_must_fit_ = true;
   std::vector<NamedText> texts_;                   // of the last outputs()
+  bool has_keys_ = false;                          // the last outputs()
   decltype(ArchitectureSource::error_at) locate_;  // empty but for architectures
   std::string yaml_name_;
   torch::jit::Stack stack_;
