@@ -18,6 +18,7 @@ struct Family {
 };
 
 constexpr const char* kFunctional = "__torch__.mlc.functional";
+constexpr const char* kTorch = "__torch__.mlc.torch";
 constexpr const char* kSequences = "__torch__.mlc.rnn";
 
 /// Of the variant that has INDEX others of its name before it.
@@ -135,6 +136,11 @@ std::vector<torch::jit::Function*> find_functions(torch::jit::CompilationUnit& u
   return find_variants(unit, kFunctional, name);
 }
 
+std::vector<torch::jit::Function*> find_torch_functions(torch::jit::CompilationUnit& unit,
+                                                        const std::string& name) {
+  return find_variants(unit, kTorch, name);
+}
+
 std::vector<torch::jit::Function*> find_sequence_functions(torch::jit::CompilationUnit& unit,
                                                            const std::string& name) {
   return find_variants(unit, kSequences, name);
@@ -144,6 +150,7 @@ void define_functions(torch::jit::CompilationUnit& unit, const std::string& sour
                       const torch::jit::ResolverPtr& resolver) {
   std::set<std::string> begun;
   define_called(unit, source, {kFunctional, "F.", functions()}, ".", resolver, begun);
+  define_called(unit, source, {kTorch, "torch.", torch_functions()}, "torch.", resolver, begun);
   define_called(unit, source, {kSequences, "", sequence_functions()}, "", resolver, begun);
 }
 

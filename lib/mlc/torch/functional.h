@@ -24,6 +24,10 @@ void define_functions(torch::jit::CompilationUnit& unit, const std::string& sour
 std::vector<torch::jit::Function*> find_functions(torch::jit::CompilationUnit& unit,
                                                   const std::string& name);
 
+/// The same of torch.NAME.
+std::vector<torch::jit::Function*> find_torch_functions(torch::jit::CompilationUnit& unit,
+                                                        const std::string& name);
+
 /// The same of the functions of torch.nn.utils.rnn, packed_sequences.h.
 std::vector<torch::jit::Function*> find_sequence_functions(torch::jit::CompilationUnit& unit,
                                                            const std::string& name);

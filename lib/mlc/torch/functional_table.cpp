@@ -448,6 +448,40 @@ return )" MLC_UNREDUCED},
      ", zero_infinity)"},
 });
 
+#define MLC_NORM "keepdim: bool = False, dtype: Optional[int] = None"
+constexpr auto kTorchFunctions = std::to_array<Function>({
+    // The operator that TorchScript takes first pads nothing: it has no center.
+    {"stft",
+     "input: Tensor, n_fft: int, hop_length: Optional[int] = None, win_length: Optional[int] = "
+     "None, window: Optional[Tensor] = None, center: bool = True, pad_mode: str = 'reflect', "
+     "normalized: bool = False, onesided: Optional[bool] = None, return_complex: Optional[bool] = "
+     "None, align_to_window: Optional[bool] = None",
+     "torch.ops.aten.stft(input, n_fft, hop_length, win_length, window, center=center, "
+     "pad_mode=pad_mode, normalized=normalized, onesided=onesided, return_complex=return_complex, "
+     "align_to_window=align_to_window)"},
+    {"norm", "input: Tensor, p: float = 2.0, dim: Optional[List[int]] = None, " MLC_NORM,
+     "torch.linalg_vector_norm(input, p, dim, keepdim, dtype=dtype)"},
+    {"norm", "input: Tensor, dim: int, p: float = 2.0, " MLC_NORM,
+     "torch.linalg_vector_norm(input, p, [dim], keepdim, dtype=dtype)"},
+    {"norm", "input: Tensor, p: str, dim: Optional[List[int]] = None, " MLC_NORM,
+     R"(if p == "fro" and (dim is None or len(dim) <= 2):
+    return torch.linalg_vector_norm(input, 2.0, dim, keepdim, dtype=dtype)
+dims = list(range(input.dim())) if dim is None else dim
+return torch.linalg_matrix_norm(input, p, dims, keepdim, dtype=dtype))"},
+    {"norm", "input: Tensor, p: str, dim: int, " MLC_NORM,
+     R"(if p == "fro":
+    return torch.linalg_vector_norm(input, 2.0, [dim], keepdim, dtype=dtype)
+return torch.linalg_matrix_norm(input, p, [dim], keepdim, dtype=dtype))"},
+    {"tensordot", "a: Tensor, b: Tensor, dims: int = 2",
+     R"(if dims < 0 or dims > min(a.dim(), b.dim()):
+    raise ValueError("tensordot takes 0 dims and more, and no more than its tensors have")
+return torch.ops.aten.tensordot(a, b, list(range(-dims, 0)), list(range(dims))))"},
+    {"tensordot", "a: Tensor, b: Tensor, dims: Tuple[List[int], List[int]]",
+     "torch.ops.aten.tensordot(a, b, dims[0], dims[1])"},
+    {"tensordot", "a: Tensor, b: Tensor, dims: List[List[int]]",
+     "torch.ops.aten.tensordot(a, b, dims[0], dims[1])"},
+});
+
 constexpr std::string_view kInterpolates = "F.interpolate does the same";
 constexpr auto kAdvice = std::to_array<Advice>({
     {"upsample", kInterpolates},
@@ -467,6 +501,10 @@ constexpr auto kAdvice = std::to_array<Advice>({
 
 std::span<const Function> functions() {
   return kFunctions;
+}
+
+std::span<const Function> torch_functions() {
+  return kTorchFunctions;
 }
 
 std::span<const Advice> advice() {

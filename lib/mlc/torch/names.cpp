@@ -195,6 +195,33 @@ SugaredValuePtr aten_function(const std::string& name) {
                                                        std::nullopt);
 }
 
+/// An operator, and functions for calls that do not fit it.
+class OperatorOrFunction : public torch::jit::SugaredValue {
+ public:
+  OperatorOrFunction(SugaredValuePtr first, SugaredValuePtr second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+
+  std::string kind() const override { return "function"; }
+
+  SugaredValuePtr call(const SourceRange& place, GraphFunction& method,
+                       at::ArrayRef<torch::jit::NamedValue> arguments,
+                       at::ArrayRef<torch::jit::NamedValue> keywords, size_t results) override {
+    try {
+      return first_->call(place, method, arguments, keywords, results);
+    } catch (const torch::jit::ErrorReport&) {
+      return second_->call(place, method, arguments, keywords, results);
+    }
+  }
+
+ private:
+  SugaredValuePtr first_;
+  SugaredValuePtr second_;
+};
+
+/// Functions that take what Python's take, where the operators of their names mean something else
+/// by it.
+constexpr auto kNoOperators = std::to_array<std::string_view>({"stft"});
+
 /// A dotted name on its way to an operator, a function or a constant.
 class DottedName : public torch::jit::SugaredValue {
  public:
@@ -269,9 +296,16 @@ class DottedName : public torch::jit::SugaredValue {
     }
     if (path_ == kSequences) return sequence_name(functions_, name);
     const auto [space, operator_name] = as_operator(name);
+    auto own = path_ == "torch"
+                   ? function_value(functions_, find_torch_functions(*functions_, name))
+                   : nullptr;
+    const bool replaces = std::ranges::find(kNoOperators, name) != kNoOperators.end();
+    if (own != nullptr && replaces) return own;
     if (space.empty() || !is_operator(space, operator_name)) return nullptr;
-    return std::make_shared<torch::jit::BuiltinFunction>(
+    auto made = std::make_shared<torch::jit::BuiltinFunction>(
         c10::Symbol::fromQualString(space + "::" + operator_name), std::nullopt);
+    if (own == nullptr) return made;
+    return std::make_shared<OperatorOrFunction>(std::move(made), std::move(own));
   }
 
   std::pair<std::string, std::string> as_operator(const std::string& name) const {
