@@ -260,7 +260,9 @@ Result<std::unique_ptr<Model>> ArchitectureModel::build(Engine& engine, const Lo
   for (const DifferingTie& tie : ties) reporter.warn(checkpoint_->path + ": " + tie.text());
   note_missing(*architecture_, weights, reporter);
   source.weight = stored_weights(*architecture_, weights);
-  return engine.build(source, options, reporter);
+  auto model = engine.build(source, options, reporter);
+  for (const std::string& note : weights.notes()) reporter.warn(checkpoint_->path + ": " + note);
+  return model;
 }
 
 }  // namespace mlc

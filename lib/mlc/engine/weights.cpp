@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/tensor/convert.h"
+#include "mlc/tensor/element_values.h"
 #include "mlc/tensor/tensor_view.h"
 
 #include <cerrno>
@@ -56,7 +57,35 @@ Weight copied(std::string bytes) {
   return out;
 }
 
-Result<Weight> converted(DType from, Bytes bytes, DType to) {
+/// Floating elements as integers of TO, without what is behind the point, as copy_() of PyTorch
+/// has them. CUT gets how many lose something. Error: unsupported for values that TO cannot hold,
+/// of which PyTorch makes what the processor does.
+Result<std::string> truncated(DType from, Bytes bytes, DType to, uint64_t& cut) {
+  std::vector<double> values(bytes.size() / element_bytes(from));
+  load_values(from, bytes, values.data());
+  std::vector<int64_t> whole(values.size());
+  constexpr double kEnd = 9223372036854775808.0;  // 2^63
+  bool fits = true;
+  for (size_t i = 0; i < values.size() && fits; ++i) {
+    fits = values[i] >= -kEnd && values[i] < kEnd;
+    if (fits) whole[i] = static_cast<int64_t>(values[i]);
+    cut += fits && static_cast<double>(whole[i]) != values[i] ? 1U : 0U;
+  }
+  std::string out(values.size() * element_bytes(to), '\0');
+  MLC_TRY(const ConvertReport report, convert_block(DType::i64, std::as_bytes(std::span(whole)), to,
+                                                    std::as_writable_bytes(std::span(out))));
+  if (fits && report.overflowed == 0) return out;
+  return unsupported("the checkpoint has " + std::string(info(from).torch) +
+                     " with values that no " + std::string(info(to).torch) +
+                     " of the architecture can be");
+}
+
+Result<Weight> converted(DType from, Bytes bytes, DType to, uint64_t& cut) {
+  const auto kind = [](DType one) { return info(one).kind; };
+  if (kind(from) == DTypeClass::floating && kind(to) == DTypeClass::integer) {
+    MLC_TRY(std::string whole, truncated(from, bytes, to, cut));
+    return copied(std::move(whole));
+  }
   if (!can_convert(from, to)) {
     return unsupported("the checkpoint has " + std::string(info(from).torch) +
                        ", the architecture " + std::string(info(to).torch));
@@ -110,7 +139,13 @@ Result<Weight> Weights::get(const arch::ScriptTensor& tensor) {
     if (view.dtype == tensor.dtype) {
       out = copied(std::move(bytes));
     } else {
-      MLC_TRY(out, converted(view.dtype, as_bytes(bytes), tensor.dtype));
+      uint64_t cut = 0;
+      MLC_TRY(out, converted(view.dtype, as_bytes(bytes), tensor.dtype, cut));
+      if (cut > 0) {
+        notes_.push_back(quoted(tensor.path) + " is " + std::string(info(tensor.dtype).torch) +
+                         " and loses what " + plural(cut, "value") + " of the checkpoint's " +
+                         std::string(info(view.dtype).torch) + " has behind the point");
+      }
     }
     if (range) range->file->forget(range->offset, view.storage.size());
   }

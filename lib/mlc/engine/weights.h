@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace mlc {
 
@@ -26,8 +27,11 @@ class Weights {
 
   bool has(std::string_view path) const { return tensors_.contains(path); }
   /// The value under the path of TENSOR, converted to its type where the file has another. Errors:
-  /// not_found, unsupported for sparse and quantised tensors, those of reading.
+  /// not_found, unsupported for sparse and quantised tensors, those of reading; unsupported for
+  /// values that its type cannot hold.
   Result<Weight> get(const arch::ScriptTensor& tensor);
+  /// What people should know of the conversions so far: values that changed by more than rounding.
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   class Mapping;
@@ -37,6 +41,7 @@ class Weights {
   const Checkpoint& checkpoint_;
   std::unordered_map<std::string_view, uint32_t> tensors_;
   std::map<const InputFile*, std::shared_ptr<Mapping>> mappings_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace mlc
