@@ -721,10 +721,10 @@ class UpTo(nn.Module):
 def test_a_size_that_the_model_refuses_is_told_where_another_one_was_tried(mlc, tmp_path, valid):
     torch.jit.script(UpTo()).save(tmp_path / "m.pt")
     command = ("trace", "m.pt", "--method", "trace", "--input", "x:f32[batch=2,4]", "-o", "out.pt", "--force")
-    assert "not checked, batch=1 instead: A refuses batch=3: too many rows" in mlc.ok(*command).stdout
+    assert "not checked, batch=1 instead: A refuses batch=3: the model itself raises: too many rows" in mlc.ok(*command).stdout
     answer = mlc.ok(*command, "--json").json
     valid(answer, "trace")
-    assert [one.get("instead_of") for one in answer["cases"]] == [None, None, "A refuses batch=3: too many rows"]
+    assert [one.get("instead_of") for one in answer["cases"]] == [None, None, "A refuses batch=3: the model itself raises: too many rows"]
 
 
 LENGTHS = """mlc: architecture/1

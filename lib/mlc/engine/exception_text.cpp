@@ -300,8 +300,10 @@ Error not_enough_memory(std::string_view what) {
 
 Error error_of_exception_text(std::string_view what, ErrorKind fallback) {
   const Chosen chosen = chosen_line(what);
-  if (chosen.by_model) return Error(fallback, exception_sentence(what));
-  if (mentions(chosen.line, {"without ATen_cuda library", "not compiled with CUDA enabled"})) {
+  if (chosen.by_model)
+    return Error(fallback, "the model itself raises: " + exception_sentence(what));
+  if (mentions(chosen.line, {"without ATen_cuda library", "not compiled with CUDA enabled",
+                             "not linked with support for cuda"})) {
     return without_device("cuda");
   }
   if (mentions(chosen.line, {"can't allocate memory", "out of memory", "std::bad_alloc"})) {

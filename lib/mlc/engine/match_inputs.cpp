@@ -40,6 +40,14 @@ std::vector<std::string> example_parts(const InputInfo& input) {
   return out;
 }
 
+/// Whether --input can say it at all: no devices, no tuples with numbers among them.
+bool can_be_given(const InputInfo& input) {
+  const std::string_view type = without_none(input.type);
+  constexpr std::array<std::string_view, 4> kPlain = {"Tensor", "int", "float", "bool"};
+  return std::ranges::find(kPlain, type) != kPlain.end() || type.starts_with("tensor of ") ||
+         !input.declared.empty() || input.dtype || !example_parts(input).empty();
+}
+
 /// Whether NAME is INPUT, or one of its parts.
 bool belongs_to(const InputInfo& input, const std::string& name) {
   if (input.name == name) return true;
@@ -215,6 +223,7 @@ Status match_inputs(const Signature& signature, std::span<const InputSpec> specs
   for (const InputInfo& input : signature.inputs) names.push_back(input.name);
   std::string problems;
   std::string near_hint;
+  std::string never_hint;
   for (const InputSpec& spec : specs) {
     if (find(signature, spec.name) != nullptr) continue;
     problems +=
@@ -226,6 +235,11 @@ Status match_inputs(const Signature& signature, std::span<const InputSpec> specs
     const bool given = std::ranges::any_of(
         specs, [&](const InputSpec& spec) { return belongs_to(input, spec.name); });
     if (given || !input.required) continue;
+    if (!can_be_given(input)) {
+      never_hint = "no --input can be a " + printable(input.type) + ", which " +
+                   printable(input.name) +
+                   " is: wrap the model in one that takes tensors and makes it";
+    }
     problems +=
         (problems.empty() ? "" : "; ") + std::string("input ") + quoted(input.name) + " is missing";
   }
@@ -236,6 +250,7 @@ Status match_inputs(const Signature& signature, std::span<const InputSpec> specs
   for (const std::string_view line : split(inputs, '\n')) {
     if (!line.empty()) message += "\n  " + std::string(line);
   }
+  if (!never_hint.empty()) return usage_error(std::move(message), std::move(never_hint));
   const std::string example = example_options(signature);
   return usage_error(std::move(message), near_hint + (example.empty() ? "" : "as in " + example));
 }

@@ -52,6 +52,8 @@ class OutputCollector {
   }
 
   Status add(const std::string& path, const IValue& value) {
+    // Of x.grad, which Python has as None.
+    if (value.isTensor() && !value.toTensor().defined()) return {};
     if (value.isTensor()) return add_tensor(path, value.toTensor());
     if (value.isTuple()) return add_tuple(path, value);
     if (value.isList()) return add_sequence(path, value.toListRef());

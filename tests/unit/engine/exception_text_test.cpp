@@ -79,7 +79,7 @@ TEST_CASE("what a model raises is told in its words, whatever they mention") {
       "builtins.ValueError: not implemented for 'you', out of memory\n",
       ErrorKind::usage);
   CHECK(error.kind() == ErrorKind::usage);
-  CHECK(error.text() == "not implemented for 'you', out of memory");
+  CHECK(error.text() == "the model itself raises: not implemented for 'you', out of memory");
   CHECK(error_of_exception_text("    _0 = \"out of memory\"\nRuntimeError: shapes\n",
                                 ErrorKind::usage)
             .kind() == ErrorKind::usage);
