@@ -118,3 +118,33 @@ def test_verbs_that_drop_keys_name_what_drops_values(mlc, tmp_path):
     assert done.rc == 2 and "`mlc save --drop-values 'optimizer*'` leaves out what stands outside of it" in done.stderr
     done = mlc("remap-keys", "a.pt", "--key", ".", "--drop", "optimizer", "-o", "c.pt")
     assert done.rc == 2 and "`mlc save --drop-values GLOB` leaves out values beside a state_dict" in done.stderr
+
+
+class Holder(torch.nn.Module):
+    """Has extra state that is a value beside it too."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.ones(1))
+        self.config = config
+
+    def get_extra_state(self):
+        return self.config
+
+
+def test_a_shared_value_was_taken_out_of_the_state_dict(mlc, tmp_path):
+    config = {"x": 1, "y": 2}
+    torch.save({"model": Holder(config).state_dict(), "config": config}, tmp_path / "a.pt")
+    done = mlc("save", "a.pt", "--drop-values", "config.x", "-o", "o.pt")
+    assert done.rc == 2 and "what lies in config stays, for the state_dict holds the same object" in done.stderr
+    mlc.ok("save", "a.pt", "--drop-values", "config", "-o", "o.pt")
+    assert torch.load(tmp_path / "o.pt")["model"]["_extra_state"] == config
+
+
+def test_a_value_under_two_paths_went_from_both_and_one_was_named(mlc, tmp_path):
+    shared = {"x": 1, "y": 2}
+    torch.save({"model": {"w": torch.ones(1)}, "p": shared, "q": shared}, tmp_path / "a.pt")
+    for path, other in (("p.x", "q.x"), ("q.x", "p.x")):
+        report = mlc.ok("save", "a.pt", "--drop-values", path, "-o", "o.pt", "--force", "--json").json
+        assert sorted(report["dropped_values"]) == sorted([path, other])
+        assert torch.load(tmp_path / "o.pt")["q"] == {"y": 2}

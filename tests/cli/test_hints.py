@@ -580,3 +580,16 @@ def test_extra_files_of_torchscript_vanished(mlc, tmp_path):
     assert "extra files  config.json" in mlc.ok("load", "m.pt").stdout
     assert mlc.ok("load", "m.pt", "--json").json["extra_files"] == ["config.json"]
     assert "left out: the extra files config.json" in mlc.ok("save", "m.pt", "-o", "o.pt").stderr
+
+
+def test_anywhere_was_advised_where_it_makes_keys_collide(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"a.module.w": torch.ones(1), "b.module.w": torch.ones(1), "b.w.v": torch.ones(1), "a.w": torch.ones(1)})
+    for text in (mlc.ok("load", "a.pt").stdout, mlc.ok("strip-module-prefix", "a.pt", "-o", "o.pt").stderr):
+        for found in re.findall(r"`mlc (strip[^`]*)`", text):
+            mlc.ok(*shlex.split(found), "a.pt", "-o", "o2.pt")
+
+
+def test_views_of_quantised_tensors_were_said_to_be_compacted(mlc, tmp_path):
+    whole = torch.quantize_per_tensor(torch.randn(1000), 0.1, 0, torch.qint8)
+    write(tmp_path / "q.pt", {"q": whole[:3]})
+    assert "compact-views" not in mlc.ok("load", "q.pt").stdout

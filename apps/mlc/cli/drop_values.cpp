@@ -7,7 +7,9 @@
 #include "mlc/pickle/traverse.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace mlc::cli {
 namespace {
@@ -24,9 +26,16 @@ class Dropper {
         graph_(checkpoint.graph),
         chosen_(chosen),
         globs_(globs),
-        used_(globs.size(), false) {}
+        used_(globs.size(), false) {
+    for (const StateDict* one : chosen) {
+      pickle::for_each_reachable(graph_, one->node, [this](NodeId node) { kept_.insert(node); });
+    }
+  }
 
-  void run() { visit(checkpoint_.root, "", 0); }
+  void run() {
+    visit(checkpoint_.root, "", 0);
+    note_other_paths();
+  }
 
   std::vector<std::string> unused() const {
     std::vector<std::string> out;
@@ -39,6 +48,7 @@ class Dropper {
   DroppedValues dropped;
   std::vector<std::string> beside;  // paths next to a chosen state_dict, and to what leads to it
   std::vector<std::string> below;   // those that lie in these
+  std::vector<std::string> shared;  // those of mappings that a chosen state_dict holds too
 
  private:
   /// Whether PATH is that of a chosen state_dict, or leads to it.
@@ -73,8 +83,20 @@ class Dropper {
   void visit(NodeId node, const std::string& path, int depth) {
     if (!may_hold_values(node) || is_chosen(node) || is_module(graph_, node)) return;
     if (checkpoint_.tensor_at(node) != kNoIndex || depth > kMaxDepth) return;
-    if (!seen_.insert(node).second) return;
-    if (graph_.entries(node) != nullptr) take(*graph_.entries_for_edit(node), path, depth);
+    // What the state_dict holds too, as one object, stays with it.
+    if (kept_.contains(node) && !leads(path)) {
+      shared.push_back(path);
+      return;
+    }
+    if (++visits_ > kMostVisits || !open_.insert(node).second) return;
+    visit_members(node, path, depth);
+    open_.erase(node);
+  }
+
+  void visit_members(NodeId node, const std::string& path, int depth) {
+    if (graph_.entries(node) != nullptr) {
+      take(node, *graph_.entries_for_edit(node), path, depth);
+    }
     const auto items = graph_.sequence(node);
     for (size_t i = 0; i < items.size(); ++i) {
       const std::string name = join_path(path, std::to_string(i));
@@ -82,10 +104,14 @@ class Dropper {
     }
     const auto* content = graph_.is(node, NodeKind::object) ? graph_.content(node) : nullptr;
     if (content == nullptr || content->state == kNoNode) return;
-    if (graph_.is(content->state, NodeKind::dict)) take(graph_.dict(content->state), path, depth);
+    if (graph_.is(content->state, NodeKind::dict)) {
+      take(content->state, graph_.dict(content->state), path, depth);
+    }
   }
 
-  void take(std::vector<Entry>& entries, const std::string& path, int depth) {
+  /// ENTRIES: of HOLDER.
+  void take(NodeId holder, std::vector<Entry>& entries, const std::string& path, int depth) {
+    paths_[holder].push_back(path);
     const std::vector<Entry> old = entries;  // a mapping may lie in itself
     std::vector<Entry> kept;
     for (const Entry& entry : old) {
@@ -94,6 +120,7 @@ class Dropper {
       if (!on_the_way) (depth == 0 ? beside : below).push_back(name);
       if (!on_the_way && matches(name)) {
         note(name, entry.second);
+        taken_.emplace_back(holder, entry.first);
         continue;
       }
       kept.push_back(entry);
@@ -110,13 +137,31 @@ class Dropper {
                             sentence_key(path));
   }
 
+  /// What stood in one object under several paths is gone from all of them.
+  void note_other_paths() {
+    std::unordered_set<std::string> told(dropped.paths.begin(), dropped.paths.end());
+    for (const auto& [holder, key] : taken_) {
+      for (const std::string& path : paths_[holder]) {
+        const std::string name = join_path(path, key_text(graph_, key));
+        if (!told.insert(name).second) continue;
+        dropped.paths.push_back(name);
+        dropped.texts.push_back(sentence_key(name) + " (the same object)");
+      }
+    }
+  }
+
   static constexpr int kMaxDepth = 100;
+  static constexpr size_t kMostVisits = 1'000'000;  // shared values have many paths
   Checkpoint& checkpoint_;
   Graph& graph_;
   std::span<StateDict* const> chosen_;
   const std::vector<std::string>& globs_;
   std::vector<bool> used_;
-  std::unordered_set<NodeId> seen_;
+  std::unordered_set<NodeId> kept_;  // what can be reached from the chosen state_dicts
+  std::unordered_set<NodeId> open_;  // on the way to what is visited
+  size_t visits_ = 0;
+  std::unordered_map<NodeId, std::vector<std::string>> paths_;  // of each mapping
+  std::vector<std::pair<NodeId, NodeId>> taken_;                // out of which mapping, which key
 };
 
 /// What may have been meant by GLOB, which matches nothing that can be left out.
@@ -149,7 +194,11 @@ Error unused_error(const Dropper& dropper, std::span<StateDict* const> chosen,
   return usage_error("--drop-values " + join_list(shown) +
                          (unused.size() == 1 ? " matches" : " match") +
                          " nothing beside the state_dict",
-                     guess_for(unused[0], chosen, names) + there);
+                     guess_for(unused[0], chosen, names) + there +
+                         (dropper.shared.empty()
+                              ? ""
+                              : "; what lies in " + join_list(sentence_keys(dropper.shared), 3) +
+                                    " stays, for the state_dict holds the same object"));
 }
 
 }  // namespace

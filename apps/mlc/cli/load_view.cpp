@@ -34,7 +34,7 @@ namespace {
 /// apart.
 std::string compact_text(const Summary& summary) {
   if (summary.droppable_bytes == 0) return "";
-  const bool all = summary.droppable_bytes == summary.wasted_bytes;
+  const bool all = summary.droppable_bytes >= summary.wasted_bytes;
   return "; `mlc save --compact-views` drops " +
          (all ? "it" : format_bytes(summary.droppable_bytes) + " of it");
 }

@@ -274,7 +274,9 @@ std::string wrapped_parts_hint(const std::vector<KeyInfo>& keys) {
   std::vector<std::string_view> names;
   for (const KeyInfo& key : keys) names.push_back(key.name);
   const WrappedParts parts = wrapped_parts(names);
-  if (parts.keys == 0) return {};
+  PrefixOptions anywhere;
+  anywhere.anywhere = true;
+  if (parts.keys == 0 || !plan_strip_prefix(keys, anywhere).ok()) return {};
   return parts.text() + kStripHint + " --anywhere` removes it";
 }
 

@@ -215,7 +215,8 @@ void ValuesWriter::members(const Entries& entries, size_t depth, std::set<std::s
     if (names.contains(name)) name = indexed_key(name, is_string(graph_, key));
     member(std::move(name), node, depth, names);
   }
-  if (shown < entries.size()) json_.field("$more", entries.size() - shown);
+  if (shown == entries.size()) return;
+  json_.field(names.insert("$more").second ? "$more" : "$$more", entries.size() - shown);
 }
 
 void ValuesWriter::mapping(NodeId node, const Entries& entries, size_t depth) {

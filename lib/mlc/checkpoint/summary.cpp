@@ -63,7 +63,9 @@ void add_storage(const Checkpoint& checkpoint, const std::vector<NamedTensor>& t
   const uint64_t spanned = alone ? end - begin : spanned_bytes(checkpoint, tensors, uses);
   out.storage_bytes += size;
   out.wasted_bytes += size - std::min({size, spanned, apart});
-  out.droppable_bytes += size - std::min(size, apart);
+  const bool dense = std::ranges::all_of(
+      uses, [&](const Use& use) { return tensor_of(use).kind == TensorKind::dense; });
+  if (dense) out.droppable_bytes += size - std::min(size, apart);
   if (uses.size() < 2) return;
   std::vector<std::string>& group = out.shared.emplace_back();
   for (const Use& use : uses) group.push_back(tensors[use.second].path);
