@@ -252,7 +252,7 @@ Status Job::change() {
   }
   if (!options_.from.empty()) {
     MLC_TRY(migration_, take_from(checkpoint, *state_dict_, options_.from, options_.from_key,
-                                  casts_, task_.reporter));
+                                  dtype_from_name(options_.dtype), casts_, task_.reporter));
     warn_of_migration(*migration_, {options_.from, task_.input, left_out}, task_.reporter);
     warn_of_optimizers();
   }

@@ -497,3 +497,18 @@ def test_a_prefix_of_paths_is_stripped_where_no_keys_have_it(mlc, tmp_path):
     torch.save({"w": torch.ones(2)}, tmp_path / "b.pt")
     found = mlc("diff", "a.pt", "b.pt", "--key", ".", "--strip-prefix", "module.", "--json").json
     assert found["differences"] == [] and found["a"]["stripped"] == 1
+
+
+@pytest.mark.parametrize("key", [(), ("--key", ".")])
+def test_a_value_with_and_without_the_prefix_was_lost(mlc, tmp_path, key):
+    torch.save({"e": 2, "module.e": 1, "module.w": torch.ones(1)}, tmp_path / "a.pt")
+    torch.save({"e": 2, "w": torch.ones(1)}, tmp_path / "b.pt")
+    done = mlc("diff", "a.pt", "b.pt", "--strip-prefix", "module.", *key)
+    assert done.rc == 1 and "has e with and without the prefix module." in done.stderr
+
+
+def test_extra_files_of_programs_were_not_named_as_not_compared(mlc, tmp_path):
+    model = torch.jit.script(torch.nn.Linear(2, 2))
+    for name, text in (("a.pt", "1"), ("b.pt", "2")):
+        torch.jit.save(model, tmp_path / name, _extra_files={"c.json": text})
+    assert "not compared: the program and the extra files" in mlc.ok("diff", "a.pt", "b.pt", "--key", ".").stderr

@@ -155,3 +155,12 @@ def test_casts_are_counted_by_type(mlc, valid, tmp_path):
     assert report["from"]["casts"] == [{"from": "int64", "to": "float32", "tensors": 1}, {"from": "float32", "to": "bfloat16", "tensors": 2}]
     assert mlc.ok("save", "a.pt", "--from", "a.pt", "-o", "e.pt").stderr.endswith(", 4 taken from a.pt\n")
     assert mlc.ok("save", "a.pt", "--from", "a.pt", "-o", "f.pt", "--json").json["from"]["casts"] == []
+
+
+def test_values_were_rounded_to_the_type_that_goes_first(mlc, tmp_path):
+    torch.save({"h": torch.zeros(2).half()}, tmp_path / "base.pt")
+    values = torch.tensor([1e6, 1 + 2**-12])
+    torch.save({"h": values}, tmp_path / "source.pt")
+    done = mlc.ok("save", "base.pt", "--from", "source.pt", "--dtype", "fp32", "-o", "o.pt")
+    assert "infinite" not in done.stderr
+    assert torch.equal(torch.load(tmp_path / "o.pt")["h"], values)

@@ -75,6 +75,8 @@ class FileDiff {
   bool selected(std::string_view key) const;
   DiffOptions options() const;
   Status strip(DiffSide& side) const;
+  Error both_forms(const DiffSide& side, std::string_view key) const;
+  Status check_values_stripped(const DiffSide& side) const;
   void count_stripped(DiffSide& side) const;
   void find_prefixed(DiffSide& side) const;
   bool take_off_prefix(DiffSide& side, NamedTensor& named) const;

@@ -10,6 +10,7 @@
 #include "mlc/checkpoint/diff_records.h"
 #include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/engine/extra_files.h"
 
 #include <algorithm>
 #include <map>
@@ -102,6 +103,32 @@ bool FileDiff::take_off_prefix(DiffSide& side, NamedTensor& named) const {
   return true;
 }
 
+Error FileDiff::both_forms(const DiffSide& side, std::string_view key) const {
+  return conflict("has " + sentence_key(key) + " with and without the prefix " +
+                      printable(arguments_.strip_prefix),
+                  "`mlc load` lists the keys")
+      .in_file(side.input.checkpoint->path);
+}
+
+/// The same of values under the keys of state_dicts that are no tensors.
+Status FileDiff::check_values_stripped(const DiffSide& side) const {
+  const std::string_view prefix = arguments_.strip_prefix;
+  const auto is_stripped = [&side](const StateDict& one) {
+    return &one == side.state_dict ||
+           std::ranges::find(side.stripped_in, one.node) != side.stripped_in.end();
+  };
+  for (const StateDict& one : side.input.state_dicts) {
+    if (!is_stripped(one)) continue;
+    std::unordered_set<std::string_view> names;
+    for (size_t i = 0; i < one.entries.size() + one.others.size(); ++i) {
+      const std::string_view key = one.named(i).key;
+      const std::string_view name = key.starts_with(prefix) ? key.substr(prefix.size()) : key;
+      if (!names.insert(name).second) return both_forms(side, name);
+    }
+  }
+  return {};
+}
+
 /// Takes --strip-prefix off. Errors: conflict where two keys become one.
 Status FileDiff::strip(DiffSide& side) const {
   const std::string& prefix = arguments_.strip_prefix;
@@ -110,12 +137,9 @@ Status FileDiff::strip(DiffSide& side) const {
   for (NamedTensor& named : side.tensors) {
     if (side.key != "*") take_off_prefix(side, named);  // is off in each of the state_dicts
     if (names.insert(named.path).second) continue;
-    return conflict("has " + sentence_key(named.path) + " with and without the prefix " +
-                        printable(prefix),
-                    "`mlc load` lists the keys")
-        .in_file(side.input.checkpoint->path);
+    return both_forms(side, named.path);
   }
-  return {};
+  return check_values_stripped(side);
 }
 
 /// Gives a tensor that was saved without a name the one that `mlc save` gives it, where OTHER is of
@@ -332,7 +356,10 @@ void FileDiff::collect_notes() {
   note_strings();
   note_versions();
   if (a_.is_whole && b_.is_whole && holds_program()) {
-    notes_.push_back("not compared: the program, only its tensors");
+    const bool extra = !extra_file_names(*a_.input.checkpoint).empty() ||
+                       !extra_file_names(*b_.input.checkpoint).empty();
+    notes_.push_back(extra ? "not compared: the program and the extra files, only its tensors"
+                           : "not compared: the program, only its tensors");
   }
   if (report_.count(DiffKind::only_in_a) == 0 || report_.count(DiffKind::only_in_b) == 0) return;
   const auto fit = check_expected(expected_tensors(*a_.input.checkpoint, a_.tensors),

@@ -85,8 +85,13 @@ struct Tie {
 /// `save --from`: which tensors are taken from another state_dict, and which are not.
 class Taking {
  public:
-  Taking(Checkpoint& checkpoint, StateDict& state_dict, Input& other, const StateDict& from)
-      : checkpoint_(checkpoint), state_dict_(state_dict), other_(other), from_(from) {}
+  Taking(Checkpoint& checkpoint, StateDict& state_dict, Input& other, const StateDict& from,
+         std::optional<DType> later)
+      : checkpoint_(checkpoint),
+        state_dict_(state_dict),
+        other_(other),
+        from_(from),
+        later_(later) {}
 
   Result<Migration> run(CastLog& casts);
 
@@ -106,6 +111,7 @@ class Taking {
   StateDict& state_dict_;
   Input& other_;
   const StateDict& from_;
+  std::optional<DType> later_;
   std::vector<Tie> ties_;
   std::vector<size_t> tie_of_;                          // by entry
   std::vector<std::optional<StateDictEntry>> sources_;  // by entry
@@ -243,7 +249,11 @@ Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastLo
   if (tie.taken.empty()) return {};
   const size_t last = tie.taken.back();
   uint32_t fresh = adopted[last];
-  const DType wanted = checkpoint_.tensors[state_dict_.entries[last].tensor].dtype;
+  DType wanted = checkpoint_.tensors[state_dict_.entries[last].tensor].dtype;
+  const auto is_floating = [](DType dtype) { return info(dtype).kind == DTypeClass::floating; };
+  if (later_ && is_floating(wanted) && is_floating(checkpoint_.tensors[fresh].dtype)) {
+    wanted = *later_;
+  }
   for (const size_t entry : tie.taken) {
     MLC_TRY_CTX(const bool same, equal(adopted[entry], fresh), "tensor " + name(entry));
     if (!same) {
@@ -324,13 +334,14 @@ Status check_values(const StateDict& own, const Checkpoint& checkpoint, const In
 }  // namespace
 
 Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
-                            const std::string& key, CastLog& casts, Reporter& reporter) {
+                            const std::string& key, std::optional<DType> later, CastLog& casts,
+                            Reporter& reporter) {
   MLC_TRY(Input other, open_input(path, reporter));
   MLC_TRY(StateDict * from, choose_other_state_dict(other, state_dict.path, key, "--from-key"));
   MLC_CHECK(refuse_codes(checkpoint, state_dict, "--from"));
   MLC_CHECK(refuse_codes(*other.checkpoint, *from, "--from"));
   MLC_CHECK(check_values(state_dict, checkpoint, other, *from, reporter));
-  return Taking(checkpoint, state_dict, other, *from).run(casts);
+  return Taking(checkpoint, state_dict, other, *from, later).run(casts);
 }
 
 void warn_of_migration(const Migration& migration, const MigrationNames& names,

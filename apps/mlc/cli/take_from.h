@@ -28,11 +28,13 @@ struct Migration {
 };
 
 /// Replaces every tensor of STATE_DICT by the one of the same name and shape in the checkpoint at
-/// PATH (in its state_dict KEY, where given), converted to the type it had; the others stay.
-/// Tensors that are tied here stay so: of several values the last counts. CASTS must live until
-/// the output is written.
+/// PATH (in its state_dict KEY, where given), converted to the type it had, or to LATER, the type
+/// that floating tensors get afterwards, so that values are rounded once; the others stay. Tensors
+/// that are tied here stay so: of several values the last counts. CASTS must live until the output
+/// is written.
 Result<Migration> take_from(Checkpoint& checkpoint, StateDict& state_dict, const std::string& path,
-                            const std::string& key, CastLog& casts, Reporter& reporter);
+                            const std::string& key, std::optional<DType> later, CastLog& casts,
+                            Reporter& reporter);
 
 /// What warnings about a Migration name.
 struct MigrationNames {
