@@ -512,3 +512,23 @@ def test_extra_files_of_programs_were_not_named_as_not_compared(mlc, tmp_path):
     for name, text in (("a.pt", "1"), ("b.pt", "2")):
         torch.jit.save(model, tmp_path / name, _extra_files={"c.json": text})
     assert "not compared: the program and the extra files" in mlc.ok("diff", "a.pt", "b.pt", "--key", ".").stderr
+
+
+@pytest.mark.parametrize("make", [
+    lambda: numpy.arange(3), lambda: numpy.zeros((0, 2)), lambda: numpy.array(1.5), lambda: numpy.random.RandomState(0).get_state(),
+    lambda: numpy.arange(24.0).reshape(2, 3, 4), lambda: numpy.arange(6, dtype=">i4").reshape(2, 3),
+])
+def test_arrays_of_other_protocols_were_other_values(mlc, tmp_path, make):
+    value = make()
+    turned = value if isinstance(value, tuple) else numpy.array(value.astype(value.dtype.newbyteorder("=")), order="F")
+    torch.save({"w": torch.ones(1), "x": value}, tmp_path / "a.pt")
+    torch.save({"w": torch.ones(1), "x": turned}, tmp_path / "b.pt", pickle_protocol=5)
+    mlc.ok("diff", "a.pt", "b.pt", "--key", ".")
+
+
+@pytest.mark.parametrize("other", [[0, 1, 3], [[0, 1, 2]], [0.0, 1.0, 2.0]])
+def test_arrays_of_other_values_differ(mlc, tmp_path, other):
+    torch.save({"w": torch.ones(1), "x": numpy.arange(3)}, tmp_path / "a.pt")
+    torch.save({"w": torch.ones(1), "x": numpy.array(other)}, tmp_path / "b.pt", pickle_protocol=5)
+    done = mlc("diff", "a.pt", "b.pt", "--key", ".")
+    assert done.rc == 1 and "other value" in done.stdout

@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/every_tensor.h"
 #include "mlc/checkpoint/module_keys.h"
+#include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/checkpoint/torch_objects.h"
 #include "mlc/pickle/render.h"
@@ -237,6 +238,9 @@ class ValueWalk {
       return visit_items(of_a.items, of_b.items, path, depth);
     }
     const bool objects = a_.graph.is(a, NodeKind::object) && b_.graph.is(b, NodeKind::object);
+    if (const auto same = objects ? same_numpy_arrays(a_.graph, a, b_.graph, b) : std::nullopt) {
+      return *same ? void() : give(Verdict::whole);
+    }
     const bool have_state = of_a.state != kNoNode && of_b.state != kNoNode;
     if (objects && (have_state || reach_a_.from(a) || reach_b_.from(b)) && same_class(a, b)) {
       return visit_objects(a, b, path, depth + 1);

@@ -5,8 +5,10 @@
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/torch_objects.h"
+#include "mlc/pickle/byte_spellings.h"
 #include "mlc/pickle/names_today.h"
 #include "mlc/pickle/traverse.h"
+#include "mlc/tensor/byte_order.h"
 
 #include <algorithm>
 
@@ -122,6 +124,52 @@ Status adopt(Checkpoint& checkpoint, NodeId node, const Array& array, Element el
   return {};
 }
 
+/// An array of plain numbers as it stands in a pickle.
+struct PlainArray {
+  DType dtype = DType::f32;
+  std::vector<int64_t> sizes;
+  std::string bytes;  // row-major, little-endian
+};
+
+/// DATA, whose first dimension lies closest, with the last one closest.
+std::string row_major(const std::string& data, Dims sizes, size_t element) {
+  std::string out;
+  out.reserve(data.size());
+  const std::vector<int64_t> strides = fortran_strides(sizes);
+  std::vector<int64_t> at(sizes.size(), 0);
+  while (out.size() < data.size()) {
+    int64_t offset = 0;
+    for (size_t d = 0; d < sizes.size(); ++d) offset += at[d] * strides[d];
+    out.append(data, static_cast<size_t>(offset) * element, element);
+    for (size_t d = sizes.size(); d-- > 0;) {
+      if (++at[d] < sizes[d]) break;
+      at[d] = 0;
+    }
+  }
+  return out;
+}
+
+std::optional<PlainArray> plain_array(const Graph& graph, NodeId node) {
+  const auto array = array_of(graph, node);
+  const auto element = array ? element_of(graph, array->dtype) : std::nullopt;
+  if (!element) return std::nullopt;
+  auto sizes = sizes_of(graph, array->shape);
+  auto bytes = graph.is(array->data, NodeKind::bytearray)
+                   ? std::optional(std::string(graph.text(array->data)))
+                   : pickle::bytes_value(graph, array->data);
+  if (!sizes.ok() || !bytes) return std::nullopt;
+  const auto count = element_count(*sizes);
+  const auto size = static_cast<size_t>(info(element->dtype).bytes);
+  if (!count || bytes->size() % size != 0 || static_cast<size_t>(*count) != bytes->size() / size) {
+    return std::nullopt;
+  }
+  if (element->big_endian) {
+    swap_elements(std::as_writable_bytes(std::span(*bytes)), element->dtype);
+  }
+  if (array->fortran_order) *bytes = row_major(*bytes, *sizes, size);
+  return PlainArray{element->dtype, std::move(*sizes), std::move(*bytes)};
+}
+
 }  // namespace
 
 Status adopt_numpy_arrays(Checkpoint& checkpoint, NodeId first, PickledBytes& source) {
@@ -142,6 +190,14 @@ uint64_t count_numpy_arrays(const Graph& graph, NodeId node) {
     if (!numpy_array_text(graph, each).empty()) ++arrays;
   });
   return arrays;
+}
+
+std::optional<bool> same_numpy_arrays(const Graph& graph_a, NodeId a, const Graph& graph_b,
+                                      NodeId b) {
+  const auto of_a = plain_array(graph_a, a);
+  const auto of_b = of_a ? plain_array(graph_b, b) : std::nullopt;
+  if (!of_b) return std::nullopt;
+  return of_a->dtype == of_b->dtype && of_a->sizes == of_b->sizes && of_a->bytes == of_b->bytes;
 }
 
 std::string numpy_array_text(const Graph& graph, NodeId node) {
