@@ -177,7 +177,8 @@ Value* Builder::swap_axes(Value* x, int64_t a, int64_t b) {
 
 Value* Builder::unsqueeze(Value* x, std::vector<int64_t> axes) {
   if (axes.empty()) return x;
-  axes = normalized(std::move(axes), x->type.sizes.size() + axes.size());
+  const size_t rank = x->type.sizes.size() + axes.size();  // before they are moved
+  axes = normalized(std::move(axes), rank);
   Sizes sizes = x->type.sizes;
   for (const int64_t axis : axes) sizes.insert(sizes.begin() + axis, expr(1));
   if (x->data != nullptr) return reshape(x, sizes);
