@@ -24,6 +24,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -51,7 +52,7 @@ std::string join_counts(const std::vector<std::pair<DType, uint64_t>>& rows) {
 std::string shown_groups(const std::vector<std::string>& groups) {
   constexpr size_t kShown = 3;
   const size_t count = std::min(groups.size(), kShown);
-  std::string text = fmt::format("{}", fmt::join(groups.begin(), groups.begin() + count, "; "));
+  std::string text = fmt::format("{}", fmt::join(std::span(groups).first(count), "; "));
   if (count < groups.size()) text += "; and " + format_count(groups.size() - count) + " more";
   return text;
 }
@@ -186,8 +187,9 @@ Status LoadReport::filter() {
 /// listed, but no parameters, unless quantised modules pack them.
 void LoadReport::count_parameters() {
   if (state_dict_ != nullptr && entries_ < tensors_.size()) {
-    std::vector<NamedTensor> entries(tensors_.begin(), tensors_.begin() + entries_);
-    std::copy_if(tensors_.begin() + entries_, tensors_.end(), std::back_inserter(entries),
+    const auto end = tensors_.begin() + static_cast<std::ptrdiff_t>(entries_);
+    std::vector<NamedTensor> entries(tensors_.begin(), end);
+    std::copy_if(end, tensors_.end(), std::back_inserter(entries),
                  [](const NamedTensor& named) { return is_packed_key(named.path); });
     summary_.parameters = summarize(*input_.checkpoint, entries).parameters;
   }

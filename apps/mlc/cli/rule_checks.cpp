@@ -138,7 +138,8 @@ void warn_of_parted_ties(const Checkpoint& checkpoint, const StateDict& state_di
   }
   std::vector<std::string> groups;
   for (const auto& [identity, sources] : ties) {
-    const auto differs = [&](uint32_t one) { return fates[one] != fates[sources[0]]; };
+    const uint32_t first = sources[0];
+    const auto differs = [&fates, first](uint32_t one) { return fates[one] != fates[first]; };
     if (std::none_of(sources.begin(), sources.end(), differs)) continue;
     std::vector<std::string> names;
     for (const uint32_t one : sources) names.push_back(sentence_key(plan.names[one]));
@@ -163,8 +164,9 @@ void warn_of_parted_state_dicts(const Checkpoint& checkpoint,
   for (const auto& [identity, names] : ties) {
     // What is in two state_dicts and has two fates: one of them is another than that of a name
     // elsewhere.
-    const auto elsewhere = [&](const Name& one) { return one.place != names[0].place; };
-    const auto differs = [&](const Name& one) { return one.fate != names[0].fate; };
+    const Name& first = names[0];
+    const auto elsewhere = [&first](const Name& one) { return one.place != first.place; };
+    const auto differs = [&first](const Name& one) { return one.fate != first.fate; };
     if (std::none_of(names.begin(), names.end(), elsewhere)) continue;
     if (std::none_of(names.begin(), names.end(), differs)) continue;
     std::vector<std::string> paths;

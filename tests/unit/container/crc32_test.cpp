@@ -18,7 +18,7 @@ TEST_CASE("crc32 continues from a former value") {
 TEST_CASE("crc32_combine equals the CRC of the concatenation") {
   std::string text;
   for (int i = 0; i < 5000; ++i) text += static_cast<char>(i * 7 + i / 13);
-  for (const size_t cut : {0, 1, 2, 3, 255, 256, 4095, 4999, 5000}) {
+  for (const size_t cut : {0U, 1U, 2U, 3U, 255U, 256U, 4095U, 4999U, 5000U}) {
     const Bytes all = as_bytes(text);
     const uint32_t a = crc32(all.first(cut));
     const uint32_t b = crc32(all.subspan(cut));
