@@ -12,15 +12,15 @@
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/quantize_script.h"
 #include "mlc/torch/record_trace.h"
+#include "mlc/torch/script_inputs.h"
+#include "mlc/torch/script_outputs.h"
 #include "mlc/torch/torch_library.h"
 #include "mlc/torch/torch_values.h"
 #include "mlc/torch/torchscript_file.h"
 #include "mlc/torch/write_torchscript.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
-#include <sstream>
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
@@ -35,209 +35,6 @@ namespace mlc::torch_module {
 namespace {
 
 using torch::jit::IValue;
-
-/// Gives every tensor of a result a name: "output", "output.0", "logits", "hidden.1".
-class OutputCollector {
- public:
-  Result<std::vector<NamedValue>> run(const IValue& result) {
-    MLC_CHECK(add("", result));
-    return std::move(values_);
-  }
-  std::vector<NamedText> texts() && { return std::move(texts_); }
-  bool has_keys() const { return has_keys_; }
-
- private:
-  static std::string joined(const std::string& prefix, const std::string& name) {
-    return prefix.empty() ? name : prefix + "." + name;
-  }
-
-  Status add(const std::string& path, const IValue& value) {
-    // Of x.grad, which Python has as None.
-    if (value.isTensor() && !value.toTensor().defined()) return {};
-    if (value.isTensor()) return add_tensor(path, value.toTensor());
-    if (value.isTuple()) return add_tuple(path, value);
-    if (value.isList()) return add_sequence(path, value.toListRef());
-    if (value.isGenericDict()) return add_dict(path, value);
-    if (value.isNone()) return {};
-    if (value.isInt()) return add_tensor(path, at::scalar_tensor(value.toInt(), at::kLong));
-    if (value.isDouble()) return add_tensor(path, at::scalar_tensor(value.toDouble(), at::kDouble));
-    if (value.isBool()) return add_tensor(path, at::scalar_tensor(value.toBool(), at::kBool));
-    const std::string name = path.empty() ? "output" : path;
-    if (value.isString()) {
-      texts_.push_back({name, value.toStringRef()});
-      return {};
-    }
-    return unsupported("output " + mlc::quoted(name) + " is a " + value.type()->annotation_str() +
-                       ", which is no tensor");
-  }
-
-  Status add_tensor(const std::string& path, const at::Tensor& tensor) {
-    const std::string name = path.empty() ? "output" : path;
-    // {"a": {"b.0": x}, "a.b": {"0": y}} has one path for both.
-    if (!names_.insert(name).second) {
-      return unsupported("two outputs of the model are called " + mlc::quoted(name),
-                         "give the keys of its dictionaries other names");
-    }
-    MLC_TRY_CTX(HostTensor host, to_host(tensor), "output " + mlc::quoted(name));
-    values_.push_back({name, std::move(host)});
-    return {};
-  }
-
-  Status add_tuple(const std::string& path, const IValue& value) {
-    const auto& tuple = value.toTupleRef();
-    const auto& schema = tuple.type()->schema();
-    if (schema == nullptr) return add_sequence(path, tuple.elements().vec());
-    for (size_t i = 0; i < tuple.elements().size(); ++i) {
-      MLC_CHECK(add(joined(path, schema->arguments()[i].name()), tuple.elements()[i]));
-    }
-    return {};
-  }
-
-  Status add_sequence(const std::string& path, c10::ArrayRef<IValue> items) {
-    const std::string prefix = path.empty() ? "output" : path;
-    for (size_t i = 0; i < items.size(); ++i) {
-      MLC_CHECK(add(joined(prefix, std::to_string(i)), items[i]));
-    }
-    return {};
-  }
-
-  Status add_dict(const std::string& path, const IValue& value) {
-    has_keys_ = true;
-    for (const auto& entry : value.toGenericDict()) {
-      MLC_CHECK(add(joined(path, key_text(entry.key())), entry.value()));
-    }
-    return {};
-  }
-
-  static std::string key_text(const IValue& key) {
-    if (key.isString()) return key.toStringRef();
-    if (key.isDouble()) {
-      char text[32];
-      return std::string(text, std::to_chars(text, text + sizeof text, key.toDouble()).ptr);
-    }
-    std::ostringstream text;
-    text << key;
-    return text.str();
-  }
-
-  std::vector<NamedValue> values_;
-  std::vector<NamedText> texts_;
-  bool has_keys_ = false;
-  std::set<std::string> names_;
-};
-
-/// What `forward` takes, self aside.
-std::vector<c10::Argument> arguments_of(const torch::jit::Module& module) {
-  std::vector<c10::Argument> arguments =
-      module.get_method("forward").function().getSchema().arguments();
-  arguments.erase(arguments.begin());
-  return arguments;
-}
-
-/// What TYPE is, or may be instead of None.
-c10::TypePtr without_none(c10::TypePtr type) {
-  const auto optional = type->cast<c10::OptionalType>();
-  return optional ? optional->getElementType() : type;
-}
-
-bool is_tensor(const c10::TypePtr& type) {
-  return type->kind() == c10::TypeKind::TensorType;
-}
-
-/// Whether ARGUMENT takes several tensors: List[Tensor], Tuple[Tensor, ...], Dict[str, Tensor].
-bool takes_parts(const c10::Argument& argument) {
-  const c10::TypePtr type = without_none(argument.type());
-  if (const auto list = type->cast<c10::ListType>()) return is_tensor(list->getElementType());
-  if (const auto dict = type->cast<c10::DictType>()) {
-    return dict->getKeyType()->kind() == c10::TypeKind::StringType &&
-           is_tensor(dict->getValueType());
-  }
-  const auto tuple = type->cast<c10::TupleType>();
-  return tuple && std::ranges::all_of(tuple->elements(), is_tensor);
-}
-
-/// As an annotation. The name of a NamedTuple says nothing of what is in it.
-std::string type_text(const c10::Argument& argument) {
-  const auto tuple = without_none(argument.type())->cast<c10::TupleType>();
-  if (!tuple || !tuple->schema()) return argument.type()->annotation_str();
-  const std::string parts = c10::TupleType::create(tuple->elements().vec())->annotation_str();
-  const bool is_optional = argument.type()->kind() == c10::TypeKind::OptionalType;
-  return is_optional ? "Optional[" + parts + "]" : parts;
-}
-
-Signature signature_of(const std::vector<c10::Argument>& arguments,
-                       const std::vector<TracedInput>& traced) {
-  Signature signature;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    InputInfo input;
-    input.name = arguments[i].name();
-    input.type = type_text(arguments[i]);
-    input.required = !arguments[i].default_value().has_value();
-    if (traced.size() == arguments.size()) {
-      input.dtype = traced[i].dtype;
-      input.sizes = traced[i].sizes;
-    }
-    signature.inputs.push_back(std::move(input));
-  }
-  return signature;
-}
-
-/// "mask" of "batch.mask", a part of the argument NAME "batch"; nothing where INPUT is none.
-std::optional<std::string> part_of(const std::string& name, const std::string& input) {
-  if (!input.starts_with(name + ".")) return std::nullopt;
-  return input.substr(name.size() + 1);
-}
-
-/// A tensor of a list, a tuple or a dictionary, by its index or key.
-using Parts = std::vector<std::pair<std::string, at::Tensor>>;
-
-/// PARTS by their indices. Errors: usage unless these are 0, 1, 2, ...
-Result<std::vector<at::Tensor>> in_order(const Parts& parts) {
-  std::vector<at::Tensor> out(parts.size());
-  for (const auto& [key, value] : parts) {
-    size_t index = 0;
-    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), index);
-    const bool is_index = error == std::errc() && end == key.data() + key.size();
-    if (!is_index || index >= out.size() || out[index].defined()) {
-      return usage_error(
-          "there is no part " + mlc::quoted(key) + " among " + plural(parts.size(), "part"),
-          "they are numbered 0, 1, 2, ... without a gap");
-    }
-    out[index] = value;
-  }
-  return out;
-}
-
-/// PARTS with the indices of fields instead of their names, where TUPLE has names.
-Parts by_index(Parts parts, const c10::TupleTypePtr& tuple) {
-  if (!tuple || !tuple->schema()) return parts;
-  for (auto& [key, value] : parts) {
-    if (const auto index = tuple->schema()->argumentIndexWithName(key))
-      key = std::to_string(*index);
-  }
-  return parts;
-}
-
-/// What an argument for which takes_parts() holds is given. Errors: usage for parts that it does
-/// not have, and for another number of them than a tuple has.
-Result<IValue> joined_parts(const c10::Argument& argument, const Parts& parts) {
-  const c10::TypePtr type = without_none(argument.type());
-  if (type->kind() == c10::TypeKind::DictType) {
-    c10::Dict<std::string, at::Tensor> dict;
-    for (const auto& [key, value] : parts) dict.insert(key, value);
-    return IValue(std::move(dict));
-  }
-  const auto tuple = type->cast<c10::TupleType>();
-  MLC_TRY(std::vector<at::Tensor> values, in_order(by_index(parts, tuple)));
-  if (!tuple) return IValue(std::move(values));
-  if (values.size() != tuple->elements().size()) {
-    return usage_error("it has " + plural(tuple->elements().size(), "part") + ", not " +
-                       std::to_string(values.size()));
-  }
-  std::vector<IValue> elements(values.begin(), values.end());
-  if (tuple->schema()) return IValue(c10::ivalue::Tuple::createNamed(std::move(elements), tuple));
-  return IValue(c10::ivalue::Tuple::create(std::move(elements)));
-}
 
 /// Of all floating parameters, if it is one.
 std::optional<DType> parameter_type(const torch::jit::Module& module) {
@@ -477,15 +274,14 @@ class TorchScriptModel : public Model {
   Result<std::vector<NamedValue>> outputs() override {
     return guarded(ErrorKind::internal, [&]() -> Result<std::vector<NamedValue>> {
       const c10::InferenceMode inference;
-      OutputCollector collector;
-      MLC_TRY(std::vector<NamedValue> values, collector.run(result_));
-      texts_ = std::move(collector).texts();
-      has_keys_ = collector.has_keys();
+      MLC_TRY(ScriptOutputs found, collect_outputs(result_));
+      texts_ = std::move(found.texts);
+      has_keys_ = found.has_keys;
       if (!output_names_.empty() && !result_.isGenericDict()) {
-        MLC_CHECK(name_outputs(values));
+        MLC_CHECK(name_outputs(found.values));
         has_keys_ = false;
       }
-      return values;
+      return std::move(found.values);
     });
   }
   bool has_keys() const override { return has_keys_; }
