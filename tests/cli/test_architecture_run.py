@@ -1044,3 +1044,35 @@ def test_a_quantised_file_with_its_architecture_did_not_say_why_it_cannot_run(ml
     mlc.ok("run", "back.pt")
     assert "mlc run" not in mlc.ok("quantize", "given.pt", "-o", "half.pt", "--scheme", "fp16").stderr
     mlc.ok("run", "half.pt")
+
+
+STEPPER = """mlc: architecture/1
+inputs: ["x:f32[2,3]"]
+classes:
+  Stepper:
+    modules:
+      fc: {type: Linear, in_features: 3, out_features: 3}
+    forward: |
+      def step(self, x):
+          return self.fc(x) + 1
+modules:
+  decoder: {type: Stepper}
+forward: |
+  def forward(self, x):
+      for i in range(3): x = self.decoder.step(x)
+      return x
+"""
+
+
+def test_a_class_without_forward_was_refused(mlc, tmp_path):
+    (tmp_path / "a.yaml").write_text(STEPPER)
+    layer = torch.nn.Linear(3, 3)
+    torch.save({f"decoder.fc.{name}": value for name, value in layer.state_dict().items()}, tmp_path / "m.pt")
+    x = torch.randn(2, 3)
+    np.save(tmp_path / "x.npy", x.numpy())
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
+    for _ in range(3):
+        x = layer(x) + 1
+    torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], x.detach())
+    (tmp_path / "b.yaml").write_text(STEPPER.replace("def forward(", "def other("))
+    assert "forward has no method" in mlc("run", "m.pt", "--arch", "b.yaml", "--input", "x=@x.npy").stderr
