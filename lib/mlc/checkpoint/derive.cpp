@@ -96,10 +96,15 @@ uint32_t add_window(Checkpoint& checkpoint, uint32_t source, Window window) {
                         });
 }
 
+/// How much of a dimension lies in the storage: of an expanded one, whose items are one, one.
+int64_t stored_size(int64_t size, int64_t stride) {
+  return stride == 0 && size > 1 ? 1 : size;
+}
+
 /// Every element of WINDOW once: expanded dimensions have the size 1.
 Window without_repeats(Window window) {
   for (size_t d = 0; d < window.sizes.size(); ++d) {
-    if (window.strides[d] == 0 && window.sizes[d] > 1) window.sizes[d] = 1;
+    window.sizes[d] = stored_size(window.sizes[d], window.strides[d]);
   }
   return window;
 }
@@ -145,9 +150,11 @@ Result<uint32_t> derive_permuted(Checkpoint& checkpoint, uint32_t tensor,
 uint64_t compact_size(const Checkpoint& checkpoint, const Tensor& tensor) {
   const Dims sizes = checkpoint.sizes(tensor);
   const Dims strides = checkpoint.strides(tensor);
-  const Window window = without_repeats({copy_of(sizes), copy_of(strides), tensor.offset});
-  return static_cast<uint64_t>(element_count(window.sizes).value_or(0)) *
-         element_bytes(tensor.dtype);
+  uint64_t elements = 1;  // no more than the tensor has, whose count fits
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    elements *= static_cast<uint64_t>(stored_size(sizes[d], strides[d]));
+  }
+  return elements * element_bytes(tensor.dtype);
 }
 
 Result<uint32_t> derive_compact(Checkpoint& checkpoint, uint32_t tensor) {
