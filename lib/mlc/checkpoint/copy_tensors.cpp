@@ -267,10 +267,6 @@ std::vector<std::string> names_of_storage(const Checkpoint& checkpoint,
   return names;
 }
 
-}  // namespace
-
-namespace {
-
 /// CHECK of every storage of TENSORS that USES names, each once.
 Status for_each_storage(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
                         unsigned threads, bool (*uses)(const Storage&),

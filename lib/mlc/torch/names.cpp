@@ -190,9 +190,9 @@ std::string pool_with_indices(const std::string& name) {
   return name.starts_with("adaptive") ? name : name + "_with_indices";
 }
 
-SugaredValuePtr aten_function(const std::string& name) {
-  return std::make_shared<torch::jit::BuiltinFunction>(c10::Symbol::fromQualString("aten::" + name),
-                                                       std::nullopt);
+SugaredValuePtr operator_value(const std::string& space, const std::string& name) {
+  return std::make_shared<torch::jit::BuiltinFunction>(
+      c10::Symbol::fromQualString(space + "::" + name), std::nullopt);
 }
 
 /// An operator, and functions for calls that do not fit it.
@@ -286,9 +286,10 @@ class DottedName : public torch::jit::SugaredValue {
     if (const std::string both = path_ == "F" ? pool_with_indices(name) : ""; !both.empty()) {
       const auto of = [this](const std::string& one) {
         auto own = function_value(functions_, find_functions(*functions_, one));
-        return own != nullptr ? own : aten_function(one);
+        return own != nullptr ? own : operator_value("aten", one);
       };
-      return std::make_shared<PoolName>(of(name), both == name ? aten_function(both) : of(both));
+      return std::make_shared<PoolName>(of(name),
+                                        both == name ? operator_value("aten", both) : of(both));
     }
     if (path_ == "F") {
       if (auto own = function_value(functions_, find_functions(*functions_, name))) return own;
@@ -302,8 +303,7 @@ class DottedName : public torch::jit::SugaredValue {
     const bool replaces = std::ranges::find(kNoOperators, name) != kNoOperators.end();
     if (own != nullptr && replaces) return own;
     if (space.empty() || !is_operator(space, operator_name)) return nullptr;
-    auto made = std::make_shared<torch::jit::BuiltinFunction>(
-        c10::Symbol::fromQualString(space + "::" + operator_name), std::nullopt);
+    auto made = operator_value(space, operator_name);
     if (own == nullptr) return made;
     return std::make_shared<OperatorOrFunction>(std::move(made), std::move(own));
   }
