@@ -121,8 +121,7 @@ Status FileDiff::check_values_stripped(const DiffSide& side) const {
     if (!is_stripped(one)) continue;
     std::unordered_set<std::string_view> names;
     for (size_t i = 0; i < one.entries.size() + one.others.size(); ++i) {
-      const std::string_view key = one.named(i).key;
-      const std::string_view name = key.starts_with(prefix) ? key.substr(prefix.size()) : key;
+      const std::string_view name = without_prefix(one.named(i).key, prefix);
       if (!names.insert(name).second) return both_forms(side, name);
     }
   }

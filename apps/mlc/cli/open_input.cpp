@@ -4,6 +4,7 @@
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/bare_tensors.h"
+#include "mlc/checkpoint/diff_values.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/numpy_pickle.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -183,8 +184,7 @@ std::vector<NamedTensor> tensors_of_all(const Input& input, std::string_view pre
   for (const StateDict& one : input.state_dicts) {
     if (one.is_part) continue;
     for (NamedTensor& named : named_tensors(one)) {
-      const std::string_view key = named.path;
-      named.path = join_path(one.path, key.substr(key.starts_with(prefix) ? prefix.size() : 0));
+      named.path = join_path(one.path, without_prefix(named.path, prefix));
       out.push_back(std::move(named));
     }
   }
@@ -272,6 +272,7 @@ std::string removes_prefix(const std::string& prefix) {
 /// Of `self.features = nn.DataParallel(...)`, which no prefix tells of.
 std::string wrapped_parts_hint(const std::vector<KeyInfo>& keys) {
   std::vector<std::string_view> names;
+  names.reserve(keys.size());
   for (const KeyInfo& key : keys) names.push_back(key.name);
   const WrappedParts parts = wrapped_parts(names);
   PrefixOptions anywhere;

@@ -51,10 +51,6 @@ struct Pair {
   std::vector<Pair*> waiting;  // those whose verdict hangs on this one
 };
 
-std::string_view without_prefix(std::string_view key, std::string_view prefix) {
-  return key.starts_with(prefix) ? key.substr(prefix.size()) : key;
-}
-
 bool differs(Verdict verdict) {
   return verdict >= Verdict::below;
 }
@@ -522,6 +518,10 @@ OneSide side_of(const Checkpoint& checkpoint, const StateDict& state_dict,
 }
 
 }  // namespace
+
+std::string_view without_prefix(std::string_view key, std::string_view prefix) {
+  return key.starts_with(prefix) ? key.substr(prefix.size()) : key;
+}
 
 ValueDiff diff_state_dict_values(const Checkpoint& a, const StateDict& in_a, const Checkpoint& b,
                                  const StateDict& in_b, std::string_view prefix,

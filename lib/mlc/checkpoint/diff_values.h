@@ -34,14 +34,16 @@ struct StripPrefix {
   std::span<const NodeId> in_a;  // the mappings
   std::span<const NodeId> in_b;
 };
+/// KEY as it is then.
+std::string_view without_prefix(std::string_view key, std::string_view prefix);
 
 /// Compares what is no tensor below the roots, in the order of A, then what only B has. Tensors and
 /// storages are passed over wherever they are: every_tensor() names them for diff_tensors(). The
 /// order of keys and of a set, the class of a mapping and the `_metadata` of state_dicts do not
 /// count; a list equals a tuple of the same items; a float is equal only to the same one, -0.0 to
-/// 0.0 and a NaN to a NaN. What is too large to be compared counts as different. What several
-/// places share is told at each of them; as a whole from the second on where it leads into a cycle,
-/// or where that would be too many paths.
+/// 0.0 and a NaN to a NaN; arrays of NumPy as same_numpy_arrays() says. What is too large to be
+/// compared counts as different. What several places share is told at each of them; as a whole from
+/// the second on where it leads into a cycle, or where that would be too many paths.
 ValueDiff diff_values(const Checkpoint& a, const Checkpoint& b, const StripPrefix& strip = {});
 
 /// The same of two state_dicts, under their keys that are texts: what modules keep beside tensors
