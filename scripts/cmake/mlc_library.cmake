@@ -23,6 +23,7 @@ function(mlc_unit_test folder)
   target_include_directories(test_${folder} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit)
   target_link_libraries(test_${folder} PRIVATE mlc_catch_main ${ARG_DEPS} ${ARG_LIBS})
   target_compile_definitions(test_${folder} PRIVATE MLC_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_compile_options(test_${folder} PRIVATE $<$<CONFIG:Release>:-O1>)  # compiles in two thirds of the time
   mlc_warnings(test_${folder})
   add_test(NAME unit_${folder} COMMAND test_${folder})
 endfunction()
