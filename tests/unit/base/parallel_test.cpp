@@ -3,6 +3,7 @@
 #include "catch.h"
 
 #include <atomic>
+#include <new>
 #include <vector>
 
 using namespace mlc;
@@ -26,4 +27,11 @@ TEST_CASE("the first failure is returned") {
   });
   REQUIRE(!status.ok());
   CHECK(status.error().message() == "five");
+}
+
+TEST_CASE("a thread without memory ended the process") {
+  const Status status = parallel_for(100, 4, [](size_t) -> Status { throw std::bad_alloc(); });
+  REQUIRE(!status.ok());
+  CHECK(status.error().kind() == ErrorKind::read_failed);
+  CHECK(status.error().text().find("not enough memory") != std::string::npos);
 }
