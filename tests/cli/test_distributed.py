@@ -1,4 +1,7 @@
 """Checkpoints with distributed tensors, which torch.distributed made of one rank."""
+import pathlib
+import shutil
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -173,3 +176,27 @@ def test_merging_parts_of_dtensors_was_said_to_be_a_matter_of_conflict(mlc, tmp_
     for name, rank in (("a.pt", 0), ("b.pt", 1)):
         save_part(tmp_path / name, LOCAL, Replicate(), rank=rank)
     assert "--on-conflict" in mlc("save", "--merge", "a.pt", "b.pt", "-o", "y.pt", cwd=tmp_path).stderr
+
+
+CHUNKS = pathlib.Path(__file__).parent.parent / "unit/checkpoint/fixtures/dcp_chunks"
+
+
+def test_a_damaged_chunk_of_a_tensor_of_several_ranks_went_unseen(mlc, tmp_path):
+    shutil.copytree(CHUNKS, tmp_path / "d")
+    mlc.ok("save", "d", "-o", "good.pt", cwd=tmp_path)
+    answer = mlc.ok("load", "d", "--check", "crc", cwd=tmp_path)
+    assert "without CRC" not in answer.stdout
+    last = torch.load(tmp_path / "good.pt")["whole"].flatten()[-1:].numpy().tobytes()
+    path = tmp_path / "d/__1_0.distcp"
+    data = bytearray(path.read_bytes())
+    assert data.count(last) >= 1
+    data[data.rindex(last)] ^= 0x40
+    path.write_bytes(data)
+    checked = mlc("load", "d", "--check", "crc", cwd=tmp_path)
+    assert checked.rc == 3 and "recorded is" in checked.stdout
+    for command in (["save", "d", "-o", "x.pt"], ["save", "d", "-o", "x.safetensors"], ["save", "d", "--dtype", "f64", "-o", "x.pt"],
+                    ["load", "d", "--check", "sha256"], ["load", "d", "--stats"], ["diff", "d", "good.pt"],
+                    ["strip-module-prefix", "d", "-o", "x.pt", "--partial"], ["save", "d", "-o", "x.pt", "-n", "--dtype", "f64"]):
+        done = mlc(*command, cwd=tmp_path)
+        assert done.rc == 3 and "CRC" in done.stderr, (command, done)
+        assert not (tmp_path / "x.pt").exists() and not (tmp_path / "x.safetensors").exists()

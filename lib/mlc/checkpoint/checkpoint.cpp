@@ -107,8 +107,8 @@ std::shared_ptr<const OwnBytes> held_bytes(std::string bytes) {
   return held_bytes(std::make_shared<const std::string>(std::move(bytes)));
 }
 
-std::shared_ptr<const OwnBytes> made_bytes(BlockProducer blocks) {
-  return std::make_shared<const OwnBytes>(OwnBytes{{}, std::move(blocks), {}});
+std::shared_ptr<const OwnBytes> made_bytes(BlockProducer blocks, std::vector<uint32_t> parts) {
+  return std::make_shared<const OwnBytes>(OwnBytes{{}, std::move(blocks), {}, std::move(parts)});
 }
 
 std::shared_ptr<const OwnBytes> made_bytes(PieceProducer pieces, uint64_t size) {

@@ -66,10 +66,12 @@ struct OwnBytes {
   std::shared_ptr<const std::string> memory;    // these; or
   BlockProducer blocks;                         // made in order ...
   std::shared_ptr<const PieceProducer> pieces;  // ... and, where set, by this in any
+  std::vector<uint32_t> parts{};  // storages of the file that the blocks are put together from
 };
 std::shared_ptr<const OwnBytes> held_bytes(std::shared_ptr<const std::string> memory);
 std::shared_ptr<const OwnBytes> held_bytes(std::string bytes);
-std::shared_ptr<const OwnBytes> made_bytes(BlockProducer blocks);
+/// PARTS: the storages that BLOCKS puts together, where it changes nothing of them.
+std::shared_ptr<const OwnBytes> made_bytes(BlockProducer blocks, std::vector<uint32_t> parts = {});
 /// SIZE: of the storage.
 std::shared_ptr<const OwnBytes> made_bytes(PieceProducer pieces, uint64_t size);
 

@@ -4,6 +4,7 @@
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/stored_parts.h"
 #include "mlc/container/crc32.h"
 
 #include <algorithm>
@@ -253,6 +254,12 @@ Status check_storage(const Checkpoint& checkpoint, uint32_t index) {
 
 namespace {
 
+bool uses_storage(const Checkpoint& checkpoint, const Tensor& tensor, uint32_t storage) {
+  if (tensor.storage == storage) return true;
+  const auto parts = stored_parts(checkpoint, tensor).storages;
+  return std::ranges::find(parts, storage) != parts.end();
+}
+
 /// The names of those TENSORS that use the storage, for people.
 std::vector<std::string> names_of_storage(const Checkpoint& checkpoint,
                                           const std::vector<NamedTensor>& tensors,
@@ -260,7 +267,7 @@ std::vector<std::string> names_of_storage(const Checkpoint& checkpoint,
   std::vector<std::string> names;
   std::set<std::string_view> seen;  // parts of a tensor have its name too
   for (const NamedTensor& named : tensors) {
-    if (checkpoint.tensors[named.tensor].storage != storage) continue;
+    if (!uses_storage(checkpoint, checkpoint.tensors[named.tensor], storage)) continue;
     if (!seen.insert(named.path).second) continue;
     names.push_back(named.path.empty() ? "." : sentence_key(named.path));
   }
@@ -273,8 +280,12 @@ Status for_each_storage(const Checkpoint& checkpoint, const std::vector<NamedTen
                         Status (*check)(const Checkpoint&, uint32_t)) {
   std::set<uint32_t> used;
   for (const NamedTensor& named : tensors) {
-    const uint32_t index = checkpoint.tensors[named.tensor].storage;
-    if (index != kNoIndex && uses(checkpoint.storages[index])) used.insert(index);
+    const Tensor& tensor = checkpoint.tensors[named.tensor];
+    std::vector<uint32_t> all = stored_parts(checkpoint, tensor).storages;
+    if (tensor.storage != kNoIndex) all.push_back(tensor.storage);
+    for (const uint32_t index : all) {
+      if (uses(checkpoint.storages[index])) used.insert(index);
+    }
   }
   const std::vector<uint32_t> storages(used.begin(), used.end());
   return parallel_for(storages.size(), threads, [&](size_t i) -> Status {

@@ -293,9 +293,11 @@ Result<NodeId> DcpReader::read_tensor(std::string_view fqn, NodeId described) {
     return checkpoint_.tensors[index].node;
   }
   std::string_view location = "cpu";
+  std::vector<uint32_t> parts;
   for (Tile& tile : tiles) {
     MLC_TRY(tile.tensor, read_chunk(fqn, tile, dtype));
-    location = checkpoint_.storages[checkpoint_.tensors[tile.tensor].storage].location;
+    parts.push_back(checkpoint_.tensors[tile.tensor].storage);
+    location = checkpoint_.storages[parts.back()].location;
   }
   const auto count = element_count(sizes);
   const auto bytes = count ? checked_mul<int64_t>(*count, info(dtype).bytes) : std::nullopt;
@@ -305,8 +307,8 @@ Result<NodeId> DcpReader::read_tensor(std::string_view fqn, NodeId described) {
   storage.location = location;
   storage.dtype = dtype;
   storage.elements = *count;
-  storage.own =
-      made_bytes(tile_producer(checkpoint_, sizes, element_bytes(dtype), std::move(tiles)));
+  storage.own = made_bytes(
+      tile_producer(checkpoint_, sizes, element_bytes(dtype), std::move(tiles)), std::move(parts));
   checkpoint_.storages.push_back(std::move(storage));
   Tensor tensor;
   tensor.dtype = dtype;

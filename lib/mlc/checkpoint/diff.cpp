@@ -546,7 +546,8 @@ std::vector<NamedTensor> with_parts(const Checkpoint& checkpoint,
                                     std::vector<NamedTensor> tensors) {
   const size_t count = tensors.size();
   for (size_t i = 0; i < count; ++i) {
-    for (const uint32_t part : stored_parts(checkpoint, checkpoint.tensors[tensors[i].tensor])) {
+    for (const uint32_t part :
+         stored_parts(checkpoint, checkpoint.tensors[tensors[i].tensor]).tensors) {
       tensors.push_back({tensors[i].path, part});
     }
   }

@@ -164,13 +164,17 @@ Result<IntegrityReport> check_integrity(const Checkpoint& checkpoint, unsigned t
 
 namespace {
 
-/// The storages of TENSOR and of what it is rebuilt from.
+/// The storages of TENSOR and of what it is rebuilt from, as they lie in files.
 std::vector<uint32_t> storages_of(const Checkpoint& checkpoint, const Tensor& tensor) {
   std::vector<uint32_t> storages;
-  if (tensor.storage != kNoIndex) storages.push_back(tensor.storage);
-  for (const uint32_t part : stored_parts(checkpoint, tensor)) {
-    storages.push_back(checkpoint.tensors[part].storage);
+  if (tensor.storage != kNoIndex) {
+    const Storage& storage = checkpoint.storages[tensor.storage];
+    if (storage.own != nullptr) storages = storage.own->parts;
+    if (storages.empty()) storages.push_back(tensor.storage);
   }
+  const StoredParts parts = stored_parts(checkpoint, tensor);
+  for (const uint32_t part : parts.tensors) storages.push_back(checkpoint.tensors[part].storage);
+  storages.insert(storages.end(), parts.storages.begin(), parts.storages.end());
   return storages;
 }
 

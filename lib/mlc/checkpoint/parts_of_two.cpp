@@ -57,6 +57,14 @@ Result<bool> PartsOfTwo::same_elements(uint32_t a, uint32_t b) const {
   return result.mismatches == 0;
 }
 
+/// Of storages that lie under no tensor that mlc reads.
+Result<bool> PartsOfTwo::same_bytes(uint32_t a, uint32_t b) const {
+  if (a_.storages[a].dtype != b_.storages[b].dtype) return false;
+  MLC_TRY(const Bytes bytes_a, a_.storage_bytes(a));
+  MLC_TRY(const Bytes bytes_b, b_.storage_bytes(b));
+  return std::ranges::equal(bytes_a, bytes_b);
+}
+
 /// Whether two sparse tensors of one type are equal once the entries of each are coalesced.
 Result<bool> PartsOfTwo::same_entries(const Tensor& a, const Tensor& b) const {
   if (layout_name(a_, a) != "sparse_coo" || !can_coalesce(a.dtype)) return false;
@@ -84,6 +92,13 @@ Result<bool> PartsOfTwo::same_build(NodeId a, NodeId b) const {
     const uint32_t in_b = b_.tensor_at(right);
     if (in_a != kNoIndex && in_b != kNoIndex && has_elements(a_.tensors[in_a])) {
       MLC_TRY(const bool same, same_elements(in_a, in_b));
+      if (!same) return false;
+      continue;
+    }
+    const uint32_t storage_a = a_.storage_at(left);
+    const uint32_t storage_b = b_.storage_at(right);
+    if (storage_a != kNoIndex && storage_b != kNoIndex) {
+      MLC_TRY(const bool same, same_bytes(storage_a, storage_b));
       if (!same) return false;
       continue;
     }

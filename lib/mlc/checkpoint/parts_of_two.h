@@ -33,6 +33,7 @@ class PartsOfTwo {
 
  private:
   Result<bool> same_parts(NodeId a, NodeId b, int depth) const;
+  Result<bool> same_bytes(uint32_t a, uint32_t b) const;
   Result<bool> same_elements(uint32_t a, uint32_t b) const;
 
   const Checkpoint& a_;

@@ -39,7 +39,7 @@ std::optional<SparseParts> sparse_parts(const Checkpoint& checkpoint, const Tens
 /// The shape of a plain tensor of a packed type counts packs, that of a quantized one values.
 uint64_t values_of(const Checkpoint& checkpoint, const Tensor& tensor) {
   const auto elements = static_cast<uint64_t>(checkpoint.element_count(tensor));
-  if (tensor.kind == TensorKind::quantized) return elements;
+  if (info(tensor.dtype).kind == DTypeClass::quantized) return elements;
   return checked_mul<uint64_t>(elements, info(tensor.dtype).per_element).value_or(UINT64_MAX);
 }
 
@@ -58,8 +58,8 @@ std::span<const NodeId> rebuild_args(const Checkpoint& checkpoint, const Tensor&
   return args;
 }
 
-std::vector<uint32_t> stored_parts(const Checkpoint& checkpoint, const Tensor& tensor) {
-  std::vector<uint32_t> parts;
+StoredParts stored_parts(const Checkpoint& checkpoint, const Tensor& tensor) {
+  StoredParts parts;
   if (!is_made_of_parts(tensor) || tensor.node == kNoNode) return parts;
   std::unordered_set<NodeId> seen;
   std::vector<NodeId> stack = {tensor.node};
@@ -70,9 +70,11 @@ std::vector<uint32_t> stored_parts(const Checkpoint& checkpoint, const Tensor& t
     if (!seen.insert(node).second) continue;
     const uint32_t index = node == tensor.node ? kNoIndex : checkpoint.tensor_at(node);
     if (index != kNoIndex && checkpoint.tensors[index].storage != kNoIndex) {
-      parts.push_back(index);
+      parts.tensors.push_back(index);
       continue;
     }
+    const uint32_t storage = checkpoint.storage_at(node);
+    if (storage != kNoIndex) parts.storages.push_back(storage);
     children.clear();
     pickle::append_children(checkpoint.graph, node, children);
     stack.insert(stack.end(), children.rbegin(), children.rend());
@@ -87,9 +89,11 @@ uint64_t stored_bytes(const Checkpoint& checkpoint, const Tensor& tensor) {
     return stored_bytes(checkpoint, checkpoint.tensors[local]);
   }
   uint64_t bytes = 0;
-  for (const uint32_t part : stored_parts(checkpoint, tensor)) {
+  const StoredParts parts = stored_parts(checkpoint, tensor);
+  for (const uint32_t part : parts.tensors) {
     bytes += checkpoint.byte_size(checkpoint.tensors[part]);
   }
+  for (const uint32_t storage : parts.storages) bytes += checkpoint.storages[storage].byte_size();
   return bytes;
 }
 
@@ -98,7 +102,7 @@ uint64_t stored_elements(const Checkpoint& checkpoint, const Tensor& tensor) {
     return values_of(checkpoint, *sparse->values);
   }
   if (has_shape(checkpoint, tensor)) return values_of(checkpoint, tensor);
-  const auto parts = stored_parts(checkpoint, tensor);
+  const auto parts = stored_parts(checkpoint, tensor).tensors;
   if (parts.empty()) return 0;
   return values_of(checkpoint, checkpoint.tensors[parts[0]]);
 }

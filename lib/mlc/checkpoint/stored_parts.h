@@ -1,5 +1,6 @@
 // What is stored of a tensor that has no plain elements: sparse and nested tensors, subclasses.
-// They are rebuilt from plain tensors: indices and values, a buffer and its offsets, shards.
+// They are rebuilt from plain tensors: indices and values, a buffer and its offsets, shards; packed
+// quantised ones from a storage.
 #pragma once
 
 #include "mlc/checkpoint/checkpoint.h"
@@ -16,9 +17,13 @@ namespace mlc {
 /// made it without any.
 std::span<const NodeId> rebuild_args(const Checkpoint& checkpoint, const Tensor& tensor);
 
-/// The tensors with elements among what TENSOR is rebuilt from, in the order of the pickle, each
-/// once. None for those with elements of their own.
-std::vector<uint32_t> stored_parts(const Checkpoint& checkpoint, const Tensor& tensor);
+struct StoredParts {
+  std::vector<uint32_t> tensors;   // with elements
+  std::vector<uint32_t> storages;  // that lie under none of these
+};
+/// What has bytes among what TENSOR is rebuilt from, in the order of the pickle, each once. Nothing
+/// for those with elements of their own.
+StoredParts stored_parts(const Checkpoint& checkpoint, const Tensor& tensor);
 
 /// Bytes of the contiguous form; of sparse tensors, nested ones and subclasses those of their
 /// parts, of a DTensor those of its local part (the mesh of devices is none of the tensor).

@@ -1,6 +1,7 @@
 #include "mlc/checkpoint/tile_tensor.h"
 
 #include "mlc/base/checked_math.h"
+#include "mlc/checkpoint/copy_tensors.h"
 
 #include <algorithm>
 #include <cstring>
@@ -113,6 +114,10 @@ BlockProducer tile_producer(const Checkpoint& checkpoint, std::vector<int64_t> s
   return [&checkpoint, sizes = std::move(sizes), element,
           tiles = std::move(tiles)](const BlockSink& sink) -> Status {
     if (sizes.empty() || product(sizes) == 0) return {};
+    // The whole has no CRC of its own: a damaged part would get a new, valid one.
+    for (const Tile& tile : tiles) {
+      MLC_CHECK(check_storage(checkpoint, checkpoint.tensors[tile.tensor].storage));
+    }
     const uint64_t row = static_cast<uint64_t>(product(Dims(sizes).subspan(1))) * element;
     if (row > kMaxRowBytes) {
       return unsupported("a sharded tensor whose rows have more than 4 GiB cannot be put together");

@@ -21,7 +21,8 @@ struct Tile {
 Status check_tiling(Dims sizes, const std::vector<Tile>& tiles);
 
 /// Makes the row-major bytes of the whole, about 1 MiB (at least one row) at a time. Requires:
-/// check_tiling(); CHECKPOINT outlives the producer. Errors: as Checkpoint::view().
+/// check_tiling(); CHECKPOINT outlives the producer. Errors: as Checkpoint::view(); corrupt for a
+/// tile whose CRC differs.
 BlockProducer tile_producer(const Checkpoint& checkpoint, std::vector<int64_t> sizes,
                             uint64_t element, std::vector<Tile> tiles);
 

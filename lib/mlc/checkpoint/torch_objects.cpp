@@ -94,6 +94,7 @@ class Collector {
   Result<Made> make_alias(std::span<const NodeId> args);
   Result<Made> make_sparse(std::span<const NodeId> args);
   Result<Made> make_quantized(std::span<const NodeId> args);
+  Result<Made> make_packed(std::span<const NodeId> args, const Storage& storage);
   int64_t length_of(NodeId node) const;
   Result<Made> make_shape_only(NodeId dtype, NodeId sizes, NodeId strides, TensorKind kind,
                                std::string detail);
@@ -275,8 +276,39 @@ int64_t Collector::length_of(NodeId node) const {
   return sizes.size() == 1 ? sizes[0] : -1;
 }
 
+// A quantised tensor of 4 or 2 bits: unlike those of other packed types its shape counts values,
+// while its storage holds packs, of which each row begins a new one (get_sub_byte_tensor_size() in
+// PyTorch's aten/src/ATen/quantized/Quantizer.cpp).
+Result<Collector::Made> Collector::make_packed(std::span<const NodeId> args,
+                                               const Storage& storage) {
+  const DTypeInfo& row = info(storage.dtype);
+  Made made;
+  made.tensor.kind = TensorKind::other;
+  made.tensor.detail = detail("packed quantized");
+  made.tensor.dtype = storage.dtype;
+  MLC_CHECK(read_dims(args[2], "size", made.sizes));
+  MLC_CHECK(read_dims(args[3], "stride", made.strides));
+  std::vector<int64_t> packs = made.sizes;
+  if (!packs.empty())
+    packs.back() = packs.back() / row.per_element + (packs.back() % row.per_element != 0 ? 1 : 0);
+  MLC_TRY_CTX([[maybe_unused]] const ElementRange values,
+              checked_extent(made.sizes, made.strides, graph_.integer(args[1]), INT64_MAX),
+              "storage " + quoted(storage.key));
+  MLC_TRY_CTX([[maybe_unused]] const ElementRange range,
+              checked_extent(packs, contiguous_strides(packs), 0, storage.elements),
+              "storage " + quoted(storage.key));
+  return made;
+}
+
 // (per_tensor_affine, scale, zero point) or (per_channel_affine, scales, zero points, axis).
 Result<Collector::Made> Collector::make_quantized(std::span<const NodeId> args) {
+  const uint32_t index =
+      graph_.is(args[0], NodeKind::persistent) ? checkpoint_.storage_at(args[0]) : kNoIndex;
+  if (index != kNoIndex && graph_.is(args[1], NodeKind::integer)) {
+    const Storage& storage = checkpoint_.storages[index];
+    const DTypeInfo& row = info(storage.dtype);
+    if (row.kind == DTypeClass::quantized && row.per_element > 1) return make_packed(args, storage);
+  }
   MLC_TRY(Made made, make_strided(args.first(4), kNoNode, kNoNode));
   const auto how = graph_.sequence(args[4]);
   if (how.empty() || !graph_.is(how[0], NodeKind::global)) {
