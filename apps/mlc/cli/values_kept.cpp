@@ -104,15 +104,15 @@ void warn_of_values_beside(const Checkpoint& checkpoint, const StateDict& state_
 
 namespace {
 
-/// Whether PATH, as all_tensors() names it, is that of a tensor in one of STATE_DICTS.
-bool is_inside(std::span<StateDict* const> state_dicts, std::string_view path) {
+/// Whether PATH, as all_tensors() names it, is that of a tensor in one of STATE_DICTS. AT_ROOT: the
+/// keys of the one that is the root, which has values of its own too.
+bool is_inside(std::span<StateDict* const> state_dicts,
+               const std::unordered_set<std::string_view>& at_root, std::string_view path) {
   const auto is_below = [path](std::string_view place) {
     return place.empty() || (path.starts_with(place) && path.substr(place.size()).starts_with('.'));
   };
   return std::ranges::any_of(state_dicts, [&](const StateDict* one) {
-    if (one->printed.empty()) {  // the root, which has values of its own too
-      return std::ranges::find(one->entries, path, &StateDictEntry::key) != one->entries.end();
-    }
+    if (one->printed.empty()) return at_root.contains(path);
     return is_below(one->printed) || std::ranges::any_of(one->other_paths, is_below);
   });
 }
@@ -122,12 +122,16 @@ bool is_inside(std::span<StateDict* const> state_dicts, std::string_view path) {
 void warn_of_cast_beside(const Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
                          Reporter& reporter) {
   std::unordered_set<uint32_t> own;
+  std::unordered_set<std::string_view> at_root;
   for (const StateDict* one : state_dicts) {
-    for (const StateDictEntry& entry : one->entries) own.insert(entry.tensor);
+    for (const StateDictEntry& entry : one->entries) {
+      own.insert(entry.tensor);
+      if (one->printed.empty()) at_root.insert(entry.key);
+    }
   }
   std::vector<std::string> changed;
   for (const NamedTensor& named : all_tensors(checkpoint, checkpoint.root)) {
-    if (!own.contains(named.tensor) || is_inside(state_dicts, named.path)) continue;
+    if (!own.contains(named.tensor) || is_inside(state_dicts, at_root, named.path)) continue;
     changed.push_back(sentence_key(named.path));
   }
   if (changed.empty()) return;
