@@ -55,6 +55,7 @@ void setup(OptionSet& set, Options& options) {
   set.group("Output");
   set.file("--report", options.report, "FILE",
            "write an HTML page with plots, which needs nothing else, to FILE");
+  set.is_written();
   set.flag("-f, --force", options.force, "replace a report that exists");
 }
 

@@ -213,8 +213,8 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   if (made.sidecar() != nullptr) {
     size +=
         " and, beside it, " + printable(how.sidecar) + ": " + format_bytes(answer_.sidecar_bytes);
-  } else if (access((options_.output + ".data").c_str(), F_OK) == 0) {
-    context_.reporter.warn(printable(options_.output + ".data") +
+  } else if (access((options_.output + kOnnxDataEnd).c_str(), F_OK) == 0) {
+    context_.reporter.warn(printable(options_.output + kOnnxDataEnd) +
                            " lies beside the model, which does not use it");
   }
   if (options_.dry_run) {

@@ -34,6 +34,7 @@ void setup(OptionSet& set, QuantizeRequest& options) {
              "names and layout of the new tensors; plain by default");
   set.file("--write-config", options.write_config, "FILE",
            "of compressed-tensors: the input's config.json with quantization_config in it");
+  set.is_written();
   set.group("Which tensors");
   set.key_path("--key", options.key, "the state_dict inside the checkpoint, as in model.ema");
   set.list("--tensor", options.tensors, "RE=SCHEME",
@@ -44,9 +45,11 @@ void setup(OptionSet& set, QuantizeRequest& options) {
            "keep tensors with fewer elements; 4096 by default");
   set.file("--recipe", options.recipe, "FILE", "schemes and rules as YAML; options add to it");
   set.file("--write-recipe", options.write_recipe, "FILE", "write what was done as a recipe");
+  set.is_written();
   set.flag("--weights-only", options.weights_only, "write nothing but the state_dict");
   set.file("--report", options.report, "FILE",
            "write one HTML page: sizes, errors, the worst layers, what was kept and why");
+  set.is_written();
   set.group("Goals");
   set.size("--target-size", options.target_size, "SIZE",
            "choose int4, int8, fp16 or float for each tensor so that the file is no larger");
@@ -61,7 +64,7 @@ void setup(OptionSet& set, QuantizeRequest& options) {
   set.file("--arch", options.architecture, "YAML",
            "the architecture of a checkpoint, for that and for gptq");
   add_quantize_onnx_options(set, options.onnx);
-  add_writing_options(set, options.writing);
+  add_writing_options(set, options.writing, kOnnxDataEnd);
   set.check([&options]() -> Status {
     if (options.target_size > 0 && (!options.scheme.empty() || !options.recipe.empty())) {
       return usage_error("--target-size chooses the schemes itself",

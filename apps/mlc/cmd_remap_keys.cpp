@@ -51,6 +51,7 @@ void setup(OptionSet& set, Options& options) {
            "INPUT is a text file with one key a line; prints what they become");
   set.file("--emit-inverse", options.emit_inverse, "FILE",
            "write the rules that undo this (not in a dry run)");
+  set.is_written();
   add_writing_options(set, options.writing);
   set.check([&options]() -> Status {
     if (options.rules_file.empty() && options.short_forms.empty()) {

@@ -34,6 +34,7 @@ void setup(OptionSet& set, Options& options) {
   set.group("Output");
   set.file("-o, --output", options.output, "FILE",
            "write the outputs, whole: .npz, .safetensors or .pt");
+  set.is_written();
   set.flag("-f, --force", options.force, "replace an output that exists");
   set.flag("--sync", options.sync, "wait until a new file is on the disk");
 }

@@ -60,6 +60,7 @@ void setup(OptionSet& set, Options& options) {
   add_tolerance_options(set, options.tolerance);
   set.group("Output");
   set.file("-o, --output", options.output, "FILE", "the TorchScript file to write (.pt)");
+  set.is_written();
   set.flag("-f, --force", options.force, "replace an output that exists");
   set.flag("--sync", options.sync, "wait until a new file is on the disk");
   set.flag("-n, --dry-run", options.dry_run, "do everything but give the file its name");

@@ -70,7 +70,7 @@ LOSSES = [
     # the inverse
     ("remap-keys x.pt --add-prefix m. -o r.pt --emit-inverse x.pt --force", "the file of --emit-inverse is the input"),
     ("remap-keys x.pt --add-prefix m. -o r.pt --emit-inverse ln.pt --force", "the file of --emit-inverse is the input"),
-    ("remap-keys x.pt --add-prefix m. --in-place --emit-inverse x.pt --force", "the output and the file of"),
+    ("remap-keys x.pt --add-prefix m. --in-place --emit-inverse x.pt --force", "the file of --emit-inverse is the input"),
     ("remap-keys x.pt --add-prefix m. -o r.pt --emit-inverse r.pt", "the output and the file of --emit-inverse are one"),
     ("remap-keys x.pt --add-prefix m. -o r.pt --emit-inverse ./r.pt --force", "the output and the file of"),
     ("remap-keys x.pt --rules rules.yaml -o r.pt --emit-inverse rules.yaml --force", "is the file \"rules.yaml\" of --rules"),
@@ -193,3 +193,43 @@ def test_broken_strings_are_named(mlc, tmp_path, text, sentence):
 def test_a_link_hid_which_file_was_replaced(mlc, home, command, said):
     (home / "x.pt.mlc.yaml").unlink()
     assert mlc.ok(*command.split()).stderr.startswith(said.format(home.resolve()))
+
+
+ARCHITECTURE = """mlc: architecture/1
+inputs: ["x:f32[batch=1..8,4]"]
+modules:
+  fc: {type: Linear, in_features: 4, out_features: 3}
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      return self.fc(x)
+"""
+
+
+@pytest.mark.parametrize("command, sentence", [
+    ("bench l.pt --arch l.yaml --report l.yaml", 'the file of --report is the file "l.yaml" of --arch'),
+    ("bench l.pt --arch l.yaml --report l.pt", 'the file of --report is the input "l.pt"'),
+    ("export-onnx l.pt --arch l.yaml -o l.yaml", 'the output is the file "l.yaml" of --arch'),
+    ("export-onnx l.pt --arch l.yaml -o e.onnx --report l.yaml", 'the file of --report is the file "l.yaml" of --arch'),
+    ("export-onnx l.pt --arch l.yaml -o e.onnx --report e.onnx", "the output and the file of --report are one"),
+    ("export-onnx l.pt --arch l.yaml -o e.onnx --report e.onnx.data", "the output and the file of --report are one"),
+    ("export-onnx l.pt --arch l.yaml -o x --input x=@x.npy --report x.npy", 'is the file "x.npy" of --input'),
+    ("quantize l.pt --arch l.yaml --calib x.npy -o x.npy", 'the output is the file "x.npy" of --calib'),
+    ("quantize l.pt --arch l.yaml --rounding gptq --calib x.npy -o q.pt --report x.npy", "of --calib"),
+    ("quantize l.pt --arch l.yaml -o q.pt --write-recipe l.yaml", 'is the file "l.yaml" of --arch'),
+    ("quantize m.onnx -o q.onnx --stats q.onnx", "the output and the file of --stats are one"),
+    ("quantize m.onnx -o q.onnx --stats s.json --report ./s.json", "the files of --report and --stats are one"),
+    ("quantize m.onnx -o q.onnx --labels y.npy --report y.npy", 'is the file "y.npy" of --labels'),
+    ("prune l.pt --arch l.yaml --method wanda --amount 0.5 --calib x.npy -o x.npy", "of --calib"),
+    ("prune l.pt --arch l.yaml --method channels --amount 0.5 -o p.pt --emit-arch link.npy --calib x.npy", "of --calib"),
+    ("save l.pt --arch l.yaml -o l.yaml --format pt", 'the output is the file "l.yaml" of --arch'),
+])
+def test_samples_architectures_and_reports_were_replaced(mlc, tmp_path, command, sentence):
+    write(tmp_path / "l.pt", ordered(**{"fc.weight": torch.ones(3, 4), "fc.bias": torch.ones(3)}))
+    (tmp_path / "l.yaml").write_text(ARCHITECTURE)
+    for name in ("x.npy", "y.npy", "m.onnx"):
+        (tmp_path / name).write_bytes(b"samples")
+    (tmp_path / "link.npy").symlink_to("x.npy")
+    before = snapshot(tmp_path)
+    result = mlc(*command.split(), *([] if command.startswith("bench") else ["--force"]))
+    assert result.rc == 2 and sentence in result.stderr and result.stdout == "", result
+    assert snapshot(tmp_path) == before

@@ -35,6 +35,7 @@ void add_engine_options(OptionSet& set, EngineOptions& options, std::string_view
       "one value, NAME=@FILE from .npy, .npz, .pt or .safetensors; a DIM is a size, NAME=SIZE "
       "or NAME=LOW..HIGH; repeatable (default: the inputs that the model declares, "
       "with the values that a .pt2 or traced file holds)");
+  set.is_input_spec();
   set.integer("--seed", options.seed, "N", "of the random values and of the model (default 0)", 0);
   set.group("Engine");
   set.text("--device", options.device, "DEVICE", "cpu (the default), cuda, cuda:N or auto");

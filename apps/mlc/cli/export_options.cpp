@@ -79,8 +79,10 @@ void setup_export(OptionSet& set, ExportOptions& options) {
                         "; with --dtype fp16 or bf16 the cosine has to be 0.999 instead");
   set.group("Output");
   set.file("-o, --output", options.output, "FILE", "the ONNX file to write (.onnx)");
+  set.is_written(kOnnxDataEnd);
   set.file("--report", options.report, "FILE",
            "an HTML page that says what was made and how it compares, also where it does not pass");
+  set.is_written();
   set.flag("-f, --force", options.force, "replace an output or a report that exists");
   set.flag("--sync", options.sync, "wait until a new file is on the disk");
   set.flag("-n, --dry-run", options.dry_run, "do everything but give the file its name");

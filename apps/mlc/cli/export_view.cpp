@@ -72,7 +72,7 @@ void show_json(const ExportAnswer& answer, Context& context) {
   json.field("opset", static_cast<int64_t>(answer.opset));
   json.field("file_bytes", answer.file_bytes);
   json.field("sidecar_bytes", answer.sidecar_bytes);
-  if (answer.sidecar_bytes > 0) json.field("sidecar", answer.output + ".data");
+  if (answer.sidecar_bytes > 0) json.field("sidecar", answer.output + kOnnxDataEnd);
   json.field("nodes", answer.nodes);
   json.key("operators");
   json.begin_object();

@@ -116,9 +116,10 @@ Status refuse_one_file_for_two(const FilePlan& plan) {
       const bool shard =
           place.parent_path() == there && is_shard_file(place.filename().string(), plan.shards);
       if (place != there && !shard && !(id && id == identity_of(other.path))) continue;
-      return usage_error("the output and the file of " + named.option + " are one",
-                         "give each a name of its own")
-          .in_file(named.path);
+      const std::string both = other.option.empty()
+                                   ? "the output and the file of " + named.option
+                                   : "the files of " + other.option + " and " + named.option;
+      return usage_error(both + " are one", "give each a name of its own").in_file(named.path);
     }
   }
   return {};

@@ -298,6 +298,11 @@ void OptionSet::alias(std::string other, std::string choice) {
   };
 }
 
+void OptionSet::is_written(std::string_view beside) {
+  options_.back().written = true;
+  options_.back().beside = beside;
+}
+
 void OptionSet::suggest(std::vector<std::string> values) {
   options_.back().choices = std::move(values);
 }

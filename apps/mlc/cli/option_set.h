@@ -39,6 +39,9 @@ struct Option {
   ValueHint hint = ValueHint::none;
   bool repeatable = false;
   bool takes_stream = false;  // "-" is standard input
+  bool written = false;       // names a file that the verb writes, maybe after it read it
+  std::string beside;         // of such a file: what follows its name in that of a second one
+  bool input_spec = false;    // NAME=@FILE, where it names one
   /// Called once per occurrence; the text is empty for flags. Errors: usage.
   std::function<Status(std::string_view)> assign;
 
@@ -145,6 +148,11 @@ class OptionSet {
   /// The option, or positional, declared last is a text that may come from standard input, "-".
   void or_stream() { options_.back().takes_stream = true; }
   void positional_or_stream() { positionals_.back().takes_stream = true; }
+  /// The option declared last names a file that is written, and where BESIDE is given maybe also
+  /// the file of that name and BESIDE. Files of all other options are read.
+  void is_written(std::string_view beside = "");
+  /// The option declared last is an input specification, which may name a file behind `=@`.
+  void is_input_spec() { options_.back().input_spec = true; }
   /// What a shell offers for the option declared last, which takes other values too.
   void suggest(std::vector<std::string> values);
 

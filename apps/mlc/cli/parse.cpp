@@ -1,5 +1,6 @@
 #include "cli/parse.h"
 
+#include "cli/input_guard.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -23,6 +24,8 @@ class Parser : public CLI::App {
   }
   const CLI::App::missing_t& leftovers() const { return missing_; }
 };
+
+constexpr std::string_view kSpecFile = "=@";  // of an input specification: see input_spec.h
 
 struct Occurrence {
   const Option* option;
@@ -161,6 +164,38 @@ Status assign_positionals(const OptionSet& set, const std::vector<std::string>& 
   return usage_error(extra, hint + " (outputs are named by flags)");
 }
 
+/// What the options read and write; the output itself has no option.
+FilePlan plan_of_options(const Parsed& parsed) {
+  FilePlan plan;
+  for (const auto& [option, value] : parsed.occurrences) {
+    const std::string name = option->long_name == "output" ? "" : "--" + option->long_name;
+    if (option->written) {
+      plan.writes.push_back({value, name});
+      if (!option->beside.empty()) plan.writes.push_back({value + option->beside, name});
+    } else if (option->input_spec) {
+      const size_t file = value.find(kSpecFile);
+      if (file != value.npos) plan.reads.push_back({value.substr(file + kSpecFile.size()), name});
+    } else if (option->hint == ValueHint::file) {
+      plan.reads.push_back({value, name});
+    }
+  }
+  return plan;
+}
+
+/// Where an option would have a file replaced that another one reads or writes, or that is an
+/// argument. Of the output over an input the verbs know more: it may be meant.
+Status refuse_replaced_files(const OptionSet& set, const Parsed& parsed) {
+  FilePlan plan = plan_of_options(parsed);
+  MLC_CHECK(refuse_replaced_inputs(plan));
+  const bool files = !set.positional_arguments().empty() &&
+                     set.positional_arguments().back().hint == ValueHint::file;
+  if (!files) return {};
+  plan.reads.clear();
+  for (const std::string& input : parsed.positionals) plan.reads.push_back({input, ""});
+  std::erase_if(plan.writes, [](const FileUse& use) { return use.option.empty(); });
+  return refuse_replaced_inputs(plan);
+}
+
 }  // namespace
 
 std::string did_you_mean(std::string_view word, std::span<const std::string> candidates) {
@@ -175,7 +210,7 @@ Status parse(OptionSet& set, std::span<const std::string> arguments, std::string
   MLC_CHECK(assign_options(set, parsed));
   MLC_CHECK(assign_positionals(set, parsed.positionals, verb));
   for (const auto& condition : set.checks()) MLC_CHECK(condition());
-  return {};
+  return refuse_replaced_files(set, parsed);
 }
 
 }  // namespace mlc::cli

@@ -403,6 +403,7 @@ void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options) {
               "what stays of a group is a multiple of N channels (default 1)", 1, 4096);
   set.list("--input", options.inputs, "SPEC",
            "inputs to compare with, as in `mlc run`; repeatable");
+  set.is_input_spec();
   set.integer("--samples", options.samples, "N",
               "inputs to compare with (4 random ones, or 64 of --calib)", 1, 10'000);
   set.flag("--require-speedup", options.require_speedup,

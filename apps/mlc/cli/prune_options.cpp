@@ -145,10 +145,12 @@ void add_prune_options(OptionSet& set, PruneRequest& options) {
            "write 0 where PyTorch leaves -0; deflates better");
   set.file("--emit-arch", options.emit_architecture, "FILE",
            "write the architecture with the sizes that channels leave, else as it was");
+  set.is_written();
   set.flag("--weights-only", options.weights_only, "write nothing but the state_dict");
   set.file("--report", options.report, "FILE", "write one HTML page: sizes, zeros, what was lost");
+  set.is_written();
   add_prune_onnx_options(set, options.onnx);
-  add_writing_options(set, options.writing);
+  add_writing_options(set, options.writing, kOnnxDataEnd);
   set.check([&options]() -> Status { return check_channels(options); });
   set.check([&options]() -> Status {
     if (options.method == PruneWay::channels) return {};

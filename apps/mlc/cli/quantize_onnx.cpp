@@ -398,6 +398,7 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
   set.text("--smooth", options.smooth, "A",
            "with --calib: move the size of activations to weights by this power, 0.5 or auto");
   set.file("--stats", options.stats, "FILE", "where ranges are kept, and taken from next time");
+  set.is_written();
   set.flag("--float-ends", options.float_ends,
            "static: the first and the last layer stay in floats");
   set.flag("--no-embeddings", options.no_embeddings, "leave tables of embeddings as they are");
@@ -407,6 +408,7 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
   set.flag("--symmetric", options.symmetric, "int4 without zero points");
   set.list("--input", options.inputs, "SPEC",
            "inputs to compare with, as in `mlc run`; repeatable");
+  set.is_input_spec();
   set.integer("--seed", options.seed, "N", "of random inputs (default 0)", 0);
   set.integer("--samples", options.samples, "N",
               "inputs to compare with: random ones (default 4), or as many of --calib (64)", 1,

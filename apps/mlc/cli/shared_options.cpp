@@ -37,9 +37,10 @@ void add_batch_options(OptionSet& set, BatchOptions& options) {
            "go on with the next file after an error; the exit code is that of the worst");
 }
 
-void add_writing_options(OptionSet& set, WritingOptions& options) {
+void add_writing_options(OptionSet& set, WritingOptions& options, std::string_view beside) {
   set.group("Output");
   set.file("-o, --output", options.output, "FILE", "write to FILE, for one input");
+  set.is_written(beside);
   set.folder("--out-dir", options.out_dir, "DIR",
              "write into DIR under the names of the inputs, made if missing");
   set.flag("--skip-existing", options.skip_existing,

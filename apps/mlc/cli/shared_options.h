@@ -50,8 +50,12 @@ struct WritingOptions {
     return {.replace = force || in_place, .sync = sync, .mode = 0};
   }
 };
-/// Adds them with batch options and the checks that do not depend on the inputs.
-void add_writing_options(OptionSet& set, WritingOptions& options);
+/// Of the file with the weights of an ONNX file, what follows the name of that.
+inline constexpr const char* kOnnxDataEnd = ".data";
+
+/// Adds them with batch options and the checks that do not depend on the inputs. BESIDE: as in
+/// OptionSet::is_written().
+void add_writing_options(OptionSet& set, WritingOptions& options, std::string_view beside = "");
 
 /// Which tensors, of which state_dict.
 struct SelectOptions {
