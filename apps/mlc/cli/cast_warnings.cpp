@@ -23,6 +23,17 @@ std::string_view fate_of_the_large(const std::string& dtype) {
   }
 }
 
+/// "a (2) and c (1)".
+std::string names_of(const std::vector<CastLoss>& losses) {
+  constexpr size_t kShown = 5;
+  std::vector<std::string> names;
+  for (const CastLoss& loss : losses) {
+    names.push_back(sentence_key(loss.name) +
+                    (losses.size() > 1 ? " (" + format_count(loss.values) + ")" : ""));
+  }
+  return join_list(names, kShown);
+}
+
 }  // namespace
 
 void warn_of_type(DType dtype, Reporter& reporter) {
@@ -74,21 +85,24 @@ void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, R
 }
 
 void warn_of_overflow(const CastLog& casts, const std::string& dtype, Reporter& reporter) {
-  constexpr size_t kShown = 5;
-  const auto tensors = casts.overflowed();
-  uint64_t values = 0;
-  std::vector<std::string> names;
-  for (const auto& [name, count] : tensors) {
-    values += count;
-    names.push_back(sentence_key(name) +
-                    (tensors.size() > 1 ? " (" + format_count(count) + ")" : ""));
-  }
-  if (values == 0) return;
+  const std::vector<CastLoss> losses = casts.overflowed();
+  if (losses.empty()) return;
   reporter.warn(
-      plural(values, "value") + " did not fit " + (dtype.empty() ? "its new type" : dtype) +
-      " and became " +
+      plural(count_values(losses), "value") + " did not fit " +
+      (dtype.empty() ? "its new type" : dtype) + " and became " +
       (dtype.empty() ? "infinite, NaN or the largest" : std::string(fate_of_the_large(dtype))) +
-      ": " + join_list(names, kShown));
+      ": " + names_of(losses));
+}
+
+void warn_of_underflow(const CastLog& casts, const std::string& dtype, Reporter& reporter) {
+  // Of a million weights a few are nearer to zero than to anything that half precision has.
+  constexpr uint64_t kOneOf = 1000;
+  std::vector<CastLoss> losses = casts.underflowed();
+  std::erase_if(losses, [](const CastLoss& one) { return one.values < one.elements / kOneOf; });
+  if (losses.empty()) return;
+  const uint64_t values = count_values(losses);
+  reporter.warn(plural(values, "value") + (values == 1 ? " was" : " were") + " too small for " +
+                (dtype.empty() ? "its new type" : dtype) + " and became zero: " + names_of(losses));
 }
 
 }  // namespace mlc::cli

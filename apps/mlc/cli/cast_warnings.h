@@ -38,5 +38,7 @@ void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, R
 /// Says what became of finite values that were too large, and of which tensors they are, once the
 /// output is written. DTYPE as the user wrote it; empty where tensors went to several types.
 void warn_of_overflow(const CastLog& casts, const std::string& dtype, Reporter& reporter);
+/// The same of values that became zero, where they are many in their tensor.
+void warn_of_underflow(const CastLog& casts, const std::string& dtype, Reporter& reporter);
 
 }  // namespace mlc::cli

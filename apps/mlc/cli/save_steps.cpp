@@ -512,7 +512,9 @@ Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const
   }
   MLC_CHECK(check_expansion(checkpoint, cast));
   return replace_tensors(checkpoint, state_dicts, is_cast, [&](const NamedTensor& named) {
-    return derive_cast(checkpoint, named.tensor, dtype, casts.of(named.path));
+    const int64_t elements = checkpoint.element_count(checkpoint.tensors[named.tensor]);
+    return derive_cast(checkpoint, named.tensor, dtype,
+                       casts.of(named.path, static_cast<uint64_t>(elements)));
   });
 }
 

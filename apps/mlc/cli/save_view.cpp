@@ -8,6 +8,19 @@
 #include "mlc/checkpoint/write_sharded.h"
 
 namespace mlc::cli {
+namespace {
+
+/// Fields SUM, the values of all LOSSES, and NAMES, those of each tensor.
+void losses_json(JsonWriter& json, std::string_view sum, std::string_view names,
+                 const std::vector<CastLoss>& losses) {
+  json.field(sum, count_values(losses));
+  json.key(names);
+  json.begin_object();
+  for (const CastLoss& loss : losses) json.field(loss.name, loss.values);
+  json.end_object();
+}
+
+}  // namespace
 
 void save_json(FileTask& task, const SaveRequest& request, const SaveOutcome& outcome) {
   const SaveReport& report = outcome.report;
@@ -37,14 +50,8 @@ void save_json(FileTask& task, const SaveRequest& request, const SaveOutcome& ou
   if (request.max_shard_size > 0) json.list("oversized", oversized_names(report));
   json.list("dropped", outcome.dropped);
   if (!request.drop_values.empty()) json.list("dropped_values", outcome.dropped_values);
-  uint64_t overflowed = 0;
-  const auto overflows = outcome.casts.overflowed();
-  for (const auto& [name, count] : overflows) overflowed += count;
-  json.field("overflowed", overflowed);
-  json.key("overflows");
-  json.begin_object();
-  for (const auto& [name, count] : overflows) json.field(name, count);
-  json.end_object();
+  losses_json(json, "overflowed", "overflows", outcome.casts.overflowed());
+  losses_json(json, "underflowed", "underflows", outcome.casts.underflowed());
   if (outcome.migration != nullptr) {
     json.key("from");
     migration_json(json, *outcome.migration);
