@@ -370,6 +370,7 @@ Result<std::optional<std::string>> Job::metadata() {
   const bool keeps_sidecar = options_.writing.in_place && !asked;
   MLC_TRY(auto metadata, keeps_sidecar ? read_metadata(checkpoint) : metadata_to_carry(checkpoint));
   if (!metadata && (asked || !merged_records_.empty())) metadata.emplace();
+  MLC_CHECK(record_framework(checkpoint, metadata));
   if (metadata && state_dict_ != nullptr) {
     MLC_CHECK(follow_codes(*metadata, merged_records_, checkpoint, *state_dict_));
   }
@@ -513,9 +514,11 @@ void Job::warn_about_values() {
   if (shards && format_ == OutputFormat::torch_zip && state_dict_->metadata != kNoNode) {
     task_.reporter.warn("shards are plain dicts; the versions of modules (_metadata) are not kept");
   }
+  warn_of_deflated(*input_.checkpoint, task_.reporter);
   warn_of_oversized(report_, options_.max_shard_size, task_.reporter);
   warn_of_overlaps(report_, task_.reporter);
   warn_of_overflow(casts_, options_.dtype, task_.reporter);
+  warn_of_underflow(casts_, options_.dtype, task_.reporter);
 }
 
 /// ", without optimizer": what --drop-values left out.

@@ -600,3 +600,12 @@ def test_nothing_said_that_an_edit_took_the_sidecar_into_the_file(mlc, tmp_path)
     assert "a.pt.mlc.yaml" not in mlc.ok("metadata", "a.pt", "--clear", "--set", "name=x", "-o", "c.pt").stderr
     assert "with all" not in mlc.ok("metadata", "a.pt", "--set", "name=x", "--sidecar").stderr
     assert "with all" not in mlc.ok("metadata", "b.pt", "--set", "name=y", "--in-place").stderr
+
+
+def test_the_first_requirement_could_not_be_set_by_its_place(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.ones(1)})
+    mlc.ok("metadata", "a.pt", "--set", "requires.0=torch>=1.13", "--set", "requires.1=python>=3.8", "--in-place")
+    assert mlc.ok("metadata", "a.pt", "--json").json["metadata"]["requires"] == ["torch>=1.13", "python>=3.8"]
+    mlc.ok("save", "a.pt", "--set", "requires.2=mlc>=0.1", "-o", "b.pt")
+    refused = mlc("metadata", "a.pt", "--set", "requires.5=mlc>=0.1", "--in-place")
+    assert refused.rc == 2 and "requires.2" in refused.stderr

@@ -255,6 +255,19 @@ def test_values_that_overflow_are_counted_by_tensor(mlc, valid, tmp_path):
     assert "became infinite: model.a (2), model.c (1) and ema.a (1)\n" in done.stderr
 
 
+def test_values_that_a_cast_turned_into_zero_were_not_told(mlc, valid, tmp_path):
+    write(tmp_path / "a.pt", ordered(a=torch.tensor([1e-9, 3e-8, 1e-3]), b=torch.tensor([1e-9, 1e-10]), c=torch.ones(1)))
+    done = mlc.ok("save", "a.pt", "--dtype", "fp16", "-o", "b.pt")
+    assert "3 values were too small for fp16 and became zero: a (1) and b (2)\n" in done.stderr
+    report = mlc.ok("save", "a.pt", "--dtype", "fp16", "-o", "c.pt", "--json").json
+    valid(report, "save")
+    assert report["underflowed"] == 3 and report["underflows"] == {"a": 1, "b": 2}
+    # One in thousands is what half precision is: it is counted, not warned of.
+    write(tmp_path / "many.pt", ordered(a=torch.cat([torch.tensor([1e-9]), torch.ones(5000)])))
+    done = mlc.ok("save", "many.pt", "--dtype", "fp16", "-o", "d.pt", "--json")
+    assert done.json["underflows"] == {"a": 1} and "zero" not in done.stderr
+
+
 def test_from_names_the_tensor_that_overflows(mlc, tmp_path):
     write(tmp_path / "a.pt", ordered(a=torch.ones(2, dtype=torch.float16), b=torch.ones(2)))
     write(tmp_path / "b.pt", ordered(a=torch.tensor([1e6, 1.0]), b=torch.tensor([1e6, 1.0])))
@@ -272,3 +285,36 @@ def test_shards_of_bin_files_are_said_to_lose_the_versions_of_modules(mlc, tmp_p
     assert type(found) is dict and not hasattr(found, "_metadata")
     torch.save(dict(model), tmp_path / "b.pt")
     assert lost not in mlc.ok("save", "b.pt", "-o", "plain", "--format", "pt", "--max-shard-size", "1GB").stderr
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("name, shape", [("quint4x2", (10, 12)), ("quint4x2", (4, 3)), ("quint2x4", (3, 5))])
+def test_tensors_of_four_bits_were_called_corrupt(mlc, valid, tmp_path, name, shape, legacy):
+    dtype = getattr(torch, name)
+    rows = torch.quantize_per_channel(torch.rand(shape), torch.full((shape[0],), 0.1), torch.zeros(shape[0]), 0, dtype)
+    values = {"q": torch.quantize_per_tensor(torch.rand(shape), 0.1, 0, dtype), "rows": rows, "w": torch.ones(2)}
+    torch.save(values, tmp_path / "a.pt", _use_new_zipfile_serialization=not legacy)
+    report = mlc.ok("load", "a.pt", "--json").json
+    valid(report, "load")
+    size = values["q"].untyped_storage().nbytes()
+    assert [(row["shape"], row["bytes"]) for row in report["tensors"][:1]] == [(list(shape), size)]
+    mlc.ok("save", "a.pt", "-o", "b.pt")
+    mlc.ok("diff", "a.pt", "b.pt")
+    loaded = torch.load(tmp_path / "b.pt", weights_only=True)
+    for key, tensor in values.items():
+        assert torch.equal(loaded[key].dequantize(), tensor.dequantize())
+    values["q"] = torch.quantize_per_tensor(torch.zeros(shape), 0.1, 0, dtype)
+    torch.save(values, tmp_path / "c.pt")
+    assert mlc("diff", "a.pt", "c.pt").rc == 1
+    assert mlc("save", "a.pt", "-o", "x.safetensors").rc == 4
+
+
+@pytest.mark.parametrize("name", ["out.pt", "out.safetensors"])
+def test_the_exact_version_of_pytorch_was_lost_with_its_format(mlc, tmp_path, name):
+    torch.export.save(torch.export.export(torch.nn.Linear(2, 1), (torch.ones(1, 2),)), tmp_path / "a.pt2")
+    asked = ["--requires", "torch>=2.1"]
+    mlc.ok("validate-version", "a.pt2", *asked)
+    mlc.ok("save", "a.pt2", "--weights-only", "-o", name)
+    mlc.ok("validate-version", name, *asked)
+    mlc.ok("save", "a.pt2", "--set", "framework.torch=2.0.1", "-o", name, "-f")
+    assert mlc.ok("metadata", name, "--get", "framework.torch").stdout == "2.0.1\n"

@@ -111,6 +111,13 @@ std::vector<std::string> differing_keys(const Metadata& a, const Metadata& b) {
   return keys;
 }
 
+Status record_framework(const Checkpoint& checkpoint, std::optional<Metadata>& metadata) {
+  const std::string& version = checkpoint.origin.torch_exactly;
+  if (version.empty() || (metadata && metadata->framework("torch"))) return {};
+  if (!metadata) metadata.emplace();
+  return metadata->set_value("framework.torch", MetaValue(version));
+}
+
 void warn_of_frameworks(const Metadata& metadata, Reporter& reporter) {
   for (const std::string& doubt : metadata.framework_doubts()) reporter.warn(doubt);
 }

@@ -429,6 +429,22 @@ void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Rep
   }
 }
 
+uint64_t count_deflated(const Checkpoint& checkpoint) {
+  if (checkpoint.format != Format::torch_zip) return 0;
+  const auto count = std::ranges::count_if(checkpoint.storages, [&](const Storage& storage) {
+    return storage.archive != kNoIndex &&
+           !checkpoint.archives[storage.archive].entries()[storage.entry].is_stored();
+  });
+  return static_cast<uint64_t>(count);
+}
+
+void warn_of_deflated(const Checkpoint& checkpoint, Reporter& reporter) {
+  const uint64_t count = count_deflated(checkpoint);
+  if (count == 0) return;
+  reporter.warn(plural(count, "deflated storage is", "deflated storages are") +
+                " written plain, as torch.load(mmap=True) needs them: the output is larger");
+}
+
 void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& reporter) {
   if (paths.empty()) return;
   std::vector<std::string> shown;

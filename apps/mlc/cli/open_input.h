@@ -94,6 +94,11 @@ Status ready_for_weights(Input& input, StateDict& state_dict, bool weights_only,
 /// Says that OUTPUT holds no program any more, or no plain arrays, where CHECKPOINT does.
 void warn_of_format(const Checkpoint& checkpoint, const std::string& output, Reporter& reporter);
 
+/// Storages of a torch.save zip that lie in deflated records.
+uint64_t count_deflated(const Checkpoint& checkpoint);
+/// Says that `mlc save` writes them plain, so that the output is larger.
+void warn_of_deflated(const Checkpoint& checkpoint, Reporter& reporter);
+
 /// Says that the optimizers at PATHS were made for other tensors than those beside them.
 void warn_of_stale_optimizers(const std::vector<std::string>& paths, Reporter& reporter);
 

@@ -112,7 +112,10 @@ Result<MetaValue*> make_place(MetaValue& root, std::span<const std::string> path
       here = child;
       continue;
     }
-    if (here->is_null()) *here = MetaValue::Map();
+    if (here->is_null()) {
+      const bool is_list = i == 1 && path[0] == "requires";
+      *here = is_list ? MetaValue(MetaValue::List()) : MetaValue(MetaValue::Map());
+    }
     if (MetaValue::Map* map = here->as_map()) {
       here = &map->emplace_back(path[i], MetaValue()).second;
       continue;
