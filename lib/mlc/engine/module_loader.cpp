@@ -60,6 +60,10 @@ Error cannot_open(const ModuleKind& kind, const std::string& path, const std::st
   const std::string hint(kind.repair);
   if (reason.starts_with(kind.needs) || reason.starts_with("libc10")) {
     const std::string library = reason.substr(0, reason.find(':'));
+    if (reason.find("No such file") == std::string::npos) {  // as without memory to map it into
+      return unsupported(std::string(kind.library) + " cannot be loaded: " + printable(reason),
+                         "a limit of memory (`ulimit -v`) stops it too; else: " + hint);
+    }
     return unsupported(std::string(kind.library) + " is not there any more: " + library +
                            ", which " + path + " needs, cannot be opened",
                        hint);
