@@ -452,7 +452,12 @@ def test_an_index_was_said_to_open_shards_that_are_missing(mlc, three, tmp_path)
         assert f"{three[0]} is shard 1 of 3; sh/pytorch_model.bin.index.json is there, but not {three[1]}" in done.stderr
         assert "opens the whole" not in done.stderr
     assert f"1 of 3 shards is not among the inputs: {three[1]}\n" in done.stderr
-    assert mlc("load", "sh").rc == 3
+    refused = mlc("load", "sh")
+    assert refused.rc == 3
+    assert "hint: 1 of 3 shards that the index names is not beside it\n" in refused.stderr
+    os.rename(tmp_path / three[0], tmp_path / "elsewhere too.bin")
+    names = " and ".join(os.path.basename(name) for name in three[:2])
+    assert f"hint: 2 of 3 shards that the index names are not beside it: {names}\n" in mlc("load", "sh").stderr
 
 
 def test_shards_that_are_counted_from_zero_are_all_there(mlc, three, tmp_path):

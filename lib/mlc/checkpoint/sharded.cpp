@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -58,6 +59,7 @@ class IndexReader {
   Error no_index(std::string_view text) const;
   void check_total_size();
   void count_elements();
+  std::string missing_shards() const;
   /// Values as their JSON text, in the order of their keys.
   struct Kept {
     std::vector<std::pair<std::string, std::string>>& entries;
@@ -312,6 +314,22 @@ Error IndexReader::no_index(std::string_view text) const {
   return unsupported("is JSON, but not the index of a sharded checkpoint: it has no weight_map");
 }
 
+/// Which shards are not beside the index, where more than the one that the error names; empty where
+/// all are there.
+std::string IndexReader::missing_shards() const {
+  std::vector<std::string> names;
+  for (const Shard& shard : shards_) {
+    std::error_code unknown;
+    const bool there = std::filesystem::exists(folder_ + "/" + shard.name, unknown);
+    if (!there && !unknown) names.push_back(printable(shard.name));
+  }
+  if (names.empty()) return {};
+  const std::string count = std::to_string(names.size()) + " of " +
+                            plural(shards_.size(), "shard") + " that the index names ";
+  if (names.size() == 1) return count + "is not beside it";
+  return count + "are not beside it: " + join_list(names);
+}
+
 Status IndexReader::run(std::string_view text) {
   MLC_CHECK(read_index(text));
   if (!has_map_) return no_index(text);
@@ -321,7 +339,9 @@ Status IndexReader::run(std::string_view text) {
       // Where the shard is named as the file, it is the index that one would look for.
       const std::string& whose = error.file().empty() ? shard.name : index_name_;
       const std::string_view what = error.file().empty() ? "shard " : "shard of ";
-      return std::move(error).during(std::string(what) + quoted(whose));
+      return std::move(error)
+          .during(std::string(what) + mlc::quoted(whose))
+          .with_hint(missing_shards());
     }
   }
   for (std::string& warning : warnings_.take()) {
