@@ -83,8 +83,13 @@ void setup(OptionSet& set, Options& options) {
            "keys of another shape do not count");
   set.flag("--require-safe", options.load.require_safe,
            "exit with 1 if weights_only=True would refuse the file");
+  set.flag("--require-finite", options.load.require_finite,
+           "--stats, and exit with 1 if a tensor has NaN or Inf");
   add_batch_options(set, options.batch);
-  set.check([&options] { return check(options.load); });
+  set.check([&options] {
+    options.load.stats |= options.load.require_finite;
+    return check(options.load);
+  });
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
@@ -97,6 +102,7 @@ constexpr Example kExamples[] = {
     {"mlc load ckpt.pt --key model_ema --stats", "with the values' statistics"},
     {"mlc load ckpt.pt --tree --json | jq .values.epoch", "one value for a script"},
     {"mlc load *.pt --check crc --summary --keep-going", "find damaged files"},
+    {"mlc load runs/*.pt --require-finite --summary -q", "which ones have diverged?"},
     {"mlc load a.pt --expect b.safetensors", "would load_state_dict accept it?"},
     {"mlc load a.pt --expect arch.yaml", "does it fit this architecture?"},
 };
@@ -120,7 +126,7 @@ Command load_command() {
           "Listing reads no tensor. --expect answers as load_state_dict() does: it also refuses "
           "sparse and quantized tensors where dense ones are expected, and takes old batch "
           "norms without num_batches_tracked; of keys that an architecture ties one is enough. "
-          "Exit code 1 means that --expect or --require-safe "
+          "Exit code 1 means that --expect, --require-safe or --require-finite "
           "is not satisfied, 3 that --check found damage. Of several files -q lists those only "
           "that did not pass.",
       .needs = Needs::nothing,

@@ -593,3 +593,45 @@ def test_views_of_quantised_tensors_were_said_to_be_compacted(mlc, tmp_path):
     whole = torch.quantize_per_tensor(torch.randn(1000), 0.1, 0, torch.qint8)
     write(tmp_path / "q.pt", {"q": whole[:3]})
     assert "compact-views" not in mlc.ok("load", "q.pt").stdout
+
+
+@pytest.mark.parametrize("verb", [["load", "a.pt"], ["diff", "a.pt", "a.pt"]], ids=["load", "diff"])
+def test_a_misspelt_exclude_was_silent(mlc, tmp_path, verb):
+    write(tmp_path / "a.pt", {"model": {"fc.w": torch.ones(2), "fc.b": torch.ones(2), "fc.n": 3}, "epoch": 1})
+    assert '--exclude "fcc.*" matches no key' in mlc.ok(*verb, "--exclude", "fcc.*").stderr
+    assert '--include "fc.x" matches no key' in mlc.ok(*verb, "--include", "fc.x", "--include", "*.w").stderr
+    for used in (["--exclude", "fc.w", "--exclude", "fc.*w"], ["--exclude", "fc.n"], ["--include", "fc.b"]):
+        assert "matches no key" not in mlc.ok(*verb, *used).stderr
+    # Of a whole file what is equal has no name here: nothing is said of it.
+    assert "matches no key" not in mlc.ok("diff", "a.pt", "a.pt", "--key", ".", "--exclude", "epoch").stderr
+
+
+def test_codes_were_compared_with_values_without_a_word(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.randn(64, 64)})
+    mlc.ok("quantize", "a.pt", "-o", "q.pt")
+    done = mlc("diff", "q.pt", "a.pt")
+    assert done.rc == 1 and "q.pt holds codes of quantised weights; `mlc dequantize` makes values" in done.stderr
+    assert "dequantize" not in mlc.ok("diff", "q.pt", "q.pt").stderr
+
+
+def test_a_pruned_file_grew_without_a_word(mlc, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.zeros(1000, 100), "b": torch.randn(500)})
+    mlc.ok("prune", "a.pt", "--amount", "0.5", "-o", "p.pt")
+    said = "written plain, as torch.load(mmap=True) needs them: the output is larger"
+    assert said in mlc.ok("save", "p.pt", "-o", "s.pt").stderr
+    assert said in mlc.ok("save", "p.pt", "-o", "s.safetensors").stderr
+    assert said not in mlc.ok("save", "a.pt", "-o", "t.pt").stderr
+
+
+def test_files_with_nan_had_no_exit_code(mlc, valid, tmp_path):
+    write(tmp_path / "a.pt", {"w": torch.tensor([1.0, float("nan")]), "v": torch.tensor([float("inf")]), "n": torch.ones(1)})
+    write(tmp_path / "b.pt", {"w": torch.ones(2), "i": torch.ones(1, dtype=torch.int64)})
+    done = mlc("load", "a.pt", "--require-finite")
+    assert done.rc == 1 and "1 NaN and 1 Inf in 2 tensors: w and v" in done.stdout
+    assert "no NaN or Inf" in mlc.ok("load", "b.pt", "--require-finite", "--summary").stdout
+    both = mlc("load", "a.pt", "b.pt", "--require-finite", "--summary", "-q")
+    assert both.rc == 1 and "a.pt" in both.stdout and "b.pt" not in both.stdout
+    answer = mlc("load", "a.pt", "--require-finite", "--json")
+    valid(answer.json, "load")
+    assert answer.rc == 1 and answer.json["totals"]["nans"] == 1
+    assert mlc("load", "a.pt", "--stats").rc == 0

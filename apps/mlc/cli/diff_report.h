@@ -5,6 +5,7 @@
 #include "cli/diff_metadata.h"
 #include "cli/diff_view.h"
 #include "cli/json_writer.h"
+#include "cli/key_filter.h"
 #include "cli/open_input.h"
 #include "cli/table.h"
 #include "mlc/checkpoint/diff.h"
@@ -66,13 +67,12 @@ using TensorText = std::string (*)(const Checkpoint&, const Tensor&);
 class FileDiff {
  public:
   FileDiff(const DiffArguments& arguments, Context& context)
-      : arguments_(arguments), context_(context) {}
+      : arguments_(arguments), context_(context), filter_(arguments.include, arguments.exclude) {}
 
   Result<ExitCode> run();
 
  private:
   Result<DiffSide> open(const std::string& path, const std::string& key);
-  bool selected(std::string_view key) const;
   DiffOptions options() const;
   Status strip(DiffSide& side) const;
   Error both_forms(const DiffSide& side, std::string_view key) const;
@@ -82,7 +82,7 @@ class FileDiff {
   bool take_off_prefix(DiffSide& side, NamedTensor& named) const;
   static bool name_bare(DiffSide& side, const DiffSide& other);
   bool compares_others() const;
-  void add_tensors_in_values(DiffSide& side) const;
+  void add_tensors_in_values(DiffSide& side);
   Status compare_values();
   void compare_others();
   void keep(ValueDiff found);
@@ -91,6 +91,7 @@ class FileDiff {
   void note_beside();
   void note_strings();
   void note_versions();
+  void note_codes();
   bool holds_program() const;
   void note_prefix(const ExpectReport& fit);
   void note_sharing(const std::vector<std::vector<std::string>>& groups, std::string_view side);
@@ -116,6 +117,7 @@ class FileDiff {
 
   const DiffArguments& arguments_;
   Context& context_;
+  KeyFilter filter_;
   DiffSide a_;
   DiffSide b_;
   DiffReport report_;

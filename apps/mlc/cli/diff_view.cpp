@@ -2,7 +2,7 @@
 
 #include "cli/diff_report.h"
 #include "cli/metadata_sources.h"
-#include "mlc/base/glob.h"
+#include "cli/quantized_codes.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
@@ -20,12 +20,6 @@
 #include <fmt/format.h>
 
 namespace mlc::cli {
-
-bool FileDiff::selected(std::string_view key) const {
-  const auto matches = [key](const std::string& glob) { return glob_match(glob, key); };
-  if (std::ranges::any_of(arguments_.exclude, matches)) return false;
-  return arguments_.include.empty() || std::ranges::any_of(arguments_.include, matches);
-}
 
 /// With a key what it names, else the only state_dict; every tensor where there is none.
 Result<DiffSide> FileDiff::open(const std::string& path, const std::string& key) {
@@ -52,7 +46,8 @@ Result<DiffSide> FileDiff::open(const std::string& path, const std::string& key)
                                     : std::vector{"what is no tensor below " + sentence_key(key)};
   }
   MLC_CHECK(strip(side));
-  std::erase_if(side.tensors, [this](const NamedTensor& named) { return !selected(named.path); });
+  std::erase_if(side.tensors,
+                [this](const NamedTensor& named) { return !filter_.selects(named.path); });
   if (arguments_.no_metadata || arguments_.keys_only) return side;
   MLC_TRY(auto metadata, metadata_to_carry(checkpoint));
   if (metadata) side.metadata = std::move(*metadata);
@@ -175,8 +170,7 @@ Result<ExitCode> FileDiff::run() {
     add_tensors_in_values(a_);
     add_tensors_in_values(b_);
   }
-  const bool filtered = !arguments_.include.empty() || !arguments_.exclude.empty();
-  if (filtered && a_.tensors.empty() && b_.tensors.empty()) {
+  if (filter_.is_active() && a_.tensors.empty() && b_.tensors.empty()) {
     return usage_error("no key of either file is selected by " +
                            globs_text(arguments_.include, arguments_.exclude),
                        "`mlc load` lists the keys that --include and --exclude choose from");
@@ -185,6 +179,8 @@ Result<ExitCode> FileDiff::run() {
                                 options(), context_.reporter));
   if (arguments_.sort == DiffOrder::movement) sort_by_movement(report_.differences);
   MLC_CHECK(compare_values());
+  // Of a whole file the values that are equal have no names here.
+  if (!values_compared_) filter_.warn_of_unused(context_.reporter);
   metadata_ = diff_metadata(&a_.metadata.root(), &b_.metadata.root());
   collect_notes();
   if (context_.json())
@@ -206,12 +202,12 @@ bool FileDiff::compares_others() const {
   return holds_values(a_) && holds_values(b_);
 }
 
-void FileDiff::add_tensors_in_values(DiffSide& side) const {
+void FileDiff::add_tensors_in_values(DiffSide& side) {
   for (NamedTensor& named : every_tensor_in_values(*side.input.checkpoint, *side.state_dict)) {
     // Under a key that is no text: all of it is compared.
     std::erase(side.beside, sentence_key(join_path(side.state_dict->path, named.path)));
     take_off_prefix(side, named);
-    if (selected(named.path)) side.tensors.push_back(std::move(named));
+    if (filter_.selects(named.path)) side.tensors.push_back(std::move(named));
   }
 }
 
@@ -220,9 +216,9 @@ void FileDiff::compare_others() {
   std::vector<std::string> compared;
   keep(diff_state_dict_values(*a_.input.checkpoint, *a_.state_dict, *b_.input.checkpoint,
                               *b_.state_dict, arguments_.strip_prefix, compared));
-  std::erase_if(values_, [this](const ValueDifference& one) { return !selected(one.path); });
+  std::erase_if(values_, [this](const ValueDifference& one) { return !filter_.selects(one.path); });
   for (const std::string& key : compared) {
-    others_compared_ += selected(key) ? 1 : 0;
+    others_compared_ += filter_.selects(key) ? 1 : 0;
     for (DiffSide* side : {&a_, &b_}) {
       for (const std::string& old : {key, arguments_.strip_prefix + key}) {
         std::erase(side->beside, sentence_key(join_path(side->state_dict->path, old)));
@@ -244,7 +240,7 @@ Status FileDiff::compare_values() {
                    {arguments_.strip_prefix, a_.stripped_in, b_.stripped_in}));
   MLC_TRY(const auto records, diff_records(*a_.input.checkpoint, *b_.input.checkpoint));
   values_.insert(values_.end(), records.begin(), records.end());
-  std::erase_if(values_, [this](const ValueDifference& one) { return !selected(one.path); });
+  std::erase_if(values_, [this](const ValueDifference& one) { return !filter_.selects(one.path); });
   values_compared_ = true;
   return {};
 }
@@ -354,6 +350,7 @@ void FileDiff::collect_notes() {
   note_beside();
   note_strings();
   note_versions();
+  note_codes();
   if (a_.is_whole && b_.is_whole && holds_program()) {
     const bool extra = !extra_file_names(*a_.input.checkpoint).empty() ||
                        !extra_file_names(*b_.input.checkpoint).empty();
@@ -368,6 +365,18 @@ void FileDiff::collect_notes() {
   } else if (!fit.hint.empty()) {
     notes_.push_back(printable(arguments_.a) + ": " + fit.hint);
   }
+}
+
+/// Codes are compared with the values that they stand for.
+void FileDiff::note_codes() {
+  const auto has_codes = [](const DiffSide& side) {
+    const auto record = recorded_weights(*side.input.checkpoint);
+    return record.ok() && record->has_value();
+  };
+  const bool in_a = has_codes(a_);
+  if (in_a == has_codes(b_)) return;
+  notes_.push_back(printable(in_a ? arguments_.a : arguments_.b) +
+                   " holds codes of quantised weights; `mlc dequantize` makes values of them");
 }
 
 /// The one difference behind many: one side was saved by a wrapper.

@@ -93,6 +93,18 @@ std::string LoadReport::non_finite_text() const {
   return rest.empty() ? found : found + ", " + rest;
 }
 
+/// ": fc.weight and fc.bias", the first tensors with such values.
+std::string LoadReport::non_finite_names() const {
+  constexpr size_t kShown = 5;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < stats_.size(); ++i) {
+    if (stats_[i] && stats_[i]->nans + stats_[i]->infs > 0) {
+      names.push_back(sentence_key(tensors_[i].path));
+    }
+  }
+  return names.empty() ? "" : ": " + join_list(names, kShown);
+}
+
 /// The name of a tensor in STORAGE, or the file's own name for that.
 std::string LoadReport::tensor_of(uint32_t storage) const {
   const Checkpoint& checkpoint = *input_.checkpoint;
@@ -177,7 +189,7 @@ Status LoadReport::expect() {
                                           ? expected_keys(checkpoint, *state_dict_)
                                           : expected_tensors(checkpoint, tensors_);
   for (std::vector<ExpectedTensor>* side : {&found, &wanted}) {
-    std::erase_if(*side, [this](const ExpectedTensor& one) { return !selected(one.name); });
+    std::erase_if(*side, [this](const ExpectedTensor& one) { return !filter_.selects(one.name); });
   }
   options.module_version = [&](std::string_view module) {
     return state_dict_ != nullptr ? module_version(checkpoint, *state_dict_, module) : std::nullopt;
@@ -212,6 +224,11 @@ Status LoadReport::compute_stats() {
                 "tensor " + sentence_key(named.path));
     MLC_TRY(const TensorStats one, tensor_stats(view, task_.threads));
     stats_.push_back(one);
+    // What had to be inflated or put together would fill the memory, tensor by tensor.
+    const size_t next = stats_.size();
+    const bool shares = next < tensors_.size() &&
+                        input_.checkpoint->tensors[tensors_[next].tensor].storage == tensor.storage;
+    if (!shares) input_.checkpoint->drop_cached();
     task_.reporter.advance(input_.checkpoint->byte_size(tensor));
   }
   return {};

@@ -2,6 +2,7 @@
 // JSON (load_json.cpp).
 #pragma once
 
+#include "cli/key_filter.h"
 #include "cli/load_view.h"
 #include "cli/open_input.h"
 #include "mlc/checkpoint/deepspeed.h"
@@ -33,14 +34,14 @@ struct NonFinite {
 
 class LoadReport {
  public:
-  LoadReport(FileTask& task, const LoadOptions& options) : task_(task), options_(options) {}
+  LoadReport(FileTask& task, const LoadOptions& options)
+      : task_(task), options_(options), filter_(options.include, options.exclude) {}
 
   Result<FileReport> run();
 
  private:
   Status select();
   Status filter();
-  bool selected(std::string_view key) const;
   void count_parameters();
   void count_arrays();
   void find_codes();
@@ -80,6 +81,7 @@ class LoadReport {
   std::string location_of(const Tensor& tensor) const;
   NonFinite non_finite() const;
   std::string non_finite_text() const;
+  std::string non_finite_names() const;
   std::string integrity_text() const;
   std::vector<std::string> damaged_tensors(const DamagedRecord& record) const;
   uint64_t tensors_without_crc() const;
@@ -94,6 +96,7 @@ class LoadReport {
 
   FileTask& task_;
   const LoadOptions& options_;
+  KeyFilter filter_;
   Input input_;
   const StateDict* state_dict_ = nullptr;  // null: the whole tree is shown
   std::string below_;                      // the place that --key names, where it is no state_dict

@@ -6,7 +6,6 @@
 #include "cli/table.h"
 #include "cli/unsafe_values.h"
 #include "cli/unused_patterns.h"
-#include "mlc/base/glob.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
@@ -151,19 +150,13 @@ Status LoadReport::select() {
   return {};
 }
 
-bool LoadReport::selected(std::string_view key) const {
-  const auto matches = [key](const std::string& glob) { return glob_match(glob, key); };
-  if (std::ranges::any_of(options_.exclude, matches)) return false;
-  return options_.include.empty() || std::ranges::any_of(options_.include, matches);
-}
-
 /// Leaves the tensors that --include and --exclude choose.
 Status LoadReport::filter() {
-  if (options_.include.empty() && options_.exclude.empty()) return {};
+  if (!filter_.is_active()) return {};
   std::vector<NamedTensor> kept;
   size_t entries = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) {
-    if (!selected(tensors_[i].path)) continue;
+    if (!filter_.selects(tensors_[i].path)) continue;
     if (i < entries_) ++entries;
     kept.push_back(std::move(tensors_[i]));
   }
@@ -212,7 +205,7 @@ void LoadReport::find_codes() {
         state_dict_ == nullptr ? below_.empty() && !one.is_part : &one == state_dict_;
     if (!shown) continue;
     for (const ScaledCodes& pair : scaled_codes(*input_.checkpoint, one)) {
-      if (selected(one.entries[pair.codes].key)) codes_.push_back(codes_text(one, pair));
+      if (filter_.selects(one.entries[pair.codes].key)) codes_.push_back(codes_text(one, pair));
     }
   }
 }
@@ -251,17 +244,19 @@ Result<FileReport> LoadReport::run() {
   MLC_CHECK(check());
   MLC_CHECK(expect());
   MLC_CHECK(compute_stats());
+  filter_.warn_of_unused(task_.reporter);
   FileReport report;
   if (integrity_ && !integrity_->damaged.empty()) {
     report.code = ExitCode::input;
     report.damage = damage_error();
   }
   const bool refused = options_.require_safe && !verdict_.accepts();
-  if ((expected_ && !expected_->satisfied) || refused) {
+  const bool diverged = options_.require_finite && non_finite().tensors > 0;
+  if ((expected_ && !expected_->satisfied) || refused || diverged) {
     report.code = worst(report.code, ExitCode::no);
   }
-  const bool checked =
-      options_.check == LoadCheck::crc || expected_.has_value() || options_.require_safe;
+  const bool checked = options_.check == LoadCheck::crc || expected_.has_value() ||
+                       options_.require_safe || options_.require_finite;
   report.passed = checked && report.code == ExitCode::done;
   if (task_.json) {
     show_json();
@@ -284,7 +279,7 @@ void LoadReport::count_arrays() {
   const auto* entries = checkpoint.graph.entries(state_dict_->node);
   if (entries == nullptr) return;
   for (const StateDictEntry& other : state_dict_->others) {
-    if (!selected(other.key)) continue;
+    if (!filter_.selects(other.key)) continue;
     if (!numpy_array_text(checkpoint.graph, (*entries)[other.position].second).empty()) ++arrays_;
   }
 }
@@ -453,6 +448,7 @@ void LoadReport::show_lines() {
   show_deepspeed();
   show_codes();
   show_deflated();
+  if (options_.require_finite) line("values", non_finite_text() + non_finite_names());
   show_verdict();
 }
 
@@ -501,13 +497,9 @@ void LoadReport::show_arrays() {
 }
 
 void LoadReport::show_deflated() {
-  const Checkpoint& checkpoint = *input_.checkpoint;
-  const auto deflated = std::ranges::count_if(checkpoint.storages, [&](const Storage& storage) {
-    return storage.archive != kNoIndex &&
-           !checkpoint.archives[storage.archive].entries()[storage.entry].is_stored();
-  });
-  if (deflated > 0 && checkpoint.format == Format::torch_zip) {
-    line("deflated", plural(static_cast<uint64_t>(deflated), "storage") +
+  const uint64_t deflated = count_deflated(*input_.checkpoint);
+  if (deflated > 0) {
+    line("deflated", plural(deflated, "storage") +
                          ", which torch.load(mmap=True) misreads; `mlc save` stores them");
   }
 }

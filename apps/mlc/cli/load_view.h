@@ -28,6 +28,7 @@ struct LoadOptions {
   std::vector<std::string> ignore_unexpected;
   bool ignore_shapes = false;
   bool require_safe = false;
+  bool require_finite = false;  // with stats
 };
 
 Result<FileReport> load_one(FileTask& task, const LoadOptions& options);
