@@ -129,6 +129,8 @@ Status Job::choose_by_samples() {
   how.architecture = options_.architecture;
   how.key = options_.key;
   how.calib = options_.calib;
+  how.unseen = options_.method == PruneWay::wanda ? "their weights go first"
+                                                  : "their weights are likely to go";
   how.wanted = [this](const std::string& name) {
     return std::ranges::any_of(plan_.tensors, [&](const PrunedTensor& one) {
       return one.is_pruned() && std::ranges::find(one.names, name) != one.names.end();
@@ -326,7 +328,8 @@ Command prune_command() {
           "Zeros do not run faster: dense kernels multiply them like any weight. They make "
           "the file smaller: records that are half zeros are deflated, which torch.load "
           "reads as ever (without mmap). Of random, only the numbers agree with PyTorch's, "
-          "whose generator is another.\n\n"
+          "whose generator is another. Weights whose inputs are 0 in all samples go first with "
+          "wanda, and are likely to with sparsegpt.\n\n"
           "Speed comes from --method channels, which makes the tensors of an ONNX model smaller. "
           "Channels that depend on each other go together: those of a residual sum, of a norm "
           "and its convolution, whole heads, whole groups. What an operator computes across, "

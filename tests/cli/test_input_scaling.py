@@ -144,6 +144,19 @@ def test_samples_without_elements_say_nothing(mlc, args):
     assert answer["factors"] == {"method": "awq" if "awq" in args else "smooth", "folded": 0, "multiplied": 0}
 
 
+@pytest.mark.parametrize("args, least", [(("--smooth", "0.5"), 30), (("--smooth", "auto"), 30), (("--onnx", "int4", "--rounding", "awq"), 18)])
+def test_weights_became_small_whose_inputs_the_samples_never_show(mlc, args, least):
+    proto = onnx_models.model([node("MatMul", ["x", "w"], "y")], [value("x", "n", 64)], [value("y", "n", 64)], [array("w", np.random.default_rng(4).standard_normal((64, 64)) / 9)])
+    shown = normal(64, 64)
+    shown[:, LARGE] *= 30
+    shown[:, ::2] = 0
+    _, source, out = make(mlc, proto, shown, *args)
+    hidden = np.zeros((64, 64), np.float32)
+    hidden[:, ::2] = normal(64, 32)
+    assert db(source, out, hidden) > least
+    assert "32 inputs of 1 layer never vary, they are 0 in all samples (w)" in mlc("quantize", source, "-n", "--calib", "x.npy", *args).stderr
+
+
 def reference(seed):
     """Inputs of rank 64 with noise and six large channels."""
     random = np.random.default_rng([9, seed])

@@ -142,3 +142,14 @@ def test_gate_of_outputs(mlc, tmp_path, net):
     assert result.rc == 1 and "outputs of the layers" in result.stderr and not (tmp_path / "p.pt").exists()
     mlc.ok(*args, "--min-sqnr", str(db - 0.1))
     assert mlc(*args, "-f", "--min-cosine", "0.5").rc == 2
+
+
+@pytest.mark.parametrize("method, says, least", [("wanda", "go first", 0.99), ("sparsegpt", "are likely to go", 0.5)])
+def test_weights_whose_inputs_the_samples_never_show_went_without_a_word(mlc, tmp_path, net, method, says, least):
+    data = images(48, 1).numpy()
+    data[:, 3] = 0
+    np.save(tmp_path / "x.npy", data)
+    done = mlc.ok("prune", "w.pt", "-o", "p.pt", "--method", method, "--amount", "0.3", *DATA)
+    assert "9 inputs of 1 layer never vary, they are 0 in all samples (conv.weight); their weights " + says in done.stderr
+    gone = torch.load(tmp_path / "p.pt", weights_only=True)["conv.weight"] == 0
+    assert gone[:, 3].float().mean() > least

@@ -96,6 +96,19 @@ def test_outputs_are_nearer_than_with_the_nearest_codes(mlc, tmp_path, net):
     assert answer["rounding"] == "gptq"
 
 
+@pytest.mark.parametrize("scheme, least", [("int8", 40), ("int4", 20), ("int8:g64", 40)])
+def test_weights_became_zero_whose_inputs_the_samples_never_show(mlc, tmp_path, net, scheme, least):
+    data = images(48, 1).numpy()
+    data[:, 2:] = 0
+    np.save(tmp_path / "x.npy", data)
+    done = mlc.ok("quantize", "w.pt", "-o", "g.pt", "--scheme", scheme, *GPTQ[2:])
+    assert "18 inputs of 1 layer never vary, they are 0 in all samples (conv.weight); their weights get the nearest codes" in done.stderr
+    mlc.ok("dequantize", "g.pt", "-o", "f.pt")
+    state = torch.load(tmp_path / "f.pt", weights_only=True)
+    want, got = net.conv.weight.detach()[:, 2:], state["conv.weight"][:, 2:]
+    assert 10 * torch.log10(want.square().sum() / (want - got).square().sum()) > least
+
+
 def test_codes_are_read_by_anything_that_reads_those_of_rtn(mlc, tmp_path, net):
     for scheme in ("int8", "int4", "int4:sym", "int8:g64"):
         mlc.ok("quantize", "w.pt", "-o", "g.pt", "--scheme", scheme, *GPTQ[2:], "-f")

@@ -320,3 +320,22 @@ def test_options_that_had_no_effect(mlc, args, message):
     done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", *args)
     assert done.rc == 2 and message in done.stderr, done.stderr
     assert not (mlc.cwd / "out.onnx").exists()
+
+
+@pytest.mark.parametrize("data, says", [
+    (np.zeros((16, 3, 12, 12), np.float32), "the inputs never vary: x is 0 in all 16 samples; what they tell fits no others"),
+    (np.full((1, 3, 12, 12), 7, np.float32), "the inputs never vary: x is one number in the only sample"),
+    (np.tile(np.random.default_rng(3).standard_normal((1, 3, 12, 12), np.float32), (16, 1, 1, 1)), "the inputs never vary: all 16 samples are the same"),
+])
+def test_samples_that_never_vary_were_taken_without_a_word(mlc, data, says):
+    np.save(mlc.cwd / "x.npy", data)
+    onnx_models.save(residual(), mlc.cwd / "in.onnx")
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npy", "--min-cosine", "-1")
+    assert done.rc == 0 and says in done.stderr
+    assert ("1 of 6 activations is 0 in all samples" in done.stderr) == (not data.any()), done.stderr
+
+
+def test_samples_that_vary_are_no_matter(mlc):
+    samples(mlc.cwd / "x.npz")
+    onnx_models.save(residual(), mlc.cwd / "in.onnx")
+    assert "var" not in mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz", "--min-cosine", "-1").stderr

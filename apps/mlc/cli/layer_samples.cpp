@@ -1,6 +1,6 @@
 #include "cli/layer_samples.h"
 
-#include "mlc/base/text.h"
+#include "cli/sample_warnings.h"
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/module_loader.h"
 
@@ -28,13 +28,6 @@ std::vector<OnnxValue> calibration_inputs(const Signature& signature,
   return out;
 }
 
-void warn_of_few(const CalibrationData& data, std::string_view purpose, Reporter& reporter) {
-  constexpr uint64_t kFew = 8;
-  if (data.samples() >= kFew) return;
-  reporter.warn("only " + plural(data.samples(), "sample") + " " + std::string(purpose) +
-                ": some tens are a good start");
-}
-
 Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& options) {
   MLC_TRY(const Artefact source,
           Artefact::open(task.input, {options.architecture, options.key}, task.reporter));
@@ -52,7 +45,7 @@ Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& opt
       const CalibrationData data,
       CalibrationData::open(
           options.calib, calibration_inputs(model->signature(), source.declared()), task.reporter));
-  warn_of_few(data, "of inputs", task.reporter);
+  warn_of_samples(data, "of inputs", task.reporter);
   const ProgressScope progress(task.reporter, "running the model (samples)", data.samples());
   LayerInputRequest request;
   request.gram = true;
@@ -66,10 +59,13 @@ Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& opt
   LayerSamples out;
   auto inputs = model->layer_inputs(request);
   if (!inputs.ok()) return std::move(inputs).error().in_file(task.input);
+  UnseenInputs unseen;
   for (LayerInput& one : *inputs) {
+    unseen.add(one.weights.front(), one.max_abs);
     out.sums.push_back(
         {std::move(one.weights), one.columns, std::move(one.gram), std::move(one.sum_square)});
   }
+  unseen.warn(options.unseen, task.reporter);
   out.samples = data.samples();
   return out;
 }

@@ -10,20 +10,16 @@
 #include <functional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace mlc::cli {
-
-/// Warns where DATA has so few samples that what they tell is a matter of luck. PURPOSE: "for
-/// ranges".
-void warn_of_few(const CalibrationData& data, std::string_view purpose, Reporter& reporter);
 
 struct LayerSampleOptions {
   std::string architecture;        // of --arch; empty: the one in the file, or its program
   std::string key;                 // of the state_dict
   std::vector<std::string> calib;  // files with samples
   std::function<bool(const std::string&)> wanted;  // by the name of a weight
+  std::string unseen;  // what becomes of inputs that are 0 in all samples, for a warning
 };
 
 struct LayerSamples {

@@ -1,6 +1,7 @@
 #include "cli/onnx_quantizer.h"
 
 #include "cli/onnx_draft.h"
+#include "cli/sample_warnings.h"
 #include "mlc/base/text.h"
 #include "mlc/onnx_quant/fold_norms.h"
 #include "mlc/onnx_quant/static_plan.h"
@@ -121,6 +122,7 @@ Status OnnxQuantizer::choose_factors(const onnx::QuantOptions& how) {
   MLC_CHECK(simplify(watched));
   MLC_TRY(const auto model, load_watched(std::move(watched), names));
   MLC_TRY(const auto stats, onnx::channel_stats(*model, *data_, names, task_.reporter));
+  warn_of_unseen(stats);
   const ProgressScope progress(task_.reporter, "choosing factors (activations)", inputs_.size());
   for (const onnx::ScaledInput& input : inputs_) {
     if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
@@ -129,6 +131,13 @@ Status OnnxQuantizer::choose_factors(const onnx::QuantOptions& how) {
     task_.reporter.advance(1);
   }
   return {};
+}
+
+void OnnxQuantizer::warn_of_unseen(const std::map<std::string, onnx::ChannelStats>& stats) const {
+  UnseenInputs unseen;
+  for (const onnx::ScaledInput& input : inputs_)
+    unseen.add(input.weights.front().name, stats.at(input.activation).mean_size());
+  unseen.warn("they get the middle of the others' factors", task_.reporter);
 }
 
 Status OnnxQuantizer::choose_factors_of(const onnx::Document& document,
@@ -173,8 +182,13 @@ Result<onnx::Observers> OnnxQuantizer::run_samples(const std::vector<std::string
   MLC_TRY(const auto model, load_watched(std::move(document), names));
   const bool ends = options_.stats.empty() && options_.method.value_or(onnx::RangeMethod::minmax) ==
                                                   onnx::RangeMethod::minmax;
-  return onnx::calibrate(*model, *data_, names,
-                         ends ? onnx::Observe::bounds : onnx::Observe::histograms, task_.reporter);
+  MLC_TRY(auto found, onnx::calibrate(*model, *data_, names,
+                                      ends ? onnx::Observe::bounds : onnx::Observe::histograms,
+                                      task_.reporter));
+  std::vector<onnx::ValueBounds> bounds;
+  for (const auto& [name, observer] : found) bounds.push_back(observer.bounds());
+  warn_of_no_range(bounds, task_.reporter);
+  return found;
 }
 
 /// The statistics of --stats where it has those of all NAMES and they may be used.

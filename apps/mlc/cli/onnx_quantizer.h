@@ -55,6 +55,7 @@ class OnnxQuantizer {
   Status simplify(onnx::Document& document) const;
   bool scales_inputs() const;
   Status choose_factors(const onnx::QuantOptions& how);
+  void warn_of_unseen(const std::map<std::string, onnx::ChannelStats>& stats) const;
   Status choose_factors_of(const onnx::Document& document, const onnx::ScaledInput& input,
                            const onnx::ChannelStats& stats, const onnx::QuantOptions& how);
   Result<std::set<std::string, std::less<>>> multiplied_weights(onnx::QuantOptions how) const;

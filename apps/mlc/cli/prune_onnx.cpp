@@ -4,6 +4,7 @@
 #include "cli/onnx_draft.h"
 #include "cli/provenance_options.h"
 #include "cli/prune_onnx_view.h"
+#include "cli/sample_warnings.h"
 #include "cli/unused_patterns.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/onnx_artefact.h"
@@ -132,6 +133,7 @@ Status Job::open() {
   }
   if (!options_.calib.empty()) {
     MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
+    warn_of_samples(*data_, "of inputs", task_.reporter);
   }
   answer_.weights_before = count_weights(document);
   document_.emplace(std::move(document));

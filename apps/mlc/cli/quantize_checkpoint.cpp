@@ -186,6 +186,7 @@ Status Job::round_by_samples() {
   how.architecture = options_.architecture;
   how.key = options_.key;
   how.calib = options_.onnx.calib;
+  how.unseen = "their weights get the nearest codes";
   how.wanted = [this](const std::string& name) {
     return std::ranges::any_of(plan_.weights, [&](const WeightPlan& weight) {
       return weight.quantizer != nullptr &&

@@ -2,12 +2,12 @@
 
 #include "cli/compress_report.h"
 #include "cli/judge_models.h"
-#include "cli/layer_samples.h"
 #include "cli/max_drop.h"
 #include "cli/onnx_draft.h"
 #include "cli/onnx_quantizer.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_onnx_view.h"
+#include "cli/sample_warnings.h"
 #include "cli/unused_patterns.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/onnx_artefact.h"
@@ -145,8 +145,9 @@ Status Job::open() {
   }
   if (!options_.calib.empty()) {
     MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
-    warn_of_few(*data_, answer_.form == onnx::QuantForm::static_qdq ? "for ranges" : "of inputs",
-                task_.reporter);
+    warn_of_samples(*data_,
+                    answer_.form == onnx::QuantForm::static_qdq ? "for ranges" : "of inputs",
+                    task_.reporter);
   }
   document_.emplace(std::move(document));
   return check_globs();

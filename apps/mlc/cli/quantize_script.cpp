@@ -7,6 +7,7 @@
 #include "cli/metadata_sources.h"
 #include "cli/provenance_options.h"
 #include "cli/quantize_script_view.h"
+#include "cli/sample_warnings.h"
 #include "cli/unused_patterns.h"
 #include "mlc/base/glob.h"
 #include "mlc/base/text.h"
@@ -140,7 +141,7 @@ Status Job::open_samples(const Signature& signature) {
   if (graph_.calib.empty()) return graph_.no_verify ? Status() : match_inputs(signature, specs_);
   MLC_TRY(data_,
           CalibrationData::open(graph_.calib, calibration_inputs(signature, {}), task_.reporter));
-  warn_of_few(*data_, "for ranges", task_.reporter);
+  warn_of_samples(*data_, "for ranges", task_.reporter);
   // What the file says of its inputs: those of the samples.
   if (!specs_.empty()) return {};
   MLC_TRY(const auto first, data_->sample(0));
@@ -283,6 +284,9 @@ Status Job::write() {
     }));
   }
   MLC_CHECK(check_globs());
+  std::vector<onnx::ValueBounds> bounds;
+  for (const onnx::Observer& observer : observers_) bounds.push_back(observer.bounds());
+  warn_of_no_range(bounds, task_.reporter);
   MLC_CHECK(out.flush());
   answer_.file_bytes = out.position();
   MLC_CHECK(judge(out));

@@ -111,7 +111,6 @@ void gptq_rows(WeightQuantizer& quantizer, const InputFactor& factor, int64_t fi
             quantizer.choose_group(first + static_cast<int64_t>(r), column / layout.group, row + j);
       }
       int8_t& code = codes[r * columns + j];
-      if (factor.is_dead(column)) row[j] = 0;
       quant_kernels().encode(row + j, 1, groups[r], &code);
       const float error = (row[j] - value_of(code, groups[r])) / compensation[0];
       subtract(error, compensation.data() + 1, columns - j - 1, row + j + 1);

@@ -25,8 +25,9 @@ struct InputSums {
 
 /// GPTQ (Frantar et al., 2022): column after column is rounded, and what that costs is given to the
 /// columns that are still to come. Scales of a group are found when its first column is reached.
-/// WEIGHTS, rows from FIRST on, are used up; CODES gets theirs, one a byte. Any threads, other rows
-/// each.
+/// Columns that are 0 in all inputs get the nearest codes, where the reference writes zeros:
+/// nothing says that they stay 0, and no error comes from or goes to them. WEIGHTS, rows from FIRST
+/// on, are used up; CODES gets theirs, one a byte. Any threads, other rows each.
 void gptq_rows(WeightQuantizer& quantizer, const InputFactor& factor, int64_t first,
                std::span<float> weights, int8_t* codes);
 

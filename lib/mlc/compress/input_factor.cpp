@@ -97,12 +97,9 @@ Result<InputFactor> InputFactor::make(std::span<const float> gram, int64_t colum
   const int64_t n = columns;
   InputFactor out;
   out.columns_ = n;
-  out.dead_.resize(static_cast<size_t>(n));
   double mean = 0;
   for (int64_t j = 0; j < n; ++j) {
-    const float square = gram[static_cast<size_t>(j * n + j)];
-    out.dead_[static_cast<size_t>(j)] = square == 0 ? 1 : 0;
-    mean += square / static_cast<double>(n);
+    mean += gram[static_cast<size_t>(j * n + j)] / static_cast<double>(n);
   }
   if (mean == 0) mean = 1;
   constexpr double kLeastDamping = 0.01;

@@ -25,13 +25,10 @@ class InputFactor {
   std::span<const float> row(int64_t j) const {
     return {values_.data() + j * columns_ + j, static_cast<size_t>(columns_ - j)};
   }
-  /// Whether column J of the inputs is 0 in all rows: its weights do nothing.
-  bool is_dead(int64_t j) const { return dead_[static_cast<size_t>(j)] != 0; }
 
  private:
   int64_t columns_ = 0;
   std::vector<float> values_;  // [columns, columns]
-  std::vector<uint8_t> dead_;
 };
 
 }  // namespace mlc

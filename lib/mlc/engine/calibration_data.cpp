@@ -85,6 +85,23 @@ uint64_t broken_values(std::string_view bytes) {
   return out;
 }
 
+/// The only value that the elements of TENSOR have, as text; empty where they differ.
+std::string only_value(const HostTensor& tensor) {
+  const std::string& bytes = *tensor.bytes;
+  const size_t width = element_bytes(tensor.dtype);
+  if (bytes.empty() || width == 0) return "";
+  for (size_t at = width; at + width <= bytes.size(); at += width)
+    if (std::memcmp(bytes.data(), bytes.data() + at, width) != 0) return "";
+  const bool zero = std::ranges::all_of(bytes, [](char byte) { return byte == 0; });
+  return zero ? "0" : "one number";
+}
+
+bool same_values(std::span<const NamedValue> a, std::span<const NamedValue> b) {
+  return std::ranges::equal(a, b, [](const NamedValue& one, const NamedValue& other) {
+    return *one.tensor.bytes == *other.tensor.bytes;
+  });
+}
+
 }  // namespace
 
 Result<CalibrationData> CalibrationData::open(std::span<const std::string> files,
@@ -155,6 +172,26 @@ Result<std::vector<NamedValue>> CalibrationData::sample(uint64_t i) const {
     out.push_back({source.input, std::move(tensor)});
   }
   return out;
+}
+
+std::string CalibrationData::sameness() const {
+  // What cannot be read is told by who reads it for its values.
+  const auto first = sample(0);
+  if (!first.ok()) return "";
+  for (uint64_t i = 1; i < samples_; ++i) {
+    const auto other = sample(i);
+    if (!other.ok() || !same_values(*first, *other)) return "";
+  }
+  std::vector<std::string> parts;
+  for (const NamedValue& value : *first) {
+    const std::string only = only_value(value.tensor);
+    if (only.empty()) break;
+    parts.push_back(printable(value.name) + " is " + only);
+  }
+  const std::string all = "all " + plural(samples_, "sample");
+  if (parts.size() == first->size())
+    return join_list(parts) + " in " + (samples_ == 1 ? "the only sample" : all);
+  return samples_ == 1 ? "" : all + " are the same";
 }
 
 }  // namespace mlc

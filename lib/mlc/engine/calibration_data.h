@@ -30,6 +30,9 @@ class CalibrationData {
   /// Requires: I < samples(). Errors: those of reading tensors; conflict for float32 values that
   /// are NaN or infinite, naming input and sample; minus infinity, which masks have, is none.
   Result<std::vector<NamedValue>> sample(uint64_t i) const;
+  /// Why the samples tell of no more than one input: "all 32 samples are the same", "x is 0 in all
+  /// 32 samples"; empty where they do. Reads no more samples than it takes to know.
+  std::string sameness() const;
 
  private:
   struct Source {

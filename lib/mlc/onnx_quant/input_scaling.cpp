@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 
 namespace mlc::onnx {
@@ -56,16 +57,24 @@ std::vector<float> sizes_of(const ChannelStats& stats) {
   return out;
 }
 
-/// max|X|^alpha / max|W|^(1 - alpha); 1 where one of both is nothing.
+/// max|X|^alpha / max|W|^(1 - alpha). Where one of both is nothing, the geometric mean of the
+/// others: what samples do not show can come later, and neither it nor its weights may become small
+/// beside the rest.
 std::vector<float> smooth_with(const std::vector<float>& activations,
                                const std::vector<float>& weights, double alpha) {
   constexpr float kLeast = 1e-5F;
-  std::vector<float> out(activations.size(), 1);
+  std::vector<float> out(activations.size(), 0);
+  double logarithms = 0;
+  size_t known = 0;
   for (size_t j = 0; j < out.size(); ++j) {
     if (activations[j] < kLeast || weights[j] < kLeast) continue;
     const double factor = std::pow(activations[j], alpha) / std::pow(weights[j], 1 - alpha);
     out[j] = std::max(static_cast<float>(factor), kLeast);
+    logarithms += std::log(out[j]);
+    ++known;
   }
+  const double middle = known > 0 ? std::exp(logarithms / static_cast<double>(known)) : 1;
+  std::ranges::replace(out, 0.0F, static_cast<float>(middle));
   return out;
 }
 
@@ -173,15 +182,23 @@ double rounding_error(const SomeOutputs& outputs, std::span<const float> rows,
   return sum;
 }
 
-/// MEANS to the power of ALPHA, around 1, so that neither side grows out of its numbers.
+/// MEANS to the power of ALPHA, around 1, so that neither side grows out of its numbers; 1 for what
+/// is nothing in all samples, whose weights would else be nothing beside those of their block.
 std::vector<float> powers_of(const std::vector<double>& means, double alpha) {
   constexpr double kLeast = 1e-4;
-  std::vector<double> powers;
-  for (const double mean : means) powers.push_back(std::pow(std::max(mean, kLeast), alpha));
-  const double middle =
-      std::sqrt(*std::ranges::min_element(powers) * *std::ranges::max_element(powers));
+  double least = std::numeric_limits<double>::infinity();
+  double most = 0;
+  for (const double mean : means) {
+    if (!(mean > 0)) continue;
+    least = std::min(least, std::max(mean, kLeast));
+    most = std::max(most, std::max(mean, kLeast));
+  }
+  const double middle = std::sqrt(least * most);
   std::vector<float> out;
-  for (const double power : powers) out.push_back(static_cast<float>(power / middle));
+  for (const double mean : means) {
+    const double ratio = mean > 0 ? std::max(mean, kLeast) / middle : 1;
+    out.push_back(static_cast<float>(std::pow(ratio, alpha)));
+  }
   return out;
 }
 
