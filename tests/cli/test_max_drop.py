@@ -147,6 +147,26 @@ def test_labels_are_told_as_often_as_asked_for(mlc, valid, x):
     assert found["drop"] == pytest.approx(max(0, 28 / 36 - told)) and found["drop"] <= 0.01 < found["trail"][0]["drop"]
 
 
+def test_labels_that_no_output_can_give_passed_any_gate(mlc, x):
+    labels = outputs(mlc.cwd / "in.onnx", x).argmax(1)
+    labels[-1] = 10  # of the numbers 0 to 9, in the last sample, which is not compared
+    np.save(mlc.cwd / "labels.npy", labels)
+    done = mlc(*ARGS, "--onnx", "int4", "--labels", "labels.npy", "--max-drop", "1%", "--samples", "5")
+    assert done.rc == 2 and '--labels has the label 10 (number 39), but output "y" has 10 classes, 0 to 9' in done.stderr, done.stderr
+    assert not (mlc.cwd / "out.onnx").exists()
+
+
+def test_how_many_labels_the_float_model_tells_was_in_json_only(mlc, x):
+    right = outputs(mlc.cwd / "in.onnx", x).argmax(1)
+    right[:8] = (right[:8] + 1) % 10
+    np.save(mlc.cwd / "labels.npy", right)
+    text = mlc.ok(*ARGS, "--onnx", "weight-only", "--labels", "labels.npy", "--max-drop", "100%", "--report", "r.html").stdout
+    assert re.search(r"^right +32 of 40 labels told by the float model$", text, re.M), text
+    assert "32 of 40 labels told by the float model" in (mlc.cwd / "r.html").read_text()
+    found = mlc.ok(*ARGS, "-f", "--onnx", "weight-only", "--labels", "labels.npy", "--max-drop", "100%", "--json").json["max_drop"]
+    assert found["right"] == 0.8 and found["labels"] == 40
+
+
 def test_top1_is_of_rows_whose_largest_value_moved(mlc, x):
     source, out = mlc.cwd / "in.onnx", mlc.cwd / "out.onnx"
     found = mlc.ok(*ARGS, "--onnx", "int4", "--block", "64", "--drop-of", "top1", "--max-drop", "3%", "--json").json["max_drop"]

@@ -208,6 +208,7 @@ std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask
   if (const std::string text = factors_text(answer); !text.empty())
     rows.push_back({"factors", text});
   if (answer.drop) rows.push_back({"drop", drop_result_text(*answer.drop)});
+  if (answer.drop && answer.drop->right) rows.push_back({"right", right_text(*answer.drop)});
   if (!answer.not_verified.empty()) rows.push_back({"run", "no: " + answer.not_verified});
   rows.push_back({"made by", made_by()});
   std::vector<Layer> layers;

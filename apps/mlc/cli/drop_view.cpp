@@ -52,6 +52,12 @@ std::string drop_result_text(const DropAnswer& answer) {
                      plural(static_cast<uint64_t>(answer.samples), "sample"));
 }
 
+std::string right_text(const DropAnswer& answer) {
+  if (!answer.right) return "";
+  return fmt::format("{} of {} told by the float model", format_count(answer.right->right),
+                     plural(answer.right->all, "label"));
+}
+
 Status check_drop(const std::optional<DropAnswer>& answer) {
   if (!answer || answer->reached) return {};
   const DropRun& run = answer->trail[answer->best];
@@ -95,7 +101,8 @@ void drop_json(const DropAnswer& answer, JsonWriter& json) {
   json.field("drop", answer.trail[answer.best].drop);
   json.field("samples", answer.samples);
   json.field("layer_samples", answer.layer_samples);
-  json.field("right", answer.right);
+  json.field("right", answer.right ? std::optional(answer.right->share()) : std::nullopt);
+  if (answer.right) json.field("labels", answer.right->all);
   json.list("in_bytes", answer.in_bytes);
   json.list("in_floats", answer.in_floats);
   json.key("trail");

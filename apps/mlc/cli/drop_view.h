@@ -38,12 +38,22 @@ struct DropRun {
   double drop = 0;
 };
 
+/// Of labels that count, how many a model tells.
+struct RightLabels {
+  uint64_t right = 0;
+  uint64_t all = 0;
+
+  double share() const {
+    return static_cast<double>(right) / static_cast<double>(all > 0 ? all : 1);
+  }
+};
+
 struct DropAnswer {
   DropGoal goal;
   bool reached = false;
   int64_t samples = 0;
   int64_t layer_samples = 0;          // that layers were measured alone on; 0: they were not
-  std::optional<double> right;        // of the labels, in floats
+  std::optional<RightLabels> right;   // in floats; none without labels
   std::vector<LayerDrop> layers;      // the worst first
   std::vector<DropRun> trail;         // in the order of the runs
   size_t best = 0;                    // of the trail: what was chosen, or lost least
@@ -57,6 +67,8 @@ struct DropAnswer {
 std::string drop_text(double drop);
 /// "0.82 % of cosine with 3 of 12 weights in floats".
 std::string drop_result_text(const DropAnswer& answer);
+/// "321 of 360 labels told by the float model"; empty without labels.
+std::string right_text(const DropAnswer& answer);
 /// Error: conflict where the goal was not reached.
 Status check_drop(const std::optional<DropAnswer>& answer);
 /// Tables of the runs and of the layers that cost most.

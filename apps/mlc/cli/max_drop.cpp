@@ -35,14 +35,15 @@ class DropMeter {
 
   Status open(const std::string& source);
   Result<Measured> measure(Model& model, int64_t samples);
-  std::optional<double> right() const { return right_; }
+  const std::optional<RightLabels>& right() const { return right_; }
 
  private:
   using Values = std::vector<NamedValue>;
   Result<std::shared_ptr<const Values>> wanted(int64_t sample);
   Status find_right();
+  Status check_labels(const NamedValue& output) const;
   /// Adds the labels of SAMPLE that OUTPUT tells.
-  Status count_right(int64_t sample, const HostTensor& output, double& right, double& all) const;
+  Status count_right(int64_t sample, const HostTensor& output, RightLabels& sum) const;
   Result<size_t> labelled_output(const Values& outputs) const;
   int64_t labels_a_sample() const {
     return static_cast<int64_t>(wish_.labels->samples()) /
@@ -56,7 +57,7 @@ class DropMeter {
   std::unique_ptr<Model> source_;
   std::vector<std::shared_ptr<const Values>> held_;
   uint64_t held_bytes_ = 0;
-  std::optional<double> right_;
+  std::optional<RightLabels> right_;
 };
 
 Status DropMeter::open(const std::string& source) {
@@ -107,8 +108,7 @@ Result<size_t> DropMeter::labelled_output(const Values& outputs) const {
                      "largest number");
 }
 
-Status DropMeter::count_right(int64_t sample, const HostTensor& output, double& right,
-                              double& all) const {
+Status DropMeter::count_right(int64_t sample, const HostTensor& output, RightLabels& sum) const {
   const auto classes = static_cast<size_t>(output.sizes.back());
   std::vector<float> values(output.bytes->size() / element_bytes(output.dtype));
   to_f32_kernel(output.dtype)(as_bytes(*output.bytes).data(),
@@ -123,8 +123,28 @@ Status DropMeter::count_right(int64_t sample, const HostTensor& output, double& 
       if (label < 0) continue;  // of what is not to be counted, as PyTorch's ignore_index
       const auto begin = values.begin() + static_cast<std::ptrdiff_t>(row * classes);
       const auto largest = std::max_element(begin, begin + static_cast<std::ptrdiff_t>(classes));
-      right += largest - begin == label ? 1 : 0;
-      ++all;
+      sum.right += largest - begin == label ? 1 : 0;
+      ++sum.all;
+    }
+  }
+  return {};
+}
+
+/// All of them, compared or not: a label that OUTPUT cannot give is never told, so nothing could
+/// drop.
+Status DropMeter::check_labels(const NamedValue& output) const {
+  const int64_t classes = output.tensor.sizes.back();
+  for (uint64_t i = 0; i < wish_.labels->samples(); ++i) {
+    MLC_TRY(const auto labels, wish_.labels->sample(i));
+    const Bytes bytes = as_bytes(*labels[0].tensor.bytes);
+    for (size_t at = 0; at < bytes.size(); at += sizeof(int64_t)) {
+      const auto label = load_le<int64_t>(bytes.data() + at);
+      if (label < classes) continue;
+      return usage_error(fmt::format("--labels has the label {} (number {}), but output {} has {} "
+                                     "classes, 0 to {}",
+                                     label, i, quoted(output.name), classes, classes - 1),
+                         "labels of this model, with the numbers that it was trained on; "
+                         "negative ones are not counted");
     }
   }
   return {};
@@ -136,15 +156,15 @@ Status DropMeter::find_right() {
   if (there == 0 || static_cast<int64_t>(wish_.labels->samples()) % there != 0)
     return usage_error(fmt::format("there are {} for {}", plural(wish_.labels->samples(), "label"),
                                    plural(static_cast<uint64_t>(there), "sample")));
-  double right = 0;
-  double all = 0;
+  RightLabels sum;
   for (int64_t i = 0; i < samples_.samples; ++i) {
     MLC_TRY(const auto outputs, wanted(i));
     MLC_TRY(const size_t output, labelled_output(*outputs));
-    MLC_CHECK(count_right(i, (*outputs)[output].tensor, right, all));
+    if (i == 0) MLC_CHECK(check_labels((*outputs)[output]));
+    MLC_CHECK(count_right(i, (*outputs)[output].tensor, sum));
   }
-  if (all == 0) return usage_error("no label of --labels is 0 or more");
-  right_ = right / all;
+  if (sum.all == 0) return usage_error("no label of --labels is 0 or more");
+  right_ = sum;
   return {};
 }
 
@@ -154,8 +174,7 @@ struct DropSums {
   double noise = 0;
   std::vector<double> top1;
   std::vector<double> ranked;
-  double right = 0;
-  double labels = 0;
+  RightLabels labels;
 
   void add(const OutputsComparison& comparison) {
     top1.resize(comparison.outputs.size());
@@ -201,7 +220,7 @@ Result<Measured> DropMeter::measure(Model& model, int64_t samples) {
     reporter_.advance(1);
     if (wish_.goal.of != DropOf::labels) continue;
     MLC_TRY(const size_t output, labelled_output(outputs));
-    MLC_CHECK(count_right(i, outputs[output].tensor, sums.right, sums.labels));
+    MLC_CHECK(count_right(i, outputs[output].tensor, sums.labels));
   }
   Measured out;
   out.noise = sums.noise / static_cast<double>(samples);
@@ -213,7 +232,7 @@ Result<Measured> DropMeter::measure(Model& model, int64_t samples) {
       out.drop = sums.top1_drop();
       break;
     case DropOf::labels:
-      out.drop = std::max(0.0, right_.value_or(0) - sums.right / std::max(sums.labels, 1.0));
+      out.drop = std::max(0.0, right_.value_or(RightLabels()).share() - sums.labels.share());
       break;
   }
   return out;

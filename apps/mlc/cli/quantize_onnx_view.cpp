@@ -56,6 +56,7 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
   if (const std::string text = saturation_text(answer); !text.empty()) line("saturation", text);
   if (const std::string text = factors_text(answer); !text.empty()) line("factors", text);
   if (answer.drop) line("drop", drop_result_text(*answer.drop));
+  if (answer.drop && answer.drop->right) line("right", right_text(*answer.drop));
   if (!answer.not_verified.empty()) {
     line("verified", "no: " + answer.not_verified);
   } else {
