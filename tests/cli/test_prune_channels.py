@@ -1,6 +1,7 @@
 """`mlc prune --method channels`: what is left of an ONNX model computes what the model does when nobody reads what went."""
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -286,12 +287,26 @@ def test_heads_go_whole(mlc):
     export("attention", mlc.cwd / "in.onnx")
     heads = next(one for one in groups(mlc) if one["channels"] == 32 and one["can_go"] > 0)
     assert (heads["units"], heads["can_go"]) == (8, 8) and len(heads["weights"]) == 4
-    prune(mlc, "--amount", "3")
+    prune(mlc, "--amount", "12")
     before, after = initializers(mlc.cwd / "in.onnx"), initializers(mlc.cwd / "out.onnx")
     name = heads["weights"][0]
     axis = 0 if before[name].shape[0] != after[name].shape[0] else 1
     left = kept(before[name], after[name], axis)
     assert len(left) == 20 and all(i // 4 * 4 + k in left for i in left for k in range(4))
+
+
+def test_a_number_of_channels_was_taken_for_one_of_heads(mlc):
+    export("attention", mlc.cwd / "in.onnx")
+    def gone(answer):
+        return {one["channels"]: one["gone"] * one["channels"] // one["units"] for one in answer["groups"] if one["can_go"]}
+    assert gone(prune(mlc, "--amount", "4", "--json").json) == {32: 4, 128: 4}
+    done = prune(mlc, "--amount", "6")
+    assert re.search(r"^pruned +6 channels of each group", done.stdout, re.M) and re.search(r"^channels +10 of", done.stdout, re.M), done.stdout
+    assert re.search(r"fewer than 6 channels go where channels go together only: 4 of \S+ \(4 at a time\)", done.stderr), done.stderr
+    assert sum(gone(prune(mlc, "--amount", "30", "--scope", "global", "--json").json).values()) == 30
+    assert "has 32 channels to take away from, not 33" in prune(mlc, "--amount", "33", code=2).stderr
+    done = prune(mlc, "--amount", "3", "--exclude", "*up*", code=1)
+    assert "0 of " in done.stderr and "no channel can go" in done.stderr
 
 
 def test_round_to_keeps_multiples(mlc):

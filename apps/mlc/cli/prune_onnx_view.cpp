@@ -77,6 +77,8 @@ void show_groups(const PruneOnnxAnswer& answer, FileTask& task) {
 
 std::string how_text(const PruneOnnxAnswer& answer) {
   std::string out = answer.rules.amount ? answer.rules.amount->text() : "nothing";
+  if (answer.rules.amount && answer.rules.amount->is_count)
+    out += answer.rules.amount->count == 1 ? " channel" : " channels";
   out += answer.rules.scope == PruneScope::global ? " of all groups together" : " of each group";
   if (answer.calibrated_on > 0) {
     out += ", least loss on the samples";

@@ -103,8 +103,10 @@ bool chooses_by_data(PruneWay method) {
 void add_prune_options(OptionSet& set, PruneRequest& options) {
   set.positionals("INPUT", options.inputs, 1, "checkpoints of any format, or ONNX models");
   set.group("How");
-  set.text("--amount", options.amount, "A",
-           "a share, 0.3 or 30%, or a number of weights, 1000; of 1 and 1.0 the first is one");
+  set.text(
+      "--amount", options.amount, "A",
+      "a share, 0.3 or 30%, or a number, 1000: of weights, of the pattern's rows or blocks, or "
+      "of channels, of which whole units go, as heads; of 1 and 1.0 the first is a number");
   set.choice(
       "--method", options.method, kMethods,
       "which weights go: magnitude (default), random; by what they are multiplied with, for which "

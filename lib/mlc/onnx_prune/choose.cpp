@@ -63,6 +63,8 @@ class Chooser {
   void select();
   Status choose_each();
   Status choose_all();
+  uint64_t units_asked(const ChannelGroup& group) const;
+  void note_whole_units();
   void remove_lowest(ChannelGroup& group, uint64_t count);
   void keep_spans();
   void round_up(ChannelGroup& group);
@@ -165,32 +167,72 @@ void Chooser::remove_lowest(ChannelGroup& group, uint64_t count) {
   for (const Atom each : order) plan_.gone[each] = true;
 }
 
+/// How many units of GROUP the amount is.
+uint64_t Chooser::units_asked(const ChannelGroup& group) const {
+  if (!rules_.amount->is_count) return rules_.amount->of(group.units.size());
+  return rules_.amount->count / static_cast<uint64_t>(group.unit_width());
+}
+
 Status Chooser::choose_each() {
   for (ChannelGroup& group : plan_.groups) {
     if (!group.is_selected || group.units.empty()) continue;
-    if (rules_.amount->is_count && rules_.amount->count > group.units.size()) {
+    const uint64_t channels = group.units.size() * static_cast<uint64_t>(group.unit_width());
+    if (rules_.amount->is_count && rules_.amount->count > channels) {
       return usage_error(fmt::format("{} has {} to take away from, not {}", quoted(group.name),
-                                     plural(group.units.size(), "channel"), rules_.amount->count),
+                                     plural(channels, "channel"), rules_.amount->count),
                          "a share, 0.5, is of each group; --exclude leaves small ones whole");
     }
-    remove_lowest(group, rules_.amount->of(group.units.size()));
+    remove_lowest(group, units_asked(group));
   }
+  note_whole_units();
   return {};
+}
+
+/// Says where a number of channels is no number of units.
+void Chooser::note_whole_units() {
+  if (!rules_.amount->is_count) return;
+  constexpr size_t kNamed = 3;
+  std::vector<std::string> fewer;
+  for (const ChannelGroup& group : plan_.groups) {
+    const auto width = static_cast<uint64_t>(group.unit_width());
+    if (!group.is_selected || group.units.empty() || rules_.amount->count % width == 0) continue;
+    fewer.push_back(fmt::format("{} of {} ({} at a time)", units_asked(group) * width,
+                                printable(group.name), width));
+  }
+  if (fewer.empty()) return;
+  plan_.notes.push_back(fmt::format("fewer than {} go where channels go together only: {}",
+                                    plural(rules_.amount->count, "channel"),
+                                    join_list(fewer, kNamed)));
 }
 
 Status Chooser::choose_all() {
   std::vector<std::pair<Atom, size_t>> all;
+  uint64_t channels = 0;
   for (size_t i = 0; i < plan_.groups.size(); ++i) {
-    if (!plan_.groups[i].is_selected) continue;
-    for (const Atom each : plan_.groups[i].units) all.emplace_back(each, i);
+    const ChannelGroup& group = plan_.groups[i];
+    if (!group.is_selected) continue;
+    for (const Atom each : group.units) all.emplace_back(each, i);
+    channels += group.units.size() * static_cast<uint64_t>(group.unit_width());
   }
-  if (rules_.amount->is_count && rules_.amount->count > all.size())
-    return usage_error(fmt::format("there are {} that can go, not {}",
-                                   plural(all.size(), "channel"), rules_.amount->count));
+  const bool is_count = rules_.amount->is_count;
+  if (is_count && rules_.amount->count > channels)
+    return usage_error(fmt::format("there are {} that can go, not {}", plural(channels, "channel"),
+                                   rules_.amount->count));
   std::ranges::sort(all, [this](const auto& a, const auto& b) { return lower(a.first, b.first); });
-  all.resize(static_cast<size_t>(rules_.amount->of(all.size())));
+  if (!is_count) all.resize(static_cast<size_t>(rules_.amount->of(all.size())));
   std::vector<uint64_t> counts(plan_.groups.size(), 0);
-  for (const auto& [atom, i] : all) ++counts[i];
+  uint64_t left = is_count ? rules_.amount->count : 0;
+  for (const auto& [atom, i] : all) {
+    const auto width = static_cast<uint64_t>(plan_.groups[i].unit_width());
+    if (is_count && width > left) continue;  // the next unit may be a smaller one
+    if (is_count) left -= width;
+    ++counts[i];
+  }
+  if (left > 0) {
+    plan_.notes.push_back(fmt::format("{} go, not {}: others go together only, more at a time",
+                                      plural(rules_.amount->count - left, "channel"),
+                                      rules_.amount->count));
+  }
   for (size_t i = 0; i < plan_.groups.size(); ++i) {
     if (counts[i] > 0) remove_lowest(plan_.groups[i], counts[i]);
   }
@@ -256,7 +298,7 @@ Result<ChannelPlan> Chooser::run() {
       if (!group.is_selected) continue;
       one.units = group.units;
       const bool each = rules_.scope == PruneScope::layer;
-      one.most = each ? rules_.amount->of(one.units.size()) : one.units.size();
+      one.most = each ? units_asked(group) : one.units.size();
     }
     MLC_CHECK(score_by_losses(document_, plan_.graph, groups, *seen_, plan_.scores));
   }

@@ -22,7 +22,9 @@
 namespace mlc::onnx {
 
 struct ChannelRules {
-  std::optional<PruneAmount> amount;  // of the units of each group, or of all together
+  /// Of each group, or of all together: a share of the units, or a number of channels, of which
+  /// whole units go.
+  std::optional<PruneAmount> amount;
   PruneScope scope = PruneScope::layer;
   PruneNorm norm = PruneNorm::l1;
   int64_t round_to = 1;              // what stays of a group is a multiple, in channels
