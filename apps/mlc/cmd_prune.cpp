@@ -61,6 +61,7 @@ class Job {
   Status check_gates() const;
   Status write();
   void warn_afterwards();
+  void warn_of_optimizers();
   PruneAnswer answer() const;
 
   FileTask& task_;
@@ -232,9 +233,23 @@ void Job::warn_afterwards() {
     return;
   }
   std::vector<std::string> optimizers;
-  for (const OptimizerState& one : find_optimizers(checkpoint)) optimizers.push_back(one.path);
-  warn_of_stale_optimizers(optimizers, task_.reporter);
+  for (const OptimizerState& one : find_optimizers(*input_.checkpoint))
+    optimizers.push_back(one.path);
+  const bool renamed =
+      options_.keep_masks || std::ranges::any_of(plan_.tensors, &PrunedTensor::is_folded);
+  if (renamed || optimizers.empty()) return warn_of_stale_optimizers(optimizers, task_.reporter);
+  for (std::string& path : optimizers) path = path.empty() ? "." : printable(path);
+  task_.reporter.warn("the optimizer state at " + join_list(optimizers) +
+                      " is kept and fits, but a step with it makes zeros other numbers again; "
+                      "--weights-only leaves it out");
 }
+  warn_of_optimizers();
+}
+
+/// Its tensors fit those that became zero, unless they have other names now.
+void Job::warn_of_optimizers() {
+  const auto changed = [](const PrunedTensor& one) { return one.is_pruned() || one.is_folded(); };
+  if (std::ranges::none_of(plan_.tensors, changed)) return;
 
 PruneAnswer Job::answer() const {
   uint64_t bytes = 0;

@@ -448,3 +448,16 @@ def test_gates_write_nothing_where_a_tensor_lost_too_much(mlc, tmp_path, model):
             assert result.rc == 1 and option in result.stderr and "tensor" in result.stderr
             assert not (tmp_path / "q.pt").exists()
     assert mlc("prune", model, "-n", "--amount", "0.5", "--min-cosine", "much").rc == 2
+
+
+def test_an_optimizer_that_fits_was_said_not_to(mlc, tmp_path):
+    torch.manual_seed(0)
+    net = torch.nn.Linear(8, 8)
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(1, 8)).sum().backward()
+    optimizer.step()
+    torch.save({"model": net.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "train.pt")
+    said = mlc.ok("prune", "train.pt", "-o", "p.pt", "--amount", "0.5").stderr
+    assert "the optimizer state at optimizer is kept and fits, but a step with it makes zeros other numbers again" in said
+    assert "no longer fits" in mlc.ok("prune", "train.pt", "-o", "p.pt", "-f", "--amount", "0.5", "--keep-masks").stderr
+    assert "optimizer" not in mlc.ok("prune", "train.pt", "-o", "p.pt", "-f", "--amount", "0.5", "--weights-only").stderr.replace("train.pt", "")
