@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 import math
 
 import jsonschema
@@ -620,6 +621,12 @@ def test_nothing_quantised_was_told_as_success_with_a_wrong_warning(mlc, tmp_pat
     assert "weights that are no more" not in result.stderr
     result = mlc.ok("quantize", "train.pt", "-o", "out2.pt", "--min-elements", "1")
     assert "weights that are no more: " in result.stderr and "no tensor" not in result.stderr
+
+
+def test_what_a_target_size_leaves_in_floats_was_kept_as_asked(mlc, tmp_path):
+    torch.save({f"{name}.weight": torch.randn(64, 128) for name in "abcd"}, tmp_path / "m.pt")
+    said = mlc.ok("quantize", "m.pt", "-n", "--target-size", "120kB", "--exclude", "d*").stdout
+    assert re.search(r"^kept +\d tensors?, .*: 1 as asked and \d as floats, for which the size has room$", said, re.M), said
 
 
 # --- other verbs on quantised files

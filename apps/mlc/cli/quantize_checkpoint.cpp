@@ -304,7 +304,8 @@ Status Job::write_recipe() {
   for (const WeightPlan& weight : plan_.weights) {
     // What the rules do not say: the choices of goals, and fallbacks.
     if (options_.target_size == 0 && !weight.is_fallback()) continue;
-    if (!weight.is_quantized() && !weight.is_fallback() && weight.kept != Kept::by_recipe) continue;
+    const bool chosen = weight.kept == Kept::by_recipe || weight.kept == Kept::target_size;
+    if (!weight.is_quantized() && !weight.is_fallback() && !chosen) continue;
     MLC_TRY(SchemeRule rule, make_scheme_rule(MatchKind::exact, weight.names[0], weight.scheme));
     done.rules.push_back(std::move(rule));
   }

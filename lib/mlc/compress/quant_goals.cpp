@@ -88,7 +88,7 @@ Result<std::vector<Ladder>> measure_ladders(const Checkpoint& checkpoint, const 
   for (size_t rung = 0; rung < kLadder.size(); ++rung) {
     QuantizePlan trial = plan;
     for (const Ladder& ladder : ladders) {
-      set_scheme(trial.weights[ladder.weight], on_rung(rung, plan.format), Kept::by_recipe);
+      set_scheme(trial.weights[ladder.weight], on_rung(rung, plan.format), Kept::target_size);
     }
     MLC_CHECK(scan_weights(checkpoint, trial, options, reporter));
     for (Ladder& ladder : ladders) {

@@ -34,6 +34,7 @@ constexpr auto kKept = std::to_array<KeptRow>({
     {Kept::not_finite, "not_finite", "not finite"},
     {Kept::out_of_range, "out_of_range", "beyond float16"},
     {Kept::sqnr, "sqnr", "below the SQNR"},
+    {Kept::target_size, "target_size", "as floats, for which the size has room"},
 });
 
 /// Which patterns of a recipe have matched.

@@ -39,6 +39,7 @@ enum class Kept : uint8_t {
   not_finite,     // a weight is infinite or NaN: a fallback
   out_of_range,   // a weight does not fit float16: a fallback
   sqnr,           // nothing else reaches the SQNR that was asked for: a fallback
+  target_size,    // the size that was asked for has room for its floats
 };
 /// "one dimension", as reports say it; and as --json does: "one_dimension".
 std::string_view kept_text(Kept kept);
