@@ -677,3 +677,12 @@ def test_exports_of_multihead_attention_kept_all_channels(weights, varies, mlc):
     found, wanted = run(mlc.cwd / "out.onnx", feed), run(unread(mlc.cwd / "in.onnx", mlc.cwd / "out.onnx"), feed)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     assert initializers(mlc.cwd / "out.onnx")["a.in_proj_bias"].shape == (48,)
+
+
+def test_a_dry_run_without_an_output_was_not_verified(mlc):
+    export("residual", mlc.cwd / "in.onnx")
+    before = sorted(mlc.cwd.iterdir())
+    done = mlc.ok("prune", "in.onnx", "-n", "--method", "channels", "--amount", "0.3")
+    assert "beside the whole model with these channels unread" in done.stdout and "missing" not in done.stdout
+    assert mlc("prune", "in.onnx", "-n", "--method", "channels", "--amount", "0.3", "--min-sqnr", "200").rc == 1
+    assert sorted(mlc.cwd.iterdir()) == before

@@ -396,3 +396,15 @@ def test_weights_of_inner_graphs_are_left_alone(mlc):
                               [value("y", 1, 64)], [weight("w", 64, 96), weight("v", 96, 64)])
     source, out = quantize(mlc, proto, "--input", "x:f32[1,64]", "--input", "flag:bool[]")
     assert {"w", "v_quantized"} < set(initializers(out)) and source.exists()
+
+
+def test_a_dry_run_without_an_output_was_not_verified(mlc, valid):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    before = sorted(mlc.cwd.iterdir())
+    done = mlc.ok("quantize", "in.onnx", "-n", "--min-elements", "0", "--min-cosine", "-1")
+    assert "samples beside the float model" in done.stdout and "missing" not in done.stdout
+    answer = mlc.ok("quantize", "in.onnx", "-n", "--min-elements", "0", "--min-cosine", "-1", "--json").json
+    valid(answer, "quantize-onnx")
+    assert answer["verified"] and answer["dry_run"]
+    assert mlc("quantize", "in.onnx", "-n", "--min-elements", "0", "--min-sqnr", "200").rc == 1
+    assert sorted(mlc.cwd.iterdir()) == before

@@ -55,6 +55,8 @@ class Job {
   Result<FileReport> run();
 
  private:
+  /// Where files that nobody names lie.
+  const std::string& beside() const { return task_.output.empty() ? task_.input : task_.output; }
   Status check_usage();
   Result<onnx::Document> read() const;
   Status open();
@@ -153,8 +155,7 @@ Status Job::refuse_nothing() const {
 
 Result<std::unique_ptr<Model>> Job::load_with(onnx::Document document,
                                               const std::vector<std::string>& values) {
-  const std::string& beside = task_.output.empty() ? task_.input : task_.output;
-  return load_with_values(std::move(document), values, beside, engine_, task_.threads);
+  return load_with_values(std::move(document), values, beside(), engine_, task_.threads);
 }
 
 /// What the weights of GRAPH read in the whole model.
@@ -290,7 +291,7 @@ Result<onnx::Document> Job::unread() {
 /// the same.
 Status Job::prove(const OnnxDraft& draft, const JudgeOptions& how) {
   MLC_TRY(const onnx::Document whole, unread());
-  MLC_TRY(const OnnxDraft other, OnnxDraft::write(whole, task_.output + ".unread"));
+  MLC_TRY(const OnnxDraft other, OnnxDraft::write(whole, beside() + ".unread"));
   JudgeOptions only_compared = how;
   only_compared.seconds = 0;
   Judgement pair;
@@ -353,28 +354,29 @@ Status Job::write_host() {
 }
 
 Status Job::write() {
-  const onnx::WriteOptions how{.sidecar = onnx::sidecar_name(
-                                   task_.output.empty()
-                                       ? task_.input
-                                       : task_.output + (shared_.host != nullptr ? ".small" : ""))};
+  // A dry run may have no output: then nothing gets the name of the input, beside which it is. Of a
+  // host the model has no name, now and later.
+  const bool nameless = task_.output.empty();
+  const std::string path = beside() + (shared_.host != nullptr ? ".small" : "");
+  const onnx::WriteOptions how{.sidecar = onnx::sidecar_name(path)};
   MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
   MLC_CHECK(check_beside_source(file.skeleton(), model_));
   answer_.file_bytes = file.summary().file_bytes;
   answer_.sidecar_bytes = file.summary().sidecar_bytes;
   answer_.dry_run = shared_.writing.dry_run;
-  if (task_.output.empty()) {
-    answer_.not_verified = "-o FILE is missing";
+  auto draft = OnnxDraft::write(std::move(file), path,
+                                nameless ? OutputOptions{.replace = true, .sync = false, .mode = 0}
+                                         : shared_.writing.output_options());
+  if (nameless && !draft.ok()) {
+    answer_.not_verified = "no file can be made beside the input: " + draft.error().message();
     return shared_.host != nullptr ? write_host() : Status();
   }
-  // Of a host the model has no name, now and later.
-  const std::string path = task_.output + (shared_.host != nullptr ? ".small" : "");
-  MLC_TRY(OnnxDraft draft,
-          OnnxDraft::write(std::move(file), path, shared_.writing.output_options()));
-  MLC_CHECK(blame_source(judge(draft)));
+  if (!draft.ok()) return std::move(draft).error();
+  MLC_CHECK(blame_source(judge(*draft)));
   MLC_CHECK(gates());
   if (shared_.host != nullptr) return write_host();
-  if (shared_.writing.dry_run) return {};
-  return draft.publish(document_->files());
+  if (nameless || shared_.writing.dry_run) return {};
+  return draft->publish(document_->files());
 }
 
 Result<FileReport> Job::run() {

@@ -282,25 +282,30 @@ Status Job::write_report(std::string_view refused) const {
 
 Status Job::write() {
   onnx::WriteOptions how;
-  how.sidecar = onnx::sidecar_name(task_.output.empty() ? task_.input : task_.output);
+  // A dry run may have no output: then nothing gets the name of the input, beside which it is.
+  const bool nameless = task_.output.empty();
+  const std::string& place = nameless ? task_.input : task_.output;
+  how.sidecar = onnx::sidecar_name(place);
   MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(document_->skeleton(), how));
   MLC_CHECK(check_beside_source(file.skeleton(), task_.input));
   answer_.file_bytes = file.summary().file_bytes;
   answer_.sidecar_bytes = file.summary().sidecar_bytes;
   answer_.dry_run = shared_.writing.dry_run;
-  if (task_.output.empty()) {
-    answer_.not_verified = "-o FILE is missing";
+  auto draft = OnnxDraft::write(std::move(file), place,
+                                nameless ? OutputOptions{.replace = true, .sync = false, .mode = 0}
+                                         : shared_.writing.output_options());
+  if (nameless && !draft.ok()) {
+    answer_.not_verified = "no file can be made beside the input: " + draft.error().message();
     return check_drop(answer_.drop);
   }
-  MLC_TRY(OnnxDraft draft,
-          OnnxDraft::write(std::move(file), task_.output, shared_.writing.output_options()));
-  MLC_CHECK(judge(draft));
+  if (!draft.ok()) return std::move(draft).error();
+  MLC_CHECK(judge(*draft));
   if (Status passed = gates(); !passed.ok()) {
     MLC_CHECK(write_report(passed.error().message()));
     return passed;
   }
-  if (shared_.writing.dry_run) return {};
-  return draft.publish(document_->files());
+  if (nameless || shared_.writing.dry_run) return {};
+  return draft->publish(document_->files());
 }
 
 Result<FileReport> Job::run() {
