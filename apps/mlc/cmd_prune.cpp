@@ -109,8 +109,12 @@ Status Job::decide() {
                     "`mlc load` lists the keys")
         .in_file(task_.input);
   }
+  if (read.empty()) {
+    task_.reporter.warn("no tensor is pruned: " +
+                        (plan_.tensors.empty() ? "the checkpoint has none" : left_counts(plan_)));
+  }
   MLC_CHECK(check_storages(*input_.checkpoint, read, task_.threads));
-  if (chooses_by_data(options_.method)) {
+  if (chooses_by_data(options_.method) && !read.empty()) {
     MLC_CHECK(choose_by_samples());
   } else {
     MLC_CHECK(choose_pruned(*input_.checkpoint, plan_, task_.threads, task_.reporter));
@@ -232,6 +236,13 @@ void Job::warn_afterwards() {
                         join_list(describe_values(checkpoint, saved_.left_out)));
     return;
   }
+  warn_of_optimizers();
+}
+
+/// Its tensors fit those that became zero, unless they have other names now.
+void Job::warn_of_optimizers() {
+  const auto changed = [](const PrunedTensor& one) { return one.is_pruned() || one.is_folded(); };
+  if (std::ranges::none_of(plan_.tensors, changed)) return;
   std::vector<std::string> optimizers;
   for (const OptimizerState& one : find_optimizers(*input_.checkpoint))
     optimizers.push_back(one.path);
@@ -243,13 +254,6 @@ void Job::warn_afterwards() {
                       " is kept and fits, but a step with it makes zeros other numbers again; "
                       "--weights-only leaves it out");
 }
-  warn_of_optimizers();
-}
-
-/// Its tensors fit those that became zero, unless they have other names now.
-void Job::warn_of_optimizers() {
-  const auto changed = [](const PrunedTensor& one) { return one.is_pruned() || one.is_folded(); };
-  if (std::ranges::none_of(plan_.tensors, changed)) return;
 
 PruneAnswer Job::answer() const {
   uint64_t bytes = 0;

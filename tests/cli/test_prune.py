@@ -450,6 +450,12 @@ def test_gates_write_nothing_where_a_tensor_lost_too_much(mlc, tmp_path, model):
     assert mlc("prune", model, "-n", "--amount", "0.5", "--min-cosine", "much").rc == 2
 
 
+def test_a_file_with_nothing_to_prune_was_pruned_without_a_word(mlc, tmp_path):
+    torch.save({"norm": torch.randn(8), "ids": torch.arange(4).reshape(2, 2)}, tmp_path / "m.pt")
+    for args in (["--amount", "0.5"], ["--pattern", "2:4"]):
+        assert "no tensor is pruned: 1 no floating-point numbers and 1 of one dimension" in mlc.ok("prune", "m.pt", "-o", "p.pt", "-f", *args).stderr
+
+
 def test_an_optimizer_that_fits_was_said_not_to(mlc, tmp_path):
     torch.manual_seed(0)
     net = torch.nn.Linear(8, 8)

@@ -617,10 +617,23 @@ def test_nothing_quantised_was_told_as_success_with_a_wrong_warning(mlc, tmp_pat
     optimizer.step()
     torch.save({"model": net.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "train.pt")
     result = mlc.ok("quantize", "train.pt", "-o", "out.pt")
-    assert "no tensor is quantised: --min-elements 1 takes small ones too" in result.stderr
+    assert "no tensor is quantised: 1 of one dimension and 1 small; --min-elements 1 takes small ones too" in result.stderr
     assert "weights that are no more" not in result.stderr
     result = mlc.ok("quantize", "train.pt", "-o", "out2.pt", "--min-elements", "1")
     assert "weights that are no more: " in result.stderr and "no tensor" not in result.stderr
+
+
+def test_files_without_a_quantised_tensor_were_taken_for_quantised_ones(mlc, tmp_path):
+    torch.save({"a.weight": torch.randn(4, 4), "b": torch.randn(8)}, tmp_path / "m.pt")
+    layout = ("--format", "compressed-tensors", "--scheme", "int8:sym", "--write-config", "c.json")
+    result = mlc.ok("quantize", "m.pt", "-o", "out.safetensors", *layout)
+    assert "1 small" in result.stderr and "--write-config writes nothing" in result.stderr and not (tmp_path / "c.json").exists()
+    mlc.ok("quantize", "m.pt", "-o", "out.pt")
+    assert torch.equal(torch.load(tmp_path / "out.pt")["a.weight"], torch.load(tmp_path / "m.pt")["a.weight"])
+    mlc.ok("prune", "out.pt", "-o", "p.pt", "--amount", "0.5")
+    mlc.ok("quantize", "out.pt", "-o", "q.pt", "--min-elements", "1")
+    result = mlc("quantize", "m.pt", "-o", "strict.pt", "--strict")
+    assert result.rc == 1 and "no tensor is quantised" in result.stderr and not (tmp_path / "strict.pt").exists()
 
 
 def test_what_a_target_size_leaves_in_floats_was_kept_as_asked(mlc, tmp_path):

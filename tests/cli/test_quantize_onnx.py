@@ -297,7 +297,7 @@ def test_weights_that_are_not_finite_are_named_and_kept(mlc):
 REFUSED = [
     ("--min-cosine 0.99999999", 1, "has the cosine"),
     ("--min-sqnr 200", 1, "below --min-sqnr 200"),
-    ("--min-elements 1000000", 1, "nothing to quantise"),
+    ("--min-elements 1000000 --require-speedup", 1, "nothing to quantise"),
     ("--scheme int8", 2, "--scheme"),
     ("--in-place", 2, "in place"),
     ("--input x:f32[2,63]", 2, "must be 64"),
@@ -396,6 +396,18 @@ def test_weights_of_inner_graphs_are_left_alone(mlc):
                               [value("y", 1, 64)], [weight("w", 64, 96), weight("v", 96, 64)])
     source, out = quantize(mlc, proto, "--input", "x:f32[1,64]", "--input", "flag:bool[]")
     assert {"w", "v_quantized"} < set(initializers(out)) and source.exists()
+
+
+def test_a_model_without_anything_to_quantise_ended_a_batch(mlc, valid):
+    """A checkpoint without was a warning."""
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    args = ("quantize", "in.onnx", "-o", "out.onnx", "-f", "--min-elements", "1000000")
+    done = mlc.ok(*args)
+    assert "there is nothing to quantise: " in done.stderr and "no faster" not in done.stderr
+    assert "quantised  nothing" in done.stdout and "exact" in done.stdout
+    assert operators(mlc.cwd / "out.onnx") == operators(mlc.cwd / "in.onnx")
+    valid(mlc.ok(*args, "--json").json, "quantize-onnx")
+    mlc.ok("quantize", "out.onnx", "-o", "q.onnx", "--min-elements", "0")
 
 
 def test_a_dry_run_without_an_output_was_not_verified(mlc, valid):

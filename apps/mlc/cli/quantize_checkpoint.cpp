@@ -50,6 +50,8 @@ class Job {
   Status decide();
   Status round_by_samples();
   Result<QuantGoals> goals() const;
+  bool quantizes() const;
+  Status tell_nothing() const;
   Status refuse_fallbacks() const;
   Status write();
   Status save(SaveOptions save);
@@ -166,18 +168,32 @@ Status Job::decide() {
           .in_file(task_.input);
     }
   }
-  if (read.empty()) {
-    const bool small = std::ranges::any_of(
-        plan_.weights, [](const WeightPlan& weight) { return weight.kept == Kept::small; });
-    task_.reporter.warn(std::string("no tensor is quantised") +
-                        (small ? ": --min-elements 1 takes small ones too" : ""));
-  }
   MLC_CHECK(scan_weights(checkpoint, plan_, scan, task_.reporter));
-  if (recipe_.rounding == Rounding::gptq) {
+  MLC_CHECK(tell_nothing());
+  if (recipe_.rounding == Rounding::gptq && quantizes()) {
     MLC_CHECK(round_by_samples());
     MLC_CHECK(scan_weights(checkpoint, plan_, scan, task_.reporter));
   }
   return refuse_fallbacks();
+}
+
+bool Job::quantizes() const {
+  return std::ranges::any_of(plan_.weights, &WeightPlan::is_quantized);
+}
+
+/// Says why no tensor qualified; with --strict that is an error.
+Status Job::tell_nothing() const {
+  if (quantizes()) return {};
+  const std::string why = "no tensor is quantised: " +
+                          (plan_.weights.empty() ? "the checkpoint has none" : kept_counts(plan_));
+  const bool small = std::ranges::any_of(
+      plan_.weights, [](const WeightPlan& weight) { return weight.kept == Kept::small; });
+  const std::string hint = small ? "--min-elements 1 takes small ones too" : "";
+  if (options_.strict)
+    return conflict(why + "; --strict writes nothing then", hint).in_file(task_.input);
+  task_.reporter.warn(why + (small ? "; " + hint : "") +
+                      (options_.write_config.empty() ? "" : "; --write-config writes nothing"));
+  return {};
 }
 
 /// Runs the model of the checkpoint on the samples and rounds again what they tell of.
@@ -239,7 +255,8 @@ Status Job::write() {
   MLC_TRY(const QuantizedRecord record,
           apply_quantization(*input_.checkpoint, *state_dict_, plan_));
   if (!metadata_) metadata_.emplace();
-  MLC_CHECK(metadata_->set_value("quantization", to_meta(record)));
+  // What reads a record takes the weights for quantised ones.
+  if (quantizes()) MLC_CHECK(metadata_->set_value("quantization", to_meta(record)));
   SaveOptions save;
   save.format = format_;
   save.metadata_yaml = with_provenance(metadata_, "quantize", provenance());
@@ -289,7 +306,7 @@ void Job::warn_of_rest() {
                         join_list(describe_values(checkpoint, beside)));
     return;
   }
-  if (std::ranges::none_of(plan_.weights, &WeightPlan::is_quantized)) return;
+  if (!quantizes()) return;
   std::vector<std::string> optimizers;
   for (const OptimizerState& one : find_optimizers(checkpoint)) optimizers.push_back(one.path);
   if (optimizers.empty()) return;
@@ -316,7 +333,7 @@ Status Job::write_recipe() {
 }
 
 Status Job::write_config() {
-  if (options_.write_config.empty() || options_.writing.dry_run) return {};
+  if (options_.write_config.empty() || options_.writing.dry_run || !quantizes()) return {};
   std::string config;
   const std::string folder = task_.input.substr(0, task_.input.rfind('/') + 1);
   const auto file = InputFile::open(folder + "config.json");

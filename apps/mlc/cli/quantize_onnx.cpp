@@ -53,6 +53,7 @@ class Job {
   Status open();
   Status check_globs() const;
   Status quantize();
+  Status keep_source();
   Status reach_drop(OnnxQuantizer& quantizer, onnx::QuantOptions& how);
   JudgeOptions judge_samples() const;
   onnx::QuantOptions quant_options() const;
@@ -227,7 +228,13 @@ Status Job::quantize() {
     task_.reporter.warn(text);
     cuts_sums_ = !answer_.reduced;
   }
-  if (!answer_.report.layers.empty()) return add_metadata();
+  if (answer_.report.layers.empty()) MLC_CHECK(keep_source());
+  return add_metadata();
+}
+
+/// The model as it is, which batches go on with, and why nothing in it is quantised.
+Status Job::keep_source() {
+  MLC_TRY(document_, onnx::Document::open(task_.input));
   std::string first;
   if (!answer_.report.kept.empty()) {
     const onnx::KeptWeight& kept = answer_.report.kept.front();
@@ -235,11 +242,14 @@ Status Job::quantize() {
     if (answer_.report.kept.size() > 1)
       first += fmt::format(", and {} more", answer_.report.kept.size() - 1);
   }
-  const bool is_static = answer_.form == onnx::QuantForm::static_qdq;
-  return conflict("there is nothing to quantise" + first,
-                  is_static ? "--min-elements 0 takes small weights"
-                            : "--onnx static with --calib takes convolutions, --min-elements 0 "
-                              "small weights");
+  const std::string why = "there is nothing to quantise" + first;
+  const std::string hint = answer_.form == onnx::QuantForm::static_qdq
+                               ? "--min-elements 0 takes small weights"
+                               : "--onnx static with --calib takes convolutions, --min-elements 0 "
+                                 "small weights";
+  if (options_.require_speedup) return conflict(why + ", so it is no faster", hint);
+  task_.reporter.warn(why + "; " + hint);
+  return {};
 }
 
 /// What the file knows of its making, where it carries metadata of mlc.
@@ -269,6 +279,7 @@ JudgeOptions Job::judge_samples() const {
 
 Status Job::gates() const {
   MLC_CHECK(check_drop(answer_.drop));
+  if (answer_.report.layers.empty()) return {};  // it is the source
   return check_judgement(answer_,
                          {least_cosine_, shared_.min_sqnr, options_.require_speedup, cuts_sums_},
                          task_.reporter);

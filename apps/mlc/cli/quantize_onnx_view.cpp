@@ -38,14 +38,18 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
   const uint64_t after = answer.file_bytes + answer.sidecar_bytes;
   line("model", fmt::format("{} ({})", printable(task.input), format_bytes(answer.input_bytes)));
   line("form", std::string(onnx::to_string(answer.form)) + (answer.reduced ? ", 7 bits" : ""));
-  line("quantised", fmt::format("{}, {} to {}", schemes_text(answer.report),
-                                format_bytes(totals.before), format_bytes(totals.after)));
-  line("size", fmt::format("{} to {}, {:.2f}x, {:.2f} bits a quantised weight",
-                           format_bytes(answer.input_bytes), format_bytes(after),
-                           static_cast<double>(answer.input_bytes) / static_cast<double>(after),
-                           totals.bits()));
-  line("SQNR",
-       db_text(sqnr_db(totals.sums.signal, totals.sums.noise)) + " dB of all quantised weights");
+  const bool any = !answer.report.layers.empty();
+  line("quantised", any ? fmt::format("{}, {} to {}", schemes_text(answer.report),
+                                      format_bytes(totals.before), format_bytes(totals.after))
+                        : "nothing");
+  line("size",
+       fmt::format("{} to {}, {:.2f}x", format_bytes(answer.input_bytes), format_bytes(after),
+                   static_cast<double>(answer.input_bytes) / static_cast<double>(after)) +
+           (any ? fmt::format(", {:.2f} bits a quantised weight", totals.bits()) : ""));
+  if (any) {
+    line("SQNR",
+         db_text(sqnr_db(totals.sums.signal, totals.sums.noise)) + " dB of all quantised weights");
+  }
   if (!answer.report.kept.empty()) {
     const auto texts = kept_texts(answer.report);
     for (size_t i = 0; i < std::min(texts.size(), kKeptShown); ++i)

@@ -185,7 +185,11 @@ Result<QuantizedRecord> record_in(const Checkpoint& written) {
 Status check_written(const Checkpoint& source, QuantizePlan& plan, const std::string& path,
                      const std::string& key, unsigned threads, Reporter& reporter) {
   MLC_TRY(const auto written, open_checkpoint(path));
-  MLC_TRY(const QuantizedRecord record, record_in(*written));
+  QuantizedRecord record;
+  // Without a quantised tensor there is none.
+  if (std::ranges::any_of(plan.weights, &WeightPlan::is_quantized)) {
+    MLC_TRY(record, record_in(*written));
+  }
   MLC_TRY(const std::vector<StateDict> all, find_state_dicts(*written));
   MLC_TRY(const StateDict* found, select_state_dict(all, key));
   const TensorsByName tensors = tensors_by_name(*found);
