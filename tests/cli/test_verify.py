@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -481,7 +482,49 @@ def test_a_row_that_failed_was_beyond_the_tolerance_as_one_that_passed(mlc, tmp_
     rows = [line for line in mlc(*command).stdout.splitlines() if line.startswith("seed 0")]
     assert [row.split()[-1] for row in rows] == ["differs", "differs"]
     rows = [line for line in mlc.ok(*command, "--min-cosine", "0.99").stdout.splitlines() if line.startswith("seed 0")]
-    assert all(row.endswith("beyond the tolerance") for row in rows) and len(rows) == 2
+    assert all(row.endswith("passes") for row in rows) and len(rows) == 2
+
+
+def test_what_a_gate_judged_was_worded_by_the_tolerance(mlc, tmp_path, valid):
+    saved(tmp_path, a=Constant([1.0, 2.0, 3.0]), b=Constant([1.0, 2.0, 3.2]))
+    command = ("verify", "a.pt", "b.pt", "--input", "x:f32[2,1]", "--samples", "1")
+    cosine = mlc.ok(*command, "--json", "--min-cosine", "0.99").json["cases"][0]["outputs"][0]["cosine"]
+    text = mlc.ok(*command, "--min-cosine", "0.99").stdout
+    assert "passes" in text and "beyond the tolerance" not in text
+    text = mlc(*command, "--min-cosine", "0.99999").stdout
+    assert text.splitlines()[-1].endswith(f", cosine {cosine:.6f} below 0.99999") and "beyond the tolerance" not in text
+    saved(tmp_path, b=Constant([3.0, 2.0, 1.0]))
+    text = mlc(*command, "--min-cosine", "0.9", "--min-agreement", "0.5").stdout
+    assert text.splitlines()[-1].endswith(", cosine 0.714286 below 0.9, top-1 agreement 0.000000 below 0.5")
+    saved(tmp_path, b=Constant([0.0, 0.0, 0.0]))
+    text = mlc(*command, "--min-cosine", "0.9").stdout
+    assert text.splitlines()[-1].endswith("no cosine, as one side is all zero, where 0.9 is the least")
+    # Both gates that fail are named, and JSON says of each output what the gates say.
+    result = mlc(*command, "--min-cosine", "0.9", "--atol", "0.5", "--json")
+    valid(result.json, "verify")
+    output = result.json["cases"][0]["outputs"][0]
+    assert not output["passed"] and not output["within_tolerance"]
+    text = mlc(*command, "--min-cosine", "0.9", "--atol", "0.5").stdout.splitlines()[-1]
+    assert "6 of 6 values beyond the tolerance" in text and text.endswith("where 0.9 is the least")
+
+
+def test_a_bound_just_below_1_read_as_1(mlc, tmp_path):
+    saved(tmp_path, a=Constant([1.0, 2.0, 3.0]), b=Constant([1.0, 2.0, 3.0015]))
+    command = ("verify", "a.pt", "b.pt", "--input", "x:f32[2,1]", "--samples", "1", "--min-cosine")
+    result = mlc(*command, "0.99999999")
+    assert result.rc == 1 and "same if cosine at least 0.99999999\n" in result.stdout
+    said = re.search(r"cosine ([\d.]+) below 0\.99999999$", result.stdout.strip())
+    assert float(said[1]) < 0.99999999, result.stdout
+
+
+def test_a_nan_had_the_sign_that_the_machine_gave_it(mlc, tmp_path):
+    class Quotient(torch.nn.Module):
+        def forward(self, x: torch.Tensor):
+            return (x * 0) / (x * 0)  # of the sign bit of x86's own NaN
+
+    saved(tmp_path, a=Constant([1.0]), b=Quotient())
+    text = mlc("verify", "a.pt", "b.pt", "--input", "x:f32[2]").stdout
+    assert text.splitlines()[-1].endswith(" and nan: 2 NaN on one side"), text
 
 
 def test_nans_of_both_sides_could_not_fail(mlc, tmp_path, valid):

@@ -116,14 +116,9 @@ std::string cases_table(const VerifyAnswer& check) {
     if (!one.failure.empty()) rows.push_back({one.label, "-", "-", "-", "-", "-", one.failure});
     for (const OutputDifference& output : one.comparison.outputs) {
       const auto& values = output.values;
-      const bool passed = one.passed() || counts_as_same(output, check.gates);
-      const std::string verdict = !output.problem.empty() ? output.problem
-                                  : values.bit_equal      ? "equal"
-                                  : passed                ? "close"
-                                                          : "differs";
       rows.push_back({one.label, output.name, fmt::format("{:.3g}", values.max_abs),
                       fmt::format("{:.3g}", values.max_rel), number(values.cosine, "{:.8g}"),
-                      number(output.top1, "{:.4g}"), verdict});
+                      number(output.top1, "{:.4g}"), output_verdict(output, check.gates)});
     }
   }
   for (const CaseResult& one : check.not_checked) {

@@ -1,10 +1,12 @@
 #include "cli/verify_view.h"
 
+#include "cli/below_text.h"
 #include "cli/json_writer.h"
 #include "cli/table.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include <fmt/format.h>
@@ -17,7 +19,7 @@ std::string number_text(const std::optional<double>& value, std::string_view for
 }
 
 std::string tolerance_text(const Tolerance& tolerance) {
-  return fmt::format("{:g} + {:g} * |b|", tolerance.atol, tolerance.rtol);
+  return fmt::format("{} + {} * |b|", tolerance.atol, tolerance.rtol);
 }
 
 constexpr std::string_view kExact = "0 + 0 * |b|";
@@ -86,36 +88,64 @@ std::string kind_text(const OutputDifference& output) {
   return output.values.count == 0 ? out + ", no elements" : out;
 }
 
-/// "max abs 0.3, max rel 2, 5 of 12 values beyond the tolerance, first at [0, 2]: 0.5 and 0.2".
-std::string difference_text(const OutputDifference& output) {
+/// Without the sign that some machines give to a NaN.
+std::string value_text(double value) {
+  return std::isnan(value) ? "nan" : fmt::format("{:.6g}", value);
+}
+
+/// "5 of 12 values beyond the tolerance, first at [0, 2]: 0.5 and 0.2".
+std::string mismatches_text(const OutputDifference& output) {
+  std::string out =
+      fmt::format("{} of {} beyond the tolerance", format_count(output.values.mismatches),
+                  plural(output.values.count, "value"));
+  if (!output.first_mismatch) return out;
+  const ElementPair& pair = *output.first_mismatch;
+  return out + fmt::format(", first at [{}]: {} and {}", fmt::join(pair.index, ", "),
+                           value_text(pair.a), value_text(pair.b));
+}
+
+std::string failure_text(Gate gate, const OutputDifference& output, const VerifyGates& gates) {
+  switch (gate) {
+    case Gate::values:
+      return "";
+    case Gate::tolerance:
+      return mismatches_text(output);
+    case Gate::cosine:
+      if (!output.values.cosine) {
+        return fmt::format("no cosine, as one side is all zero, where {} is the least",
+                           *gates.cosine);
+      }
+      return "cosine " + below_text(*output.values.cosine, *gates.cosine);
+    case Gate::top1:
+      return (output.integers ? "equal elements " : "top-1 agreement ") +
+             below_text(*output.top1, *gates.top1);
+  }
+  return "";
+}
+
+/// "max abs 0.3, max rel 2", and each gate that OUTPUT does not pass with its numbers.
+std::string difference_text(const OutputDifference& output, const VerifyGates& gates) {
   if (!output.problem.empty()) return output.problem;
-  const CompareResult& values = output.values;
   std::string out =
       fmt::format("max abs {}, max rel {}", distance_text(output, output.values.max_abs),
                   distance_text(output, output.values.max_rel));
-  if (values.mismatches == 0) {
-    if (values.cosine) out += fmt::format(", cosine {:.8g}", *values.cosine);
-    if (output.top1) out += fmt::format(", top-1 agreement {:.4g}", *output.top1);
-    return out;
-  }
-  out += fmt::format(", {} of {} beyond the tolerance", format_count(values.mismatches),
-                     plural(values.count, "value"));
-  if (output.first_mismatch) {
-    const ElementPair& pair = *output.first_mismatch;
-    out += fmt::format(", first at [{}]: {:.6g} and {:.6g}", fmt::join(pair.index, ", "), pair.a,
-                       pair.b);
+  for (const Gate gate : failed_gates(output, gates)) {
+    const std::string text = failure_text(gate, output, gates);
+    if (!text.empty()) out += ", " + text;
   }
   return out;
 }
 
-/// What a row of the table says of OUTPUT.
-std::string verdict_of(const OutputDifference& output, const VerifyGates& gates) {
+}  // namespace
+
+std::string output_verdict(const OutputDifference& output, const VerifyGates& gates) {
   if (!output.problem.empty()) return output.problem;
   if (!counts_as_same(output, gates)) return "differs";
   if (output.values.bit_equal) return "equal";
-  // Beyond it the other gates have passed.
-  return output.within_tolerance() ? "close" : "beyond the tolerance";
+  return held_to_tolerance(output, gates) ? "close" : "passes";
 }
+
+namespace {
 
 void add_case(Table& table, const CaseResult& one, const VerifyGates& gates) {
   if (!one.failure.empty()) {
@@ -130,7 +160,7 @@ void add_case(Table& table, const CaseResult& one, const VerifyGates& gates) {
                distance_text(output, output.values.max_rel),
                compared && finite ? number_text(output.values.cosine, "{:.8g}") : "-",
                number_text(output.top1, "{:.4g}"),
-               verdict_of(output, gates) + kind_text(output) + odd_pairs(output, gates)});
+               output_verdict(output, gates) + kind_text(output) + odd_pairs(output, gates)});
   }
 }
 
@@ -142,14 +172,14 @@ std::string same_if(const VerifyAnswer& answer) {
   if (!gates.cosine && !gates.top1) {
     std::string out = "|a - b| <= " + tolerance_text(gates.tolerance);
     if (gates.of_largest > 0) {
-      out += fmt::format(", or {:g} of the largest |a|, as the model rounds to bytes",
-                         gates.of_largest);
+      out +=
+          fmt::format(", or {} of the largest |a|, as the model rounds to bytes", gates.of_largest);
     }
     return out + other_tolerances(answer) + finite;
   }
   std::vector<std::string> parts;
-  if (gates.cosine) parts.push_back(fmt::format("cosine at least {:g}", *gates.cosine));
-  if (gates.top1) parts.push_back(fmt::format("top-1 agreement at least {:g}", *gates.top1));
+  if (gates.cosine) parts.push_back(fmt::format("cosine at least {}", *gates.cosine));
+  if (gates.top1) parts.push_back(fmt::format("top-1 agreement at least {}", *gates.top1));
   if (gates.with_tolerance) parts.push_back("|a - b| <= " + tolerance_text(gates.tolerance));
   std::string out = join_list(parts);
   if (gates.least_for_cosine > 0) {
@@ -170,7 +200,7 @@ std::string first_problem(const VerifyAnswer& answer) {
   }
   const OutputDifference& output = failed->comparison.outputs[*failed->first_failing];
   return "first diverging output: " + printable(both_names(output)) + " (" + failed->label +
-         "): " + difference_text(output) + odd_pairs(output, answer.gates);
+         "): " + difference_text(output, answer.gates) + odd_pairs(output, answer.gates);
 }
 
 namespace {
@@ -215,7 +245,7 @@ void show_cases(const VerifyAnswer& answer, Context& context) {
 
 namespace {
 
-void output_json(JsonWriter& json, const OutputDifference& output) {
+void output_json(JsonWriter& json, const OutputDifference& output, const VerifyGates& gates) {
   json.begin_object();
   json.field("name", output.name);
   if (!output.name_b.empty()) json.field("name_b", output.name_b);
@@ -228,6 +258,7 @@ void output_json(JsonWriter& json, const OutputDifference& output) {
     json.field("dtype", info(output.dtype).torch);
     json.field("dtype_b", info(output.dtype_b).torch);
   }
+  json.field("passed", counts_as_same(output, gates));
   json.field("equal", output.values.bit_equal);
   json.field("within_tolerance", output.within_tolerance());
   json.field("count", output.values.count);
@@ -256,7 +287,7 @@ void output_json(JsonWriter& json, const OutputDifference& output) {
   json.end_object();
 }
 
-void case_json(JsonWriter& json, const CaseResult& one) {
+void case_json(JsonWriter& json, const CaseResult& one, const VerifyGates& gates) {
   json.begin_object();
   json.field("case", one.label);
   json.field("passed", one.passed());
@@ -267,7 +298,7 @@ void case_json(JsonWriter& json, const CaseResult& one) {
   }
   json.key("outputs");
   json.begin_array();
-  for (const OutputDifference& output : one.comparison.outputs) output_json(json, output);
+  for (const OutputDifference& output : one.comparison.outputs) output_json(json, output, gates);
   json.end_array();
   json.end_object();
 }
@@ -277,7 +308,7 @@ void case_json(JsonWriter& json, const CaseResult& one) {
 void cases_json(const VerifyAnswer& answer, JsonWriter& json) {
   json.key("cases");
   json.begin_array();
-  for (const CaseResult& one : answer.cases) case_json(json, one);
+  for (const CaseResult& one : answer.cases) case_json(json, one, answer.gates);
   json.end_array();
   if (!answer.not_checked.empty()) {
     json.key("not_checked");

@@ -25,6 +25,9 @@ struct VerifyAnswer {
 
 /// "|a - b| <= 1e-05 + 0.0001 * |b|": what counts as the same.
 std::string same_if(const VerifyAnswer& answer);
+/// What a row of the table says of OUTPUT: "equal", "close", "passes" where another gate than the
+/// tolerance decides, "differs", or why it cannot be compared.
+std::string output_verdict(const OutputDifference& output, const VerifyGates& gates);
 /// The table of the cases that were compared, and a line for each size that was not.
 void show_cases(const VerifyAnswer& answer, Context& context);
 /// The field "cases", and "not_checked" where there are such.

@@ -166,25 +166,35 @@ void refuse_other_types(OutputsComparison& comparison) {
 
 }  // namespace
 
-bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
-  if (!output.problem.empty()) return false;
+bool held_to_tolerance(const OutputDifference& output, const VerifyGates& gates) {
+  if (gates.cosine) return output.values.count < gates.least_for_cosine;
+  // Without rows nothing would be checked.
+  return !gates.top1 || !output.top1;
+}
+
+std::vector<Gate> failed_gates(const OutputDifference& output, const VerifyGates& gates) {
   const CompareResult& values = output.values;
   const bool all_finite =
       values.nan_pairs + values.infinite_pairs + values.both_nan + values.both_infinite == 0;
-  if (gates.finite && !all_finite) return false;
+  if (!output.problem.empty() || (gates.finite && !all_finite)) return {Gate::values};
+  const bool by_tolerance = held_to_tolerance(output, gates);
+  std::vector<Gate> out;
+  if ((by_tolerance || gates.with_tolerance) && !output.within_tolerance()) {
+    out.push_back(Gate::tolerance);
+  }
+  if (by_tolerance) return out;
   // NaNs of one side are unlike whatever is there, and the cosine knows finite pairs only.
-  const bool gated = gates.cosine || gates.top1;
-  if (gated && output.values.nan_pairs > 0) return false;
-  if (gates.with_tolerance && !output.within_tolerance()) return false;
-  const bool few = gates.cosine && output.values.count < gates.least_for_cosine;
-  if (few || !gated) return output.within_tolerance();
-  const bool near =
-      !gates.cosine || output.values.bit_equal ||
-      (output.values.infinite_pairs == 0 && output.values.cosine.value_or(0) >= *gates.cosine);
-  if (!gates.top1) return near;
-  // Without rows nothing would be checked.
-  if (!output.top1) return near && (gates.cosine || output.within_tolerance());
-  return near && *output.top1 >= *gates.top1;
+  if (values.nan_pairs > 0 || (gates.cosine && values.infinite_pairs > 0)) {
+    out.push_back(Gate::values);
+  } else if (gates.cosine && !values.bit_equal && values.cosine.value_or(0) < *gates.cosine) {
+    out.push_back(Gate::cosine);
+  }
+  if (gates.top1 && output.top1 && *output.top1 < *gates.top1) out.push_back(Gate::top1);
+  return out;
+}
+
+bool counts_as_same(const OutputDifference& output, const VerifyGates& gates) {
+  return failed_gates(output, gates).empty();
 }
 
 std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t seed,

@@ -97,8 +97,15 @@ struct CaseResult {
   bool passed() const { return failure.empty() && !first_failing; }
 };
 
-/// Whether one output counts as the same.
+/// What an output did not pass. Of values that cannot be compared at all, and of NaN and infinite
+/// ones that count, no number tells.
+enum class Gate : uint8_t { values, tolerance, cosine, top1 };
+
+/// The gates that OUTPUT does not pass; none where it counts as the same.
+std::vector<Gate> failed_gates(const OutputDifference& output, const VerifyGates& gates);
 bool counts_as_same(const OutputDifference& output, const VerifyGates& gates);
+/// Whether the tolerance alone decides about OUTPUT.
+bool held_to_tolerance(const OutputDifference& output, const VerifyGates& gates);
 
 /// Errors: those of making the inputs; of A, unless the case has another size, and of B that are
 /// none of its inputs (memory, ...); unsupported where A gives no outputs.
