@@ -1,4 +1,5 @@
 #include "cli/batch.h"
+#include "cli/below_text.h"
 #include "cli/compress_report.h"
 #include "cli/in_place.h"
 #include "cli/layer_samples.h"
@@ -157,15 +158,16 @@ Status Job::choose_by_samples() {
 Status Job::check_gates() const {
   if (!gates_.any()) return {};
   const auto refuse = [this](const std::string& what, const std::string& option, double least) {
-    return conflict(what + fmt::format(", below {} {:g}; nothing was written", option, least),
+    return conflict(what + fmt::format(", below {} {}; nothing was written", option, least),
                     "a smaller --amount, or --exclude for what costs most")
         .in_file(task_.input);
   };
   if (by_data_) {
     const double db = sqnr_db(by_data_->gain.signal, by_data_->gain.noise);
     if (db >= *gates_.min_sqnr) return {};
-    return refuse(fmt::format("the outputs of the layers have an SQNR of {:.1f} dB", db),
-                  "--min-sqnr", *gates_.min_sqnr);
+    return refuse(
+        "the outputs of the layers have an SQNR of " + value_below(db, *gates_.min_sqnr, 1) + " dB",
+        "--min-sqnr", *gates_.min_sqnr);
   }
   const std::vector<const PrunedTensor*> worst = worst_first(plan_);
   if (worst.empty() || !(worst.front()->energy_before > 0)) return {};
@@ -174,12 +176,13 @@ Status Job::check_gates() const {
   const double db = sqnr_db(one.energy_before, one.energy_before - one.energy_after);
   const std::string name = "tensor " + mlc::quoted(one.names[0]);
   if (gates_.min_cosine && cosine < *gates_.min_cosine) {
-    return refuse(fmt::format("{} has the cosine {:.6f} with what it was", name, cosine),
-                  "--min-cosine", *gates_.min_cosine);
+    return refuse(
+        name + " has the cosine " + value_below(cosine, *gates_.min_cosine) + " with what it was",
+        "--min-cosine", *gates_.min_cosine);
   }
   if (gates_.min_sqnr && db < *gates_.min_sqnr)
-    return refuse(fmt::format("{} has an SQNR of {:.1f} dB", name, db), "--min-sqnr",
-                  *gates_.min_sqnr);
+    return refuse(name + " has an SQNR of " + value_below(db, *gates_.min_sqnr, 1) + " dB",
+                  "--min-sqnr", *gates_.min_sqnr);
   return {};
 }
 

@@ -295,7 +295,7 @@ def test_weights_that_are_not_finite_are_named_and_kept(mlc):
 
 
 REFUSED = [
-    ("--min-cosine 0.99999999", 1, "has the cosine"),
+    ("--min-cosine 0.99999999", 1, "below 0.99999999; nothing"),
     ("--min-sqnr 200", 1, "below --min-sqnr 200"),
     ("--min-elements 1000000 --require-speedup", 1, "nothing to quantise"),
     ("--scheme int8", 2, "--scheme"),

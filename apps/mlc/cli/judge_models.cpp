@@ -1,5 +1,6 @@
 #include "cli/judge_models.h"
 
+#include "cli/below_text.h"
 #include "cli/table.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/compare.h"
@@ -247,15 +248,16 @@ Status judge_onnx(Engine& engine, const std::string& before, const std::string& 
 Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::string_view hint) {
   for (const JudgedOutput& one : judgement.outputs) {
     if (one.cosine && *one.cosine < gates.least_cosine && !one.exact) {
-      return conflict(fmt::format("output {} has the cosine {:.6f} with that of the source, "
-                                  "below {:g}{}",
-                                  quoted(one.name), *one.cosine, gates.least_cosine, kNothing),
+      return conflict(fmt::format("output {} has the cosine {} with that of the source, below {}{}",
+                                  quoted(one.name), value_below(*one.cosine, gates.least_cosine),
+                                  gates.least_cosine, kNothing),
                       std::string(hint));
     }
     if (gates.min_sqnr && one.sqnr_db && *one.sqnr_db < *gates.min_sqnr) {
-      return conflict(fmt::format("output {} has an SQNR of {:.1f} dB, below --min-sqnr {:g}{}",
-                                  quoted(one.name), *one.sqnr_db, *gates.min_sqnr, kNothing),
-                      std::string(hint));
+      return conflict(
+          fmt::format("output {} has an SQNR of {} dB, below --min-sqnr {}{}", quoted(one.name),
+                      value_below(*one.sqnr_db, *gates.min_sqnr, 1), *gates.min_sqnr, kNothing),
+          std::string(hint));
     }
   }
   return {};
