@@ -4,6 +4,7 @@
 #include "cli/export_report.h"
 #include "cli/export_sizes.h"
 #include "cli/export_view.h"
+#include "cli/json_writer.h"
 #include "cli/operator_list.h"
 #include "command.h"
 #include "mlc/base/output_file.h"
@@ -33,6 +34,18 @@ namespace mlc::cli {
 namespace {
 
 constexpr std::string_view kPartialDomain = "mlc.aten";
+
+void show_graph(const std::string& model, const ir::Graph& graph, Context& context) {
+  const std::string text = ir::to_text(graph);
+  if (!context.json()) return context.out().write(text);
+  JsonWriter json(context.out());
+  json.begin_object();
+  json.field("schema", "mlc.export-onnx-graph/1");
+  json.field("model", model);
+  json.field("graph", text);
+  json.end_object();
+}
+
 class Job {
  public:
   Job(const ExportOptions& options, Context& context) : options_(options), context_(context) {}
@@ -267,7 +280,7 @@ Result<ExitCode> Job::run() {
   if (!named.ok()) return std::move(named).error().in_file(options_.model);
   if (!given) specs_ = renamed_inputs(*program.program, specs_);
   if (options_.dump_graph) {
-    context_.out().write(ir::to_text(program.program->graph));
+    show_graph(options_.model, program.program->graph, context_);
     return ExitCode::done;
   }
   auto lowered = lower(program);

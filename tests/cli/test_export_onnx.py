@@ -549,6 +549,13 @@ def test_dump_graph_shows_sizes(mlc, net_pt2):
     assert "aten::conv2d" in text and "f32[batch, 8, 16, 16]" in text
 
 
+def test_dump_graph_was_no_json_where_json_was_asked_for(mlc, net_pt2, valid):
+    text = mlc.ok("export-onnx", net_pt2, "--dump-graph").stdout
+    result = mlc.ok("export-onnx", net_pt2, "--dump-graph", "--json")
+    valid(result.json, "export-onnx-graph")
+    assert result.json["graph"] == text and result.json["model"] == str(net_pt2)
+
+
 def same(found, wanted):
     for ours, theirs in zip(found, wanted, strict=True):
         theirs = theirs.numpy()
