@@ -11,6 +11,7 @@
 #include "mlc/engine/paired_inputs.h"
 #include "mlc/engine/related_sizes.h"
 #include "mlc/engine/sample_inputs.h"
+#include "mlc/engine/usual_gates.h"
 
 #include <algorithm>
 
@@ -135,6 +136,34 @@ std::vector<VerifyCase> all_cases(const Options& options, const Artefact& first,
   return with_related_sizes(std::move(cases), specs, program);
 }
 
+/// Whether ARTEFACT is ONNX in half precision, and OTHER, which is MODEL in memory, is not.
+bool is_narrower(const Artefact& artefact, const Artefact& other, const Model& model) {
+  const auto type = artefact.weights_type();
+  if (artefact.engine() != EngineKind::onnxruntime || !type) return false;
+  return other.weights_type() != type && model.signature().parameters != type;
+}
+
+/// What A and B, which are FIRST and SECOND in memory, may differ by: what was given, or else what
+/// their forms make of the same numbers.
+Result<VerifyGates> gates_of(const Options& options, const Artefact& first, const Model& a,
+                             const Artefact& second, const Model& b) {
+  VerifyGates gates = options.gates();
+  FormRounding rounding;
+  rounding.half = is_narrower(first, second, b) || is_narrower(second, first, a);
+  for (const Artefact* one : {&first, &second}) {
+    const auto type = one->weights_type();
+    if (type && !rounding.half) gates.weights.push_back(*type);
+  }
+  // One engine rounds alike in both.
+  if (first.engine() != second.engine()) {
+    MLC_TRY(const bool in_first, first.rounds_to_bytes());
+    MLC_TRY(const bool in_second, second.rounds_to_bytes());
+    rounding.bytes = in_first && in_second;
+  }
+  set_usual_gates(rounding, gates);
+  return gates;
+}
+
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_CHECK(parse_input_specs(options.engine.inputs));
   MLC_TRY(const Artefact first, open(options.a, options, context));
@@ -167,10 +196,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
   answer.engine = engine->title();
   if (other) answer.engine_b = other->title();
   answer.device = a->device();
-  answer.gates = options.gates();
-  for (const Artefact* one : {&first, &second}) {
-    if (const auto type = one->weights_type()) answer.gates.weights.push_back(*type);
-  }
+  MLC_TRY(answer.gates, gates_of(options, first, *a, second, *b));
   const std::vector<VerifyCase> cases =
       all_cases(options, first, second, specs, answer.not_checked);
   for (const VerifyCase& one : cases) {
@@ -221,7 +247,11 @@ Command verify_command() {
           "names for all its inputs they are paired in order; where one computes in half precision "
           "it gets the same "
           "inputs in that type. The usual tolerance is that of half precision where the outputs "
-          "are, or all weights of A or B.\n\n"
+          "are, or all weights of A or B. What export-onnx allows counts here too: beside a form "
+          "that is not in half precision, an ONNX model most of whose weights are may differ by "
+          "a cosine of 0.999 and 5% of the length of an output; TorchScript and an ONNX model "
+          "that both round to bytes by 0.1 of the largest value. `same if` says what counted; "
+          "--atol and --rtol ask for more.\n\n"
           "NaN equals NaN and an infinity itself, with a warning, unless --finite is given. "
           "Exit code 1 means that outputs differ beyond the gates, that their numbers differ "
           "or that B refuses inputs that A takes.",

@@ -566,3 +566,58 @@ def test_labels_agreed_because_the_largest_was_in_one_place(mlc, valid, tmp_path
     assert result.rc == 1
     assert [one["top1"] for one in result.json["cases"][0]["outputs"]] == pytest.approx(wanted)
     mlc.ok(*pair, "--min-agreement", "0.001")
+
+
+ARCH = """mlc: architecture/1
+inputs: ["x:f32[batch=1..64,128]"]
+modules:
+  fc: {type: Linear, in_features: 128, out_features: 64}
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      return self.fc(x)
+"""
+
+
+@pytest.fixture
+def linear(tmp_path):
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(128, 64)
+    torch.save({f"fc.{name}": value for name, value in layer.state_dict().items()}, tmp_path / "l.pt")
+    (tmp_path / "l.yaml").write_text(ARCH)
+    return layer
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_an_export_in_half_precision_differed_from_its_source(mlc, linear, tmp_path, valid, dtype):
+    mlc.ok("export-onnx", "l.pt", "--arch", "l.yaml", "--dtype", dtype, "-o", "h.onnx")
+    result = mlc.ok("verify", "l.pt", "h.onnx", "--arch", "l.yaml")
+    assert "same if cosine at least 0.999 and |A - B| as a whole <= 0.05 * |B|, or, below 16 values, " in result.stdout
+    assert result.stdout.splitlines()[3].endswith(", as one is in half precision")
+    answer = mlc.ok("verify", "h.onnx", "l.pt", "--arch", "l.yaml", "--json").json
+    valid(answer, "verify")
+    assert (answer["gates"]["max_rel_norm"], answer["gates"]["least_for_cosine"]) == (0.05, 16)
+    assert mlc("verify", "l.pt", "h.onnx", "--arch", "l.yaml", "--atol", "1e-7", "--rtol", "0").rc == 1
+    # Of two in half precision nothing is narrower.
+    mlc.ok("save", "l.pt", "--dtype", dtype, "-o", "half.pt")
+    text = mlc.ok("verify", "half.pt", "h.onnx", "--arch", "l.yaml").stdout
+    assert "cosine at least" not in text and "in half precision" in text
+    # The cosine alone would let another length pass.
+    torch.save({f"fc.{name}": value * 1.1 for name, value in linear.state_dict().items()}, tmp_path / "longer.pt")
+    longer = mlc("verify", "longer.pt", "h.onnx", "--arch", "l.yaml")
+    assert longer.rc == 1 and re.search(r"\|A - B\| as a whole is 0\.(1|099)\d* \* \|B\|, above 0\.05$", longer.stdout.strip())
+
+
+@pytest.mark.usefixtures("linear")
+def test_an_export_of_bytes_differed_from_its_source(mlc, tmp_path, valid):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((64, 128)).astype(np.float32))
+    mlc.ok("trace", "l.pt", "--arch", "l.yaml", "-o", "s.pt")
+    mlc.ok("quantize", "s.pt", "--torchscript", "static", "--calib", "x.npy", "-o", "q.pt", "--min-cosine", "0.9")
+    mlc.ok("export-onnx", "q.pt", "-o", "q.onnx")
+    result = mlc.ok("verify", "q.pt", "q.onnx", "--samples", "20")
+    assert ", or 0.1 of the largest |a|, as the model rounds to bytes" in result.stdout
+    answer = mlc.ok("verify", "q.pt", "q.onnx", "--json").json
+    valid(answer, "verify")
+    assert answer["gates"]["of_largest"] == 0.1
+    # Beside the float model, and on one engine, nothing is let pass.
+    for pair in (("s.pt", "q.onnx"), ("q.pt", "q.pt"), ("q.onnx", "q.onnx")):
+        assert "of the largest" not in mlc("verify", *pair).stdout

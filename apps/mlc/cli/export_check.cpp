@@ -6,6 +6,7 @@
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/onnx_artefact.h"
 #include "mlc/engine/related_sizes.h"
+#include "mlc/engine/usual_gates.h"
 
 #include <algorithm>
 #include <iterator>
@@ -18,11 +19,7 @@ namespace {
 // Whose operators are within ONNX Runtime.
 constexpr std::string_view kRuntimeDomains[] = {"ai.onnx.ml", "com.microsoft"};
 
-// What outputs of a model that rounds to bytes may differ by: a number that lies between two of
-// them goes to one here and to the other there, and every layer behind carries that on.
-constexpr double kBytesOfLargest = 0.1;
-
-bool rounds_to_bytes(const onnx::Model& model) {
+bool has_quantize_linear(const onnx::Model& model) {
   return std::ranges::any_of(model.nodes,
                              [](const onnx::Node& one) { return one.op == "QuantizeLinear"; });
 }
@@ -150,9 +147,7 @@ Result<bool> ExportCheck::run(const Artefact& source, const onnx::Model& model,
   MLC_TRY(ReadableModel readable, ReadableModel::of(out, options_.output));
   written_.emplace(std::move(readable));
   gates_ = options_.gates();
-  if (rounds_to_bytes(model) && gates_.by_dtype && !gates_.cosine) {
-    gates_.of_largest = kBytesOfLargest;
-  }
+  set_usual_gates({.half = options_.is_narrow(), .bytes = has_quantize_linear(model)}, gates_);
   MLC_CHECK_CTX(compare(specs, all_cases(source, specs, least)), "checking " + options_.output);
   return true;
 }

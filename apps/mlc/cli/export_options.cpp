@@ -16,21 +16,11 @@ constexpr std::array<std::pair<std::string_view, onnx::ExternalData>, 3> kExtern
     {"never", onnx::ExternalData::never},
 }};
 
-// What a float16 or bfloat16 model may differ by from its source: it is the direction of an output
-// that counts, or of short outputs the values.
-constexpr double kNarrowCosine = 0.999;
-constexpr double kNarrowTolerance = 1e-2;
-constexpr uint64_t kLeastForCosine = 16;
-
 }  // namespace
 
 VerifyGates ExportOptions::gates() const {
   VerifyGates out;
   tolerance.apply(out);
-  if (!is_narrow() || !out.by_dtype) return out;
-  out.tolerance = {kNarrowTolerance, kNarrowTolerance, true};
-  out.cosine = kNarrowCosine;
-  out.least_for_cosine = kLeastForCosine;
   return out;
 }
 

@@ -39,7 +39,7 @@ struct ExportOptions {
 
   /// That floats of the source become smaller ones.
   bool is_narrow() const { return engine.dtype == "fp16" || engine.dtype == "bf16"; }
-  /// What the result may differ by from its source.
+  /// What the result may differ by from its source, as far as the options say.
   VerifyGates gates() const;
   /// How the source and the result are loaded: floats of the source stay wide.
   LoadOptions load_options(Context& context) const;

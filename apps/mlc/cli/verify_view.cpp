@@ -116,6 +116,9 @@ std::string failure_text(Gate gate, const OutputDifference& output, const Verify
                            *gates.cosine);
       }
       return "cosine " + below_text(*output.values.cosine, *gates.cosine);
+    case Gate::rel_norm:
+      return fmt::format("|A - B| as a whole is {:.4g} * |B|, above {}", *output.values.rel_norm,
+                         *gates.rel_norm);
     case Gate::top1:
       return (output.integers ? "equal elements " : "top-1 agreement ") +
              below_text(*output.top1, *gates.top1);
@@ -179,6 +182,9 @@ std::string same_if(const VerifyAnswer& answer) {
   }
   std::vector<std::string> parts;
   if (gates.cosine) parts.push_back(fmt::format("cosine at least {}", *gates.cosine));
+  if (gates.rel_norm) {
+    parts.push_back(fmt::format("|A - B| as a whole <= {} * |B|", *gates.rel_norm));
+  }
   if (gates.top1) parts.push_back(fmt::format("top-1 agreement at least {}", *gates.top1));
   if (gates.with_tolerance) parts.push_back("|a - b| <= " + tolerance_text(gates.tolerance));
   std::string out = join_list(parts);
@@ -186,6 +192,7 @@ std::string same_if(const VerifyAnswer& answer) {
     out += fmt::format(", or, below {} values, |a - b| <= {}", gates.least_for_cosine,
                        tolerance_text(gates.tolerance));
   }
+  if (gates.rel_norm) out += ", as one is in half precision";
   return out + finite;
 }
 
@@ -341,6 +348,11 @@ void show_json(const VerifyAnswer& answer, Context& context) {
   json.field("rtol", answer.gates.tolerance.rtol);
   if (answer.gates.cosine) json.field("min_cosine", *answer.gates.cosine);
   if (answer.gates.top1) json.field("min_agreement", *answer.gates.top1);
+  if (answer.gates.rel_norm) json.field("max_rel_norm", *answer.gates.rel_norm);
+  if (answer.gates.least_for_cosine > 0) {
+    json.field("least_for_cosine", answer.gates.least_for_cosine);
+  }
+  if (answer.gates.of_largest > 0) json.field("of_largest", answer.gates.of_largest);
   const bool gated = answer.gates.cosine || answer.gates.top1;
   json.field("tolerance_counts", !gated || answer.gates.with_tolerance);
   json.field("finite", answer.gates.finite);

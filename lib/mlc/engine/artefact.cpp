@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/integrity.h"
 #include "mlc/engine/stored_inputs.h"
+#include "mlc/engine/usual_gates.h"
 
 namespace mlc {
 namespace {
@@ -70,6 +71,20 @@ const std::vector<InputSpec>& Artefact::inputs() const {
 const std::vector<InputSpec>& Artefact::declared() const {
   static const std::vector<InputSpec> kNone;
   return model_ ? model_->inputs() : kNone;
+}
+
+std::optional<DType> Artefact::weights_type() const {
+  if (onnx_) return half_weights(onnx_->file());
+  return model_ ? model_->weights_type() : std::nullopt;
+}
+
+Result<bool> Artefact::rounds_to_bytes() const {
+  if (onnx_) return mlc::rounds_to_bytes(onnx_->file());
+  if (exported_) return mlc::rounds_to_bytes(exported_->program().graph);
+  if (model_) return false;
+  auto rounds = mlc::rounds_to_bytes(checkpoint_->archives[0]);
+  if (!rounds.ok()) return std::move(rounds).error().in_file(path_);
+  return rounds;
 }
 
 Result<uint64_t> Artefact::file_bytes() const {

@@ -49,10 +49,11 @@ class Artefact {
   /// their inputs themselves, or take any.
   const std::vector<InputSpec>& declared() const;
   /// Of all floating weights of a checkpoint that runs with an architecture, as they lie in the
-  /// file, where they have one type; nothing for all others, whose models tell it themselves.
-  std::optional<DType> weights_type() const {
-    return model_ ? model_->weights_type() : std::nullopt;
-  }
+  /// file, where they have one type; of ONNX half precision, where most have it; nothing for all
+  /// others, whose models tell it themselves.
+  std::optional<DType> weights_type() const;
+  /// Whether its program rounds numbers to bytes with steps that are fixed in it. Error: corrupt.
+  Result<bool> rounds_to_bytes() const;
   /// Requires: engine() is LibTorch.
   const Checkpoint& checkpoint() const { return model_ ? model_->checkpoint() : *checkpoint_; }
 

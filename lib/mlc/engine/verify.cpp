@@ -188,6 +188,8 @@ std::vector<Gate> failed_gates(const OutputDifference& output, const VerifyGates
     out.push_back(Gate::values);
   } else if (gates.cosine && !values.bit_equal && values.cosine.value_or(0) < *gates.cosine) {
     out.push_back(Gate::cosine);
+  } else if (gates.rel_norm && values.rel_norm.value_or(0) > *gates.rel_norm) {
+    out.push_back(Gate::rel_norm);
   }
   if (gates.top1 && output.top1 && *output.top1 < *gates.top1) out.push_back(Gate::top1);
   return out;

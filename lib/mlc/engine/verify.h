@@ -27,6 +27,8 @@ struct VerifyGates {
   bool by_dtype = false;
   double of_largest = 0;         // as in OutputTolerances
   std::optional<double> cosine;  // at least, instead of the tolerance
+  /// At most, beside the cosine, which knows no length: the Euclidean norm of a - b over that of b.
+  std::optional<double> rel_norm;
   /// Outputs of fewer elements have to pass the tolerance: the angle between few numbers says
   /// little, and that of one number nothing.
   uint64_t least_for_cosine = 0;
@@ -99,7 +101,7 @@ struct CaseResult {
 
 /// What an output did not pass. Of values that cannot be compared at all, and of NaN and infinite
 /// ones that count, no number tells.
-enum class Gate : uint8_t { values, tolerance, cosine, top1 };
+enum class Gate : uint8_t { values, tolerance, cosine, rel_norm, top1 };
 
 /// The gates that OUTPUT does not pass; none where it counts as the same.
 std::vector<Gate> failed_gates(const OutputDifference& output, const VerifyGates& gates);

@@ -205,6 +205,9 @@ class ModelReader {
     if (is_initializer) {
       ++out_.initializers;
       out_.weight_bytes += want.value_or(raw.value_or(0));
+      uint64_t& elements = out_.elements[type];
+      elements = checked_add(elements, count.value).value_or(UINT64_MAX);
+      if (out_.elements.size() > kMostItems) return too_many("types of tensors");
     }
     if (is_external) {
       if (out_.external.size() == kMostItems) return too_many("tensors in other files");

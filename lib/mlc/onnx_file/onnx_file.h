@@ -9,6 +9,7 @@
 #include "mlc/base/result.h"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -57,8 +58,9 @@ struct OnnxFile {
   std::vector<OnnxValue> outputs;
   uint64_t nodes = 0;
   uint64_t initializers = 0;
-  uint64_t weight_bytes = 0;            // of all initializers, wherever they lie
-  std::vector<OnnxOperator> operators;  // sorted; without functions that the file itself defines
+  uint64_t weight_bytes = 0;             // of all initializers, wherever they lie
+  std::map<int64_t, uint64_t> elements;  // of all initializers, by onnx.TensorProto.DataType
+  std::vector<OnnxOperator> operators;   // sorted; without functions that the file itself defines
   std::vector<OnnxExternal> external;
 };
 
