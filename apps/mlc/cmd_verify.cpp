@@ -254,7 +254,8 @@ Command verify_command() {
           "--atol and --rtol ask for more.\n\n"
           "NaN equals NaN and an infinity itself, with a warning, unless --finite is given. "
           "Exit code 1 means that outputs differ beyond the gates, that their numbers differ "
-          "or that B refuses inputs that A takes.",
+          "or that B refuses inputs that A takes. Where nothing can be compared it is another "
+          "one: 2 where weights do not fit the architecture, 4 where they are quantised ones.",
       .needs = Needs::engine,
       .examples = kExamples,
       .setup = bind<Options, setup, run>};

@@ -116,7 +116,7 @@ def test_checkpoint_that_does_not_fit_is_told_in_words_of_pytorch(mlc, tmp_path)
     text = small("  def forward(self, x):\n    return self.fc(x)\n").replace("out_features: 2", "out_features: 4")
     write(tmp_path / "a.yaml", text)
     result = mlc("run", "m.pt", "--arch", "a.yaml", "--input", "x:f32[1,3]")
-    assert result.rc == 1
+    assert result.rc == 2
     assert "Unexpected key(s) in state_dict: \"extra\"" in result.stderr
     assert "size mismatch for fc.weight" in result.stderr
 
@@ -124,7 +124,19 @@ def test_checkpoint_that_does_not_fit_is_told_in_words_of_pytorch(mlc, tmp_path)
 def test_prefix_that_all_keys_have_is_hinted_at(mlc, tmp_path, digits):
     torch.save({f"module.{key}": value for key, value in digits[1].state_dict().items()}, tmp_path / "ddp.pt")
     result = mlc("run", "ddp.pt", "--arch", DIGITS)
-    assert result.rc == 1 and "mlc strip-module-prefix" in result.stderr
+    assert result.rc == 2 and "mlc strip-module-prefix" in result.stderr
+
+
+@pytest.mark.parametrize("verb", [["run"], ["bench"], ["trace", "-o", "t.pt"], ["export-onnx", "-o", "t.onnx"], ["verify", "good.pt"]])
+def test_a_model_that_could_not_run_ended_as_one_that_differs(mlc, tmp_path, verb):
+    """Code 1 with nothing on stdout, as where a check says no."""
+    torch.save({"fc.weight": torch.ones(2, 3), "fc.bias": torch.ones(2)}, tmp_path / "good.pt")
+    torch.save({"net.weight": torch.ones(2, 3)}, tmp_path / "keys.pt")
+    write(tmp_path / "a.yaml", small("  def forward(self, x):\n    return self.fc(x)\n"))
+    mlc.ok("quantize", "good.pt", "-o", "codes.pt", "--min-elements", "1")
+    for model, code, kind in (("keys.pt", 2, "usage"), ("codes.pt", 4, "unsupported")):
+        result = mlc(*verb[:1], model, *verb[1:], "--arch", "a.yaml", "--input", "x:f32[1,3]", "--json")
+        assert (result.rc, result.stdout, result.error["kind"]) == (code, "", kind), result
 
 
 def test_checkpoint_without_architecture_says_how_to_give_one(mlc, digits):

@@ -163,4 +163,4 @@ def test_weights_of_another_form_fitted_an_architecture(mlc, tmp_path, form):
     assert shown.rc == 1 and said in shown.stdout
     assert f"hint: in Python `tensor.{'to_dense' if form == 'sparse_coo' else 'dequantize'}()`" in shown.stdout
     run = mlc("run", "m.pt", "--arch", "a.yaml")
-    assert run.rc == 1 and said[:-1] in run.stderr
+    assert run.rc == 2 and said[:-1] in run.stderr

@@ -283,7 +283,7 @@ def test_a_dry_run_writes_nothing(mlc):
 REFUSED = [
     ("net.pt --amount 0.5", 4, "--arch"),
     ("net.pt --amount 0.5 --arch none.yaml", 3, "none.yaml"),
-    ("net.pt --amount 0.5 --arch other.yaml", 1, "does not fit the architecture"),
+    ("net.pt --amount 0.5 --arch other.yaml", 2, "does not fit the architecture"),
     ("net.pt --amount 0.5 --arch net.yaml --emit-arch net.yaml", 2, "net.yaml"),
     ("script.pt --amount 0.5", 4, "mlc trace"),
     ("none.pt --amount 0.5 --arch net.yaml", 3, "none.pt"),

@@ -126,9 +126,9 @@ bool is_quantized(const Checkpoint& checkpoint) {
 }
 
 Error quantized(const std::string& path) {
-  return conflict("is quantised, and the modules of an architecture take weights that are not",
-                  "`mlc dequantize " + printable(path) +
-                      " -o FILE` writes them as they count, and `mlc run FILE` runs that")
+  return unsupported("is quantised, and the modules of an architecture take weights that are not",
+                     "`mlc dequantize " + printable(path) +
+                         " -o FILE` writes them as they count, and `mlc run FILE` runs that")
       .in_file(path);
 }
 
@@ -235,7 +235,9 @@ Result<ArchitectureModel> ArchitectureModel::open(std::unique_ptr<Checkpoint> ch
   }
   if (auto fits = check_fit(*out.checkpoint_, out.state_dict_, *out.architecture_); !fits.ok()) {
     if (is_quantized(*out.checkpoint_)) return quantized(path);
-    return std::move(fits).error();
+    // Who wants to run it has asked for what it is not, which is no answer of a check.
+    const Error& misfit = fits.error();
+    return usage_error(misfit.message(), misfit.hint()).in_file(misfit.file());
   }
   MLC_TRY(out.inputs_, read_declared_inputs(*out.architecture_));
   return out;

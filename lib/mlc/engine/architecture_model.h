@@ -55,7 +55,8 @@ Result<std::unique_ptr<Model>> build_with(const arch::Architecture& architecture
 class ArchitectureModel {
  public:
   /// Chooses the state_dict at KEY, or the only one, and checks that it fits. Errors: those of
-  /// find_state_dicts(), select_state_dict(), check_fit() and read_declared_inputs().
+  /// find_state_dicts(), select_state_dict() and read_declared_inputs(); usage for what does not
+  /// fit, which is no answer of a check here; unsupported for quantised weights.
   static Result<ArchitectureModel> open(std::unique_ptr<Checkpoint> checkpoint,
                                         arch::Architecture architecture, const std::string& key);
 
