@@ -54,7 +54,7 @@ Status during(std::string option, Status status) {
 Status apply(const MetadataChange& change, Metadata& metadata, Reporter& reporter) {
   switch (change.kind) {
     case MetadataChange::Kind::set:
-      return during("--set", metadata.set(change.path, change.value));
+      return during("--set " + printable(change.path), metadata.set(change.path, change.value));
     case MetadataChange::Kind::remove: {
       MLC_TRY_CTX(const bool found, metadata.remove(change.path), "--remove");
       if (!found) reporter.warn("there is no metadata at " + quoted(change.path));

@@ -91,7 +91,8 @@ Result<OutputFormat> output_format_of(const std::string& path, std::string_view 
                          "name it .pt or .safetensors");
     }
     return usage_error("cannot tell the format of " + quoted(path) + " from its name",
-                       "add --format pt or --format safetensors");
+                       path.ends_with(".onnx") ? "`mlc export-onnx` makes ONNX of a model"
+                                               : "add --format pt or --format safetensors");
   }
   const OutputFormat chosen =
       format == "safetensors" ? OutputFormat::safetensors : OutputFormat::torch_zip;
