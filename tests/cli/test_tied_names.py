@@ -125,3 +125,21 @@ def test_a_tied_name_without_a_dot_was_lost(mlc, tmp_path):
     safetensors.torch.save_file({"weight": torch.ones(1)}, tmp_path / "t.safetensors", {"best": "weight"})
     mlc.ok("save", "t.safetensors", "-o", "t.pt")
     assert list(torch.load(tmp_path / "t.pt")) == ["weight"]
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["two tensors", "one object"])
+def test_a_merge_parted_tied_tensors_without_a_word(mlc, tmp_path, same):
+    weight = torch.zeros(2)
+    write(tmp_path / "tied.pt", {"emb.weight": weight, "x": torch.ones(1), "head.weight": weight if same else weight.detach()})
+    write(tmp_path / "emb.pt", {"emb.weight": torch.ones(2)})
+    write(tmp_path / "both.pt", {"emb.weight": torch.ones(2), "head.weight": torch.ones(2)})
+    last = mlc.ok("save", "tied.pt", "emb.pt", "--merge", "--on-conflict", "last", "-o", "last.pt").stderr
+    assert ("kept as they were, and no longer tied to what is replaced by that of emb.pt, which --from would change "
+            "together: head.weight is emb.weight\n") in last
+    first = mlc.ok("save", "emb.pt", "tied.pt", "--merge", "--on-conflict", "first", "-o", "first.pt").stderr
+    assert "tied in tied.pt to what is not taken from it, and added as it is there: head.weight is emb.weight\n" in first
+    for output in ("last.pt", "first.pt"):
+        found = torch.load(tmp_path / output)
+        assert found["emb.weight"].tolist() == [1, 1] and found["head.weight"].tolist() == [0, 0]
+    for inputs, choice in ((("emb.pt", "tied.pt"), "last"), (("tied.pt", "emb.pt"), "first"), (("tied.pt", "both.pt"), "last")):
+        assert "tied" not in mlc.ok("save", *inputs, "--merge", "--on-conflict", choice, "-o", "o.pt", "-f").stderr.replace("tied.pt", "")

@@ -3,6 +3,7 @@
 #include "cli/drop_values.h"
 #include "cli/merged_parts.h"
 #include "cli/quantized_codes.h"
+#include "cli/tied_entries.h"
 #include "cli/unused_patterns.h"
 #include "mlc/base/checked_math.h"
 #include "mlc/base/glob.h"
@@ -384,6 +385,24 @@ void warn_of_missing_prefix(const Checkpoint& checkpoint, const StateDict& state
                 " would put it there");
 }
 
+/// Names that were one tensor before only some of them were TWICE, keys that several files have.
+void warn_of_parted_ties(const Checkpoint& checkpoint, const StateDict& state_dict,
+                         const Checkpoint& other, std::span<const StateDictEntry> merged,
+                         const std::vector<std::string>& twice, OnConflict on_conflict,
+                         Reporter& reporter) {
+  const bool first = on_conflict == OnConflict::first;
+  const std::vector<std::string> parted =
+      first ? tied_to(other, merged, twice) : tied_to(checkpoint, state_dict.entries, twice);
+  if (parted.empty()) return;
+  const std::string path = printable(other.path);
+  reporter.warn((first ? "tied in " + path +
+                             " to what is not taken from it, and added as it is "
+                             "there"
+                       : "kept as they were, and no longer tied to what is replaced by that of " +
+                             path + ", which --from would change together") +
+                ": " + join_list(parted));
+}
+
 /// One file of a merge. Returns how many values it replaced.
 Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input other,
                            const StateDict& from, std::vector<StateDictEntry> merged,
@@ -402,15 +421,17 @@ Result<uint64_t> merge_one(Checkpoint& checkpoint, StateDict& state_dict, Input 
   warn_of_unmerged(other, from, names, reporter);
   const std::string of_other =
       "by that of " + printable(other.checkpoint->path) + ": " + join_list(sentence_keys(twice));
-  if (!twice.empty() && on_conflict == OnConflict::first) {
-    reporter.warn("kept, and not replaced " + of_other);
+  const bool first = on_conflict == OnConflict::first;
+  if (!twice.empty()) {
+    reporter.warn((first ? "kept, and not replaced " : "replaced ") + of_other);
+    warn_of_parted_ties(checkpoint, state_dict, *other.checkpoint, merged, twice, on_conflict,
+                        reporter);
+  }
+  if (first) {
     std::erase_if(merged, [&](const StateDictEntry& entry) {
       return collisions.contains(std::string(entry.key));
     });
-  } else if (!twice.empty()) {
-    reporter.warn("replaced " + of_other);
   }
-  const bool first = on_conflict == OnConflict::first;
   warn_of_lost_parts(first ? checkpoint.path : other.checkpoint->path, parts, reporter);
   names.clear();
   std::vector<NodeId> sources;

@@ -3,6 +3,7 @@
 #include "cli/cast_warnings.h"
 #include "cli/quantized_codes.h"
 #include "cli/save_steps.h"
+#include "cli/tied_entries.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
@@ -120,20 +121,10 @@ class Taking {
 };
 
 void Taking::find_ties() {
-  std::map<TensorIdentity, size_t> by_identity;
-  std::unordered_map<uint32_t, size_t> by_tensor;
-  for (size_t i = 0; i < state_dict_.entries.size(); ++i) {
-    const uint32_t index = state_dict_.entries[i].tensor;
-    const Tensor& tensor = checkpoint_.tensors[index];
-    const auto [same, is_new] = by_tensor.try_emplace(index, ties_.size());
-    size_t tie = same->second;
-    if (is_new && tensor.storage != kNoIndex) {
-      tie = by_identity.try_emplace(identity_of(checkpoint_, tensor), ties_.size()).first->second;
-      same->second = tie;
-    }
-    if (tie == ties_.size()) ties_.emplace_back();
-    ties_[tie].entries.push_back(i);
-    tie_of_.push_back(tie);
+  tie_of_.resize(state_dict_.entries.size());
+  for (std::vector<size_t>& entries : tied_entries(checkpoint_, state_dict_.entries)) {
+    for (const size_t i : entries) tie_of_[i] = ties_.size();
+    ties_.push_back({std::move(entries), {}});
   }
 }
 
