@@ -532,3 +532,33 @@ def test_arrays_of_other_values_differ(mlc, tmp_path, other):
     torch.save({"w": torch.ones(1), "x": numpy.array(other)}, tmp_path / "b.pt", pickle_protocol=5)
     done = mlc("diff", "a.pt", "b.pt", "--key", ".")
     assert done.rc == 1 and "other value" in done.stdout
+
+
+def test_metadata_lost_as_a_whole_was_called_every_other_value(mlc, tmp_path):
+    state = torch.nn.BatchNorm1d(2).state_dict()
+    without = collections.OrderedDict(state.items())
+    empty = collections.OrderedDict(state.items())
+    empty._metadata = {}  # pylint: disable=protected-access
+    for name, one in (("with", state), ("without", without), ("empty", empty)):
+        torch.save(one, tmp_path / f"{name}.pt")
+        torch.save({"m": one, "e": 1}, tmp_path / f"in_{name}.pt")
+    note = "module versions only in {}, which do not count, in _metadata of "
+    assert note.format("A") + "the state_dict\n" in mlc.ok("diff", "with.pt", "without.pt").stderr
+    assert note.format("A") + "the root\n" in mlc.ok("diff", "with.pt", "without.pt", "--key", ".").stderr
+    assert note.format("B") + "m\n" in mlc.ok("diff", "in_without.pt", "in_with.pt", "--key", ".").stderr
+    assert "versions" not in mlc.ok("diff", "without.pt", "empty.pt", "--key", ".").stderr
+    mlc.ok("save", "with.pt", "-o", "with.safetensors")
+    assert "versions" not in mlc.ok("diff", "with.pt", "with.safetensors").stderr
+
+
+@pytest.mark.parametrize("other", [torch.nn.Parameter(torch.ones(2)), torch.ones(2, requires_grad=True)],
+                         ids=["Parameter", "requires_grad"])
+def test_what_tensors_are_for_autograd_was_not_told(mlc, tmp_path, other):
+    torch.save({"m": {"w": torch.ones(2), "b": torch.ones(1)}}, tmp_path / "a.pt")
+    torch.save({"m": {"w": other, "b": torch.ones(1)}}, tmp_path / "b.pt")
+    note = "a Parameter or requires_grad on one side only, which does not count: "
+    assert note + "m.w\n" in mlc.ok("diff", "a.pt", "b.pt", "--key", ".").stderr
+    assert note + "w\n" in mlc.ok("diff", "b.pt", "a.pt").stderr
+    mlc.ok("save", "b.pt", "-o", "b.safetensors")
+    for args in (["b.pt", "b.pt"], ["b.pt", "b.safetensors"], ["a.pt", "b.pt", "--keys-only"]):
+        assert "Parameter" not in mlc.ok("diff", *args).stderr

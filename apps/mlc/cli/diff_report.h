@@ -90,7 +90,8 @@ class FileDiff {
   void note_stripped();
   void note_beside();
   void note_strings();
-  void note_versions();
+  void note_versions(std::string_view what, const std::vector<std::string>& paths);
+  void note_autograd();
   void note_codes();
   bool holds_program() const;
   void note_prefix(const ExpectReport& fit);
@@ -122,7 +123,7 @@ class FileDiff {
   DiffSide b_;
   DiffReport report_;
   std::vector<ValueDifference> values_;  // of what is no tensor
-  std::vector<std::string> other_versions_;
+  ValueDiff others_;         // what of it does not count; its differences are in values_
   bool named_bare_ = false;  // a tensor without a name is compared with one that has one
   bool values_compared_ = false;
   size_t others_compared_ = 0;  // values of the state_dicts that are no tensors

@@ -229,7 +229,7 @@ void FileDiff::compare_others() {
 
 void FileDiff::keep(ValueDiff found) {
   values_ = std::move(found.differences);
-  other_versions_ = std::move(found.other_versions);
+  others_ = std::move(found);
 }
 
 Status FileDiff::compare_values() {
@@ -304,15 +304,21 @@ void FileDiff::note_strings() {
                    join_list(std::vector<std::string>(keys.begin(), keys.end())));
 }
 
-void FileDiff::note_versions() {
-  if (other_versions_.empty()) return;
+void FileDiff::note_versions(std::string_view what, const std::vector<std::string>& paths) {
+  if (paths.empty()) return;
   std::vector<std::string> places;
-  for (const std::string& path : other_versions_) {
+  for (const std::string& path : paths) {
     const std::string_view top = a_.is_whole ? "the root" : "the state_dict";
     places.push_back(path.empty() ? std::string(top) : printable(path));
   }
-  notes_.push_back("other module versions, which do not count, in _metadata of " +
-                   join_list(std::move(places)));
+  notes_.push_back(fmt::format("{}, which do not count, in _metadata of {}", what,
+                               join_list(std::move(places))));
+}
+
+void FileDiff::note_autograd() {
+  if (report_.other_autograd.empty()) return;
+  notes_.push_back("a Parameter or requires_grad on one side only, which does not count: " +
+                   join_list(merge_alike(sentence_keys(report_.other_autograd))));
 }
 
 /// Whether a file holds a program, which nothing here looks at.
@@ -349,7 +355,10 @@ void FileDiff::collect_notes() {
   note_sharing(report_.shared_in_b, "B");
   note_beside();
   note_strings();
-  note_versions();
+  note_versions("other module versions", others_.other_versions);
+  note_versions("module versions only in A", others_.versions_only_in_a);
+  note_versions("module versions only in B", others_.versions_only_in_b);
+  note_autograd();
   note_codes();
   if (a_.is_whole && b_.is_whole && holds_program()) {
     const bool extra = !extra_file_names(*a_.input.checkpoint).empty() ||

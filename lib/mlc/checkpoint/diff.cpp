@@ -5,6 +5,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/derive.h"
+#include "mlc/checkpoint/diff_values.h"
 #include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/expansion.h"
 #include "mlc/checkpoint/parts_of_two.h"
@@ -101,6 +102,7 @@ class Differ {
   Status classify(Row& row);
   Status ask_kind(Row& row, const Tensor& a, const Tensor& b);
   Status ask_distributed(Row& row, const Tensor& a, const Tensor& b);
+  void note_autograd(const Row& row);
   void take_whole(Row& row);
   void take_local(Row& row, uint32_t a, uint32_t b);
   Status find_extent(Row& row);
@@ -165,16 +167,6 @@ class ByPath {
   std::vector<uint32_t> next_;  // of the same path
   std::vector<bool> taken_;
 };
-
-/// Whether both formats keep keys of any type: others make texts of them, which is no difference.
-bool keep_key_types(const Checkpoint& a, const Checkpoint& b) {
-  constexpr Format kPickles[] = {Format::torch_zip, Format::torch_legacy, Format::torch_tar,
-                                 Format::plain_pickle};
-  const auto is_pickle = [&](const Checkpoint& one) {
-    return std::ranges::find(kPickles, one.format) != std::end(kPickles);
-  };
-  return is_pickle(a) && is_pickle(b);
-}
 
 /// What is to be said of two keys that only print alike.
 std::string key_types_text(const NamedTensor& a, const NamedTensor& b) {
@@ -296,6 +288,14 @@ void Differ::take_local(Row& row, uint32_t a, uint32_t b) {
   locals_.back().tensor = a;
   row.b = &locals_.emplace_back(*row.b);
   locals_.back().tensor = b;
+}
+
+/// What the two are for autograd, which is no difference.
+void Differ::note_autograd(const Row& row) {
+  const Tensor& a = tensor_a(row);
+  const Tensor& b = tensor_b(row);
+  if (a.parameter == b.parameter && a.requires_grad == b.requires_grad) return;
+  report_.other_autograd.push_back(row.a->path);
 }
 
 /// A DTensor that is whole in its file is compared like the plain tensor that it holds.
@@ -498,16 +498,18 @@ Result<DiffReport> Differ::run(const std::vector<NamedTensor>& tensors_a,
                                const std::vector<NamedTensor>& tensors_b) {
   match(tensors_a, tensors_b);
   std::map<std::pair<uint32_t, uint32_t>, size_t> compared;
+  const bool keep_objects = both_keep_objects(a_, b_);
   uint64_t total = 0;
   for (size_t i = 0; i < rows_.size(); ++i) {
     Row& row = rows_[i];
     if (row.a == nullptr || row.b == nullptr) continue;
-    if (row.a->spelling != row.b->spelling && keep_key_types(a_, b_)) {
+    if (row.a->spelling != row.b->spelling && keep_objects) {
       row.question = Question::answered;
       row.answer = DiffKind::key_type;
       row.reason = key_types_text(*row.a, *row.b);
       continue;
     }
+    if (keep_objects && options_.depth != DiffDepth::keys) note_autograd(row);
     take_whole(row);
     MLC_CHECK(classify(row));
     if (row.question != Question::elements) continue;

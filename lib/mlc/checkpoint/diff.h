@@ -66,14 +66,18 @@ struct DiffReport {
   /// Groups of common keys that use one storage on one side only. No difference of values.
   std::vector<std::vector<std::string>> shared_in_a;
   std::vector<std::vector<std::string>> shared_in_b;
+  /// Common keys of which one side is a Parameter or has requires_grad, the other not. No
+  /// difference of values.
+  std::vector<std::string> other_autograd;
 
   bool equal() const { return differences.empty(); }
   uint64_t count(DiffKind kind) const;
 };
 
-/// Compares the tensors of equal names. The order of keys, requires_grad, strides and devices do
-/// not count. Progress in bytes of A. The answer does not depend on the number of threads. Errors:
-/// those of Checkpoint::view() with the tensor and the file, interrupted.
+/// Compares the tensors of equal names. The order of keys, requires_grad, Parameters against
+/// tensors, strides and devices do not count. Progress in bytes of A. The answer does not depend on
+/// the number of threads. Errors: those of Checkpoint::view() with the tensor and the file,
+/// interrupted.
 Result<DiffReport> diff_tensors(const Checkpoint& a, const std::vector<NamedTensor>& tensors_a,
                                 const Checkpoint& b, const std::vector<NamedTensor>& tensors_b,
                                 const DiffOptions& options, Reporter& reporter);

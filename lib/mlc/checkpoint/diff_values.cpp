@@ -91,15 +91,23 @@ class ValueWalk {
   /// kNoNode where one has none.
   void compare_versions(NodeId a, const void* of_a, NodeId b, const void* of_b,
                         const std::string& path) {
-    if (telling_ || a == kNoNode || b == kNoNode) return;
-    const auto versions = versions_of(a_, a, prefix_of(of_a));
-    if (!versions || versions != versions_of(b_, b, prefix_of(of_b))) {
-      other_versions_.push_back(path);
-    }
+    if (telling_ || (a == kNoNode && b == kNoNode)) return;
+    const auto of = [&](const Checkpoint& checkpoint, NodeId node, const void* entries) {
+      return node == kNoNode ? Versions(std::in_place)
+                             : versions_of(checkpoint, node, prefix_of(entries));
+    };
+    const auto versions = of(a_, a, of_a);
+    if (versions && versions == of(b_, b, of_b)) return;
+    if (a != kNoNode && b != kNoNode) return found_.other_versions.push_back(path);
+    if (!both_keep_objects(a_, b_)) return;
+    (b == kNoNode ? found_.versions_only_in_a : found_.versions_only_in_b).push_back(path);
   }
-  ValueDiff take() { return {std::move(out_), std::move(other_versions_)}; }
+  ValueDiff take() { return std::move(found_); }
 
  private:
+  /// By the names of modules; none for what is no such mapping.
+  using Versions = std::optional<std::map<std::string, std::string>>;
+
   static Parts parts_of(const Checkpoint& checkpoint, NodeId node) {
     const Graph& graph = checkpoint.graph;
     Parts out;
@@ -122,10 +130,9 @@ class ValueWalk {
 
   /// `_metadata` by the names of modules without PREFIX: `module` is the root then. Of several of
   /// one name the last counts, as in consume_prefix_in_state_dict_if_present() of PyTorch.
-  std::optional<std::map<std::string, std::string>> versions_of(const Checkpoint& checkpoint,
-                                                                NodeId node,
-                                                                std::string_view prefix) const {
-    std::map<std::string, std::string> out;
+  Versions versions_of(const Checkpoint& checkpoint, NodeId node, std::string_view prefix) const {
+    Versions found(std::in_place);
+    auto& out = *found;
     const auto* entries = checkpoint.graph.entries(node);
     if (entries == nullptr) return std::nullopt;
     for (const auto& [key, value] : *entries) {
@@ -135,7 +142,7 @@ class ValueWalk {
       const bool is_root = name == "." || prefix.starts_with(name);
       out[is_root ? "." : std::string(without_prefix(name, prefix))] = *version;
     }
-    return out;
+    return found;
   }
 
   void visit_or_add(NodeId a, NodeId b, const std::string& path, int depth) {
@@ -206,9 +213,10 @@ class ValueWalk {
     if (at == pairs_.end()) return;
     Pair& pair = at->second;
     if (pair.verdict == Verdict::given_up && !std::exchange(gave_up_, true)) {
-      out_.push_back({path, kGivenUp, kGivenUp});
+      found_.differences.push_back({path, kGivenUp, kGivenUp});
     }
-    if (pair.verdict == Verdict::too_large) out_.push_back({path, kTooLarge, kTooLarge});
+    if (pair.verdict == Verdict::too_large)
+      found_.differences.push_back({path, kTooLarge, kTooLarge});
     if (pair.verdict == Verdict::whole) add(a, b, path);
     if (pair.verdict != Verdict::below || pair.on_path) return;
     const bool again = std::exchange(pair.told, true);
@@ -425,7 +433,7 @@ class ValueWalk {
     if (!telling_) return give(Verdict::below);
     ValueDifference found{path, shown(a_, a), shown(b_, b)};
     if (found.a == found.b) show_apart(found, a, b);
-    out_.push_back(std::move(found));
+    found_.differences.push_back(std::move(found));
   }
 
   /// Two values whose texts are cut before the first difference: what is around that.
@@ -480,8 +488,7 @@ class ValueWalk {
   size_t again_ = 0;
   size_t shown_ = 0;  // what show_apart() has cost
   bool gave_up_ = false;
-  std::vector<ValueDifference> out_;
-  std::vector<std::string> other_versions_;
+  ValueDiff found_;
 };
 
 using ValuesByKey = std::map<std::string_view, NodeId>;
@@ -518,6 +525,15 @@ OneSide side_of(const Checkpoint& checkpoint, const StateDict& state_dict,
 }
 
 }  // namespace
+
+bool both_keep_objects(const Checkpoint& a, const Checkpoint& b) {
+  constexpr Format kPickles[] = {Format::torch_zip, Format::torch_legacy, Format::torch_tar,
+                                 Format::plain_pickle};
+  const auto is_pickle = [&](const Checkpoint& one) {
+    return std::ranges::find(kPickles, one.format) != std::end(kPickles);
+  };
+  return is_pickle(a) && is_pickle(b);
+}
 
 std::string_view without_prefix(std::string_view key, std::string_view prefix) {
   return key.starts_with(prefix) ? key.substr(prefix.size()) : key;

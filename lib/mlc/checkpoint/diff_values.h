@@ -25,7 +25,14 @@ struct ValueDiff {
   /// Mappings whose `_metadata` (the versions of modules) differs; "" for the root. No difference:
   /// PyTorch looks at it only to load what older versions saved.
   std::vector<std::string> other_versions;
+  /// Those that have `_metadata` on one side only, where both formats could keep it.
+  std::vector<std::string> versions_only_in_a;
+  std::vector<std::string> versions_only_in_b;
 };
+
+/// Whether both formats keep the objects of Python as they were saved: keys of any type,
+/// attributes of mappings, what a tensor is. That others lack them is no difference.
+bool both_keep_objects(const Checkpoint& a, const Checkpoint& b);
 
 /// A prefix that is taken off the keys of some mappings that begin with it, and off the names of
 /// modules in their `_metadata`.
