@@ -5,6 +5,7 @@
 #include "mlc/checkpoint/alike_keys.h"
 #include "mlc/checkpoint/escaped_dots.h"
 #include "mlc/checkpoint/mapping_object.h"
+#include "mlc/checkpoint/model_names.h"
 #include "mlc/checkpoint/module_keys.h"
 #include "mlc/checkpoint/module_pickle.h"
 #include "mlc/checkpoint/name_table.h"
@@ -15,7 +16,6 @@
 #include "mlc/pickle/render.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -30,79 +30,6 @@ using pickle::NodeKind;
 constexpr int kSearchDepth = 3;      // mappings around a state_dict in real files
 constexpr size_t kSearchItems = 64;  // longer lists hold no state_dicts
 constexpr int kMaxTreeDepth = 1000;
-
-/// Words that start the keys under which training code keeps what is no model.
-constexpr std::array<std::string_view, 6> kNotModels = {"optim", "lr_sched", "scheduler",
-                                                        "rng",   "loops",    "callbacks"};
-
-bool is_model_key(std::string_view key) {
-  return std::none_of(kNotModels.begin(), kNotModels.end(),
-                      [key](std::string_view word) { return key.starts_with(word); });
-}
-
-/// Whether the words of PATH name a model, as training code does: "model", "state_dict", "netG",
-/// "ema.weights", "my_unet".
-bool names_model(std::string_view path) {
-  constexpr std::array<std::string_view, 19> kWords = {
-      "module",  "modules",   "state",         "sd",  "weights", "params", "parameters",
-      "teacher", "generator", "discriminator", "ema", "student", "actor",  "critic",
-      "policy",  "encoder",   "decoder",       "g",   "d"};
-  const auto is_model_word = [&](std::string_view word) {
-    const auto has = [word](std::string_view part) {
-      return word.starts_with(part) || word.ends_with(part);
-    };
-    return has("model") || has("net") || std::ranges::find(kWords, word) != kWords.end();
-  };
-  std::string word;
-  for (const char c : path) {
-    const bool upper = c >= 'A' && c <= 'Z';
-    if (c != '.' && c != '_' && c != '-') {
-      word += upper ? static_cast<char>(c - 'A' + 'a') : c;
-      continue;
-    }
-    if (is_model_word(word)) return true;
-    word.clear();
-  }
-  return is_model_word(word);
-}
-
-/// Whether INNER lies below OUTER in the tree.
-bool is_inside(const StateDict& inner, const StateDict& outer) {
-  return inner.path.size() > outer.path.size() && inner.path.starts_with(outer.path) &&
-         (outer.path.empty() || inner.path[outer.path.size()] == '.');
-}
-
-std::string_view last_key(std::string_view path) {
-  return path.substr(path.rfind('.') + 1);
-}
-
-/// Of what torch.nn.Module.get_extra_state returned for a module: "_extra_state",
-/// "encoder._extra_state".
-bool is_extra_state(std::string_view key) {
-  constexpr std::string_view kName = "_extra_state";
-  return last_key(key) == kName;
-}
-
-/// Where INNER is, from OUTER on, without what wrappers put before the keys of OUTER's tensors:
-/// `module.` names no model there.
-std::string_view path_within(const StateDict& outer, const StateDict& inner) {
-  constexpr std::array<std::string_view, 3> kWrappers = {"module.", "_orig_mod.",
-                                                         "_fsdp_wrapped_module."};
-  const std::string_view path =
-      std::string_view(inner.path).substr(outer.path.empty() ? 0 : outer.path.size() + 1);
-  size_t taken = 0;
-  const auto wraps = [&](std::string_view wrapper) {
-    const std::string_view head = path.substr(0, taken + wrapper.size());
-    return path.substr(taken).starts_with(wrapper) &&
-           std::ranges::any_of(outer.entries, [head](const StateDictEntry& entry) {
-             return entry.key.starts_with(head);
-           });
-  };
-  for (auto found = kWrappers.end();; taken += found->size()) {
-    found = std::ranges::find_if(kWrappers, wraps);
-    if (found == kWrappers.end()) return path.substr(taken);
-  }
-}
 
 class Search {
  public:
