@@ -128,7 +128,7 @@ def test_expect_of_several_state_dicts_said_no_instead_of_asking(mlc, tmp_path):
     assert asked.rc == 2 and "choose one with --key, for example --key model" in asked.stderr
     asked = mlc("load", "sd.pt", "--expect", "stray.pt")
     assert asked.rc == 2 and "choose one with --expect-key, for example --expect-key model" in asked.stderr
-    write(tmp_path / "loose.pt", {"best": torch.ones(1), "model": tensors(w=1)})
+    write(tmp_path / "loose.pt", {"best": torch.ones(2, 2), "model": tensors(w=1)})
     asked = mlc("load", "sd.pt", "--expect", "loose.pt")
     assert asked.rc == 2 and "--expect-key model" in asked.stderr
     mlc.ok("load", "sd.pt", "--expect", "loose.pt", "--expect-key", "model")

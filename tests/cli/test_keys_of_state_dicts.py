@@ -202,3 +202,41 @@ def test_rows_of_a_whole_file_named_the_number_as_its_text(mlc, tmp_path):
     assert list(rows(mlc, "a.pt", "--key", "opt.state.[None]")) == ["0"]
     write(tmp_path / "b.pt", ALIKE)
     assert list(rows(mlc, "b.pt")) == ["[0].w", "[0].b", '["0"].w']
+
+
+def linear(prefix=""):
+    return {f"{prefix}weight": torch.ones(2, 2), f"{prefix}bias": torch.ones(2)}
+
+
+LOOSE = {
+    "loss and step": {"model": {"module.w": torch.ones(2)}, "loss": torch.tensor(0.1), "step": torch.tensor(5)},
+    "mean and std": {"model": {"module.w": torch.ones(2)}, "mean": torch.ones(1, 3, 1, 1), "std": torch.ones(3)},
+    "a generator": {"state_dict": {"module.w": torch.ones(2)}, "x": torch.get_rng_state()},
+    "matrices": {"net": {"module.w": torch.ones(2)}, "confusion": torch.ones(3, 3), "images": torch.ones(1, 3, 2, 2)},
+    "no dots": {"model": {"w": torch.ones(2)}, "loss": torch.ones(1), "step": torch.ones(1)},
+    "a part's name": {"encoder": {"module.w": torch.ones(2)}, "loss": torch.ones(1), "step": torch.ones(1)},
+    "deeper": {"run": {"model": {"module.w": torch.ones(2)}, "loss": torch.ones(1)}, "step": torch.tensor(5)},
+}
+
+
+@pytest.mark.parametrize("name", LOOSE)
+def test_loose_tensors_made_a_training_file_ambiguous(mlc, tmp_path, name):
+    write(tmp_path / "a.pt", LOOSE[name])
+    mlc.ok("save", "a.pt", "-o", "a.safetensors")
+    assert list(safetensors.torch.load_file(tmp_path / "a.safetensors")) == ["w" if name == "no dots" else "module.w"]
+    if name == "no dots":
+        return
+    mlc.ok("strip-module-prefix", "a.pt", "-o", "b.pt")
+    loose = [key for key in LOOSE[name] if torch.is_tensor(LOOSE[name][key])]
+    assert all(key in torch.load(tmp_path / "b.pt") for key in loose)
+
+
+@pytest.mark.parametrize("values", [
+    {**linear(), "cfg": {"a": torch.ones(1)}}, {**linear(), "model": {"w": torch.ones(1)}}, {**linear(), "net": linear("fc.")},
+    {"embed": torch.ones(3, 3), "scale": torch.ones(3), "encoder": {"w": torch.ones(1)}},
+    {"embed": torch.ones(3, 3), "scale": torch.ones(3), "encoder": linear("0.")},
+    {**linear("fc."), "model": {"module.w": torch.ones(1)}}])
+def test_a_root_that_may_be_the_state_dict_stays_one(mlc, tmp_path, values):
+    write(tmp_path / "a.pt", values)
+    paths = [one["path"] for one in mlc.ok("load", "a.pt", "--json").json["state_dicts"]]
+    assert "" in paths

@@ -543,15 +543,19 @@ def test_a_mapping_in_a_state_dict_is_a_part_of_it(mlc, tmp_path):
 
 def test_a_stray_tensor_beside_a_model_of_one_is_not_taken_for_the_model(mlc, tmp_path):
     write(tmp_path / "a.pt", {"best": torch.tensor(0.5), "model": {"w": torch.ones(2)}})
-    result = mlc("save", "a.pt", "-o", "a.safetensors")
-    assert result.rc == 2 and "holds 2 state_dicts: model (1 tensor) and . (1 tensor)" in result.stderr
-    assert "for example --key model\n" in result.stderr  # "." was named, which nobody means
+    result = mlc.ok("save", "a.pt", "-o", "a.safetensors")
+    assert "left out: best (1 tensor)\n" in result.stderr
+    assert list(load_safetensors(tmp_path / "a.safetensors")) == ["w"]
+    write(tmp_path / "b.pt", {"best": torch.ones(2, 2), "ema": {"w": torch.ones(2)}})
+    result = mlc("save", "b.pt", "-o", "b.safetensors")
+    assert result.rc == 2 and "holds 2 state_dicts: ema (1 tensor) and . (1 tensor)" in result.stderr
+    assert "for example --key ema\n" in result.stderr  # "." was named, which nobody means
 
 
 @pytest.mark.parametrize("name", ["model", "state_dict", "net", "model_state_dict", "netG", "generator", "ema", "unet"])
 @pytest.mark.parametrize("around", [(), ("checkpoint",)])
 def test_a_model_with_fewer_tensors_than_lie_beside_it_is_no_part(mlc, tmp_path, name, around):
-    loose = {"torch_rng": torch.get_rng_state(), "mean": torch.ones(3), "std": torch.ones(3)}
+    loose = {"torch_rng": torch.get_rng_state(), "mean": torch.ones(3, 3), "std": torch.ones(3)}
     values = {name: {"w": torch.ones(2), "b": torch.ones(1), "x._extra_state": {"a": torch.ones(1)}}, "epoch": 3, **loose}
     for key in around:
         values = {key: values, "lr": 0.1}

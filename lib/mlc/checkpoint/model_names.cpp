@@ -75,4 +75,43 @@ std::string_view path_within(const StateDict& outer, const StateDict& inner) {
   }
 }
 
+namespace {
+
+bool has_dots(const StateDictEntry& entry) {
+  return entry.key.find('.') != entry.key.npos;
+}
+
+/// Whether KEY may be that of what training code keeps beside a model: loss, step, class_weights.
+bool is_loose(const StateDictEntry& entry) {
+  constexpr std::array<std::string_view, 5> kOfModules = {"weight", "bias", "running_",
+                                                          "num_batches_tracked", "in_proj_"};
+  return !has_dots(entry) && std::ranges::none_of(kOfModules, [&entry](std::string_view word) {
+    return entry.key.starts_with(word);
+  });
+}
+
+}  // namespace
+
+LooseTensors::LooseTensors(const Checkpoint& checkpoint, const StateDict& outer) : outer_(outer) {
+  loose_ = !names_model(last_key(outer.path)) && std::ranges::all_of(outer.entries, is_loose);
+  vectors_ = std::ranges::all_of(outer.entries, [&checkpoint](const StateDictEntry& entry) {
+    const Dims sizes = checkpoint.sizes(checkpoint.tensors[entry.tensor]);
+    return std::ranges::count_if(sizes, [](int64_t size) { return size > 1; }) <= 1;
+  });
+}
+
+// A name of a model may be that of a part ("encoder"), so that of three signs two are needed: a
+// name that is nothing else; keys with dots, or a pickled module; nothing but vectors beside it
+// (numbers, states of generators, means of channels).
+bool LooseTensors::lie_beside(const StateDict& inner) const {
+  if (!loose_ || !names_model(path_within(outer_, inner))) return false;
+  constexpr std::array<std::string_view, 3> kSure = {"model", "net", "state_dict"};
+  const std::string_view name = last_key(inner.path);
+  const bool named = std::ranges::any_of(kSure, [name](std::string_view word) {
+    return name.starts_with(word) || name.ends_with(word);
+  });
+  const bool dotted = inner.module != kNoNode || std::ranges::any_of(inner.entries, has_dots);
+  return named + dotted + vectors_ >= 2;
+}
+
 }  // namespace mlc

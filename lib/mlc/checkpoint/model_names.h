@@ -29,4 +29,20 @@ bool is_extra_state(std::string_view key);
 /// `module.` names no model there.
 std::string_view path_within(const StateDict& outer, const StateDict& inner);
 
+/// A mapping around others that may be a checkpoint with loose tensors beside its model rather than
+/// a state_dict.
+class LooseTensors {
+ public:
+  /// Both must live longer.
+  LooseTensors(const Checkpoint& checkpoint, const StateDict& outer);
+
+  /// Whether INNER, which lies in it, is plainly the model that they lie beside.
+  bool lie_beside(const StateDict& inner) const;
+
+ private:
+  const StateDict& outer_;
+  bool loose_ = false;    // none has the name of a tensor in a module
+  bool vectors_ = false;  // none has more than one dimension
+};
+
 }  // namespace mlc

@@ -148,12 +148,14 @@ class Search {
     return {};
   }
 
-  /// A dict around a state_dict may hold a stray tensor (best accuracy): the larger one inside is
-  /// meant, so the outer one is no candidate.
+  /// A dict around a state_dict may hold stray tensors (best accuracy): the larger one inside is
+  /// meant, or the one that is plainly the model, so the outer one is no candidate.
   void drop_wrappers() {
     const auto is_wrapper = [this](const StateDict& outer) {
-      return std::any_of(found_.begin(), found_.end(), [&outer](const StateDict& inner) {
-        return is_inside(inner, outer) && inner.entries.size() > outer.entries.size();
+      const LooseTensors loose(checkpoint_, outer);
+      return std::any_of(found_.begin(), found_.end(), [&](const StateDict& inner) {
+        return is_inside(inner, outer) &&
+               (inner.entries.size() > outer.entries.size() || loose.lie_beside(inner));
       });
     };
     std::vector<bool> wrapper;
