@@ -625,3 +625,14 @@ def test_a_tensor_without_a_name_differed_from_its_safetensors(mlc, tmp_path, ba
     assert "\ntensor  values" in mlc("diff", "c.pt", "b.safetensors").stdout
     torch.save({"tensor": bare}, tmp_path / "d.pt")
     assert mlc("diff", "a.pt", "d.pt").rc == 1  # torch.load gives a tensor, and a dict
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_a_jagged_tensor_differed_where_a_pickle_spells_sets_otherwise(mlc, tmp_path, protocol):
+    for name, rows in (("a", [torch.ones(2, 3), torch.ones(1, 3)]), ("other", [torch.ones(1, 3), torch.ones(2, 3)])):
+        nested = torch.nested.nested_tensor(rows, layout=torch.jagged)
+        torch.save({"n": nested, "w": torch.ones(1)}, tmp_path / f"{name}.pt", pickle_protocol=protocol)
+    mlc.ok("save", "a.pt", "-o", "b.pt")
+    assert mlc.ok("diff", "a.pt", "b.pt").stdout.startswith("equal: 2 tensors")
+    mlc.ok("diff", "b.pt", "a.pt", "--key", ".")
+    assert mlc("diff", "other.pt", "b.pt").rc == 1

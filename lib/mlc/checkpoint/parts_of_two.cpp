@@ -9,7 +9,9 @@
 #include "mlc/pickle/traverse.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -78,9 +80,32 @@ Result<bool> PartsOfTwo::same_entries(const Tensor& a, const Tensor& b) const {
   return comparer.result().mismatches == 0;
 }
 
-/// Whether two tensors that mlc cannot read are rebuilt in the same way from equal parts.
+/// Whether two values without tensors in them are equal. MOST nodes are looked at for that, which
+/// is less afterwards: there may be many such values.
+bool PartsOfTwo::same_literals(NodeId a, NodeId b, size_t& most) const {
+  constexpr size_t kTextPerNode = 64;  // bytes that cost as much
+  const auto text_of = [&most](const Checkpoint& checkpoint, NodeId node) {
+    bool plain = true;
+    auto text = pickle::canonical_text(checkpoint.graph, node, most, [&](NodeId one) {
+      const bool stored = one != node && (checkpoint.tensor_at(one) != kNoIndex ||
+                                          checkpoint.storage_at(one) != kNoIndex);
+      plain = plain && !stored;
+      return stored;
+    });
+    most -= text ? std::min(most, 1 + text->size() / kTextPerNode) : most;
+    return plain ? std::move(text) : std::nullopt;
+  };
+  const std::optional<std::string> text_a = text_of(a_, a);
+  return text_a && text_a == text_of(b_, b);
+}
+
+/// Whether two tensors that mlc cannot read are rebuilt in the same way from equal parts. Sets, and
+/// what the protocol of the pickle may spell as a call (sets and bytes), are compared as values.
 Result<bool> PartsOfTwo::same_build(NodeId a, NodeId b) const {
-  constexpr size_t kLeaf = 8;  // nodes
+  size_t most = 10'000 + 8 * (a_.graph.size() + b_.graph.size());
+  const auto is_set = [](pickle::NodeKind kind) {
+    return kind == pickle::NodeKind::set || kind == pickle::NodeKind::frozenset;
+  };
   std::set<std::pair<NodeId, NodeId>> seen;
   std::vector<std::pair<NodeId, NodeId>> stack = {{a, b}};
   while (!stack.empty()) {
@@ -102,16 +127,18 @@ Result<bool> PartsOfTwo::same_build(NodeId a, NodeId b) const {
       if (!same) return false;
       continue;
     }
-    if (a_.graph.kind(left) != b_.graph.kind(right)) return false;
+    const pickle::NodeKind kind = a_.graph.kind(left);
+    if (kind != b_.graph.kind(right) || is_set(kind)) {
+      if (!same_literals(left, right, most)) return false;
+      continue;
+    }
     std::vector<NodeId> below_a;
     std::vector<NodeId> below_b;
     pickle::append_children(a_.graph, left, below_a);
     pickle::append_children(b_.graph, right, below_b);
     if (below_a.size() != below_b.size()) return false;
     for (size_t i = 0; i < below_a.size(); ++i) stack.emplace_back(below_a[i], below_b[i]);
-    if (!below_a.empty()) continue;
-    const auto text_a = pickle::canonical_text(a_.graph, left, kLeaf);
-    if (!text_a || text_a != pickle::canonical_text(b_.graph, right, kLeaf)) return false;
+    if (below_a.empty() && !same_literals(left, right, most)) return false;
   }
   return true;
 }

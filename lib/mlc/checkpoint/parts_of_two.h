@@ -35,6 +35,7 @@ class PartsOfTwo {
   Result<bool> same_parts(NodeId a, NodeId b, int depth) const;
   Result<bool> same_bytes(uint32_t a, uint32_t b) const;
   Result<bool> same_elements(uint32_t a, uint32_t b) const;
+  bool same_literals(NodeId a, NodeId b, size_t& most) const;
 
   const Checkpoint& a_;
   const Checkpoint& b_;
