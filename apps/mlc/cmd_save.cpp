@@ -504,10 +504,10 @@ void Job::warn_about_values() {
                         join_list(describe_values(*input_.checkpoint, report_.left_out)));
   }
   if (format_ == OutputFormat::torch_zip && !options_.safe && !shards) {
-    const auto refused = verdict_once_written(*input_.checkpoint).texts();
-    if (!refused.empty()) {
-      task_.reporter.warn("weights_only=True will refuse this file: it keeps " +
-                          join_list(refused) + "; " +
+    const WeightsOnlyVerdict verdict = verdict_once_written(*input_.checkpoint);
+    if (!verdict.accepts()) {
+      task_.reporter.warn("weights_only=True will refuse this file" + verdict.without_imports() +
+                          ": it keeps " + join_list(verdict.texts()) + "; " +
                           refusal_way_out(*input_.checkpoint, options_.weights_only));
     }
   }

@@ -51,6 +51,14 @@ def test_the_mesh_of_devices_is_not_counted_as_bytes_of_a_dtensor(mlc, mesh, tmp
     assert answer["totals"]["bytes"] == 96
 
 
+def test_the_import_that_dtensors_need_was_not_told(mlc, mesh, tmp_path):
+    torch.save(whole(mesh), tmp_path / "d.pt")
+    torch.load(tmp_path / "d.pt", weights_only=True)
+    report = mlc("load", "d.pt", "--require-safe", "--json", cwd=tmp_path)
+    assert (report.rc, report.json["accepted_after_import"]) == (1, ["torch.distributed.tensor"])
+    assert " without `import torch.distributed.tensor`\n" in mlc("load", "d.pt", cwd=tmp_path).stdout
+
+
 def test_quantize_does_not_say_that_dtensors_of_floats_are_no_floats(mlc, mesh, tmp_path):
     torch.save(whole(mesh), tmp_path / "d.pt")
     done = mlc("quantize", "d.pt", "-n", cwd=tmp_path)

@@ -8,6 +8,8 @@ import pickle
 import pty
 import re
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -317,6 +319,37 @@ def test_files_of_other_functions_than_torch_save_are_not_called_safe(mlc, tmp_p
         report = mlc("load", tmp_path / name, "--require-safe", "--json")
         assert (report.rc, report.json["weights_only"], report.json["refused_otherwise"]) == (1, False, [why])
         assert f"refuses {why}" in mlc("load", tmp_path / name, "--globals").stdout
+
+
+@pytest.mark.parametrize("value", [torch.ones(2, dtype=torch.uint16), torch.ones(2).untyped_storage()], ids=["uint16", "storage"])
+def test_untyped_storages_of_legacy_files_were_accepted(mlc, valid, tmp_path, value):
+    torch.save({"a": value, "w": torch.ones(1)}, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    for mode in (True, False):
+        with pytest.raises(AttributeError):
+            torch.load(tmp_path / "a.pt", weights_only=mode)
+    report = mlc("load", "a.pt", "--require-safe", "--json")
+    valid(report.json, "load")
+    assert (report.rc, report.json["weights_only"]) == (1, False)
+    assert "refuses UntypedStorage in the legacy format, which torch.load reads in no mode" in mlc("load", "a.pt", "--globals").stdout
+    mlc.ok("save", "a.pt", "-o", "b.pt")
+    torch.load(tmp_path / "b.pt", weights_only=True)
+    mlc.ok("load", "b.pt", "--require-safe")
+
+
+def test_what_an_import_makes_of_the_verdict_was_not_told(mlc, valid, tmp_path):
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)
+    torch.save({"n": nested}, tmp_path / "a.pt")
+    report = mlc("load", "a.pt", "--require-safe", "--json")
+    valid(report.json, "load")
+    assert (report.rc, report.json["accepted_after_import"]) == (1, ["torch._dynamo"])
+    refused = "refuses torch._dynamo.decorators._DimRange without `import torch._dynamo`\n"
+    assert refused in mlc("load", "a.pt").stdout
+    saved = mlc.ok("save", "a.pt", "-o", "b.pt").stderr
+    assert "weights_only=True will refuse this file without `import torch._dynamo`: it keeps " in saved
+    load = "import torch, torch._dynamo; torch.load('b.pt', weights_only=True)"
+    subprocess.run([sys.executable, "-c", load], cwd=tmp_path, check=True)
+    torch.save({"n": nested, "args": argparse.Namespace(a=1)}, tmp_path / "c.pt")
+    assert "accepted_after_import" not in mlc("load", "c.pt", "--json").json
 
 
 def test_formats_that_torch_load_does_not_read_say_who_does(mlc, tmp_path):

@@ -150,6 +150,7 @@ void LoadReport::verdict_json(JsonWriter& json) const {
   json.list("refused_globals", verdict_.refused_globals);
   json.list("code_globals", verdict_.code_globals);
   json.list("refused_otherwise", verdict_.refused);
+  if (!verdict_.imports.empty()) json.list("accepted_after_import", verdict_.imports);
   json.field("read_by", verdict_.other_reader.empty() ? "torch.load" : verdict_.other_reader);
   if (!options_.globals) return;
   json.key("globals");

@@ -326,7 +326,7 @@ std::string LoadReport::safety_text() const {
   std::vector<std::string> refused;
   if (!verdict_.refused_globals.empty()) refused.push_back(verdict_.globals_text());
   for (std::string& one : printable_all(verdict_.refused)) refused.push_back(std::move(one));
-  return "; weights_only=True refuses " + join_list(refused, 3);
+  return "; weights_only=True refuses " + join_list(refused, 3) + verdict_.without_imports();
 }
 
 /// The keys of the root that are no part of what is shown.
@@ -506,7 +506,8 @@ void LoadReport::show_deflated() {
 
 void LoadReport::show_verdict() {
   if (!verdict_.refused_globals.empty()) {
-    line("unsafe", "weights_only=True refuses " + verdict_.globals_text());
+    line("unsafe",
+         "weights_only=True refuses " + verdict_.globals_text() + verdict_.without_imports());
   }
   if (!options_.globals && !options_.require_safe) return;
   if (!verdict_.refused.empty()) {

@@ -37,6 +37,25 @@ const FormatRow& row_of(Format format) {
   return *std::ranges::find(kFormats, format, &FormatRow::format);
 }
 
+/// Names that PyTorch knows once a package was imported, which add_safe_globals() there adds.
+struct ImportRow {
+  std::string_view path;
+  std::string_view package;
+};
+
+constexpr ImportRow kImports[] = {
+    {"torch._dynamo.decorators._DimRange", "torch._dynamo"},
+    {"torch.distributed.device_mesh.DeviceMesh", "torch.distributed.tensor"},
+    {"torch.distributed.tensor.DTensor", "torch.distributed.tensor"},
+    {"torch.distributed.tensor._dtensor_spec.DTensorSpec", "torch.distributed.tensor"},
+    {"torch.distributed.tensor._dtensor_spec.ShardOrderEntry", "torch.distributed.tensor"},
+    {"torch.distributed.tensor._dtensor_spec.TensorMeta", "torch.distributed.tensor"},
+    {"torch.distributed.tensor.placement_types.Partial", "torch.distributed.tensor"},
+    {"torch.distributed.tensor.placement_types.Replicate", "torch.distributed.tensor"},
+    {"torch.distributed.tensor.placement_types.Shard", "torch.distributed.tensor"},
+    {"torch.distributed.tensor.placement_types._StridedShard", "torch.distributed.tensor"},
+};
+
 std::string callable_name(const Graph& graph, NodeId object) {
   const NodeId callable = graph.callable(object);
   return graph.is(callable, NodeKind::global) ? graph.global_path(callable) : "a value";
@@ -56,6 +75,18 @@ std::string refused_use(const Graph& graph, NodeId object) {
 
 void add_once(std::vector<std::string>& out, std::string text) {
   if (std::ranges::find(out, text) == out.end()) out.push_back(std::move(text));
+}
+
+/// What an import would do about VERDICT, which is complete.
+void add_imports(WeightsOnlyVerdict& verdict) {
+  if (!verdict.refused.empty()) return;
+  std::vector<std::string> packages;
+  for (const std::string& path : verdict.refused_globals) {
+    const auto row = std::ranges::find(kImports, path, &ImportRow::path);
+    if (row == std::end(kImports)) return;
+    add_once(packages, std::string(row->package));
+  }
+  verdict.imports = std::move(packages);
 }
 
 void add_uses(const Graph& graph, std::vector<std::string>& out) {
@@ -148,6 +179,12 @@ std::string WeightsOnlyVerdict::globals_text() const {
   return join_list(marked_globals(), std::clamp(code_globals.size() + 1, kShown, kMostShown));
 }
 
+std::string WeightsOnlyVerdict::without_imports() const {
+  std::vector<std::string> lines;
+  for (const std::string& package : imports) lines.push_back("`import " + package + "`");
+  return lines.empty() ? "" : " without " + join_list(lines);
+}
+
 std::vector<std::string> WeightsOnlyVerdict::texts() const {
   std::vector<std::string> out = marked_globals();
   for (const std::string& text : refused) out.push_back(printable(text));
@@ -181,6 +218,7 @@ WeightsOnlyVerdict verdict_once_written(const Checkpoint& checkpoint) {
     std::string refused = refused_once_written(graph, node);
     if (!refused.empty() && !is_named) add_once(verdict.refused, std::move(refused));
   });
+  add_imports(verdict);
   return verdict;
 }
 
@@ -202,6 +240,13 @@ WeightsOnlyVerdict weights_only_verdict(const Checkpoint& checkpoint) {
                               " (protocol " + std::to_string(checkpoint.pickle_protocol) + ")");
   }
   add_uses(checkpoint.graph, verdict.refused);
+  const bool untyped = std::ranges::any_of(checkpoint.storages, &Storage::untyped);
+  if (untyped && checkpoint.format == Format::torch_legacy) {
+    verdict.refused.emplace_back(
+        "UntypedStorage in the legacy format, which torch.load reads in no mode; `mlc save` writes "
+        "a .pt that it reads");
+  }
+  add_imports(verdict);
   return verdict;
 }
 

@@ -21,11 +21,16 @@ struct WeightsOnlyVerdict {
   size_t called_code = 0;
   /// What else it refuses: "TorchScript archives", "the pickle opcode FRAME (protocol 4)".
   std::vector<std::string> refused;
+  /// Where nothing else is refused: the packages after whose import it knows all of
+  /// refused_globals ("torch.distributed.tensor" of DTensors).
+  std::vector<std::string> imports;
   /// Who reads the format in place of torch.load ("numpy.load"); empty where torch.load does.
   std::string_view other_reader;
 
   /// False: torch.load refuses the file. True too for formats that it does not read.
   bool accepts() const { return refused_globals.empty() && refused.empty(); }
+  /// " without `import torch._dynamo`", behind what is refused; empty where no import helps.
+  std::string without_imports() const;
   /// refused_globals for people, who are not to miss code among classes:
   /// "posix.system (runs code), argparse.Namespace, a.B, c.D and 5 more".
   std::string globals_text() const;
