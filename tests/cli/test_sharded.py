@@ -485,3 +485,18 @@ def test_a_shard_above_the_limit_was_not_told(mlc, source, tmp_path, kind, flags
     assert done.json["oversized"] == ["big.weight"] and said in done.stderr
     done = save(mlc, source, tmp_path / "large", kind, *flags, "--json", size="1MB")
     assert done.json["oversized"] == [] and done.stderr == ""
+
+
+@pytest.mark.parametrize("to", KINDS)
+def test_damage_was_told_of_a_shard_that_has_none(mlc, tmp_path, to):
+    write(tmp_path / "in.pt", ordered(**{f"module.w{i}": torch.arange(100.0) + i for i in range(4)}))
+    mlc.ok("save", "in.pt", "-o", "in", "--format", "pt", "--max-shard-size", "500B")
+    damaged = tmp_path / "in/pytorch_model-00001-of-00004.bin"
+    content = bytearray(damaged.read_bytes())
+    content[content.index(torch.arange(100.0).numpy().tobytes()) + 200] ^= 255
+    damaged.write_bytes(content)
+    save = ["save", "in", "-o", "out", "--max-shard-size", "450B", "--format", to, "--dtype", "f64"]
+    for args in (["strip-module-prefix", "in", "-o", "out"], save):
+        result = mlc(*args)
+        assert result.rc == 3 and result.stderr.startswith(
+            "mlc: error: in/pytorch_model-00001-of-00004.bin: writing ")

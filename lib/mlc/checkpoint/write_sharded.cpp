@@ -185,7 +185,7 @@ class ShardWriter {
     MLC_CHECK(open_outputs(names, count));
     for (size_t i = 0; i < count; ++i) {
       const auto& shard = layout.shards.empty() ? tensors : layout.shards[i];
-      MLC_CHECK_CTX(write(shard, summary_.files[i], outputs_[i]), summary_.files[i]);
+      MLC_CHECK_CTX(write(shard, summary_.files[i], outputs_[i]), "writing " + summary_.files[i]);
     }
     if (count > 1) {
       MLC_CHECK(outputs_.back().write(index(summary_.bytes, metadata_of_index(tensors))));
