@@ -356,3 +356,14 @@ def test_a_model_called_like_a_source_was_taken_for_it(mlc, model, weights, name
     if name != "version":
         assert "is not known" in mlc("validate-version", weights, "--requires", f"{name}<=99").stdout
     assert mlc("validate-version", model, "--requires", "torch>=2.6").stdout.startswith(FLOOR)
+
+
+def test_files_that_did_not_pass_were_not_counted(mlc, tmp_path):
+    for name in ("a.pt", "b.pt"):
+        torch.save({"w": torch.ones(1)}, tmp_path / name)
+    done = mlc("validate-version", "a.pt", "b.pt", "none.pt", "--keep-going")
+    assert done.rc == 3 and done.stderr.endswith("3 files, 1 failed, 2 did not pass\n")
+    done = mlc("validate-version", "a.pt", "b.pt", "--keep-going")
+    assert done.rc == 1 and done.stderr.endswith("2 files, 2 did not pass\n")
+    done = mlc("validate-version", "a.pt", "b.pt", "--requires", "torch>=1.6")
+    assert done.rc == 0 and done.stderr == ""

@@ -405,8 +405,10 @@ void Batch::close() {
     json_.field("unfit", unfit_);
     json_.field("not_begun", skipped);
     json_.end_object();
-  } else if (failed_ + skipped > 0) {
-    std::string text = plural(files_.size(), "file") + ", " + format_count(failed_) + " failed";
+  } else if (failed_ + unfit_ + skipped > 0) {
+    std::string text = plural(files_.size(), "file");
+    if (failed_ + skipped > 0) text += ", " + format_count(failed_) + " failed";
+    if (unfit_ > 0) text += ", " + format_count(unfit_) + " did not pass";
     if (skipped > 0) text += ", " + format_count(skipped) + " not begun (--keep-going goes on)";
     context_.console.note(text);
   }
