@@ -70,7 +70,6 @@ class Job {
   void take_distributed();
   Status cast();
   Status change();
-  Status compact();
   void unwrap(NodeId node);
   void warn_of_packed_modules();
   void keep_weights();
@@ -257,7 +256,7 @@ Status Job::change() {
     warn_of_optimizers();
   }
   take_distributed();
-  if (options_.compact) MLC_CHECK(compact());
+  if (options_.compact) MLC_CHECK(compact_views(input_, state_dict_, options_.select.key));
   if (!options_.dtype.empty()) MLC_CHECK(cast());
   keep_weights();
   warn_of_kept();
@@ -293,16 +292,6 @@ Status Job::cast() {
     warn_of_uncast(*input_.checkpoint, *chosen_[i], task_.reporter);
     warn_of_parted(checkpoint, *chosen_[i], overlaps[i], task_.reporter);
   }
-  return {};
-}
-
-/// The one that was chosen, else all that there are: views do not depend on which is meant.
-Status Job::compact() {
-  std::vector<StateDict*> chosen;
-  for (StateDict& one : input_.state_dicts) chosen.push_back(&one);
-  if (state_dict_ != nullptr) chosen = {state_dict_};
-  if (chosen.empty()) MLC_CHECK(choose_state_dict(input_, ""));
-  MLC_CHECK(compact_views(*input_.checkpoint, chosen));
   return {};
 }
 

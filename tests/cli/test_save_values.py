@@ -318,3 +318,22 @@ def test_the_exact_version_of_pytorch_was_lost_with_its_format(mlc, tmp_path, na
     mlc.ok("validate-version", name, *asked)
     mlc.ok("save", "a.pt2", "--set", "framework.torch=2.0.1", "-o", name, "-f")
     assert mlc.ok("metadata", name, "--get", "framework.torch").stdout == "2.0.1\n"
+
+
+@pytest.mark.parametrize("value", [torch.arange(9.0)[:2], [torch.arange(9.0)[:2]], torch.nn.Parameter(torch.arange(9.0)[:2])],
+                         ids=["tensor", "list", "Parameter"])
+@pytest.mark.parametrize("key", [[], ["--key", "."]])
+def test_views_without_names_were_not_made_compact(mlc, tmp_path, value, key):
+    write(tmp_path / "a.pt", value)
+    mlc.ok("save", "a.pt", "--compact-views", "-o", "b.pt", *key)
+    found = torch.load(tmp_path / "b.pt")
+    found = found[0] if isinstance(value, list) else found
+    assert type(found) is type(value) or isinstance(value, list)
+    assert found.tolist() == [0, 1] and found.untyped_storage().nbytes() == 8
+
+
+@pytest.mark.parametrize("value", [collections.OrderedDict(), {"epoch": 1}])
+def test_a_file_without_tensors_has_no_views_to_make_compact(mlc, tmp_path, value):
+    write(tmp_path / "a.pt", value)
+    mlc.ok("save", "a.pt", "--compact-views", "-o", "b.pt")
+    assert torch.load(tmp_path / "b.pt") == value

@@ -123,15 +123,16 @@ std::vector<NamedTensor> tensors_of(std::span<StateDict* const> state_dicts) {
   return out;
 }
 
-/// Replaces the tensors of STATE_DICTS that WANTED selects by what DERIVE makes of them, tied ones
-/// by one.
+/// Replaces those of TENSORS that WANTED selects by what DERIVE makes of them, tied ones by one.
+/// What was read of STATE_DICTS is read again.
 template <class Wanted, class Derive>
-Result<uint64_t> replace_tensors(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts,
-                                 Wanted wanted, Derive derive) {
+Result<uint64_t> replace_tensors(Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
+                                 std::span<StateDict* const> state_dicts, Wanted wanted,
+                                 Derive derive) {
   std::map<TensorIdentity, uint32_t> done;
   std::unordered_set<uint32_t> seen;
   uint64_t count = 0;
-  for (const NamedTensor& named : tensors_of(state_dicts)) {
+  for (const NamedTensor& named : tensors) {
     if (!seen.insert(named.tensor).second) continue;
     const Tensor tensor = checkpoint.tensors[named.tensor];
     if (!wanted(tensor)) continue;
@@ -532,11 +533,12 @@ Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const
     }
   }
   MLC_CHECK(check_expansion(checkpoint, cast));
-  return replace_tensors(checkpoint, state_dicts, is_cast, [&](const NamedTensor& named) {
+  const auto derive = [&](const NamedTensor& named) {
     const int64_t elements = checkpoint.element_count(checkpoint.tensors[named.tensor]);
     return derive_cast(checkpoint, named.tensor, dtype,
                        casts.of(named.path, static_cast<uint64_t>(elements)));
-  });
+  };
+  return replace_tensors(checkpoint, tensors_of(state_dicts), state_dicts, is_cast, derive);
 }
 
 void warn_of_parted(const Checkpoint& checkpoint, const StateDict& state_dict,
@@ -557,24 +559,36 @@ void warn_of_parted(const Checkpoint& checkpoint, const StateDict& state_dict,
                 join_list(parted));
 }
 
-Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts) {
+Status compact_views(Input& input, StateDict* state_dict, const std::string& key) {
+  Checkpoint& checkpoint = *input.checkpoint;
+  std::vector<StateDict*> chosen;
+  const bool bare = state_dict == nullptr && has_bare_tensors(input, key);
+  for (StateDict& one : input.state_dicts) chosen.push_back(&one);
+  if (state_dict != nullptr) chosen = {state_dict};
+  if (chosen.empty() && !bare && !all_tensors(checkpoint, checkpoint.root).empty()) {
+    MLC_CHECK(choose_state_dict(input, ""));
+  }
+  const std::vector<NamedTensor> tensors =
+      bare ? all_tensors(checkpoint, node_at(checkpoint, key)) : tensors_of(chosen);
   // Views that overlap can take more room apart than together: their storage stays whole.
   std::map<uint32_t, uint64_t> apart;  // storage -> bytes of its tensors, each on its own
   std::set<TensorIdentity> seen;
-  for (const NamedTensor& named : tensors_of(state_dicts)) {
+  for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
     if (tensor.storage == kNoIndex) continue;
     if (!seen.insert(identity_of(checkpoint, tensor)).second) continue;
     uint64_t& sum = apart[tensor.storage];
     sum = checked_add(sum, compact_size(checkpoint, tensor)).value_or(UINT64_MAX);
   }
-  return replace_tensors(
-      checkpoint, state_dicts,
-      [&](const Tensor& tensor) {
-        return tensor.kind == TensorKind::dense && tensor.storage != kNoIndex &&
-               apart[tensor.storage] < checkpoint.storages[tensor.storage].byte_size();
-      },
-      [&](const NamedTensor& named) { return derive_compact(checkpoint, named.tensor); });
+  const auto wastes = [&](const Tensor& tensor) {
+    return tensor.kind == TensorKind::dense && tensor.storage != kNoIndex &&
+           apart[tensor.storage] < checkpoint.storages[tensor.storage].byte_size();
+  };
+  const auto derive = [&](const NamedTensor& named) {
+    return derive_compact(checkpoint, named.tensor);
+  };
+  MLC_CHECK(replace_tensors(checkpoint, tensors, chosen, wastes, derive));
+  return {};
 }
 
 }  // namespace mlc::cli

@@ -72,7 +72,10 @@ Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const
 void warn_of_parted(const Checkpoint& checkpoint, const StateDict& state_dict,
                     std::vector<std::vector<std::string>> groups, Reporter& reporter);
 
-/// Gives tensors of STATE_DICTS that show only a part of their storage a storage of their own.
-Result<uint64_t> compact_views(Checkpoint& checkpoint, std::span<StateDict* const> state_dicts);
+/// Gives tensors that show only a part of their storage a storage of their own: those of
+/// STATE_DICT, where it is null the ones without names at KEY, else those of every state_dict of
+/// INPUT, for it does not depend on which is meant. Errors: of choose_state_dict() where there is
+/// none for the tensors.
+Status compact_views(Input& input, StateDict* state_dict, const std::string& key);
 
 }  // namespace mlc::cli
