@@ -125,7 +125,8 @@ Command load_command() {
           "(float4_e2m1fn_x2 has two in an element of its shape). "
           "Listing reads no tensor. --expect answers as load_state_dict() does: it also refuses "
           "sparse and quantized tensors where dense ones are expected, and takes old batch "
-          "norms without num_batches_tracked; of keys that an architecture ties one is enough. "
+          "norms without num_batches_tracked and weight_g and weight_v of the old weight_norm; of "
+          "keys that an architecture ties one is enough. "
           "Exit code 1 means that --expect, --require-safe or --require-finite "
           "is not satisfied, 3 that --check found damage. Of several files -q lists those only "
           "that did not pass.",

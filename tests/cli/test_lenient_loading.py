@@ -164,3 +164,27 @@ def test_weights_of_another_form_fitted_an_architecture(mlc, tmp_path, form):
     assert f"hint: in Python `tensor.{'to_dense' if form == 'sparse_coo' else 'dequantize'}()`" in shown.stdout
     run = mlc("run", "m.pt", "--arch", "a.yaml")
     assert run.rc == 2 and said[:-1] in run.stderr
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("around", ["", "enc."])
+def test_keys_of_the_old_weight_norm_were_missing(mlc, tmp_path, around):
+    norm = torch.nn.utils.parametrizations.weight_norm
+
+    def model(normed):
+        inner = torch.nn.Sequential(normed(torch.nn.Linear(3, 2)), torch.nn.Linear(2, 2), normed(torch.nn.Conv1d(2, 2, 1)))
+        return torch.nn.ModuleDict({"enc": inner}) if around else inner
+
+    old, new = model(torch.nn.utils.weight_norm), model(norm)
+    new.load_state_dict(old.state_dict())
+    torch.save(old.state_dict(), tmp_path / "old.pt")
+    torch.save(new.state_dict(), tmp_path / "new.pt")
+    assert f"{around}0.weight_g" in old.state_dict()
+    mlc.ok("load", "old.pt", "--expect", "new.pt")
+    assert mlc("load", "new.pt", "--expect", "old.pt").rc == 1
+    part = old.state_dict()
+    del part[f"{around}2.weight_g"]
+    torch.save(part, tmp_path / "part.pt")
+    refused = mlc("load", "part.pt", "--expect", "new.pt")
+    assert refused.rc == 1 and f"{around}2.parametrizations.weight.original0" in refused.stdout + refused.stderr
+    assert "0.parametrizations" not in (refused.stdout + refused.stderr).replace(f"{around}2.", "")

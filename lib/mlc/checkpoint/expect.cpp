@@ -10,6 +10,7 @@
 #include "mlc/checkpoint/stored_parts.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -267,14 +268,47 @@ void compare_parts(const ExpectedTensor& found, const ExpectedTensor& wanted,
   }
 }
 
-}  // namespace
+/// The keys of FOUND as the pre-hook of torch.nn.utils.parametrizations.weight_norm renames those
+/// of the weight_norm before it, `fc.weight_g` and `fc.weight_v`. Nothing where it has none to
+/// rename.
+std::optional<std::vector<ExpectedTensor>> with_new_weight_norms(
+    const std::vector<ExpectedTensor>& found, const Index& expected) {
+  constexpr std::string_view kFolder = "parametrizations.";
+  constexpr std::string_view kFirst = ".original0";
+  std::unordered_map<std::string, std::string> names;
+  std::optional<Index> known;
+  for (const auto& [first, tensor] : expected) {
+    if (!first.ends_with(kFirst)) continue;
+    const size_t at = first.rfind(kFolder);
+    if (at == first.npos || (at > 0 && first[at - 1] != '.')) continue;
+    const size_t begin = at + kFolder.size();
+    const std::string stem = std::string(first.substr(0, at)) +
+                             std::string(first.substr(begin, first.size() - kFirst.size() - begin));
+    const std::string second = std::string(first.substr(0, first.size() - 1)) + "1";
+    if (!known) known = index_of(found);
+    if (!expected.contains(second) || !known->contains(stem + "_g")) continue;
+    if (!known->contains(stem + "_v")) continue;
+    names.emplace(stem + "_g", first);
+    names.emplace(stem + "_v", second);
+  }
+  if (names.empty()) return std::nullopt;
+  std::unordered_set<std::string_view> made;
+  for (const auto& [old, name] : names) made.insert(name);
+  std::vector<ExpectedTensor> out;
+  for (const ExpectedTensor& one : found) {
+    const auto renamed = names.find(one.name);
+    if (made.contains(one.name)) continue;  // the hook replaces it
+    out.push_back(one);
+    if (renamed != names.end()) out.back().name = renamed->second;
+  }
+  return out;
+}
 
-ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
-                            const std::vector<ExpectedTensor>& expected,
-                            const ExpectOptions& options) {
+ExpectReport compare_keys(const std::vector<ExpectedTensor>& found,
+                          const std::vector<ExpectedTensor>& expected, const Index& expected_index,
+                          const ExpectOptions& options) {
   ExpectReport report;
   const Index found_index = index_of(found);
-  const Index expected_index = index_of(expected);
   const auto origins = found_origins(expected, found_index);
   for (const ExpectedTensor& wanted : expected) {
     const auto it = found_index.find(wanted.name);
@@ -307,6 +341,19 @@ ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
   report.satisfied = keys_fit && report.no_tensors.empty() && report.other_forms.empty() &&
                      (options.ignore_shapes || report.mismatched.empty());
   return report;
+}
+
+}  // namespace
+
+ExpectReport check_expected(const std::vector<ExpectedTensor>& found,
+                            const std::vector<ExpectedTensor>& expected,
+                            const ExpectOptions& options) {
+  const Index index = index_of(expected);
+  if (options.module_version) {
+    const auto renamed = with_new_weight_norms(found, index);
+    if (renamed) return compare_keys(*renamed, expected, index, options);
+  }
+  return compare_keys(found, expected, index, options);
 }
 
 namespace {

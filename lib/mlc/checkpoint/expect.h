@@ -58,7 +58,7 @@ struct ExpectOptions {
   std::function<bool(std::string_view)> ignore_unexpected;  // keys that may be there; may be empty
   /// The version in `_metadata` of a module ("layer1.bn") in what is found. Where given, files of
   /// old PyTorch pass as load_state_dict lets them: batch norms before version 2 lack
-  /// num_batches_tracked, and scalars have the shape [1].
+  /// num_batches_tracked, scalars have the shape [1], and weight_norm had weight_g and weight_v.
   std::function<std::optional<int64_t>(std::string_view)> module_version;
 };
 
