@@ -105,8 +105,9 @@ void add_save_options(OptionSet& set, SaveRequest& options) {
     }
     const auto dtype = dtype_from_name(options.dtype);
     if (!options.dtype.empty() && (!dtype || info(*dtype).kind != DTypeClass::floating)) {
-      return usage_error("no such floating-point type: " + mlc::quoted(options.dtype),
-                         "fp32, bf16, fp16, fp64, f8_e4m3fn, f8_e5m2; `mlc quantize` makes integers");
+      return usage_error(
+          "no such floating-point type: " + mlc::quoted(options.dtype),
+          "fp32, bf16, fp16, fp64, f8_e4m3fn, f8_e5m2; `mlc quantize` makes integers");
     }
     MLC_CHECK(check_locations(options.map_location));
     for (const std::string& rule : options.map_location) {
