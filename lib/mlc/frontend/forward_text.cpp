@@ -1,6 +1,7 @@
 #include "mlc/frontend/forward_text.h"
 
 #include "mlc/base/text.h"
+#include "mlc/frontend/text_lines.h"
 
 #include <algorithm>
 
@@ -21,16 +22,12 @@ size_t find_method(std::string_view source, std::string_view name) {
 /// Comments become nothing and line ends spaces; text in quotes stays.
 std::string joined_lines(std::string_view text) {
   std::string out;
-  char quote = '\0';
+  Quotes quotes;
   bool comment = false;
   for (const char c : text) {
     if (c == '\n') comment = false;
     if (comment) continue;
-    if (quote != '\0') {
-      if (c == quote) quote = '\0';
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else if (c == '#') {
+    if (!quotes.hold(c) && c == '#') {
       comment = true;
       continue;
     }
@@ -42,15 +39,11 @@ std::string joined_lines(std::string_view text) {
 /// The offset of the first of STOPS in TEXT outside of brackets and quotes, from FROM on, or npos.
 size_t find_outside(std::string_view text, std::string_view stops, size_t from = 0) {
   int depth = 0;
-  char quote = '\0';
+  Quotes quotes;
   for (size_t i = from; i < text.size(); ++i) {
     const char c = text[i];
-    if (quote != '\0') {
-      if (c == quote) quote = '\0';
-      continue;
-    }
+    if (quotes.hold(c)) continue;
     if (depth == 0 && stops.find(c) != stops.npos) return i;
-    if (c == '"' || c == '\'') quote = c;
     if (c == '(' || c == '[' || c == '{') ++depth;
     if (c == ')' || c == ']' || c == '}') --depth;
   }

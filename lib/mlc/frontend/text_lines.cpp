@@ -23,20 +23,21 @@ class LineScanner {
 
  private:
   void scan(std::string_view code) {
-    char quote = '\0';
+    Quotes quotes;
     for (size_t i = 0; i < code.size(); ++i) {
       const char c = code[i];
       const std::string_view three = code.substr(i, 3);
       if (!triple_.empty()) {
-        if (three == triple_) triple_ = {}, i += 2;
-      } else if (quote != '\0') {
-        if (c == quote) quote = '\0';
-      } else if (three == kDouble || three == kSingle) {
+        if (c == '\\') {
+          ++i;
+        } else if (three == triple_) {
+          triple_ = {};
+          i += 2;
+        }
+      } else if (!quotes.open() && (three == kDouble || three == kSingle)) {
         triple_ = three == kDouble ? kDouble : kSingle;
         i += 2;
-      } else if (c == '"' || c == '\'') {
-        quote = c;
-      } else {
+      } else if (!quotes.hold(c)) {
         depth_ += c == '(' || c == '[' || c == '{' ? 1 : 0;
         depth_ -= c == ')' || c == ']' || c == '}' ? 1 : 0;
       }
@@ -103,15 +104,9 @@ std::vector<LineKind> line_kinds(const std::vector<TextLine>& lines) {
 }
 
 std::string_view without_comment(std::string_view text) {
-  char quote = '\0';
+  Quotes quotes;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (quote != '\0') {
-      if (text[i] == quote) quote = '\0';
-    } else if (text[i] == '"' || text[i] == '\'') {
-      quote = text[i];
-    } else if (text[i] == '#') {
-      return text.substr(0, i);
-    }
+    if (!quotes.hold(text[i]) && text[i] == '#') return text.substr(0, i);
   }
   return text;
 }

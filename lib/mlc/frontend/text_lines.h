@@ -29,23 +29,41 @@ size_t indent_of(std::string_view line);
 std::string_view without_comment(std::string_view text);
 bool begins_with_word(std::string_view code, std::string_view word);
 
+/// Knows of characters, asked of one after the other, whether they lie in quotes. A quote behind a
+/// backslash ends nothing.
+class Quotes {
+ public:
+  /// Whether the next character, C, is in quotes or one of them.
+  bool hold(char c) {
+    const bool was_open = open();
+    if (!was_open && (c == '"' || c == '\'')) {
+      open_ = c;
+    } else if (was_open && c == open_ && !escaped_) {
+      open_ = '\0';
+    }
+    escaped_ = was_open && c == '\\' && !escaped_;
+    return was_open || open();
+  }
+  /// Whether the next character is in quotes, or ends them.
+  bool open() const { return open_ != '\0'; }
+
+ private:
+  char open_ = '\0';
+  bool escaped_ = false;
+};
+
 /// Calls VISIT(offset, depth) for each character of CODE that is in no quotes, with the number of
 /// brackets that are open behind it, until it returns false.
 template <class Visit>
 void visit_unquoted(std::string_view code, const Visit& visit) {
   int depth = 0;
-  char quote = '\0';
+  Quotes quotes;
   for (size_t i = 0; i < code.size(); ++i) {
     const char c = code[i];
-    if (quote != '\0') {
-      if (c == quote) quote = '\0';
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else {
-      depth += c == '(' || c == '[' || c == '{' ? 1 : 0;
-      depth -= c == ')' || c == ']' || c == '}' ? 1 : 0;
-      if (!visit(i, depth)) return;
-    }
+    if (quotes.hold(c)) continue;
+    depth += c == '(' || c == '[' || c == '{' ? 1 : 0;
+    depth -= c == ')' || c == ']' || c == '}' ? 1 : 0;
+    if (!visit(i, depth)) return;
   }
 }
 

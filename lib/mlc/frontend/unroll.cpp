@@ -226,16 +226,13 @@ size_t closing_bracket(std::string_view text) {
 /// Where the only `for` between the brackets of TEXT stands that is in no brackets within, or npos.
 size_t find_outer_for(std::string_view text) {
   size_t found = text.npos;
-  int depth = 0;
-  for (size_t i = 1; i < text.size(); ++i) {
-    const char c = text[i];
-    depth += c == '(' || c == '[' || c == '{' ? 1 : 0;
-    depth -= c == ')' || c == ']' || c == '}' ? 1 : 0;
-    if (depth != 0 || c != ' ' || !begins_with_word(text.substr(i + 1), "for")) continue;
-    if (found != text.npos) return text.npos;
+  size_t count = 0;
+  visit_unquoted(text, [&](size_t i, int depth) {
+    if (depth != 1 || text[i] != ' ' || !begins_with_word(text.substr(i + 1), "for")) return true;
     found = i + 1;
-  }
-  return found;
+    return ++count < 2;
+  });
+  return count == 1 ? found : text.npos;
 }
 
 class Unroller {
@@ -405,23 +402,19 @@ class Unroller {
                       const std::vector<Alias>& aliases, TextLine& out) const {
     const std::string_view text = std::string_view(line.text).substr(0, end);
     const size_t code_end = without_comment(line.text).size();
-    char quote = '\0';
+    Quotes quotes;
     for (size_t i = begin; i < end;) {
       if (i >= code_end) {
         out.text += text.substr(i);
         break;
       }
       const char c = text[i];
-      if (quote != '\0' || c == '"' || c == '\'') {
-        if (quote == '\0')
-          quote = c;
-        else if (c == quote)
-          quote = '\0';
-      } else if (c == '[') {
+      const bool quoted = quotes.hold(c);
+      if (!quoted && c == '[') {
         MLC_TRY(const size_t taken, rewrite_comprehension(line, i, end, aliases, out));
         i += taken;
         if (taken != 0) continue;
-      } else if (is_name_start(c) && (i == 0 || !is_name_char(text[i - 1]))) {
+      } else if (!quoted && is_name_start(c) && (i == 0 || !is_name_char(text[i - 1]))) {
         MLC_TRY(const size_t taken, rewrite_name(text, i, line, aliases, out));
         i += taken;
         continue;
