@@ -1,10 +1,56 @@
-"""Texts of forward against Python's own answer."""
+"""Expressions in forward against Python's own answer: TorchScript's parser binds some operators otherwise."""
 
 import numpy as np
 import pytest
 import torch
 
 pytestmark = [pytest.mark.usefixtures("engine"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+NAMES = """\
+n = -7
+m = 3
+k = 2
+r = 0.5
+p = True
+q = False
+s = 'ab'
+u: Optional[int] = None
+ns = [1, 3]
+xs = [x, x * 2]
+a = x > 0
+b = x < 1
+i = x.to(torch.int64)
+"""
+BOOLEANS = [
+    "p or q and q", "q and p or p", "p or p and q or q and q", "q or p and not p", "not p or p and q", "not q and not p or p",
+    "not n == m", "not n in ns", "not m in ns or q", "n == m or m == 3 and k == 3", "p or q and q if q else q",
+    "p if q else q if p else p", "q and (p or p)", "(p or q) and q", "n < 0 or n > 0 and m < 0",
+    "0 < m < 2", "0 < n < 9", "n < m > 2", "n < m > k > 5", "n < -m < k", "not 0 < m < 2", "p or 0 < m < 2 and q", "0 < m < 9 and q",
+    "u is None is None", "u is None is not None", "m in ns == True", "n <= n == n", "1 < m + 1 < 4 - 1", "0 < len(xs) < 2",
+    "3 > x.size(1) > 0", "0 < ns[0] <= 1", "0 < float(m) < 3.5", "n < m is not None", "(0 < m) < 2", "0 < (m < 2)", "0 == (n < m) == 1",
+    "u is not None and 0 < 3 < u", "n & m == 1", "n | k == -5", "n ^ 1 < m", "k << 1 > m", "n + m == -4 and n - m < 0 or q", "m not in ns or p", "not m is None",
+    "s == 'a' 'b' != 'b'", "bool(x[0, 0] < x[0, 1] < x[0, 2])",
+]
+NUMBERS = [
+    "-n ** 2", "-2 ** 2", "m ** -k", "2 ** 3 ** 2", "-m ** -k", "n - m - k", "n // m", "-n // m", "n % m", "-n % m", "n % -m", "n - m * k", "n / m / k", "n // m * k",
+    "n * m % k", "m << 1 + 1", "n >> 1", "n & m | k", "n | m & k", "n ^ m & k", "n & m ^ k | 8", "n & m + k", "1 | m << 2", "n if p else m if q else k",
+    "n if not p or q and q else k", "m + (k if q else n) * 2", "[v if q else -v for v in ns][0]", "[v for v in ns][-m + 4]", "len('it\\'s # ~n < 1 < 2')", "0x10 + 1e2 + .5 + 5.",
+]
+TENSORS = [
+    "~a & b", "~a | b", "~a ^ b", "~a == b", "~a != b", "a & ~b", "a & ~b | b", "~(a & b)", "~a & ~b", "(~a) & b", "~a.any() & b.all()", "~i + 1", "~i * 2", "-~i & 3", "~-i + 3", "~~i + 1", "~i ** 2 + 1", "x - ~i", "x * ~i + 1", "torch.maximum(~i + 1, ~i * 2)", "[~v + 1 for v in [i, i]][1]", "[i, ~i + 1][1] - 1", "-x ** 2", "-x @ x.t()", "x @ x.t() * 2", "x - x @ x.t()[:, :1] - 1",
+    "x // 2 * 3", "x % 2 + -x % 2", "i >> 1 + 1", "i & 3 == 3", "i | 1 << 2", "torch.where(~a & b, x, -x ** 2)", "x.masked_fill(~a | b, 2)", "torch.stack([v if q else v * 2 for v in xs])",
+    "(\n    ~a\n  & b)", "x if p or q and q else x * 2", "x * (0 < m < 2)",
+]
+
+
+def forward_of(expressions):
+    """Each value as a tensor of its own, so that its type is told too."""
+    lines = [*NAMES.splitlines(), "out: Dict[str, Tensor] = {}"]
+    for number, (kind, text) in enumerate(expressions):
+        value = {"bool": "torch.tensor([bool(v{0})])", "number": "torch.tensor([float(v{0})])", "tensor": "v{0} * 1"}[kind].format(number)
+        lines += f"v{number} = {text}".splitlines() + [f"out['e{number}'] = {value}"]
+    return "def forward(self, x: Tensor) -> Dict[str, Tensor]:\n" + "".join(f"    {line}\n" for line in [*lines, "return out"])
+
 
 def python_answers(text, x):
     scope = {"torch": torch, "Tensor": torch.Tensor}
@@ -18,10 +64,42 @@ def write_architecture(path, text):
     torch.save({"w": torch.zeros(1)}, path.parent / "w.pt")
 
 
+def test_expressions_were_read_otherwise_than_by_python(mlc, tmp_path):
+    expressions = [("bool", one) for one in BOOLEANS] + [("number", one) for one in NUMBERS] + [("tensor", one) for one in TENSORS]
+    text = forward_of(expressions)
+    x = torch.tensor([[-1.5, 0.25, 1.0, 3.0]])
+    np.save(tmp_path / "x.npy", x.numpy())
+    write_architecture(tmp_path / "a.yaml", text)
+    mlc.ok("run", "w.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
+    made = np.load(tmp_path / "o.npz")
+    wrong = {}
+    for number, wanted in enumerate(python_answers(text, x).values()):
+        ours = torch.as_tensor(made[f"e{number}"])
+        if ours.shape != wanted.shape or ours.dtype != wanted.dtype or not torch.equal(ours, wanted):
+            wrong[expressions[number][1]] = (ours.tolist(), wanted.tolist())
+    assert not wrong
+
+
+
+
 def write_body(path, body):
     lines = "".join(f"    {line}\n" for line in body.split("\n"))
     write_architecture(path, f"def forward(self, x: Tensor) -> Tensor:\n{lines}")
     return lines
+
+
+@pytest.mark.parametrize(("body", "line", "mark", "said"), [
+    ("if 0 < f(x) < 2:\n    x = x + 1\nreturn x", 1, "f(x)", "compute its middle twice"),
+    ("n = 1; y = (n <\n  x.sum() <= 3)\nreturn x", 2, "x.sum", "write it with `and`"),
+    ("y = ~x & z | ~x\nreturn x", 1, "z", "no such name: z"),
+    ("y = [0 < 1 < 2,\n  ~x & (0 < 1 < 2) < 3 | zz]\nreturn x", 2, "zz", "no such name: zz"),
+    ("s = 'it\\'s # 1'; y = ~x & z\nreturn x", 1, "z", "no such name: z"),
+])
+def test_places_stay_where_brackets_were_put_in(mlc, tmp_path, body, line, mark, said):
+    write_body(tmp_path / "a.yaml", body)
+    result = mlc("run", "w.pt", "--arch", "a.yaml")
+    column = body.split("\n")[line - 1].rindex(mark) + 7
+    assert result.rc == 2 and f"a.yaml:{line + 5}:{column}: " in result.stderr and said in result.stderr, result.stderr
 
 
 def assert_runs_as_in_python(mlc, tmp_path, body, x=None):
