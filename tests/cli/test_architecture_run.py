@@ -928,6 +928,9 @@ class Blocks(torch.nn.Module):
     "for layer in self.a: x = layer(x)\nfor i in range(2): x = self.b[i](x)\nreturn x",
     "d = {'a': x}\nfor k, v in d.items(): x = x + {'a': v}[k]\nreturn x if x.size(0) == 2 else x[:, 1:]",
     "with torch.no_grad(): x = x + 1\nreturn x",
+    "for i in range(2):\n    x = self.a[i](x)\n    zs = [x * i for i in range(i + 2)]\n    x = x + zs[-1]\nreturn x",
+    "for i in range(2):\n    x = self.a[i](x)\n    d = {i: x * i for i in [1, 2]}\n    x = x + d[2] * i\nreturn x",
+    "for b in self.b:\n    x = b(x)\n    x = x + [b * 2 for b in [x, x]][0]\nreturn x",
 ])
 def test_modules_were_not_indexed_by_the_number_of_a_loop(mlc, tmp_path, body):
     """`self.stages[i]` was "'ModuleList' object has no attribute or method '__getitem__'"; ';' was no token."""
@@ -951,6 +954,10 @@ def test_modules_were_not_indexed_by_the_number_of_a_loop(mlc, tmp_path, body):
     ("for i in range(3):\n    x = self.b[i](x)\nreturn x", 2, 9, "the list has no such module"),
     ("return self.b[2](x)", 1, 8, "index 2 is outside of b, which has 2 modules"),
     ("for layer in self:\n    x = layer(x)\nreturn x", 1, 1, "self.children()"),
+    ("for i in range(2):\n    x = self.a[i](x)\n    y = [self.a[i](x) for i in range(3)]\nreturn x", 3, 10, "indexed by what is known before the run"),
+    ("for b in self.a:\n    x = b(x)\nelse:\n    x = x * 2\nreturn x", 3, 1, "no else behind a loop"),
+    ("for i in range(2):\n    x = self.a[i](x)\n# of the loop\nelse: x = x * 2\nreturn x", 4, 1, "no else behind a loop"),
+    ("while x.sum() < 3:\n    x = x + 1\nelse:\n    x = x * 2\nreturn x", 3, 1, "no else behind a loop"),
     ("y = x + 1; return self.c(y)", 1, 19, "has no attribute or method 'c'"),
     ("y = x + 1; z = self.a[3](y)\nreturn z", 1, 16, "index 3 is outside of a"),
 ])

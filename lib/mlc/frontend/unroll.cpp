@@ -268,6 +268,9 @@ class Unroller {
                      std::string(word) + " cannot leave a loop over modules, which is written out");
       }
       const size_t body_end = end_of_body(i, end);
+      if (begins_with_word(word, "for") || begins_with_word(word, "while")) {
+        MLC_CHECK(refuse_else(i, body_end, end));
+      }
       if (const auto loop = loop_over_modules(i, body_end, aliases)) {
         MLC_CHECK(write_out(*loop, i, body_end, aliases));
         i = body_end;
@@ -326,9 +329,22 @@ class Unroller {
     return i;
   }
 
-  Error error(size_t line, size_t offset, std::string message) const {
+  Error error(size_t line, size_t offset, std::string message, std::string hint = {}) const {
     const Position& at = lines_[line].from.position;
-    return node_.error_at(at.line, at.column + offset, std::move(message));
+    const size_t column = at.column + written_column(lines_[line], offset) - 1;
+    return node_.error_at(at.line, column, std::move(message), std::move(hint));
+  }
+
+  /// `else:` at BODY_END, behind the loop that line HEADER begins: a loop that is written out would
+  /// leave it to the last `if True:`, which never runs it.
+  Status refuse_else(size_t header, size_t body_end, size_t end) const {
+    if (body_end >= end) return {};
+    const std::string_view code = lines_[body_end].text;
+    const size_t indent = indent_of(code);
+    if (indent != indent_of(lines_[header].text)) return {};
+    if (!begins_with_word(code.substr(indent), "else")) return {};
+    return error(body_end, indent, "TorchScript has no else behind a loop",
+                 "what is set before break tells behind the loop how it ended");
   }
 
   Status write_out(const Loop& loop, size_t header, size_t end, const std::vector<Alias>& aliases) {
@@ -410,7 +426,7 @@ class Unroller {
       }
       const char c = text[i];
       const bool quoted = quotes.hold(c);
-      if (!quoted && c == '[') {
+      if (!quoted && (c == '[' || c == '{')) {
         MLC_TRY(const size_t taken, rewrite_comprehension(line, i, end, aliases, out));
         i += taken;
         if (taken != 0) continue;
@@ -433,10 +449,13 @@ class Unroller {
     const size_t close = closing_bracket(text);
     const size_t at = close == text.npos ? close : find_outer_for(text.substr(0, close));
     if (at == text.npos) return size_t{0};
-    const auto loop = read_loop(std::string(text.substr(at, close - at)) + ":", aliases);
-    if (!loop) return size_t{0};
+    const auto loop = text.front() == '['
+                          ? read_loop(std::string(text.substr(at, close - at)) + ":", aliases)
+                          : std::nullopt;
     const auto numbers = [](const auto& turn) { return turn.front().module == nullptr; };
-    if (std::any_of(loop->turns.begin(), loop->turns.end(), numbers)) return size_t{0};
+    if (!loop || std::any_of(loop->turns.begin(), loop->turns.end(), numbers)) {
+      return keep_comprehension(line, begin, begin + at, begin + close, aliases, out);
+    }
     out.text += '[';
     for (const auto& turn : loop->turns) {
       std::vector<Alias> inner = aliases;
@@ -451,6 +470,24 @@ class Unroller {
     out.text += ']';
     out.from.shifts.push_back({out.text.size() + 1, written_column(line, begin + close + 1)});
     return close + 1;
+  }
+
+  /// The comprehension from BEGIN to CLOSE, whose `for` stands AT, as it is: only its own variables
+  /// have other values in it than outside.
+  Result<size_t> keep_comprehension(const TextLine& line, size_t begin, size_t at, size_t close,
+                                    const std::vector<Alias>& aliases, TextLine& out) const {
+    const std::string_view text = line.text;
+    const size_t in = text.find(" in ", at);
+    if (in >= close) return size_t{0};
+    std::vector<Alias> inner = aliases;
+    for (const std::string& name : read_targets(text.substr(at + 3, in - at - 3))) {
+      std::erase_if(inner, [&](const Alias& one) { return one.name == name; });
+    }
+    out.text += text[begin];
+    MLC_CHECK(rewrite_part(line, begin + 1, in, inner, out));
+    MLC_CHECK(rewrite_part(line, in, close, aliases, out));
+    out.text += text[close];
+    return close + 1 - begin;
   }
 
   /// Writes the name at OFFSET, or what stands for it, to OUT; how many characters it was.
