@@ -958,6 +958,8 @@ def test_modules_were_not_indexed_by_the_number_of_a_loop(mlc, tmp_path, body):
     ("for b in self.a:\n    x = b(x)\nelse:\n    x = x * 2\nreturn x", 3, 1, "no else behind a loop"),
     ("for i in range(2):\n    x = self.a[i](x)\n# of the loop\nelse: x = x * 2\nreturn x", 4, 1, "no else behind a loop"),
     ("while x.sum() < 3:\n    x = x + 1\nelse:\n    x = x * 2\nreturn x", 3, 1, "no else behind a loop"),
+    ("for b in self.a:\n    x = b(x)\nreturn b(x)", 3, 8, "gone behind it"),
+    ("for j, (k, i) in enumerate(zip([1], [2])):\n    x = x + i\nreturn x + i", 3, 12, "keep its value under another name"),
     ("y = x + 1; return self.c(y)", 1, 19, "has no attribute or method 'c'"),
     ("y = x + 1; z = self.a[3](y)\nreturn z", 1, 16, "index 3 is outside of a"),
 ])

@@ -1,5 +1,7 @@
 #include "mlc/engine/script_limits.h"
 
+#include "mlc/base/text.h"
+
 #include <algorithm>
 #include <array>
 #include <vector>
@@ -303,6 +305,18 @@ std::string advice_on_name(std::string_view name) {
   });
   const auto row = std::ranges::find(kNames, name, &decltype(kNames)::value_type::first);
   return row == kNames.end() ? std::string() : std::string(row->second);
+}
+
+std::string advice_on_loop_variable(std::string_view name, std::string_view text) {
+  for (const std::string_view line : split(text, '\n')) {
+    const size_t begin = find_statement(line, "for");
+    if (begin == line.npos || name.empty()) continue;
+    const std::string_view targets = line.substr(begin, line.find(" in ", begin) - begin);
+    if (find_word(targets, name) == targets.npos) continue;
+    return "the variable of a loop is gone behind it: keep its value under another name in the "
+           "loop; a module has an index, as in self.blocks[-1]";
+  }
+  return {};
 }
 
 std::optional<ScriptLimit> misread_by_script(std::string_view line) {

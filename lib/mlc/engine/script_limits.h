@@ -24,4 +24,8 @@ std::optional<ScriptLimit> misread_by_script(std::string_view line);
 /// empty for all other names.
 std::string advice_on_name(std::string_view name);
 
+/// What to write instead of NAME where it is gone: behind a loop in TEXT whose variable it was.
+/// Else empty.
+std::string advice_on_loop_variable(std::string_view name, std::string_view text);
+
 }  // namespace mlc

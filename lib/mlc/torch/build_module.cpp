@@ -372,7 +372,9 @@ class Builder {
     move_to_written_line(from, problem);
     constexpr std::string_view kUnknown = "no such name: ";
     if (problem.message.starts_with(kUnknown) && problem.hint.empty()) {
-      problem.hint = advice_on_name(std::string_view(problem.message).substr(kUnknown.size()));
+      const std::string_view name = std::string_view(problem.message).substr(kUnknown.size());
+      problem.hint = advice_on_name(name);
+      if (problem.hint.empty()) problem.hint = advice_on_loop_variable(name, source_.yaml);
     }
     if (problem.message.ends_with("is not iterable") ||
         problem.message.find("cannot be used as a tuple") != std::string::npos) {
