@@ -119,3 +119,60 @@ def assert_runs_as_in_python(mlc, tmp_path, body, x=None):
 ])
 def test_quotes_behind_a_backslash_ended_texts(mlc, tmp_path, body):
     assert_runs_as_in_python(mlc, tmp_path, body)
+
+
+AUGMENTED = ["+", "-", "*", "/", "//", "%", "**"]
+OF_INTEGERS = ["+", "-", "*", "//", "%", "**", "<<", ">>", "&", "|", "^"]
+
+
+def test_assignments_computed_something_else_or_not_in_place(mlc, tmp_path):
+    """`n %= 3` was fmod, `x[0] **= 2` did nothing, `d['a'] += 1` left the tensor alone that d was made of."""
+    targets = ["a {}= 2", "a[0] {}= 2\na[0, 1:] {}= 2", "a[a > 0] {}= 2", "l[0] {}= 2", "d['k'] {}= 2", "a {}= b > 1"]
+    lines = ["out: List[Tensor] = []"]
+    for make, signs in [("x * 1", AUGMENTED), ("x.to(torch.int64) + 2", OF_INTEGERS)]:
+        for sign in signs:
+            for target in targets:
+                if "b > 1" in target and sign in ["-", "/", "//", "%", "**"]:
+                    continue
+                lines += [f"a = {make}", "b = a", "l = [a]", "d = {'k': a}", *target.format(sign, sign).split("\n"),
+                          "out += [torch.cat([a, b, l[0], d['k']]) + 0.0]"]
+    for sign in OF_INTEGERS:
+        lines += ["n = -7", f"n {sign}= 3", "out += [torch.tensor([[float(n)]])]"]
+    lines += ["r = -7.5", "r %= 3", "out += [torch.tensor([[r]])]", "y = x", "y @= x.t()", "out += [x, y]", "q = True", "q &= False", "out += [x * q]"]
+    assert_runs_as_in_python(mlc, tmp_path, "\n".join([*lines, "return torch.cat([v.flatten() for v in out])"]))
+
+
+@pytest.mark.parametrize(("body", "line", "mark", "said"), [
+    ("k = 0\nn = k or 8\nreturn x + n", 2, "k or", "as in a if a != 0 else b"),
+    ("n = x.size(0) > 3 and 8\nreturn x + int(n)", 1, "8", "give True or False, not one of their values"),
+    ("u: Optional[int] = None\nn = u or 8\nreturn x * n", 2, "u or", "give True or False"),
+    ("s = '' or 'abc'\nreturn x + len(s)", 1, "'' or", "give True or False"),
+    ("return (x[0, 0] or x[0, 1]) + x", 1, "x[0, 0] or", "bool(x) is a tensor of one element"),
+    ("x[f(x)] **= 2\nreturn x", 1, "x[f", "compute its target twice"),
+    ("s = 'a'\ns %= 3\nreturn x", 2, "%=", "the arguments do not fit"),
+])
+def test_what_torchscript_would_compute_otherwise_is_refused(mlc, tmp_path, body, line, mark, said):
+    write_body(tmp_path / "a.yaml", body)
+    result = mlc("run", "w.pt", "--arch", "a.yaml")
+    column = body.split("\n")[line - 1].index(mark) + 7
+    assert result.rc == 2 and f"a.yaml:{line + 5}:{column}: " in result.stderr and said in result.stderr, result.stderr
+
+
+def test_flags_are_what_they_are_in_python(mlc, tmp_path):
+    assert_runs_as_in_python(mlc, tmp_path, """\
+k = 3
+p = k > 2 and x.size(1) == 4 or False
+u: Optional[int] = None
+q = u is not None and u > 2 or p
+if k and len([x]) or 0:
+    x = x + 1
+while not (k or 0) or k > 1 and k:
+    k = k - 1
+z = x * (p and q) + (1 if k and 0 else 2)
+return z if bool(k or 0) and (p or not q) else x""")
+
+
+def test_assignments_are_exported_as_they_run(mlc, tmp_path):
+    write_body(tmp_path / "a.yaml", "m = x > 0\nm &= ~(x > 2) & m\ny = x * 1\nz = y\ny %= 2\nz **= 2\nreturn torch.where(~m & (x < 1), y, z) * (0 < x.size(1) < 9)")
+    for verb in ("export-onnx", "trace"):
+        mlc.ok(verb, "w.pt", "--arch", "a.yaml", "-o", f"out.{'onnx' if verb == 'export-onnx' else 'pt'}")

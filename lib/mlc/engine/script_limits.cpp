@@ -122,10 +122,6 @@ size_t find_walrus(std::string_view code) {
   return code.find(":=");
 }
 
-size_t find_matrix_assignment(std::string_view code) {
-  return code.find("@=");
-}
-
 size_t find_decorator(std::string_view code) {
   const size_t first = code.find_first_not_of(' ');
   return first != code.npos && code[first] == '@' ? first : code.npos;
@@ -191,10 +187,6 @@ size_t find_bool_method(std::string_view code) {
   return code.find(".bool()");
 }
 
-size_t find_floor_assignment(std::string_view code) {
-  return code.find("//=");
-}
-
 /// match is a word like others elsewhere.
 size_t find_match(std::string_view code) {
   const size_t last = code.find_last_not_of(' ');
@@ -237,8 +229,6 @@ constexpr auto kRows = std::to_array<Row>({
     {"yield", false, nullptr, "TorchScript has no yield", "return a list"},
     {"", false, find_decorator, "a method has no decorators here", kNoEffect},
     {"", false, find_walrus, "TorchScript has no :=", "assign in a line of its own"},
-    {"", false, find_matrix_assignment, "TorchScript has no @=", "as in x = x @ y"},
-    {"", false, find_floor_assignment, "TorchScript has no //=", "as in x = x // y"},
     {"", false, find_keyword_unpacking, "TorchScript has no **", "write the arguments by name"},
     {"", false, find_rest_arguments, "TorchScript has no *arguments", "take a List[Tensor]"},
     {"", false, find_digit_groups, "TorchScript has no _ in numbers", "as in 1000"},

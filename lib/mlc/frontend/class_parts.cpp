@@ -5,7 +5,7 @@
 #include "mlc/frontend/forward_text.h"
 #include "mlc/frontend/grad_contexts.h"
 #include "mlc/frontend/module_path.h"
-#include "mlc/frontend/python_reading.h"
+#include "mlc/frontend/python_lines.h"
 #include "mlc/frontend/unroll.h"
 
 #include <algorithm>
@@ -329,7 +329,7 @@ Status set_forward(ScriptModule& module, const Node& body) {
   drop_grad_contexts(lines);
   split_statements(lines);
   MLC_TRY(std::vector<TextLine> written, unroll(lines, module, *node));
-  MLC_CHECK(bracket_as_python(written, *node));
+  MLC_CHECK(write_as_python(written, *node));
   std::string source;
   for (TextLine& line : written) {
     source += line.text + "\n";

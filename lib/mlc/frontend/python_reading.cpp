@@ -1,10 +1,12 @@
 #include "mlc/frontend/python_reading.h"
 
 #include "mlc/base/text.h"
+#include "mlc/frontend/python_calls.h"
 #include "mlc/frontend/python_tokens.h"
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 #include <utility>
 
 namespace mlc::arch {
@@ -19,19 +21,91 @@ bool is_one_of(std::string_view word, const std::array<std::string_view, N>& wor
 
 enum class Form { value, arithmetic, comparison, negation, conjunction, disjunction, choice };
 
-/// A part of an expression: the tokens [first, last].
-struct Part {
+/// The tokens [first, last].
+struct Span {
   size_t first = 0;
   size_t last = 0;
+};
+
+/// A part of an expression.
+struct Part : Span {
   Form form = Form::value;
   bool repeatable = false;  // computed twice it is the same, and costs nothing
+  bool flag = false;        // it is True or False, where these are:
+  /// What `and` and `or` in it may have for their value, as they have in Python only.
+  std::vector<Span> values;
 };
+
+Part make_part(Span span, Form form, bool repeatable = false) {
+  Part out;
+  out.first = span.first;
+  out.last = span.last;
+  out.form = form;
+  out.repeatable = repeatable;
+  return out;
+}
+
+Part make_flag(Span span, Form form) {
+  Part out = make_part(span, form);
+  out.flag = true;
+  return out;
+}
 
 /// What is between brackets, or in a statement.
 struct Items {
   std::vector<Part> parts;
   bool alone = true;  // one expression and no sign beside it
 };
+
+bool all_repeatable(const std::vector<Part>& parts) {
+  return std::ranges::all_of(parts, &Part::repeatable);
+}
+
+/// Functions that may be called twice.
+bool is_plain_function(std::string_view name) {
+  static constexpr auto kNames = std::to_array<std::string_view>({"len", "int", "float", "abs"});
+  return is_one_of(name, kNames);
+}
+
+/// Methods that may.
+bool is_size(std::string_view method) {
+  static constexpr auto kNames = std::to_array<std::string_view>({"size", "dim", "numel", "item"});
+  return is_one_of(method, kNames);
+}
+
+/// Functions and methods with answers that are True or False, be it in a tensor.
+bool answers(std::string_view name) {
+  static constexpr auto kNames =
+      std::to_array<std::string_view>({"isinstance", "any", "all", "equal", "allclose"});
+  return name.starts_with("is_") || is_one_of(name, kNames);
+}
+
+/// What goes in front of [begin, end) and behind it, there in place of some characters.
+struct Written {
+  size_t begin = 0;
+  size_t end = 0;
+  size_t replaces = 0;
+  std::string before;
+  std::string after;
+  size_t number = 0;  // outer ones come later
+};
+
+/// As single changes. Of several at one place the outer ones open first and close last.
+std::vector<TextChange> in_order(std::vector<Written> written) {
+  std::vector<TextChange> out;
+  std::ranges::sort(written, [](const Written& a, const Written& b) {
+    return std::tie(a.end, b.begin, a.number) < std::tie(b.end, a.begin, b.number);
+  });
+  for (const Written& one : written) out.push_back({one.end, one.replaces, one.after});
+  std::ranges::sort(written, [](const Written& a, const Written& b) {
+    return std::tie(a.begin, b.end, b.number) < std::tie(b.begin, a.end, a.number);
+  });
+  for (const Written& one : written) {
+    if (!one.before.empty()) out.push_back({one.begin, 0, one.before});
+  }
+  std::ranges::stable_sort(out, {}, &TextChange::offset);
+  return out;
+}
 
 /// Reads one statement by Python's grammar. Every function that returns an optional leaves it empty
 /// where the text is no Python.
@@ -43,22 +117,23 @@ class Reader {
     static constexpr auto kBefore =
         std::to_array<std::string_view>({"if", "elif", "while", "return", "assert", "raise", "del",
                                          "else", "def", "with", "pass", "break", "continue"});
+    static constexpr auto kAsking =
+        std::to_array<std::string_view>({"if", "elif", "while", "assert"});
+    const bool asks = is_name() && is_one_of(text(), kAsking);
     if (is_word("for")) {
       if (!targets()) return false;
     } else if (is_name() && is_one_of(text(), kBefore)) {
       ++at_;
     }
-    return items({}).has_value();
+    auto all = items({});
+    if (!all) return false;
+    if (asks && !all->parts.empty()) all->parts.front().values.clear();
+    settle(all->parts);
+    if (augmented_ != 0) write_augmented(all->parts.front());
+    return true;
   }
 
-  PythonReading take() {
-    // Of several at one place the outer ones, which came later, open first and close last.
-    std::reverse(opening_.begin(), opening_.end());
-    std::vector<Insertion> all = std::move(closing_);
-    all.insert(all.end(), opening_.begin(), opening_.end());
-    std::ranges::stable_sort(all, {}, &Insertion::offset);
-    return {std::move(all), twice_};
-  }
+  PythonReading take() { return {in_order(std::move(written_)), twice_}; }
 
  private:
   using Read = std::optional<Part>;
@@ -77,9 +152,64 @@ class Reader {
     return tokens_[at_].kind == TokenKind::sign && text() == sign;
   }
 
-  void enclose(const Part& part, std::string before = "(", std::string after = ")") {
-    opening_.push_back({tokens_[part.first].offset, std::move(before)});
-    closing_.push_back({tokens_[part.last].end(), std::move(after)});
+  void write(size_t begin, size_t end, std::string before, std::string after, size_t replaces = 0) {
+    written_.push_back(
+        {begin, end, replaces, std::move(before), std::move(after), written_.size()});
+  }
+
+  void enclose(const Span& span, std::string before = "(") {
+    write(tokens_[span.first].offset, tokens_[span.last].end(), std::move(before), ")");
+  }
+
+  /// PARTS are used for what they are, not only for whether that is true.
+  void settle(const std::vector<Part>& parts) {
+    for (const Part& part : parts) settle(part);
+  }
+  void settle(const Part& part) {
+    for (const Span& one : part.values) enclose(one, std::string(kFlagCall) + "(");
+  }
+
+  /// LEFT and RIGHT with `and` or `or` between them.
+  Part joined(const Part& left, const Part& right, Form form) {
+    Part out = make_flag({left.first, right.last}, form);
+    for (const Part* one : {&left, &right}) {
+      if (one->flag) {
+        out.values.insert(out.values.end(), one->values.begin(), one->values.end());
+      } else {
+        settle(*one);
+        out.values.push_back(*one);
+      }
+    }
+    return out;
+  }
+
+  /// The text of SPAN on one line, without comments.
+  std::string text_of(const Span& span) const {
+    std::string out;
+    for (size_t i = span.first; i <= span.last; ++i) {
+      const bool apart = i != span.first && tokens_[i - 1].end() != tokens_[i].offset;
+      out.append(apart ? " " : "").append(tokens_[i].text);
+    }
+    return out;
+  }
+
+  void refuse_twice(ComputedTwice::What what, const Span& span) {
+    if (!twice_) twice_ = ComputedTwice{what, tokens_[span.first].offset};
+  }
+
+  /// `x %= 3` as `x = __imod__(x, 3)`.
+  void write_augmented(const Part& target) {
+    const PythonToken& sign = tokens_[augmented_];
+    const auto* row = std::ranges::find(kAugmentedCalls, sign.text, &AugmentedCall::sign);
+    const bool whole = target.first == 0 && target.last + 1 == augmented_;
+    if (row == kAugmentedCalls.end() || !whole || at_ == augmented_ + 1) return;
+    const bool entry = target.last >= 3 && tokens_[target.last - 1].kind == TokenKind::text &&
+                       tokens_[target.last - 2].text == "[";
+    if (!row->always && !entry) return;
+    if (!target.repeatable) refuse_twice(ComputedTwice::What::target, target);
+    std::string begun = "= " + std::string(row->call) + "(" + text_of(target) + ",";
+    write(sign.offset, sign.offset, {}, std::move(begun), sign.text.size());
+    write(sign.end(), tokens_[at_ - 1].end(), {}, ")");
   }
 
   /// `for a, (b, c) in`.
@@ -95,10 +225,17 @@ class Reader {
     if (out && take_word("if")) {
       const Read condition = disjunction();
       const Read otherwise = condition && take_word("else") ? choice() : std::nullopt;
-      if (otherwise) out = Part{out->first, otherwise->last, Form::choice};
-      if (!otherwise) out.reset();
+      out = otherwise ? Read(chosen(*out, *otherwise)) : std::nullopt;
     }
     --depth_;
+    return out;
+  }
+
+  static Part chosen(const Part& left, const Part& right) {
+    Part out = make_part({left.first, right.last}, Form::choice);
+    out.flag = left.flag && right.flag;
+    out.values = left.values;
+    out.values.insert(out.values.end(), right.values.begin(), right.values.end());
     return out;
   }
 
@@ -108,7 +245,7 @@ class Reader {
       const Read right = conjunction();
       if (!right) return std::nullopt;
       if (right->form == Form::conjunction) enclose(*right);
-      out = Part{out->first, right->last, Form::disjunction};
+      out = joined(*out, *right, Form::disjunction);
     }
     return out;
   }
@@ -118,7 +255,7 @@ class Reader {
     while (out && take_word("and")) {
       const Read right = negation();
       if (!right) return std::nullopt;
-      out = Part{out->first, right->last, Form::conjunction};
+      out = joined(*out, *right, Form::conjunction);
     }
     return out;
   }
@@ -129,7 +266,7 @@ class Reader {
     }
     if (first == at_) return comparison();
     const Read inner = comparison();
-    return inner ? Read(Part{first, inner->last, Form::negation}) : std::nullopt;
+    return inner ? Read(make_flag({first, inner->last}, Form::negation)) : std::nullopt;
   }
 
   /// How many tokens the comparing operator here has; 0: there is none.
@@ -154,22 +291,19 @@ class Reader {
       at_ += length;
     }
     if (parts.size() == 1) return parts.front();
+    settle(parts);
     if (parts.size() > 2) write_chain(parts);
-    const bool repeatable = parts.size() == 2 && std::ranges::all_of(parts, &Part::repeatable);
-    return Part{parts.front().first, parts.back().last, Form::comparison, repeatable};
+    Part out = make_flag({parts.front().first, parts.back().last}, Form::comparison);
+    out.repeatable = parts.size() == 2 && all_repeatable(parts);
+    return out;
   }
 
   /// `a < b < c` as `(a < b and b < c)`.
   void write_chain(const std::vector<Part>& parts) {
     for (size_t i = 1; i + 1 < parts.size(); ++i) {
-      if (!parts[i].repeatable && !twice_) twice_ = tokens_[parts[i].first].offset;
-      std::string again = " and";
-      for (size_t token = parts[i].first; token <= parts[i].last; ++token) {
-        const size_t before = token == 0 ? 0 : tokens_[token - 1].end();
-        const bool apart = token == parts[i].first || before != tokens_[token].offset;
-        again.append(apart ? " " : "").append(tokens_[token].text);
-      }
-      closing_.push_back({tokens_[parts[i].last].end(), std::move(again)});
+      if (!parts[i].repeatable) refuse_twice(ComputedTwice::What::middle, parts[i]);
+      const size_t end = tokens_[parts[i].last].end();
+      write(end, end, {}, " and " + text_of(parts[i]));
     }
     enclose({parts.front().first, parts.back().last});
   }
@@ -188,10 +322,16 @@ class Reader {
       ++at_;
       const Read right = prefixed();
       if (!right) return std::nullopt;
-      out = Part{out->first, right->last, Form::arithmetic,
-                 out->repeatable && right->repeatable && !matrices};
+      out = calculated(*out, *right, !matrices);
     }
     return out;
+  }
+
+  Part calculated(const Part& left, const Part& right, bool repeatable) {
+    settle(left);
+    settle(right);
+    return make_part({left.first, right.last}, Form::arithmetic,
+                     left.repeatable && right.repeatable && repeatable);
   }
 
   /// `-x`, `~x`, `x ** -y`: what binds closer than all but `**`.
@@ -204,77 +344,88 @@ class Reader {
     const Read inner = prefixed();
     --depth_;
     if (!inner) return std::nullopt;
-    const Part out{first, inner->last, Form::arithmetic, inner->repeatable && !inverts};
+    settle(*inner);
+    const Part out =
+        make_part({first, inner->last}, Form::arithmetic, inner->repeatable && !inverts);
     // To TorchScript ~ binds as loosely as `not`.
     if (inverts && (calculating() || comparing() != 0)) enclose(out);
     return out;
   }
 
   Read power() {
-    Read base = value();
+    const Read base = value();
     if (!base || !is_sign("**")) return base;
     ++at_;
     const Read exponent = prefixed();
-    if (!exponent) return std::nullopt;
-    return Part{base->first, exponent->last, Form::arithmetic,
-                base->repeatable && exponent->repeatable};
+    return exponent ? Read(calculated(*base, *exponent, true)) : std::nullopt;
   }
 
   /// A name, number, text or bracket, with what follows it: `.name`, `(...)`, `[...]`.
   Read value() {
     Read out = atom();
-    while (out) {
-      const std::string_view callee = tokens_[out->last].text;
-      if (is_sign(".")) {
-        ++at_;
-        if (!is_name()) return std::nullopt;
-        out->last = at_++;
-      } else if (is_sign("(") || is_sign("[")) {
-        const bool lone = out->first == out->last;
-        const bool again = is_sign("[") || (lone ? is_plain_function(callee) : is_size(callee));
-        const auto inside = bracket();
-        if (!inside) return std::nullopt;
-        out->repeatable = again && (lone || out->repeatable) && all_repeatable(*inside);
-        out->last = at_ - 1;
-      } else {
-        break;
-      }
+    while (out && (is_sign(".") || is_sign("(") || is_sign("["))) {
+      settle(*out);
+      out = is_sign(".") ? member(*out) : called(*out);
     }
     return out;
   }
 
-  static bool is_plain_function(std::string_view name) {
-    static constexpr auto kNames = std::to_array<std::string_view>({"len", "int", "float", "abs"});
-    return is_one_of(name, kNames);
+  Read member(const Part& of) {
+    ++at_;
+    if (!is_name()) return std::nullopt;
+    return make_part({of.first, at_++}, Form::value, of.repeatable);
   }
-  static bool is_size(std::string_view method) {
-    static constexpr auto kNames =
-        std::to_array<std::string_view>({"size", "dim", "numel", "item"});
-    return is_one_of(method, kNames);
-  }
-  static bool all_repeatable(const Items& items) {
-    return std::ranges::all_of(items.parts, &Part::repeatable);
+
+  /// CALLEE with the brackets behind it, or one of its elements.
+  Read called(const Part& callee) {
+    const std::string_view name = tokens_[callee.last].text;
+    const bool lone = callee.first == callee.last;
+    const bool calls = is_sign("(");
+    auto inside = bracket();
+    if (!inside) return std::nullopt;
+    const bool asks = calls && lone && name == "bool";
+    if (asks && inside->alone) inside->parts.front().values.clear();
+    settle(inside->parts);
+    Part out = make_part({callee.first, at_ - 1}, Form::value);
+    out.flag = asks || (calls && answers(name));
+    const bool plain = !calls || (lone ? is_plain_function(name) : is_size(name));
+    out.repeatable = plain && callee.repeatable && all_repeatable(inside->parts);
+    return out;
   }
 
   Read atom() {
     static constexpr auto kWords = std::to_array<std::string_view>(
         {"and", "as", "await", "else", "for", "if", "in", "is", "lambda", "not", "or", "yield"});
+    if (is_sign("(") || is_sign("[") || is_sign("{")) return enclosed();
     const size_t first = at_;
     const TokenKind kind = tokens_[at_].kind;
-    if (kind == TokenKind::text) {
-      while (tokens_[at_].kind == TokenKind::text) ++at_;
-    } else if (kind == TokenKind::number || is_sign("...") ||
-               (kind == TokenKind::name && !is_one_of(text(), kWords))) {
-      ++at_;
-    } else if (is_sign("(") || is_sign("[") || is_sign("{")) {
-      const bool round = is_sign("(");
-      const auto inside = bracket();
-      if (!inside) return std::nullopt;
-      return Part{first, at_ - 1, Form::value, round && inside->alone && all_repeatable(*inside)};
-    } else {
+    const bool word = kind == TokenKind::name && !is_one_of(text(), kWords);
+    if (!word && kind != TokenKind::number && kind != TokenKind::text && !is_sign("...")) {
       return std::nullopt;
     }
-    return Part{first, at_ - 1, Form::value, true};
+    ++at_;
+    while (kind == TokenKind::text && tokens_[at_].kind == TokenKind::text) ++at_;
+    Part out = make_part({first, at_ - 1}, Form::value, true);
+    out.flag = word && (tokens_[first].text == "True" || tokens_[first].text == "False");
+    return out;
+  }
+
+  /// `(a)`, which is what a is, or what else is in brackets.
+  Read enclosed() {
+    const size_t first = at_;
+    const bool round = is_sign("(");
+    const auto inside = bracket();
+    if (!inside) return std::nullopt;
+    Part out;
+    if (round && inside->alone) {
+      out = inside->parts.front();
+    } else {
+      settle(inside->parts);
+    }
+    out.first = first;
+    out.last = at_ - 1;
+    out.form = Form::value;
+    return out;
   }
 
   std::optional<Items> bracket() {
@@ -286,13 +437,16 @@ class Reader {
   /// What stands up to CLOSE, or to the end of the statement: expressions and the signs between
   /// them, `a, *b, c=d`, `a:b`, `x = y`.
   std::optional<Items> items(std::string_view close) {
-    static constexpr auto kBetween = std::to_array<std::string_view>(
-        {",", ":", "=", ";", "->",
-         ":=", "+=", "-=", "*=", "/=", "//=", "%=", "**=", "<<=", ">>=", "&=", "|=", "^=", "@="});
+    static constexpr auto kBetween =
+        std::to_array<std::string_view>({",", ":", "=", ";", "->", ":="});
     Items out;
     for (bool separate = true;;) {
       if (close.empty() ? tokens_[at_].kind == TokenKind::end : is_sign(close)) break;
-      if (tokens_[at_].kind == TokenKind::sign && is_one_of(text(), kBetween)) {
+      const bool sign = tokens_[at_].kind == TokenKind::sign;
+      const bool augments = sign && close.empty() && !out.parts.empty() &&
+                            std::ranges::count(kAugmentedCalls, text(), &AugmentedCall::sign) != 0;
+      if (augments) augmented_ = at_;
+      if (augments || (sign && is_one_of(text(), kBetween))) {
         separate = true;
         out.alone = false;
         ++at_;
@@ -326,7 +480,9 @@ class Reader {
   /// `for x in xs if x` of a comprehension.
   bool loops() {
     while (is_word("for")) {
-      if (!targets() || !disjunction()) return false;
+      const Read over = targets() ? disjunction() : std::nullopt;
+      if (!over) return false;
+      settle(*over);
       while (take_word("if")) {
         if (!disjunction()) return false;
       }
@@ -340,62 +496,10 @@ class Reader {
   const std::vector<PythonToken>& tokens_;
   size_t at_ = 0;
   int depth_ = 0;
-  std::vector<Insertion> opening_;
-  std::vector<Insertion> closing_;
-  std::optional<size_t> twice_;
+  size_t augmented_ = 0;  // the token `%=` of the statement; 0: none
+  std::vector<Written> written_;
+  std::optional<ComputedTwice> twice_;
 };
-
-/// LINE with INSERTIONS, ascending, whose offsets are in it.
-void insert_into(TextLine& line, const std::vector<Insertion>& insertions) {
-  std::vector<ColumnShift> shifts;
-  auto old = line.from.shifts.begin();
-  std::string text;
-  size_t copied = 0;
-  const auto move_shifts = [&](size_t up_to) {
-    for (; old != line.from.shifts.end() && old->source <= up_to; ++old) {
-      shifts.push_back({old->source + text.size() - copied, old->yaml});
-    }
-  };
-  for (const Insertion& one : insertions) {
-    move_shifts(one.offset);
-    text += std::string_view(line.text).substr(copied, one.offset - copied);
-    copied = one.offset;
-    const size_t column = written_column(line, one.offset);
-    shifts.push_back({text.size() + 1, column});
-    text += one.text;
-    shifts.push_back({text.size() + 1, column});
-  }
-  move_shifts(line.text.size() + 1);
-  line.from.shifts = std::move(shifts);
-  line.text = text + line.text.substr(copied);
-}
-
-/// The lines [BEGIN, END) as one text, and where each begins in it.
-struct Statement {
-  std::string code;
-  std::vector<size_t> begins;
-
-  Statement(const std::vector<TextLine>& lines, size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i) {
-      begins.push_back(code.size());
-      code += lines[i].text + "\n";
-    }
-  }
-
-  /// The number of the line that OFFSET lies in.
-  size_t line_of(size_t offset) const {
-    const auto behind = std::ranges::upper_bound(begins, offset);
-    return static_cast<size_t>(behind - begins.begin()) - 1;
-  }
-};
-
-Error cannot_repeat(const TextLine& line, size_t offset, const yaml::Node& node) {
-  const Position& at = line.from.position;
-  return node.error_at(at.line, at.column + written_column(line, offset) - 1,
-                       "TorchScript has no chained comparisons, and written out this one would "
-                       "compute its middle twice",
-                       "write it with `and`: y = f(x), then a < y and y < b");
-}
 
 }  // namespace
 
@@ -404,29 +508,6 @@ PythonReading read_as_python(std::string_view statement) {
   if (!tokens) return {};
   Reader reader(*tokens);
   return reader.statement() ? reader.take() : PythonReading();
-}
-
-Status bracket_as_python(std::vector<TextLine>& lines, const yaml::Node& node) {
-  const std::vector<LineKind> kinds = line_kinds(lines);
-  for (size_t begin = 0, end = 0; begin < lines.size(); begin = end) {
-    end = begin + 1;
-    while (end < lines.size() && kinds[end] != LineKind::statement) ++end;
-    const Statement statement(lines, begin, end);
-    const PythonReading reading = read_as_python(statement.code);
-    if (reading.twice) {
-      const size_t line = statement.line_of(*reading.twice);
-      return cannot_repeat(lines[begin + line], *reading.twice - statement.begins[line], node);
-    }
-    std::vector<std::vector<Insertion>> by_line(end - begin);
-    for (const Insertion& one : reading.insertions) {
-      const size_t line = statement.line_of(one.offset);
-      by_line[line].push_back({one.offset - statement.begins[line], one.text});
-    }
-    for (size_t i = 0; i < by_line.size(); ++i) {
-      if (!by_line[i].empty()) insert_into(lines[begin + i], by_line[i]);
-    }
-  }
-  return {};
 }
 
 }  // namespace mlc::arch

@@ -4,6 +4,7 @@
 #include "mlc/engine/script_limits.h"
 #include "mlc/torch/functional.h"
 #include "mlc/torch/packed_sequences.h"
+#include "mlc/torch/python_operators.h"
 
 #include <algorithm>
 #include <array>
@@ -354,6 +355,7 @@ class NameResolver : public torch::jit::Resolver {
     }
     // As behind `from torch.nn.utils.rnn import ...` and `from torch import nn`.
     if (auto value = sequence_name(functions_, name)) return value;
+    if (auto value = python_operator(name)) return value;
     if (name == "nn") return std::make_shared<DottedName>("torch.nn", functions_);
     if (name != "torch" && name != "F" && name != "math") return nullptr;
     return std::make_shared<DottedName>(name, functions_);
