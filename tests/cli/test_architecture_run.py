@@ -737,6 +737,9 @@ def test_columns_behind_a_dropped_context_stay(mlc, tmp_path):
     ("    with torch.autocast('cpu'):\n        x = x + 1\n", "torch.autocast", "--dtype bf16"),
     ("    y = np.array(x)\n", "np", "NumPy is not here"),
     ("    y = super().forward(x)\n", "super", "self.name(x)"),
+    ("    del x[0]\n", "del", "an element out of a list or a dict"),
+    ("    a = [1, 2]; a[0:1] = [7]\n", "[0:1]", "make a new list of its parts"),
+    ("    y = F.interpolate(3)\n", "F.inter", " -> Tensor or interpolate(Tensor input"),
 ])
 def test_python_that_torchscript_lacks_is_told_by_its_name(mlc, tmp_path, body, mark, said):
     save_small(tmp_path)

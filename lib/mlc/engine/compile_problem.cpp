@@ -48,6 +48,15 @@ std::string_view schema_in(std::string_view line) {
   return space == line.npos ? line : line.substr(space + 2);
 }
 
+/// SCHEMA of a function of mlc's own without the number of its variant: interpolate__1(...).
+std::string without_number(std::string schema) {
+  const size_t open = std::min(schema.find('('), schema.size());
+  const size_t at = schema.substr(0, open).rfind("__");
+  const bool numbered = at != schema.npos && at > 0 && at + 2 < open &&
+                        schema.find_first_not_of("0123456789", at + 2) == open;
+  return numbered ? schema.erase(at, open - at) : schema;
+}
+
 /// Of a call that fits no variant: what is wrong with the first, and how the variants read.
 void read_variants(std::string_view what, CompileProblem& problem) {
   constexpr size_t kShown = 3;
@@ -56,7 +65,8 @@ void read_variants(std::string_view what, CompileProblem& problem) {
   for (const std::string_view line : split(what, '\n')) {
     if (line.find("original call is") != line.npos || line.starts_with(kPlace)) break;
     if (const std::string_view schema = schema_in(line); !schema.empty()) {
-      if (line.find("Tensor(a!) out)") == line.npos) schemas.push_back(printable(schema));
+      if (line.find("Tensor(a!) out)") == line.npos)
+        schemas.push_back(without_number(printable(schema)));
     } else if (reason.empty() && !schemas.empty() && !trim(line).empty()) {
       reason = exception_sentence(line);
     }
@@ -104,6 +114,9 @@ void read_attribute(CompileProblem& problem) {
   problem.message.resize(end + 1);  // what follows speaks of __init__(), which nobody wrote here
 }
 
+constexpr std::string_view kSliceOfList =
+    "TorchScript cannot write into a slice of a list; make a new list of its parts";
+
 /// Sentences that send people to places where they cannot be helped.
 std::string in_our_words(std::string message) {
   constexpr auto kBefore = std::to_array<std::pair<std::string_view, std::string_view>>({
@@ -113,6 +126,8 @@ std::string in_our_words(std::string message) {
       {"cannot statically infer the expected size of a list",
        "* takes a list whose length is known before the run"},
       {"unexpected starred expansion", "this is no Python expression"},
+      {"sliced expression not yet supported for subscripted assignment", kSliceOfList},
+      {"cannot emit expr for: (slice", kSliceOfList},
   });
   for (const auto& [theirs, ours] : kBefore) {
     if (!message.starts_with(theirs)) continue;
@@ -149,6 +164,11 @@ CompileProblem read_compile_problem(std::string_view what) {
   const std::string said = without_class_paths(std::string(what.substr(0, what.find(kPlace))));
   problem.message = in_our_words(exception_sentence(said));
   read_attribute(problem);
+  if (said.find("have an op for aten::Delete") != said.npos) {
+    problem.message = "del takes an element out of a list or a dict, and this is neither";
+    problem.statement = "del";
+    return problem;
+  }
   read_variants(said, problem);
   return problem;
 }

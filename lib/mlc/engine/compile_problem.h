@@ -12,6 +12,7 @@ struct CompileProblem {
   std::string message;    // one sentence in mlc's words, without a full stop
   std::string hint;       // what the function takes instead; may be empty
   std::string attribute;  // that an object does not have; empty for all other problems
+  std::string statement;  // where `line` is 0: what the statement begins with; may be empty
   size_t line = 0;        // in the text that was compiled, from 1; 0: it does not say
   size_t column = 1;
 };

@@ -120,6 +120,18 @@ std::optional<std::pair<size_t, ScriptLimit>> limit_near(const ScriptModule& fro
   return std::nullopt;
 }
 
+/// PROBLEM at the first line that begins with its statement.
+void move_to_statement(const ScriptModule& from, CompileProblem& problem) {
+  size_t number = 0;
+  for (const std::string_view line : split(from.source, '\n')) {
+    ++number;
+    if (!trim(line).starts_with(problem.statement + " ")) continue;
+    problem.line = number;
+    problem.column = line.find(problem.statement) + 1;
+    return;
+  }
+}
+
 /// PROBLEM at the end of the last line that somebody wrote, where it is behind that.
 void move_to_written_line(const ScriptModule& from, CompileProblem& problem) {
   const std::vector<std::string_view> lines = split(from.source, '\n');
@@ -357,6 +369,7 @@ class Builder {
 
   Error refused(const ScriptModule& from, std::string_view what) const {
     CompileProblem problem = read_compile_problem(what);
+    if (!problem.statement.empty()) move_to_statement(from, problem);
     const size_t dead_end = problem.line == 0 ? line_without_statement(from.source) : 0;
     if (auto limit = limit_near(from, std::max(problem.line, dead_end))) {
       return limited(from, *limit);
