@@ -128,7 +128,7 @@ def test_a_tied_tensor_without_any_of_its_names_is_missing(mlc, tmp_path):
 def forms():
     dense = torch.eye(3, 4)
     return {"dense": dense, "sparse_coo": dense.to_sparse(), "sparse_csr": dense.to_sparse_csr(),
-            "qint8": torch.quantize_per_tensor(dense, 0.1, 0, torch.qint8)}
+            "qint8": torch.quantize_per_tensor(dense, 0.1, 0, torch.qint8), "meta": dense.to("meta")}
 
 
 @pytest.mark.parametrize("wanted", sorted(forms()))
@@ -188,3 +188,17 @@ def test_keys_of_the_old_weight_norm_were_missing(mlc, tmp_path, around):
     refused = mlc("load", "part.pt", "--expect", "new.pt")
     assert refused.rc == 1 and f"{around}2.parametrizations.weight.original0" in refused.stdout + refused.stderr
     assert "0.parametrizations" not in (refused.stdout + refused.stderr).replace(f"{around}2.", "")
+
+
+def test_a_tensor_without_values_fitted_an_architecture(mlc, tmp_path):
+    state = {key: value.to("meta") for key, value in old_norm("one element")[1].items()}
+    with pytest.raises(RuntimeError):
+        Norm().load_state_dict(state)
+    torch.save(state, tmp_path / "m.pt")
+    (tmp_path / "a.yaml").write_text(NORM)
+    said = 'While copying the parameter named "l.weight": the checkpoint has a meta tensor, the model a dense one.'
+    shown = mlc("load", "m.pt", "--expect", "a.yaml")
+    assert shown.rc == 1 and said in shown.stdout and "hint: a meta tensor has a shape and no values" in shown.stdout
+    assert mlc("load", "m.pt", "--expect", "m.pt").rc == 0
+    run = mlc("run", "m.pt", "--arch", "a.yaml")
+    assert run.rc == 2 and said[:-1] in run.stderr

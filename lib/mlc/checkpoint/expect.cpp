@@ -22,6 +22,7 @@ namespace mlc {
 namespace {
 
 constexpr std::string_view kDense = "dense";
+constexpr std::string_view kMeta = "meta";
 
 using Index = std::unordered_map<std::string_view, const ExpectedTensor*>;
 
@@ -222,9 +223,13 @@ bool shapes_fit(const ExpectedTensor& found, const ExpectedTensor& wanted,
 }
 
 /// Whether param.copy_(found) refuses: Tensor.copy_ makes quantized values of floats, but neither
-/// dense tensors of sparse and quantized ones nor sparse ones of others.
+/// dense tensors of sparse and quantized ones nor sparse ones of others. Into a model without
+/// values it copies nothing, but looks whether FOUND is sparse by rows or columns.
 bool forms_differ(const ExpectedTensor& found, const ExpectedTensor& wanted) {
   if (found.form.empty() || wanted.form.empty() || found.form == wanted.form) return false;
+  if (wanted.form == kMeta) {
+    return found.form.starts_with("sparse_") && found.form != "sparse_coo";
+  }
   return !(found.form == kDense && wanted.form.starts_with("q"));
 }
 
@@ -248,6 +253,7 @@ std::unordered_map<std::string_view, std::string_view> found_origins(
 std::string hint_on_forms(const ExpectReport& report) {
   if (report.other_forms.empty() || !report.hint.empty()) return report.hint;
   const FormMismatch& first = report.other_forms[0];
+  if (first.found == kMeta) return "a meta tensor has a shape and no values: save what has them";
   if (first.expected != kDense) return {};
   return std::string("in Python `tensor.") +
          (first.found.starts_with("sparse") ? "to_dense" : "dequantize") +
@@ -366,8 +372,10 @@ std::string form_of(const Checkpoint& checkpoint, const Tensor& tensor) {
       return std::string(info(tensor.dtype).torch);
     case TensorKind::sparse:
       return tensor.detail == kNoIndex ? "sparse" : checkpoint.details[tensor.detail];
+    case TensorKind::meta:
+      return std::string(kMeta);
     default:
-      return {};  // meta: a model without values says nothing of them
+      return {};
   }
 }
 

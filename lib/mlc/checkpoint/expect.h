@@ -28,7 +28,8 @@ struct ExpectedTensor {
   bool has_shape = true;
   bool is_tensor = true;
   std::vector<ExpectedPart> parts = {};  // what a quantised module packed under the key
-  std::string form = {};     // "dense", "sparse_coo", "qint8": what copy_() asks; empty: unknown
+  std::string form =
+      {};  // "dense", "sparse_coo", "qint8", "meta": what copy_() asks; empty: unknown
   std::string tied_to = {};  // the key of the tensor that this one is too; empty: its own
 };
 
@@ -71,7 +72,8 @@ struct ExpectReport {
   std::vector<std::string> ignored_unexpected;  // unexpected, but may be there
   std::vector<std::string> no_tensors;          // found, but not as the tensors that are expected
   std::vector<ShapeMismatch> mismatched;
-  std::vector<FormMismatch> other_forms;  // sparse or quantized, expected dense, or the reverse
+  std::vector<FormMismatch>
+      other_forms;  // sparse, quantized or meta, expected dense, or the reverse
   // Ignored and filled keys count as missing for these where they are found like that.
   std::string extra_prefix;    // all unexpected keys are missing ones behind it
   std::string lacking_prefix;  // all missing keys are unexpected ones behind it
