@@ -202,3 +202,17 @@ def test_a_tensor_without_values_fitted_an_architecture(mlc, tmp_path):
     assert mlc("load", "m.pt", "--expect", "m.pt").rc == 0
     run = mlc("run", "m.pt", "--arch", "a.yaml")
     assert run.rc == 2 and said[:-1] in run.stderr
+
+
+def test_keys_of_other_values_that_the_architecture_lacks_were_passed_over(mlc, tmp_path):
+    state = {**old_norm("one element")[1], "z": 3, "l.note": "text"}
+    torch.save(state, tmp_path / "m.pt")
+    (tmp_path / "a.yaml").write_text(NORM)
+    with pytest.raises(RuntimeError):
+        Norm().load_state_dict(state)
+    assert mlc("load", "m.pt", "--expect", "a.yaml").rc == 1
+    run = mlc.ok("run", "m.pt", "--arch", "a.yaml")
+    assert 'left out 2 keys that the architecture lacks: "z" and "l.note"' in run.stderr.replace("'", '"')
+    assert "strict=False" in run.stderr
+    torch.save({**state, "extra": torch.ones(1)}, tmp_path / "m.pt")
+    assert mlc("run", "m.pt", "--arch", "a.yaml").rc == 2

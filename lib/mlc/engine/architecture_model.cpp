@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <set>
 
 #include <sys/mman.h>
 
@@ -94,6 +96,24 @@ void note_missing(const arch::Architecture& architecture, const Weights& weights
                     (name == names.end() ? "it starts at zero, as in old batch norms"
                                          : "it is tied to " + mlc::quoted(name->second)));
   }
+}
+
+/// Names the keys of STATE_DICT that hold no tensors and that ARCHITECTURE lacks: load_state_dict
+/// refuses them, but no value of the model depends on them.
+void warn_of_unexpected(const arch::Architecture& architecture, const Checkpoint& checkpoint,
+                        const StateDict& state_dict, Reporter& reporter) {
+  std::set<std::string, std::less<>> known;
+  for (arch::StateDictTensor& row : arch::state_dict_of(architecture)) {
+    known.insert(std::move(row.name));
+  }
+  std::vector<std::string> unexpected;
+  for (const StateDictEntry& other : state_dict.others) {
+    if (!known.contains(other.key)) unexpected.push_back(mlc::quoted(other.key));
+  }
+  if (unexpected.empty()) return;
+  reporter.warn(checkpoint.path + ": left out " + plural(unexpected.size(), "key") +
+                " that the architecture lacks: " + join_list(unexpected) +
+                "; load_state_dict of PyTorch refuses them unless strict=False");
 }
 
 /// Zeros that take no memory as long as nobody writes them.
@@ -260,6 +280,7 @@ Result<std::unique_ptr<Model>> ArchitectureModel::build(Engine& engine, const Lo
   ArchitectureSource source = source_of(architecture_, inputs_);
   MLC_TRY(const std::vector<DifferingTie> ties, differing_ties(architecture_->root(), weights));
   for (const DifferingTie& tie : ties) reporter.warn(checkpoint_->path + ": " + tie.text());
+  warn_of_unexpected(*architecture_, *checkpoint_, state_dict_, reporter);
   note_missing(*architecture_, weights, reporter);
   source.weight = stored_weights(*architecture_, weights);
   auto model = engine.build(source, options, reporter);
