@@ -216,3 +216,20 @@ def test_keys_of_other_values_that_the_architecture_lacks_were_passed_over(mlc, 
     assert "strict=False" in run.stderr
     torch.save({**state, "extra": torch.ones(1)}, tmp_path / "m.pt")
     assert mlc("run", "m.pt", "--arch", "a.yaml").rc == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex_weights_fitted_and_did_not_run(mlc, tmp_path, dtype):
+    model, state = Norm().eval(), old_norm("one element")[1]
+    weight = torch.complex(state["l.weight"], torch.zeros(3, 4)).to(dtype)
+    weight[0, 0] += 2j
+    state = {**state, "l.weight": weight}
+    torch.save(state, tmp_path / "m.pt")
+    (tmp_path / "a.yaml").write_text(NORM)
+    mlc.ok("load", "m.pt", "--expect", "a.yaml")
+    model.load_state_dict(state)
+    x = torch.randn(2, 4)
+    np.save(tmp_path / "x.npy", x.numpy())
+    run = mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
+    assert "loses what 1 value" in run.stderr and "has as imaginary part" in run.stderr
+    torch.testing.assert_close(torch.as_tensor(np.load(tmp_path / "o.npz")["output"]), model(x).detach())

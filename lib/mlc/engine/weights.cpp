@@ -80,10 +80,36 @@ Result<std::string> truncated(DType from, Bytes bytes, DType to, uint64_t& cut) 
                      " of the architecture can be");
 }
 
-Result<Weight> converted(DType from, Bytes bytes, DType to, uint64_t& cut) {
+/// The real parts of complex elements, as copy_() of PyTorch has them. DROPPED gets how many lose
+/// an imaginary part.
+std::string real_parts(DType part, Bytes bytes, uint64_t& dropped) {
+  std::vector<double> values(bytes.size() / element_bytes(part));
+  load_values(part, bytes, values.data());
+  const size_t size = element_bytes(part);
+  std::string out;
+  out.reserve(bytes.size() / 2);
+  for (size_t i = 0; i + 1 < values.size(); i += 2) {
+    out.append(reinterpret_cast<const char*>(bytes.data()) + i * size, size);
+    dropped += values[i + 1] != 0 ? 1U : 0U;
+  }
+  return out;
+}
+
+/// How many values a conversion changed by more than rounding.
+struct Losses {
+  uint64_t cut = 0;      // lose what is behind the point
+  uint64_t dropped = 0;  // lose an imaginary part
+};
+
+Result<Weight> converted(DType from, Bytes bytes, DType to, Losses& losses) {
   const auto kind = [](DType one) { return info(one).kind; };
+  if (kind(from) == DTypeClass::complex && kind(to) != DTypeClass::complex) {
+    const DType part = component_type(from);
+    const std::string real = real_parts(part, bytes, losses.dropped);
+    return converted(part, as_bytes(real), to, losses);
+  }
   if (kind(from) == DTypeClass::floating && kind(to) == DTypeClass::integer) {
-    MLC_TRY(std::string whole, truncated(from, bytes, to, cut));
+    MLC_TRY(std::string whole, truncated(from, bytes, to, losses.cut));
     return copied(std::move(whole));
   }
   if (!can_convert(from, to)) {
@@ -139,13 +165,16 @@ Result<Weight> Weights::get(const arch::ScriptTensor& tensor) {
     if (view.dtype == tensor.dtype) {
       out = copied(std::move(bytes));
     } else {
-      uint64_t cut = 0;
-      MLC_TRY(out, converted(view.dtype, as_bytes(bytes), tensor.dtype, cut));
-      if (cut > 0) {
+      Losses losses;
+      MLC_TRY(out, converted(view.dtype, as_bytes(bytes), tensor.dtype, losses));
+      const auto note = [&](uint64_t count, std::string_view lost) {
+        if (count == 0) return;
         notes_.push_back(quoted(tensor.path) + " is " + std::string(info(tensor.dtype).torch) +
-                         " and loses what " + plural(cut, "value") + " of the checkpoint's " +
-                         std::string(info(view.dtype).torch) + " has behind the point");
-      }
+                         " and loses what " + plural(count, "value") + " of the checkpoint's " +
+                         std::string(info(view.dtype).torch) + " has " + std::string(lost));
+      };
+      note(losses.cut, "behind the point");
+      note(losses.dropped, "as imaginary part");
     }
     if (range) range->file->forget(range->offset, view.storage.size());
   }

@@ -26,11 +26,6 @@ bool is_complex(DType dtype) {
   return info(dtype).kind == DTypeClass::complex;
 }
 
-DType component_type(DType complex) {
-  if (complex == DType::c32) return DType::f16;
-  return complex == DType::c64 ? DType::f32 : DType::f64;
-}
-
 ConvertReport as_report(const FloatCounts& counts) {
   return {counts.overflowed, counts.underflowed, counts.nans};
 }
@@ -173,6 +168,11 @@ ConvertReport floats_to_bools(DType from, const std::byte* in, std::byte* out, s
 }
 
 }  // namespace
+
+DType component_type(DType complex) {
+  if (complex == DType::c32) return DType::f16;
+  return complex == DType::c64 ? DType::f32 : DType::f64;
+}
 
 bool can_convert(DType from, DType to) {
   if (from == to) return true;

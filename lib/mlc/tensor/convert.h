@@ -32,6 +32,9 @@ struct ConvertReport {
   }
 };
 
+/// The type of the two halves of COMPLEX, the type of complex numbers.
+DType component_type(DType complex);
+
 /// Whether convert_block() takes this pair: equal types; floating to floating or bool; complex to
 /// complex; integers and bool to each other and to floating.
 bool can_convert(DType from, DType to);
