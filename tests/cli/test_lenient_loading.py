@@ -233,3 +233,40 @@ def test_complex_weights_fitted_and_did_not_run(mlc, tmp_path, dtype):
     run = mlc.ok("run", "m.pt", "--arch", "a.yaml", "--input", "x=@x.npy", "-o", "o.npz")
     assert "loses what 1 value" in run.stderr and "has as imaginary part" in run.stderr
     torch.testing.assert_close(torch.as_tensor(np.load(tmp_path / "o.npz")["output"]), model(x).detach())
+
+
+RESCALED = """mlc: architecture/1
+inputs: ['ids:i64[1,1]=1']
+modules:
+  embed: {type: Embedding, num_embeddings: 5, embedding_dim: 4, max_norm: 1.0}
+  head: {type: Linear, in_features: 4, out_features: 5, bias: false}
+tie: {head.weight: embed.weight}
+forward: |
+  def forward(self, ids: Tensor) -> Tensor:
+      return self.head(self.embed(ids))
+"""
+READ = """mlc: architecture/1
+inputs: ['ids:i64[1,1]=1']
+modules:
+  embed: {type: Embedding, num_embeddings: 5, embedding_dim: 4, max_norm: 1.0}
+forward: |
+  def forward(self, ids: Tensor) -> Tensor:
+      return F.linear(self.embed(ids), self.embed.weight)
+"""
+
+
+@pytest.mark.parametrize("text", [RESCALED, READ], ids=["tied", "read"])
+def test_a_head_did_not_see_the_rescaled_rows_of_its_embedding(mlc, tmp_path, text):
+    (tmp_path / "a.yaml").write_text(text)
+    torch.save({"embed.weight": torch.ones(5, 4)}, tmp_path / "m.pt")
+    before = (tmp_path / "m.pt").read_bytes()
+    mlc.ok("run", "m.pt", "--arch", "a.yaml", "-o", "o.npz")
+    wanted = torch.tensor([[[2.0, 1.0, 2.0, 2.0, 2.0]]])
+    torch.testing.assert_close(torch.as_tensor(np.load(tmp_path / "o.npz")["output"]), wanted)
+    assert (tmp_path / "m.pt").read_bytes() == before
+    mlc.ok("trace", "m.pt", "--arch", "a.yaml", "-o", "s.pt")
+    traced = torch.jit.load(tmp_path / "s.pt")
+    assert torch.equal(traced.state_dict()["embed.weight"], torch.ones(5, 4))  # as it was before the checks
+    torch.testing.assert_close(traced(torch.tensor([[1]])), wanted)
+    refused = mlc("export-onnx", "m.pt", "--arch", "a.yaml", "-o", "o.onnx")
+    assert refused.rc == 4 and "writes into embed.weight" in refused.stderr

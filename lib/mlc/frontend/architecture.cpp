@@ -3,6 +3,7 @@
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
 #include "mlc/base/text_input.h"
+#include "mlc/frontend/module_types.h"
 #include "mlc/frontend/tree_builder.h"
 
 #include <set>
@@ -93,6 +94,7 @@ Result<Architecture> Architecture::parse(std::string text, const std::string& fi
   TreeBuilder builder;
   MLC_CHECK(builder.declare(document.find("classes")));
   MLC_TRY(out.root_, builder.root(document));
+  renorm_shared_weights(out.root_);
   return out;
 }
 

@@ -34,6 +34,10 @@ std::string advice_on_missing(std::string_view name);
 std::vector<std::string> module_type_names();
 std::vector<ModuleType> all_module_types();
 
+/// Has the embeddings below ROOT whose weight something else may read (a tied tensor, a text)
+/// rescale it in place, as PyTorch does. Requires: the ties are known.
+void renorm_shared_weights(ScriptModule& root);
+
 // The families, each in its own file.
 std::span<const ModuleType> convolution_types();
 std::span<const ModuleType> linear_types();

@@ -1,9 +1,16 @@
-// Embedding and EmbeddingBag. With max_norm PyTorch rescales the rows it uses within the weight;
-// here the weight stays and a rescaled copy is used, which gives the same outputs.
+// Embedding and EmbeddingBag. With max_norm PyTorch rescales the rows it uses within the weight.
+// Where nothing else reads the weight, it stays here and a rescaled copy is used: that gives the
+// same outputs, and ONNX has a form for it.
 #include "mlc/frontend/module_types.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
 
 namespace mlc::arch {
 namespace {
+
+constexpr std::string_view kInPlace = "renorm_in_place";
 
 /// Adds the weight; the statements that give `weight`, and the check of padding_idx.
 Result<std::string> add_weight(LeafBuilder& leaf) {
@@ -17,10 +24,14 @@ Result<std::string> add_weight(LeafBuilder& leaf) {
     }
   }
   if (leaf.is_none("max_norm")) return std::string("weight = self.weight\n");
+  leaf.constant(std::string(kInPlace), false);
   return leaf.filled(
       "weight = self.weight\n"
-      "norms = torch.linalg_vector_norm(weight, {norm_type}, [1], True)\n"
-      "weight = torch.where(norms > {max_norm}, weight * ({max_norm} / (norms + 1e-07)), "
+      "if self.renorm_in_place:\n"
+      "    torch.embedding_renorm_(weight, input.contiguous(), {max_norm}, {norm_type})\n"
+      "else:\n"
+      "    norms = torch.linalg_vector_norm(weight, {norm_type}, [1], True)\n"
+      "    weight = torch.where(norms > {max_norm}, weight * ({max_norm} / (norms + 1e-07)), "
       "weight)\n");
 }
 
@@ -73,10 +84,46 @@ constexpr ModuleType kRows[] = {
      "", build_embedding_bag},
 };
 
+/// The paths of all tensors below MODULE that are one with another.
+void collect_tied(const ScriptModule& module, std::set<std::string>& tied) {
+  for (const auto* tensors : {&module.parameters, &module.buffers}) {
+    for (const ScriptTensor& one : *tensors) {
+      if (!one.tied_to.empty()) tied.insert({one.path, one.tied_to});
+    }
+  }
+  for (const ScriptModule& child : module.children) collect_tied(child, tied);
+}
+
+/// Whether a text that somebody wrote reads the weight of a module, whichever that is.
+bool reads_a_weight(const ScriptModule& module) {
+  const auto written = [](const SourceLine& line) { return line.position.line != 0; };
+  if (std::ranges::any_of(module.lines, written) &&
+      module.source.find(".weight") != std::string::npos) {
+    return true;
+  }
+  return std::ranges::any_of(module.children, reads_a_weight);
+}
+
+void mark_shared(ScriptModule& module, const std::set<std::string>& tied, bool read) {
+  const auto flag = std::ranges::find(module.constants, kInPlace, &Constant::name);
+  if (flag != module.constants.end()) {
+    flag->value = read || std::ranges::any_of(module.parameters, [&](const ScriptTensor& one) {
+                    return tied.contains(one.path);
+                  });
+  }
+  for (ScriptModule& child : module.children) mark_shared(child, tied, read);
+}
+
 }  // namespace
 
 std::span<const ModuleType> embedding_types() {
   return kRows;
+}
+
+void renorm_shared_weights(ScriptModule& root) {
+  std::set<std::string> tied;
+  collect_tied(root, tied);
+  mark_shared(root, tied, reads_a_weight(root));
 }
 
 }  // namespace mlc::arch
