@@ -1041,3 +1041,35 @@ def test_the_number_of_classes_of_the_sample_was_baked_in(mlc, tmp_path):
     result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:i64[4]=0..9")
     assert result.rc == 4 and "aten::one_hot: the size u0" in result.stderr, result.stderr
     assert not (tmp_path / "m.onnx").exists()
+
+
+SHIFTS = """mlc: architecture/1
+inputs: ["x:f32[batch=4,3]"]
+buffers: {one: {shape: [1]}}
+forward: |
+  def forward(self, x: Tensor):
+      n = x.size(0)
+      m = int(x.sum().long().item())
+      return x * (n << 1), x * (n >> 1), torch.zeros([n << 2, 1]), x * (m << 2), x * (m >> 1)
+"""
+
+
+class Shifts(torch.nn.Module):
+    def forward(self, x):
+        n, m = x.shape[0], x.sum().long().item()
+        return x * (n << 1), x * (n >> 1), torch.zeros([n << 2, 1]), x * (m << 2), x * (m >> 1)
+
+
+@pytest.mark.parametrize("source", ["pt2", "architecture"])
+def test_shifts_of_numbers_were_refused(mlc, tmp_path, source):
+    if source == "pt2":
+        export(tmp_path / "m.pt2", Shifts(), (torch.ones(4, 3),), {"x": {0: torch.export.Dim("batch", min=1, max=64)}})
+        given = ["m.pt2"]
+    else:
+        (tmp_path / "a.yaml").write_text(SHIFTS)
+        torch.save({"one": torch.zeros(1)}, tmp_path / "m.pt")
+        given = ["m.pt", "--arch", "a.yaml"]
+    mlc.ok("export-onnx", *given, "-o", "m.onnx")
+    for x in (torch.ones(4, 3), -torch.ones(7, 3)):
+        for ours, theirs in zip(run(tmp_path / "m.onnx", x), Shifts()(x), strict=True):
+            torch.testing.assert_close(torch.as_tensor(ours), theirs)

@@ -342,6 +342,23 @@ def test_a_size_that_is_twice_one_of_the_export_is_solved(mlc, tmp_path):
     assert result.rc == 2 and "dimension 0 must be" in result.stderr
 
 
+class SizesShifted(nn.Module):
+    def forward(self, x):
+        n = x.shape[0]
+        return x * (n << 1), x * (n >> 1), x.new_zeros(n << 2, 1), x * ((0 - n) >> 1)
+
+
+def test_shifts_of_sizes_were_custom_operators(mlc, tmp_path):
+    program = export(SizesShifted(), (torch.randn(4, 3),), tmp_path / "m.pt2", ({0: BATCH},))
+    assert {"lshift", "rshift"} <= {getattr(node.target, "__name__", "") for node in program.graph.nodes}
+    mlc.ok("trace", "m.pt2", "-o", "script.pt")
+    for size in (4, 7):
+        x = torch.randn(size, 3)
+        wanted = program.module()(x)
+        assert_same(run(mlc, tmp_path, program, (x,)), wanted)
+        assert all(torch.equal(*pair) for pair in zip(torch.jit.load(tmp_path / "script.pt")(x), wanted))
+
+
 def test_two_arguments_of_one_name_ended_with_70(mlc, tmp_path):
     export(perceptron(), (torch.randn(2, 4),), tmp_path / "m.pt2")
     rewrite(tmp_path / "m.pt2", lambda d: graph(d)["nodes"][0]["inputs"].append(graph(d)["nodes"][0]["inputs"][0]))

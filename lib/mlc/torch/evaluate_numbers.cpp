@@ -65,6 +65,20 @@ std::optional<Expr> power(Symbols& s, Expr a, Expr b) {
   for (int64_t i = 0; i < *exponent; ++i) out = s.multiply(out, a);
   return out;
 }
+/// 2 to the power of a shift that is known, where 64 bits hold it.
+std::optional<Expr> power_of_shift(Symbols& s, Expr shift) {
+  const auto bits = s.constant_value(shift);
+  if (!bits || *bits < 0 || *bits > 62) return std::nullopt;
+  return s.constant(int64_t{1} << *bits);
+}
+std::optional<Expr> shift_left(Symbols& s, Expr a, Expr b) {
+  const auto factor = power_of_shift(s, b);
+  return factor ? std::optional(s.multiply(a, *factor)) : std::nullopt;
+}
+std::optional<Expr> shift_right(Symbols& s, Expr a, Expr b) {
+  const auto divisor = power_of_shift(s, b);
+  return divisor ? std::optional(s.floor_divide(a, *divisor)) : std::nullopt;
+}
 
 std::optional<Ratio> add_ratios(Symbols& s, const Ratio& a, const Ratio& b) {
   return Ratio{s.add(s.multiply(a.top, b.bottom), s.multiply(b.top, a.bottom)),
@@ -89,7 +103,9 @@ struct Binary {
   const char* op;
 };
 constexpr Binary kBinary[] = {
+    {"aten::__lshift__", shift_left, nullptr, "_operator", "lshift"},
     {"aten::__round_to_zero_floordiv", nullptr, nullptr, "_operator", "floordiv"},
+    {"aten::__rshift__", shift_right, nullptr, "_operator", "rshift"},
     {"aten::add", add, add_ratios, "_operator", "add"},
     {"aten::div", nullptr, divide_ratios, "_operator", "truediv"},
     {"aten::floordiv", floor_divide, nullptr, "_operator", "floordiv"},
@@ -362,10 +378,12 @@ constexpr EvaluatorRow kRows[] = {
     {"aten::Int", "Scalar", rounded},
     {"aten::__and__", "bool", logical},
     {"aten::__derive_index", "*", derive_index},
+    {"aten::__lshift__", "int", binary},
     {"aten::__not__", "*", logical},
     {"aten::__or__", "bool", logical},
     {"aten::__range_length", "*", range_length},
     {"aten::__round_to_zero_floordiv", "*", binary},
+    {"aten::__rshift__", "int", binary},
     {"aten::__xor__", "bool", logical},
     {"aten::add", "*", binary},
     {"aten::ceil", "int", rounded},

@@ -82,6 +82,20 @@ IValue remainder(Arguments x) {
       x, [](int64_t a, int64_t b) { return IValue(a - b * floor_divide(a, b)); },
       [](double a, double b) { return IValue(a - b * std::floor(a / b)); });
 }
+int64_t shift_of(Arguments x) {
+  const int64_t shift = integer(at(x, 1));
+  TORCH_CHECK(shift >= 0, "a size is shifted by a negative number");
+  return std::min<int64_t>(shift, 63);  // behind that nothing is left but the sign
+}
+IValue shift_left(Arguments x) {
+  const int64_t value = integer(at(x, 0));
+  const int64_t shift = shift_of(x);
+  if (value == 0) return int64_t{0};
+  return checked(shift == 63 ? std::nullopt : checked_mul(value, int64_t{1} << shift));
+}
+IValue shift_right(Arguments x) {
+  return integer(at(x, 0)) >> shift_of(x);
+}
 IValue divide(Arguments x) {
   TORCH_CHECK(real(at(x, 1)) != 0, "a size is divided by zero");
   return real(at(x, 0)) / real(at(x, 1));
@@ -180,21 +194,38 @@ struct Row {
   SymbolicOperator run;
 };
 constexpr Row kRows[] = {
-    {"_operator", "add", add},           {"_operator", "and_", both},
-    {"_operator", "eq", equal},          {"_operator", "floordiv", floor_division},
-    {"_operator", "ge", greater_equal},  {"_operator", "gt", greater},
-    {"_operator", "le", less_equal},     {"_operator", "lt", less},
-    {"_operator", "mod", remainder},     {"_operator", "mul", multiply},
-    {"_operator", "ne", not_equal},      {"_operator", "neg", negate},
-    {"_operator", "not_", negation},     {"_operator", "or_", any_of},
-    {"_operator", "pow", power},         {"_operator", "sub", subtract},
-    {"_operator", "truediv", divide},    {"math", "ceil", rounded_up},
-    {"math", "floor", rounded_down},     {"math", "sqrt", square_root},
-    {"math", "trunc", truncated},        {"torch", "sym_float", as_real},
-    {"torch", "sym_int", as_integer},    {"torch", "sym_ite", choice},
-    {"torch", "sym_max", maximum},       {"torch", "sym_min", minimum},
-    {"torch", "sym_not", negation},      {"torch", "sym_sqrt", square_root},
-    {"torch", "_sym_sqrt", square_root}, {"torch", "sym_sum", sum},
+    {"_operator", "add", add},
+    {"_operator", "and_", both},
+    {"_operator", "eq", equal},
+    {"_operator", "floordiv", floor_division},
+    {"_operator", "ge", greater_equal},
+    {"_operator", "gt", greater},
+    {"_operator", "le", less_equal},
+    {"_operator", "lshift", shift_left},
+    {"_operator", "lt", less},
+    {"_operator", "mod", remainder},
+    {"_operator", "mul", multiply},
+    {"_operator", "ne", not_equal},
+    {"_operator", "neg", negate},
+    {"_operator", "not_", negation},
+    {"_operator", "or_", any_of},
+    {"_operator", "pow", power},
+    {"_operator", "rshift", shift_right},
+    {"_operator", "sub", subtract},
+    {"_operator", "truediv", divide},
+    {"math", "ceil", rounded_up},
+    {"math", "floor", rounded_down},
+    {"math", "sqrt", square_root},
+    {"math", "trunc", truncated},
+    {"torch", "sym_float", as_real},
+    {"torch", "sym_int", as_integer},
+    {"torch", "sym_ite", choice},
+    {"torch", "sym_max", maximum},
+    {"torch", "sym_min", minimum},
+    {"torch", "sym_not", negation},
+    {"torch", "sym_sqrt", square_root},
+    {"torch", "_sym_sqrt", square_root},
+    {"torch", "sym_sum", sum},
 };
 
 }  // namespace

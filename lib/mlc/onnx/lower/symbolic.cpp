@@ -78,6 +78,14 @@ void lower_power(Call& c) {
   c.give(c.b.binary("Pow", v[0], v[1]));
 }
 
+/// ONNX shifts unsigned integers only.
+template <bool kLeft>
+void lower_shift(Call& c) {
+  const auto v = operands(c, DType::i64);
+  Value* power = c.b.binary("Pow", c.b.number(int64_t{2}, DType::i64), v[1]);
+  c.give(kLeft ? c.b.mul(v[0], power) : floor_quotient(c.b, v[0], power));
+}
+
 /// floor, ceil and trunc of math: an integer.
 template <const char* kOp>
 void lower_rounding(Call& c) {
@@ -133,6 +141,7 @@ constexpr Row kRows[] = {
     {"_operator::ge", lower_comparison<kGreaterEqual>},
     {"_operator::gt", lower_comparison<kGreater>},
     {"_operator::le", lower_comparison<kLessEqual>},
+    {"_operator::lshift", lower_shift<true>},
     {"_operator::lt", lower_comparison<kLess>},
     {"_operator::mod", lower_remainder},
     {"_operator::mul", lower_arithmetic<kMul>},
@@ -141,6 +150,7 @@ constexpr Row kRows[] = {
     {"_operator::not_", lower_not},
     {"_operator::or_", lower_logical<kOr>},
     {"_operator::pow", lower_power},
+    {"_operator::rshift", lower_shift<false>},
     {"_operator::sub", lower_arithmetic<kSub>},
     {"_operator::truediv", lower_divide},
     {"_operator::xor", lower_logical<kXor>},
