@@ -1,5 +1,7 @@
 """Functions of torch that Python has beside operators of their names: the forward of an architecture means Python's."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +30,8 @@ torch.tensordot(x, x, 2)
 torch.tensordot(x, x, dims=([1], [1]))
 torch.tensordot(x, x, dims=[[0, 1], [0, 1]])
 torch.tensordot(x, x, [1], [1])
+x + math.remainder(7, 4)
+x + math.remainder(7.5, 4.0)
 """.strip().splitlines()
 
 
@@ -46,7 +50,7 @@ def test_functions_of_torch_mean_what_python_means(mlc, tmp_path):
     for i, call in enumerate(CALLS):
         if call == "torch.tensordot(x, x, [1], [1])":  # of the operator
             call = "torch.tensordot(x, x, ([1], [1]))"
-        wanted = eval(call, {"torch": torch, "x": x})  # pylint: disable=eval-used
+        wanted = eval(call, {"torch": torch, "math": math, "x": x})  # pylint: disable=eval-used
         ours = torch.as_tensor(found[f"output.{i}"])
         assert ours.dtype == wanted.dtype, call
         torch.testing.assert_close(ours, wanted, msg=call)

@@ -149,7 +149,9 @@ if mode not in modes:
 bags = input
 begins = offsets
 weights = per_sample_weights
+last = include_last_offset
 if input.dim() == 2:
+    last = False
     if offsets is not None:
         raise ValueError("offsets go with inputs of one dimension only")
     begins = torch.arange(0, input.numel(), input.size(1), dtype=input.dtype, device=input.device)
@@ -160,7 +162,7 @@ if begins is None:
     raise ValueError("inputs of one dimension need offsets")
 if max_norm is not None:
     torch.embedding_renorm_(weight, bags, max_norm, norm_type)
-return torch.embedding_bag(weight, bags, begins, scale_grad_by_freq, modes[mode], sparse, weights, include_last_offset, padding_idx)[0])";
+return torch.embedding_bag(weight, bags, begins, scale_grad_by_freq, modes[mode], sparse, weights, last, padding_idx)[0])";
 
 constexpr std::string_view kUnpoolSize =
     R"(plain = [(input.size(i - n) - 1) * stride[i] - 2 * padding[i] + kernel[i] for i in range(n)]

@@ -311,6 +311,7 @@ class DottedName : public torch::jit::SugaredValue {
 
   std::pair<std::string, std::string> as_operator(const std::string& name) const {
     if (path_.starts_with(kOps)) return {path_.substr(kOps.size()), name};
+    if (path_ == "math" && name == "remainder") return {"aten", "mathremainder"};
     if (path_ == "torch" || path_ == "F" || path_ == "math") return {"aten", name};
     for (const std::string_view one : kPrefixed) {
       if (path_ == "torch." + std::string(one)) return {"aten", std::string(one) + "_" + name};
