@@ -57,6 +57,14 @@ std::string without_number(std::string schema) {
   return numbered ? schema.erase(at, open - at) : schema;
 }
 
+/// What to write where REASON, of a call, is an integer where floats are taken; else empty.
+std::string advice_on_integers(std::string_view reason) {
+  const bool wants_float = reason.find("'float' for argument") != reason.npos ||
+                           reason.find("'Optional[float]' for argument") != reason.npos;
+  if (!wants_float || reason.find("found type 'int'") == reason.npos) return {};
+  return "write floats with a point, 3.0 for 3; ";
+}
+
 /// Of a call that fits no variant: what is wrong with the first, and how the variants read.
 void read_variants(std::string_view what, CompileProblem& problem) {
   constexpr size_t kShown = 3;
@@ -73,7 +81,7 @@ void read_variants(std::string_view what, CompileProblem& problem) {
   }
   if (!reason.empty()) problem.message = "the arguments do not fit: " + reason;
   if (schemas.empty()) return;
-  problem.hint = "it is called as ";
+  problem.hint = advice_on_integers(reason) + "it is called as ";
   for (size_t i = 0; i < std::min(schemas.size(), kShown); ++i) {
     problem.hint += (i == 0 ? "" : " or ") + schemas[i];
   }

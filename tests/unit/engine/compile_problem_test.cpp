@@ -29,6 +29,17 @@ TEST_CASE("a call that fits no variant says why and how it is called") {
   CHECK(problem.column == 12);
 }
 
+TEST_CASE("an integer where a float belongs is told how to be one") {
+  const auto problem = read_compile_problem(
+      "\npad(Tensor input, int[] pad, float? value=None) -> Tensor:\nExpected a value of type "
+      "'Optional[float]' for argument 'value' but instead found type 'int'.\n:\n  File "
+      "\"<string>\", "
+      "line 2\n  return F.pad(x, [1], 3)\n         ~~~~~ <--- HERE\n");
+  CHECK(problem.hint ==
+        "write floats with a point, 3.0 for 3; it is called as pad(Tensor input, int[] pad, float? "
+        "value=None) -> Tensor");
+}
+
 TEST_CASE("a missing attribute is named without class paths") {
   const auto problem = read_compile_problem(
       "\n'__torch__.mlc.___torch_mangle_3.Block (of Python compilation unit at: 0x5649)' object "
