@@ -93,25 +93,29 @@ bool is_loose(const StateDictEntry& entry) {
 }  // namespace
 
 LooseTensors::LooseTensors(const Checkpoint& checkpoint, const StateDict& outer) : outer_(outer) {
-  loose_ = !names_model(last_key(outer.path)) && std::ranges::all_of(outer.entries, is_loose);
-  vectors_ = std::ranges::all_of(outer.entries, [&checkpoint](const StateDictEntry& entry) {
+  const auto is_vector = [&checkpoint](const StateDictEntry& entry) {
     const Dims sizes = checkpoint.sizes(checkpoint.tensors[entry.tensor]);
     return std::ranges::count_if(sizes, [](int64_t size) { return size > 1; }) <= 1;
-  });
+  };
+  // A mapping with versions of modules is a state_dict; a matrix may be a parameter of its model.
+  loose_ = outer.metadata == kNoNode && !names_model(last_key(outer.path)) &&
+           std::ranges::all_of(outer.entries, is_loose) &&
+           std::ranges::all_of(outer.entries, is_vector);
 }
 
-// A name of a model may be that of a part ("encoder"), so that of three signs two are needed: a
-// name that is nothing else; keys with dots, or a pickled module; nothing but vectors beside it
-// (numbers, states of generators, means of channels).
+// Vectors beside it (numbers, states of generators, means of channels) may be parameters of a model
+// of which it is a part ("encoder", "model_config") or a copy ("model" of averages): the name has
+// to be that of a whole model, and of its keys one not among theirs.
 bool LooseTensors::lie_beside(const StateDict& inner) const {
-  if (!loose_ || !names_model(path_within(outer_, inner))) return false;
-  constexpr std::array<std::string_view, 3> kSure = {"model", "net", "state_dict"};
-  const std::string_view name = last_key(inner.path);
-  const bool named = std::ranges::any_of(kSure, [name](std::string_view word) {
-    return name.starts_with(word) || name.ends_with(word);
+  constexpr std::array<std::string_view, 9> kWhole = {
+      "model",       "net",        "network",        "module",          "state_dict",
+      "model_state", "model_dict", "net_state_dict", "model_state_dict"};
+  if (!loose_ || path_within(outer_, inner) != last_key(inner.path)) return false;
+  if (std::ranges::find(kWhole, last_key(inner.path)) == kWhole.end()) return false;
+  return std::ranges::any_of(inner.entries, [this](const StateDictEntry& entry) {
+    return std::ranges::find(outer_.entries, entry.key, &StateDictEntry::key) ==
+           outer_.entries.end();
   });
-  const bool dotted = inner.module != kNoNode || std::ranges::any_of(inner.entries, has_dots);
-  return named + dotted + vectors_ >= 2;
 }
 
 }  // namespace mlc

@@ -41,8 +41,7 @@ class LooseTensors {
 
  private:
   const StateDict& outer_;
-  bool loose_ = false;    // none has the name of a tensor in a module
-  bool vectors_ = false;  // none has more than one dimension
+  bool loose_ = false;  // all are vectors without the name of a tensor in a module
 };
 
 }  // namespace mlc
