@@ -172,6 +172,24 @@ z = x * (p and q) + (1 if k and 0 else 2)
 return z if bool(k or 0) and (p or not q) else x""")
 
 
+@pytest.mark.parametrize("body", [
+    "m = x > 0; m &= True; return x * m", "m = x > 0; m |= False; return x * m", "m = x > 0; m ^= True; return x * m",
+    "m = x > 0; m[:, 1:] &= False; return x * m", "m = x > 0; m &= x.dim() == 2; return x * m", "m = x > 0; m[0, 0] ^= True; return x * m",
+])
+def test_flags_in_place_of_tensors_were_taken_for_integers(mlc, tmp_path, body):
+    assert_runs_as_in_python(mlc, tmp_path, body.replace("; ", "\n"))
+
+
+@pytest.mark.parametrize("body", [
+    "f = torch.isnan(x).any().item() and x.dim() == 2; return x + int(f)",
+    "f = x.dim() == 2 and (x > 0).all().item(); return x + int(f)",
+    "f = x[0, 0].isnan() or x[0, 0] > 1; return x + 1 if f else x",
+    "f = torch.isinf(x)[0, 0] or x[0, 0] > 1; return x + 1 if f else x",
+])
+def test_flags_of_functions_were_said_to_be_none(mlc, tmp_path, body):
+    assert_runs_as_in_python(mlc, tmp_path, body.replace("; ", "\n"))
+
+
 def test_assignments_are_exported_as_they_run(mlc, tmp_path):
     write_body(tmp_path / "a.yaml", "m = x > 0\nm &= ~(x > 2) & m\ny = x * 1\nz = y\ny %= 2\nz **= 2\nreturn torch.where(~m & (x < 1), y, z) * (0 < x.size(1) < 9)")
     for verb in ("export-onnx", "trace"):

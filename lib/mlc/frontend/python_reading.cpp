@@ -31,6 +31,7 @@ struct Span {
 struct Part : Span {
   Form form = Form::value;
   bool repeatable = false;  // computed twice it is the same, and costs nothing
+  bool of_flag = false;     // a member of what is a flag
   bool flag = false;        // it is True or False, where these are:
   /// What `and` and `or` in it may have for their value, as they have in Python only.
   std::vector<Span> values;
@@ -75,8 +76,9 @@ bool is_size(std::string_view method) {
 
 /// Functions and methods with answers that are True or False, be it in a tensor.
 bool answers(std::string_view name) {
-  static constexpr auto kNames =
-      std::to_array<std::string_view>({"isinstance", "any", "all", "equal", "allclose"});
+  static constexpr auto kNames = std::to_array<std::string_view>(
+      {"isinstance", "any", "all", "equal", "allclose", "isnan", "isinf", "isfinite", "isposinf",
+       "isneginf", "isclose", "logical_and", "logical_or", "logical_not"});
   return name.starts_with("is_") || is_one_of(name, kNames);
 }
 
@@ -373,7 +375,9 @@ class Reader {
   Read member(const Part& of) {
     ++at_;
     if (!is_name()) return std::nullopt;
-    return make_part({of.first, at_++}, Form::value, of.repeatable);
+    Part out = make_part({of.first, at_++}, Form::value, of.repeatable);
+    out.of_flag = of.flag;
+    return out;
   }
 
   /// CALLEE with the brackets behind it, or one of its elements.
@@ -387,7 +391,8 @@ class Reader {
     if (asks && inside->alone) inside->parts.front().values.clear();
     settle(inside->parts);
     Part out = make_part({callee.first, at_ - 1}, Form::value);
-    out.flag = asks || (calls && answers(name));
+    const bool tells = answers(name) || (name == "item" && callee.of_flag);
+    out.flag = calls ? asks || tells : callee.flag;
     const bool plain = !calls || (lone ? is_plain_function(name) : is_size(name));
     out.repeatable = plain && callee.repeatable && all_repeatable(inside->parts);
     return out;

@@ -7,6 +7,7 @@
 #include <array>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace mlc::torch_module {
 namespace {
@@ -53,11 +54,28 @@ class AugmentedValue : public torch::jit::SugaredValue {
     const bool in_place = grows || type->isSubtypeOf(*c10::TensorType::get());
     const auto symbol =
         c10::Symbol::fromQualString("aten::" + std::string(in_place ? row_.in_place : row_.plain));
+    const std::vector<torch::jit::NamedValue> taken = with_flags(place, method, arguments);
     return torch::jit::BuiltinFunction(symbol, std::nullopt)
-        .call(place, method, arguments, keywords, results);
+        .call(place, method, in_place ? taken : arguments, keywords, results);
   }
 
  private:
+  /// ARGUMENTS, of the operators of bits with True and False as tensors: LibTorch takes them for
+  /// integers, of which a tensor of flags takes none.
+  std::vector<torch::jit::NamedValue> with_flags(
+      const SourceRange& place, GraphFunction& method,
+      at::ArrayRef<torch::jit::NamedValue> arguments) const {
+    std::vector<torch::jit::NamedValue> out = arguments.vec();
+    if (!row_.in_place.starts_with("bitwise_")) return out;
+    for (torch::jit::NamedValue& one : out) {
+      torch::jit::Graph& graph = *method.graph();
+      torch::jit::Value* value = one.value(graph);
+      if (value->type()->kind() != c10::TypeKind::BoolType) continue;
+      one = {place, graph.insert(c10::Symbol::fromQualString("aten::tensor"), {value})};
+    }
+    return out;
+  }
+
   const AugmentedOperator& row_;
 };
 
