@@ -316,7 +316,10 @@ def test_the_exact_version_of_pytorch_was_lost_with_its_format(mlc, tmp_path, na
     mlc.ok("validate-version", "a.pt2", *asked)
     mlc.ok("save", "a.pt2", "--weights-only", "-o", name)
     mlc.ok("validate-version", name, *asked)
+    mlc.ok("diff", "a.pt2", name)  # which tells the same version
+    mlc.ok("diff", name, "a.pt2")
     mlc.ok("save", "a.pt2", "--set", "framework.torch=2.0.1", "-o", name, "-f")
+    assert mlc("diff", "a.pt2", name).rc == 1
     assert mlc.ok("metadata", name, "--get", "framework.torch").stdout == "2.0.1\n"
 
 

@@ -80,6 +80,7 @@ class FileDiff {
   void count_stripped(DiffSide& side) const;
   void find_prefixed(DiffSide& side) const;
   bool take_off_prefix(DiffSide& side, NamedTensor& named) const;
+  static void take_framework(DiffSide& side, const DiffSide& other);
   static bool name_bare(DiffSide& side, const DiffSide& other);
   bool compares_others() const;
   void add_tensors_in_values(DiffSide& side);

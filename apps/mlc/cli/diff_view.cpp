@@ -165,6 +165,8 @@ DiffOptions FileDiff::options() const {
 Result<ExitCode> FileDiff::run() {
   MLC_TRY(a_, open(arguments_.a, arguments_.key));
   MLC_TRY(b_, open(arguments_.b, arguments_.key_b.value_or(arguments_.key)));
+  take_framework(a_, b_);
+  take_framework(b_, a_);
   named_bare_ = name_bare(a_, b_) || name_bare(b_, a_);
   if (compares_others()) {
     add_tensors_in_values(a_);
@@ -386,6 +388,15 @@ void FileDiff::note_codes() {
   if (in_a == has_codes(b_)) return;
   notes_.push_back(printable(in_a ? arguments_.a : arguments_.b) +
                    " holds codes of quantised weights; `mlc dequantize` makes values of them");
+}
+
+/// The version of PyTorch that the metadata of OTHER record and the format of SIDE tells, as that
+/// of a .pt2 does.
+void FileDiff::take_framework(DiffSide& side, const DiffSide& other) {
+  const std::string& told = side.input.checkpoint->origin.torch_exactly;
+  const bool same = !told.empty() && other.metadata.framework("torch") == told;
+  if (!same || side.metadata.framework("torch")) return;
+  [[maybe_unused]] const Status set = side.metadata.set_value("framework.torch", MetaValue(told));
 }
 
 /// The one difference behind many: one side was saved by a wrapper.
