@@ -640,7 +640,7 @@ def test_files_with_nan_had_no_exit_code(mlc, valid, tmp_path):
 @pytest.mark.parametrize("command, hint", [
     ("save a.pt -o a.onnx", "`mlc export-onnx` makes ONNX of a model"),
     ("save a.pt --dtype int8 -o b.pt", "`mlc quantize` makes integers"),
-    ("metadata a.pt --set name=x --set version={a:1} -n", "--set version"),
+    ("metadata a.pt --set name=x --set training=5 -n", "--set training"),
 ])
 def test_the_verb_or_value_that_was_meant_was_not_named(mlc, tmp_path, command, hint):
     write(tmp_path / "a.pt", {"w": torch.ones(2)})
