@@ -219,7 +219,6 @@ Result<std::vector<InputSpec>> inputs_of(const Options& options, Context& contex
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_TRY(const std::vector<InputSpec> wanted, inputs_of(options, context));
   MLC_TRY(const auto sizes, variants(options, wanted));
-  MLC_CHECK(refuse_output_over_inputs(options.report, options.artefacts, sizes.front()));
   MLC_TRY(std::optional<OutputFile> report, create_report(options));
   BenchAnswer answer;
   answer.threads = context.threads();

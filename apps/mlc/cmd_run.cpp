@@ -40,10 +40,10 @@ void setup(OptionSet& set, Options& options) {
 }
 
 /// What can be known to fail before anything is read.
-Status check_output(const Options& options, const std::vector<InputSpec>& specs) {
+Status check_output(const Options& options) {
   if (options.output.empty()) return {};
   MLC_CHECK(outputs_format_of(options.output));
-  MLC_CHECK(refuse_output_over_inputs(options.output, {&options.model, 1}, specs));
+  MLC_CHECK(refuse_output_over_model(options.output, options.model));
   std::error_code error;
   if (options.force || !std::filesystem::exists(options.output, error)) return {};
   return Error(ErrorKind::exists, "exists already", "--force replaces it").in_file(options.output);
@@ -139,8 +139,8 @@ Result<Artefact> open_artefact(const Options& options, Context& context) {
 }
 
 Result<ExitCode> run(const Options& options, Context& context) {
-  MLC_TRY(const std::vector<InputSpec> given, parse_input_specs(options.engine.inputs));
-  MLC_CHECK(check_output(options, given));
+  MLC_CHECK(parse_input_specs(options.engine.inputs));
+  MLC_CHECK(check_output(options));
   MLC_TRY(const Artefact artefact,
           timed(context, "read the file", [&] { return open_artefact(options, context); }));
   MLC_TRY(const std::vector<InputSpec> specs, choose_inputs(options.engine, artefact));

@@ -117,7 +117,7 @@ class Job {
 };
 
 Status Job::check_usage() const {
-  MLC_TRY(const std::vector<InputSpec> given, parse_input_specs(options_.engine.inputs));
+  MLC_CHECK(parse_input_specs(options_.engine.inputs));
   if (options_.output.empty()) {
     return usage_error("-o FILE is missing: there is nowhere to write to",
                        "as in `mlc trace " + printable(options_.model) + " -o script.pt`");
@@ -127,7 +127,7 @@ Status Job::check_usage() const {
         "the output would be a TorchScript file under the name " + quoted(options_.output),
         "name it .pt");
   }
-  MLC_CHECK(refuse_output_over_inputs(options_.output, {&options_.model, 1}, given));
+  MLC_CHECK(refuse_output_over_model(options_.output, options_.model));
   return OutputFile::check(options_.output, options_.output_options());
 }
 

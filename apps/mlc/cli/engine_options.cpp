@@ -77,15 +77,11 @@ Result<std::vector<InputSpec>> choose_inputs(const EngineOptions& options,
   return parse_input_specs(options.inputs);
 }
 
-Status refuse_output_over_inputs(const std::string& output, std::span<const std::string> artefacts,
-                                 std::span<const InputSpec> specs) {
+Status refuse_output_over_model(const std::string& output, const std::string& model) {
   if (output.empty()) return {};
   FilePlan plan;
   plan.writes.push_back({output, ""});
-  for (const std::string& artefact : artefacts) plan.reads.push_back({artefact, "the model"});
-  for (const InputSpec& spec : specs) {
-    if (!spec.file.empty()) plan.reads.push_back({spec.file, "--input"});
-  }
+  plan.reads.push_back({model, "the model"});
   return refuse_replaced_inputs(plan);
 }
 

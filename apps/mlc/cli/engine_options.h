@@ -9,7 +9,6 @@
 
 #include <cstdint>
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,8 +40,7 @@ void add_engine_options(OptionSet& set, EngineOptions& options,
                             "cast floating parameters and inputs "
                             "(default: as they are)");
 
-/// Errors: usage where OUTPUT, links seen through, is an artefact or the file of an input.
-Status refuse_output_over_inputs(const std::string& output, std::span<const std::string> artefacts,
-                                 std::span<const InputSpec> specs);
+/// Errors: usage where OUTPUT, links seen through, is MODEL. Files of options parse() has compared.
+Status refuse_output_over_model(const std::string& output, const std::string& model);
 
 }  // namespace mlc::cli

@@ -95,13 +95,13 @@ Status check_export_options(const ExportOptions& options) {
     return usage_error("the output would be an ONNX file under the name " + quoted(options.output),
                        "name it .onnx");
   }
-  MLC_TRY(const std::vector<InputSpec> given, parse_input_specs(options.engine.inputs));
+  MLC_CHECK(parse_input_specs(options.engine.inputs));
   if (!options.report.empty() && options.report == options.output) {
     return usage_error("-o and --report name the same file");
   }
+  MLC_CHECK(refuse_output_over_model(options.output, options.model));
   for (const std::string& file : {options.output, options.report}) {
     if (file.empty()) continue;
-    MLC_CHECK(refuse_output_over_inputs(file, {&options.model, 1}, given));
     MLC_CHECK(OutputFile::check(file, options.output_options()));
   }
   return {};

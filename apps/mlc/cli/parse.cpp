@@ -186,6 +186,7 @@ FilePlan plan_of_options(const Parsed& parsed) {
 /// argument. Of the output over an input the verbs know more: it may be meant.
 Status refuse_replaced_files(const OptionSet& set, const Parsed& parsed) {
   FilePlan plan = plan_of_options(parsed);
+  if (plan.writes.empty()) return {};
   MLC_CHECK(refuse_replaced_inputs(plan));
   const bool files = !set.positional_arguments().empty() &&
                      set.positional_arguments().back().hint == ValueHint::file;
