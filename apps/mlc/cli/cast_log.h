@@ -27,11 +27,10 @@ inline uint64_t count_values(const std::vector<CastLoss>& losses) {
 /// Filled while an output is written, for which it must live.
 class CastLog {
  public:
-  /// The counts of the tensor NAME with so many ELEMENTS, at an address that stays.
-  CastCounts& of(std::string name, uint64_t elements) {
+  /// The counts of the tensor NAME, at an address that stays.
+  CastCounts& of(std::string name) {
     Row& row = rows_.emplace_back();
     row.name = std::move(name);
-    row.elements = elements;
     return row.counts;
   }
 
@@ -42,14 +41,13 @@ class CastLog {
  private:
   struct Row {
     std::string name;
-    uint64_t elements = 0;
     CastCounts counts;
   };
   std::vector<CastLoss> losses(std::atomic<uint64_t> CastCounts::*count) const {
     std::vector<CastLoss> out;
     for (const Row& row : rows_) {
       const uint64_t values = row.counts.*count;
-      if (values > 0) out.push_back({row.name, values, row.elements});
+      if (values > 0) out.push_back({row.name, values, row.counts.elements});
     }
     return out;
   }

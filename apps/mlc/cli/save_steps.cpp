@@ -534,9 +534,7 @@ Result<uint64_t> cast_tensors(Checkpoint& checkpoint, std::span<StateDict* const
   }
   MLC_CHECK(check_expansion(checkpoint, cast));
   const auto derive = [&](const NamedTensor& named) {
-    const int64_t elements = checkpoint.element_count(checkpoint.tensors[named.tensor]);
-    return derive_cast(checkpoint, named.tensor, dtype,
-                       casts.of(named.path, static_cast<uint64_t>(elements)));
+    return derive_cast(checkpoint, named.tensor, dtype, casts.of(named.path));
   };
   return replace_tensors(checkpoint, tensors_of(state_dicts), state_dicts, is_cast, derive);
 }

@@ -256,11 +256,9 @@ Status Taking::take(const Tie& tie, const std::vector<uint32_t>& adopted, CastLo
     if (had != wanted) ++out_.casts[{had, wanted}];
   }
   if (checkpoint_.tensors[fresh].dtype != wanted) {
-    const int64_t elements = checkpoint_.element_count(checkpoint_.tensors[fresh]);
     MLC_TRY_CTX(fresh,
                 derive_cast(checkpoint_, fresh, wanted,
-                            casts.of(std::string(state_dict_.entries[last].key),
-                                     static_cast<uint64_t>(elements))),
+                            casts.of(std::string(state_dict_.entries[last].key))),
                 "tensor " + name(last));
   }
   std::unordered_set<uint32_t> replaced;

@@ -279,13 +279,13 @@ Status for_each_storage(const Checkpoint& checkpoint, const std::vector<NamedTen
                         unsigned threads, bool (*uses)(const Storage&),
                         Status (*check)(const Checkpoint&, uint32_t)) {
   std::set<uint32_t> used;
+  const auto take = [&](uint32_t index) {
+    if (uses(checkpoint.storages[index])) used.insert(index);
+  };
   for (const NamedTensor& named : tensors) {
     const Tensor& tensor = checkpoint.tensors[named.tensor];
-    std::vector<uint32_t> all = stored_parts(checkpoint, tensor).storages;
-    if (tensor.storage != kNoIndex) all.push_back(tensor.storage);
-    for (const uint32_t index : all) {
-      if (uses(checkpoint.storages[index])) used.insert(index);
-    }
+    if (tensor.storage != kNoIndex) take(tensor.storage);
+    for (const uint32_t index : stored_parts(checkpoint, tensor).storages) take(index);
   }
   const std::vector<uint32_t> storages(used.begin(), used.end());
   return parallel_for(storages.size(), threads, [&](size_t i) -> Status {

@@ -219,6 +219,7 @@ Result<uint32_t> derive_cast(Checkpoint& checkpoint, uint32_t tensor, DType dtyp
                        std::string(info(dtype).torch));
   }
   const std::vector<int64_t> sizes = copy_of(checkpoint.sizes(checkpoint.tensors[tensor]));
+  counts.elements = static_cast<uint64_t>(checkpoint.element_count(checkpoint.tensors[tensor]));
   auto produce = [&checkpoint, tensor, from, dtype, &counts](const BlockSink& sink) -> Status {
     std::string out;
     MLC_CHECK(check_source(checkpoint, tensor));

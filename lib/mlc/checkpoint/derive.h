@@ -37,6 +37,7 @@ uint64_t compact_size(const Checkpoint& checkpoint, const Tensor& tensor);
 
 /// What a cast did to the values of a tensor.
 struct CastCounts {
+  uint64_t elements = 0;                 // of the tensor
   std::atomic<uint64_t> overflowed{0};   // finite values that became infinite
   std::atomic<uint64_t> underflowed{0};  // values that became zero
 };
