@@ -80,12 +80,16 @@ def test_expressions_were_read_otherwise_than_by_python(mlc, tmp_path):
     assert not wrong
 
 
-
-
 def write_body(path, body):
     lines = "".join(f"    {line}\n" for line in body.split("\n"))
     write_architecture(path, f"def forward(self, x: Tensor) -> Tensor:\n{lines}")
     return lines
+
+
+def assert_refused_at(mlc, tmp_path, body, line, offset, said):
+    write_body(tmp_path / "a.yaml", body)
+    result = mlc("run", "w.pt", "--arch", "a.yaml")
+    assert result.rc == 2 and f"a.yaml:{line + 5}:{offset + 7}: " in result.stderr and said in result.stderr, result.stderr
 
 
 @pytest.mark.parametrize(("body", "line", "mark", "said"), [
@@ -96,10 +100,7 @@ def write_body(path, body):
     ("s = 'it\\'s # 1'; y = ~x & z\nreturn x", 1, "z", "no such name: z"),
 ])
 def test_places_stay_where_brackets_were_put_in(mlc, tmp_path, body, line, mark, said):
-    write_body(tmp_path / "a.yaml", body)
-    result = mlc("run", "w.pt", "--arch", "a.yaml")
-    column = body.split("\n")[line - 1].rindex(mark) + 7
-    assert result.rc == 2 and f"a.yaml:{line + 5}:{column}: " in result.stderr and said in result.stderr, result.stderr
+    assert_refused_at(mlc, tmp_path, body, line, body.split("\n")[line - 1].rindex(mark), said)
 
 
 def assert_runs_as_in_python(mlc, tmp_path, body, x=None):
@@ -152,10 +153,7 @@ def test_assignments_computed_something_else_or_not_in_place(mlc, tmp_path):
     ("s = 'a'\ns %= 3\nreturn x", 2, "%=", "the arguments do not fit"),
 ])
 def test_what_torchscript_would_compute_otherwise_is_refused(mlc, tmp_path, body, line, mark, said):
-    write_body(tmp_path / "a.yaml", body)
-    result = mlc("run", "w.pt", "--arch", "a.yaml")
-    column = body.split("\n")[line - 1].index(mark) + 7
-    assert result.rc == 2 and f"a.yaml:{line + 5}:{column}: " in result.stderr and said in result.stderr, result.stderr
+    assert_refused_at(mlc, tmp_path, body, line, body.split("\n")[line - 1].index(mark), said)
 
 
 def test_flags_are_what_they_are_in_python(mlc, tmp_path):
