@@ -359,7 +359,6 @@ Result<std::optional<std::string>> Job::metadata() {
   const bool keeps_sidecar = options_.writing.in_place && !asked;
   MLC_TRY(auto metadata, keeps_sidecar ? read_metadata(checkpoint) : metadata_to_carry(checkpoint));
   if (!metadata && (asked || !merged_records_.empty())) metadata.emplace();
-  MLC_CHECK(record_framework(checkpoint, metadata));
   if (metadata && state_dict_ != nullptr) {
     MLC_CHECK(follow_codes(*metadata, merged_records_, checkpoint, *state_dict_));
   }

@@ -321,6 +321,8 @@ def test_the_exact_version_of_pytorch_was_lost_with_its_format(mlc, tmp_path, na
     mlc.ok("save", "a.pt2", "--set", "framework.torch=2.0.1", "-o", name, "-f")
     assert mlc("diff", "a.pt2", name).rc == 1
     assert mlc.ok("metadata", name, "--get", "framework.torch").stdout == "2.0.1\n"
+    mlc.ok("remap-keys", "a.pt2", "--map", "weight=w", "-o", name, "-f")
+    mlc.ok("validate-version", name, *asked)
 
 
 @pytest.mark.parametrize("value", [torch.arange(9.0)[:2], [torch.arange(9.0)[:2]], torch.nn.Parameter(torch.arange(9.0)[:2])],

@@ -49,8 +49,8 @@ Result<DiffSide> FileDiff::open(const std::string& path, const std::string& key)
   std::erase_if(side.tensors,
                 [this](const NamedTensor& named) { return !filter_.selects(named.path); });
   if (arguments_.no_metadata || arguments_.keys_only) return side;
-  MLC_TRY(auto metadata, metadata_to_carry(checkpoint));
-  if (metadata) side.metadata = std::move(*metadata);
+  MLC_TRY(FoundMetadata found, find_metadata(checkpoint));
+  if (found.metadata) side.metadata = std::move(*found.metadata);
   return side;
 }
 

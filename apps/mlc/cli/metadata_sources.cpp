@@ -111,13 +111,6 @@ std::vector<std::string> differing_keys(const Metadata& a, const Metadata& b) {
   return keys;
 }
 
-Status record_framework(const Checkpoint& checkpoint, std::optional<Metadata>& metadata) {
-  const std::string& version = checkpoint.origin.torch_exactly;
-  if (version.empty() || (metadata && metadata->framework("torch"))) return {};
-  if (!metadata) metadata.emplace();
-  return metadata->set_value("framework.torch", MetaValue(version));
-}
-
 void warn_of_frameworks(const Metadata& metadata, Reporter& reporter) {
   for (const std::string& doubt : metadata.framework_doubts()) reporter.warn(doubt);
 }
@@ -165,6 +158,15 @@ Status read_embedded(MetadataSources& sources) {
   return {};
 }
 
+/// Puts into METADATA, made where there is none, which PyTorch wrote CHECKPOINT, where its format
+/// says that, as .pt2 does. What is there stays.
+Status record_framework(const Checkpoint& checkpoint, std::optional<Metadata>& metadata) {
+  const std::string& version = checkpoint.origin.torch_exactly;
+  if (version.empty() || (metadata && metadata->framework("torch"))) return {};
+  if (!metadata) metadata.emplace();
+  return metadata->set_value("framework.torch", MetaValue(version));
+}
+
 }  // namespace
 
 Result<MetadataSources> read_metadata_sources(const std::string& path, Reporter& reporter,
@@ -196,6 +198,7 @@ Result<FoundMetadata> find_metadata(const Checkpoint& checkpoint) {
 
 Result<std::optional<Metadata>> metadata_to_carry(const Checkpoint& checkpoint) {
   MLC_TRY(FoundMetadata found, find_metadata(checkpoint));
+  MLC_CHECK(record_framework(checkpoint, found.metadata));
   return std::move(found.metadata);
 }
 

@@ -62,12 +62,9 @@ struct FoundMetadata {
 Result<FoundMetadata> find_metadata(const Checkpoint& checkpoint);
 
 /// What an output made of CHECKPOINT should carry: the metadata in the file, else that of its
-/// sidecar, which it would be parted from. Errors: as Metadata::parse().
+/// sidecar, which it would be parted from; and which PyTorch wrote it, where only its format says
+/// that, as .pt2 does. Errors: as Metadata::parse().
 Result<std::optional<Metadata>> metadata_to_carry(const Checkpoint& checkpoint);
-
-/// Puts into METADATA, made where there is none, which PyTorch wrote CHECKPOINT, where its format
-/// says that, as .pt2 does. What is there stays.
-Status record_framework(const Checkpoint& checkpoint, std::optional<Metadata>& metadata);
 
 /// Warns of what looks like a mistake in `framework`.
 void warn_of_frameworks(const Metadata& metadata, Reporter& reporter);
