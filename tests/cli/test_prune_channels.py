@@ -306,7 +306,7 @@ def test_a_number_of_channels_was_taken_for_one_of_heads(mlc):
     assert sum(gone(prune(mlc, "--amount", "30", "--scope", "global", "--json").json).values()) == 30
     assert "has 32 channels to take away from, not 33" in prune(mlc, "--amount", "33", code=2).stderr
     done = prune(mlc, "--amount", "3", "--exclude", "*up*", code=1)
-    assert "0 of " in done.stderr and "no channel can go" in done.stderr
+    assert "0 of " in done.stderr and "no channel goes: --amount 3 is less than one of each group" in done.stderr
 
 
 def test_round_to_keeps_multiples(mlc):
@@ -314,7 +314,26 @@ def test_round_to_keeps_multiples(mlc):
     prune(mlc, "--amount", "0.4", "--round-to", "8")
     assert [initializers(mlc.cwd / "out.onnx")[n].shape[0] for n in ("stem.weight", "a.weight")] == [16, 16]
     done = prune(mlc, "--amount", "1", "--round-to", "7", code=1)
-    assert "no channel can go" in done.stderr and "no multiple of 7" in done.stderr
+    assert "or --round-to leaves none to take" in done.stderr and "no multiple of 7" in done.stderr
+
+
+def test_an_amount_of_nothing_was_blamed_on_the_model(mlc):
+    export("residual", mlc.cwd / "in.onnx")
+    for amount in ("0", "0.0", "0.001"):
+        said = prune(mlc, "--amount", amount, code=1).stderr
+        assert "no channel can go" not in said and "less than one of each group" in said and "a larger --amount;" in said
+
+
+def test_a_global_number_took_fewer_where_one_group_was_used_up(mlc):
+    """One channel of each group stays; what was asked for is found in the others."""
+    export("residual", mlc.cwd / "in.onnx")
+    free = sum(one["channels"] for one in groups(mlc) if one["can_go"])
+    total = len([one for one in groups(mlc) if one["can_go"]])
+    asked = free - total
+    answer = prune(mlc, "--amount", str(asked), "--scope", "global", "--json").json
+    assert sum(one["gone"] for one in answer["groups"]) == asked
+    done = prune(mlc, "--amount", str(asked + 1), "--scope", "global")
+    assert f"{asked} channels go, not {asked + 1}: of each group one stays" in done.stderr, done.stderr
 
 
 def test_a_global_amount_takes_more_where_scores_are_low(mlc):

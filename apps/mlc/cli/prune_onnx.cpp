@@ -145,6 +145,17 @@ Status Job::open() {
 Status Job::refuse_nothing() const {
   const auto loses = [](const onnx::ChannelGroup& group) { return !group.gone.empty(); };
   if (std::ranges::any_of(answer_.plan.groups, loses)) return {};
+  const auto could = [](const onnx::ChannelGroup& group) {
+    return group.is_selected && !group.units.empty();
+  };
+  if (std::ranges::any_of(answer_.plan.groups, could)) {
+    const bool rounds = options_.round_to > 1;
+    return conflict("no channel goes: --amount " + shared_.rules.amount->text() +
+                        " is less than one of each group" +
+                        (rounds ? ", or --round-to leaves none to take" : ""),
+                    std::string("a larger --amount") + (rounds ? ", or a smaller --round-to" : "") +
+                        "; --list-groups says what there is");
+  }
   std::vector<std::string> reasons;
   for (const onnx::ChannelGroup& group : answer_.plan.groups) {
     if (group.units.empty()) reasons.push_back(printable(group.name) + " (" + group.reason + ")");

@@ -158,12 +158,16 @@ void Chooser::select() {
   }
 }
 
+/// How many units of GROUP may go: one unit has to stay, be it one that cannot go.
+size_t most_units(const ChannelGroup& group) {
+  if (group.units.empty()) return 0;
+  return group.units.size() - (group.frozen > 0 ? 0 : 1);
+}
+
 void Chooser::remove_lowest(ChannelGroup& group, uint64_t count) {
   Labels order = group.units;
   std::ranges::sort(order, [this](Atom a, Atom b) { return lower(a, b); });
-  // One unit has to stay, be it one that cannot go.
-  const size_t most = order.size() - (group.frozen > 0 ? 0 : 1);
-  order.resize(std::min<size_t>(count, most));
+  order.resize(std::min<size_t>(count, most_units(group)));
   for (const Atom each : order) plan_.gone[each] = true;
 }
 
@@ -219,19 +223,20 @@ Status Chooser::choose_all() {
     return usage_error(fmt::format("there are {} that can go, not {}", plural(channels, "channel"),
                                    rules_.amount->count));
   std::ranges::sort(all, [this](const auto& a, const auto& b) { return lower(a.first, b.first); });
-  if (!is_count) all.resize(static_cast<size_t>(rules_.amount->of(all.size())));
   std::vector<uint64_t> counts(plan_.groups.size(), 0);
-  uint64_t left = is_count ? rules_.amount->count : 0;
+  uint64_t left = is_count ? rules_.amount->count : rules_.amount->of(all.size());
   for (const auto& [atom, i] : all) {
-    const auto width = static_cast<uint64_t>(plan_.groups[i].unit_width());
-    if (is_count && width > left) continue;  // the next unit may be a smaller one
-    if (is_count) left -= width;
+    const ChannelGroup& group = plan_.groups[i];
+    const uint64_t taken = is_count ? static_cast<uint64_t>(group.unit_width()) : 1;
+    // The next unit may be a smaller one, or of a group that has more to give.
+    if (taken > left || counts[i] == most_units(group)) continue;
+    left -= taken;
     ++counts[i];
   }
-  if (left > 0) {
-    plan_.notes.push_back(fmt::format("{} go, not {}: others go together only, more at a time",
-                                      plural(rules_.amount->count - left, "channel"),
-                                      rules_.amount->count));
+  if (left > 0 && is_count) {
+    plan_.notes.push_back(fmt::format(
+        "{} go, not {}: of each group one stays, and some go together only, more at a time",
+        plural(rules_.amount->count - left, "channel"), rules_.amount->count));
   }
   for (size_t i = 0; i < plan_.groups.size(); ++i) {
     if (counts[i] > 0) remove_lowest(plan_.groups[i], counts[i]);
