@@ -317,11 +317,24 @@ def test_what_cannot_be_quantised_is_refused(mlc, tmp_path, encoder):
     result = mlc("quantize", "q.pt", "-o", "r.pt", "--torchscript", "dynamic", *WIDTH, *IDS)
     assert result.rc == 1 and "quantised already: it calls quantized::embedding_byte" in result.stderr
     torch.jit.script(nn.Sequential(nn.Conv2d(3, 64, 3))).save(str(tmp_path / "conv.pt"))
-    result = mlc("quantize", "conv.pt", "-o", "r.pt", "--torchscript", "dynamic", "--input", "input:f32[1,3,9,9]")
-    assert result.rc == 1 and "it needs ranges of activations" in result.stderr
     torch.save({"w": torch.zeros(80, 80)}, tmp_path / "w.pt")
     result = mlc("quantize", "w.pt", "-o", "r.pt", "--torchscript", "dynamic")
     assert result.rc == 4 and "--arch" in result.stderr and not (tmp_path / "r.pt").exists()
+
+
+def test_a_model_without_anything_to_quantise_ended_a_batch(mlc, tmp_path, valid):
+    """A checkpoint or an ONNX model without was a warning."""
+    torch.jit.script(nn.Sequential(nn.Conv2d(3, 64, 3))).save(str(tmp_path / "conv.pt"))
+    args = ("quantize", "conv.pt", "-o", "r.pt", "--torchscript", "dynamic", "--input", "input:f32[1,3,9,9]")
+    result = mlc(*args, "--require-speedup")
+    assert result.rc == 1 and "so it is no faster" in result.stderr and not (tmp_path / "r.pt").exists()
+    result = mlc.ok(*args)
+    assert "nothing to quantise: 0.weight is a convolution: it needs ranges of activations" in result.stderr
+    answer = mlc.ok(*args, "-f", "--json").json
+    valid(answer, "quantize-torchscript")
+    assert answer["quantized"] == []
+    x = torch.randn(2, 3, 9, 9)
+    torch.testing.assert_close(torch.jit.load(tmp_path / "r.pt")(x), torch.jit.load(tmp_path / "conv.pt")(x), rtol=0, atol=0)
 
 
 def test_json_fits_its_schema(mlc, root, valid, encoder):

@@ -235,14 +235,9 @@ Status Job::quantize() {
 /// The model as it is, which batches go on with, and why nothing in it is quantised.
 Status Job::keep_source() {
   MLC_TRY(document_, onnx::Document::open(task_.input));
-  std::string first;
-  if (!answer_.report.kept.empty()) {
-    const onnx::KeptWeight& kept = answer_.report.kept.front();
-    first = ": " + printable(kept.weight) + " is " + kept.reason;
-    if (answer_.report.kept.size() > 1)
-      first += fmt::format(", and {} more", answer_.report.kept.size() - 1);
-  }
-  const std::string why = "there is nothing to quantise" + first;
+  const auto& kept = answer_.report.kept;
+  const onnx::KeptWeight first = kept.empty() ? onnx::KeptWeight() : kept.front();
+  const std::string why = nothing_to_quantise(first.weight, first.reason, kept.size());
   const std::string hint = answer_.form == onnx::QuantForm::static_qdq
                                ? "--min-elements 0 takes small weights"
                                : "--onnx static with --calib takes convolutions, --min-elements 0 "
@@ -352,6 +347,14 @@ Status check_drop_options(const QuantizeOnnxOptions& options) {
   if (options.drop_of) return usage_error("--drop-of and --labels exclude each other");
   if (options.calib.empty()) return usage_error("--labels are of samples: --calib FILE is missing");
   return {};
+}
+
+std::string nothing_to_quantise(const std::string& weight, const std::string& reason,
+                                size_t count) {
+  std::string out = "there is nothing to quantise";
+  if (count > 0) out += ": " + printable(weight) + " is " + reason;
+  if (count > 1) out += fmt::format(", and {} more", count - 1);
+  return out;
 }
 
 Result<std::optional<double>> parse_smooth(const std::string& text) {

@@ -70,6 +70,10 @@ Result<double> parse_drop(const std::string& text);
 /// An alpha of SmoothQuant; nothing for "auto". Error: usage.
 Result<std::optional<double>> parse_smooth(const std::string& text);
 
+/// "there is nothing to quantise: w is small, and 3 more", of the first of COUNT weights that were
+/// kept; WEIGHT is empty where there was none.
+std::string nothing_to_quantise(const std::string& weight, const std::string& reason, size_t count);
+
 /// What --verify, --no-verify, --require-speedup and the gates of OPTIONS and SHARED ask for: a
 /// gate is no gate where nothing is run. Error: usage for gates beside --no-verify.
 Result<JudgeWish> judge_wish(const QuantizeOnnxOptions& options, const QuantizeOnnxShared& shared);

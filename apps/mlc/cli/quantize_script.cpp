@@ -63,6 +63,7 @@ class Job {
   Result<ActivationScale> scale_of(size_t id) const;
   Result<ExtraFiles> extra_files() const;
   Status check_globs() const;
+  Status tell_nothing() const;
   Status write();
   Status judge(const OutputFile& out);
   Status write_report(std::string_view refused) const;
@@ -267,6 +268,21 @@ Status Job::check_globs() const {
   return refuse_unused(unused, names, task_);
 }
 
+/// Batches go on with a model that has nothing to quantise.
+Status Job::tell_nothing() const {
+  if (!answer_.report.layers.empty()) return {};
+  const auto& kept = answer_.report.kept;
+  const ScriptKept first = kept.empty() ? ScriptKept() : kept.front();
+  const std::string why = nothing_to_quantise(first.weight, first.reason, kept.size());
+  const std::string hint =
+      options_.form == ScriptForm::with_ranges
+          ? "--min-elements 0 takes small weights"
+          : "--min-elements 0 takes small weights, --torchscript static with --calib convolutions";
+  if (graph_.require_speedup) return conflict(why + ", so it is no faster", hint);
+  task_.reporter.warn(why + "; " + hint);
+  return {};
+}
+
 Status Job::write() {
   MLC_TRY(const auto model, load(Purpose::once));
   MLC_CHECK(open_samples(model->signature()));
@@ -284,6 +300,7 @@ Status Job::write() {
     }));
   }
   MLC_CHECK(check_globs());
+  MLC_CHECK(tell_nothing());
   std::vector<onnx::ValueBounds> bounds;
   for (const onnx::Observer& observer : observers_) bounds.push_back(observer.bounds());
   warn_of_no_range(bounds, task_.reporter);

@@ -169,7 +169,8 @@ class Model {
   /// folded; the same model and options, the same bytes. EXTRA: as TraceOptions has it. Runs the
   /// samples where ranges are asked for. Errors: those of SINK, of run() and of the functions in
   /// OPTIONS; unsupported where the model cannot be frozen, or LibTorch cannot multiply bytes;
-  /// conflict where there is nothing to quantise.
+  /// conflict for a model that is quantised already. A report without layers: nothing was there to
+  /// do.
   virtual Result<ScriptQuantReport> write_quantized(const ScriptQuantOptions& /*options*/,
                                                     const ExtraFiles& /*extra*/,
                                                     const ByteSink& /*sink*/) {

@@ -87,7 +87,6 @@ class Quantizer {
       }
     }
     torch::jit::EliminateDeadCode(graph_);
-    if (report_.layers.empty()) return nothing_to_do();
     return std::move(report_);
   }
 
@@ -103,18 +102,6 @@ class Quantizer {
         report_.kept.push_back({site.name, std::move(reason), site.weight.nbytes()});
       }
     }
-  }
-
-  Error nothing_to_do() const {
-    std::string first;
-    if (!report_.kept.empty()) {
-      const ScriptKept& kept = report_.kept.front();
-      first = ": " + printable(kept.weight) + " is kept (" + kept.reason + ")";
-      if (report_.kept.size() > 1)
-        first += ", and " + std::to_string(report_.kept.size() - 1) + " more";
-    }
-    return conflict("there is nothing to quantise" + first,
-                    "--min-elements takes small weights too, --torchscript static convolutions");
   }
 
   Status quantize_statically(ByteGraph& bytes) {
