@@ -1,7 +1,3 @@
-#include "cli/bench_report.h"
-#include "cli/bench_view.h"
-#include "cli/child_process.h"
-#include "cli/engine_options.h"
 #include "command.h"
 #include "mlc/base/file.h"
 #include "mlc/base/output_file.h"
@@ -14,6 +10,10 @@
 #include "mlc/engine/paired_inputs.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/tensor/shape.h"
+#include "models/engine_options.h"
+#include "run/bench_report.h"
+#include "run/bench_view.h"
+#include "run/child_process.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,5 +1,5 @@
-#include "cli/diff_view.h"
 #include "command.h"
+#include "diff/diff_view.h"
 
 #include <array>
 #include <limits>

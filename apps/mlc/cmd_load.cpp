@@ -1,8 +1,8 @@
-#include "cli/load_view.h"
-#include "cli/map_locations.h"
-#include "cli/open_input.h"
 #include "cli/table.h"
 #include "command.h"
+#include "files/map_locations.h"
+#include "files/open_input.h"
+#include "load/load_view.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/integrity.h"
 

@@ -1,5 +1,5 @@
-#include "cli/edit_metadata.h"
 #include "command.h"
+#include "edit/edit_metadata.h"
 #include "mlc/base/text.h"
 #include "mlc/metadata/meta_yaml.h"
 

@@ -1,5 +1,5 @@
-#include "cli/quantize_checkpoint.h"
 #include "command.h"
+#include "compress/quantize_checkpoint.h"
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
 

@@ -1,6 +1,6 @@
-#include "cli/edit_keys.h"
-#include "cli/in_place.h"
 #include "command.h"
+#include "edit/edit_keys.h"
+#include "files/in_place.h"
 #include "mlc/base/output_file.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"

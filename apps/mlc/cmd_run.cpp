@@ -1,5 +1,3 @@
-#include "cli/engine_options.h"
-#include "cli/run_view.h"
 #include "command.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
@@ -9,6 +7,8 @@
 #include "mlc/engine/module_loader.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/engine/save_outputs.h"
+#include "models/engine_options.h"
+#include "run/run_view.h"
 
 #include <algorithm>
 #include <chrono>

@@ -1,5 +1,5 @@
-#include "cli/edit_keys.h"
 #include "command.h"
+#include "edit/edit_keys.h"
 #include "mlc/keys/prefix.h"
 
 #include <optional>

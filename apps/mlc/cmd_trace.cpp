@@ -1,9 +1,6 @@
-#include "cli/engine_options.h"
-#include "cli/metadata_sources.h"
-#include "cli/provenance_options.h"
-#include "cli/tolerance_options.h"
-#include "cli/trace_view.h"
 #include "command.h"
+#include "files/metadata_sources.h"
+#include "files/provenance_options.h"
 #include "mlc/base/output_file.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
@@ -15,6 +12,9 @@
 #include "mlc/engine/related_sizes.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/engine/stored_inputs.h"
+#include "models/engine_options.h"
+#include "models/tolerance_options.h"
+#include "run/trace_view.h"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
-#include "cli/batch.h"
-#include "cli/metadata_sources.h"
 #include "command.h"
+#include "files/batch.h"
+#include "files/metadata_sources.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/metadata/version_policy.h"

@@ -1,6 +1,3 @@
-#include "cli/engine_options.h"
-#include "cli/tolerance_options.h"
-#include "cli/verify_view.h"
 #include "command.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/artefact.h"
@@ -12,6 +9,9 @@
 #include "mlc/engine/related_sizes.h"
 #include "mlc/engine/sample_inputs.h"
 #include "mlc/engine/usual_gates.h"
+#include "models/engine_options.h"
+#include "models/tolerance_options.h"
+#include "models/verify_view.h"
 
 #include <algorithm>
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Checks the layers of the house: which folder of lib/mlc includes which.
+"""Checks the layers of the house: which folder of lib/mlc includes which, and which of apps/mlc.
 
     tests/checks/check_layers.py [SOURCE_DIR]
 
 Every `#include "mlc/ROOM/..."` under lib/ must go to the same folder or to one that the table
-below allows; apps/ may include all; lib/ never includes apps/, tests/ or a path relative to itself.
+below allows; apps/ may include all of it, and of its own folders those that APPS allows. lib/ never
+includes apps/, tests/ or a path relative to itself.
 """
 
 import pathlib
@@ -35,6 +36,10 @@ ALLOWED = {
     "onnx_edit": {"base", "tensor", "onnx_file", "onnx", "onnx_write"},
     "onnx_write": {"base", "tensor", "ir", "onnx_file", "onnx"},
 }
+# The same of apps/mlc, whose verbs (cmd_*.cpp) include all (apps/mlc/README.md)
+SHARED = {"cli", "files", "models"}
+APPS = {"cli": set(), "files": {"cli"}, "models": {"cli", "files"}} | {
+    verbs: SHARED for verbs in ("load", "save", "edit", "diff", "run", "export", "compress")}
 # Libraries that only one folder may include.
 OWNERS = {"torch": re.compile(r"(torch|ATen|c10|caffe2)/"), "ort": re.compile(r"(onnxruntime/|onnxruntime_\w+\.h)"),
           "onnx_write": re.compile(r"(onnx|google/protobuf)/")}
@@ -54,6 +59,14 @@ def complaint(room, target):
     return None
 
 
+def wrong_app(room, target):
+    """Why ROOM, a folder of apps/mlc, must not include TARGET, or None."""
+    parts = target.split("/")
+    if parts[0] not in APPS or parts[0] == room or parts[0] in APPS[room]:
+        return None
+    return f'{room} must not include {parts[0]} ("{target}")'
+
+
 def foreign(room, target):
     """Why ROOM, a folder of lib/mlc or "" for apps/, must not include TARGET, or None."""
     for owner, names in OWNERS.items():
@@ -65,12 +78,18 @@ def foreign(room, target):
 def check_apps(source_dir):
     """apps/ includes all of lib/ but the modules and what they wrap."""
     problems = []
+    app = source_dir / "apps" / "mlc"
     for path in sorted((source_dir / "apps").rglob("*")):
         if path.suffix not in {".h", ".cpp"}:
+            continue
+        room = path.relative_to(app).parts[0] if path.parent != app else None
+        if room and room not in APPS:
+            problems.append(f"{path.relative_to(source_dir)}: folder {room} is not in the table of check_layers.py")
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             match = ANY_INCLUDE.match(line)
             why = foreign("", match[1]) if match else None
+            why = why or (wrong_app(room, match[1]) if match and room else None)
             if match and match[1].split("/")[:1] == ["mlc"] and match[1].split("/")[1] in MODULES:
                 why = f'"{match[1]}" belongs to a module that is opened at run time'
             if why:
@@ -116,6 +135,9 @@ def self_test():
     assert foreign("", "ATen/ATen.h")
     assert foreign("torch", "c10/util/Exception.h") is None
     assert complaint("engine", "mlc/ort/ort_engine.h")
+    assert wrong_app("cli", "files/batch.h")
+    assert wrong_app("compress", "save/save_steps.h")
+    assert wrong_app("diff", "files/open_input.h") is None
     assert foreign("engine", "onnxruntime_c_api.h")
     assert foreign("ort", "onnxruntime_c_api.h") is None
 

@@ -1,14 +1,16 @@
 #include "cli/input_guard.h"
 
-#include "cli/in_place.h"
 #include "mlc/base/file.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
+#include "mlc/checkpoint/folder.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/write_sharded.h"
 
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -125,7 +127,49 @@ Status refuse_one_file_for_two(const FilePlan& plan) {
   return {};
 }
 
+/// A DCP folder has no shards that a folder of Hugging Face's could have.
+bool is_dcp(const std::string& path) {
+  if (!is_folder(path)) return false;
+  const auto content = look_into_folder(path);
+  return content.ok() && content->is_dcp;
+}
+
+std::string hint_of(Elsewhere elsewhere) {
+  switch (elsewhere) {
+    case Elsewhere::file:
+      break;
+    case Elsewhere::folder:
+      return "write shards into another folder with -o, or one file with -o x.safetensors";
+    case Elsewhere::shards:
+      return "write one file with -o x.safetensors, or shards with --max-shard-size 5GB -o DIR";
+    case Elsewhere::sidecar:
+      return "--sidecar writes the metadata beside it; `mlc save` with --set or --meta puts it "
+             "into one file";
+  }
+  return "write one file with -o x.safetensors";
+}
+
 }  // namespace
+
+std::optional<std::string> file_of_folder(const std::string& path, bool no_other) {
+  if (!is_folder(path)) return std::nullopt;
+  const auto content = look_into_folder(path);
+  if (!content.ok() || content->is_dcp || content->file.ends_with(".json")) return std::nullopt;
+  if (no_other && !content->others.empty()) return std::nullopt;
+  return (path.ends_with('/') ? path : path + "/") + content->file;
+}
+
+Error no_edit_of_several_files(const std::string& path, Elsewhere elsewhere) {
+  if (const auto file = file_of_folder(path)) {
+    return usage_error("the folder holds more than one checkpoint, of which one could be edited",
+                       "name the file: " + shell_word(*file))
+        .in_file(path);
+  }
+  return unsupported(
+             "a checkpoint of several files cannot be edited in place",
+             hint_of(elsewhere == Elsewhere::folder && is_dcp(path) ? Elsewhere::file : elsewhere))
+      .in_file(path);
+}
 
 Status refuse_replaced_inputs(const FilePlan& plan) {
   MLC_CHECK(refuse_one_file_for_two(plan));

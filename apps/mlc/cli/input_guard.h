@@ -1,5 +1,5 @@
 // Whether an output would replace a file that the command reads: one decision for every verb that
-// writes, made before anything is written, in dry runs too.
+// writes, made before anything is written, in dry runs too. And which one file a folder stands for.
 #pragma once
 
 #include "mlc/base/result.h"
@@ -44,6 +44,14 @@ struct FilePlan {
   bool in_place = false;               // an input is its own output on purpose
   Elsewhere elsewhere = Elsewhere::file;
 };
+
+/// The file that is the checkpoint of the folder PATH, where it is one alone; NO_OTHER: and where
+/// no other file in it could be meant too.
+std::optional<std::string> file_of_folder(const std::string& path, bool no_other = false);
+
+/// The error for shards and DCP folders at PATH, and for a folder with several checkpoints. The
+/// hint names what the command can do instead.
+Error no_edit_of_several_files(const std::string& path, Elsewhere elsewhere);
 
 /// Compares by device and inode, so that links are seen through. Errors: usage where a file that is
 /// read would be replaced or removed, or an option names the file that is an output already.

@@ -1,4 +1,4 @@
-#include "cli/batch.h"
+#include "files/batch.h"
 
 #include "catch.h"
 

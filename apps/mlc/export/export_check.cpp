@@ -1,0 +1,155 @@
+#include "export/export_check.h"
+
+#include "export/export_sizes.h"
+#include "mlc/base/text.h"
+#include "mlc/engine/cast_inputs.h"
+#include "mlc/engine/module_loader.h"
+#include "mlc/engine/onnx_artefact.h"
+#include "mlc/engine/related_sizes.h"
+#include "mlc/engine/usual_gates.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+// Whose operators are within ONNX Runtime.
+constexpr std::string_view kRuntimeDomains[] = {"ai.onnx.ml", "com.microsoft"};
+
+bool has_quantize_linear(const onnx::Model& model) {
+  return std::ranges::any_of(model.nodes,
+                             [](const onnx::Node& one) { return one.op == "QuantizeLinear"; });
+}
+
+}  // namespace
+
+/// That the result is not run, or an error where --verify asks for it.
+Result<bool> ExportCheck::cannot_verify(Error why) {
+  if (options_.verify) return std::move(why).during("--verify");
+  answer_.not_verified = why.message();
+  context_.reporter.warn("the result was not run: " + answer_.not_verified);
+  return false;
+}
+
+/// Opens both engines and the source; false, with the reason in the answer, where that cannot be.
+Result<bool> ExportCheck::can_verify(const onnx::Model& model) {
+  if (options_.no_verify) {
+    answer_.not_verified = "--no-verify";
+    return false;
+  }
+  const auto is_known = [](const auto& domain) {
+    return std::ranges::find(kRuntimeDomains, domain.first) != std::end(kRuntimeDomains);
+  };
+  const auto foreign = std::ranges::find_if_not(model.domains, is_known);
+  if (foreign != model.domains.end()) {
+    return cannot_verify(unsupported("ONNX Runtime does not have the operators of the domain " +
+                                     printable(foreign->first)));
+  }
+  for (const auto kind : {EngineKind::torch, EngineKind::onnxruntime}) {
+    auto& engine = kind == EngineKind::torch ? torch_ : onnxruntime_;
+    if (engine != nullptr) continue;
+    auto opened = open_engine(kind);
+    if (!opened.ok()) return cannot_verify(std::move(opened).error());
+    engine = std::move(*opened);
+  }
+  // Opened again, because the program that was lowered is not the one in the file any more.
+  MLC_TRY(Artefact source,
+          Artefact::open(options_.model, options_.engine.artefact_options(), null_reporter()));
+  source_.emplace(std::move(source));
+  auto loaded = source_->load(*torch_, options_.load_options(context_), null_reporter());
+  if (loaded.ok()) {
+    source_model_ = std::move(*loaded);
+    return true;
+  }
+  // As a custom operator, which only --op-map knows.
+  if (loaded.error().kind() == ErrorKind::unsupported) {
+    return cannot_verify(std::move(loaded).error());
+  }
+  return std::move(loaded).error().during("checking " + options_.output);
+}
+
+/// Loads the file, which has no name yet.
+Result<std::unique_ptr<Model>> ExportCheck::load_written() {
+  MLC_TRY(auto opened, OnnxArtefact::open(written_->path()));
+  if (!opened) return internal_error("the new file is no ONNX model");
+  LoadOptions how = options_.load_options(context_);
+  const bool is_cast = how.dtype.has_value();
+  how.dtype.reset();  // the file has the types that --dtype asked for
+  MLC_TRY(auto model, opened->load(written_->path(), *onnxruntime_, how, null_reporter()));
+  // The source goes on taking inputs of its own types, which its file may hold.
+  return is_cast ? with_cast_inputs(std::move(model), std::nullopt) : std::move(model);
+}
+
+/// ERROR is what the source says to the sizes that were given: with one of CASES that it takes.
+Error ExportCheck::at_given_sizes(Error error, Model& written, std::span<const VerifyCase> cases) {
+  if (error.kind() != ErrorKind::usage) return error;
+  for (const VerifyCase& one : cases) {
+    for (const VerifyCase* other : {&one, one.instead.empty() ? &one : &one.instead.back()}) {
+      if (other->other_size.empty()) continue;
+      const auto result =
+          verify_case(*source_model_, written, *other, answer_.check.gates, null_reporter());
+      if (!result.ok() || !result->not_checked.empty()) continue;
+      return Error(error.kind(), error.text(),
+                   "with " + printable(other->other_size) +
+                       " the model runs: give it sizes in "
+                       "--input that it takes");
+    }
+  }
+  return error;
+}
+
+std::vector<VerifyCase> ExportCheck::all_cases(const Artefact& source,
+                                               const std::vector<InputSpec>& given,
+                                               const std::map<std::string, int64_t>& least) const {
+  const ExportedProgram* program = source.exported() ? &source.exported()->program() : nullptr;
+  // Sizes that somebody typed as numbers are meant to be fixed.
+  const bool is_typed = !options_.engine.inputs.empty();
+  const auto specs = is_typed ? given : with_computed_sizes(given, program);
+  const int64_t usual = draws_integers(specs) ? 4 : 2;
+  const int64_t samples = options_.samples > 0 ? options_.samples : usual;
+  auto cases = export_cases(specs, static_cast<uint64_t>(options_.engine.seed),
+                            static_cast<uint64_t>(samples), least);
+  return with_related_sizes(std::move(cases), specs, program);
+}
+
+/// Compares the file, which has no name yet, with the source.
+Status ExportCheck::compare(const std::vector<InputSpec>& specs,
+                            const std::vector<VerifyCase>& cases) {
+  MLC_TRY_CTX(const auto written, load_written(), "reading the new file back");
+  answer_.check.a = options_.model;
+  answer_.check.b = "the new file";
+  answer_.check.engine = torch_->title();
+  answer_.check.engine_b = onnxruntime_->title();
+  answer_.check.device = source_model_->device();
+  answer_.check.gates = gates_;
+  for (const VerifyCase& one : cases) {
+    if (context_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
+    auto done = verify_case(*source_model_, *written, one, answer_.check.gates, null_reporter());
+    if (!done.ok()) return at_given_sizes(std::move(done).error(), *written, cases);
+    CaseResult result = std::move(*done);
+    // Few models say that a size may not be 1, and some then have no result.
+    if (!result.not_checked.empty() && one.other_size.ends_with("=1")) continue;
+    warn_of_largest_size(result, specs, context_.reporter);
+    auto& results = result.not_checked.empty() ? answer_.check.cases : answer_.check.not_checked;
+    results.push_back(std::move(result));
+  }
+  return {};
+}
+
+Result<bool> ExportCheck::run(const Artefact& source, const onnx::Model& model,
+                              const onnx::ModelOutput& out, const std::vector<InputSpec>& specs,
+                              const std::map<std::string, int64_t>& least) {
+  MLC_TRY(const bool can, can_verify(model));
+  if (!can) return false;
+  MLC_TRY(ReadableModel readable, ReadableModel::of(out, options_.output));
+  written_.emplace(std::move(readable));
+  gates_ = options_.gates();
+  set_usual_gates({.half = options_.is_narrow(), .bytes = has_quantize_linear(model)}, gates_);
+  MLC_CHECK_CTX(compare(specs, all_cases(source, specs, least)), "checking " + options_.output);
+  return true;
+}
+
+}  // namespace mlc::cli
