@@ -30,9 +30,9 @@ struct Options {
   double min_agreement = kUnset;
   bool finite = false;
 
-  VerifyGates gates() const {
+  VerifyGates gates(bool two_engines) const {
     VerifyGates gates;
-    tolerance.apply(gates);
+    tolerance.apply(gates, two_engines ? kEnginesRtol : kUsualRtol);
     if (min_cosine > kUnset) gates.cosine = min_cosine;
     if (min_agreement > kUnset) gates.top1 = min_agreement;
     gates.finite = finite;
@@ -50,7 +50,7 @@ void setup(OptionSet& set, Options& options) {
   set.integer("--samples", options.samples, "N",
               "random inputs at the given sizes (default 3), from --seed on", 1, 10'000);
   set.group("What counts");
-  add_tolerance_options(set, options.tolerance);
+  add_tolerance_options(set, options.tolerance, "1e-4, of two engines 1e-3");
   set.real("--min-cosine", options.min_cosine, "X",
            "cosine of A and B at least X, instead of the tolerance, or beside one that is given",
            -1, 1);
@@ -147,15 +147,15 @@ bool is_narrower(const Artefact& artefact, const Artefact& other, const Model& m
 /// their forms make of the same numbers.
 Result<VerifyGates> gates_of(const Options& options, const Artefact& first, const Model& a,
                              const Artefact& second, const Model& b) {
-  VerifyGates gates = options.gates();
+  const bool two_engines = first.engine() != second.engine();
+  VerifyGates gates = options.gates(two_engines);
   FormRounding rounding;
   rounding.half = is_narrower(first, second, b) || is_narrower(second, first, a);
   for (const Artefact* one : {&first, &second}) {
     const auto type = one->weights_type();
     if (type && !rounding.half) gates.weights.push_back(*type);
   }
-  // One engine rounds alike in both.
-  if (first.engine() != second.engine()) {
+  if (two_engines) {  // one rounds alike in both
     MLC_TRY(const bool in_first, first.rounds_to_bytes());
     MLC_TRY(const bool in_second, second.rounds_to_bytes());
     rounding.bytes = in_first && in_second;

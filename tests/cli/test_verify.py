@@ -587,6 +587,18 @@ def linear(tmp_path):
     return layer
 
 
+def test_what_an_export_had_found_equal_was_different_for_verify(mlc, linear, tmp_path):
+    """Two engines add in other orders; export allowed for that, verify did not."""
+    torch.save({key: value * (1 + 5e-4) for key, value in torch.load(tmp_path / "l.pt").items()}, tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "--arch", "l.yaml", "-o", "m.onnx")
+    answer = mlc.ok("verify", "l.pt", "m.onnx", "--arch", "l.yaml", "--json").json
+    assert answer["gates"]["rtol"] == 1e-3
+    assert mlc.ok("export-onnx", "m.pt", "--arch", "l.yaml", "-o", "m.onnx", "-f", "--json").json["cases"][0]["outputs"][0]["rtol"] == 1e-3
+    assert mlc("verify", "l.pt", "m.onnx", "--arch", "l.yaml", "--rtol", "1e-4").rc == 1
+    assert mlc("verify", "l.pt", "m.pt", "--arch", "l.yaml").rc == 1
+    mlc.ok("verify", "l.pt", "m.onnx", "--arch", "l.yaml", "--atol", "1e-6")
+
+
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
 def test_an_export_in_half_precision_differed_from_its_source(mlc, linear, tmp_path, valid, dtype):
     mlc.ok("export-onnx", "l.pt", "--arch", "l.yaml", "--dtype", dtype, "-o", "h.onnx")

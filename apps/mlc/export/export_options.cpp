@@ -20,7 +20,7 @@ constexpr std::array<std::pair<std::string_view, onnx::ExternalData>, 3> kExtern
 
 VerifyGates ExportOptions::gates() const {
   VerifyGates out;
-  tolerance.apply(out);
+  tolerance.apply(out, kEnginesRtol);
   return out;
 }
 
@@ -65,7 +65,7 @@ void setup_export(OptionSet& set, ExportOptions& options) {
               "random inputs at the given sizes (default 2; 4 where integers or booleans are among "
               "them), from --seed on",
               1, 10'000);
-  add_tolerance_options(set, options.tolerance,
+  add_tolerance_options(set, options.tolerance, "1e-3",
                         "; with --dtype fp16 or bf16 the cosine has to be 0.999 instead");
   set.group("Output");
   set.file("-o, --output", options.output, "FILE", "the ONNX file to write (.onnx)");

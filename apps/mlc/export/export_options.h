@@ -30,7 +30,7 @@ struct ExportOptions {
   bool verify = false;
   bool no_verify = false;
   int64_t samples = 0;  // 0: nobody said how many
-  ToleranceOptions tolerance{.usual_rtol = 1e-3};
+  ToleranceOptions tolerance;
   std::string output;
   std::string report;
   bool force = false;
