@@ -116,6 +116,20 @@ def test_ln_structured_of_dimension_0(mlc, tmp_path, model, norm, amount):
     assert_equal(wanted, weights_of(tmp_path / "out.pt"))
 
 
+@pytest.mark.parametrize("norm", [1, 2])
+@pytest.mark.parametrize("amount", [0.3, 0.5, 20])
+@pytest.mark.parametrize("make", [lambda: torch.ones(64, 50), lambda: torch.randn(8, 50, generator=seeded()).repeat(8, 1)])
+def test_equal_rows_at_the_cut_went_as_if_the_smallest_were_looked_for(mlc, tmp_path, make, norm, amount):
+    """torch.nn.utils.prune takes the largest rows, those that stay."""
+    module = torch.nn.Module()
+    module.w = torch.nn.Parameter(make())
+    write(tmp_path / "model.pt", {"w": make()})
+    mlc.ok("prune", "model.pt", "-o", "out.pt", "--pattern", "rows", "--norm", f"l{norm}", "--amount", amount)
+    prune.ln_structured(module, "w", amount=amount, n=norm, dim=0)
+    prune.remove(module, "w")
+    assert_same(module.w.detach(), weights_of(tmp_path / "out.pt")["w"])
+
+
 def test_many_weights_at_once(mlc, tmp_path):
     weight = torch.randn(1200, 1100, generator=seeded())
     write(tmp_path / "model.pt", {"w": weight})
@@ -183,6 +197,17 @@ def test_masks_that_are_written_load_into_pruned_modules(mlc, tmp_path, dtype):
     for index in (0, 2, 4):
         prune.remove(model[index], "weight")
     assert_equal(pruned_by_torch(network().to(dtype), prune.l1_unstructured, 0.3), model.state_dict())
+
+
+@pytest.mark.parametrize("amount", [0.3, 0.5, 7])
+@pytest.mark.parametrize("make", [lambda: torch.zeros(10, 10), lambda: tied_values((12, 9), levels=1), lambda: -torch.zeros(4, 4)])
+def test_a_mask_took_all_weights_that_were_zero_before(mlc, tmp_path, make, amount):
+    write(tmp_path / "model.pt", {"w": make()})
+    mlc.ok("prune", "model.pt", "-o", "out.pt", "--amount", amount, "--keep-masks")
+    module = torch.nn.Module()
+    module.w = torch.nn.Parameter(make())
+    prune.l1_unstructured(module, "w", amount=amount)
+    assert_same(module.w_mask, weights_of(tmp_path / "out.pt")["w_mask"])
 
 
 def test_masks_that_are_none(mlc, tmp_path, model):

@@ -196,6 +196,7 @@ Result<PruneRules> prune_rules(const PruneRequest& options) {
   rules.method = of_weights(options.method);
   rules.scope = options.scope;
   rules.norm = options.norm.value_or(PruneNorm::l1);
+  rules.keep_masks = options.keep_masks;
   rules.include = options.include;
   rules.exclude = options.exclude;
   if (!options.pattern.empty()) {

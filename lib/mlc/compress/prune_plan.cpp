@@ -410,7 +410,11 @@ Status Choice::choose(const PruneAmount& amount) {
     if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     return rows_[blocks_[i].tensor].keys(blocks_[i].piece, wide_, out);
   };
-  MLC_TRY(Smallest smallest, smallest_keys(keys, total, count, threads_));
+  // torch.nn.utils.prune looks for the rows that stay, and else for the weights that go.
+  TieRules ties;
+  ties.zeros = plan_.rules.keep_masks;
+  ties.left_by_largest = plan_.rules.shape.pattern == PrunePattern::rows;
+  MLC_TRY(Smallest smallest, smallest_keys(keys, total, count, threads_, ties));
   like_torch_ = smallest.like_torch;
   const auto shared = std::make_shared<const Smallest>(std::move(smallest));
   for (PrunedTensor* const pruned : tensors_) pruned->smallest = shared;

@@ -75,7 +75,8 @@ struct PruneRules {
   PruneScope scope = PruneScope::layer;
   PruneNorm norm = PruneNorm::l1;  // of rows and blocks
   PruneShape shape;
-  uint64_t seed = 0;  // of random
+  uint64_t seed = 0;        // of random
+  bool keep_masks = false;  // of weights that are zero before only some go
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::vector<AmountRule> rules;  // the last one that matches counts, whatever the scope

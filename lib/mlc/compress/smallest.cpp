@@ -101,10 +101,34 @@ Result<std::vector<uint64_t>> first_ties(const KeyBlocks& keys, uint64_t cut, ui
 
 constexpr uint64_t kLargeCopy = uint64_t{4} << 20U;  // keys
 
+/// The first COUNT of QUEUE become those that torch.topk takes of it.
+template <class Pair>
+void take_topk(std::vector<Pair>& queue, uint64_t count, bool largest) {
+  const auto end = queue.begin() + static_cast<std::ptrdiff_t>(count);
+  const auto less = [](const Pair& x, const Pair& y) {
+    return (!std::isnan(x.first) && std::isnan(y.first)) || x.first < y.first;
+  };
+  const auto greater = [](const Pair& x, const Pair& y) {
+    return (std::isnan(x.first) && !std::isnan(y.first)) || x.first > y.first;
+  };
+  const auto order = [&](const auto& before) {
+    if (count * 64 <= queue.size()) {
+      std::partial_sort(queue.begin(), end, queue.end(), before);
+    } else {
+      std::nth_element(queue.begin(), end - 1, queue.end(), before);
+    }
+  };
+  if (largest) {
+    order(greater);
+  } else {
+    order(less);
+  }
+}
+
 /// What torch.topk does, on a copy of all keys. Large copies one at a time.
 template <class Key, class Value>
 Result<std::vector<uint64_t>> ties_of_topk(const KeyBlocks& keys, uint64_t cut, uint64_t total,
-                                           uint64_t count) {
+                                           uint64_t count, bool left_by_largest) {
   static std::mutex one_at_a_time;
   std::unique_lock lock(one_at_a_time, std::defer_lock);
   if (total > kLargeCopy) lock.lock();
@@ -117,17 +141,12 @@ Result<std::vector<uint64_t>> ties_of_topk(const KeyBlocks& keys, uint64_t cut, 
       queue.emplace_back(std::bit_cast<Value>(key), static_cast<uint32_t>(queue.size()));
     }
   }
-  const auto less = [](const auto& x, const auto& y) {
-    return (!std::isnan(x.first) && std::isnan(y.first)) || x.first < y.first;
-  };
-  const auto end = queue.begin() + static_cast<std::ptrdiff_t>(count);
-  if (count * 64 <= total) {
-    std::partial_sort(queue.begin(), end, queue.end(), less);
-  } else {
-    std::nth_element(queue.begin(), end - 1, queue.end(), less);
-  }
+  const uint64_t taken = left_by_largest ? total - count : count;
+  take_topk(queue, taken, left_by_largest);
+  const auto border = queue.begin() + static_cast<std::ptrdiff_t>(taken);
   std::vector<uint64_t> ties;
-  for (auto one = queue.begin(); one != end; ++one) {
+  const auto end = left_by_largest ? queue.end() : border;
+  for (auto one = left_by_largest ? border : queue.begin(); one != end; ++one) {
     if (std::bit_cast<Key>(one->first) == static_cast<Key>(cut)) ties.push_back(one->second);
   }
   std::sort(ties.begin(), ties.end());
@@ -137,21 +156,23 @@ Result<std::vector<uint64_t>> ties_of_topk(const KeyBlocks& keys, uint64_t cut, 
 }  // namespace
 
 Result<Smallest> smallest_keys(const KeyBlocks& keys, uint64_t total, uint64_t count,
-                               unsigned threads, uint64_t most_copied) {
+                               unsigned threads, const TieRules& rules) {
   MLC_TRY(const Cut cut, find_cut(keys, count, threads));
   Smallest out;
   out.cut = cut.key;
   const uint64_t wanted = count - cut.below;
-  out.with_cut = wanted == cut.equal || cut.key == 0;
+  out.with_cut = wanted == cut.equal || (cut.key == 0 && !rules.zeros);
   if (out.with_cut) return out;
-  if (total > most_copied) {
+  if (total > rules.most_copied) {
     out.like_torch = false;
     MLC_TRY(out.ties, keys.bits == 32 ? first_ties<uint32_t>(keys, cut.key, wanted)
                                       : first_ties<uint64_t>(keys, cut.key, wanted));
   } else if (keys.bits == 32) {
-    MLC_TRY(out.ties, (ties_of_topk<uint32_t, float>(keys, cut.key, total, count)));
+    MLC_TRY(out.ties,
+            (ties_of_topk<uint32_t, float>(keys, cut.key, total, count, rules.left_by_largest)));
   } else {
-    MLC_TRY(out.ties, (ties_of_topk<uint64_t, double>(keys, cut.key, total, count)));
+    MLC_TRY(out.ties,
+            (ties_of_topk<uint64_t, double>(keys, cut.key, total, count, rules.left_by_largest)));
   }
   return out;
 }

@@ -37,12 +37,22 @@ struct Smallest {
   bool like_torch = true;      // among equal keys those that torch.topk takes; else the first
 };
 
+/// Which of equal keys are the smallest.
+struct TieRules {
+  /// Zero keys are told apart, as a mask shows them; else TIES is empty and with_cut set where the
+  /// cut is 0.
+  bool zeros = false;
+  /// Those that torch.topk(largest=True) leaves when it takes all the others; else those that
+  /// torch.topk(largest=False) takes.
+  bool left_by_largest = false;
+  /// Beyond so many keys the first ones.
+  uint64_t most_copied = uint64_t{1} << 24U;
+};
+
 /// The SMALLEST COUNT of TOTAL keys. Where more keys equal the largest of them than are wanted,
-/// they are those that torch.topk(largest=False) takes on the CPU (which is libstdc++'s
-/// partial_sort and nth_element: aten/src/ATen/native/TopKImpl.h) up to MOST_COPIED keys, beyond
-/// that the first ones. Zero keys are not told apart: TIES is empty and with_cut set where the cut
-/// is 0. Errors: those of fill(). Requires: 0 < COUNT <= TOTAL.
+/// they are those of torch.topk on the CPU (which is libstdc++'s partial_sort and nth_element:
+/// aten/src/ATen/native/TopKImpl.h). Errors: those of fill(). Requires: 0 < COUNT <= TOTAL.
 Result<Smallest> smallest_keys(const KeyBlocks& keys, uint64_t total, uint64_t count,
-                               unsigned threads, uint64_t most_copied = uint64_t{1} << 24U);
+                               unsigned threads, const TieRules& rules = {});
 
 }  // namespace mlc

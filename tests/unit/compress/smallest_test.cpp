@@ -88,7 +88,8 @@ TEST_CASE("of equal keys as many as are wanted, the first where too many would b
       REQUIRE(like_torch.ok());
       CHECK(like_torch->like_torch);
       CHECK(taken(*like_torch, keys).size() == count);
-      const auto first = smallest_keys(blocks_of(keys, bits), keys.size(), count, 2, 10);
+      const auto first =
+          smallest_keys(blocks_of(keys, bits), keys.size(), count, 2, {.most_copied = 10});
       REQUIRE(first.ok());
       CHECK(first->like_torch == (first->ties.empty()));
       const auto positions = taken(*first, keys);
@@ -110,6 +111,18 @@ TEST_CASE("zeros at the cut are not told apart") {
   CHECK(found->cut == 0);
   CHECK(found->with_cut);
   CHECK(found->ties.empty());
+}
+
+TEST_CASE("zeros at the cut are told apart where a mask shows them") {
+  const std::vector<uint64_t> keys(100, 0);
+  for (const bool left_by_largest : {false, true}) {
+    TieRules rules;
+    rules.zeros = true;
+    rules.left_by_largest = left_by_largest;
+    const auto found = smallest_keys(blocks_of(keys, 32), keys.size(), 10, 1, rules);
+    REQUIRE(found.ok());
+    CHECK(taken(*found, keys).size() == 10);
+  }
 }
 
 TEST_CASE("infinities and NaNs are the largest") {
