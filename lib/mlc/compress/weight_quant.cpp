@@ -77,9 +77,11 @@ void for_each_group(const QuantLayout& layout, Body body) {
 
 }  // namespace
 
-WeightQuantizer::WeightQuantizer(const QuantScheme& scheme, Rounding rounding, Dims sizes)
+WeightQuantizer::WeightQuantizer(const QuantScheme& scheme, Rounding rounding, Dims sizes,
+                                 ZeroPoints zero_points)
     : scheme_(scheme),
       rounding_(scheme.symmetric && rounding == Rounding::hqq ? Rounding::rtn : rounding),
+      zero_points_(zero_points),
       layout_(layout_of(scheme, sizes)),
       scale_dtype_(scheme.group == 0 ? DType::f32 : DType::f16) {
   const auto groups = static_cast<size_t>(layout_.rows * layout_.groups);
@@ -172,6 +174,19 @@ GroupParameters WeightQuantizer::moved_zero(const float* weights, size_t count,
   return best;
 }
 
+/// GROUP with one of the two codes beside its zero point: that which loses less of WEIGHTS.
+GroupParameters WeightQuantizer::on_a_code(const float* weights, size_t count,
+                                           const GroupParameters& group) const {
+  const auto last = static_cast<float>(group.high);
+  GroupParameters below = group;
+  below.zero = std::clamp(std::floor(group.zero), 0.0F, last);
+  GroupParameters above = group;
+  above.zero = std::clamp(std::ceil(group.zero), 0.0F, last);
+  const QuantKernels& kernels = quant_kernels();
+  return kernels.error(weights, count, above) < kernels.error(weights, count, below) ? above
+                                                                                     : below;
+}
+
 GroupParameters WeightQuantizer::find(const float* weights, size_t count) {
   const QuantKernels& kernels = quant_kernels();
   if (scheme_.symmetric && rounding_ != Rounding::mse) {
@@ -182,7 +197,9 @@ GroupParameters WeightQuantizer::find(const float* weights, size_t count) {
   kernels.range(weights, count, low, high);
   if (rounding_ == Rounding::mse) return clipped(weights, count, low, high);
   const GroupParameters group = asymmetric(low, high);
-  return rounding_ == Rounding::hqq ? moved_zero(weights, count, group) : group;
+  if (rounding_ != Rounding::hqq) return group;
+  const GroupParameters moved = moved_zero(weights, count, group);
+  return zeros_between_codes() ? moved : on_a_code(weights, count, moved);
 }
 
 void WeightQuantizer::choose(int64_t row, const float* weights) {

@@ -6,7 +6,8 @@
 //   mse              the range times 1, 0.98, ... 0.3: the one with the least squared error
 //   hqq              s as rtn, z not rounded, then z = mean(q - (W - e) / s) with e the shrunken
 //                    error (Badri and Shaji, "Half-Quadratic Quantization", 2023; p 0.7, beta 10,
-//                    kappa 1.01, 20 steps at most); without a zero point as rtn
+//                    kappa 1.01, 20 steps at most); without a zero point as rtn; where zero points
+//                    have to be codes, the better of the two around z
 // A group of zeros has the scale 1. Scales are rounded to what is stored before anything is
 // computed with them, so codes are the nearest ones to the stored scale.
 #pragma once
@@ -28,8 +29,12 @@ namespace mlc {
 /// In this order: choose() for every row, from any threads, finish(), then the rest, from any.
 class WeightQuantizer {
  public:
+  /// Where zero points lie: on a code, or for hqq between two of them too.
+  enum class ZeroPoints : uint8_t { any, codes };
+
   /// Requires: as layout_of().
-  WeightQuantizer(const QuantScheme& scheme, Rounding rounding, Dims sizes);
+  WeightQuantizer(const QuantScheme& scheme, Rounding rounding, Dims sizes,
+                  ZeroPoints zero_points = ZeroPoints::any);
 
   const QuantScheme& scheme() const { return scheme_; }
   const QuantLayout& layout() const { return layout_; }
@@ -60,7 +65,7 @@ class WeightQuantizer {
   const std::shared_ptr<const std::string>& zero_bytes() const { return zero_bytes_; }
   DType scale_dtype() const { return scale_dtype_; }
   /// Requires: not symmetric.
-  DType zero_dtype() const { return rounding_ == Rounding::hqq ? DType::f16 : DType::u8; }
+  DType zero_dtype() const { return zeros_between_codes() ? DType::f16 : DType::u8; }
 
  private:
   /// The codes of COLUMNS from BEGIN on in ROW.
@@ -71,10 +76,15 @@ class WeightQuantizer {
   GroupParameters asymmetric(float low, float high);
   GroupParameters clipped(const float* weights, size_t count, float low, float high);
   GroupParameters moved_zero(const float* weights, size_t count, GroupParameters group) const;
+  GroupParameters on_a_code(const float* weights, size_t count, const GroupParameters& group) const;
+  bool zeros_between_codes() const {
+    return rounding_ == Rounding::hqq && zero_points_ == ZeroPoints::any;
+  }
   float stored_scale(float scale);
 
   QuantScheme scheme_;
   Rounding rounding_;
+  ZeroPoints zero_points_;
   QuantLayout layout_;
   DType scale_dtype_;
   std::atomic<bool> wide_{false};  // a scale that is no normal float16

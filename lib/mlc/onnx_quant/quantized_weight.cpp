@@ -186,7 +186,8 @@ BlockWeight::BlockWeight(WeightMatrix matrix, int64_t block, bool symmetric, Rou
       threads_(threads),
       blocks_((matrix_.columns() + block - 1) / block),
       quantizer_({.kind = SchemeKind::int4, .group = block, .symmetric = symmetric, .words = false},
-                 rounding, std::vector<int64_t>{matrix_.rows(), matrix_.columns()}) {}
+                 rounding, std::vector<int64_t>{matrix_.rows(), matrix_.columns()},
+                 WeightQuantizer::ZeroPoints::codes) {}
 
 Result<std::shared_ptr<const BlockWeight>> BlockWeight::make(const DocTensor& tensor,
                                                              Channels channels, int64_t block,
