@@ -398,6 +398,30 @@ def test_weights_of_inner_graphs_are_left_alone(mlc):
     assert {"w", "v_quantized"} < set(initializers(out)) and source.exists()
 
 
+@pytest.mark.parametrize("form", ["int4", "int4-qdq"])
+def test_zero_points_between_codes_were_cut_to_codes(mlc, form):
+    """Those of hqq: 15 dB were in the file, and 22.6 in the report."""
+    proto = onnx_models.model([node("MatMul", ["x", "w"], "y")], [value("x", "n", 64)], [value("y", "n", 128)], [weight("w", 64, 128)], opset=21, ir=10)
+    wanted = numpy_helper.to_array(weight("w", 64, 128))
+    found = {}
+    for rounding in ("rtn", "hqq"):
+        _, out = quantize(mlc, proto, "--onnx", form, "--rounding", rounding, "--min-cosine", "0.9", "-f")
+        made = onnxruntime.InferenceSession(out).run(None, {"x": np.eye(64, dtype=np.float32)})[0]
+        found[rounding] = 10 * np.log10((wanted ** 2).sum() / ((wanted - made) ** 2).sum())
+        told = mlc.ok("quantize", "in.onnx", "-n", "--onnx", form, "--rounding", rounding, "--no-verify", "--json").json
+        assert told["quantized"][0]["sqnr_db"] == pytest.approx(found[rounding], abs=0.01)
+    assert found["hqq"] > found["rtn"] - 0.1
+
+
+def test_nodes_without_names_got_the_same_one(mlc):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("MatMul", ["a", "v"], ["b"]), helper.make_node("MatMul", ["b", "u"], ["y"])]
+    proto = onnx_models.model(nodes, [value("x", "n", 64)], [value("y", "n", 64)], [weight(name, 64, 64) for name in "wvu"])
+    for form in ("int4", "dynamic", "weight-only"):
+        _, out = quantize(mlc, proto, "--onnx", form, "-f", "--min-elements", "0", "--min-cosine", "0.9")
+        names = [one.name for one in onnx.load(out).graph.node if one.name]
+        assert len(set(names)) == len(names)
+
+
 def test_a_model_without_anything_to_quantise_ended_a_batch(mlc, valid):
     """A checkpoint without was a warning."""
     onnx_models.save(mlp(), mlc.cwd / "in.onnx")

@@ -6,6 +6,13 @@ NodeBuilder::NodeBuilder(Document& document) : document_(document) {
   for (const DocNode& node : document.nodes) node_names_.insert(node.name);
 }
 
+std::string NodeBuilder::node_name(std::string_view name, std::string_view op) {
+  std::string out(name);
+  while (!node_names_.insert(out).second)
+    out = document_.unused_name(std::string(name) + "/" + std::string(op));
+  return out;
+}
+
 std::string NodeBuilder::add(std::vector<DocNode>& nodes, std::string_view op,
                              std::vector<std::string> inputs, std::string_view name) {
   std::string output = document_.unused_name(name);
@@ -18,9 +25,7 @@ void NodeBuilder::add_as(std::vector<DocNode>& nodes, std::string_view op,
                          std::string_view name) {
   DocNode node;
   node.op = op;
-  node.name = node_names_.insert(std::string(name)).second
-                  ? std::string(name)
-                  : document_.unused_name(std::string(name) + "/" + std::string(op));
+  node.name = node_name(name, op);
   node.inputs = std::move(inputs);
   node.outputs = {std::move(output)};
   nodes.push_back(std::move(node));

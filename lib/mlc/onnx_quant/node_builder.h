@@ -24,6 +24,8 @@ class NodeBuilder {
  public:
   explicit NodeBuilder(Document& document);
 
+  /// NAME for a node of type OP, or one like it where another node has that.
+  std::string node_name(std::string_view name, std::string_view op);
   /// Appends a node to NODES; the name of its output, which is NAME or one like it, as that of the
   /// node is.
   std::string add(std::vector<DocNode>& nodes, std::string_view op, std::vector<std::string> inputs,

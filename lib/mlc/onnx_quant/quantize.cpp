@@ -230,7 +230,7 @@ void Rewriter::multiply_blocks(const WeightUse& use, const BlockWeight& weight,
   DocNode made;
   made.op = "MatMulNBits";
   made.domain = kMicrosoft;
-  made.name = title(node);
+  made.name = node.name.empty() ? builder_.node_name(title(node), made.op) : node.name;
   made.inputs = {node.input(0), parts[0], parts[1]};
   if (!parts[2].empty()) made.inputs.push_back(parts[2]);
   made.outputs = {output};
