@@ -121,6 +121,33 @@ def test_ends_stay_in_floats_where_that_is_asked_for(mlc):
     assert {"w0", "head"} < set(initializers(out)) and operators(out)["Conv"] == 3
 
 
+def zero_points(path):
+    made = initializers(path)
+    return {made[one.input[2]].dtype.name: one for one in onnx.load(path).graph.node if one.op_type == "QuantizeLinear"}
+
+
+def test_tensorrt_wants_activations_without_zero_points(mlc, valid):
+    data, source, out = quantize(mlc, residual(norms=True), "--int8-target", "trt")
+    made = initializers(out)
+    assert list(zero_points(out)) == ["int8"]
+    assert all(not made[one.input[2]].any() for one in onnx.load(out).graph.node if one.op_type == "QuantizeLinear")
+    # DequantizeLinear of int32 is not read there, and codes with a sign do not clip at zero.
+    assert not any(array.dtype == np.int32 for array in made.values())
+    assert operators(out)["Relu"] == 2 and operators(out)["Clip"] == 1
+    assert cosine(run(source, data), run(out, data)) > 0.999
+    answer = mlc.ok("quantize", "in.onnx", "-n", "--onnx", "static", "--calib", "x.npz", "--int8-target", "trt", "--json").json
+    valid(answer, "quantize-onnx")
+    assert answer["int8_target"] == "trt"
+
+
+def test_openvino_keeps_biases_in_floats(mlc):
+    data, source, out = quantize(mlc, residual(), "--int8-target", "openvino")
+    assert list(zero_points(out)) == ["uint8"] and not any(array.dtype == np.int32 for array in initializers(out).values())
+    assert cosine(run(source, data), run(out, data)) > 0.999
+    done = mlc("quantize", "in.onnx", "-o", "b.onnx", "--int8-target", "trt")
+    assert done.rc == 2 and "--int8-target is for --onnx static" in done.stderr
+
+
 def test_outputs_that_bytes_give(mlc):
     """A graph whose output is what a convolution gives, and that is read inside too."""
     nodes = [node("Conv", ["x", "w"], "m", pads=[1] * 4), node("Conv", ["m", "v"], "y", pads=[1] * 4)]

@@ -194,7 +194,7 @@ std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask
   Rows rows = {
       {"source", task.input},
       {"model", task.output},
-      {"form", std::string(onnx::to_string(answer.form)) + (answer.reduced ? ", 7 bits" : "")},
+      {"form", answer.form_text()},
       {"size", size_text(answer.input_bytes, answer.file_bytes + answer.sidecar_bytes)},
       {"bits", fmt::format("{:.2f} a quantised weight", totals.bits())},
       {"quantised",

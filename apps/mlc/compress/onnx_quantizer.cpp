@@ -57,8 +57,10 @@ Result<onnx::QuantReport> OnnxQuantizer::with_ranges(onnx::Document& document,
       const auto found = observers_->find(name);
       if (found == observers_->end())
         return internal_error("activation " + quoted(name) + " was not looked at");
-      scales[name] = onnx::byte_scale(
-          found->second.range(method, options_.percentile.value_or(kUsualPercentile)));
+      const onnx::ValueBounds range =
+          found->second.range(method, options_.percentile.value_or(kUsualPercentile));
+      scales[name] = onnx::row_of(how.target).symmetric ? onnx::signed_byte_scale(range)
+                                                        : onnx::byte_scale(range);
     }
   }
   return onnx::quantize_static(document, plan, scales, how);

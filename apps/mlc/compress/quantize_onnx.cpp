@@ -35,6 +35,11 @@ constexpr std::array<std::pair<std::string_view, onnx::RangeMethod>, 4> kMethods
     {"mse", onnx::RangeMethod::mse},
     {"entropy", onnx::RangeMethod::entropy},
 }};
+constexpr std::array<std::pair<std::string_view, onnx::Int8Target>, 3> kTargets = {{
+    {"ort", onnx::Int8Target::onnxruntime},
+    {"trt", onnx::Int8Target::tensorrt},
+    {"openvino", onnx::Int8Target::openvino},
+}};
 constexpr std::array<std::pair<std::string_view, DropOf>, 2> kDrops = {
     {{"cosine", DropOf::cosine}, {"top1", DropOf::top1}}};
 constexpr double kLeastCosine = 0.99;
@@ -85,6 +90,7 @@ Status Job::check_usage() {
   MLC_TRY(specs_, parse_input_specs(options_.inputs));
   answer_.form = options_.form.value_or(onnx::QuantForm::dynamic);
   answer_.reduced = options_.reduce_range;
+  answer_.target = options_.target.value_or(onnx::Int8Target::onnxruntime);
   const bool is_static = answer_.form == onnx::QuantForm::static_qdq;
   MLC_CHECK(check_samples_have_a_use());
   if ((options_.method || !options_.stats.empty()) && !is_static)
@@ -97,6 +103,8 @@ Status Job::check_usage() {
   if (!is_int4 && (options_.block || options_.symmetric || shared_.rounding))
     return usage_error("--block, --symmetric and --rounding are for --onnx int4");
   if (!is_static && options_.float_ends) return usage_error("--float-ends is for --onnx static");
+  if (!is_static && options_.target)
+    return usage_error("--int8-target is for --onnx static, the form that all of them read");
   MLC_CHECK(check_sample_options(options_));
   MLC_CHECK(check_drop_options(options_));
   MLC_TRY(wish_, judge_wish(options_, shared_));
@@ -180,6 +188,7 @@ onnx::QuantOptions Job::quant_options() const {
   const int64_t usual = out.form == onnx::QuantForm::static_qdq ? 0 : out.min_elements;
   out.min_elements = shared_.min_elements.value_or(usual);
   out.float_ends = options_.float_ends;
+  out.target = options_.target.value_or(out.target);
   out.include = shared_.include;
   out.exclude = shared_.exclude;
   out.threads = task_.threads;
@@ -256,6 +265,7 @@ Status Job::add_metadata() {
   if (shared_.rounding) given.text("rounding", mlc::to_string(*shared_.rounding));
   given.flag("reduce-range", options_.reduce_range).list("include", shared_.include);
   given.list("exclude", shared_.exclude).flag("float-ends", options_.float_ends);
+  if (options_.target) given.text("int8-target", onnx::row_of(*options_.target).name);
   if (options_.method) given.text("calib-method", onnx::to_string(*options_.method));
   if (onnx::has_blocks(answer_.form)) given.text("block", std::to_string(quant_options().block));
   return sign_document(*document_, task_.input, "quantize", given);
@@ -332,8 +342,8 @@ Result<FileReport> Job::run() {
 bool QuantizeOnnxOptions::any() const {
   return form || no_embeddings || reduce_range || symmetric || !inputs.empty() || min_cosine ||
          require_speedup || verify || no_verify || !calib.empty() || method || !stats.empty() ||
-         float_ends || smooth || block || percentile || samples || seed || max_drop || drop_of ||
-         !labels.empty();
+         float_ends || target || smooth || block || percentile || samples || seed || max_drop ||
+         drop_of || !labels.empty();
 }
 
 Status check_drop_options(const QuantizeOnnxOptions& options) {
@@ -421,6 +431,9 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
   set.is_written();
   set.flag("--float-ends", options.float_ends,
            "static: the first and the last layer stay in floats");
+  set.choice("--int8-target", options.target, kTargets,
+             "static, what runs it: ort (default); trt: activations without zero points; openvino; "
+             "biases of the last two stay floats");
   set.flag("--no-embeddings", options.no_embeddings, "leave tables of embeddings as they are");
   set.flag("--reduce-range", options.reduce_range,
            "7 bits, for CPUs without VNNI, whose 16-bit sums 8 bits can exceed");

@@ -35,6 +35,7 @@ struct QuantizeOnnxOptions {
   std::optional<double> percentile;
   std::string stats;
   bool float_ends = false;
+  std::optional<onnx::Int8Target> target;
   std::optional<std::string> smooth;
   std::optional<std::string> max_drop;  // a goal
   std::optional<DropOf> drop_of;

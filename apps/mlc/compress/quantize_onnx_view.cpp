@@ -37,7 +37,7 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
   const OnnxQuantTotals totals = totals_of(answer.report);
   const uint64_t after = answer.file_bytes + answer.sidecar_bytes;
   line("model", fmt::format("{} ({})", printable(task.input), format_bytes(answer.input_bytes)));
-  line("form", std::string(onnx::to_string(answer.form)) + (answer.reduced ? ", 7 bits" : ""));
+  line("form", answer.form_text());
   const bool any = !answer.report.layers.empty();
   line("quantised", any ? fmt::format("{}, {} to {}", schemes_text(answer.report),
                                       format_bytes(totals.before), format_bytes(totals.after))
@@ -112,6 +112,7 @@ void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
   json.field("output", task.output);
   json.field("dry_run", answer.dry_run);
   json.field("form", onnx::to_string(answer.form));
+  json.field("int8_target", onnx::row_of(answer.target).name);
   json.field("reduced_range", answer.reduced);
   json.field("input_bytes", answer.input_bytes);
   json.field("file_bytes", answer.file_bytes);
@@ -195,10 +196,19 @@ std::string saturation_text(const QuantizeOnnxAnswer& answer) {
          (answer.reduced ? "" : "; --reduce-range avoids that");
 }
 
+std::string QuantizeOnnxAnswer::form_text() const {
+  std::string out(onnx::to_string(form));
+  if (reduced) out += ", 7 bits";
+  if (target != onnx::Int8Target::onnxruntime)
+    out += fmt::format(", for {}", onnx::row_of(target).name);
+  return out;
+}
+
 std::string saturation_warning(const QuantizeOnnxAnswer& answer, const CpuInfo& cpu) {
   const OnnxQuantTotals totals = totals_of(answer.report);
   if (!multiplies_bytes(answer.form) || totals.saturating == 0) return "";
-  if (!adds_products_in_16_bits(cpu)) return "";
+  const bool here = answer.target == onnx::Int8Target::onnxruntime;
+  if (!here || !adds_products_in_16_bits(cpu)) return "";
   return fmt::format(
       "{}{} of {} pairs of weights may exceed: outputs can be worse here than elsewhere{}",
       kCutSums, format_count(totals.saturating), format_count(totals.pairs),

@@ -18,6 +18,10 @@ namespace mlc::cli {
 struct QuantizeOnnxAnswer : Judgement {
   onnx::QuantForm form = onnx::QuantForm::dynamic;
   bool reduced = false;  // 7 bits
+  onnx::Int8Target target = onnx::Int8Target::onnxruntime;
+
+  /// "static, 7 bits, for trt".
+  std::string form_text() const;
   onnx::QuantReport report;
   std::string_view factors;        // "smooth", "awq"; empty: there are none
   onnx::InputScaling scaling;      // what became of them

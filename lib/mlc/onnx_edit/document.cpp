@@ -24,6 +24,8 @@ constexpr uint32_t kGraphInput = 11;
 constexpr uint32_t kGraphOutput = 12;
 constexpr uint32_t kGraphValue = 13;
 constexpr int64_t kFloat = 1;  // of TensorProto.DataType
+// From here on initializers need not be inputs.
+constexpr int64_t kIrOfInitializers = 4;
 
 const std::string kNothing;
 
@@ -124,6 +126,7 @@ std::string Document::unused_name(std::string_view name) {
 }
 
 void Document::name_tensor(const std::string& name, DataRef data) {
+  raise_ir_version(kIrOfInitializers);
   DocTensor tensor;
   tensor.name = name;
   tensor.element = info(data->dtype).onnx;
@@ -135,6 +138,7 @@ void Document::name_tensor(const std::string& name, DataRef data) {
 
 std::string Document::add_tensor(std::string_view name, DataRef data,
                                  std::optional<PackedType> packed) {
+  raise_ir_version(kIrOfInitializers);
   DocTensor tensor;
   tensor.name = unused_name(name);
   tensor.element = packed ? packed->element : info(data->dtype).onnx;
@@ -215,6 +219,7 @@ void Document::add_output(const std::string& name) {
 size_t Document::fix_overridable() {
   const size_t before = inputs_.size();
   std::erase_if(inputs_, [&](const Value& each) { return find_tensor(each.value.name); });
+  if (inputs_.size() != before) raise_ir_version(kIrOfInitializers);
   index_values();
   return before - inputs_.size();
 }

@@ -53,6 +53,13 @@ ByteScale byte_scale(ValueBounds bounds) {
   return {scale, static_cast<uint8_t>(std::clamp(zero, 0.0, kCodes))};
 }
 
+ByteScale signed_byte_scale(ValueBounds bounds) {
+  constexpr float kLargest = 127;
+  const float scale = std::max(-bounds.low, bounds.high) / kLargest;
+  if (!(scale >= std::numeric_limits<float>::min())) return {};
+  return {scale, 0};
+}
+
 /// Makes the bins cover [LOW, HIGH]: they become wider two by two, so that old counts stay whole.
 void Observer::fit(float low, float high) {
   if (width_ == 0) {

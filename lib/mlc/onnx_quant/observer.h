@@ -34,6 +34,8 @@ struct ByteScale {
 };
 /// 0 is always in the range, and exact. A range of nothing gives the scale 1.
 ByteScale byte_scale(ValueBounds bounds);
+/// The scale of codes with a sign, from -127 to 127, without a zero point.
+ByteScale signed_byte_scale(ValueBounds bounds);
 
 class Observer {
  public:

@@ -446,6 +446,12 @@ Result<QuantReport> Rewriter::run() {
 
 }  // namespace
 
+const Int8TargetRow& row_of(Int8Target target) {
+  static constexpr std::array<Int8TargetRow, 3> kRows = {
+      {{"ort", false, false}, {"trt", true, true}, {"openvino", false, true}}};
+  return kRows[static_cast<size_t>(target)];
+}
+
 std::string_view to_string(QuantForm form) {
   return row_of(form).name;
 }

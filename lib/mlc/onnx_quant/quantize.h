@@ -39,6 +39,16 @@ constexpr bool has_blocks(QuantForm form) {
 /// "dynamic", "weight-only", ...
 std::string_view to_string(QuantForm form);
 
+/// Whose operators a model of bytes is for.
+enum class Int8Target : uint8_t { onnxruntime, tensorrt, openvino };
+/// What a target's operators want of static_qdq.
+struct Int8TargetRow {
+  std::string_view name;  // as --int8-target has it
+  bool symmetric;         // activations are S8 without a zero point, which TensorRT's kernels want
+  bool float_bias;        // DequantizeLinear of int32 is not read; the engine rounds biases itself
+};
+const Int8TargetRow& row_of(Int8Target target);
+
 /// Why a weight of QuantOptions::floats stays.
 constexpr std::string_view kKeptForOutputs = "in floats for the outputs' sake";
 
@@ -54,9 +64,10 @@ struct QuantOptions {
   int64_t min_columns = 32;          // what dynamic forms must multiply to gain anything
   std::vector<std::string> include;  // globs over names of weights and nodes; none: all
   std::vector<std::string> exclude;
-  std::set<std::string, std::less<>> floats;  // weights that stay, by name, for what they cost
-  std::set<std::string, std::less<>> bytes;   // of int4: weights that get 8 bits, for the same
-  bool float_ends = false;                    // of static_qdq: the first and the last layer stay
+  std::set<std::string, std::less<>> floats;    // weights that stay, by name, for what they cost
+  std::set<std::string, std::less<>> bytes;     // of int4: weights that get 8 bits, for the same
+  bool float_ends = false;                      // of static_qdq: the first and the last layer stay
+  Int8Target target = Int8Target::onnxruntime;  // of static_qdq
   unsigned threads = 1;
   /// Where given: blocks of four bits that were made already, by weight, for who quantises the same
   /// model in several ways.

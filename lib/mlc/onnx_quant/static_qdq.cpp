@@ -46,7 +46,12 @@ class StaticRewriter {
  public:
   StaticRewriter(Document& document, const StaticPlan& plan,
                  const std::map<std::string, ByteScale>& scales, const QuantOptions& options)
-      : document_(document), plan_(plan), scales_(scales), options_(options), builder_(document) {}
+      : document_(document),
+        plan_(plan),
+        scales_(scales),
+        options_(options),
+        target_(row_of(options.target)),
+        builder_(document) {}
 
   Result<QuantReport> run();
 
@@ -70,6 +75,7 @@ class StaticRewriter {
   const StaticPlan& plan_;
   const std::map<std::string, ByteScale>& scales_;
   const QuantOptions& options_;
+  const Int8TargetRow& target_;
   NodeBuilder builder_;
   QuantReport report_;
   std::map<std::string, ScaleNames> scale_names_;
@@ -87,8 +93,10 @@ const ScaleNames& StaticRewriter::names_of(const std::string& activation) {
   const ByteScale scale = scales_.at(root);
   place->second.scale =
       document_.add_tensor(root + "_scale", numbers<float>(DType::f32, {scale.scale}, {}));
-  place->second.zero_point = document_.add_tensor(
-      root + "_zero_point", numbers<uint8_t>(DType::u8, {scale.zero_point}, {}));
+  place->second.zero_point =
+      document_.add_tensor(root + "_zero_point",
+                           target_.symmetric ? numbers<int8_t>(DType::i8, {0}, {})
+                                             : numbers<uint8_t>(DType::u8, {scale.zero_point}, {}));
   return place->second;
 }
 
@@ -201,9 +209,12 @@ Result<const StoredWeight*> StaticRewriter::stored_weight(const DocNode& node,
   return to;
 }
 
-/// Gives NODE weights and a bias of whole numbers.
+/// Gives NODE weights of whole numbers, and a bias of such where the target reads it.
 Status StaticRewriter::give_weights(DocNode& node, std::vector<DocNode>& out) {
-  MLC_TRY(const std::vector<float> bias, bias_of(node));
+  std::vector<float> bias;
+  if (!target_.float_bias) {
+    MLC_TRY(bias, bias_of(node));
+  }
   const float input_scale = scales_.at(plan_.root(node.input(0))).scale;
   std::vector<float> least;
   for (const float one : bias) least.push_back(std::abs(one) / (input_scale * kLargestBias));
@@ -242,8 +253,14 @@ Status StaticRewriter::rewrite_node(size_t i, std::vector<DocNode>& out) {
   // Who reads the name from outside gets what comes behind DequantizeLinear.
   const bool hidden = !visible_.contains(activation);
   const std::string source = hidden ? activation : document_.unused_name(activation + "_float");
-  node.outputs[0] = source;
+  // Codes without a sign clip at zero by themselves.
+  const bool clips = relu != plan_.folded.end() && target_.symmetric;
+  if (!clips) node.outputs[0] = source;
   out.push_back(std::move(node));
+  if (clips) {
+    out.push_back(std::move(document_.nodes[relu->second]));
+    out.back().outputs[0] = source;
+  }
   round_trip(activation, source, out);
   return {};
 }

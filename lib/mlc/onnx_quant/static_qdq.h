@@ -3,7 +3,9 @@
 // QuantizeLinear and DequantizeLinear stand around every operator of a StaticPlan (the form QDQ,
 // which ONNX Runtime, OpenVINO and TensorRT read): activations are U8 with a zero point, weights S8
 // with a scale a channel, biases int32 with the product of both. ONNX Runtime makes QLinearConv,
-// QLinearAdd, QGemm, ... of it.
+// QLinearAdd, QGemm, ... of it. Other targets want symmetric activations or float biases
+// (Int8TargetRow; NVIDIA, "Working with Quantized Types": explicit quantisation is symmetric, and
+// DequantizeLinear reads INT8, INT4 and FP8).
 #pragma once
 
 #include "mlc/base/result.h"
