@@ -1,4 +1,5 @@
 #include "command.h"
+#include "compress/onnx_control.h"
 #include "compress/quantize_checkpoint.h"
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
@@ -52,7 +53,8 @@ void setup(OptionSet& set, QuantizeRequest& options) {
   set.is_written();
   set.group("Goals");
   set.size("--target-size", options.target_size, "SIZE",
-           "choose int4, int8, fp16 or float for each tensor so that the file is no larger");
+           "choose int4, int8, fp16 (not in ONNX models) or float for each tensor so that the file "
+           "is no larger");
   set.text("--min-sqnr", options.min_sqnr, "DB", "more bits for tensors below this SQNR");
   set.flag("--strict", options.strict, "write nothing if a tensor did not get its scheme");
   set.flag("--allow-requantize", options.allow_requantize,
@@ -66,6 +68,9 @@ void setup(OptionSet& set, QuantizeRequest& options) {
   add_quantize_onnx_options(set, options.onnx);
   add_writing_options(set, options.writing, kOnnxDataEnd);
   set.check([&options]() -> Status {
+    if (options.target_size > 0 && options.onnx.max_drop) {
+      return usage_error("--target-size and --max-drop are two goals, of which one can be met");
+    }
     if (options.target_size > 0 && (!options.scheme.empty() || !options.recipe.empty())) {
       return usage_error("--target-size chooses the schemes itself",
                          "leave out --scheme and --recipe; --exclude and --tensor RE=keep count");
@@ -108,14 +113,15 @@ Result<QuantRecipe> make_recipe(const QuantizeRequest& options) {
 
 /// The first option of OPTIONS that means nothing for what runs; empty for none.
 std::string only_for_checkpoints(const QuantizeRequest& options) {
+  const bool script = options.script.has_value();
   const std::pair<bool, std::string_view> rows[] = {
-      {!options.scheme.empty(), "--scheme"},
-      {!options.recipe.empty(), "--recipe"},
-      {!options.write_recipe.empty(), "--write-recipe"},
+      {script && !options.scheme.empty(), "--scheme"},
+      {script && !options.recipe.empty(), "--recipe"},
+      {script && !options.write_recipe.empty(), "--write-recipe"},
       {!options.write_config.empty(), "--write-config"},
-      {!options.tensors.empty(), "--tensor"},
-      {options.target_size > 0, "--target-size"},
-      {options.strict, "--strict"},
+      {script && !options.tensors.empty(), "--tensor"},
+      {script && options.target_size > 0, "--target-size"},
+      {script && options.strict, "--strict"},
       {options.weights_only, "--weights-only"},
       {options.format != QuantFormat::plain, "--format"},
       {!options.script && !options.key.empty(), "--key"},
@@ -125,6 +131,27 @@ std::string only_for_checkpoints(const QuantizeRequest& options) {
     if (given) return std::string(name);
   }
   return {};
+}
+
+/// What counts for models that run too.
+Result<QuantizeOnnxShared> shared_options(const QuantizeRequest& options,
+                                          const QuantRecipe& recipe) {
+  QuantizeOnnxShared shared;
+  shared.include = recipe.include;
+  shared.exclude = recipe.exclude;
+  shared.rounding = options.rounding;
+  if (options.min_elements || !options.recipe.empty()) shared.min_elements = recipe.min_elements;
+  if (options.min_sqnr) {
+    MLC_TRY(shared.min_sqnr, parse_number("--min-sqnr", *options.min_sqnr, -1000, 1000));
+  }
+  shared.allow_requantize = options.allow_requantize;
+  shared.recipe = recipe;
+  shared.write_recipe = options.write_recipe;
+  shared.target_size = options.target_size;
+  shared.strict = options.strict;
+  shared.writing = options.writing;
+  shared.report = options.report;
+  return shared;
 }
 
 /// One ONNX model or TorchScript, with the options that count for it. Error: usage for those that
@@ -138,25 +165,27 @@ Result<FileReport> run_graph(FileTask& task, const QuantizeRequest& options,
                                       : "--onnx says how, --include and --exclude what")
         .in_file(task.input);
   }
-  QuantizeOnnxShared shared;
-  shared.include = options.include;
-  shared.exclude = options.exclude;
   if (recipe.rounding == Rounding::gptq) {
     return usage_error("--rounding gptq is for checkpoints",
                        "ONNX models have rtn, mse, hqq and, with --calib, awq")
         .in_file(task.input);
   }
-  shared.rounding = options.rounding;
-  if (options.min_elements) shared.min_elements = recipe.min_elements;
-  if (options.min_sqnr) {
-    MLC_TRY(shared.min_sqnr, parse_number("--min-sqnr", *options.min_sqnr, -1000, 1000));
+  MLC_TRY(QuantizeOnnxShared shared, shared_options(options, recipe));
+  if (options.script) {
+    const QuantizeScriptOptions how{*options.script, options.architecture, options.key};
+    return quantize_script(task, how, options.onnx, shared);
   }
-  shared.allow_requantize = options.allow_requantize;
-  shared.writing = options.writing;
-  shared.report = options.report;
-  if (!options.script) return quantize_onnx(task, options.onnx, shared);
-  const QuantizeScriptOptions how{*options.script, options.architecture, options.key};
-  return quantize_script(task, how, options.onnx, shared);
+  QuantizeOnnxOptions onnx = options.onnx;
+  if (!options.scheme.empty() || !options.recipe.empty()) {
+    MLC_CHECK_CTX(take_scheme(recipe.scheme, onnx),
+                  options.scheme.empty() ? options.recipe : "--scheme");
+    const bool has_blocks = onnx.form && onnx::has_blocks(*onnx.form);
+    if (!options.recipe.empty() && (has_blocks || recipe.rounding != Rounding::rtn))
+      shared.rounding = recipe.rounding;
+  }
+  if (options.target_size > 0 && !onnx.form) onnx.form = onnx::QuantForm::int4;
+  MLC_TRY(shared.rules, weight_rules(shared.recipe.rules, onnx));
+  return quantize_onnx(task, onnx, shared);
 }
 
 /// Why what is no ONNX model has no --max-drop. Error: usage.
@@ -248,6 +277,8 @@ constexpr Example kExamples[] = {
     {"mlc quantize model.pt -o small.pt --scheme int4 --report small.html", "a page to share"},
     {"mlc quantize cnn.pt -o fast.pt --torchscript static --calib images.npy",
      "TorchScript that multiplies bytes"},
+    {"mlc quantize net.onnx -o fast.onnx --onnx static --calib x.npy --int8-target trt",
+     "for TensorRT"},
     {"mlc quantize net.onnx -o small.onnx --onnx int4 --max-drop 1% --calib x.npy",
      "four bits where outputs allow, else eight, else floats"},
     {"mlc quantize model.pt -n --target-size 60MB", "what would fit, and how well"},

@@ -298,7 +298,6 @@ REFUSED = [
     ("--min-cosine 0.99999999", 1, "below 0.99999999; nothing"),
     ("--min-sqnr 200", 1, "below --min-sqnr 200"),
     ("--min-elements 1000000 --require-speedup", 1, "nothing to quantise"),
-    ("--scheme int8", 2, "--scheme"),
     ("--in-place", 2, "in place"),
     ("--input x:f32[2,63]", 2, "must be 64"),
     ("--input nope:f32[2,64]", 2, "nope"),
@@ -420,6 +419,86 @@ def test_nodes_without_names_got_the_same_one(mlc):
         _, out = quantize(mlc, proto, "--onnx", form, "-f", "--min-elements", "0", "--min-cosine", "0.9")
         names = [one.name for one in onnx.load(out).graph.node if one.name]
         assert len(set(names)) == len(names)
+
+
+def test_initializers_that_had_to_be_inputs(mlc):
+    """IR version 3, as all old models of the model zoo have it: exit 70."""
+    proto = mlp(ir=3, opset=13)
+    proto.graph.input.extend(helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in list(proto.graph.initializer))
+    onnx.checker.check_model(proto, full_check=True)
+    for form in ("dynamic", "weight-only", "int4"):
+        _, out = quantize(mlc, proto, "--onnx", form, "-f", "--min-cosine", "0.9")
+        assert onnx.load(out).ir_version >= 4
+
+
+SCHEMES = {"w1": "int8", "w2": "int4:g32", "w3": "int8"}
+
+
+def schemes(mlc, *args):
+    answer = mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "-f", "--min-cosine", "0.5", *args, "--json").json
+    return {one["name"]: one["scheme"] for one in answer["quantized"]}, {one["name"]: one["reason"] for one in answer["kept"]}
+
+
+def test_rules_for_single_weights(mlc, tmp_path):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    assert schemes(mlc, "--onnx", "int4", "--tensor", "w1=int8") == (SCHEMES, {})
+    assert schemes(mlc, "--onnx", "int4", "--tensor", "w[12]=keep", "--tensor", "w1=int8") == (
+        {"w1": "int8", "w3": "int8"}, {"w2": "kept by a rule"})
+    assert schemes(mlc, "--tensor", "^w2$=keep")[1] == {"w2": "kept by a rule"}
+    for args, says in (("--onnx int4 --tensor w1=int4:g64", "contradicts int4"), ("--tensor w1=int4", "--onnx int4 has four"),
+                       ("--tensor w1=fp16", "mlc export-onnx --dtype fp16"), ("--tensor w1=int8:asym", "one scale a channel"),
+                       ("--tensor nope=keep", "nope")):
+        done = mlc("quantize", "in.onnx", "-o", "o.onnx", *args.split())
+        assert done.rc == 2 and says in done.stderr, done.stderr
+
+
+def test_a_scheme_and_a_recipe_of_an_onnx_model(mlc):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    found, _ = schemes(mlc, "--scheme", "int4:g64:sym", "--tensor", "w1=int8", "--write-recipe", "r.yaml")
+    assert found["w2"] == "int4:g64" and found["w1"] == "int8"
+    again = (mlc.cwd / "out.onnx").read_bytes()
+    assert schemes(mlc, "--recipe", "r.yaml")[0] == found
+    assert (mlc.cwd / "out.onnx").read_bytes() == again
+    (mlc.cwd / "plain.yaml").write_text("mlc: recipe/1\nscheme: int8\nexclude: [w1]\n")
+    assert schemes(mlc, "--recipe", "plain.yaml") == ({"w2": "int8", "w3": "int8"}, {"w1": "excluded"})
+    for args, says in (("--recipe plain.yaml --onnx int4", "the scheme is int8"), ("--scheme bf16", "mlc export-onnx --dtype fp16"),
+                       ("--scheme int4 --onnx dynamic", "has eight bits"), ("--scheme int4:channel", "int4 in blocks")):
+        done = mlc("quantize", "in.onnx", "-o", "o.onnx", *args.split())
+        assert done.rc == 2 and says in done.stderr, done.stderr
+
+
+def test_what_a_goal_chose_is_in_the_recipe(mlc):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    found, kept = schemes(mlc, "--onnx", "int4", "--max-drop", "0.1%", "--write-recipe", "r.yaml")
+    assert schemes(mlc, "--recipe", "r.yaml")[0] == found and set(schemes(mlc, "--recipe", "r.yaml")[1]) == set(kept)
+
+
+def test_eight_bits_in_place_of_four_went_without_a_word(mlc):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    done = mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "int4", "--min-cosine", "0.5")
+    assert "eight bits in place of four: w3 (int8)" in done.stderr
+    done = mlc("quantize", "in.onnx", "-o", "s.onnx", "--onnx", "int4", "--min-cosine", "0.5", "--strict")
+    assert done.rc == 1 and "as --strict wants it: w3 (int8)" in done.stderr and not (mlc.cwd / "s.onnx").exists()
+    mlc.ok("quantize", "in.onnx", "-o", "s.onnx", "--onnx", "int4", "--min-cosine", "0.5", "--strict", "--tensor", "w3=int8")
+    mlc.ok("quantize", "in.onnx", "-o", "s.onnx", "-f", "--strict")
+
+
+def test_a_target_size_of_an_onnx_model(mlc):
+    onnx_models.save(mlp(hidden=512), mlc.cwd / "in.onnx")
+    least = mlc.ok("quantize", "in.onnx", "-n", "--onnx", "int4", "--min-cosine", "0.5", "--json").json["file_bytes"]
+    most = (mlc.cwd / "in.onnx").stat().st_size
+    losses = []
+    for target in (least, least + 1, (2 * least + most) // 3, (least + 2 * most) // 3, most - 1):
+        mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "-f", "--target-size", f"{target}B", "--min-cosine", "0.5")
+        assert (mlc.cwd / "out.onnx").stat().st_size <= target
+        x = np.random.default_rng(1).standard_normal((8, 64), np.float32)
+        a, b = (onnxruntime.InferenceSession(mlc.cwd / name).run(None, {"x": x})[0] for name in ("in.onnx", "out.onnx"))
+        losses.append(float(((a - b) ** 2).sum()))
+    assert losses[0] == losses[1] and losses == sorted(losses, reverse=True) and losses[-1] < losses[0] / 10
+    done = mlc("quantize", "in.onnx", "-o", "no.onnx", "--target-size", f"{least - 1}B")
+    assert done.rc == 1 and f"({least:,} bytes) at least" in done.stderr and not (mlc.cwd / "no.onnx").exists()
+    done = mlc("quantize", "in.onnx", "-o", "no.onnx", "--onnx", "dynamic", "--target-size", f"{least}B")
+    assert done.rc == 1 and "--onnx int4, which has four bits" in done.stderr
 
 
 def test_a_model_without_anything_to_quantise_ended_a_batch(mlc, valid):

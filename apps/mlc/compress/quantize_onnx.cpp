@@ -3,7 +3,9 @@
 #include "compress/compress_report.h"
 #include "compress/judge_models.h"
 #include "compress/max_drop.h"
+#include "compress/onnx_control.h"
 #include "compress/onnx_quantizer.h"
+#include "compress/onnx_target_size.h"
 #include "compress/quantize_onnx_view.h"
 #include "compress/sample_warnings.h"
 #include "files/provenance_options.h"
@@ -62,8 +64,9 @@ class Job {
   Status reach_drop(OnnxQuantizer& quantizer, onnx::QuantOptions& how);
   JudgeOptions judge_samples() const;
   onnx::QuantOptions quant_options() const;
-  Status add_metadata();
+  Status add_metadata(onnx::Document& document) const;
   Status write();
+  Status write_recipe() const;
   Status judge(const OnnxDraft& draft);
   Status gates() const;
   Status write_report(std::string_view refused) const;
@@ -77,6 +80,7 @@ class Job {
   std::optional<onnx::Document> document_;
   std::optional<CalibrationData> data_;
   std::unique_ptr<Engine> engine_;
+  onnx::QuantOptions how_;
   QuantizeOnnxAnswer answer_;
   bool cuts_sums_ = false;  // as in JudgeGates
 };
@@ -162,15 +166,17 @@ Status Job::open() {
   return check_globs();
 }
 
-/// Globs are of the names in the file, before anything is folded.
+/// Globs and rules are of the names in the file, before anything is folded.
 Status Job::check_globs() const {
-  if (shared_.include.empty() && shared_.exclude.empty()) return {};
+  if (shared_.include.empty() && shared_.exclude.empty() && shared_.rules.empty()) return {};
   std::vector<std::string> names;
   for (const onnx::DocNode& node : document_->nodes)
     if (!node.name.empty()) names.push_back(node.name);
   for (const onnx::DocTensor& tensor : document_->tensors) names.push_back(tensor.name);
   std::vector<UnusedPattern> unused = unused_globs("--include", shared_.include, names);
   for (UnusedPattern& one : unused_globs("--exclude", shared_.exclude, names))
+    unused.push_back(std::move(one));
+  for (UnusedPattern& one : unused_rules(shared_.recipe.rules, names))
     unused.push_back(std::move(one));
   return refuse_unused(unused, names, task_);
 }
@@ -191,6 +197,7 @@ onnx::QuantOptions Job::quant_options() const {
   out.target = options_.target.value_or(out.target);
   out.include = shared_.include;
   out.exclude = shared_.exclude;
+  out.rules = shared_.rules;
   out.threads = task_.threads;
   return out;
 }
@@ -216,9 +223,13 @@ Status Job::reach_drop(OnnxQuantizer& quantizer, onnx::QuantOptions& how) {
 
 Status Job::quantize() {
   OnnxQuantizer quantizer(task_, options_, shared_, data_ ? &*data_ : nullptr, engine_);
-  onnx::QuantOptions how = quant_options();
-  if (options_.max_drop) MLC_CHECK(reach_drop(quantizer, how));
-  MLC_TRY(OnnxQuantizer::Made made, quantizer.make(std::move(*document_), how));
+  how_ = quant_options();
+  if (options_.max_drop) MLC_CHECK(reach_drop(quantizer, how_));
+  if (shared_.target_size > 0) {
+    const auto finish = [this](onnx::Document& document) { return add_metadata(document); };
+    MLC_CHECK(reach_size(quantizer, shared_.target_size, finish, how_));
+  }
+  MLC_TRY(OnnxQuantizer::Made made, quantizer.make(std::move(*document_), how_));
   document_.emplace(std::move(made.document));
   answer_.report = std::move(made.report);
   answer_.scaling = quantizer.scaling();
@@ -237,8 +248,9 @@ Status Job::quantize() {
     task_.reporter.warn(text);
     cuts_sums_ = !answer_.reduced;
   }
+  MLC_CHECK(check_fallbacks(answer_.report, shared_.strict, task_.reporter));
   if (answer_.report.layers.empty()) MLC_CHECK(keep_source());
-  return add_metadata();
+  return add_metadata(*document_);
 }
 
 /// The model as it is, which batches go on with, and why nothing in it is quantised.
@@ -257,18 +269,23 @@ Status Job::keep_source() {
 }
 
 /// What the file knows of its making, where it carries metadata of mlc.
-Status Job::add_metadata() {
+Status Job::add_metadata(onnx::Document& document) const {
   ProvenanceOptions given;
+  std::vector<std::string> rules;
   given.text("onnx", onnx::to_string(answer_.form)).flag("no-embeddings", options_.no_embeddings);
   given.text("max-drop", options_.max_drop.value_or(""))
       .text("smooth", options_.smooth.value_or(""));
   if (shared_.rounding) given.text("rounding", mlc::to_string(*shared_.rounding));
   given.flag("reduce-range", options_.reduce_range).list("include", shared_.include);
-  given.list("exclude", shared_.exclude).flag("float-ends", options_.float_ends);
+  for (const SchemeRule& rule : shared_.recipe.rules)
+    rules.push_back(rule.text + "=" + rule.scheme.text());
+  given.list("tensor", rules)
+      .list("exclude", shared_.exclude)
+      .flag("float-ends", options_.float_ends);
   if (options_.target) given.text("int8-target", onnx::row_of(*options_.target).name);
   if (options_.method) given.text("calib-method", onnx::to_string(*options_.method));
   if (onnx::has_blocks(answer_.form)) given.text("block", std::to_string(quant_options().block));
-  return sign_document(*document_, task_.input, "quantize", given);
+  return sign_document(document, task_.input, "quantize", given);
 }
 
 Status Job::judge(const OnnxDraft& draft) {
@@ -324,6 +341,16 @@ Status Job::write() {
   return draft->publish(document_->files());
 }
 
+Status Job::write_recipe() const {
+  if (shared_.write_recipe.empty() || shared_.writing.dry_run) return {};
+  QuantRecipe given = shared_.recipe;
+  if (shared_.rounding) given.rounding = *shared_.rounding;
+  MLC_TRY(OutputFile out,
+          OutputFile::create(shared_.write_recipe, shared_.writing.output_options()));
+  MLC_CHECK(out.write(recipe_yaml(done_recipe(given, how_))));
+  return out.publish(document_->files());
+}
+
 Result<FileReport> Job::run() {
   MLC_CHECK(check_usage());
   const auto in_file = [this](Status status) {
@@ -332,6 +359,7 @@ Result<FileReport> Job::run() {
   MLC_CHECK(in_file(open()));
   MLC_CHECK(in_file(quantize()));
   MLC_CHECK(in_file(write()));
+  MLC_CHECK(write_recipe());
   MLC_CHECK(write_report(""));
   show_quantized_onnx(answer_, task_);
   return FileReport{ExitCode::done, quantized_onnx_summary(answer_, task_)};

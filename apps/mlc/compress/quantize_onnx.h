@@ -7,6 +7,7 @@
 #include "compress/drop_view.h"
 #include "compress/judge_models.h"
 #include "files/batch.h"
+#include "mlc/compress/recipe.h"
 #include "mlc/onnx_quant/observer.h"
 #include "mlc/onnx_quant/quantize.h"
 
@@ -55,6 +56,11 @@ struct QuantizeOnnxShared {
   std::optional<int64_t> min_elements;
   std::optional<double> min_sqnr;
   bool allow_requantize = false;
+  QuantRecipe recipe;                   // with rules, and include and exclude of the options too
+  std::vector<onnx::WeightRule> rules;  // those of the recipe
+  std::string write_recipe;
+  uint64_t target_size = 0;  // bytes of the model with what lies beside it; 0: any
+  bool strict = false;
   std::string report;  // where the HTML page goes
   WritingOptions writing;
 };

@@ -32,10 +32,9 @@ Result<QuantScheme> read_scheme(const yaml::Node& node) {
 Result<Rounding> read_rounding(const yaml::Node& node) {
   MLC_TRY(const std::string text, node.as_string());
   for (const auto& [rounding, name] : kRoundings) {
-    // Recipes are of checkpoints, which do not say what is in front of a weight.
-    if (name == text && rounding != Rounding::awq) return rounding;
+    if (name == text) return rounding;
   }
-  return node.error("no such rounding: " + quoted(text), "rtn, mse, hqq or gptq");
+  return node.error("no such rounding: " + quoted(text), "rtn, mse, hqq, gptq or awq");
 }
 
 Result<SchemeRule> read_rule(const yaml::Node& node) {

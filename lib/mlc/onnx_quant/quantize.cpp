@@ -57,11 +57,12 @@ class Rewriter {
   Result<QuantReport> run();
 
  private:
-  std::string why_kept(const WeightUses& weight) const;
+  KeptReason why_kept(const WeightUses& weight) const;
   std::string why_kept(const WeightUse& use, const DocTensor& tensor) const;
-  bool is_selected(const WeightUses& weight) const;
+  std::vector<std::string_view> names_of(const WeightUses& weight) const;
   Way way_of(const WeightUses& weight) const;
-  void keep(const WeightUses& weight, std::string reason);
+  void keep(const WeightUses& weight, KeptReason reason);
+  bool wants_bytes(const WeightUses& weight) const;
   Status quantize(const WeightUses& weight);
   Status by_channel(const WeightUses& weight, Way way);
   Result<std::shared_ptr<const BlockWeight>> block_weight(const WeightUses& weight) const;
@@ -85,14 +86,10 @@ class Rewriter {
   std::map<std::string, std::string> dequantized_;       // weights, and what their readers get
 };
 
-bool Rewriter::is_selected(const WeightUses& weight) const {
-  const auto named = [&](const std::vector<std::string>& globs) {
-    return matches_any(globs, weight.tensor) ||
-           std::ranges::any_of(weight.uses, [&](const WeightUse& use) {
-             return matches_any(globs, document_.nodes[use.node].name);
-           });
-  };
-  return !named(options_.exclude) && (options_.include.empty() || named(options_.include));
+std::vector<std::string_view> Rewriter::names_of(const WeightUses& weight) const {
+  std::vector<std::string_view> out = {weight.tensor};
+  for (const WeightUse& use : weight.uses) out.push_back(document_.nodes[use.node].name);
+  return out;
 }
 
 /// Why USE cannot have a quantised TENSOR; empty where it can.
@@ -103,7 +100,7 @@ std::string Rewriter::why_kept(const WeightUse& use, const DocTensor& tensor) co
     return fmt::format("of {}, which computes in floats", printable(node.op));
   switch (use.role) {
     case Role::table:
-      return options_.embeddings ? "" : "an embedding";
+      return "";
     case Role::conv:
     case Role::deconv:
       return is_dynamic ? "a convolution, which dynamic quantisation makes slower" : "";
@@ -128,20 +125,28 @@ std::string Rewriter::why_kept(const WeightUse& use, const DocTensor& tensor) co
   return "";
 }
 
-std::string Rewriter::why_kept(const WeightUses& weight) const {
+KeptReason Rewriter::why_kept(const WeightUses& weight) const {
   const DocTensor& tensor = *document_.find_tensor(weight.tensor);
-  if (weight.is_visible) return "read by inner graphs, or an output";
+  const auto names = names_of(weight);
+  if (KeptReason reason = options_.why_kept(names); !reason.text.empty()) return reason;
+  if (weight.has(Role::table) && !options_.embeddings) return {"an embedding", true};
+  if (weight.is_visible) return {"read by inner graphs, or an output", false};
   for (const WeightUse& use : weight.uses) {
-    if (std::string reason = why_kept(use, tensor); !reason.empty()) return reason;
-    if (use.channels != weight.uses.front().channels) return "read along both dimensions";
+    if (std::string reason = why_kept(use, tensor); !reason.empty()) return {reason, false};
+    if (use.channels != weight.uses.front().channels) return {"read along both dimensions", false};
   }
-  if (!is_selected(weight)) return "excluded";
-  if (options_.floats.contains(weight.tensor)) return std::string(kKeptForOutputs);
   if (tensor.dtype() != DType::f32)
-    return fmt::format("of {}, not float32", info(*tensor.dtype()).torch);
-  if (static_cast<int64_t>(tensor.data->count()) < options_.min_elements)
-    return fmt::format("small: {}", plural(tensor.data->count(), "weight"));
-  return "";
+    return {fmt::format("of {}, not float32", info(*tensor.dtype()).torch), false};
+  if (static_cast<int64_t>(tensor.data->count()) < options_.min_elements &&
+      !options_.choice_of(names))
+    return {fmt::format("small: {}", plural(tensor.data->count(), "weight")), true};
+  return {};
+}
+
+/// Where the form has blocks.
+bool Rewriter::wants_bytes(const WeightUses& weight) const {
+  return options_.bytes.contains(weight.tensor) ||
+         options_.choice_of(names_of(weight)) == WeightChoice::bytes;
 }
 
 Way Rewriter::way_of(const WeightUses& weight) const {
@@ -149,15 +154,14 @@ Way Rewriter::way_of(const WeightUses& weight) const {
   if (options_.form == QuantForm::weight_only || !multiplied) return Way::dequantize;
   // What is an embedding too is stored once, in bytes.
   if (options_.form == QuantForm::dynamic || weight.has(Role::table)) return Way::multiply_bytes;
-  const bool by_channel =
-      weight.has(Role::conv) || weight.has(Role::deconv) || options_.bytes.contains(weight.tensor);
+  const bool by_channel = weight.has(Role::conv) || weight.has(Role::deconv) || wants_bytes(weight);
   return by_channel ? Way::dequantize : Way::blocks;
 }
 
-void Rewriter::keep(const WeightUses& weight, std::string reason) {
+void Rewriter::keep(const WeightUses& weight, KeptReason reason) {
   report_.kept.push_back({weight.tensor, title(document_.nodes[weight.uses.front().node]),
-                          std::move(reason),
-                          document_.find_tensor(weight.tensor)->data->byte_size()});
+                          std::move(reason.text),
+                          document_.find_tensor(weight.tensor)->data->byte_size(), reason.chosen});
 }
 
 void Rewriter::add_layer(const WeightUses& weight, std::string scheme, const WeightFacts& facts,
@@ -255,7 +259,7 @@ Status Rewriter::by_channel(const WeightUses& weight, Way way) {
   MLC_TRY(const auto made, ChannelWeight::make(tensor, channels, largest, options_.threads));
   const WeightFacts& facts = made->facts();
   if (facts.not_finite > 0) {
-    keep(weight, plural(facts.not_finite, "weight") + " not finite");
+    keep(weight, {plural(facts.not_finite, "weight") + " not finite", false});
     return {};
   }
   const std::string& name = weight.tensor;
@@ -358,7 +362,7 @@ std::string Rewriter::dequantize_blocks(const WeightUses& weight, const BlockWei
 Status Rewriter::by_block(const WeightUses& weight) {
   MLC_TRY(const auto made, block_weight(weight));
   if (made->facts().not_finite > 0) {
-    keep(weight, plural(made->facts().not_finite, "weight") + " not finite");
+    keep(weight, {plural(made->facts().not_finite, "weight") + " not finite", false});
     return {};
   }
   const std::string scheme = fmt::format("int4:g{}", options_.block);
@@ -388,7 +392,7 @@ Status Rewriter::by_block(const WeightUses& weight) {
 }
 
 Status Rewriter::quantize(const WeightUses& weight) {
-  if (std::string reason = why_kept(weight); !reason.empty()) {
+  if (KeptReason reason = why_kept(weight); !reason.text.empty()) {
     keep(weight, std::move(reason));
     return {};
   }
@@ -397,7 +401,14 @@ Status Rewriter::quantize(const WeightUses& weight) {
     return document_.nodes[use.node].real("alpha", 1) != 1;
   });
   if (way == Way::blocks && scaled && options_.form == QuantForm::int4) way = Way::multiply_bytes;
-  return way == Way::blocks ? by_block(weight) : by_channel(weight, way);
+  if (way == Way::blocks) return by_block(weight);
+  const size_t before = report_.layers.size();
+  MLC_CHECK(by_channel(weight, way));
+  const bool multiplied = weight.has(Role::matmul) || weight.has(Role::gemm);
+  if (report_.layers.size() > before)
+    report_.layers.back().fallback =
+        has_blocks(options_.form) && multiplied && !wants_bytes(weight);
+  return {};
 }
 
 void Rewriter::put_together() {
@@ -445,6 +456,29 @@ Result<QuantReport> Rewriter::run() {
 }
 
 }  // namespace
+
+std::optional<WeightChoice> QuantOptions::choice_of(
+    const std::vector<std::string_view>& names) const {
+  for (size_t i = rules.size(); i-- > 0;) {
+    if (std::ranges::any_of(names, rules[i].matches)) return rules[i].choice;
+  }
+  return std::nullopt;
+}
+
+bool QuantOptions::selects(const std::vector<std::string_view>& names) const {
+  const auto named = [&](const std::vector<std::string>& globs) {
+    return std::ranges::any_of(names,
+                               [&](std::string_view name) { return matches_any(globs, name); });
+  };
+  return !named(exclude) && (include.empty() || named(include));
+}
+
+KeptReason QuantOptions::why_kept(const std::vector<std::string_view>& names) const {
+  if (!selects(names)) return {"excluded", true};
+  if (choice_of(names) == WeightChoice::keep) return {"kept by a rule", true};
+  if (floats.contains(names.front())) return {std::string(floats_why), true};
+  return {};
+}
 
 const Int8TargetRow& row_of(Int8Target target) {
   static constexpr std::array<Int8TargetRow, 3> kRows = {

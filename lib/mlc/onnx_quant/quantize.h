@@ -49,8 +49,19 @@ struct Int8TargetRow {
 };
 const Int8TargetRow& row_of(Int8Target target);
 
-/// Why a weight of QuantOptions::floats stays.
-constexpr std::string_view kKeptForOutputs = "in floats for the outputs' sake";
+/// What somebody said of certain weights.
+enum class WeightChoice : uint8_t { keep, bytes, blocks };
+struct WeightRule {
+  std::function<bool(std::string_view)>
+      matches;  // the name of a weight, or of a node that reads it
+  WeightChoice choice = WeightChoice::keep;
+};
+
+/// Why a weight stays as it is.
+struct KeptReason {
+  std::string text;     // "a convolution: ..."; empty: it does not
+  bool chosen = false;  // by options, not for what the weight is
+};
 
 struct QuantOptions {
   QuantForm form = QuantForm::dynamic;
@@ -64,7 +75,9 @@ struct QuantOptions {
   int64_t min_columns = 32;          // what dynamic forms must multiply to gain anything
   std::vector<std::string> include;  // globs over names of weights and nodes; none: all
   std::vector<std::string> exclude;
-  std::set<std::string, std::less<>> floats;    // weights that stay, by name, for what they cost
+  std::vector<WeightRule> rules;  // the last that matches counts; small weights get it too
+  std::set<std::string, std::less<>> floats;  // weights that stay, by name, for what they cost
+  std::string_view floats_why = "in floats for the outputs' sake";
   std::set<std::string, std::less<>> bytes;     // of int4: weights that get 8 bits, for the same
   bool float_ends = false;                      // of static_qdq: the first and the last layer stay
   Int8Target target = Int8Target::onnxruntime;  // of static_qdq
@@ -72,6 +85,13 @@ struct QuantOptions {
   /// Where given: blocks of four bits that were made already, by weight, for who quantises the same
   /// model in several ways.
   std::map<std::string, std::shared_ptr<const BlockWeight>>* known_blocks = nullptr;
+
+  /// What rules say of a weight under one of NAMES, its own and those of nodes that read it.
+  std::optional<WeightChoice> choice_of(const std::vector<std::string_view>& names) const;
+  /// Whether include and exclude leave a weight under NAMES.
+  bool selects(const std::vector<std::string_view>& names) const;
+  /// Why options keep a weight under NAMES, of which the first is its own.
+  KeptReason why_kept(const std::vector<std::string_view>& names) const;
 };
 
 /// A weight that was quantised.
@@ -79,6 +99,7 @@ struct QuantizedLayer {
   std::string weight;
   std::vector<std::string> nodes;  // that read it, by name, else by operator
   std::string scheme;              // "int8", "int8 table", "int4:g32"
+  bool fallback = false;           // 8 bits, where the form has 4 for such weights
   std::vector<int64_t> sizes;
   WeightFacts facts;
   uint64_t bytes_before = 0;
@@ -93,6 +114,7 @@ struct KeptWeight {
   std::string node;    // the first that reads it
   std::string reason;  // "a convolution: ..."
   uint64_t bytes = 0;
+  bool chosen = false;  // KeptReason::chosen
 };
 
 struct QuantReport {

@@ -1,6 +1,5 @@
 #include "mlc/onnx_quant/static_plan.h"
 
-#include "mlc/base/glob.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -29,11 +28,6 @@ const Between* between(const DocNode& node) {
   return row == kBetween.end() || node.outputs.size() != 1 ? nullptr : &*row;
 }
 
-bool matches_any(const std::vector<std::string>& globs, std::string_view text) {
-  return std::ranges::any_of(globs,
-                             [&](const std::string& glob) { return glob_match(glob, text); });
-}
-
 class Planner {
  public:
   Planner(const Document& document, const QuantOptions& options)
@@ -44,7 +38,7 @@ class Planner {
  private:
   bool is_constant(const std::string& name) const { return document_.find_tensor(name) != nullptr; }
   /// Why a node with weights computes in floats; empty where it does not.
-  std::string why_float(const DocNode& node) const;
+  KeptReason why_float(const DocNode& node) const;
   bool has_weights(const DocNode& node) const;
   void index();
   void choose_weighted();
@@ -72,30 +66,27 @@ bool Planner::has_weights(const DocNode& node) const {
          weight->data->count() > 0 && !is_constant(node.input(0));
 }
 
-std::string Planner::why_float(const DocNode& node) const {
+KeptReason Planner::why_float(const DocNode& node) const {
   const DocTensor& weight = *document_.find_tensor(node.input(1));
   const std::string& bias = node.input(2);
   const DocTensor* const added = document_.find_tensor(bias);
-  const bool selected = options_.include.empty() || matches_any(options_.include, weight.name) ||
-                        matches_any(options_.include, node.name);
-  if (matches_any(options_.exclude, weight.name) || matches_any(options_.exclude, node.name) ||
-      !selected)
-    return "excluded";
-  if (options_.floats.contains(weight.name)) return std::string(kKeptForOutputs);
-  if (weight.dtype() != DType::f32) return "not float32";
+  const std::vector<std::string_view> names = {weight.name, node.name};
+  if (KeptReason reason = options_.why_kept(names); !reason.text.empty()) return reason;
+  if (weight.dtype() != DType::f32) return {"not float32", false};
   if (!bias.empty() && (added == nullptr || added->dtype() != DType::f32))
-    return "a bias that is not constant";
-  if (node.is("MatMul") && weight.sizes.size() != 2) return "a batch of matrices";
+    return {"a bias that is not constant", false};
+  if (node.is("MatMul") && weight.sizes.size() != 2) return {"a batch of matrices", false};
   if (node.is("Gemm") &&
       (node.integer("transA", 0) != 0 || node.real("alpha", 1) != 1 || node.real("beta", 1) != 1))
-    return "a Gemm with factors";
+    return {"a Gemm with factors", false};
   const int64_t channels =
       node.is("Conv") || node.integer("transB", 0) != 0 ? weight.sizes[0] : weight.sizes[1];
   if (added != nullptr && static_cast<int64_t>(added->data->count()) != channels)
-    return "a bias of another shape";
-  if (static_cast<int64_t>(weight.data->count()) < options_.min_elements)
-    return fmt::format("small: {}", plural(weight.data->count(), "weight"));
-  return "";
+    return {"a bias of another shape", false};
+  if (static_cast<int64_t>(weight.data->count()) < options_.min_elements &&
+      !options_.choice_of(names))
+    return {fmt::format("small: {}", plural(weight.data->count(), "weight")), true};
+  return {};
 }
 
 void Planner::index() {
@@ -114,11 +105,11 @@ void Planner::choose_weighted() {
   }
   for (const size_t i : all) {
     const DocNode& node = document_.nodes[i];
-    std::string why = why_float(node);
+    KeptReason why = why_float(node);
     const bool is_end = i == all.front() || i == all.back();
-    if (why.empty() && options_.float_ends && is_end && all.size() > 2)
-      why = i == all.front() ? "the first layer" : "the last layer";
-    if (!why.empty()) {
+    if (why.text.empty() && options_.float_ends && is_end && all.size() > 2)
+      why = {i == all.front() ? "the first layer" : "the last layer", true};
+    if (!why.text.empty()) {
       plan_.kept.emplace(node.input(1), std::move(why));
       continue;
     }

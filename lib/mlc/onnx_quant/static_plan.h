@@ -23,7 +23,7 @@ struct StaticPlan {
   /// Activations that have the scale of another one, because an operator between them moves
   /// elements only.
   std::map<std::string, std::string> same_scale;
-  std::map<std::string, std::string> kept;  // weights that stay as they are, and why
+  std::map<std::string, KeptReason> kept;  // weights that stay as they are, and why
 
   /// The activation that has the scale of NAME.
   const std::string& root(const std::string& name) const;

@@ -295,8 +295,10 @@ Result<QuantReport> quantize_static(Document& document, const StaticPlan& plan,
   MLC_TRY(QuantReport tables, quantize_weights(document, rest));
   std::ranges::move(tables.layers, std::back_inserter(report.layers));
   for (KeptWeight& kept : tables.kept) {
-    if (const auto why = plan.kept.find(kept.weight); why != plan.kept.end())
-      kept.reason = why->second;
+    if (const auto why = plan.kept.find(kept.weight); why != plan.kept.end()) {
+      kept.reason = why->second.text;
+      kept.chosen = why->second.chosen;
+    }
     report.kept.push_back(std::move(kept));
   }
   report.overridable = tables.overridable;

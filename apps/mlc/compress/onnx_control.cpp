@@ -1,0 +1,135 @@
+#include "compress/onnx_control.h"
+
+#include "mlc/base/text.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace mlc::cli {
+namespace {
+
+constexpr int64_t kUsualBlock = 32;
+
+Error no_such_scheme(const QuantScheme& scheme) {
+  if (scheme.kind == SchemeKind::fp16 || scheme.kind == SchemeKind::bf16)
+    return usage_error("ONNX models are not quantised to " + scheme.text(),
+                       "mlc export-onnx --dtype fp16 makes them of the source");
+  if (scheme.kind == SchemeKind::int8)
+    return usage_error(
+        "ONNX models have int8 with one scale a channel and no zero points, not " + scheme.text(),
+        "int8");
+  return usage_error("ONNX models have int4 in blocks, not " + scheme.text(), "int4, int4:g64:sym");
+}
+
+bool is_plain_int8(const QuantScheme& scheme) {
+  return scheme == default_scheme(SchemeKind::int8);
+}
+
+}  // namespace
+
+Status take_scheme(const QuantScheme& scheme, QuantizeOnnxOptions& options) {
+  const bool has_blocks = options.form && onnx::has_blocks(*options.form);
+  if (scheme.kind == SchemeKind::int8) {
+    if (!is_plain_int8(scheme)) return no_such_scheme(scheme);
+    if (!has_blocks) return {};
+    return usage_error("--onnx " + std::string(onnx::to_string(*options.form)) +
+                           " has four bits a weight, the scheme is int8",
+                       "--scheme int4, or leave out --onnx");
+  }
+  if (scheme.kind != SchemeKind::int4 || scheme.group == 0) return no_such_scheme(scheme);
+  if (options.form && !has_blocks)
+    return usage_error("--onnx " + std::string(onnx::to_string(*options.form)) +
+                           " has eight bits a weight, the scheme is " + scheme.text(),
+                       "--onnx int4 or int4-qdq");
+  if (options.block.value_or(scheme.group) != scheme.group)
+    return usage_error(fmt::format("--block {} contradicts {}", *options.block, scheme.text()));
+  if (!options.form) options.form = onnx::QuantForm::int4;
+  options.block = scheme.group;
+  options.symmetric = options.symmetric || scheme.symmetric;
+  return {};
+}
+
+Result<std::vector<onnx::WeightRule>> weight_rules(std::span<const SchemeRule> rules,
+                                                   const QuantizeOnnxOptions& options) {
+  const bool has_blocks = onnx::has_blocks(options.form.value_or(onnx::QuantForm::dynamic));
+  QuantScheme blocks = default_scheme(SchemeKind::int4);
+  blocks.group = options.block.value_or(kUsualBlock);
+  blocks.symmetric = options.symmetric;
+  std::vector<onnx::WeightRule> out;
+  for (const SchemeRule& rule : rules) {
+    onnx::WeightRule made;
+    made.matches = [&rule](std::string_view name) { return rule.pattern.matches(name); };
+    if (rule.scheme.kind == SchemeKind::keep) {
+      made.choice = onnx::WeightChoice::keep;
+    } else if (is_plain_int8(rule.scheme)) {
+      made.choice = onnx::WeightChoice::bytes;
+    } else if (has_blocks && rule.scheme.kind == SchemeKind::int4) {
+      if (rule.scheme != blocks && rule.scheme != default_scheme(SchemeKind::int4))
+        return usage_error(fmt::format("{} contradicts {}, which the model has", rule.scheme.text(),
+                                       blocks.text()),
+                           "one block and one kind of zero points are for all of an ONNX model")
+            .during("the rule " + rule.text);
+      made.choice = onnx::WeightChoice::blocks;
+    } else if (rule.scheme.kind == SchemeKind::int4) {
+      return usage_error("the form has eight bits a weight", "--onnx int4 has four")
+          .during("the rule " + rule.text);
+    } else {
+      return no_such_scheme(rule.scheme).during("the rule " + rule.text);
+    }
+    out.push_back(std::move(made));
+  }
+  return out;
+}
+
+std::vector<UnusedPattern> unused_rules(std::span<const SchemeRule> rules,
+                                        std::span<const std::string> names) {
+  std::vector<UnusedPattern> out;
+  for (const SchemeRule& rule : rules) {
+    const auto matches = [&](const std::string& name) { return rule.pattern.matches(name); };
+    if (std::ranges::none_of(names, matches)) out.push_back({"--tensor", rule.text});
+  }
+  return out;
+}
+
+Status check_fallbacks(const onnx::QuantReport& report, bool strict, Reporter& reporter) {
+  constexpr size_t kNamed = 5;
+  std::vector<std::string> eight;
+  std::vector<std::string> kept;
+  for (const onnx::QuantizedLayer& layer : report.layers) {
+    if (layer.fallback) eight.push_back(printable(layer.weight) + " (" + layer.scheme + ")");
+  }
+  for (const onnx::KeptWeight& one : report.kept) {
+    if (!one.chosen) kept.push_back(printable(one.weight) + " (" + one.reason + ")");
+  }
+  if (!strict) {
+    if (!eight.empty()) reporter.warn("eight bits in place of four: " + join_list(eight, kNamed));
+    return {};
+  }
+  eight.insert(eight.end(), kept.begin(), kept.end());
+  if (eight.empty()) return {};
+  return conflict("not every weight can have its scheme, as --strict wants it: " +
+                      join_list(eight, kNamed) + "; nothing was written",
+                  "--exclude or --tensor RE=keep says what to do with them");
+}
+
+QuantRecipe done_recipe(const QuantRecipe& given, const onnx::QuantOptions& how) {
+  QuantRecipe out = given;
+  out.scheme = default_scheme(SchemeKind::int8);
+  if (onnx::has_blocks(how.form)) {
+    out.scheme = default_scheme(SchemeKind::int4);
+    out.scheme.group = how.block;
+    out.scheme.symmetric = how.symmetric;
+    if (given.rounding != Rounding::awq) out.rounding = how.rounding;
+  }
+  out.min_elements = how.min_elements;
+  const auto add = [&](const std::string& name, SchemeKind kind) {
+    auto rule = make_scheme_rule(MatchKind::exact, name, default_scheme(kind));
+    if (rule.ok()) out.rules.push_back(std::move(rule).value());
+  };
+  for (const std::string& name : how.floats) add(name, SchemeKind::keep);
+  for (const std::string& name : how.bytes) add(name, SchemeKind::int8);
+  return out;
+}
+
+}  // namespace mlc::cli
