@@ -203,6 +203,48 @@ def test_only_four_samples_of_many_were_compared(mlc):
     assert mlc.ok(*args, "--samples", "3").json["samples"] == 3
 
 
+def test_statistics_of_another_model_were_taken(mlc):
+    """Its activations had the same names."""
+    quantize(mlc, residual(), "--stats", "s.json")
+    other = residual()
+    other.graph.initializer[0].CopyFrom(weight("w0", 32, 3, 3, 3, seed=9))
+    onnx_models.save(other, mlc.cwd / "other.onnx")
+    done = mlc("quantize", "other.onnx", "-o", "o.onnx", "--onnx", "static", "--stats", "s.json")
+    assert done.rc == 2 and "belong to another model or other options" in done.stderr
+    done = mlc("quantize", "other.onnx", "-o", "o.onnx", "--onnx", "static", "--stats", "s.json", "--calib", "x.npz")
+    assert done.rc == 2 and "--force makes new ones" in done.stderr
+    mlc.ok("quantize", "in.onnx", "-o", "o.onnx", "--onnx", "static", "--stats", "s.json")
+
+
+def test_a_number_among_the_inputs_could_not_be_calibrated(mlc):
+    nodes = [node("MatMul", ["x", "w"], "m"), node("Mul", ["m", "c"], "y")]
+    proto = onnx_models.model(nodes, [value("x", "n", 64), value("c")], [value("y", "n", 64)], [weight("w", 64, 64)])
+    source = onnx_models.save(proto, mlc.cwd / "in.onnx")
+    rng = np.random.default_rng(0)
+    np.savez(mlc.cwd / "x.npz", x=rng.standard_normal((8, 64), np.float32), c=np.linspace(1, 2, 8, dtype=np.float32))
+    mlc.ok("quantize", source, "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz")
+    np.savez(mlc.cwd / "y.npz", x=rng.standard_normal((8, 64), np.float32), c=np.ones((8, 1), np.float32))
+    done = mlc("quantize", source, "-o", "o.onnx", "--onnx", "static", "--calib", "y.npz")
+    assert done.rc == 2 and "has 2 dimensions, of numbers 1" in done.stderr
+
+
+def test_the_only_tensor_had_another_name(mlc):
+    onnx_models.save(residual(), mlc.cwd / "in.onnx")
+    np.savez(mlc.cwd / "x.npz", pictures=samples(mlc.cwd / "y.npz"))
+    done = mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz")
+    assert 'the samples of input "x" are "pictures" of x.npz' in done.stderr
+    np.save(mlc.cwd / "x.npy", samples(mlc.cwd / "y.npz"))
+    assert "the samples of" not in mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "-f", "--onnx", "static", "--calib", "x.npy").stderr
+
+
+def test_a_weight_that_is_an_output_was_stored_twice(mlc):
+    proto = onnx_models.model([node("MatMul", ["x", "w"], "y")], [value("x", "n", 64)], [value("y", "n", 64), value("w", 64, 64)], [weight("w", 64, 64)])
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    np.savez(mlc.cwd / "x.npz", x=np.random.default_rng(0).standard_normal((8, 64), np.float32))
+    answer = mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz", "--json").json
+    assert answer["kept"][0]["reason"] == "read by inner graphs, or an output" and answer["quantized"] == []
+
+
 def test_statistics_fit_their_schema(mlc, valid, root):
     quantize(mlc, residual(), "--stats", "s.json")
     valid(json.loads((mlc.cwd / "s.json").read_text()), "quant-stats")

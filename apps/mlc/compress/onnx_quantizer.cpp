@@ -76,6 +76,7 @@ Status OnnxQuantizer::prepare(onnx::Document& document) {
 
 Status OnnxQuantizer::simplify(onnx::Document& document) const {
   document.fix_overridable();
+  MLC_CHECK(document.lift_constants());
   onnx::skip_identities(document);
   MLC_CHECK(onnx::split_slices(document));
   const bool convolutions =
@@ -176,8 +177,9 @@ Result<std::unique_ptr<Model>> OnnxQuantizer::load_watched(onnx::Document docume
 /// Runs the float model, its activations NAMES among its outputs, on all samples.
 Result<onnx::Observers> OnnxQuantizer::run_samples(const std::vector<std::string>& names) {
   if (data_ == nullptr) {
-    return usage_error("the statistics of " + options_.stats + " do not have all activations",
-                       "--calib FILE gives samples to make them of");
+    return usage_error(
+        "the statistics of " + options_.stats + " belong to another model or other options",
+        "--calib FILE gives samples to make them of");
   }
   MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
   MLC_CHECK(prepare(document));
@@ -193,6 +195,11 @@ Result<onnx::Observers> OnnxQuantizer::run_samples(const std::vector<std::string
   return found;
 }
 
+Result<std::string> OnnxQuantizer::model_mark() const {
+  MLC_TRY(const onnx::Document document, onnx::Document::open(task_.input));
+  return onnx::model_mark(document);
+}
+
 /// The statistics of --stats where it has those of all NAMES and they may be used.
 Result<std::optional<onnx::Observers>> OnnxQuantizer::kept_stats(
     const std::vector<std::string>& names) {
@@ -203,8 +210,11 @@ Result<std::optional<onnx::Observers>> OnnxQuantizer::kept_stats(
   MLC_TRY(const std::string text, (*file)->read_string(0, (*file)->size()));
   auto stats = onnx::read_stats(text);
   if (!stats.ok()) return std::move(stats).error().in_file(options_.stats);
-  const bool whole = std::ranges::all_of(
-      names, [&](const std::string& name) { return stats->observers.contains(name); });
+  MLC_TRY(const std::string model, model_mark());
+  const bool whole = (stats->model.empty() || stats->model == model) &&
+                     std::ranges::all_of(names, [&](const std::string& name) {
+                       return stats->observers.contains(name);
+                     });
   const bool anew = shared_.writing.force && data_ != nullptr;
   if (whole && !anew) {
     if (data_ != nullptr)
@@ -235,7 +245,8 @@ Status OnnxQuantizer::keep_stats(const onnx::Observers& observers) const {
   if (options_.stats.empty() || shared_.writing.dry_run) return {};
   MLC_TRY(OutputFile out,
           OutputFile::create(options_.stats, {.replace = true, .sync = false, .mode = 0}));
-  MLC_CHECK(out.write(onnx::stats_json(observers, data_->samples())));
+  MLC_TRY(const std::string model, model_mark());
+  MLC_CHECK(out.write(onnx::stats_json({observers, data_->samples(), model})));
   return out.publish();
 }
 

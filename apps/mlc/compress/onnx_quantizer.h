@@ -62,6 +62,7 @@ class OnnxQuantizer {
   Result<std::unique_ptr<Model>> load_watched(onnx::Document document,
                                               const std::vector<std::string>& names);
   Status observe(const std::vector<std::string>& names);
+  Result<std::string> model_mark() const;
   Result<std::optional<onnx::Observers>> kept_stats(const std::vector<std::string>& names);
   Result<onnx::Observers> run_samples(const std::vector<std::string>& names);
   Status keep_stats(const onnx::Observers& observers) const;

@@ -19,7 +19,8 @@ namespace {
 struct Found {
   const Checkpoint* checkpoint = nullptr;
   uint32_t tensor = 0;
-  std::string place;  // "name in file"
+  std::string place;   // the file
+  std::string name{};  // where it is another one than asked for
 };
 
 using Files = std::vector<std::unique_ptr<Checkpoint>>;
@@ -31,7 +32,7 @@ std::optional<Found> find(const Files& files, std::span<const std::string> paths
     const auto named = std::ranges::find(all, name, &NamedTensor::path);
     if (named != all.end()) return Found{files[i].get(), named->tensor, printable(paths[i])};
     if (only_input && all.size() == 1)
-      return Found{files[i].get(), all.front().tensor, printable(paths[i])};
+      return Found{files[i].get(), all.front().tensor, printable(paths[i]), all.front().path};
   }
   return std::nullopt;
 }
@@ -57,6 +58,9 @@ std::string problem_of(const OnnxValue& input, DType dtype, Dims sizes) {
            std::string(info(*wanted).brief);
   if (sizes.empty()) return "is a single number, without a dimension of samples";
   if (!input.dims) return "";
+  // Of numbers a sample has one.
+  if (input.dims->empty())
+    return sizes.size() == 1 ? "" : "has " + plural(sizes.size(), "dimension") + ", of numbers 1";
   if (input.dims->size() != sizes.size())
     return "has " + plural(sizes.size(), "dimension") + ", the input " +
            std::to_string(input.dims->size());
@@ -140,8 +144,11 @@ Result<CalibrationData> CalibrationData::open(std::span<const std::string> files
       problems.push_back(quoted(input.name) + " in " + found->place + " " + problem);
       continue;
     }
+    if (!found->name.empty())
+      reporter.warn("the samples of input " + quoted(input.name) + " are " + quoted(found->name) +
+                    " of " + found->place + ", the only tensor there");
     samples = count;
-    out.sources_.push_back({input.name, view, rows});
+    out.sources_.push_back({input.name, view, rows, input.dims && input.dims->empty()});
   }
   if (!problems.empty())
     return usage_error("calibration data: " + join_list(problems),
@@ -168,6 +175,7 @@ Result<std::vector<NamedValue>> CalibrationData::sample(uint64_t i) const {
                             std::to_string(i) + " has " + plural(broken, "NaN or infinite value"),
                         "samples count from 0; take it out or find what made it");
     }
+    if (source.single) sizes.clear();
     MLC_TRY(HostTensor tensor, make_host_tensor(view.dtype, std::move(sizes), std::move(bytes)));
     out.push_back({source.input, std::move(tensor)});
   }

@@ -38,7 +38,8 @@ class CalibrationData {
   struct Source {
     std::string input;
     TensorView view;
-    int64_t rows = 1;  // of a sample
+    int64_t rows = 1;     // of a sample
+    bool single = false;  // a number, without a dimension
   };
 
   std::vector<std::unique_ptr<Checkpoint>> files_;

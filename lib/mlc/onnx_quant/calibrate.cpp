@@ -9,6 +9,7 @@
 #include <cstring>
 #include <span>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace mlc::onnx {
@@ -63,12 +64,36 @@ Result<Observers> calibrate(mlc::Model& model, const CalibrationData& data,
   return out;
 }
 
-std::string stats_json(const Observers& observers, uint64_t samples) {
+Result<std::string> model_mark(const Document& document) {
+  constexpr size_t kHead = 1024;          // bytes of a weight
+  uint64_t mark = 0xCBF2'9CE4'8422'2325;  // FNV-1a
+  const auto add = [&](std::string_view text) {
+    for (const char c : text) mark = (mark ^ static_cast<uint8_t>(c)) * 0x0000'0100'0000'01B3;
+    mark = (mark ^ 0xFF) * 0x0000'0100'0000'01B3;  // no text has such a byte at its end
+  };
+  for (const DocNode& node : document.nodes) {
+    add(node.op);
+    for (const std::string& name : node.inputs) add(name);
+    for (const std::string& name : node.outputs) add(name);
+  }
+  for (const DocTensor& tensor : document.tensors) {
+    add(tensor.name);
+    for (const int64_t size : tensor.sizes) add(std::to_string(size));
+    if (!tensor.data) continue;
+    MLC_TRY_CTX(const Buffer buffer, tensor.data->produce(), "tensor " + printable(tensor.name));
+    const size_t count = std::min(kHead, buffer.bytes.size());
+    add({reinterpret_cast<const char*>(buffer.bytes.data()), count});
+  }
+  return fmt::format("{:016x}", mark);
+}
+
+std::string stats_json(const Stats& stats) {
   nlohmann::ordered_json out;
   out["mlc"] = kFormat;
-  out["samples"] = samples;
+  out["samples"] = stats.samples;
+  out["model"] = stats.model;
   out["activations"] = nlohmann::ordered_json::object();
-  for (const auto& [name, one] : observers) {
+  for (const auto& [name, one] : stats.observers) {
     nlohmann::ordered_json row;
     row["low"] = one.bounds().low;
     row["high"] = one.bounds().high;
@@ -88,6 +113,7 @@ Result<Stats> read_stats(const std::string& text) {
   Stats out;
   try {
     out.samples = json.at("samples").get<uint64_t>();
+    out.model = json.value("model", "");
     for (const auto& [name, row] : json.at("activations").items()) {
       auto bins = row.at("bins").get<std::vector<uint64_t>>();
       const ValueBounds bounds{row.at("low").get<float>(), row.at("high").get<float>()};

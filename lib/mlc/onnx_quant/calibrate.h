@@ -6,6 +6,7 @@
 #include "mlc/base/result.h"
 #include "mlc/engine/calibration_data.h"
 #include "mlc/engine/engine.h"
+#include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_quant/observer.h"
 
 #include <cstdint>
@@ -26,13 +27,18 @@ enum class Observe : uint8_t { bounds, histograms };
 Result<Observers> calibrate(mlc::Model& model, const CalibrationData& data,
                             std::span<const std::string> names, Observe what, Reporter& reporter);
 
+/// 16 hexadecimal digits that tell DOCUMENT from other models: its nodes, the sizes of its weights
+/// and how each begins. Against mistakes, not against intent. Errors: those of reading weights.
+Result<std::string> model_mark(const Document& document);
+
 /// The observers as JSON (schemas/quant-stats.schema.json), and back. Errors of reading: corrupt,
 /// naming what is wrong.
-std::string stats_json(const Observers& observers, uint64_t samples);
 struct Stats {
   Observers observers;
   uint64_t samples = 0;
+  std::string model;  // its model_mark(); empty where the file does not say it
 };
+std::string stats_json(const Stats& stats);
 Result<Stats> read_stats(const std::string& text);
 
 }  // namespace mlc::onnx

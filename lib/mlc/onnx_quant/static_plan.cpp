@@ -72,6 +72,7 @@ KeptReason Planner::why_float(const DocNode& node) const {
   const DocTensor* const added = document_.find_tensor(bias);
   const std::vector<std::string_view> names = {weight.name, node.name};
   if (KeptReason reason = options_.why_kept(names); !reason.text.empty()) return reason;
+  if (visible_.contains(weight.name)) return {"read by inner graphs, or an output", false};
   if (weight.dtype() != DType::f32) return {"not float32", false};
   if (!bias.empty() && (added == nullptr || added->dtype() != DType::f32))
     return {"a bias that is not constant", false};
