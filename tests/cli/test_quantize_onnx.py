@@ -501,6 +501,22 @@ def test_a_target_size_of_an_onnx_model(mlc):
     assert done.rc == 1 and "--onnx int4, which has four bits" in done.stderr
 
 
+def test_weights_of_constant_nodes_were_not_seen(mlc):
+    constant = helper.make_node("Constant", [], ["w"], value=weight("w", 64, 96))
+    proto = onnx_models.model([constant, node("MatMul", ["x", "w"], "y")], [value("x", "n", 64)], [value("y", "n", 96)])
+    for form in ("dynamic", "weight-only", "int4"):
+        quantize(mlc, proto, "--onnx", form, "-f", "--min-cosine", "0.9")
+        assert list(schemes(mlc, "--onnx", form)[0]) == ["w"]
+
+
+def test_blocks_of_one_weight_were_larger_than_floats(mlc):
+    """20 kB became 105."""
+    proto = onnx_models.model([node("MatMul", ["x", "w"], "y")], [value("x", "n", 1)], [value("y", "n", 5000)], [weight("w", 1, 5000)])
+    source, out = quantize(mlc, proto, "--onnx", "int4")
+    assert out.stat().st_size <= source.stat().st_size + 200
+    assert schemes(mlc, "--onnx", "int4") == ({}, {"w": "no smaller when quantised"})
+
+
 def test_a_model_without_anything_to_quantise_ended_a_batch(mlc, valid):
     """A checkpoint without was a warning."""
     onnx_models.save(mlp(), mlc.cwd / "in.onnx")

@@ -62,6 +62,7 @@ class Rewriter {
   std::vector<std::string_view> names_of(const WeightUses& weight) const;
   Way way_of(const WeightUses& weight) const;
   void keep(const WeightUses& weight, KeptReason reason);
+  bool has_gain(const WeightUses& weight) const;
   bool wants_bytes(const WeightUses& weight) const;
   Status quantize(const WeightUses& weight);
   Status by_channel(const WeightUses& weight, Way way);
@@ -140,7 +141,23 @@ KeptReason Rewriter::why_kept(const WeightUses& weight) const {
   if (static_cast<int64_t>(tensor.data->count()) < options_.min_elements &&
       !options_.choice_of(names))
     return {fmt::format("small: {}", plural(tensor.data->count(), "weight")), true};
-  return {};
+  return has_gain(weight) ? KeptReason() : KeptReason{std::string(kNoGain), false};
+}
+
+/// Whether WEIGHT takes fewer bytes in the way that it would get: rows of few weights do not, for
+/// each has its scales.
+bool Rewriter::has_gain(const WeightUses& weight) const {
+  const DocTensor& tensor = *document_.find_tensor(weight.tensor);
+  const auto count = static_cast<int64_t>(tensor.data->count());
+  const int64_t rows =
+      weight.uses.front().channels == Channels::first ? tensor.sizes[0] : tensor.sizes[1];
+  const int64_t columns = rows > 0 ? count / rows : 0;
+  int64_t bytes = columns + static_cast<int64_t>(sizeof(float));
+  if (way_of(weight) == Way::blocks) {
+    const int64_t blocks = (columns + options_.block - 1) / options_.block;
+    bytes = blocks * (options_.block / 2 + static_cast<int64_t>(sizeof(float)) + 1);
+  }
+  return bytes < columns * static_cast<int64_t>(sizeof(float));
 }
 
 /// Where the form has blocks.
@@ -446,6 +463,7 @@ Result<QuantReport> Rewriter::run() {
                                    std::max<int64_t>(form.opset, 17)));
   }
   report_.overridable = document_.fix_overridable();
+  MLC_CHECK(document_.lift_constants());
   skip_identities(document_);
   MLC_CHECK(split_slices(document_));
   for (const WeightUses& weight : find_weights(document_)) {

@@ -57,6 +57,9 @@ struct WeightRule {
   WeightChoice choice = WeightChoice::keep;
 };
 
+/// Of a weight that would take more bytes with its scales.
+constexpr std::string_view kNoGain = "no smaller when quantised";
+
 /// Why a weight stays as it is.
 struct KeptReason {
   std::string text;     // "a convolution: ..."; empty: it does not
