@@ -107,7 +107,7 @@ def test_own_amounts_dry_run_and_file_agree(mlc, tmp_path, net, valid):
     (("--method", "wanda", "--amount", "0.5", "--calib", "x.npy"), 4, "--arch"),
     (("--method", "wanda", "--amount", "0.5", "--scope", "global", *DATA), 2, "do not go with wanda"),
     (("--method", "sparsegpt", "--amount", "0.5", "--pattern", "rows", *DATA), 2, "do not go with wanda"),
-    (("--method", "sparsegpt", "--amount", "99999", *DATA), 2, "is more than"),
+    (("--method", "sparsegpt", "--amount", "99999", *DATA), 2, "take a share of each row"),
     (("--method", "sparsegpt", "--amount", "0.5", "--include", "grouped.*", *DATA), 1, "no linear layer or convolution"),
 ])
 def test_bad_input(mlc, tmp_path, net, args, rc, said):
@@ -153,3 +153,11 @@ def test_weights_whose_inputs_the_samples_never_show_went_without_a_word(mlc, tm
     assert "9 inputs of 1 layer never vary, they are 0 in all samples (conv.weight); their weights " + says in done.stderr
     gone = torch.load(tmp_path / "p.pt", weights_only=True)["conv.weight"] == 0
     assert gone[:, 3].float().mean() > least
+
+
+@pytest.mark.parametrize("method", ["wanda", "sparsegpt"])
+@pytest.mark.parametrize("args", [("--amount", "10"), ("--amount", "0.5", "--tensor", "conv=10")])
+def test_a_number_of_weights_pruned_nothing(mlc, tmp_path, net, method, args):
+    """Rows have shares of it, which are no weight each."""
+    result = mlc("prune", "w.pt", "-o", "p.pt", "--method", method, *args, *DATA)
+    assert result.rc == 2 and "take a share of each row" in result.stderr and not (tmp_path / "p.pt").exists()

@@ -300,7 +300,7 @@ def test_gates(mlc, tmp_path, encoder):
     (("-o", "q.pt", "--torchscript", "dynamic", "--onnx", "dynamic"), "do not go with --torchscript"),
     (("-o", "q.onnx", "--torchscript", "dynamic"), "a TorchScript file under the name"),
     (("--in-place", "--torchscript", "dynamic"), "does not write in place"),
-    (("-o", "q.pt", "--torchscript", "dynamic"), 'input "ids" is missing'),
+    (("-o", "q.pt", "--torchscript", "dynamic"), 'input "ids" is missing'),  # it is scripted
     (("-o", "q.pt", "--torchscript", "static", "--calib", "x.npz"), 'no tensor is named "ids"'),
     (("-o", "q.pt", "--arch", "a.yaml"), "--torchscript writes a model that runs"),
 ])
@@ -335,6 +335,11 @@ def test_a_model_without_anything_to_quantise_ended_a_batch(mlc, tmp_path, valid
     assert answer["quantized"] == []
     x = torch.randn(2, 3, 9, 9)
     torch.testing.assert_close(torch.jit.load(tmp_path / "r.pt")(x), torch.jit.load(tmp_path / "conv.pt")(x), rtol=0, atol=0)
+
+
+def test_a_traced_model_that_needs_no_data_asked_for_inputs(mlc, tmp_path):
+    torch.jit.trace(nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 64)).eval(), torch.randn(8, 64)).save(str(tmp_path / "t.pt"))
+    assert re.search("of the sizes it was traced with", mlc.ok("quantize", "t.pt", "-o", "q.pt", "--torchscript", "dynamic", *WIDTH).stdout)
 
 
 def test_json_fits_its_schema(mlc, root, valid, encoder):

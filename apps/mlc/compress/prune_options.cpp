@@ -56,6 +56,20 @@ Status check_data_options(const PruneRequest& options) {
   return {};
 }
 
+/// Of methods that choose in each row, RULES as they were read. Error: usage for counts.
+Status check_shares(const PruneRules& rules) {
+  const auto refuse = [](const PruneAmount& amount, const std::string& option) -> Status {
+    if (!amount.is_count) return {};
+    return usage_error(
+        option + " is a number of weights, and wanda and sparsegpt take a share of each row",
+        "0.5, or 50%");
+  };
+  if (rules.amount) MLC_CHECK(refuse(*rules.amount, "--amount " + rules.amount->text()));
+  for (const AmountRule& rule : rules.rules)
+    MLC_CHECK(refuse(rule.amount, "--tensor " + rule.text + "=" + rule.amount.text()));
+  return {};
+}
+
 Status check_channels(const PruneRequest& options) {
   if (options.method != PruneWay::channels) {
     if (!options.onnx.any() && options.emit_architecture.empty()) return {};
@@ -216,6 +230,7 @@ Result<PruneRules> prune_rules(const PruneRequest& options) {
       return usage_error("not a number: " + mlc::quoted(*options.seed)).during("--seed");
     }
   }
+  if (chooses_by_data(options.method)) MLC_CHECK(check_shares(rules));
   return rules;
 }
 

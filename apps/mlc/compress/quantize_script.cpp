@@ -55,6 +55,7 @@ class Job {
   Status check_usage();
   Status check_engine();
   Status open();
+  void assume_inputs(const Signature& signature);
   Status open_samples(const Signature& signature);
   Result<std::unique_ptr<Model>> load(Purpose purpose) const;
   JudgeOptions samples() const;
@@ -137,9 +138,29 @@ Status Job::open() {
   return {};
 }
 
+/// With what the model was traced, where the file tells that of all inputs.
+void Job::assume_inputs(const Signature& signature) {
+  std::vector<InputSpec> specs;
+  for (const InputInfo& input : signature.inputs) {
+    if (!input.required) continue;
+    if (!input.dtype || !input.sizes) return;
+    InputSpec& spec = specs.emplace_back();
+    spec.name = input.name;
+    spec.dtype = *input.dtype;
+    for (const int64_t size : *input.sizes) spec.dims.push_back({"", size, std::nullopt});
+  }
+  if (specs.empty()) return;
+  specs_ = std::move(specs);
+  answer_.assumed = "the sizes it was traced with";
+}
+
 /// Names and, where the file tells them, types of the inputs are known then.
 Status Job::open_samples(const Signature& signature) {
-  if (graph_.calib.empty()) return graph_.no_verify ? Status() : match_inputs(signature, specs_);
+  if (graph_.calib.empty()) {
+    if (graph_.no_verify) return {};
+    if (specs_.empty()) assume_inputs(signature);
+    return match_inputs(signature, specs_);
+  }
   MLC_TRY(data_,
           CalibrationData::open(graph_.calib, calibration_inputs(signature, {}), task_.reporter));
   warn_of_samples(*data_, "for ranges", task_.reporter);
