@@ -705,3 +705,23 @@ def test_a_dry_run_without_an_output_was_not_verified(mlc):
     assert "beside the whole model with these channels unread" in done.stdout and "missing" not in done.stdout
     assert mlc("prune", "in.onnx", "-n", "--method", "channels", "--amount", "0.3", "--min-sqnr", "200").rc == 1
     assert sorted(mlc.cwd.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", ["apart", "split"])
+@pytest.mark.parametrize("opset", [9, 11, 12, 13])
+def test_heads_of_old_opsets_stayed_where_nodes_have_axes_as_attributes(opset, kind, mlc):
+    """Behind a Reshape to computed sizes nothing was known: ONNX follows them from opset 14 on only."""
+    torch.manual_seed(0)
+    ids = torch.randint(0, 100, (2, 16))
+
+    def can_go(version):
+        torch.onnx.export(Heads(kind).eval(), (ids,), mlc.cwd / "in.onnx", input_names=["ids"], output_names=["o"],
+                          dynamic_axes={"ids": {0: "b"}}, dynamo=False, opset_version=version)
+        return sorted((group["can_go"], group["channels"]) for group in groups(mlc))
+
+    wanted = can_go(16)
+    assert wanted[-1][0] == 4 and can_go(opset) == wanted
+    prune(mlc, "--amount", "0.5")
+    feed = {"ids": ids[:1].repeat(3, 1).numpy()}
+    found, whole = run(mlc.cwd / "out.onnx", feed), run(unread(mlc.cwd / "in.onnx", mlc.cwd / "out.onnx"), feed)
+    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)

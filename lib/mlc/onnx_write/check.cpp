@@ -1,6 +1,7 @@
 #include "mlc/onnx_write/check.h"
 
 #include "mlc/base/text.h"
+#include "mlc/onnx_write/raised_opset.h"
 
 #include <algorithm>
 #include <exception>
@@ -148,6 +149,9 @@ Result<InferredSizes> infer_sizes(const Skeleton& skeleton) {
   try {
     const pb::ShapeInferenceOptions lenient(/*check_type=*/false, /*strict_mode=*/0,
                                             /*data_prop=*/true);
+    pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), lenient);
+    // What that left open.
+    raise_opset(model);
     pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), lenient);
   } catch (const std::exception& problem) {
     return corrupt(one_line(problem.what())).during("inferring sizes");
