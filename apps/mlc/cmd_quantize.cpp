@@ -108,6 +108,7 @@ Result<QuantRecipe> make_recipe(const QuantizeRequest& options) {
     MLC_TRY_CTX(SchemeRule rule, parse_scheme_rule(text), "--tensor");
     recipe.rules.push_back(std::move(rule));
   }
+  MLC_CHECK(check_schemes(recipe, options.format));
   return recipe;
 }
 

@@ -5,7 +5,7 @@
 #include "compress/quantize_onnx.h"
 #include "compress/quantize_script.h"
 #include "files/batch.h"
-#include "mlc/compress/quantized_record.h"
+#include "mlc/compress/quantize_plan.h"
 #include "mlc/compress/recipe.h"
 
 #include <cstdint>

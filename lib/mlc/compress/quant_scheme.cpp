@@ -37,6 +37,7 @@ std::optional<int64_t> group_size(std::string_view option) {
 Status apply_option(QuantScheme& scheme, std::string_view text, std::string_view option) {
   if (option == "sym" || option == "asym") {
     scheme.symmetric = option == "sym";
+    scheme.said = true;
   } else if (option == "channel") {
     scheme.group = 0;
   } else if (option.starts_with('g')) {
@@ -66,7 +67,7 @@ std::vector<std::string> scheme_names() {
 
 QuantScheme default_scheme(SchemeKind kind) {
   const SchemeInfo& row = kSchemes[static_cast<size_t>(kind)];
-  return {kind, row.group, row.symmetric, false};
+  return {kind, row.group, row.symmetric, false, false};
 }
 
 std::string QuantScheme::text() const {

@@ -45,8 +45,12 @@ struct QuantScheme {
   int64_t group = 0;
   bool symmetric = true;
   bool words = false;  // codes without a sign, rows begin new words of 32 bits; not in text()
+  bool said = false;   // a text says sym or asym, if only the default; not in text()
 
-  bool operator==(const QuantScheme&) const = default;
+  bool operator==(const QuantScheme& other) const {
+    return kind == other.kind && group == other.group && symmetric == other.symmetric &&
+           words == other.words;
+  }
   const SchemeInfo& info() const { return scheme_table()[static_cast<size_t>(kind)]; }
   bool is_integer() const { return info().integer; }
   /// Steps from 0 to the end of a symmetric range, from end to end of another.

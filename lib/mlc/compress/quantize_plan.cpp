@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 
 namespace mlc {
 namespace {
@@ -46,21 +47,21 @@ class Rules {
         exclude_(recipe.exclude.size(), false),
         rules_(recipe.rules.size(), false) {}
 
-  /// The scheme for KEY; `ruled` where a rule of its own names it.
+  /// The scheme for KEY, and the number of the rule that names it.
   struct Wanted {
     QuantScheme scheme;
-    bool ruled = false;
+    std::optional<size_t> rule;
   };
   Wanted wanted(const std::string& key) {
-    Wanted out{recipe_.scheme, false};
+    Wanted out{recipe_.scheme, std::nullopt};
     const bool in = any(recipe_.include, key, include_) || recipe_.include.empty();
     const bool out_of_it = any(recipe_.exclude, key, exclude_);
     for (size_t i = 0; i < recipe_.rules.size(); ++i) {
       if (!recipe_.rules[i].pattern.matches(key)) continue;
       rules_[i] = true;
-      out = {recipe_.rules[i].scheme, true};
+      out = {recipe_.rules[i].scheme, i};
     }
-    if (!in || out_of_it) out = {QuantScheme(), false};
+    if (!in || out_of_it) out = {QuantScheme(), std::nullopt};
     return out;
   }
 
@@ -99,14 +100,21 @@ bool is_bias(std::string_view key) {
 }
 
 /// Loaders of compressed-tensors look for the weights of Linear layers.
-bool fits_compressed_tensors(std::string_view key, const QuantScheme& scheme, Dims sizes) {
+bool is_linear_weight(std::string_view key, Dims sizes) {
   constexpr std::array<std::string_view, 5> kEmbeddings = {"embed", "wte.", "wpe.", "lm_head",
                                                            "shared."};
   if (!key.ends_with(".weight") || sizes.size() != 2) return false;
   for (const std::string_view part : kEmbeddings) {
     if (key.find(part) != std::string_view::npos) return false;
   }
-  return scheme.is_integer() && (scheme.group == 0 || sizes[1] % scheme.group == 0);
+  return true;
+}
+
+/// The scheme as compressed-tensors has it, which knows no zero points here.
+QuantScheme in_words(QuantScheme scheme) {
+  scheme.symmetric = true;
+  scheme.words = true;
+  return scheme;
 }
 
 /// Why the tensor cannot or should not be quantised, whatever the scheme. RULED: a rule of its own
@@ -124,21 +132,45 @@ Kept reason_to_keep(const Checkpoint& checkpoint, const WeightPlan& weight, bool
   return count < recipe.min_elements ? Kept::small : Kept::no;
 }
 
+void keep(WeightPlan& weight, Kept reason) {
+  weight.kept = reason;
+  weight.asked = weight.scheme = QuantScheme();
+}
+
 void decide(const Checkpoint& checkpoint, WeightPlan& weight, bool ruled, const QuantRecipe& recipe,
             QuantFormat format) {
-  weight.kept = reason_to_keep(checkpoint, weight, ruled, recipe);
-  if (weight.kept == Kept::no && format == QuantFormat::compressed_tensors) {
-    weight.asked.symmetric = true;
-    weight.asked.words = true;
+  const Kept reason = reason_to_keep(checkpoint, weight, ruled, recipe);
+  if (reason != Kept::no) return keep(weight, reason);
+  if (format == QuantFormat::compressed_tensors) {
     const Dims sizes = checkpoint.sizes(checkpoint.tensors[weight.tensor]);
-    if (!fits_compressed_tensors(weight.names[0], weight.asked, sizes)) weight.kept = Kept::layout;
+    if (!is_linear_weight(weight.names[0], sizes)) return keep(weight, Kept::layout);
+    weight.asked = in_words(weight.asked);
+    // A weight that loaders look for, with columns that are no whole groups: a fallback.
+    if (weight.asked.group != 0 && sizes[1] % weight.asked.group != 0) {
+      weight.kept = Kept::layout;
+      return;
+    }
   }
   weight.scheme = weight.asked;
-  if (weight.kept == Kept::no &&
-      bytes_after(checkpoint, weight) >= bytes_before(checkpoint, weight)) {
-    weight.kept = Kept::no_gain;
+  if (bytes_after(checkpoint, weight) >= bytes_before(checkpoint, weight))
+    keep(weight, Kept::no_gain);
+}
+
+/// Makes fallbacks of the tensors whose rule, of RULED, is carried out for none.
+void tell_idle_rules(QuantizePlan& plan, const std::vector<std::optional<size_t>>& ruled,
+                     const QuantRecipe& recipe) {
+  std::vector<bool> carried_out(recipe.rules.size(), false);
+  for (size_t i = 0; i < plan.weights.size(); ++i) {
+    if (ruled[i] && plan.weights[i].is_quantized()) carried_out[*ruled[i]] = true;
   }
-  if (weight.kept != Kept::no) weight.asked = weight.scheme = QuantScheme();
+  for (size_t i = 0; i < plan.weights.size(); ++i) {
+    if (!ruled[i] || carried_out[*ruled[i]]) continue;
+    if (plan.weights[i].kept == Kept::by_recipe) continue;
+    const QuantScheme& asked = recipe.rules[*ruled[i]].scheme;
+    plan.weights[i].asked = plan.format == QuantFormat::compressed_tensors && asked.is_integer()
+                                ? in_words(asked)
+                                : asked;
+  }
 }
 
 /// What torch.nn.utils.prune leaves are no weights yet: NAME_orig counts only with NAME_mask.
@@ -168,6 +200,27 @@ std::string_view kept_text(Kept kept) {
 }
 std::string_view kept_word(Kept kept) {
   return kKept[static_cast<size_t>(kept)].word;
+}
+
+Status check_schemes(const QuantRecipe& recipe, QuantFormat format) {
+  if (format != QuantFormat::compressed_tensors) return {};
+  const auto check = [](const QuantScheme& scheme) -> Status {
+    if (scheme.kind == SchemeKind::keep) return {};
+    if (!scheme.is_integer()) {
+      return usage_error(
+          "compressed-tensors has no " + scheme.text() + " beside its codes of 4 and 8 bits",
+          "--format plain, the default, has it; --tensor RE=keep keeps floats");
+    }
+    if (scheme.symmetric || !scheme.said) return {};
+    return usage_error("compressed-tensors is written without zero points, and " +
+                           std::string(scheme.info().name) + ":asym asks for them",
+                       ":sym instead of :asym, or --format plain, the default");
+  };
+  MLC_CHECK_CTX(check(recipe.scheme), "the scheme of all tensors");
+  for (const SchemeRule& rule : recipe.rules) {
+    MLC_CHECK_CTX(check(rule.scheme), "the rule " + quoted(rule.text));
+  }
+  return {};
 }
 
 QuantizedTensor described(const Checkpoint& checkpoint, const WeightPlan& weight) {
@@ -210,7 +263,7 @@ Result<QuantizePlan> plan_quantization(const Checkpoint& checkpoint, const State
   plan.rounding = recipe.rounding;
   Rules rules(recipe);
   std::map<TensorIdentity, size_t> known;
-  std::vector<bool> ruled;
+  std::vector<std::optional<size_t>> ruled;
   for (const StateDictEntry& entry : state_dict.entries) {
     const std::string key(entry.key);
     const Rules::Wanted wanted = rules.wanted(key);
@@ -224,24 +277,25 @@ Result<QuantizePlan> plan_quantization(const Checkpoint& checkpoint, const State
       weight.tensor = entry.tensor;
       weight.asked = wanted.scheme;
       plan.weights.push_back(std::move(weight));
-      ruled.push_back(wanted.ruled);
+      ruled.push_back(wanted.rule);
       continue;
     }
     WeightPlan& first = plan.weights[at->second];
     first.names.push_back(key);
     // Of a tied tensor any name can keep it, and a rule for any name counts.
-    if (wanted.scheme.kind == SchemeKind::keep || (wanted.ruled && !ruled[at->second])) {
+    if (wanted.scheme.kind == SchemeKind::keep || (wanted.rule && !ruled[at->second])) {
       if (first.asked.kind != SchemeKind::keep) first.asked = wanted.scheme;
-      ruled[at->second] = wanted.ruled;
+      ruled[at->second] = wanted.rule;
     }
   }
   std::vector<NamedTensor> read;
   for (size_t i = 0; i < plan.weights.size(); ++i) {
     WeightPlan& weight = plan.weights[i];
-    decide(checkpoint, weight, ruled[i], recipe, format);
+    decide(checkpoint, weight, ruled[i].has_value(), recipe, format);
     if (weight.is_quantized()) read.push_back({weight.names[0], weight.tensor});
   }
   MLC_CHECK(check_expansion(checkpoint, read));
+  tell_idle_rules(plan, ruled, recipe);
   plan.unused_patterns = rules.unused();
   return plan;
 }

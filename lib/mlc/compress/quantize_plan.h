@@ -71,8 +71,14 @@ struct QuantizePlan {
   std::vector<UnusedPattern> unused_patterns;  // of the recipe
 };
 
-/// Errors: conflict for weights that lie beside masks as NAME_orig and NAME_mask; unsupported for
-/// expanded tensors that are too much (expansion.h).
+/// Whether FORMAT has words for all schemes that RECIPE asks for. Error: usage, for the first that
+/// it has not.
+Status check_schemes(const QuantRecipe& recipe, QuantFormat format);
+
+/// A tensor that a rule of its own names and that stays as it is counts as a fallback where the
+/// rule is carried out for no tensor: one for a whole module passes over its biases. Errors:
+/// conflict for weights that lie beside masks as NAME_orig and NAME_mask; unsupported for expanded
+/// tensors that are too much (expansion.h).
 Result<QuantizePlan> plan_quantization(const Checkpoint& checkpoint, const StateDict& state_dict,
                                        const QuantRecipe& recipe, QuantFormat format);
 

@@ -70,6 +70,12 @@ Status check_format(const yaml::Node& root) {
                        "this mlc reads " + std::string(kRecipeFormat));
 }
 
+/// With what only says the default, which counts where a format has to choose.
+std::string said_text(const QuantScheme& scheme) {
+  const bool left_out = scheme.said && scheme.symmetric == scheme.info().symmetric;
+  return scheme.text() + (!left_out ? "" : scheme.symmetric ? ":sym" : ":asym");
+}
+
 }  // namespace
 
 std::string_view to_string(Rounding rounding) {
@@ -138,7 +144,7 @@ Result<QuantRecipe> parse_recipe(std::string text, const std::string& file) {
 std::string recipe_yaml(const QuantRecipe& recipe) {
   MetaValue::Map map;
   map.emplace_back("mlc", kRecipeFormat);
-  map.emplace_back("scheme", recipe.scheme.text());
+  map.emplace_back("scheme", said_text(recipe.scheme));
   map.emplace_back("rounding", to_string(recipe.rounding));
   map.emplace_back("min_elements", recipe.min_elements);
   const auto add_texts = [&map](std::string_view key, const std::vector<std::string>& texts) {
@@ -155,7 +161,7 @@ std::string recipe_yaml(const QuantRecipe& recipe) {
     const bool name = rule.pattern.kind() == MatchKind::exact && rule.pattern.text() == rule.text;
     MetaValue::Map one;
     one.emplace_back(name ? "name" : "regex", rule.text);
-    one.emplace_back("scheme", rule.scheme.text());
+    one.emplace_back("scheme", said_text(rule.scheme));
     rules.emplace_back(std::move(one));
   }
   if (!rules.empty()) map.emplace_back("tensors", std::move(rules));

@@ -1,0 +1,79 @@
+"""mlc quantize of checkpoints: what cannot be as it was asked for is refused or told."""
+
+import pytest
+import torch
+import yaml
+
+from checkpoints import write
+
+CT = ("--format", "compressed-tensors")
+
+
+def fallbacks(mlc, *args):
+    return {row["name"]: (row["asked"], row["scheme"]) for row in mlc.ok("quantize", *args, "--json").json["fallbacks"]}
+
+
+def linear(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+# --- what a format has no words for
+
+
+@pytest.mark.parametrize("args, said", [
+    (["--scheme", "int8:asym"], "int8:asym"), (["--scheme", "int4:asym"], "int4:asym"), (["--scheme", "int4:g128:asym"], "int4:asym"),
+    (["--tensor", "a=int4:asym"], 'the rule "a"'), (["--scheme", "fp16"], "no fp16"), (["--scheme", "bf16"], "no bf16"),
+    (["--tensor", "a=bf16"], "no bf16"), (["--recipe", "r.yaml"], "int4:asym")])
+def test_compressed_tensors_made_other_schemes_symmetric_or_left_them_out(mlc, tmp_path, args, said):
+    write(tmp_path / "m.pt", {"a.weight": linear(64, 128)})
+    # A recipe keeps the word that is only the default, for a format that has to know.
+    mlc.ok("quantize", "m.pt", "-o", "plain.pt", "--scheme", "int4:asym", "--write-recipe", "r.yaml")
+    assert yaml.safe_load((tmp_path / "r.yaml").read_text())["scheme"] == "int4:asym"
+    result = mlc("quantize", "m.pt", "-o", "q.safetensors", *CT, *args)
+    assert result.rc == 2 and said in result.stderr and "--format plain" in result.stderr
+    assert not (tmp_path / "q.safetensors").exists()
+
+
+def test_default_schemes_are_symmetric_in_compressed_tensors(mlc, tmp_path):
+    write(tmp_path / "m.pt", {"a.weight": linear(64, 128), "b.weight": linear(64, 128)})
+    rows = mlc.ok("quantize", "m.pt", "-o", "q.safetensors", *CT, "--scheme", "int4", "--tensor", "b=int8:sym", "--json").json
+    assert {row["name"]: row["scheme"] for row in rows["quantized"]} == {"a.weight": "int4:sym", "b.weight": "int8"}
+    assert not rows["fallbacks"]
+
+
+def test_columns_that_are_no_whole_groups_were_no_fallback(mlc, tmp_path):
+    state = {"a.weight": linear(64, 128), "odd.weight": linear(64, 100), "embed.weight": linear(64, 100)}
+    write(tmp_path / "m.pt", state)
+    assert fallbacks(mlc, "m.pt", "-n", *CT, "--scheme", "int4") == {"odd.weight": ("int4:sym", "keep")}
+    result = mlc("quantize", "m.pt", "-o", "q.safetensors", *CT, "--scheme", "int4", "--strict")
+    assert result.rc == 1 and "1 kept, without a place in the format: odd.weight" in result.stderr
+    mlc.ok("quantize", "m.pt", "-o", "q.safetensors", *CT, "--scheme", "int4", "--strict", "--tensor", "odd=int4:channel:sym")
+
+
+# --- rules for single tensors
+
+
+@pytest.mark.parametrize("rule, names, why", [
+    (r"a.bias=int8", ["a.bias"], "of one dimension"), (r"^bn\.=int4", ["bn.weight", "bn.bias", "bn.mean"], "of one dimension"),
+    (r"ids=fp16", ["ids"], "no floating-point numbers"), (r"mini=int8", ["mini"], "no smaller when quantised")])
+def test_rules_for_tensors_that_cannot_follow_were_ignored(mlc, tmp_path, rule, names, why):
+    write(tmp_path / "m.pt", {
+        "a.weight": linear(64, 128), "a.bias": linear(64), "bn.weight": linear(64), "bn.bias": linear(64), "bn.mean": linear(64),
+        "ids": torch.arange(20000).view(100, 200), "mini": linear(4, 1)})
+    scheme = rule.rpartition("=")[2]
+    assert fallbacks(mlc, "m.pt", "-n", "--tensor", rule) == {name: (scheme, "keep") for name in names}
+    result = mlc("quantize", "m.pt", "-o", "q.pt", "--tensor", rule, "--strict")
+    assert result.rc == 1 and f"{len(names)} kept, {why}: {names[0]}" in result.stderr and not (tmp_path / "q.pt").exists()
+    result = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--tensor", rule, "--write-recipe", "r.yaml")
+    assert f"not quantised as asked: {len(names)} kept, {why}" in result.stderr
+    mlc.ok("quantize", "m.pt", "-o", "again.pt", "--recipe", "r.yaml", "--strict")
+
+
+def test_rules_for_modules_pass_over_what_is_beside_their_weights(mlc, tmp_path):
+    write(tmp_path / "m.pt", {"a.fc.weight": linear(64, 128), "a.fc.bias": linear(64), "a.norm.weight": linear(64), "b": linear(64, 128)})
+    result = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--tensor", r"^a\.=int4", "--strict")
+    assert "not quantised" not in result.stderr
+    # Of several rules for a tensor the last one counts; exclusion is no rule that cannot be carried out.
+    assert not fallbacks(mlc, "m.pt", "-n", "--tensor", r"bias=int8", "--tensor", r"^a\.=int4")
+    assert not fallbacks(mlc, "m.pt", "-n", "--tensor", r"bias=int8", "--exclude", "*.bias")
+    assert not fallbacks(mlc, "m.pt", "-n", "--tensor", r"bias=keep")
