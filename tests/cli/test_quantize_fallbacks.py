@@ -1,10 +1,13 @@
 """mlc quantize of checkpoints: what cannot be as it was asked for is refused or told."""
 
+import math
+import re
+
 import pytest
 import torch
 import yaml
 
-from checkpoints import write
+from checkpoints import assert_same, write
 
 CT = ("--format", "compressed-tensors")
 
@@ -77,3 +80,46 @@ def test_rules_for_modules_pass_over_what_is_beside_their_weights(mlc, tmp_path)
     assert not fallbacks(mlc, "m.pt", "-n", "--tensor", r"bias=int8", "--tensor", r"^a\.=int4")
     assert not fallbacks(mlc, "m.pt", "-n", "--tensor", r"bias=int8", "--exclude", "*.bias")
     assert not fallbacks(mlc, "m.pt", "-n", "--tensor", r"bias=keep")
+
+
+# --- sizes that were refused though they can be had
+
+
+def many(count=60, rows=64, columns=64):
+    generator = torch.Generator().manual_seed(2)
+    return {f"layers.{i}.weight": torch.randn(rows, columns, generator=generator) for i in range(count)}
+
+
+def checkpoint_of(kind):
+    if kind == "many":
+        return many()
+    if kind == "tied":
+        state = many(20)
+        return {**state, "tied.weight": state["layers.0.weight"], "part": state["layers.1.weight"][:, 8:40]}
+    return {"model": many(12), "optimizer": {"state": {0: {"exp_avg": torch.zeros(100, 100)}}, "param_groups": [{"params": [0], "lr": 0.1}]}}
+
+
+@pytest.mark.parametrize("kind, suffix", [
+    ("many", "pt"), ("many", "safetensors"), ("tied", "pt"), ("tied", "safetensors"), ("training", "pt")])
+def test_target_sizes_that_can_be_had_were_refused(mlc, tmp_path, kind, suffix):
+    """What lies around the tensors was guessed; many small tensors have much of it."""
+    write(tmp_path / "m.pt", checkpoint_of(kind))
+
+    def size(target, output=f"q.{suffix}"):
+        result = mlc("quantize", "m.pt", "-o", output, "--target-size", target, "--force")
+        return (tmp_path / output).stat().st_size if result.rc == 0 else result.stderr
+
+    smallest = 100
+    for _ in range(2):  # the target stands in the file, with all of its digits
+        said = size(f"{10 ** (len(str(smallest)) - 1)}B")
+        smallest = int(re.search(r"the file would have ([\d,]+) bytes at least, not ", said)[1].replace(",", ""))
+    assert size(f"{smallest}B") == smallest
+    found = size(f"{smallest - 1}B")
+    assert f"the file would have {smallest:,} bytes at least, not {smallest - 1:,}" in found
+    # The recipe of all int4 is no smaller; and any size from there on is met, by ever more bits.
+    mlc.ok("quantize", "m.pt", "-o", f"int4.{suffix}", "--scheme", "int4")
+    wanted = (tmp_path / f"int4.{suffix}").stat().st_size
+    assert smallest <= wanted * 1.001 + 200, (smallest, wanted)
+    reached = [size(f"{int(smallest * share)}B") for share in (1, 1.02, 1.2, 1.5, 2, 3)]
+    assert reached == sorted(reached) and all(got <= smallest * share for got, share in zip(reached, (1, 1.02, 1.2, 1.5, 2, 3)))
+    assert reached[2] > smallest * 1.1  # room is used

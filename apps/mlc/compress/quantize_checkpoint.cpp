@@ -11,7 +11,9 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/optimizer.h"
+#include "mlc/checkpoint/planned_size.h"
 #include "mlc/checkpoint/save.h"
+#include "mlc/checkpoint/tried_edit.h"
 #include "mlc/compress/compressed_tensors.h"
 #include "mlc/compress/data_rounding.h"
 #include "mlc/compress/quantize.h"
@@ -48,10 +50,12 @@ class Job {
   Status plan();
   Status decide();
   Status round_by_samples();
-  Result<QuantGoals> goals() const;
+  Result<uint64_t> file_size(const QuantizePlan& plan);
+  Result<QuantGoals> goals();
   bool quantizes() const;
   Status tell_nothing() const;
   Status refuse_fallbacks() const;
+  Result<SaveOptions> save_options(const QuantizedRecord& record) const;
   Status write();
   Status save(SaveOptions save);
   Status write_recipe();
@@ -61,7 +65,6 @@ class Job {
   ProvenanceOptions provenance() const;
   QuantizeAnswer answer() const;
   uint64_t input_bytes() const;
-  uint64_t bytes_beside() const;
 
   FileTask& task_;
   const QuantizeRequest& options_;
@@ -113,40 +116,22 @@ Status Job::plan() {
   return refuse_unused(plan_.unused_patterns, keys, task_);
 }
 
-/// Bytes of the file beside the weights of the plan, as far as they can be known before it is
-/// written: what else the checkpoint holds, and what zip and metadata need for each tensor.
-uint64_t Job::bytes_beside() const {
-  constexpr uint64_t kEachTensor = 700;  // three or four records with their alignment, and a row
-  uint64_t weights = 0;
-  for (const WeightPlan& weight : plan_.weights)
-    weights += bytes_before(*input_.checkpoint, weight);
-  uint64_t all = weights;
-  if (format_ == OutputFormat::torch_zip) {
-    all = 0;
-    std::vector<bool> seen(input_.checkpoint->storages.size(), false);
-    for (const NamedTensor& named : all_tensors(*input_.checkpoint, input_.checkpoint->root)) {
-      const uint32_t storage = input_.checkpoint->tensors[named.tensor].storage;
-      if (storage == kNoIndex || seen[storage]) continue;
-      seen[storage] = true;
-      all += input_.checkpoint->storages[storage].byte_size();
-    }
-  }
-  return (all > weights ? all - weights : 0) + plan_.weights.size() * kEachTensor + 4096;
+/// Of the file that PLAN makes.
+Result<uint64_t> Job::file_size(const QuantizePlan& plan) {
+  const TriedEdit tried(*input_.checkpoint);
+  StateDict state_dict = *state_dict_;
+  MLC_TRY(const QuantizedRecord record, apply_quantization(*input_.checkpoint, state_dict, plan));
+  MLC_TRY(const SaveOptions save, save_options(record));
+  return planned_file_size(*input_.checkpoint, &state_dict, task_.output, save);
 }
 
-Result<QuantGoals> Job::goals() const {
+Result<QuantGoals> Job::goals() {
   QuantGoals goals;
   if (options_.min_sqnr) {
     MLC_TRY(goals.min_sqnr, parse_number("--min-sqnr", *options_.min_sqnr, -1000, 1000));
   }
-  if (options_.target_size == 0) return goals;
-  const uint64_t beside = bytes_beside();
-  if (beside >= options_.target_size) {
-    return conflict("what is no weight takes " + format_bytes(beside) + " already, --target-size " +
-                        format_bytes(options_.target_size) + " is less",
-                    "--weights-only leaves optimizers and other values out");
-  }
-  goals.max_bytes = options_.target_size - beside;
+  goals.max_bytes = options_.target_size;
+  goals.file_size = [this](const QuantizePlan& plan) { return file_size(plan); };
   return goals;
 }
 
@@ -163,7 +148,8 @@ Status Job::decide() {
     MLC_TRY(const GoalReport reached, reach_goals(checkpoint, plan_, wanted, scan, task_.reporter));
     if (!reached.reached) {
       return conflict(reached.shortfall + "; nothing was written",
-                      "a larger --target-size, a lower --min-sqnr, or fewer tensors kept")
+                      "a larger --target-size, a lower --min-sqnr, fewer tensors kept, or "
+                      "--weights-only, which leaves out what is no weight")
           .in_file(task_.input);
     }
   }
@@ -250,17 +236,23 @@ ProvenanceOptions Job::provenance() const {
   return out;
 }
 
+/// With RECORD in the metadata.
+Result<SaveOptions> Job::save_options(const QuantizedRecord& record) const {
+  Metadata metadata = metadata_.value_or(Metadata());
+  // What reads a record takes the weights for quantised ones.
+  if (!record.tensors.empty()) MLC_CHECK(metadata.set_value("quantization", to_meta(record)));
+  SaveOptions save;
+  save.format = format_;
+  save.metadata_yaml = with_provenance(std::move(metadata), "quantize", provenance());
+  save.threads = task_.threads;
+  save.output = options_.writing.output_options();
+  return save;
+}
+
 Status Job::write() {
   MLC_TRY(const QuantizedRecord record,
           apply_quantization(*input_.checkpoint, *state_dict_, plan_));
-  if (!metadata_) metadata_.emplace();
-  // What reads a record takes the weights for quantised ones.
-  if (quantizes()) MLC_CHECK(metadata_->set_value("quantization", to_meta(record)));
-  SaveOptions save;
-  save.format = format_;
-  save.metadata_yaml = with_provenance(metadata_, "quantize", provenance());
-  save.threads = task_.threads;
-  save.output = options_.writing.output_options();
+  MLC_TRY(SaveOptions save, save_options(record));
   warn_of_rest();
   if (options_.writing.dry_run) {
     const std::string place = place_to_check(task_.output, options_.writing);
@@ -292,7 +284,7 @@ Status Job::save(SaveOptions save) {
 void Job::warn_of_rest() {
   const bool codes = std::ranges::any_of(
       plan_.weights, [](const WeightPlan& weight) { return weight.scheme.is_integer(); });
-  if (codes && metadata_->get("architecture") != nullptr) {
+  if (codes && metadata_ && metadata_->get("architecture") != nullptr) {
     task_.reporter.warn(
         "`mlc run` does not take this file: its architecture runs with what `mlc dequantize` "
         "makes of it");

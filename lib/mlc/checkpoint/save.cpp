@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/lower_tensors.h"
 #include "mlc/checkpoint/module_keys.h"
+#include "mlc/checkpoint/planned_size.h"
 #include "mlc/checkpoint/write_torch_zip.h"
 #include "mlc/pickle/writer.h"
 
@@ -167,6 +168,17 @@ Result<SaveReport> plan_checkpoint(Checkpoint& checkpoint, const StateDict* stat
   report.aliases = std::move(summary.aliases);
   report.overlaps = std::move(summary.overlaps);
   return report;
+}
+
+Result<uint64_t> planned_file_size(Checkpoint& checkpoint, const StateDict* state_dict,
+                                   const std::string& path, const SaveOptions& options) {
+  if (options.format == OutputFormat::torch_zip) {
+    return torch_zip_size(checkpoint, {root_folder_for(path), options.metadata_yaml});
+  }
+  if (state_dict == nullptr) return internal_error("safetensors without a state_dict");
+  MLC_CHECK(check_only_tensors(checkpoint, *state_dict));
+  return safetensors_size(checkpoint, named_tensors(*state_dict),
+                          safetensors_options(checkpoint, options));
 }
 
 Result<SaveReport> save_checkpoint(Checkpoint& checkpoint, const StateDict* state_dict,

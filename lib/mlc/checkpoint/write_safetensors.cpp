@@ -8,6 +8,7 @@
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/distributed_tensor.h"
 #include "mlc/checkpoint/expansion.h"
+#include "mlc/checkpoint/planned_size.h"
 #include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/checkpoint/tied_names.h"
 
@@ -320,6 +321,13 @@ Result<SafetensorsSummary> plan_safetensors(const Checkpoint& checkpoint,
                                             const SafetensorsOptions& options) {
   MLC_TRY(Layout layout, lay_out(checkpoint, tensors, options));
   return std::move(layout.summary);
+}
+
+Result<uint64_t> safetensors_size(const Checkpoint& checkpoint,
+                                  const std::vector<NamedTensor>& tensors,
+                                  const SafetensorsOptions& options) {
+  MLC_TRY(const Layout layout, lay_out(checkpoint, tensors, options));
+  return sizeof(uint64_t) + layout.header.size() + layout.summary.bytes;
 }
 
 Result<SafetensorsSummary> write_safetensors(const Checkpoint& checkpoint,

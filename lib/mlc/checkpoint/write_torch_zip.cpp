@@ -4,9 +4,11 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/lower_tensors.h"
+#include "mlc/checkpoint/planned_size.h"
 #include "mlc/checkpoint/zip_records.h"
 #include "mlc/container/crc32.h"
 #include "mlc/container/deflate.h"
+#include "mlc/container/zip_size.h"
 #include "mlc/container/zip_writer.h"
 #include "mlc/pickle/writer.h"
 
@@ -27,6 +29,26 @@ constexpr uint64_t kSmallStorage = 64U << 10U;
 // The level from which on weights of which 80 % are zero take less than 30 % of their size.
 constexpr int kDeflateLevel = 6;
 
+constexpr std::string_view kFormatVersion = "1";
+constexpr std::string_view kAlignment = "64";
+constexpr std::string_view kByteOrder = "little";
+constexpr std::string_view kVersion = "3\n";
+constexpr std::string_view kWriter = "mlc\n";
+constexpr std::string_view kMetadataRecord = "mlc/metadata.yaml";
+
+/// As JSON; empty where there is nothing but the "format" that every safetensors file has.
+std::string string_metadata(const Checkpoint& checkpoint) {
+  const auto text = [](const std::string& value) {
+    return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  std::string json;
+  for (const auto& [key, value] : checkpoint.string_metadata) {
+    if (key == "format" && value == "pt") continue;
+    json.append(json.empty() ? "{" : ",").append(text(key)).append(":").append(text(value));
+  }
+  return json.empty() ? json : json + "}";
+}
+
 class TorchZipWriter {
  public:
   TorchZipWriter(const Checkpoint& checkpoint, OutputFile& out, const TorchZipOptions& options,
@@ -39,9 +61,9 @@ class TorchZipWriter {
 
   Status run(const std::string& pickle_bytes, const std::vector<uint32_t>& storages) {
     MLC_CHECK(zip_.add("data.pkl", as_bytes(pickle_bytes)));
-    MLC_CHECK(zip_.add(".format_version", as_bytes("1")));
-    MLC_CHECK(zip_.add(".storage_alignment", as_bytes("64")));
-    MLC_CHECK(zip_.add("byteorder", as_bytes("little")));
+    MLC_CHECK(zip_.add(".format_version", as_bytes(kFormatVersion)));
+    MLC_CHECK(zip_.add(".storage_alignment", as_bytes(kAlignment)));
+    MLC_CHECK(zip_.add("byteorder", as_bytes(kByteOrder)));
     std::vector<std::pair<std::string, uint32_t>> deflated;
     for (size_t i = 0; i < storages.size(); ++i) {
       std::string name = "data/" + std::to_string(i);
@@ -52,13 +74,13 @@ class TorchZipWriter {
       }
     }
     MLC_CHECK(add_deflated(deflated));
-    MLC_CHECK(zip_.add("version", as_bytes("3\n")));
-    MLC_CHECK(zip_.add(kWriterRecord, as_bytes("mlc\n")));
+    MLC_CHECK(zip_.add("version", as_bytes(kVersion)));
+    MLC_CHECK(zip_.add(kWriterRecord, as_bytes(kWriter)));
     if (options_.extra_records) MLC_CHECK(copy_extra_records());
     if (options_.metadata_yaml) {
-      MLC_CHECK(zip_.add("mlc/metadata.yaml", as_bytes(*options_.metadata_yaml)));
+      MLC_CHECK(zip_.add(kMetadataRecord, as_bytes(*options_.metadata_yaml)));
     }
-    if (const std::string strings = string_metadata(); !strings.empty()) {
+    if (const std::string strings = string_metadata(checkpoint_); !strings.empty()) {
       MLC_CHECK(zip_.add(kStringMetadataRecord, as_bytes(strings)));
     }
     MLC_CHECK(copy_tensors(checkpoint_, out_, std::move(jobs_), options_.threads, reporter_));
@@ -76,19 +98,6 @@ class TorchZipWriter {
       MLC_CHECK(zip_.copy_record(archive.relative_name(entry), archive, entry));
     }
     return {};
-  }
-
-  /// As JSON; empty where there is nothing but the "format" that every safetensors file has.
-  std::string string_metadata() const {
-    const auto text = [](const std::string& value) {
-      return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    };
-    std::string json;
-    for (const auto& [key, value] : checkpoint_.string_metadata) {
-      if (key == "format" && value == "pt") continue;
-      json.append(json.empty() ? "{" : ",").append(text(key)).append(":").append(text(value));
-    }
-    return json.empty() ? json : json + "}";
   }
 
   /// Deflates on all threads; each waits for its turn to write, so that the order is that of
@@ -193,6 +202,32 @@ std::string root_folder_for(const std::string& path) {
   const bool ascii =
       std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c < 127; });
   return name.empty() || !ascii ? "archive" : name;
+}
+
+Result<uint64_t> torch_zip_size(Checkpoint& checkpoint, const TorchZipOptions& options) {
+  MLC_TRY(const std::vector<uint32_t> storages, lower_tensors(checkpoint));
+  MLC_TRY(const std::string pickle_bytes, pickle::write(checkpoint.graph, checkpoint.root));
+  // The records of TorchZipWriter::run(), in its order.
+  ZipSize zip(options.root_folder);
+  zip.add("data.pkl", pickle_bytes.size());
+  zip.add(".format_version", kFormatVersion.size());
+  zip.add(".storage_alignment", kAlignment.size());
+  zip.add("byteorder", kByteOrder.size());
+  for (size_t i = 0; i < storages.size(); ++i) {
+    zip.add("data/" + std::to_string(i), checkpoint.storages[storages[i]].byte_size());
+  }
+  zip.add("version", kVersion.size());
+  zip.add(kWriterRecord, kWriter.size());
+  for (const uint32_t index : checkpoint.extra_records) {
+    const ZipReader& archive = checkpoint.archives[0];
+    const ZipEntry& entry = archive.entries()[index];
+    zip.add(archive.relative_name(entry), entry);
+  }
+  if (options.metadata_yaml) zip.add(kMetadataRecord, options.metadata_yaml->size());
+  if (const std::string strings = string_metadata(checkpoint); !strings.empty()) {
+    zip.add(kStringMetadataRecord, strings.size());
+  }
+  return zip.total();
 }
 
 Result<WriteSummary> write_torch_zip(Checkpoint& checkpoint, OutputFile& out,

@@ -136,34 +136,96 @@ std::optional<Step> cheapest(const Ladder& ladder, size_t number, std::optional<
   return best;
 }
 
-/// Walks down from float, the cheapest step first, until all weights have MAX_BYTES.
+/// PLAN with the schemes of LADDERS.
+QuantizePlan with_choices(const QuantizePlan& plan, const std::vector<Ladder>& ladders) {
+  QuantizePlan out = plan;
+  for (const Ladder& ladder : ladders) {
+    out.weights[ladder.weight] = ladder.choices[ladder.rung].plan;
+  }
+  return out;
+}
+
+/// Bytes of the file beside the tensors of PLAN.
+Result<double> bytes_beside(const Checkpoint& checkpoint, const QuantizePlan& plan,
+                            const QuantGoals& goals) {
+  MLC_TRY(const uint64_t file, goals.file_size(plan));
+  auto beside = static_cast<double>(file);
+  for (const WeightPlan& weight : plan.weights)
+    beside -= static_cast<double>(bytes_after(checkpoint, weight));
+  return beside;
+}
+
+/// Adds to the choices what the file needs for more tensors than one: names, records, a row of the
+/// metadata, on the average of the weights that can have the rung.
+Status add_overheads(const Checkpoint& checkpoint, const QuantizePlan& plan,
+                     std::vector<Ladder>& ladders, const QuantGoals& goals) {
+  const size_t keep = kLadder.size() - 1;
+  MLC_TRY(const double least, bytes_beside(checkpoint, with_choices(plan, ladders), goals));
+  for (size_t rung = 0; rung < keep; ++rung) {
+    std::vector<Ladder> all = ladders;
+    double count = 0;
+    for (Ladder& ladder : all) {
+      if (!ladder.choices[rung].possible) continue;
+      ladder.rung = rung;
+      ++count;
+    }
+    if (count == 0) continue;
+    MLC_TRY(const double beside, bytes_beside(checkpoint, with_choices(plan, all), goals));
+    const auto each = static_cast<uint64_t>(std::max(0.0, (beside - least) / count));
+    for (Ladder& ladder : ladders) ladder.choices[rung].bytes += each;
+  }
+  return {};
+}
+
+/// The steps down from float, the cheapest first, as long as there is one.
+std::vector<Step> walk_down(std::vector<Ladder> ladders, std::optional<double> min_sqnr) {
+  std::priority_queue<Step> steps;
+  for (size_t i = 0; i < ladders.size(); ++i) {
+    if (const auto step = cheapest(ladders[i], i, min_sqnr)) steps.push(*step);
+  }
+  std::vector<Step> walk;
+  while (!steps.empty()) {
+    const Step step = steps.top();
+    steps.pop();
+    walk.push_back(step);
+    ladders[step.ladder].rung = step.rung;
+    if (const auto next = cheapest(ladders[step.ladder], step.ladder, min_sqnr)) steps.push(*next);
+  }
+  return walk;
+}
+
+/// Takes as many steps as it needs until the file has MAX_BYTES: each makes it smaller, so that the
+/// number is found by halves.
 Result<GoalReport> fit_size(const Checkpoint& checkpoint, QuantizePlan& plan,
                             const QuantGoals& goals, const ScanOptions& options,
                             Reporter& reporter) {
   MLC_TRY(std::vector<Ladder> ladders, measure_ladders(checkpoint, plan, options, reporter));
-  uint64_t bytes = 0;
-  for (const WeightPlan& weight : plan.weights) {
-    if (!weight.is_quantized()) bytes += bytes_before(checkpoint, weight);
+  MLC_CHECK(add_overheads(checkpoint, plan, ladders, goals));
+  const std::vector<Step> walk = walk_down(ladders, goals.min_sqnr);
+  const auto after = [&](size_t steps) {
+    std::vector<Ladder> moved = ladders;
+    for (size_t i = 0; i < steps; ++i) moved[walk[i].ladder].rung = walk[i].rung;
+    return with_choices(plan, moved);
+  };
+  QuantizePlan best = after(walk.size());
+  MLC_TRY(const uint64_t least, goals.file_size(best));
+  size_t low = 0;
+  size_t high = walk.size();
+  while (low < high && least <= goals.max_bytes) {
+    const size_t middle = low + (high - low) / 2;
+    QuantizePlan trial = after(middle);
+    MLC_TRY(const uint64_t size, goals.file_size(trial));
+    if (size <= goals.max_bytes) {
+      high = middle;
+      best = std::move(trial);
+    } else {
+      low = middle + 1;
+    }
   }
-  std::priority_queue<Step> steps;
-  for (size_t i = 0; i < ladders.size(); ++i) {
-    bytes += ladders[i].choices[ladders[i].rung].bytes;
-    if (const auto step = cheapest(ladders[i], i, goals.min_sqnr)) steps.push(*step);
-  }
-  while (bytes > goals.max_bytes && !steps.empty()) {
-    const Step step = steps.top();
-    steps.pop();
-    Ladder& ladder = ladders[step.ladder];
-    bytes -= ladder.choices[ladder.rung].bytes - ladder.choices[step.rung].bytes;
-    ladder.rung = step.rung;
-    if (const auto next = cheapest(ladder, step.ladder, goals.min_sqnr)) steps.push(*next);
-  }
-  for (Ladder& ladder : ladders) {
-    plan.weights[ladder.weight] = std::move(ladder.choices[ladder.rung].plan);
-  }
-  if (bytes <= goals.max_bytes) return GoalReport();
-  return GoalReport{false, "the tensors come to " + format_bytes(bytes) + " at least, not to " +
-                               format_bytes(goals.max_bytes)};
+  plan = std::move(best);
+  if (least <= goals.max_bytes) return GoalReport();
+  return GoalReport{false, "the file would have " + format_count(least) + " bytes at least, not " +
+                               format_count(goals.max_bytes)};
 }
 
 }  // namespace

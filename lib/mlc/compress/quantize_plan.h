@@ -17,6 +17,7 @@
 #include "mlc/compress/weight_quant.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -94,14 +95,16 @@ Status scan_weights(const Checkpoint& checkpoint, QuantizePlan& plan, const Scan
 
 struct QuantGoals {
   std::optional<double> min_sqnr;  // dB, of every weight
-  uint64_t max_bytes = 0;          // of all weights of the plan together; 0: any
+  uint64_t max_bytes = 0;          // of the file; 0: any
+  /// Bytes of the file that a plan makes. Requires: set where max_bytes is.
+  std::function<Result<uint64_t>(const QuantizePlan& plan)> file_size = {};
 };
 struct GoalReport {
   bool reached = true;
   std::string shortfall;  // why not: a sentence
 };
-/// Chooses schemes so that the goals are reached, where that is possible. Errors: as
-/// scan_weights().
+/// Chooses schemes so that the goals are reached, where that is possible. Errors: those of
+/// scan_weights() and of file_size.
 Result<GoalReport> reach_goals(const Checkpoint& checkpoint, QuantizePlan& plan,
                                const QuantGoals& goals, const ScanOptions& options,
                                Reporter& reporter);

@@ -4,6 +4,7 @@
 #include "catch.h"
 #include "mlc/container/crc32.h"
 #include "mlc/container/deflate.h"
+#include "mlc/container/zip_size.h"
 #include "scratch_file.h"
 #include "torch_archives.h"
 
@@ -51,6 +52,31 @@ std::string rewrite(const ZipReader& source, Add add) {
 }
 
 }  // namespace
+
+TEST_CASE("the size of an archive is known before it is written") {
+  const ZipReader source = open_state_dict();
+  ZipSize size{std::string(source.root())};
+  const std::string zeros(5000, '\0');
+  const std::string out = rewrite(source, [&](ZipWriter& zip, auto name, const ZipEntry& entry) {
+    require(zip.copy_record(name, source, entry));
+    size.add(name, entry);
+    const std::string more = std::string(name) + ".more";
+    require(zip.add(more, as_bytes(zeros).first(entry.size % zeros.size())));
+    size.add(more, entry.size % zeros.size());
+    const std::string less = std::string(name) + ".less";
+    const auto packed = deflate(as_bytes(zeros), 6);
+    REQUIRE(packed.ok());
+    require(zip.add_compressed(less, as_bytes(*packed), zeros.size(), 0));
+    size.add(less, {.name = {},
+                    .compressed_size = packed->size(),
+                    .size = zeros.size(),
+                    .method = kZipDeflated});
+    const std::string empty = std::string(name) + ".empty";
+    require(zip.add(empty, {}));
+    size.add(empty, 0);
+  });
+  CHECK(size.total() == out.size());
+}
 
 TEST_CASE("records added from memory give the bytes of torch.save") {
   const ZipReader source = open_state_dict();
