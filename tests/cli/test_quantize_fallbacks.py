@@ -123,3 +123,57 @@ def test_target_sizes_that_can_be_had_were_refused(mlc, tmp_path, kind, suffix):
     reached = [size(f"{int(smallest * share)}B") for share in (1, 1.02, 1.2, 1.5, 2, 3)]
     assert reached == sorted(reached) and all(got <= smallest * share for got, share in zip(reached, (1, 1.02, 1.2, 1.5, 2, 3)))
     assert reached[2] > smallest * 1.1  # room is used
+
+
+# --- values that a type cannot hold
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4", "int8:asym", "fp16", "bf16"])
+@pytest.mark.parametrize("factor", [1e-200, 1e-42])
+def test_float64_below_float32_became_zero_and_exact(mlc, tmp_path, scheme, factor):
+    state = {"tiny": linear(64, 96).double() * factor, "plain": linear(64, 96).double()}
+    write(tmp_path / "m.pt", state)
+    result = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--scheme", scheme)
+    assert "1 kept, too small for their scheme: tiny" in result.stderr
+    assert_same(torch.load(tmp_path / "q.pt", weights_only=True)["tiny"], state["tiny"])
+    assert mlc("quantize", "m.pt", "-o", "r.pt", "--scheme", scheme, "--strict").rc == 1
+
+
+def test_float32_that_no_scale_can_stand_for_became_zero(mlc, tmp_path):
+    write(tmp_path / "m.pt", {"w": linear(64, 96) * 1e-43, "small": linear(64, 96) * 1e-34})
+    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--json").json
+    assert [row["name"] for row in answer["quantized"]] == ["small"] and answer["worst_sqnr_db"] > 40
+    assert [(row["name"], row["reason"]) for row in answer["kept"]] == [("w", "too_small")]
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4", "fp16", "bf16"])
+@pytest.mark.parametrize("dry", [True, False])
+def test_errors_of_float64_were_those_of_float32(mlc, tmp_path, scheme, dry):
+    """A weight that float32 has as 0, and what float32 rounds away, counted as nothing."""
+    weight = linear(64, 96).half().double()
+    weight[0] = 1e-60
+    weight[1, 0] = 1 + 1e-12
+    write(tmp_path / "m.pt", {"w": weight})
+    answer = mlc.ok("quantize", "m.pt", *(["-n"] if dry else ["-o", "q.pt"]), "--scheme", scheme, "--json").json
+    assert not answer["fallbacks"]
+    if dry:
+        mlc.ok("quantize", "m.pt", "-o", "q.pt", "--scheme", scheme)
+    mlc.ok("dequantize", "q.pt", "-o", "back.pt")
+    back = torch.load(tmp_path / "back.pt", weights_only=True)["w"]
+    error = (weight - back).abs().max().item()
+    assert error > 0 and answer["quantized"][0]["max_error"] == pytest.approx(error, rel=1e-9)
+    wanted = 10 * math.log10(float(weight.square().sum() / (weight - back).square().sum()))
+    assert answer["quantized"][0]["sqnr_db"] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_bfloat16_kept_what_it_holds_and_doubles_were_not_finite(mlc, tmp_path):
+    largest = 3.3961e38  # rounds to the largest bfloat16
+    write(tmp_path / "m.pt", {"a": linear(64, 96).fill_(largest), "b": linear(64, 96), "c": linear(64, 96).double() * 1e300})
+    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--scheme", "bf16", "--json").json
+    assert {row["name"] for row in answer["quantized"]} == {"a", "b"}
+    assert [(row["name"], row["reason"]) for row in answer["kept"]] == [("c", "out_of_range")]
+    assert answer["fallbacks"][0]["infinities"] == 0
+    assert_same(torch.load(tmp_path / "q.pt", weights_only=True)["a"], torch.full((64, 96), largest).bfloat16())
+    write(tmp_path / "n.pt", {"a": linear(64, 96).fill_(3.3962e38)})
+    result = mlc.ok("quantize", "n.pt", "-o", "r.pt", "--scheme", "bf16")
+    assert "1 kept, too large for their scheme: a" in result.stderr

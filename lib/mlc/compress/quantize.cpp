@@ -6,6 +6,7 @@
 #include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/tensor_identity.h"
+#include "mlc/compress/double_rows.h"
 #include "mlc/compress/exchange_entries.h"
 #include "mlc/compress/loaded_weight.h"
 #include "mlc/compress/made_tensor.h"
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 #include <unordered_map>
 
 namespace mlc {
@@ -107,6 +109,7 @@ namespace {
 struct Comparison {
   WeightPlan* weight = nullptr;
   FloatRows rows;
+  std::optional<DoubleRows> doubles;  // of float64
   LoadedWeight written;
   std::vector<ErrorSums> sums;
 };
@@ -131,6 +134,18 @@ uint64_t count_unlike(const WeightQuantizer& quantizer, const LoadedWeight& writ
   return unlike;
 }
 
+/// Adds to SUMS how far ROW in the file is from WEIGHTS.
+Status measure_doubles(const DoubleRows& weights, const LoadedWeight& written, int64_t row,
+                       ErrorSums& sums) {
+  thread_local std::vector<double> wanted;
+  thread_local std::vector<float> found;
+  MLC_CHECK(weights.read(row, row + 1, wanted));
+  found.resize(wanted.size());
+  written.decode(row, found.data());
+  add_errors(wanted, found.data(), sums);
+  return {};
+}
+
 Status compare_piece(const ComparedPiece& piece, Reporter& reporter) {
   if (reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
   Comparison& one = *piece.comparison;
@@ -138,11 +153,17 @@ Status compare_piece(const ComparedPiece& piece, Reporter& reporter) {
   MLC_TRY(const std::span<const float> floats, one.rows.read(piece.begin, piece.end, buffer));
   const float* weights = floats.data();
   ErrorSums& sums = one.sums[piece.number];
+  ErrorSums exact;  // of float64, which the others are no errors of
   const bool given = one.weight->quantizer != nullptr && one.weight->quantizer->has_given_codes();
   for (int64_t row = piece.begin; row < piece.end; ++row, weights += one.rows.columns()) {
     one.written.compare(row, weights, sums);
+    if (one.doubles) MLC_CHECK(measure_doubles(*one.doubles, one.written, row, exact));
     if (given) sums.wrong = count_unlike(*one.weight->quantizer, one.written, row);
     if (sums.wrong > 0) break;
+  }
+  if (one.doubles) {
+    exact.wrong = sums.wrong;
+    sums = exact;
   }
   if (sums.wrong > 0) {
     return internal_error(plural(sums.wrong, "weight") + " of " +
@@ -213,7 +234,8 @@ Status check_written(const Checkpoint& source, QuantizePlan& plan, const std::st
                   "comparing " + sentence_key(name));
       if (name != weight.names[0]) continue;  // tied: there, with the same bytes
       MLC_TRY(FloatRows rows, FloatRows::open(source, weight.tensor));
-      comparisons.push_back({&weight, std::move(rows), std::move(loaded), {}});
+      MLC_TRY(auto doubles, DoubleRows::open(source, weight.tensor));
+      comparisons.push_back({&weight, std::move(rows), std::move(doubles), std::move(loaded), {}});
     }
   }
   return compare_weights(comparisons, threads, reporter);

@@ -33,7 +33,8 @@ constexpr auto kKept = std::to_array<KeptRow>({
     {Kept::no_gain, "no_gain", "no smaller when quantised"},
     {Kept::layout, "layout", "without a place in the format"},
     {Kept::not_finite, "not_finite", "not finite"},
-    {Kept::out_of_range, "out_of_range", "beyond float16"},
+    {Kept::out_of_range, "out_of_range", "too large for their scheme"},
+    {Kept::too_small, "too_small", "too small for their scheme"},
     {Kept::sqnr, "sqnr", "below the SQNR"},
     {Kept::target_size, "target_size", "as floats, for which the size has room"},
 });

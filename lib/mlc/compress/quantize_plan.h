@@ -38,7 +38,8 @@ enum class Kept : uint8_t {
   no_gain,        // codes and scales would take as many bytes
   layout,         // compressed-tensors has no place for it
   not_finite,     // a weight is infinite or NaN: a fallback
-  out_of_range,   // a weight does not fit float16: a fallback
+  out_of_range,   // a weight is too large for what it would become: a fallback
+  too_small,      // all weights are too small for it, and would be zero: a fallback
   sqnr,           // nothing else reaches the SQNR that was asked for: a fallback
   target_size,    // the size that was asked for has room for its floats
 };

@@ -2,6 +2,7 @@
 #include "mlc/base/parallel.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
+#include "mlc/compress/double_rows.h"
 #include "mlc/compress/float_rows.h"
 #include "mlc/compress/quantize_plan.h"
 #include "mlc/tensor/float_kernels.h"
@@ -12,23 +13,52 @@
 #include <cmath>
 #include <deque>
 #include <mutex>
+#include <optional>
 
 namespace mlc {
 namespace {
 
-// Weights of 1e38 and more have no scale that keeps every code of theirs finite.
-const uint32_t kTooLarge = std::bit_cast<uint32_t>(1e38F);
-// The first float32 that rounds to an infinite float16.
-const uint32_t kBeyondHalf = std::bit_cast<uint32_t>(65520.0F);
+/// The first float32 that is too large for SCHEME, as bits.
+uint32_t first_too_large(SchemeKind scheme) {
+  switch (scheme) {
+    case SchemeKind::fp16:
+      return std::bit_cast<uint32_t>(65520.0F);  // rounds to an infinite float16
+    case SchemeKind::bf16:
+      return 0x7F7F8000;  // to an infinite bfloat16
+    default:
+      return std::bit_cast<uint32_t>(1e38F);  // no scale keeps all codes of theirs finite
+  }
+}
+
+/// Whether nothing is left of weights of which LARGEST, not 0, is the largest magnitude.
+bool vanishes(SchemeKind scheme, double largest) {
+  switch (scheme) {
+    case SchemeKind::fp16:
+      return largest <= 0x1p-25;  // half of the smallest float16
+    case SchemeKind::bf16:
+      return largest <= 0x1p-134;
+    default:
+      return largest < 0x1p-119;  // an int8 scale of theirs is no normal float32
+  }
+}
 
 /// One weight that is being read by several threads.
 struct Reading {
   WeightPlan* weight = nullptr;
   FloatRows rows;
-  std::vector<ErrorSums> sums;  // of each piece: added up in order, whichever is ready first
+  std::optional<DoubleRows> doubles;  // of float64
+  std::vector<ErrorSums> sums;        // of each piece: added up in order, whichever is ready first
   std::atomic<uint64_t> nans{0};
   std::atomic<uint64_t> infinities{0};
   std::atomic<bool> unfit{false};
+  std::atomic<uint64_t> largest{0};  // magnitude of what is finite, as the bits of a float64
+};
+
+/// A row as float32 and, of float64, as it is; else `doubles` is empty.
+struct Row {
+  int64_t number;
+  std::span<const float> floats;
+  std::span<const double> doubles;
 };
 
 struct Piece {
@@ -48,8 +78,8 @@ class Scanner {
 
  private:
   Status read(const Piece& piece);
-  bool check(Reading& reading, std::span<const float> row) const;
-  void measure(Reading& reading, int64_t row, const float* weights, ErrorSums& sums) const;
+  bool check(Reading& reading, const Row& row) const;
+  void measure(Reading& reading, const Row& row, ErrorSums& sums) const;
   void finish(Reading& reading) const;
 
   ScanOptions options_;
@@ -62,6 +92,7 @@ Status Scanner::add(const Checkpoint& checkpoint, WeightPlan& weight, Rounding r
   Reading& reading = readings_.emplace_back();
   reading.weight = &weight;
   MLC_TRY(reading.rows, FloatRows::open(checkpoint, weight.tensor));
+  MLC_TRY(reading.doubles, DoubleRows::open(checkpoint, weight.tensor));
   if (weight.scheme.is_integer() && !weight.scanned) {
     const Dims sizes = checkpoint.sizes(checkpoint.tensors[weight.tensor]);
     weight.quantizer = std::make_shared<WeightQuantizer>(weight.scheme, rounding, sizes);
@@ -75,67 +106,108 @@ Status Scanner::add(const Checkpoint& checkpoint, WeightPlan& weight, Rounding r
   return {};
 }
 
-/// Whether ROW can be quantised; counts what cannot.
-bool Scanner::check(Reading& reading, std::span<const float> row) const {
-  const uint32_t largest = quant_kernels().largest_bits(row.data(), row.size());
-  const bool half = reading.weight->scheme.kind == SchemeKind::fp16;
-  if (largest < (half ? kBeyondHalf : kTooLarge)) return true;
+template <class Float>
+void count_not_finite(Reading& reading, std::span<const Float> row) {
   uint64_t nans = 0;
   uint64_t infinities = 0;
-  for (const float weight : row) {
+  for (const Float weight : row) {
     nans += std::isnan(weight) ? 1 : 0;
     infinities += std::isinf(weight) ? 1 : 0;
   }
   reading.nans += nans;
   reading.infinities += infinities;
   if (nans + infinities == 0) reading.unfit = true;
-  return false;
 }
 
-void Scanner::measure(Reading& reading, int64_t row, const float* weights, ErrorSums& sums) const {
+/// Whether ROW can be quantised; counts what cannot.
+bool Scanner::check(Reading& reading, const Row& row) const {
+  const uint32_t bits = quant_kernels().largest_bits(row.floats.data(), row.floats.size());
+  if (bits >= first_too_large(reading.weight->scheme.kind)) {
+    // Finite float64 beyond float32 are infinite as float32.
+    if (reading.doubles) {
+      count_not_finite(reading, row.doubles);
+    } else {
+      count_not_finite(reading, row.floats);
+    }
+    return false;
+  }
+  auto largest = static_cast<double>(std::bit_cast<float>(bits));
+  for (const double weight : row.doubles) largest = std::max(largest, std::abs(weight));
+  const auto found = std::bit_cast<uint64_t>(largest);
+  uint64_t known = reading.largest.load(std::memory_order_relaxed);
+  while (found > known && !reading.largest.compare_exchange_weak(known, found)) {
+  }
+  return true;
+}
+
+void Scanner::measure(Reading& reading, const Row& row, ErrorSums& sums) const {
   const WeightPlan& weight = *reading.weight;
-  if (weight.quantizer != nullptr) {
-    weight.quantizer->measure(row, weights, sums);
+  const float* const weights = row.floats.data();
+  const bool exact = row.doubles.empty();
+  if (exact && weight.quantizer != nullptr) {
+    weight.quantizer->measure(row.number, weights, sums);
     return;
   }
-  const auto count = static_cast<size_t>(reading.rows.columns());
-  const DType stored = weight.scheme.info().stored;
-  thread_local std::vector<std::byte> codes;
+  const size_t count = row.floats.size();
   thread_local std::vector<float> values;
-  codes.resize(count * element_bytes(stored));
   values.resize(count);
-  from_f32_kernel(stored)(reinterpret_cast<const std::byte*>(weights), codes.data(), count);
-  to_f32_kernel(stored)(codes.data(), reinterpret_cast<std::byte*>(values.data()), count);
-  quant_kernels().compare_values(weights, values.data(), count, sums);
+  if (weight.quantizer != nullptr) {
+    weight.quantizer->decoded(row.number, weights, values.data());
+  } else {
+    const DType stored = weight.scheme.info().stored;
+    thread_local std::vector<std::byte> codes;
+    codes.resize(count * element_bytes(stored));
+    from_f32_kernel(stored)(reinterpret_cast<const std::byte*>(weights), codes.data(), count);
+    to_f32_kernel(stored)(codes.data(), reinterpret_cast<std::byte*>(values.data()), count);
+  }
+  if (exact) {
+    quant_kernels().compare_values(weights, values.data(), count, sums);
+  } else {
+    add_errors(row.doubles, values.data(), sums);
+  }
 }
 
 Status Scanner::read(const Piece& piece) {
   if (reporter_.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
   Reading& reading = *piece.reading;
   WeightPlan& weight = *reading.weight;
+  const std::string doing = "tensor " + sentence_key(weight.names[0]);
   thread_local std::vector<float> buffer;
+  thread_local std::vector<double> doubles;
   MLC_TRY_CTX(const std::span<const float> floats,
-              reading.rows.read(piece.begin, piece.end, buffer),
-              "tensor " + sentence_key(weight.names[0]));
+              reading.rows.read(piece.begin, piece.end, buffer), doing);
+  doubles.clear();
+  if (reading.doubles) MLC_CHECK_CTX(reading.doubles->read(piece.begin, piece.end, doubles), doing);
   const auto columns = static_cast<size_t>(reading.rows.columns());
-  for (int64_t row = piece.begin; row < piece.end; ++row) {
-    const auto values = floats.subspan(static_cast<size_t>(row - piece.begin) * columns, columns);
-    if (!check(reading, values)) continue;
+  for (int64_t number = piece.begin; number < piece.end; ++number) {
+    const size_t at = static_cast<size_t>(number - piece.begin) * columns;
+    Row row{number, floats.subspan(at, columns), {}};
+    if (reading.doubles) row.doubles = std::span<const double>(doubles).subspan(at, columns);
+    if (!check(reading, row)) continue;
     if (weight.quantizer != nullptr && !weight.scanned) {
-      weight.quantizer->choose(row, values.data());
+      weight.quantizer->choose(number, row.floats.data());
     }
-    if (options_.measure) measure(reading, row, values.data(), reading.sums[piece.number]);
+    if (options_.measure) measure(reading, row, reading.sums[piece.number]);
   }
   reporter_.advance(floats.size() * sizeof(float));
   return {};
+}
+
+/// Why what READING has read cannot have its scheme.
+Kept reason_of(const Reading& reading) {
+  if (reading.nans + reading.infinities > 0) return Kept::not_finite;
+  if (reading.unfit) return Kept::out_of_range;
+  const auto largest = std::bit_cast<double>(reading.largest.load());
+  const bool gone = largest > 0 && vanishes(reading.weight->scheme.kind, largest);
+  return gone ? Kept::too_small : Kept::no;
 }
 
 void Scanner::finish(Reading& reading) const {
   WeightPlan& weight = *reading.weight;
   weight.nans = reading.nans;
   weight.infinities = reading.infinities;
-  if (weight.nans + weight.infinities > 0 || reading.unfit) {
-    weight.kept = weight.nans + weight.infinities > 0 ? Kept::not_finite : Kept::out_of_range;
+  if (const Kept reason = reason_of(reading); reason != Kept::no) {
+    weight.kept = reason;
     weight.scheme = QuantScheme();
     weight.quantizer = nullptr;
     weight.sums.reset();

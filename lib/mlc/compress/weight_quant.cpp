@@ -295,6 +295,17 @@ void WeightQuantizer::measure(int64_t row, const float* weights, ErrorSums& sums
   });
 }
 
+void WeightQuantizer::decoded(int64_t row, const float* weights, float* out) const {
+  thread_local std::vector<GroupParameters> groups;
+  thread_local std::vector<int8_t> codes;
+  parameters(row, groups);
+  codes.resize(static_cast<size_t>(layout_.columns));
+  for_each_group(layout_, [&](size_t g, size_t begin, size_t count) {
+    codes_of(row, begin, count, weights, groups[g], codes.data() + begin);
+    quant_kernels().decode(codes.data() + begin, count, groups[g], out + begin);
+  });
+}
+
 Result<StoredWeight> StoredWeight::create(const QuantScheme& scheme, Dims sizes, Bytes codes,
                                           DType scale_dtype, Bytes scales, DType zero_dtype,
                                           Bytes zeros) {

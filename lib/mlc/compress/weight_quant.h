@@ -60,6 +60,9 @@ class WeightQuantizer {
   /// Adds to SUMS what encode() loses of ROW.
   void measure(int64_t row, const float* weights, ErrorSums& sums) const;
 
+  /// What the codes of encode() stand for: layout().columns at OUT.
+  void decoded(int64_t row, const float* weights, float* out) const;
+
   /// What finish() made; shared so that it can be written without a copy.
   const std::shared_ptr<const std::string>& scale_bytes() const { return scale_bytes_; }
   const std::shared_ptr<const std::string>& zero_bytes() const { return zero_bytes_; }

@@ -30,6 +30,13 @@ TEST_CASE("options of schemes") {
   }
 }
 
+TEST_CASE("schemes that only say a default are equal to it") {
+  CHECK(parse_scheme("int4:asym")->said);
+  CHECK_FALSE(parse_scheme("int4:g64")->said);
+  CHECK(*parse_scheme("int4:asym") == *parse_scheme("int4"));
+  CHECK_FALSE(*parse_scheme("int4:sym") == *parse_scheme("int4"));
+}
+
 TEST_CASE("texts that are no schemes are refused") {
   for (const char* text :
        {"", "int", "INT8", "int8:", "int8:g", "int8:g0", "int8:g1", "int8:g99999999999999999999",
