@@ -1,6 +1,7 @@
 #include "cli/json_writer.h"
 #include "command.h"
 #include "files/batch.h"
+#include "files/cast_warnings.h"
 #include "files/in_place.h"
 #include "files/metadata_sources.h"
 #include "files/open_input.h"
@@ -67,6 +68,7 @@ class Job {
   std::optional<Metadata> metadata_;
   uint64_t restored_ = 0;
   SaveReport saved_;
+  CastLog casts_;
 };
 
 Status Job::choose() {
@@ -97,7 +99,9 @@ Status Job::restore() {
   }
   restored_ = record->tensors.size();
   MLC_CHECK(check_storages(*input_.checkpoint, named_tensors(*state_dict_), task_.threads));
-  auto done = restore_weights(*input_.checkpoint, *state_dict_, *record);
+  auto done =
+      restore_weights(*input_.checkpoint, *state_dict_, *record,
+                      [this](const std::string& name) -> CastCounts& { return casts_.of(name); });
   if (!done.ok()) return std::move(done).error().in_file(task_.input);
   if (metadata_) MLC_CHECK(metadata_->remove("quantization"));
   return {};
@@ -119,6 +123,8 @@ Status Job::write() {
   MLC_TRY(saved_,
           save_checkpoint(*input_.checkpoint, state_dict_, task_.output, save, task_.reporter));
   warn_of_index_metadata(*input_.checkpoint, task_.reporter);
+  warn_of_overflow(casts_, options_.dtype, task_.reporter);
+  warn_of_underflow(casts_, options_.dtype, task_.reporter);
   return {};
 }
 

@@ -177,3 +177,18 @@ def test_bfloat16_kept_what_it_holds_and_doubles_were_not_finite(mlc, tmp_path):
     write(tmp_path / "n.pt", {"a": linear(64, 96).fill_(3.3962e38)})
     result = mlc.ok("quantize", "n.pt", "-o", "r.pt", "--scheme", "bf16")
     assert "1 kept, too large for their scheme: a" in result.stderr
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4", "bf16"])
+def test_dequantize_made_infinities_and_zeros_without_a_word(mlc, tmp_path, scheme):
+    state = {"large": linear(64, 96) * 1e5, "small": linear(64, 96) * 1e-9, "plain": linear(64, 96)}
+    state["tied"] = state["large"]
+    write(tmp_path / "m.pt", state)
+    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--scheme", scheme)
+    result = mlc.ok("dequantize", "q.pt", "-o", "half.pt", "--dtype", "fp16")
+    half = torch.load(tmp_path / "half.pt", weights_only=True)
+    lost = int(half["large"].isinf().sum())
+    assert lost > 100 and f"{lost:,} values did not fit fp16 and became infinite: large" in result.stderr
+    assert re.search(r"[\d,]+ values were too small for fp16 and became zero: small", result.stderr)
+    result = mlc.ok("dequantize", "q.pt", "-o", "full.pt")
+    assert "values" not in result.stderr

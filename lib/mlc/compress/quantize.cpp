@@ -10,6 +10,7 @@
 #include "mlc/compress/exchange_entries.h"
 #include "mlc/compress/loaded_weight.h"
 #include "mlc/compress/made_tensor.h"
+#include "mlc/tensor/convert.h"
 #include "mlc/tensor/float_kernels.h"
 
 #include <algorithm>
@@ -244,23 +245,28 @@ Status check_written(const Checkpoint& source, QuantizePlan& plan, const std::st
 namespace {
 
 /// Where decoded weights of 32 bits become those of the type they had.
-PieceProducer decoded(std::shared_ptr<const LoadedWeight> weight, DType dtype) {
+PieceProducer decoded(std::shared_ptr<const LoadedWeight> weight, DType dtype, CastCounts* counts) {
   constexpr int64_t kFloats = int64_t{64} << 10U;
   const int64_t columns = weight->columns();
   const uint64_t row_bytes = static_cast<uint64_t>(columns) * element_bytes(dtype);
   PieceProducer out;
   out.piece_bytes =
       static_cast<uint64_t>(std::clamp<int64_t>(kFloats / columns, 1, weight->rows())) * row_bytes;
-  out.make = [weight = std::move(weight), dtype, row_bytes](uint64_t begin,
-                                                            std::span<std::byte> bytes) -> Status {
+  if (counts != nullptr) counts->elements = static_cast<uint64_t>(weight->rows() * columns);
+  out.make = [weight = std::move(weight), dtype, row_bytes, counts](
+                 uint64_t begin, std::span<std::byte> bytes) -> Status {
     thread_local std::vector<float> values;
     const auto count = static_cast<size_t>(weight->columns());
     values.resize(count);
     auto row = static_cast<int64_t>(begin / row_bytes);
     for (size_t at = 0; at < bytes.size(); at += row_bytes, ++row) {
       weight->decode(row, values.data());
-      from_f32_kernel(dtype)(reinterpret_cast<const std::byte*>(values.data()), bytes.data() + at,
-                             count);
+      MLC_TRY(const ConvertReport report,
+              convert_block(DType::f32, std::as_bytes(std::span(values)), dtype,
+                            bytes.subspan(at, row_bytes)));
+      if (counts == nullptr) continue;
+      counts->overflowed += report.overflowed;
+      counts->underflowed += report.underflowed;
     }
     return {};
   };
@@ -269,8 +275,8 @@ PieceProducer decoded(std::shared_ptr<const LoadedWeight> weight, DType dtype) {
 
 }  // namespace
 
-Status restore_weights(Checkpoint& checkpoint, StateDict& state_dict,
-                       const QuantizedRecord& record) {
+Status restore_weights(Checkpoint& checkpoint, StateDict& state_dict, const QuantizedRecord& record,
+                       const CountsOfTensor& counts_of) {
   const TensorsByName tensors = tensors_by_name(state_dict);
   std::unordered_map<std::string, uint32_t> positions;
   for (const StateDictEntry& entry : state_dict.entries) {
@@ -291,7 +297,8 @@ Status restore_weights(Checkpoint& checkpoint, StateDict& state_dict,
     const auto [at, is_new] =
         known.try_emplace(std::pair(identity(names.codes), identity(names.scale)), kNoIndex);
     if (is_new) {
-      at->second = add_made(checkpoint, one.dtype, one.shape, decoded(weight, one.dtype));
+      CastCounts* const counts = counts_of ? &counts_of(one.name) : nullptr;
+      at->second = add_made(checkpoint, one.dtype, one.shape, decoded(weight, one.dtype, counts));
     }
     const uint32_t restored = is_new ? at->second : derive_twin(checkpoint, at->second);
     for (const std::string& part : {names.codes, names.scale, names.zero_point, names.shape}) {

@@ -4,10 +4,12 @@
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
 #include "mlc/checkpoint/checkpoint.h"
+#include "mlc/checkpoint/derive.h"
 #include "mlc/checkpoint/state_dict.h"
 #include "mlc/compress/quantize_plan.h"
 #include "mlc/compress/quantized_record.h"
 
+#include <functional>
 #include <string>
 
 namespace mlc {
@@ -26,9 +28,14 @@ Result<QuantizedRecord> apply_quantization(Checkpoint& checkpoint, StateDict& st
 Status check_written(const Checkpoint& source, QuantizePlan& plan, const std::string& path,
                      const std::string& key, unsigned threads, Reporter& reporter);
 
+/// The counts of what happens to the values of a tensor when they get their type: they must live
+/// until the output is written.
+using CountsOfTensor = std::function<CastCounts&(const std::string& name)>;
+
 /// The opposite of apply_quantization(): the weights in their old type, computed while they are
-/// written. Errors: corrupt where parts are missing or contradict the record.
-Status restore_weights(Checkpoint& checkpoint, StateDict& state_dict,
-                       const QuantizedRecord& record);
+/// written. COUNTS_OF, where it is not empty, is asked for each. Errors: corrupt where parts are
+/// missing or contradict the record.
+Status restore_weights(Checkpoint& checkpoint, StateDict& state_dict, const QuantizedRecord& record,
+                       const CountsOfTensor& counts_of = {});
 
 }  // namespace mlc
