@@ -243,7 +243,15 @@ Result<FileReport> run_one(FileTask& task, const QuantizeRequest& options,
     MLC_CHECK(check_gptq(options));
     return quantize_checkpoint(task, options, recipe);
   }
-  if (options.onnx.any() || !options.architecture.empty()) {
+  if (!options.onnx.any() && !options.architecture.empty()) {
+    MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
+    return usage_error(
+               "--arch says how a checkpoint runs, which only --torchscript and --rounding "
+               "gptq need",
+               "leave it out, or choose one of them")
+        .in_file(task.input);
+  }
+  if (options.onnx.any()) {
     MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
     return usage_error("it is no ONNX model, for which --onnx and its options are",
                        "--torchscript writes a model that runs, of TorchScript or with --arch")

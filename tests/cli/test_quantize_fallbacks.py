@@ -192,3 +192,11 @@ def test_dequantize_made_infinities_and_zeros_without_a_word(mlc, tmp_path, sche
     assert re.search(r"[\d,]+ values were too small for fp16 and became zero: small", result.stderr)
     result = mlc.ok("dequantize", "q.pt", "-o", "full.pt")
     assert "values" not in result.stderr
+
+
+def test_an_architecture_without_use_was_told_as_options_of_onnx(mlc, tmp_path):
+    write(tmp_path / "m.pt", {"a.weight": linear(64, 96)})
+    (tmp_path / "a.yaml").write_text("mlc: architecture/1\n")
+    result = mlc("quantize", "m.pt", "-o", "q.pt", "--arch", "a.yaml")
+    assert result.rc == 2 and "--torchscript and --rounding gptq" in result.stderr and "ONNX" not in result.stderr
+    assert "it is no ONNX model" in mlc("quantize", "m.pt", "-o", "q.pt", "--onnx", "int4").stderr
