@@ -362,9 +362,9 @@ def test_a_quantised_model_is_not_quantised_again(mlc):
 
 
 def test_an_opset_without_the_operators_is_refused(mlc):
-    onnx_models.save(mlp(opset=10, ir=5), mlc.cwd / "in.onnx")
+    onnx_models.save(mlp(opset=6, ir=5), mlc.cwd / "in.onnx")
     done = mlc("quantize", "in.onnx", "-o", "out.onnx")
-    assert done.rc == 4 and "opset 10" in done.stderr and not (mlc.cwd / "out.onnx").exists()
+    assert done.rc == 4 and "opset 6 is too old" in done.stderr and not (mlc.cwd / "out.onnx").exists()
 
 
 def test_options_of_onnx_models_are_refused_for_checkpoints(mlc, script):
@@ -507,6 +507,53 @@ def test_weights_of_constant_nodes_were_not_seen(mlc):
     for form in ("dynamic", "weight-only", "int4"):
         quantize(mlc, proto, "--onnx", form, "-f", "--min-cosine", "0.9")
         assert list(schemes(mlc, "--onnx", form)[0]) == ["w"]
+
+
+def old_model(opset=9):
+    """What had attributes where opset 13 has inputs."""
+    nodes = [node("Pad", ["x"], "p", pads=[0, 0, 1, 1, 0, 0, 1, 1], value=0.5, mode="constant"), node("Conv", ["p", "w", "b"], "c"),
+             node("Clip", ["c"], "k", min=0.0, max=6.0), node("Slice", ["k"], "s", axes=[2, 3], starts=[0, 1], ends=[8, 9]),
+             node("Dropout", ["s"], "d", ratio=0.25), node("GlobalAveragePool", ["d"], "g"), node("Squeeze", ["g"], "f", axes=[2, 3]),
+             node("Unsqueeze", ["f"], "u", axes=[1]), node("ReduceSum", ["u"], "r", axes=[1], keepdims=0), node("Gemm", ["r", "h", "hb"], "l", transB=1),
+             helper.make_node("Split", ["l"], ["l1", "l2"], name="/split", axis=1, split=[6, 4]), node("Concat", ["l2", "l1"], "q", axis=1),
+             node("Softmax", ["q"], "y", axis=1)]
+    if opset < 10:
+        nodes.insert(1, helper.make_node("BatchNormalization", ["p", "g1", "g2", "g3", "g4"], ["pn"], name="/bn"))
+        nodes[2].input[0] = "pn"
+    weights = [weight("w", 16, 3, 3, 3), weight("b", 16), weight("h", 10, 16), weight("hb", 10), weight("g1", 3), weight("g2", 3), weight("g3", 3),
+               numpy_helper.from_array(np.full(3, 0.7, np.float32), "g4")]
+    weights = weights if opset < 10 else weights[:4]
+    return onnx_models.model(nodes, [value("x", "n", 3, 10, 10)], [value("y", "n", 10)], weights, opset=opset, ir=4)
+
+
+@pytest.mark.parametrize("form", ["static", "weight-only", "int4", "dynamic"])
+def test_old_models_were_refused(mlc, form):
+    """Scales by channel came with opset 13."""
+    proto = onnx.shape_inference.infer_shapes(old_model())
+    x = np.random.default_rng(0).standard_normal((4, 3, 10, 10), np.float32)
+    np.savez(mlc.cwd / "x.npz", x=x)
+    source, out = quantize(mlc, proto, "--onnx", form, "--min-elements", "0", *(["--calib", "x.npz"] if form == "static" else []), "-f")
+    made = onnx.load(out)
+    assert made.opset_import[0].version == 13
+    a, b = (onnxruntime.InferenceSession(path).run(None, {"x": x})[0] for path in (source, out))
+    assert cosine(a, b) > 0.99
+    assert fused_form(form, out)
+
+
+def fused_form(form, path):
+    kinds = operators(path)
+    return kinds["QuantizeLinear"] > 2 if form == "static" else kinds["DequantizeLinear"] + kinds["MatMulNBits"] + kinds["MatMulInteger"] > 0
+
+
+def test_what_of_an_old_model_cannot_be_said_anew(mlc):
+    for change, says in ((node("Softmax", ["x"], "y", axis=1), "its axis 1 takes more than one dimension"),
+                         (node("Upsample", ["x", "scales"], "y"), "has other inputs in newer opsets")):
+        nodes = [node("Conv", ["x0", "w"], "x"), change]
+        proto = onnx_models.model(nodes, [value("x0", "n", 3, 9, 9)], [value("y", "n", 16, "h", "w")], [
+            weight("w", 16, 3, 3, 3), numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")], opset=9, ir=4)
+        onnx_models.save(onnx.shape_inference.infer_shapes(proto), mlc.cwd / "in.onnx")
+        done = mlc("quantize", "in.onnx", "-o", "o.onnx", "--onnx", "weight-only")
+        assert done.rc == 4 and says in done.stderr and "cannot go from opset 9 to 13" in done.stderr, done.stderr
 
 
 def test_blocks_of_one_weight_were_larger_than_floats(mlc):

@@ -2,6 +2,7 @@
 
 #include "compress/sample_warnings.h"
 #include "mlc/base/text.h"
+#include "mlc/onnx_edit/raise_opset.h"
 #include "mlc/onnx_quant/fold_norms.h"
 #include "mlc/onnx_quant/static_plan.h"
 #include "mlc/onnx_quant/static_qdq.h"
@@ -81,7 +82,9 @@ Status OnnxQuantizer::simplify(onnx::Document& document) const {
   MLC_CHECK(onnx::split_slices(document));
   const bool convolutions =
       options_.form.value_or(onnx::QuantForm::dynamic) == onnx::QuantForm::static_qdq;
-  if (convolutions) MLC_CHECK(onnx::fold_norms(document));
+  if (!convolutions) return {};
+  MLC_CHECK(onnx::raise_opset(document));
+  MLC_CHECK(onnx::fold_norms(document));
   return {};
 }
 

@@ -24,8 +24,6 @@ constexpr uint32_t kGraphInput = 11;
 constexpr uint32_t kGraphOutput = 12;
 constexpr uint32_t kGraphValue = 13;
 constexpr int64_t kFloat = 1;  // of TensorProto.DataType
-// From here on initializers need not be inputs.
-constexpr int64_t kIrOfInitializers = 4;
 
 const std::string kNothing;
 
@@ -106,6 +104,12 @@ int64_t Document::opset() const {
     if (domain.empty() || domain == "ai.onnx") return version;
   }
   return 1;
+}
+
+void Document::set_opset(int64_t version) {
+  for (auto& [domain, number] : opsets_) {
+    if (domain.empty() || domain == "ai.onnx") number = version;
+  }
 }
 
 DocTensor* Document::find_tensor(std::string_view name) {

@@ -57,6 +57,9 @@ struct DocNode {
   const std::string& input(size_t i) const;
 };
 
+/// From here on initializers need not be inputs of the graph.
+inline constexpr int64_t kIrOfInitializers = 4;
+
 /// An initializer.
 struct DocTensor {
   std::string name;
@@ -133,6 +136,8 @@ class Document {
   /// An entry of metadata_props; replaces one of that key.
   void set_metadata(std::string_view key, std::string_view value);
   std::optional<std::string> metadata(std::string_view key) const;
+  /// Of ONNX's own operators; the nodes have to be those of VERSION.
+  void set_opset(int64_t version);
   /// At least VERSION.
   void raise_ir_version(int64_t version);
   void set_producer(std::string_view name, std::string_view version);

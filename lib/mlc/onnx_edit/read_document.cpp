@@ -394,6 +394,7 @@ Result<Document> DocumentReader::lift_constants(Document document) {
       kept.push_back(std::move(node));
       continue;
     }
+    out_.raise_ir_version(kIrOfInitializers);
     if (!out_.tensor_index_.emplace(name, out_.tensors.size() - 1).second)
       return corrupt("a node gives what is an initializer already: " + mlc::quoted(name));
   }

@@ -2,6 +2,7 @@
 
 #include "mlc/base/glob.h"
 #include "mlc/base/text.h"
+#include "mlc/onnx_edit/raise_opset.h"
 #include "mlc/onnx_quant/node_builder.h"
 #include "mlc/onnx_quant/weight_uses.h"
 
@@ -456,6 +457,8 @@ void Rewriter::put_together() {
 
 Result<QuantReport> Rewriter::run() {
   const FormRow& form = row_of(options_.form);
+  if (document_.opset() < form.opset && form.opset <= kRaisedOpset)
+    MLC_CHECK(raise_opset(document_));
   if (document_.opset() < form.opset) {
     return unsupported(fmt::format("opset {} has no operators for {} quantisation, which needs {}",
                                    document_.opset(), form.name, form.opset),

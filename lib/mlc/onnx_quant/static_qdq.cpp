@@ -1,6 +1,7 @@
 #include "mlc/onnx_quant/static_qdq.h"
 
 #include "mlc/base/text.h"
+#include "mlc/onnx_edit/numbers.h"
 #include "mlc/onnx_quant/node_builder.h"
 
 #include <algorithm>
@@ -17,18 +18,6 @@ constexpr int kLargestReduced = 63;
 // A bias must fit 32 bits in units of scale_x * scale_w; a channel of tiny weights would not let
 // it.
 constexpr float kLargestBias = 1 << 30;
-
-template <class T>
-DataRef numbers(DType dtype, std::vector<T> values, std::vector<int64_t> sizes) {
-  const auto owner = std::make_shared<const std::vector<T>>(std::move(values));
-  auto out = std::make_shared<TensorData>();
-  out->dtype = dtype;
-  out->sizes = std::move(sizes);
-  out->produce = [owner]() -> Result<Buffer> {
-    return Buffer{std::as_bytes(std::span(*owner)), owner};
-  };
-  return out;
-}
 
 /// Names of the initializers that say how an activation is stored.
 struct ScaleNames {
