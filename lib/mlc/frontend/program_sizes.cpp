@@ -76,6 +76,19 @@ Result<std::optional<Expr>> ProgramSizes::size(const JsonPlace& value) {
   return *parsed;
 }
 
+/// VALUE, or the symbol that stands for its text, with BOUNDS where it is new.
+Result<Expr> ProgramSizes::size_or_symbol(const JsonPlace& value, std::string_view prefix,
+                                          Bounds bounds) {
+  MLC_TRY(const auto known, size(value));
+  if (known) return *known;
+  const std::string text = value.value()["as_expr"]["expr_str"].get<std::string>();
+  const auto found = unread_.find(text);
+  if (found != unread_.end()) return found->second;
+  const Expr made = symbols_.fresh(prefix, bounds);
+  unread_.emplace(text, made);
+  return made;
+}
+
 Result<TensorType> ProgramSizes::tensor_type(const JsonPlace& graph, const std::string& name) {
   MLC_TRY(const JsonPlace all, graph.at("tensor_values"));
   MLC_TRY(const JsonPlace meta, all.at(name.c_str()));
@@ -92,9 +105,9 @@ Result<TensorType> ProgramSizes::tensor_type(const JsonPlace& graph, const std::
   out.sizes.emplace();
   for (size_t i = 0; i < rank; ++i) {
     MLC_TRY(const JsonPlace item, list.at(i));
-    MLC_TRY(const auto one, size(item));
-    if (one && symbols_.bounds(*one).high < 0) return item.wrong("size: it is negative");
-    out.sizes->push_back(one ? *one : symbols_.fresh("size", {0, ir::kUnbounded}));
+    MLC_TRY(const Expr one, size_or_symbol(item, "size", {0, ir::kUnbounded}));
+    if (symbols_.bounds(one).high < 0) return item.wrong("size: it is negative");
+    out.sizes->push_back(one);
   }
   return out;
 }
@@ -105,7 +118,7 @@ Result<Type> ProgramSizes::integer_type(const JsonPlace& graph, const std::strin
     MLC_TRY(const JsonPlace all, graph.at("sym_int_values"));
     if (all.has(name.c_str())) {
       MLC_TRY(const JsonPlace value, all.at(name.c_str()));
-      MLC_TRY(out.value, size(value));
+      MLC_TRY(out.value, size_or_symbol(value, "value", {}));
     }
   }
   if (!out.value) out.value = symbols_.fresh("value", {});

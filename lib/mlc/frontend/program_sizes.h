@@ -29,7 +29,8 @@ class ProgramSizes {
   Result<std::optional<ir::Expr>> size(const JsonPlace& value);
   /// The sizes of LIST, all of which have to be numbers.
   Result<std::vector<int64_t>> plain_sizes(const JsonPlace& list);
-  /// The type of the tensor NAME of GRAPH. A size that mlc cannot hold becomes a fresh symbol.
+  /// The type of the tensor NAME of GRAPH. Sizes that mlc cannot hold become fresh
+  /// symbols, one for each expression: a number that the program computes may tell it.
   Result<ir::TensorType> tensor_type(const JsonPlace& graph, const std::string& name);
   /// The same of an integer.
   Result<ir::Type> integer_type(const JsonPlace& graph, const std::string& name);
@@ -38,10 +39,13 @@ class ProgramSizes {
 
  private:
   Result<ir::Expr> symbol(std::string_view name);
+  Result<ir::Expr> size_or_symbol(const JsonPlace& value, std::string_view prefix,
+                                  ir::Bounds bounds);
 
   ir::Symbols& symbols_;
   std::map<std::string, ir::Bounds, std::less<>> ranges_;
   std::map<std::string, int64_t> examples_;
+  std::map<std::string, ir::Expr> unread_;  // symbols for expressions that mlc cannot hold
 };
 
 }  // namespace mlc

@@ -11,8 +11,17 @@ namespace mlc {
 namespace {
 
 using ir::Expr;
+using ir::RealOp;
+using ir::RealSize;
 using ir::Symbols;
-using Maybe = std::optional<Expr>;
+
+/// An integer, or a real number; neither where it is a function that mlc does not know.
+struct Number {
+  std::optional<Expr> integer;
+  std::optional<RealSize> real;
+
+  bool known() const { return integer || real; }
+};
 
 constexpr int kMaxDepth = 100;
 constexpr int64_t kMostPower = 8;
@@ -35,17 +44,66 @@ constexpr Row kHeads[] = {
     {"PythonMod", &Symbols::remainder, false},
 };
 
+struct RealRow {
+  std::string_view head;
+  RealOp op;
+  bool many;
+};
+// Of reals; those of integers above come first.
+constexpr RealRow kRealHeads[] = {
+    {"Add", RealOp::add, true},
+    {"Mul", RealOp::multiply, true},
+    {"Max", RealOp::maximum, true},
+    {"Min", RealOp::minimum, true},
+    {"FloatTrueDiv", RealOp::divide, false},
+    {"IntTrueDiv", RealOp::divide, false},
+    {"Rational", RealOp::divide, false},
+    {"FloatPow", RealOp::power, false},
+};
+constexpr std::pair<std::string_view, RealOp> kRealFunctions[] = {
+    {"CeilToInt", RealOp::round_up},    {"FloorToInt", RealOp::round_down},
+    {"RoundToInt", RealOp::round_even}, {"TruncToInt", RealOp::truncate},
+    {"TruncToFloat", RealOp::truncate}, {"OpaqueUnaryFn_sqrt", RealOp::square_root},
+};
+
+RealSize real(const Number& value) {
+  if (value.real) return *value.real;
+  return {{{RealOp::operand, 0, 0}}, {*value.integer}};
+}
+
+RealSize combined(RealSize a, const RealSize& b, RealOp op) {
+  const size_t before = a.operands.size();
+  for (ir::RealStep step : b.steps) {
+    if (step.op == RealOp::operand) step.operand += before;
+    a.steps.push_back(step);
+  }
+  a.operands.insert(a.operands.end(), b.operands.begin(), b.operands.end());
+  a.steps.push_back({op, 0, 0});
+  return a;
+}
+
+/// The number that VALUE is, if it is one.
+std::optional<double> number_of(const Number& value, const Symbols& symbols) {
+  if (value.integer) {
+    const auto number = symbols.constant_value(*value.integer);
+    return number ? std::optional(static_cast<double>(*number)) : std::nullopt;
+  }
+  const bool is_number =
+      value.real && value.real->steps.size() == 1 && value.real->steps[0].op == RealOp::number;
+  return is_number ? std::optional(value.real->steps[0].number) : std::nullopt;
+}
+
 class SympyParser {
  public:
   SympyParser(std::string_view text, Symbols& symbols,
               const std::function<Result<Expr>(std::string_view)>& symbol)
       : text_(text), symbols_(symbols), symbol_(symbol) {}
 
-  Result<Maybe> run() {
-    MLC_TRY(const Maybe out, term());
+  Result<std::optional<Expr>> run() {
+    MLC_TRY(const Number out, term());
     skip_spaces();
     if (at_ != text_.size()) return wrong();
-    return out;
+    return out.integer;
   }
 
  private:
@@ -73,12 +131,16 @@ class SympyParser {
     return text_.substr(start, at_ - start);
   }
 
-  Result<Maybe> term();
-  Result<Maybe> number();
-  Result<Maybe> symbol_term();
-  Result<Maybe> call(std::string_view head);
-  Maybe apply(std::string_view head, const std::vector<Maybe>& arguments);
-  Maybe power(Expr base, Expr exponent);
+  Result<Number> term();
+  Result<Number> number();
+  Result<Number> real_number();
+  Result<Number> symbol_term();
+  Result<Number> call(std::string_view head);
+  Number apply(std::string_view head, const std::vector<Number>& arguments);
+  Number apply_to_integers(std::string_view head, const std::vector<Number>& arguments);
+  Number apply_to_reals(std::string_view head, const std::vector<Number>& arguments);
+  Number power(const Number& base, const Number& exponent);
+  Number shift(Expr value, Expr by, Combine combine);
 
   std::string_view text_;
   Symbols& symbols_;
@@ -87,7 +149,7 @@ class SympyParser {
   int depth_ = 0;
 };
 
-Result<Maybe> SympyParser::number() {
+Result<Number> SympyParser::number() {
   const size_t start = at_;
   if (at_ < text_.size() && text_[at_] == '-') ++at_;
   int64_t value = 0;
@@ -95,11 +157,11 @@ Result<Maybe> SympyParser::number() {
       std::from_chars(text_.data() + start, text_.data() + text_.size(), value);
   if (problem != std::errc{}) return wrong();
   at_ = static_cast<size_t>(end - text_.data());
-  return Maybe(symbols_.constant(value));
+  return Number{symbols_.constant(value), {}};
 }
 
 // Behind "Symbol(": 's77', positive=True, integer=True)
-Result<Maybe> SympyParser::symbol_term() {
+Result<Number> SympyParser::symbol_term() {
   if (!accept('\'')) return wrong();
   const size_t end = text_.find('\'', at_);
   if (end == text_.npos) return wrong();
@@ -111,65 +173,136 @@ Result<Maybe> SympyParser::symbol_term() {
   }
   if (!accept(')')) return wrong();
   MLC_TRY(const Expr out, symbol_(name));
-  return Maybe(out);
+  return Number{out, {}};
 }
 
-Maybe SympyParser::power(Expr base, Expr exponent) {
-  const auto times = symbols_.constant_value(exponent);
-  if (!times || *times < 0 || *times > kMostPower) return std::nullopt;
+Number SympyParser::power(const Number& base, const Number& exponent) {
+  if (!exponent.integer) return {};
+  const auto times = symbols_.constant_value(*exponent.integer);
+  if (!times || *times < 0 || *times > kMostPower || !base.integer) return {};
   Expr out = symbols_.constant(1);
-  for (int64_t i = 0; i < *times; ++i) out = symbols_.multiply(out, base);
-  return out;
+  for (int64_t i = 0; i < *times; ++i) out = symbols_.multiply(out, *base.integer);
+  return {out, {}};
 }
 
-Maybe SympyParser::apply(std::string_view head, const std::vector<Maybe>& arguments) {
-  for (const Maybe& argument : arguments) {
-    if (!argument) return std::nullopt;
+/// COMBINE of VALUE and 2 to the BY.
+Number SympyParser::shift(Expr value, Expr by, Combine combine) {
+  const auto bits = symbols_.constant_value(by);
+  if (!bits || *bits < 0 || *bits > 62) return {};
+  return {(symbols_.*combine)(value, symbols_.constant(int64_t{1} << *bits)), {}};
+}
+
+Number SympyParser::apply_to_integers(std::string_view head, const std::vector<Number>& arguments) {
+  if (head == "LShift" && arguments.size() == 2) {
+    return shift(*arguments[0].integer, *arguments[1].integer, &Symbols::multiply);
   }
-  if (head == "Integer" && arguments.size() == 1) return arguments[0];
-  if (head == "Pow" && arguments.size() == 2) return power(*arguments[0], *arguments[1]);
+  if (head == "RShift" && arguments.size() == 2) {
+    return shift(*arguments[0].integer, *arguments[1].integer, &Symbols::floor_divide);
+  }
   for (const Row& row : kHeads) {
-    if (row.head != head || arguments.empty()) continue;
-    if (!row.many && arguments.size() != 2) return std::nullopt;
-    Expr out = *arguments[0];
+    if (row.head != head) continue;
+    if (!row.many && arguments.size() != 2) return {};
+    Expr out = *arguments[0].integer;
     for (size_t i = 1; i < arguments.size(); ++i) {
-      out = (symbols_.*row.combine)(out, *arguments[i]);
+      out = (symbols_.*row.combine)(out, *arguments[i].integer);
     }
-    return out;
+    return {out, {}};
   }
-  return std::nullopt;
+  return {};
 }
 
-Result<Maybe> SympyParser::call(std::string_view head) {
-  std::vector<Maybe> arguments;
+// Sympy puts the operands of sums and products into an order of its own: of three, nobody knows
+// which two came first, and another order is rounded otherwise.
+Number SympyParser::apply_to_reals(std::string_view head, const std::vector<Number>& arguments) {
+  for (const RealRow& row : kRealHeads) {
+    if (row.head != head) continue;
+    if (!row.many && arguments.size() != 2) return {};
+    const bool rounds = row.op == RealOp::add || row.op == RealOp::multiply;
+    size_t exact = 0;
+    for (const Number& one : arguments) {
+      exact += row.op == RealOp::multiply && number_of(one, symbols_) == -1 ? 1U : 0U;
+    }
+    if (rounds && arguments.size() > 2 + exact) return {};
+    RealSize out = real(arguments[0]);
+    for (size_t i = 1; i < arguments.size(); ++i) {
+      out = combined(std::move(out), real(arguments[i]), row.op);
+    }
+    return {{}, std::move(out)};
+  }
+  return {};
+}
+
+Number SympyParser::apply(std::string_view head, const std::vector<Number>& arguments) {
+  bool integers = true;
+  for (const Number& argument : arguments) {
+    if (!argument.known()) return {};
+    integers = integers && argument.integer.has_value();
+  }
+  if (arguments.empty()) return {};
+  if (arguments.size() == 1) {
+    if (head == "Integer" || head == "Identity") return arguments[0];
+    if (head == "ToFloat") return {{}, real(arguments[0])};
+    for (const auto& [name, op] : kRealFunctions) {
+      if (name != head) continue;
+      RealSize made = real(arguments[0]);
+      made.steps.push_back({op, 0, 0});
+      if (!head.ends_with("ToInt")) return {{}, std::move(made)};
+      return {symbols_.rounded(std::move(made)), {}};
+    }
+  }
+  if ((head == "Pow" || head == "PowByNatural") && arguments.size() == 2) {
+    return power(arguments[0], arguments[1]);
+  }
+  if (!integers) return apply_to_reals(head, arguments);
+  const Number out = apply_to_integers(head, arguments);
+  return out.known() || !head.ends_with("TrueDiv") ? out : apply_to_reals(head, arguments);
+}
+
+// Behind "Float(": '1.5', precision=53)
+Result<Number> SympyParser::real_number() {
+  if (!accept('\'')) return wrong();
+  double value = 0;
+  const char* end = text_.data() + text_.size();
+  const auto [at, problem] = std::from_chars(text_.data() + at_, end, value);
+  if (problem != std::errc{} || at == end || *at != '\'') return wrong();
+  at_ = static_cast<size_t>(at - text_.data()) + 1;
+  if (!accept(',') || word() != "precision" || !accept('=')) return wrong();
+  const bool is_double = word() == "53";
+  if (!accept(')')) return wrong();
+  if (!is_double) return Number();
+  return Number{{}, RealSize{{{RealOp::number, value, 0}}, {}}};
+}
+
+Result<Number> SympyParser::call(std::string_view head) {
+  std::vector<Number> arguments;
   while (!accept(')')) {
     if (!arguments.empty() && !accept(',')) return wrong();
-    MLC_TRY(const Maybe one, term());
-    arguments.push_back(one);
+    MLC_TRY(Number one, term());
+    arguments.push_back(std::move(one));
   }
   const bool divides = head.ends_with("Div") || head.ends_with("Mod");
-  if (divides && arguments.size() == 2 && arguments[1] &&
-      symbols_.constant_value(*arguments[1]) == 0) {
+  if (divides && arguments.size() == 2 && number_of(arguments[1], symbols_) == 0) {
     return corrupt("the size " + quoted(text_, 80) + " divides by 0");
   }
   return apply(head, arguments);
 }
 
-Result<Maybe> SympyParser::term() {
+Result<Number> SympyParser::term() {
   skip_spaces();
   if (at_ == text_.size()) return wrong();
   if (text_[at_] == '-' || (text_[at_] >= '0' && text_[at_] <= '9')) return number();
-  if (accept('\'')) {  // Float('1.5', precision=53)
+  if (accept('\'')) {  // of a function that mlc does not know
     const size_t end = text_.find('\'', at_);
     if (end == text_.npos) return wrong();
     at_ = end + 1;
-    return Maybe();
+    return Number();
   }
   const std::string_view head = word();
   if (head.empty()) return wrong();
   if (accept('=')) return term();
-  if (!accept('(')) return Maybe();  // true, oo: no integer
+  if (!accept('(')) return Number();  // true, oo: no number
   if (head == "Symbol") return symbol_term();
+  if (head == "Float") return real_number();
   if (++depth_ > kMaxDepth) return wrong();
   auto out = call(head);
   --depth_;

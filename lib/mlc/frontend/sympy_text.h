@@ -11,9 +11,11 @@
 namespace mlc {
 
 /// Reads "Add(Mul(Integer(2), Symbol('s77', positive=True, integer=True)), Integer(-1))". SYMBOL
-/// gives the expression of a name. Nothing where it holds a function that is none of integers
-/// (division without rounding, powers with a symbol above): its value is known when it has run.
-/// Error: corrupt for what is no such text.
+/// gives the expression of a name. Real numbers are read where they are rounded:
+/// "TruncToInt(Mul(Float('1.3', precision=53), ToFloat(Symbol('s77'))))". Nothing for what no
+/// expression can say (a real number, powers with a symbol above, sums of three reals, which are
+/// rounded otherwise in another order): its value is known when it has run. Error: corrupt for what
+/// is no such text.
 Result<std::optional<ir::Expr>> parse_sympy(
     std::string_view text, ir::Symbols& symbols,
     const std::function<Result<ir::Expr>(std::string_view name)>& symbol);

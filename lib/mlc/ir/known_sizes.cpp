@@ -46,6 +46,16 @@ struct LaneMaker {
   LaneNumbers maximum(const LaneNumbers& a, const LaneNumbers& b) const {
     return both(a, b, [](int64_t x, int64_t y) { return std::max(x, y); });
   }
+  LaneNumbers rounded(const RealSteps& steps, const std::vector<LaneNumbers>& operands) const {
+    LaneNumbers out(lanes, kNoNumber);
+    for (size_t i = 0; i < lanes; ++i) {
+      std::vector<int64_t> numbers;
+      for (const LaneNumbers& one : operands) numbers.push_back(one[i]);
+      if (std::find(numbers.begin(), numbers.end(), kNoNumber) != numbers.end()) continue;
+      out[i] = integer_of(steps, numbers).value_or(kNoNumber);
+    }
+    return out;
+  }
 };
 
 /// The different numbers that were observed.

@@ -27,6 +27,9 @@ class Substitution {
   Expr floor_divide(Expr a, Expr b) { return symbols_.floor_divide(a, b); }
   Expr minimum(Expr a, Expr b) { return symbols_.minimum(a, b); }
   Expr maximum(Expr a, Expr b) { return symbols_.maximum(a, b); }
+  Expr rounded(const RealSteps& steps, const std::vector<Expr>& operands) {
+    return symbols_.rounded({steps, operands});
+  }
 
  private:
   Symbols& symbols_;

@@ -12,9 +12,6 @@
 namespace mlc::ir {
 namespace {
 
-// What a size never needs; beyond it an expression becomes a symbol. Bounds text() and recursion.
-constexpr uint64_t kMaxWeight = 512;
-
 int64_t saturated(__int128 value) {
   if (value >= kUnbounded) return kUnbounded;
   if (value <= -kUnbounded) return -kUnbounded;
@@ -178,6 +175,11 @@ Expr Symbols::remainder(Expr a, Expr b) {
 
 Expr Symbols::floor_divide(Expr a, Expr b) {
   const Bounds divisor = bounds(b);
+  if (divisor.low == 0 && divisor.high > 0) {
+    if (const auto exact = divide_exactly(polynomial(a), polynomial(b))) return intern(exact);
+    const Expr positive = maximum(b, constant(1));
+    if (bounds(positive).low > 0) return floor_divide(a, positive);
+  }
   if (divisor.low <= 0 && divisor.high >= 0) return fresh("unknown", {});
   if (divisor.high < 0) {
     const Expr positive = negate(b);
@@ -230,7 +232,8 @@ std::optional<int64_t> Symbols::constant_value(Expr a) const {
   return constant_of(polynomial(a));
 }
 
-Bounds Symbols::bounds_of(const Polynomial& value) const {
+/// Interval arithmetic alone.
+Bounds Symbols::plain_bounds(const Polynomial& value) const {
   Bounds sum{0, 0};
   for (const Term& term : value) {
     Bounds one{term.coefficient, term.coefficient};
@@ -240,6 +243,44 @@ Bounds Symbols::bounds_of(const Polynomial& value) const {
     if (sum.low == kUnbounded || sum.high == -kUnbounded) return {};
   }
   return sum;
+}
+
+/// Also sees that a and a // d hang together: a // d is (a - r) / d with r from 0 to d - 1, so that
+/// bounds of d*(rest) + c*a are some of rest + c*(a // d).
+Bounds Symbols::bounds_of(const Polynomial& value) const {
+  constexpr int kMostDivisions = 4;
+  Bounds out = plain_bounds(value);
+  Polynomial open = value;
+  int64_t scale_of_open = 1;  // OPEN is so many times VALUE, and something from SLACK
+  Bounds slack{0, 0};
+  for (int i = 0; i < kMostDivisions && open.size() > 1; ++i) {
+    const auto term = std::find_if(open.begin(), open.end(), [&](const Term& one) {
+      return one.atoms.size() == 1 && atoms_[one.atoms[0]].kind == Kind::floor_division &&
+             constant_of(polynomial(atoms_[one.atoms[0]].b)).has_value();
+    });
+    if (term == open.end()) break;
+    const AtomInfo& division = atoms_[term->atoms[0]];
+    const int64_t by = *constant_of(polynomial(division.b));
+    const int64_t times = term->coefficient;
+    open.erase(term);
+    const auto rest = scale(open, by);
+    const auto whole = scale(polynomial(division.a), times);
+    const auto sum = rest && whole ? ir::add(*rest, *whole) : std::nullopt;
+    const auto scaled = checked_mul(scale_of_open, by);
+    if (!sum || !scaled) break;
+    open = *sum;
+    scale_of_open = *scaled;
+    const Bounds lost = product({times, times}, {0, by - 1});
+    slack = product(slack, {by, by});
+    slack = {bound_sum(slack.low, lost.low), bound_sum(slack.high, lost.high)};
+    const Bounds now = plain_bounds(open);
+    // VALUE * SCALE = OPEN - SLACK.
+    const int64_t low = bound_sum(now.low, slack.high == kUnbounded ? -kUnbounded : -slack.high);
+    const int64_t high = bound_sum(now.high, slack.low == -kUnbounded ? kUnbounded : -slack.low);
+    if (!is_unbounded(low)) out.low = std::max(out.low, -floor_quotient(-low, scale_of_open));
+    if (!is_unbounded(high)) out.high = std::min(out.high, floor_quotient(high, scale_of_open));
+  }
+  return out.low <= out.high ? out : plain_bounds(value);
 }
 
 Bounds Symbols::bounds(Expr a) const {
@@ -278,6 +319,8 @@ std::vector<size_t> Symbols::symbols_of(Expr a) const {
     open.pop_back();
     if (atom.kind == Kind::symbol) {
       out.push_back(atom.index);
+    } else if (atom.kind == Kind::rounded) {
+      for (const Expr one : reals_[atom.index].operands) enter(one);
     } else {
       enter(atom.a);
       enter(atom.b);
@@ -327,6 +370,8 @@ std::string Symbols::text(const AtomInfo& atom) const {
       return fmt::format("min({}, {})", text(atom.a), text(atom.b));
     case Kind::maximum:
       return fmt::format("max({}, {})", text(atom.a), text(atom.b));
+    case Kind::rounded:
+      return text(reals_[atom.index]);
   }
   return {};
 }
@@ -346,6 +391,8 @@ Evaluator::Evaluator(const Symbols& symbols, std::span<const std::optional<int64
     std::optional<int64_t> value;
     if (atom.kind == Symbols::Kind::symbol) {
       if (atom.index < values.size()) value = values[atom.index];
+    } else if (atom.kind == Symbols::Kind::rounded) {
+      value = rounded(symbols.reals_[atom.index]);
     } else {
       const auto a = (*this)(atom.a);
       const auto b = (*this)(atom.b);
@@ -357,6 +404,16 @@ Evaluator::Evaluator(const Symbols& symbols, std::span<const std::optional<int64
     }
     atoms_.push_back(value);
   }
+}
+
+std::optional<int64_t> Evaluator::rounded(const RealSize& size) const {
+  std::vector<int64_t> numbers;
+  for (const Expr one : size.operands) {
+    const auto number = (*this)(one);
+    if (!number) return std::nullopt;
+    numbers.push_back(*number);
+  }
+  return integer_of(size.steps, numbers);
 }
 
 std::optional<int64_t> Evaluator::operator()(Expr a) const {

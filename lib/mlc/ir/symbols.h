@@ -15,6 +15,7 @@
 
 #include "mlc/base/result.h"
 #include "mlc/ir/polynomial.h"
+#include "mlc/ir/real_size.h"
 
 #include <cstdint>
 #include <limits>
@@ -48,6 +49,13 @@ struct Symbol {
   Bounds bounds;
 };
 
+/// A real number that is computed from integers.
+struct RealSize {
+  RealSteps steps;
+  std::vector<Expr> operands;
+  friend bool operator==(const RealSize&, const RealSize&) = default;
+};
+
 class Symbols {
  public:
   Symbols();
@@ -67,7 +75,8 @@ class Symbols {
   Expr subtract(Expr a, Expr b);
   Expr multiply(Expr a, Expr b);
   Expr negate(Expr a) { return multiply(a, constant(-1)); }
-  /// Rounded down. A divisor that may be 0 gives a fresh symbol.
+  /// Rounded down. Nothing has a value where the divisor is 0; one that may be 0, and negative too,
+  /// gives a fresh symbol.
   Expr floor_divide(Expr a, Expr b);
   /// Rounded up.
   Expr ceil_divide(Expr a, Expr b) { return negate(floor_divide(negate(a), b)); }
@@ -75,6 +84,9 @@ class Symbols {
   Expr remainder(Expr a, Expr b);
   Expr minimum(Expr a, Expr b) { return choose(Kind::minimum, a, b); }
   Expr maximum(Expr a, Expr b) { return choose(Kind::maximum, a, b); }
+  /// The integer that a real number is rounded to. Requires: the last step of VALUE rounds, and
+  /// what follow() requires.
+  Expr rounded(RealSize value);
 
   std::optional<int64_t> constant_value(Expr a) const;
   Bounds bounds(Expr a) const;
@@ -82,7 +94,7 @@ class Symbols {
   std::optional<bool> equal(Expr a, Expr b);
   std::optional<bool> less_equal(Expr a, Expr b);
 
-  /// "2*h*w + (h + 1)//2": what parse() reads.
+  /// "2*h*w + (h + 1)//2", "trunc(1.3*float(h))": what parse() reads.
   std::string text(Expr a) const;
   /// Names must be those of symbols. Error: corrupt, saying at which offset of TEXT.
   Result<Expr> parse(std::string_view text);
@@ -91,20 +103,25 @@ class Symbols {
   std::vector<size_t> symbols_of(Expr a) const;
 
   /// A as MAKER makes it of its parts: constant(int64_t), symbol(size_t), add(T, T), multiply(T,
-  /// T), floor_divide(T, T), minimum(T, T) and maximum(T, T).
+  /// T), floor_divide(T, T), minimum(T, T), maximum(T, T) and rounded(RealSteps, std::vector<T>),
+  /// which has the values of the operands.
   template <class T, class Maker>
   T build(Expr a, Maker& maker) const;
 
  private:
   friend class Evaluator;
-  enum class Kind : uint8_t { symbol, floor_division, minimum, maximum };
+  enum class Kind : uint8_t { symbol, floor_division, minimum, maximum, rounded };
   struct AtomInfo {
     Kind kind = Kind::symbol;
     Expr a, b;         // operands
-    size_t index = 0;  // in symbols_
+    size_t index = 0;  // in symbols_, or in reals_
     Bounds bounds;
     uint32_t weight = 1;  // how much text it is
   };
+
+  /// What a size never needs; beyond it an expression becomes a symbol. Bounds text() and
+  /// recursion.
+  static constexpr uint64_t kMaxWeight = 512;
 
   const Polynomial& polynomial(Expr a) const { return expressions_[a.id]; }
   Expr intern(const Polynomial& value);
@@ -112,16 +129,21 @@ class Symbols {
   Expr atom(Kind kind, Expr a, Expr b, Bounds bounds);
   Expr choose(Kind kind, Expr a, Expr b);
   Expr divide_by_constant(Expr a, int64_t divisor);
+  std::optional<Expr> as_division(const RealSize& value);
+  Bounds bounds_of(const RealSize& value) const;
   Bounds bounds_of(const Polynomial& value) const;
+  Bounds plain_bounds(const Polynomial& value) const;
   uint64_t weight_of(const Polynomial& value) const;
   std::string text(const Term& term) const;
   std::string text(const AtomInfo& atom) const;
+  std::string text(const RealSize& value) const;
   std::string operand(Expr a) const;
 
   std::vector<Polynomial> expressions_;
   std::map<Polynomial, uint32_t, PolynomialLess> known_;
   std::vector<AtomInfo> atoms_;
   std::map<std::tuple<Kind, uint32_t, uint32_t>, Atom> known_atoms_;
+  std::vector<RealSize> reals_;  // of atoms
   std::vector<Symbol> symbols_;
   std::map<std::string, Atom, std::less<>> names_;
 };
@@ -135,6 +157,8 @@ class Evaluator {
   std::optional<int64_t> operator()(Expr a) const;
 
  private:
+  std::optional<int64_t> rounded(const RealSize& size) const;
+
   const Symbols& symbols_;
   std::vector<std::optional<int64_t>> atoms_;
 };
@@ -144,6 +168,12 @@ T Symbols::build(Expr a, Maker& maker) const {
   // Copies: MAKER may make expressions of its own meanwhile.
   const auto part = [&](const AtomInfo atom) -> T {
     if (atom.kind == Kind::symbol) return maker.symbol(atom.index);
+    if (atom.kind == Kind::rounded) {
+      const RealSize value = reals_[atom.index];
+      std::vector<T> operands;
+      for (const Expr one : value.operands) operands.push_back(build<T>(one, maker));
+      return maker.rounded(value.steps, operands);
+    }
     const T left = build<T>(atom.a, maker);
     const T right = build<T>(atom.b, maker);
     if (atom.kind == Kind::floor_division) return maker.floor_divide(left, right);

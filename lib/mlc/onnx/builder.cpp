@@ -67,7 +67,53 @@ struct ExprMaker {
   }
   Value* minimum(Value* x, Value* y) { return b.binary("Min", x, y); }
   Value* maximum(Value* x, Value* y) { return b.binary("Max", x, y); }
+  Value* rounded(const ir::RealSteps& steps, const std::vector<Value*>& operands);
 };
+
+/// For ir::follow(): nodes that compute in doubles, as Python does.
+struct RealMaker {
+  Builder& b;
+
+  Value* number(double value) { return b.floats({value}, {1}, DType::f64); }
+  Value* operand(Value* x) { return b.cast(x, DType::f64); }
+  Value* combine(ir::RealOp op, Value* x, Value* y) {
+    switch (op) {
+      case ir::RealOp::add:
+        return b.add(x, y);
+      case ir::RealOp::multiply:
+        return b.mul(x, y);
+      case ir::RealOp::divide:
+        return b.div(x, y);
+      case ir::RealOp::power:
+        return b.binary("Pow", x, y);
+      case ir::RealOp::minimum:
+        return b.binary("Min", x, y);
+      case ir::RealOp::maximum:
+        return b.binary("Max", x, y);
+      case ir::RealOp::square_root:
+        return b.unary("Sqrt", x);
+      case ir::RealOp::truncate:  // a cast rounds towards 0
+        return b.cast(b.cast(x, DType::i64), DType::f64);
+      case ir::RealOp::round_down:
+        return b.unary("Floor", x);
+      case ir::RealOp::round_up:
+        return b.unary("Ceil", x);
+      case ir::RealOp::round_even:
+        return b.unary("Round", x);
+      case ir::RealOp::number:
+      case ir::RealOp::operand:
+        break;
+    }
+    return x;
+  }
+};
+
+Value* ExprMaker::rounded(const ir::RealSteps& steps, const std::vector<Value*>& operands) {
+  RealMaker maker{b};
+  std::span<const ir::RealStep> left(steps);
+  if (left.back().op == ir::RealOp::truncate) left = left.first(left.size() - 1);
+  return b.cast(ir::follow<Value*, Value*>(left, operands, maker), DType::i64);
+}
 
 }  // namespace
 

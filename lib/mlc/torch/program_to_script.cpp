@@ -5,6 +5,7 @@
 #include "mlc/torch/call_operator.h"
 #include "mlc/torch/script_names.h"
 #include "mlc/torch/script_numbers.h"
+#include "mlc/torch/script_reals.h"
 #include "mlc/torch/torch_values.h"
 
 #include <algorithm>
@@ -73,6 +74,9 @@ class ScriptMaker {
   JitValue floor_divide(JitValue a, JitValue b) { return insert("aten::floordiv", a, b); }
   JitValue minimum(JitValue a, JitValue b) { return insert("prim::min", a, b); }
   JitValue maximum(JitValue a, JitValue b) { return insert("prim::max", a, b); }
+  JitValue rounded(const ir::RealSteps& steps, const std::vector<JitValue>& operands) {
+    return rounded_number(*graph_, steps, operands);
+  }
 
  private:
   struct Size {

@@ -2,6 +2,7 @@
 
 #include "catch.h"
 
+#include <cmath>
 #include <functional>
 #include <random>
 
@@ -27,6 +28,18 @@ struct Sizes {
 int64_t floored(int64_t a, int64_t b) {
   const int64_t q = a / b;
   return a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
+}
+
+/// x*FACTOR + SHIFT, rounded to zero, down, up or to even.
+RealSize rounded_line(Expr x, double factor, double shift, int rounding) {
+  const RealOp ops[] = {RealOp::truncate, RealOp::round_down, RealOp::round_up, RealOp::round_even};
+  return {{{RealOp::operand, 0, 0},
+           {RealOp::number, factor, 0},
+           {RealOp::multiply, 0, 0},
+           {RealOp::number, shift, 0},
+           {RealOp::add, 0, 0},
+           {ops[rounding], 0, 0}},
+          {x}};
 }
 
 }  // namespace
@@ -74,6 +87,16 @@ TEST_CASE("text of expressions") {
       {"a//(b + 1)", "a//(b + 1)"},
       {"(a//b)//(b//2 + 1)", "(a//b)//(b//2 + 1)"},
       {"max(a - 3, b)*2", "2*max(b, a - 3)"},
+      {"trunc(1.3*float(a))", "trunc(1.3*float(a))"},
+      {"2*ceil((float(a) + -0.1)/(float(b)*0.7)) - 1",
+       "2*ceil((float(a) + (-0.1))/(float(b)*0.7)) - 1"},
+      {"round(sqrt(float(a - b + u)))", "round(sqrt(float(a - b + u)))"},
+      {"floor(max(pow(float(a), 0.3), 1e-05))", "floor(max(pow(float(a), 0.3), 1e-05))"},
+      {"trunc(0.5*float(a))", "a//2"},
+      {"trunc(1.3*float(10))", "13"},
+      {"floor(0.29*float(100))", "28"},
+      {"a//(b//2)", "a//(max(1, b//2))"},
+      {"(a - a//2)//(a - a//2)", "1"},
       {"9223372036854775807", "9223372036854775807"},
       {"-9223372036854775808", "-9223372036854775808"},
   };
@@ -92,6 +115,11 @@ TEST_CASE("bounds of expressions") {
   CHECK(bounds("u*0") == Bounds{0, 0});
   CHECK(bounds("max(u, 3)") == Bounds{3, kUnbounded});
   CHECK(bounds("min(a, b)") == Bounds{1, 64});
+  CHECK(bounds("a - 8*(a//8)") == Bounds{0, 7});
+  CHECK(bounds("a - a//2") == Bounds{1, 512});
+  CHECK(bounds("trunc(1.3*float(a))") == Bounds{1, 1331});
+  CHECK(bounds("ceil(sqrt(float(a)))") == Bounds{1, 32});
+  CHECK(bounds("floor(1.5*float(u))") == Bounds{});
 }
 
 TEST_CASE("what can be proved") {
@@ -129,8 +157,9 @@ TEST_CASE("expressions nest no deeper than their text may") {
 
 TEST_CASE("errors of expressions") {
   Sizes of;
-  for (const char* text : {"", "a +", "(a", "c", "a b", "min(a)", "--a", "99999999999999999999",
-                           "1.5", "%a", "a // ", "min", "\"a\""}) {
+  for (const char* text :
+       {"", "a +", "(a", "c", "a b", "min(a)", "--a", "99999999999999999999", "1.5", "trunc(a)",
+        "float(a)", "trunc(1.3*float(a)", "trunc(pow(1.0))", "%a", "a // ", "min", "\"a\""}) {
     INFO(text);
     CHECK(!of.symbols.parse(text).ok());
   }
@@ -147,7 +176,7 @@ TEST_CASE("canonical forms keep the value") {
                                                         below(2000) - 1000};
     std::function<std::pair<Expr, std::optional<int64_t>>(int)> make =
         [&](int depth) -> std::pair<Expr, std::optional<int64_t>> {
-      const int kind = depth == 0 ? below(4) : 4 + below(6);
+      const int kind = depth == 0 ? below(4) : 4 + below(8);
       if (kind < 3)
         return {std::array{of.a, of.b, of.u}[static_cast<size_t>(kind)],
                 values[static_cast<size_t>(kind)]};
@@ -169,6 +198,23 @@ TEST_CASE("canonical forms keep the value") {
           return {of.symbols.multiply(x, y), *x_value * *y_value};
         case 8:
           return {of.symbols.maximum(x, y), std::max(*x_value, *y_value)};
+        case 10: {
+          const int64_t by = 1 + below(9);
+          return {of.symbols.remainder(x, of.symbols.constant(by)),
+                  *x_value - by * floored(*x_value, by)};
+        }
+        case 11: {
+          const double factor = std::array{0.5, 1.3, 0.29, -0.7, 1.0 / 3, 4.0}[random() % 6];
+          const double shift = std::array{0.0, -0.5, 0.1}[random() % 3];
+          const int rounding = below(4);
+          const double exact = static_cast<double>(*x_value) * factor + shift;
+          const double wanted = rounding == 0   ? std::trunc(exact)
+                                : rounding == 1 ? std::floor(exact)
+                                : rounding == 2 ? std::ceil(exact)
+                                                : std::nearbyint(exact);
+          return {of.symbols.rounded(rounded_line(x, factor, shift, rounding)),
+                  static_cast<int64_t>(wanted)};
+        }
         default: {
           const Bounds divisor = of.symbols.bounds(y);
           if (divisor.low <= 0 && divisor.high >= 0) return {x, x_value};

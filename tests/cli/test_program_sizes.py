@@ -1,0 +1,91 @@
+"""Sizes that exported programs (.pt2) compute: mlc run, export-onnx and trace
+against PyTorch, on both sides of each rounding."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+pytestmark = [pytest.mark.usefixtures("onnxruntime_engine", "engine"), pytest.mark.filterwarnings("ignore")]
+
+FREE = torch.export.Dim.AUTO
+
+
+class Function(nn.Module):
+    def __init__(self, call):
+        super().__init__()
+        self.call = call
+
+    def forward(self, x):
+        return self.call(x)
+
+
+def export(module, inputs, path, shapes=None, decompose=False):
+    shapes = shapes or ({dim: FREE for dim in range(inputs[0].ndim)},)
+    program = torch.export.export(module.eval(), inputs, dynamic_shapes=shapes)
+    program = program.run_decompositions() if decompose else program
+    torch.export.save(program, path)
+    return program
+
+
+def in_onnxruntime(path, *inputs):
+    import onnxruntime  # pylint: disable=import-outside-toplevel
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {one.name: np.asarray(x) for one, x in zip(session.get_inputs(), inputs)})
+
+
+def in_mlc(mlc, tmp_path, **inputs):
+    options = []
+    for name, value in inputs.items():
+        np.save(tmp_path / f"{name}.npy", np.asarray(value))
+        options += ["--input", f"{name}=@{name}.npy"]
+    mlc.ok("run", "m.pt2", *options, "-o", "out.npz", "--force")
+    archive = np.load(tmp_path / "out.npz")
+    return [archive[name] for name in archive.files]
+
+
+def even(x):
+    return F.pad(x, (0, x.shape[1] % 2)).view(x.shape[0], -1, 2)
+
+
+def blocks_of_four(x):
+    padded = F.pad(x, (0, (4 - x.shape[1] % 4) % 4))
+    return padded.view(x.shape[0], padded.shape[1] // 4, 4).permute(1, 0, 2).reshape(-1, 4)
+
+
+def counted(size_of):
+    """Sizes that no operator rounds: as many as SIZE_OF the columns."""
+    return lambda x: x.sum() + torch.arange(size_of(x.shape[1]), dtype=torch.float32)
+
+
+# name -> what it does, how many columns it is asked for: both sides of roundings, in doubles, floats and exactly
+SIZES = {
+    "remainder": (even, [6, 7, 13, 4, 5]),
+    "remainder of a difference": (blocks_of_four, [6, 7, 8, 9, 12, 13]),
+    "times in doubles": (counted(lambda n: torch.sym_int(n * 0.29)), [30, 100, 99, 101, 7]),  # 28.999999999999996
+    "divided and rounded": (counted(lambda n: torch.sym_int(n / 3 + 0.7)), [6, 7, 8, 9, 10]),
+    "root": (counted(lambda n: torch.sym_int(torch.sym_sqrt(n * 4))), [6, 4, 9, 15, 16, 17]),
+    "half": (counted(lambda n: torch.sym_int(n * 0.5)), [6, 7, 4, 13]),
+    "resized by a factor": (lambda x: F.interpolate(x[None, None], scale_factor=1.3), [6, 7, 10, 20, 13]),
+    "resized and recomputed": (lambda x: F.interpolate(x[None, None], scale_factor=0.7, mode="bilinear",
+                                                       recompute_scale_factor=True), [6, 7, 10, 20, 13]),
+    "steps that are no integers": (lambda x: x.sum() + torch.arange(0.5, x.shape[1] // 2, 1.0) / 3, [8, 9, 15, 16, 17]),
+}
+
+
+@pytest.mark.parametrize("decompose", [False, True], ids=["raw", "decomposed"])
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes_in_floating_point_and_remainders_were_unknown_at_run_time(mlc, tmp_path, name, decompose):
+    call, columns = SIZES[name]
+    program = export(Function(call), (torch.randn(4, columns[0]),), tmp_path / "m.pt2", decompose=decompose)
+    mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx")
+    mlc.ok("trace", "m.pt2", "-o", "m.pt")
+    script = torch.jit.load(str(tmp_path / "m.pt"))
+    for width in columns:
+        x = torch.randn(5 if width > 4 else 3, width)
+        wanted = call(x).numpy()
+        np.testing.assert_array_equal(wanted.shape, program.module()(x).shape)
+        for found in (in_onnxruntime(tmp_path / "m.onnx", x)[0], in_mlc(mlc, tmp_path, x=x)[0], script(x).numpy()):
+            assert found.shape == wanted.shape, (width, found.shape, wanted.shape)
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
