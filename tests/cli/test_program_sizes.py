@@ -89,3 +89,30 @@ def test_sizes_in_floating_point_and_remainders_were_unknown_at_run_time(mlc, tm
         for found in (in_onnxruntime(tmp_path / "m.onnx", x)[0], in_mlc(mlc, tmp_path, x=x)[0], script(x).numpy()):
             assert found.shape == wanted.shape, (width, found.shape, wanted.shape)
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+class Quiet(nn.Module):
+    """Blocks without gradients and without autocast, which take sizes and give some."""
+
+    def forward(self, x, y):
+        with torch.no_grad():
+            wide = x.float()[:, :, None].expand(-1, -1, x.shape[0])
+            rows = torch.arange(y.shape[1]) + x.shape[1]
+            with torch.autocast("cpu", enabled=False):
+                square = x.float() @ x.float().t() * x.shape[0]
+        return wide.sum(2) * y.sum() + rows.sum(), square.relu()
+
+
+@pytest.mark.parametrize("decompose", [False, True], ids=["raw", "decomposed"])
+def test_a_block_without_gradients_that_takes_a_size_was_refused(mlc, tmp_path, decompose):
+    inputs = torch.randn(3, 4), torch.randn(2, 5)
+    program = export(Quiet(), inputs, tmp_path / "m.pt2", ({0: FREE, 1: FREE}, {1: FREE}), decompose)
+    assert decompose or "wrap_with_set_grad_enabled" in str(program.graph)
+    mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx")
+    for given in (inputs, (torch.randn(5, 2), torch.randn(2, 3))):
+        with torch.no_grad():
+            wanted = Quiet()(*given)
+        names = dict(zip(("x", "y"), given))
+        for found in (in_onnxruntime(tmp_path / "m.onnx", *given), in_mlc(mlc, tmp_path, **names)):
+            for ours, theirs in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -233,14 +233,18 @@ Inputs ProgramLowering::block_inputs(const ir::Block& block, size_t count) {
 
 namespace {
 
-/// All tensors among the arguments, those of lists too.
-Inputs all_tensors(Call& call) {
+/// All tensors and integers among the arguments, those of lists too.
+Inputs all_operands(Call& call) {
   Inputs out;
-  for (const ir::Argument& argument : call.node.arguments()) {
+  for (size_t i = 0; i < call.node.arguments().size(); ++i) {
+    const ir::Argument& argument = call.node.arguments()[i];
     if (std::holds_alternative<ir::Values>(argument.value)) {
       for (Value* value : call.tensors(argument.name)) out.push_back(value);
-    } else if (std::holds_alternative<ir::Value*>(argument.value)) {
-      out.push_back(call.tensor(argument.name));
+    } else if (const auto* sizes = std::get_if<std::vector<ir::Expr>>(&argument.value)) {
+      for (const ir::Expr size : *sizes) out.push_back(call.b.integer(size));
+    } else if (std::holds_alternative<ir::Value*>(argument.value) ||
+               std::holds_alternative<ir::Expr>(argument.value)) {
+      out.push_back(call.tensor_at(i));
     }
   }
   return out;
@@ -258,14 +262,14 @@ Inputs joined(Inputs first, const Inputs& second) {
 
 }  // namespace
 
-/// What only says how its block is to be run.
+/// What only says how its block is to be run: its operands are the last arguments.
 void ProgramLowering::lower_inlined(Call& call) {
   if (call.node.blocks().size() != 1) Call::refuse("it has not one block");
   if (call.node.op().name == "wrap_with_autocast" && call.boolean("2", true)) {
     Call::refuse("it changes dtypes as it runs (torch.autocast): export the model without it");
   }
   const ir::Block& block = *call.node.blocks()[0];
-  Inputs given = all_tensors(call);
+  Inputs given = all_operands(call);
   if (given.size() > block.inputs().size()) {
     given.erase(given.begin(), given.end() - std::ssize(block.inputs()));
   }
