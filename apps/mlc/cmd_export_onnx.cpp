@@ -118,6 +118,7 @@ Status Job::fit_declared(const Artefact& source) {
 
 Result<ProgramSource> Job::capture(const Artefact& source) {
   if (source.exported() != nullptr) {
+    for (const std::string& note : source.exported()->program().notes) context_.reporter.warn(note);
     if (options_.engine.dtype == "fp32") {
       return source.exported()->source_in(source.checkpoint(), DType::f32);
     }

@@ -1,4 +1,4 @@
-"""Sizes that exported programs (.pt2) compute: mlc run, export-onnx and trace
+"""Sizes that exported programs (.pt2) compute, and what their guards say of them: mlc run, export-onnx and trace
 against PyTorch, on both sides of each rounding."""
 
 import numpy as np
@@ -116,3 +116,55 @@ def test_a_block_without_gradients_that_takes_a_size_was_refused(mlc, tmp_path, 
         for found in (in_onnxruntime(tmp_path / "m.onnx", *given), in_mlc(mlc, tmp_path, **names)):
             for ours, theirs in zip(found, wanted, strict=True):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_guard_in_floating_point_was_not_kept(mlc, tmp_path):
+    program = export(Function(lambda x: x[:, :int(x.shape[1] * 0.5)]), (torch.randn(4, 6),), tmp_path / "m.pt2")
+    with pytest.raises(AssertionError, match="Guard failed"):
+        program.module()(torch.randn(4, 13))
+    said = mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx")
+    assert "x.size(1) is 6 to 7 only: the export relies on trunc(0.5*float(x.size(1))) == 3" in said.stderr
+    assert "seq=7" in said.stdout and "seq=13" not in said.stdout, said.stdout
+    for width in (6, 7):
+        x = torch.randn(4, width)
+        np.testing.assert_array_equal(in_mlc(mlc, tmp_path, x=x)[0], program.module()(x))
+    for width in (5, 8, 13):
+        np.save(tmp_path / "x.npy", np.zeros((4, width), np.float32))
+        refused = mlc("run", "m.pt2", "--input", "x=@x.npy")
+        assert refused.rc == 2 and "must be 6 to 7" in refused.stderr, refused
+
+
+def test_a_dimension_that_a_guard_freezes_was_called_free(mlc, tmp_path):
+    def call(x):
+        return x * torch.ones(int((x.shape[1] ** 2) * 0.25 + 0.5))[:1]
+    export(Function(call), (torch.randn(4, 6),), tmp_path / "m.pt2")
+    said = mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx")
+    assert "x.size(1) is 6 only: the export relies on trunc(" in said.stderr, said.stderr
+    assert "f32[batch, 6]" in said.stdout
+    refused = mlc("run", "m.pt2", "--input", "x:f32[4,7]")
+    assert refused.rc == 2 and "must be 6, which the export fixed" in refused.stderr
+
+
+def test_a_guard_of_several_sizes_is_named(mlc, tmp_path):
+    def call(x):
+        n = int(x.shape[0] * 0.5 + x.shape[1])
+        return x.sum() + torch.zeros(n)
+    export(Function(call), (torch.randn(4, 6),), tmp_path / "m.pt2")
+    refused = mlc("run", "m.pt2", "--input", "x:f32[4,7]")
+    assert refused.rc == 2 and "holds only where trunc(" in refused.stderr, refused.stderr
+    mlc.ok("run", "m.pt2", "--input", "x:f32[5,6]")
+
+
+class Remembering(nn.Module):
+    def forward(self, x, past, mask):
+        steps = x.shape[1] + past.shape[1]
+        return torch.cat([past, x], 1) + (mask.sum() if steps - mask.shape[1] <= 0 and mask.shape[1] <= steps else 0)
+
+
+def test_sizes_that_guards_tie_were_tried_one_by_one(mlc, tmp_path):
+    # A refused other lengths of x and past, and so neither was tried.
+    inputs = torch.randn(2, 3), torch.randn(2, 5), torch.randn(2, 8)
+    export(Remembering(), inputs, tmp_path / "m.pt2", ({1: FREE}, {1: FREE}, {1: FREE}))
+    said = mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx")
+    assert "seed 0, seq=7" in said.stdout and "not checked" not in said.stdout, said
+    assert "takes" not in said.stderr

@@ -1,6 +1,7 @@
 #include "mlc/engine/related_sizes.h"
 
 #include "mlc/base/checked_math.h"
+#include "mlc/frontend/size_guards.h"
 #include "mlc/ir/linear_size.h"
 
 #include <algorithm>
@@ -50,11 +51,15 @@ std::optional<int64_t> nearest_value(const ir::LinearSize& given, const ir::Boun
   return value;
 }
 
+/// Of symbols, in the order of Symbols::all().
+using Values = std::vector<std::optional<int64_t>>;
+
 class Relation {
  public:
   Relation(const ExportedProgram& program, std::span<const InputSpec> specs)
       : program_(program),
         symbols_(program.graph.symbols()),
+        guards_(program.guards),
         specs_(specs.begin(), specs.end()),
         known_(symbols_.all().size()) {
     each_dim(program_, specs_, [&](const InputDim& dim, ir::Expr size, size_t, size_t) {
@@ -66,7 +71,7 @@ class Relation {
   void apply(VerifyCase& one) const {
     for (VerifyCase& other : one.instead) apply(other);
     if (one.other_size.empty()) return;
-    std::vector<std::optional<int64_t>> values = known_;
+    Values values = known_;
     std::set<size_t> changed;
     each_dim(program_, one.specs, [&](InputDim& dim, ir::Expr size, size_t i, size_t k) {
       const int64_t old = specs_[i].dims[k].example;
@@ -76,6 +81,7 @@ class Relation {
       values[given->symbol] = value;
       if (value) rename(one, dim, given->at(*value));
     });
+    if (const auto other = kept_by_another(values, changed)) changed.insert(*other);
     const ir::Evaluator evaluate(symbols_, values);
     each_dim(program_, one.specs, [&](InputDim& dim, ir::Expr size, size_t, size_t) {
       const auto follows = [&](size_t symbol) { return changed.contains(symbol); };
@@ -91,6 +97,49 @@ class Relation {
     return nearest_value(given, symbols_.all()[given.symbol].bounds, old, wanted);
   }
 
+  /// What VALUES make of a size that a guard names.
+  std::optional<int64_t> size_of(const Values& values, std::string_view name,
+                                 const std::optional<int64_t>& dim) const {
+    const auto input = std::ranges::find(program_.inputs, name, &ProgramInput::name);
+    if (!dim || input == program_.inputs.end() || input->value == nullptr) return std::nullopt;
+    const ir::TensorType* type = input->value->tensor();
+    if (type == nullptr || !type->sizes || std::cmp_greater_equal(*dim, type->sizes->size())) {
+      return std::nullopt;
+    }
+    const ir::Expr size = (*type->sizes)[static_cast<size_t>(*dim)];
+    if (const auto number = symbols_.constant_value(size)) return number;
+    const auto given = ir::linear_size(symbols_, size);
+    if (!given || !values[given->symbol]) return std::nullopt;
+    return given->at(*values[given->symbol]);
+  }
+
+  bool keeps_guards(const Values& values) const {
+    return !guards_.broken([&](std::string_view name, const std::optional<int64_t>& dim) {
+      return size_of(values, name, dim);
+    });
+  }
+
+  /// Where VALUES break a guard, the symbol, none of CHANGED, of which another value mends that: a
+  /// mask is as long as the steps before and the new ones together. Its value is the nearest.
+  std::optional<size_t> kept_by_another(Values& values, const std::set<size_t>& changed) const {
+    constexpr int64_t kFarthest = 1024;
+    if (changed.empty() || keeps_guards(values)) return std::nullopt;
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (!known_[i] || changed.contains(i)) continue;
+      const ir::Bounds& bounds = symbols_.all()[i].bounds;
+      for (int64_t far = 1; far <= kFarthest; ++far) {
+        for (const int64_t step : {far, -far}) {
+          const auto value = checked_add(*known_[i], step);
+          if (!value || *value < std::max<int64_t>(bounds.low, 0) || *value > bounds.high) continue;
+          values[i] = value;
+          if (keeps_guards(values)) return i;
+        }
+      }
+      values[i] = known_[i];
+    }
+    return std::nullopt;
+  }
+
   /// The label names the size that DIM gets.
   static void rename(VerifyCase& one, const InputDim& dim, std::optional<int64_t> size) {
     if (!size || *size == dim.example) return;
@@ -101,8 +150,9 @@ class Relation {
 
   const ExportedProgram& program_;
   const ir::Symbols& symbols_;
+  SizeGuards guards_;
   std::vector<InputSpec> specs_;
-  std::vector<std::optional<int64_t>> known_;  // of the symbols, at the sizes of specs_
+  Values known_;  // of the symbols, at the sizes of specs_
 };
 
 }  // namespace

@@ -20,7 +20,9 @@ std::vector<InputSpec> with_computed_sizes(std::vector<InputSpec> specs,
 
 /// CASES, which were made of SPECS: where a size has another value, those that PROGRAM computes
 /// from the same symbols follow. A size that no value of its symbol gives becomes the nearest that
-/// one gives, and so does its case's label. Where PROGRAM is null nothing changes.
+/// one gives, and so does its case's label. Where a
+/// guard of PROGRAM then does not hold, another size changes too, if that mends it. Where PROGRAM
+/// is null nothing changes.
 std::vector<VerifyCase> with_related_sizes(std::vector<VerifyCase> cases,
                                            std::span<const InputSpec> specs,
                                            const ExportedProgram* program);

@@ -1,6 +1,7 @@
 #include "mlc/frontend/exported_program.h"
 
 #include "mlc/base/text.h"
+#include "mlc/frontend/guarded_sizes.h"
 #include "mlc/frontend/json_place.h"
 #include "mlc/frontend/output_names.h"
 #include "mlc/frontend/program_arguments.h"
@@ -67,6 +68,7 @@ class ProgramReader {
 
  private:
   Status check_version() const;
+  Result<GuardedSizes> guarded() const;
   Status read_guards();
   Status read_inputs(ProgramScope& scope);
   Status read_input(ProgramScope& scope, const JsonPlace& argument, const JsonPlace& spec);
@@ -100,6 +102,20 @@ Status ProgramReader::check_version() const {
   return unsupported(fmt::format("the program has schema version {}, mlc reads {}", number, kMajor),
                      "export it again with PyTorch 2.6 or newer" +
                          std::string(number > kMajor ? ", or use a newer mlc" : ""));
+}
+
+/// What the guards say of the sizes of the inputs, which are read for that alone.
+Result<GuardedSizes> ProgramReader::guarded() const {
+  ProgramReader reader(root_);
+  MLC_CHECK(reader.sizes_.read_ranges(root_));
+  MLC_CHECK(reader.read_guards());
+  if (reader.out_.guards.empty()) return GuardedSizes();
+  MLC_TRY(const JsonPlace module, root_.at("graph_module"));
+  MLC_TRY(const JsonPlace graph, module.at("graph"));
+  ProgramScope scope{graph, &reader.out_.graph.body(), {}};
+  MLC_CHECK(reader.read_inputs(scope));
+  reader.out_.examples = reader.sizes_.examples();
+  return guarded_sizes(reader.out_);
 }
 
 Status ProgramReader::read_guards() {
@@ -410,6 +426,9 @@ Result<ExportedProgram> ProgramReader::run() {
   MLC_CHECK(check_version());
   MLC_CHECK(sizes_.read_ranges(root_));
   MLC_CHECK(read_guards());
+  MLC_TRY(const GuardedSizes limits, guarded());
+  sizes_.set_ranges(limits.ranges);
+  out_.notes = limits.notes;
   MLC_TRY(const JsonPlace module, root_.at("graph_module"));
   MLC_TRY(const JsonPlace graph, module.at("graph"));
   ProgramScope scope{graph, &out_.graph.body(), {}};

@@ -58,6 +58,9 @@ struct ExportedProgram {
   std::map<std::string, int64_t> examples;
   /// What the export found to hold for the sizes of inputs, as Python: "L['x'].size()[0] <= 64".
   std::vector<std::string> guards;
+  /// What guards leave of sizes that the export calls free, for people: "x.size(1) is 6 only, by
+  /// ...". The bounds of their symbols say the same.
+  std::vector<std::string> notes;
 };
 
 /// RECORD is where JSON lay, for errors. Errors: corrupt, with the place in the JSON; unsupported,

@@ -25,6 +25,11 @@ class ProgramSizes {
   /// The bounds of the symbols, from `range_constraints` of the whole program ROOT. Symbols that
   /// are met before have none.
   Status read_ranges(const JsonPlace& root);
+  /// The bounds of symbols, by their names, instead of those that were read. Symbols that are met
+  /// before have none.
+  void set_ranges(const std::map<std::string, ir::Bounds, std::less<>>& ranges) {
+    for (const auto& [name, bounds] : ranges) ranges_.insert_or_assign(name, bounds);
+  }
   /// A size or integer; nothing for an expression that mlc cannot hold.
   Result<std::optional<ir::Expr>> size(const JsonPlace& value);
   /// The sizes of LIST, all of which have to be numbers.

@@ -4,8 +4,8 @@
 #include "mlc/base/text.h"
 #include "mlc/engine/cast_error.h"
 #include "mlc/engine/program_inputs.h"
-#include "mlc/engine/size_guards.h"
 #include "mlc/engine/size_names.h"
+#include "mlc/frontend/size_guards.h"
 #include "mlc/ir/linear_size.h"
 #include "mlc/torch/compiled_block.h"
 #include "mlc/torch/guarded.h"
@@ -276,13 +276,22 @@ Status ExportedModel::set_input(const ProgramInput& input, const NamedValue& giv
 }
 
 Status ExportedModel::check_guards(std::span<const NamedValue> inputs) const {
-  const auto broken =
-      guards_.broken([&](std::string_view name, int64_t dim) -> std::optional<int64_t> {
-        const auto at = std::ranges::find(inputs, name, &NamedValue::name);
-        const auto index = static_cast<size_t>(dim);
-        if (at == inputs.end() || index >= at->tensor.sizes.size()) return std::nullopt;
-        return at->tensor.sizes[index];
-      });
+  const auto size_of = [&](std::string_view name,
+                           const std::optional<int64_t>& dim) -> std::optional<int64_t> {
+    const auto at = std::ranges::find(inputs, name, &NamedValue::name);
+    if (at == inputs.end()) return std::nullopt;
+    if (dim) {
+      const auto index = static_cast<size_t>(*dim);
+      return index < at->tensor.sizes.size() ? std::optional(at->tensor.sizes[index])
+                                             : std::nullopt;
+    }
+    // An integer, which memory_ has as one.
+    const auto input = std::ranges::find(program_->inputs, name, &ProgramInput::name);
+    if (input == program_->inputs.end() || input->value == nullptr) return std::nullopt;
+    const IValue& value = memory_.get(input->value);
+    return value.isInt() ? std::optional(value.toInt()) : std::nullopt;
+  };
+  const auto broken = guards_.broken(size_of);
   if (!broken) return {};
   return usage_error("the program holds only where " + printable(*broken),
                      "that is a guard of torch.export; the sizes of these inputs break it");
