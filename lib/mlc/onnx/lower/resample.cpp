@@ -118,8 +118,14 @@ int64_t onnx_place(Mode mode, int64_t at, float scale, int64_t from) {
   return std::clamp(static_cast<int64_t>(place), int64_t{0}, from - 1);
 }
 
-float step_of(const Line& line, int64_t from, int64_t to) {
-  if (line.scale) return static_cast<float>(1.0 / *line.scale);
+/// Whether PyTorch forgets a scale that it was given where a size stays or doubles: nearest_idx()
+/// in aten/src/ATen/native/UpSample.h.
+bool forgets_scale(Mode mode, int64_t from, int64_t to) {
+  return mode == Mode::nearest && (to == from || to == 2 * from);
+}
+
+float step_of(Mode mode, const Line& line, int64_t from, int64_t to) {
+  if (line.scale && !forgets_scale(mode, from, to)) return static_cast<float>(1.0 / *line.scale);
   return static_cast<float>(from) / static_cast<float>(to);
 }
 
@@ -134,7 +140,7 @@ bool reads_the_same(ir::Symbols& s, Mode mode, const Line& line) {
   const auto own = static_cast<float>(*to) / static_cast<float>(*from);
   const float scale = line.scale ? scale_for(*line.scale, from, to).value_or(own) : own;
   for (int64_t at = 0; at < *to; ++at) {
-    if (torch_place(mode, at, step_of(line, *from, *to), *from) !=
+    if (torch_place(mode, at, step_of(mode, line, *from, *to), *from) !=
         onnx_place(mode, at, scale, *from)) {
       return false;
     }
@@ -149,7 +155,7 @@ Value* nearest_places(Call& c, Mode mode, const Line& line) {
   if (from && to) {
     std::vector<int64_t> places;
     for (int64_t at = 0; at < *to; ++at) {
-      places.push_back(torch_place(mode, at, step_of(line, *from, *to), *from));
+      places.push_back(torch_place(mode, at, step_of(mode, line, *from, *to), *from));
     }
     return b.integers(places);
   }
@@ -158,8 +164,20 @@ Value* nearest_places(Call& c, Mode mode, const Line& line) {
   Value* at = b.cast(b.range(zero, one, line.to), DType::f32);
   if (mode == Mode::nearest_exact) at = b.add(at, 0.5);
   const auto size = [&](ir::Expr n) { return b.cast(b.integer(n), DType::f32); };
-  Value* step =
-      line.scale ? b.number(1.0 / *line.scale, DType::f32) : b.div(size(line.from), size(line.to));
+  Value* step = nullptr;
+  if (!line.scale || mode == Mode::nearest) step = b.div(size(line.from), size(line.to));
+  if (line.scale) {
+    Value* own = b.number(1.0 / *line.scale, DType::f32);
+    if (mode == Mode::nearest) {
+      const ir::Expr twice = c.symbols().multiply(line.from, b.expr(2));
+      Value* made = b.integer(line.to);
+      Value* forgets = b.logical("Or", b.compare("Equal", made, b.integer(line.from)),
+                                 b.compare("Equal", made, b.integer(twice)));
+      step = b.where(forgets, step, own);
+    } else {
+      step = own;
+    }
+  }
   Value* place = b.cast(b.unary("Floor", b.mul(at, step)), DType::i64);
   return b.binary("Min", place, b.sub(b.integer(line.from), one));
 }
