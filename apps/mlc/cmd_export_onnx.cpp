@@ -33,7 +33,7 @@
 namespace mlc::cli {
 namespace {
 
-constexpr std::string_view kPartialDomain = "mlc.aten";
+constexpr std::string_view kPartialDomain = "mlc";
 
 void show_graph(const std::string& model, const ir::Graph& graph, Context& context) {
   const std::string text = ir::to_text(graph);

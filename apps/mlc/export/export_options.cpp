@@ -41,8 +41,9 @@ void setup_export(OptionSet& set, ExportOptions& options) {
   set.choice("--external-data", options.external, kExternal,
              "weights in FILE.data beside the model: auto (above 1.8 GB, the default), always, "
              "never");
-  set.flag("--partial", options.partial,
-           "keep operators that mlc does not know, in the domain mlc.aten");
+  set.flag(
+      "--partial", options.partial,
+      "keep operators that mlc does not know, in the domain mlc.aten (or that of their namespace)");
   set.flag("--simplify", options.simplify,
            "accepted and without effect: constants are folded and shorter forms found in any case");
   set.flag("--origins", options.origins,

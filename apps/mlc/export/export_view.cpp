@@ -136,9 +136,10 @@ std::string hint_of(const std::vector<onnx::Problem>& problems) {
   // No domain has operators with programs in them.
   if (any(has_block)) return "";
   const bool unknown = any([](const onnx::Problem& one) {
-    return one.reason == "no lowering" || one.reason.starts_with("no lowering of its overload");
+    return one.reason.starts_with("no lowering") || one.reason.find("ONNX") != std::string::npos;
   });
-  return unknown ? "--partial keeps unknown operators in a domain of their own" : "";
+  const bool helps = unknown && std::ranges::all_of(problems, &onnx::Problem::can_be_kept);
+  return helps ? "--partial keeps unknown operators in a domain of their own" : "";
 }
 
 }  // namespace

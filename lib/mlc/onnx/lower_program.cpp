@@ -2,6 +2,7 @@
 
 #include "mlc/ir/block_ops.h"
 #include "mlc/onnx/builder.h"
+#include "mlc/onnx/keep_operator.h"
 #include "mlc/onnx/op_map.h"
 #include "mlc/onnx/op_table.h"
 #include "mlc/onnx/overloads.h"
@@ -42,8 +43,7 @@ class ProgramLowering {
   Inputs results_of(const ir::Block& block);
   Value* with_sizes(Value* rows);
   Inputs block_inputs(const ir::Block& block, size_t count);
-  void keep_as_it_is(Call& call);
-  void note_problem(const ir::Node& node, std::string reason);
+  Problem& note_problem(const ir::Node& node, std::string reason);
   void stand_in(const ir::Node& node);
   void add_outputs();
 
@@ -109,11 +109,39 @@ void ProgramLowering::add_weights() {
   }
 }
 
-void ProgramLowering::note_problem(const ir::Node& node, std::string reason) {
+namespace {
+
+/// The values of one argument, those of lists too.
+std::vector<const ir::Value*> values_of(const ir::Node& node, size_t argument) {
+  const ir::Attribute& attribute = node.arguments().at(argument).value;
+  if (const auto* value = std::get_if<ir::Value*>(&attribute)) return {*value};
+  if (const auto* list = std::get_if<ir::Values>(&attribute)) return {list->begin(), list->end()};
+  return {};
+}
+
+std::vector<const ir::Value*> values_of(const ir::Node& node) {
+  std::vector<const ir::Value*> out;
+  for (size_t i = 0; i < node.arguments().size(); ++i) {
+    const auto some = values_of(node, i);
+    out.insert(out.end(), some.begin(), some.end());
+  }
+  return out;
+}
+
+bool touches_complex(const ir::Node& node) {
+  return std::ranges::any_of(values_of(node), is_complex) ||
+         std::ranges::any_of(node.outputs(), is_complex);
+}
+
+}  // namespace
+
+Problem& ProgramLowering::note_problem(const ir::Node& node, std::string reason) {
   const std::string op = node.op().domain + "::" + node.op().name;
   const auto [place, is_new] = problem_places_.try_emplace({op, reason}, out_.problems.size());
-  if (is_new) out_.problems.push_back({op, std::move(reason), 0, node.origin()});
-  ++out_.problems[place->second].count;
+  if (is_new) out_.problems.push_back({op, std::move(reason), 0, node.origin(), true});
+  Problem& problem = out_.problems[place->second];
+  ++problem.count;
+  return problem;
 }
 
 /// Values of the types that the program says, so that what follows is looked at too.
@@ -397,62 +425,6 @@ void ProgramLowering::lower_scan(Call& call) {
   for (size_t i = 0; i < made.size(); ++i) call.give(made[i], i);
 }
 
-/// With --partial: an operator of its own domain, its tensors as inputs, the rest as attributes.
-void ProgramLowering::keep_as_it_is(Call& call) {
-  Inputs inputs;
-  Attributes attributes;
-  for (const ir::Argument& argument : call.node.arguments()) {
-    if (std::holds_alternative<ir::Value*>(argument.value)) {
-      inputs.push_back(call.tensor(argument.name));
-    } else if (const auto* list = std::get_if<ir::Values>(&argument.value)) {
-      (void)list;
-      for (Value* value : call.optional_tensors(argument.name)) inputs.push_back(value);
-    } else if (const auto* flag = std::get_if<bool>(&argument.value)) {
-      attributes.push_back({argument.name, int64_t{*flag}});
-    } else if (const auto* number = std::get_if<double>(&argument.value)) {
-      attributes.push_back({argument.name, static_cast<float>(*number)});
-    } else if (const auto* text = std::get_if<std::string>(&argument.value)) {
-      attributes.push_back({argument.name, *text});
-    } else if (std::holds_alternative<ir::Expr>(argument.value)) {
-      attributes.push_back({argument.name, call.fixed(argument.name)});
-    } else if (std::holds_alternative<std::vector<ir::Expr>>(argument.value)) {
-      attributes.push_back({argument.name, call.fixed_list(argument.name)});
-    }
-  }
-  std::vector<TensorType> types;
-  for (size_t i = 0; i < call.output_count(); ++i) types.push_back(call.output_type(i));
-  std::string name = call.node.op().name;
-  const auto made = builder_.nodes(name, std::move(inputs), std::move(attributes), std::move(types),
-                                   {.opset = 0, .domain = options_.partial_domain});
-  for (size_t i = 0; i < made.size(); ++i) call.give(made[i], i);
-}
-
-namespace {
-
-/// The values of one argument, those of lists too.
-std::vector<const ir::Value*> values_of(const ir::Node& node, size_t argument) {
-  const ir::Attribute& attribute = node.arguments().at(argument).value;
-  if (const auto* value = std::get_if<ir::Value*>(&attribute)) return {*value};
-  if (const auto* list = std::get_if<ir::Values>(&attribute)) return {list->begin(), list->end()};
-  return {};
-}
-
-std::vector<const ir::Value*> values_of(const ir::Node& node) {
-  std::vector<const ir::Value*> out;
-  for (size_t i = 0; i < node.arguments().size(); ++i) {
-    const auto some = values_of(node, i);
-    out.insert(out.end(), some.begin(), some.end());
-  }
-  return out;
-}
-
-bool touches_complex(const ir::Node& node) {
-  return std::ranges::any_of(values_of(node), is_complex) ||
-         std::ranges::any_of(node.outputs(), is_complex);
-}
-
-}  // namespace
-
 void ProgramLowering::lower_complex(Call& call) {
   const Row* own = find_complex_row(call.op());
   const Row* plain = find_row(call.op());
@@ -527,14 +499,14 @@ void ProgramLowering::lower_call(Call& call) {
       return row->lower(call);
     } catch (const Unlowerable&) {
       if (std::ranges::any_of(call.node.outputs(), is_complex)) throw;
-      return keep_as_it_is(call);
+      return keep_operator(call, options_.partial_domain);
     }
   }
   if (known) return;
   if (std::ranges::any_of(call.node.outputs(), is_complex)) {
     Call::refuse("no lowering, and its result is complex, which ONNX Runtime has no operators for");
   }
-  if (!options_.partial_domain.empty()) return keep_as_it_is(call);
+  if (!options_.partial_domain.empty()) return keep_operator(call, options_.partial_domain);
   Call::refuse(exists ? "no lowering"
                       : "no lowering of its overload \"" + call.node.op().overload + "\"");
 }
@@ -560,7 +532,10 @@ void ProgramLowering::lower_node(const ir::Node& node) {
     reason = "its arguments have other types than it takes";
   }
   if (reason.empty()) return;
-  note_problem(node, std::move(reason));
+  Problem& problem = note_problem(node, std::move(reason));
+  const bool mapped = options_.map != nullptr && options_.map->find(call.op()) != nullptr;
+  problem.can_be_kept = problem.can_be_kept && !mapped && node.blocks().empty() &&
+                        !touches_complex(node) && can_keep_operator(call);
   stand_in(node);
 }
 
@@ -596,7 +571,7 @@ void ProgramLowering::add_outputs() {
       }
       out_.model.graph.outputs.push_back({name, value});
     } catch (const Unlowerable& problem) {
-      note_problem(results, problem.what);
+      note_problem(results, problem.what).can_be_kept = false;
     }
   }
 }

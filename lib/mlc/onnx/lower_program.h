@@ -38,7 +38,8 @@ struct OpMap;
 
 struct LowerOptions {
   std::optional<int> opset;  // absent: 17, or what the operators need
-  /// Operators that mlc cannot lower stay as they are, in this domain; empty: they are problems.
+  /// Operators that mlc cannot lower stay as they are, in domains that begin so (keep_operator.h);
+  /// empty: they are problems.
   std::string partial_domain;
   /// What operators become before mlc's own table is asked (op_map.h); null: nothing.
   const OpMap* map = nullptr;
@@ -49,7 +50,8 @@ struct Problem {
   std::string op;      // "aten::cdist"
   std::string reason;  // "no lowering": for operators that mlc does not know
   uint64_t count = 0;
-  ir::Origin first;  // where it is used first
+  ir::Origin first;          // where it is used first
+  bool can_be_kept = false;  // with a partial_domain
 };
 
 struct Lowered {

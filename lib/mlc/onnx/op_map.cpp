@@ -180,7 +180,8 @@ const ir::Attribute* argument(const Call& call, const MappedArgument& wanted) {
                            near ? "; did you mean " + quoted(*near) + "?" : std::string()));
 }
 
-/// Nothing for None and for what ONNX has no word for, as devices.
+}  // namespace
+
 std::optional<AttributeValue> attribute_of(Call& call, const std::string& name,
                                            const ir::Attribute& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return int64_t{*flag};
@@ -207,6 +208,8 @@ std::optional<AttributeValue> attribute_of(Call& call, const std::string& name,
   if (one != nullptr && *one != nullptr) return call.fixed(name);
   return std::nullopt;
 }
+
+namespace {
 
 bool is_tensor(const ir::Attribute& value) {
   return std::holds_alternative<ir::Value*>(value) || std::holds_alternative<ir::Values>(value);

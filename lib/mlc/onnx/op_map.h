@@ -60,6 +60,11 @@ struct OpMap {
 /// Errors: those of yaml::parse_file(), usage for what the schema does not allow, with its place.
 Result<OpMap> read_op_map(const std::string& path);
 
+/// VALUE, CALL's argument NAME, as an attribute; nothing for None and for what ONNX has no word for
+/// (devices, layouts). Throws Unlowerable for tensors.
+std::optional<AttributeValue> attribute_of(Call& call, const std::string& name,
+                                           const ir::Attribute& value);
+
 /// Makes the node that TO says of CALL. Throws Unlowerable where the call has no argument of a
 /// name, or one that can be neither input nor attribute.
 void lower_mapped(Call& call, const MappedOperator& to);
