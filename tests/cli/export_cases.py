@@ -514,6 +514,12 @@ def spectrograms(x):
     return [torch.view_as_real(one) for one in out] + [out[0].abs().square()] + back
 
 
+def vectors(x, v, w, batched):
+    weight = torch.arange(24.0).reshape(4, 6)
+    return (x.t() @ v, torch.mv(x.t(), v), torch.addmv(w, x.t(), v), batched.transpose(1, 2) @ v, w @ x.t(), x @ w, v @ v,
+            torch.nn.functional.relu(x.t()) @ v, weight.t() @ v, w @ batched.transpose(1, 2), batched.double().mT @ v.double())
+
+
 CASES = {
     "lstm": Case(Layers(nn.LSTM, 4, 5, num_layers=2, bidirectional=True, batch_first=True), (randn(3, 7, 4),), ({0: BATCH},),
                  ("LSTM", "LSTM"), more=((randn(1, 7, 4),),)),
@@ -568,6 +574,7 @@ CASES = {
                    more=((randn(1, 3, 5, 9),),)),
     "fold": Case(folded, (randn(2, 12, 20), randn(2, 12, 12)), ({0: BATCH}, {0: BATCH}), ("Col2Im",) * 3),
     "unpool": Case(unpooled, (randn(2, 3, 6, 8), randn(2, 3, 4, 4, 6)), ({0: BATCH}, {0: BATCH})),
+    "vectors": Case(vectors, (randn(4, 6), randn(4), randn(6), randn(2, 4, 6)), None, ("MatMul",)),
     "lp pool": Case(lambda x: (F.lp_pool2d(x, 2, 3), F.lp_pool1d(x[0], 2, 2)), (randn(2, 3, 7, 8),), ({0: BATCH},)),
     "fractional pool": Case(nn.FractionalMaxPool2d(2, output_size=3), (randn(2, 3, 7, 8),), refused="at random"),
     "bags": Case(Bags(), (torch.tensor([[1, 2, 3], [3, 3, 0]]), torch.tensor([1, 2, 3, 1, 7, 9]), torch.tensor([0, 0, 2, 5]), randn(6)),

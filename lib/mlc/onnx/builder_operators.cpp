@@ -391,6 +391,10 @@ Value* Builder::matmul(Value* a, Value* b) {
   const Sizes& x = a->type.sizes;
   const Sizes& y = b->type.sizes;
   if (x.empty() || y.empty()) throw Unlowerable("a matrix product of a number");
+  // ONNX Runtime computes a transposed matrix times a vector wrongly, once it fuses the two.
+  if (x.size() >= 2 && y.size() == 1 && a->data == nullptr) {
+    return squeeze(matmul(a, unsqueeze(b, {1})), {-1});
+  }
   Sizes lead_a(x.begin(), x.end() - std::min<ptrdiff_t>(2, std::ssize(x)));
   Sizes lead_b(y.begin(), y.end() - std::min<ptrdiff_t>(2, std::ssize(y)));
   Sizes sizes = broadcast(lead_a, lead_b);
