@@ -520,6 +520,19 @@ def vectors(x, v, w, batched):
             torch.nn.functional.relu(x.t()) @ v, weight.t() @ v, w @ batched.transpose(1, 2), batched.double().mT @ v.double())
 
 
+def grouped(x, w, offs, stacked):
+    """Products of groups of rows, of columns, of what is summed over, and of whole matrices."""
+    x, w, stacked = x.bfloat16(), w.bfloat16(), stacked.bfloat16()  # which torch.export wants; small integers stay exact
+    parts = (F.grouped_mm(x, w, offs=offs), F.grouped_mm(stacked, x, offs=offs), F.grouped_mm(x.t().contiguous(), x, offs=offs),
+             F.grouped_mm(stacked, w))
+    return tuple(one.float() for one in parts)
+
+
+def few(*sizes):
+    """Small integers."""
+    return (randn(*sizes) * 2).round().clamp(-4, 4)
+
+
 CASES = {
     "lstm": Case(Layers(nn.LSTM, 4, 5, num_layers=2, bidirectional=True, batch_first=True), (randn(3, 7, 4),), ({0: BATCH},),
                  ("LSTM", "LSTM"), more=((randn(1, 7, 4),),)),
@@ -575,6 +588,8 @@ CASES = {
     "fold": Case(folded, (randn(2, 12, 20), randn(2, 12, 12)), ({0: BATCH}, {0: BATCH}), ("Col2Im",) * 3),
     "unpool": Case(unpooled, (randn(2, 3, 6, 8), randn(2, 3, 4, 4, 6)), ({0: BATCH}, {0: BATCH})),
     "vectors": Case(vectors, (randn(4, 6), randn(4), randn(6), randn(2, 4, 6)), None, ("MatMul",)),
+    "grouped": Case(grouped, (few(8, 8), few(4, 8, 16), torch.tensor([2, 2, 5, 8]).int(), few(4, 3, 8)), None, ("Split", "Concat"), ("Loop",),
+                    verify=False, more=((few(8, 8).flip(0), few(4, 8, 16), torch.tensor([0, 8, 8, 8]).int(), few(4, 3, 8)),)),
     "lp pool": Case(lambda x: (F.lp_pool2d(x, 2, 3), F.lp_pool1d(x[0], 2, 2)), (randn(2, 3, 7, 8),), ({0: BATCH},)),
     "fractional pool": Case(nn.FractionalMaxPool2d(2, output_size=3), (randn(2, 3, 7, 8),), refused="at random"),
     "bags": Case(Bags(), (torch.tensor([[1, 2, 3], [3, 3, 0]]), torch.tensor([1, 2, 3, 1, 7, 9]), torch.tensor([0, 0, 2, 5]), randn(6)),

@@ -252,16 +252,81 @@ void lower_bilinear(Call& c) {
   c.give(bias == nullptr ? out : b.add(out, bias));
 }
 
+/// The groups of X along AXIS, which end at ENDS, and last what lies behind them.
+Inputs groups_of(Call& c, Value* x, int64_t axis, Value* ends, int64_t count) {
+  Builder& b = c.b;
+  Value* begins = b.concat({b.integers({0}), b.slice(ends, 0, b.expr(0), b.expr(count - 1))}, 0);
+  Value* last = b.slice(ends, 0, b.expr(count - 1), b.expr(count));
+  Value* rest = b.sub(b.integer_1d(b.size_of(x, axis)), last);
+  Value* lengths = b.concat({b.sub(ends, begins), rest}, 0);
+  std::vector<TensorType> types;
+  for (int64_t i = 0; i <= count; ++i) {
+    TensorType type = x->type;
+    type.sizes.at(static_cast<size_t>(axis)) = c.symbols().fresh("rows", {0, ir::kUnbounded});
+    types.push_back(std::move(type));
+  }
+  return b.nodes("Split", {x, lengths}, {{"axis", axis}}, std::move(types));
+}
+
+/// Products of the rows of each group with the matrix of the group (a mixture of experts): one
+/// MatMul for each group, so that no row is multiplied with a matrix that is not its own. Two lists
+/// of groups are summed over; two stacks of matrices are a batch.
+void lower_grouped_product(Call& c) {
+  Builder& b = c.b;
+  const bool aten = c.has("self");
+  Value* x = c.tensor(aten ? "self" : "input");
+  Value* w = c.tensor(aten ? "mat2" : "weight");
+  if (c.has("bias")) Call::refuse("it has a bias, which PyTorch does not compute either");
+  if (rank_of(x) == 3 && rank_of(w) == 3) return c.give(b.matmul(x, w));
+  Value* ends = b.cast(c.tensor("offs"), DType::i64);
+  const auto count = c.symbols().constant_value(b.size_of(ends, 0));
+  if (!count || *count == 0) Call::refuse("the number of its groups varies");
+  const bool rows = rank_of(x) == 2;
+  const bool columns = rank_of(w) == 2;
+  const Inputs left = rows ? groups_of(c, x, columns ? 1 : 0, ends, *count) : Inputs();
+  const Inputs right = columns ? groups_of(c, w, rows ? 0 : 1, ends, *count) : Inputs();
+  Inputs parts;
+  for (int64_t i = 0; i < *count; ++i) {
+    const auto at = static_cast<size_t>(i);
+    Value* one = b.matmul(rows ? left[at] : b.select(x, 0, b.expr(i)),
+                          columns ? right[at] : b.select(w, 0, b.expr(i)));
+    parts.push_back(rows && columns ? b.unsqueeze(one, {0}) : one);
+  }
+  Sizes sizes = c.output_sizes();
+  const int64_t axis = !rows ? 1 : 0;
+  if (!rows || !columns) {
+    // What lies behind the last group belongs to none: zeros.
+    Value* behind = rows ? left.back() : right.back();
+    TensorType type{parts[0]->type.dtype, sizes};
+    type.sizes.at(static_cast<size_t>(axis)) = b.size_of(behind, axis);
+    b.define_symbols(behind);
+    parts.push_back(b.expand(b.number(0.0, type.dtype), type.sizes));
+  }
+  const DType dtype = parts[0]->type.dtype;
+  c.give(b.node("Concat", parts, {{"axis", axis}}, {dtype, std::move(sizes)}));
+}
+
 constexpr Row kRows[] = {
-    {"aten::addbmm", lower_addbmm},       {"aten::addmm", lower_addmm},
-    {"aten::addmv", lower_addmv},         {"aten::addr", lower_addr},
-    {"aten::baddbmm", lower_baddbmm},     {"aten::bilinear", lower_bilinear},
-    {"aten::bmm", lower_matmul},          {"aten::dot", lower_matmul},
-    {"aten::einsum", lower_einsum},       {"aten::ger", lower_outer},
-    {"aten::kron", lower_kron},           {"aten::linear", lower_linear},
-    {"aten::matmul", lower_matmul},       {"aten::mm", lower_matmul},
-    {"aten::mv", lower_matmul},           {"aten::outer", lower_outer},
-    {"aten::tensordot", lower_tensordot}, {"aten::vdot", lower_matmul},
+    {"aten::_grouped_mm", lower_grouped_product},
+    {"aten::addbmm", lower_addbmm},
+    {"aten::addmm", lower_addmm},
+    {"aten::addmv", lower_addmv},
+    {"aten::addr", lower_addr},
+    {"aten::baddbmm", lower_baddbmm},
+    {"aten::bilinear", lower_bilinear},
+    {"aten::bmm", lower_matmul},
+    {"aten::dot", lower_matmul},
+    {"aten::einsum", lower_einsum},
+    {"aten::ger", lower_outer},
+    {"aten::kron", lower_kron},
+    {"aten::linear", lower_linear},
+    {"aten::matmul", lower_matmul},
+    {"aten::mm", lower_matmul},
+    {"aten::mv", lower_matmul},
+    {"aten::outer", lower_outer},
+    {"aten::tensordot", lower_tensordot},
+    {"aten::vdot", lower_matmul},
+    {"transformers::grouped_mm_fallback", lower_grouped_product},
 };
 
 }  // namespace
