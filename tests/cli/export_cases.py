@@ -528,6 +528,13 @@ def grouped(x, w, offs, stacked):
     return tuple(one.float() for one in parts)
 
 
+def ceil_pools(x):
+    return (F.max_pool2d(x, 3, 2, ceil_mode=True), F.max_pool2d(x, 3, 2, 1, ceil_mode=True), F.avg_pool2d(x, 3, 2, ceil_mode=True),
+            F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False),
+            F.max_pool2d(x, 2, ceil_mode=True, return_indices=True), F.max_pool2d(x, 2, (1, 3), dilation=3, ceil_mode=True),
+            F.avg_pool1d(x[:, 0], 5, 3, 2, ceil_mode=True), F.max_pool2d(x[0], 3, 2, ceil_mode=True))
+
+
 def few(*sizes):
     """Small integers."""
     return (randn(*sizes) * 2).round().clamp(-4, 4)
@@ -587,6 +594,8 @@ CASES = {
                    more=((randn(1, 3, 5, 9),),)),
     "fold": Case(folded, (randn(2, 12, 20), randn(2, 12, 12)), ({0: BATCH}, {0: BATCH}), ("Col2Im",) * 3),
     "unpool": Case(unpooled, (randn(2, 3, 6, 8), randn(2, 3, 4, 4, 6)), ({0: BATCH}, {0: BATCH})),
+    "ceil pools": Case(ceil_pools, (randn(2, 3, 11, 12),), ({0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO},),
+                       ("MaxPool",) * 5, verify=False, more=tuple((randn(1, 3, 7 + i, 14 - i),) for i in range(7))),
     "vectors": Case(vectors, (randn(4, 6), randn(4), randn(6), randn(2, 4, 6)), None, ("MatMul",)),
     "grouped": Case(grouped, (few(8, 8), few(4, 8, 16), torch.tensor([2, 2, 5, 8]).int(), few(4, 3, 8)), None, ("Split", "Concat"), ("Loop",),
                     verify=False, more=((few(8, 8).flip(0), few(4, 8, 16), torch.tensor([0, 8, 8, 8]).int(), few(4, 3, 8)),)),

@@ -1073,3 +1073,19 @@ def test_shifts_of_numbers_were_refused(mlc, tmp_path, source):
     for x in (torch.ones(4, 3), -torch.ones(7, 3)):
         for ours, theirs in zip(run(tmp_path / "m.onnx", x), Shifts()(x), strict=True):
             torch.testing.assert_close(torch.as_tensor(ours), theirs)
+
+
+@pytest.mark.parametrize("arguments, fits", [((3, 2), True), ((3, 2, 1), True), ((2, 2, 1), False), ((2, 3), False)])
+def test_pools_that_round_up_were_refused_where_sizes_vary(mlc, tmp_path, arguments, fits):
+    # SqueezeNet and GoogLeNet. What PyTorch drops, a window that begins in the padding, needs a stride that reaches there.
+    class Pools(nn.Module):
+        def forward(self, x):
+            return nn.functional.max_pool2d(x, *arguments, ceil_mode=True), nn.functional.avg_pool2d(x, *arguments, ceil_mode=True)
+
+    torch.jit.trace(Pools(), torch.randn(2, 3, 9, 9)).save(tmp_path / "m.pt")
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[b=2,3,h=9,w=9]")
+    assert (result.rc, "ceil_mode with sizes that vary" in result.stderr) == ((0, False) if fits else (4, True)), result.stderr
+    for size in range(3, 15) if fits else ():
+        x = torch.randn(1, 3, size, 17 - size)
+        for ours, theirs in zip(run(tmp_path / "m.onnx", x), Pools()(x), strict=True):
+            torch.testing.assert_close(torch.as_tensor(ours), theirs)

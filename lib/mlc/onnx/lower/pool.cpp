@@ -21,6 +21,7 @@ struct Pool {
   size_t dims = 0;
   std::vector<int64_t> kernel, stride, padding, dilation;
   bool ceil = false;
+  bool rounds_up = false;    // ceil_mode of ONNX, where sizes vary
   DType dtype = DType::f32;  // of the input as it came
 };
 
@@ -41,6 +42,25 @@ Value* batched(Call& c, Value* x, size_t dims, bool& unbatched) {
   return unbatched ? c.b.unsqueeze(x, {0}) : x;
 }
 
+/// Whether ceil_mode of ONNX says what PyTorch's does, whatever the sizes: no last window that
+/// begins in the padding behind, which PyTorch drops. Such a window begins at most at
+/// size + 2*padding - window + stride - 1.
+bool rounds_alike(const Pool& p) {
+  for (size_t i = 0; i < p.dims; ++i) {
+    const int64_t window = p.dilation[i] * (p.kernel[i] - 1) + 1;
+    if (window < p.stride[i] + p.padding[i]) return false;
+  }
+  return true;
+}
+
+/// Whether the sizes that are pooled are numbers, and so what is pooled to.
+bool has_fixed_sizes(Call& c, const Pool& p) {
+  const Sizes out = c.output_sizes();
+  const auto known = [&](ir::Expr size) { return c.symbols().constant_value(size).has_value(); };
+  return std::ranges::all_of(std::span(out).last(p.dims), known) &&
+         std::ranges::all_of(std::span(p.input->type.sizes).last(p.dims), known);
+}
+
 Pool read(Call& c, std::string_view op) {
   Pool p;
   p.dims = space_of(c);
@@ -53,6 +73,7 @@ Pool read(Call& c, std::string_view op) {
   p.padding = per_dimension(c.fixed_list("padding", {0}), p.dims);
   p.dilation = per_dimension(c.fixed_list("dilation", {1}), p.dims);
   p.ceil = c.boolean("ceil_mode", false);
+  p.rounds_up = p.ceil && !has_fixed_sizes(c, p) && rounds_alike(p);
   return p;
 }
 
@@ -60,7 +81,7 @@ Pool read(Call& c, std::string_view op) {
 /// drops a last window that begins in the padding, which ceil_mode of ONNX does not everywhere.
 std::vector<int64_t> end_pads(Call& c, const Pool& p) {
   std::vector<int64_t> out = p.padding;
-  if (!p.ceil) return out;
+  if (!p.ceil || p.rounds_up) return out;
   Sizes sizes = c.output_sizes();
   for (size_t i = 0; i < p.dims; ++i) {
     const auto size = c.symbols().constant_value(sizes.at(sizes.size() - p.dims + i));
@@ -85,6 +106,7 @@ Attributes window(const Pool& p, const std::vector<int64_t>& before,
   if (std::ranges::any_of(p.dilation, [](int64_t one) { return one != 1; })) {
     out.push_back({"dilations", p.dilation});
   }
+  if (p.rounds_up) out.push_back({"ceil_mode", int64_t{1}});
   return out;
 }
 
@@ -169,6 +191,7 @@ void lower_avg_pool(Call& c) {
   std::vector<int64_t> overflow(p.dims, 0);
   for (size_t i = 0; i < p.dims; ++i) overflow[i] = std::max<int64_t>(after[i] - p.padding[i], 0);
   if (c.has("divisor_override")) {
+    if (p.rounds_up) Call::refuse("ceil_mode and divisor_override with sizes that vary");
     double elements = 1;
     for (const int64_t size : p.kernel) elements *= static_cast<double>(size);
     Value* padded = zero_padded();
@@ -180,7 +203,8 @@ void lower_avg_pool(Call& c) {
     Value* mean = average(c, p, padded, none, none, true);
     return give_pooled(c, p, b.mul(mean, elements / c.number("divisor_override")));
   }
-  if (!any_positive(overflow)) {
+  const bool may_overflow = p.rounds_up || any_positive(overflow);
+  if (!may_overflow) {
     return give_pooled(c, p, average(c, p, in, p.padding, p.padding, count_padding));
   }
   // Padding counts, what lies behind it does not.
