@@ -535,6 +535,11 @@ def ceil_pools(x):
             F.avg_pool1d(x[:, 0], 5, 3, 2, ceil_mode=True), F.max_pool2d(x[0], 3, 2, ceil_mode=True))
 
 
+def means(x):
+    return (x.mean(0), x.mean(), x.mean((0, 1), keepdim=True), x.var(0, correction=0), torch.std_mean(x, 0), torch.cat([x, x]).mean(0),
+            x[:, :0].mean(1))
+
+
 def few(*sizes):
     """Small integers."""
     return (randn(*sizes) * 2).round().clamp(-4, 4)
@@ -599,6 +604,8 @@ CASES = {
     "vectors": Case(vectors, (randn(4, 6), randn(4), randn(6), randn(2, 4, 6)), None, ("MatMul",)),
     "grouped": Case(grouped, (few(8, 8), few(4, 8, 16), torch.tensor([2, 2, 5, 8]).int(), few(4, 3, 8)), None, ("Split", "Concat"), ("Loop",),
                     verify=False, more=((few(8, 8).flip(0), few(4, 8, 16), torch.tensor([0, 8, 8, 8]).int(), few(4, 3, 8)),)),
+    "means": Case(means, (randn(5, 3),), ({0: torch.export.Dim("rows", min=0, max=64)},), without=("ReduceMean",), more=((randn(0, 3),), (randn(1, 3),))),
+    "means of something": Case(lambda x: (x.mean(0), x.mean(1)), (randn(5, 3),), ({0: BATCH},), ("ReduceMean", "ReduceMean"), ("Div",)),
     "lp pool": Case(lambda x: (F.lp_pool2d(x, 2, 3), F.lp_pool1d(x[0], 2, 2)), (randn(2, 3, 7, 8),), ({0: BATCH},)),
     "fractional pool": Case(nn.FractionalMaxPool2d(2, output_size=3), (randn(2, 3, 7, 8),), refused="at random"),
     "bags": Case(Bags(), (torch.tensor([[1, 2, 3], [3, 3, 0]]), torch.tensor([1, 2, 3, 1, 7, 9]), torch.tensor([0, 0, 2, 5]), randn(6)),

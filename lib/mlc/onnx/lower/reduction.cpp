@@ -1,4 +1,5 @@
 // Reductions, extremes with their places, sorting.
+#include "mlc/ir/linear_size.h"
 #include "mlc/onnx/kernels.h"
 #include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
@@ -11,6 +12,39 @@
 namespace mlc::onnx {
 namespace {
 
+/// How many elements are reduced, as a number of DTYPE.
+Value* element_count(Call& c, const Value* x, const std::vector<int64_t>& axes, DType dtype) {
+  Sizes sizes;
+  for (const int64_t axis : axes) sizes.push_back(c.b.size_of(x, axis));
+  return c.b.cast(c.b.integer(c.b.product(sizes)), dtype);
+}
+
+/// Whether the program itself allows that SIZE is 0: it is that, or a multiple of a symbol that may
+/// be. Other sizes say less of what their model takes: (n - 3)//2 of a convolution.
+bool may_be_nothing(ir::Symbols& s, ir::Expr size) {
+  if (const auto known = s.constant_value(size)) return known == 0;
+  if (s.bounds(size).low > 0) return false;
+  const std::vector<size_t> used = s.symbols_of(size);
+  if (used.size() != 1) return false;
+  if (s.text(size) == s.all()[used[0]].name) return true;
+  const auto line = ir::linear_size(s, size);
+  return line && line->offset == 0;
+}
+
+/// ReduceMean. Of nothing, it is NaN in PyTorch and 0 in ONNX Runtime.
+Value* mean_of(Call& c, Value* x, const std::vector<int64_t>& axes, bool keep) {
+  const bool nothing = std::ranges::any_of(
+      axes, [&](int64_t axis) { return may_be_nothing(c.symbols(), c.b.size_of(x, axis)); });
+  if (!nothing || !is_floating(x)) return c.b.reduce("ReduceMean", x, axes, keep);
+  return c.b.div(c.b.reduce("ReduceSum", x, axes, keep), element_count(c, x, axes, x->type.dtype));
+}
+
+void lower_mean(Call& c) {
+  Value* x = c.b.cast(c.tensor("self"), c.output_dtype());
+  if (x->type.sizes.empty()) return c.give(x);
+  c.give(mean_of(c, x, c.axes("dim", x->type.sizes.size()), c.boolean("keepdim", false)));
+}
+
 template <const char* kOp>
 void lower_reduce(Call& c) {
   Value* x = c.tensor("self");
@@ -21,8 +55,8 @@ void lower_reduce(Call& c) {
   const auto axes = c.axes("dim", x->type.sizes.size());
   c.give(c.b.reduce(kOp, x, axes, c.boolean("keepdim", false)));
 }
-constexpr char kSum[] = "ReduceSum", kMean[] = "ReduceMean", kProd[] = "ReduceProd",
-               kMax[] = "ReduceMax", kMin[] = "ReduceMin";
+constexpr char kSum[] = "ReduceSum", kProd[] = "ReduceProd", kMax[] = "ReduceMax",
+               kMin[] = "ReduceMin";
 
 Value* without_nan(Call& c, Value* x) {
   if (!is_floating(x)) return x;
@@ -115,13 +149,6 @@ void lower_aminmax(Call& c) {
   c.give(b.reduce("ReduceMax", x, axes, keep), 1);
 }
 
-/// How many elements are reduced, as a number of DTYPE.
-Value* element_count(Call& c, const Value* x, const std::vector<int64_t>& axes, DType dtype) {
-  Sizes sizes;
-  for (const int64_t axis : axes) sizes.push_back(c.b.size_of(x, axis));
-  return c.b.cast(c.b.integer(c.b.product(sizes)), dtype);
-}
-
 struct Moments {
   Value* mean = nullptr;
   Value* variance = nullptr;
@@ -157,12 +184,12 @@ Moments moments(Call& c) {
   } else if (c.has("unbiased")) {
     correction = c.boolean("unbiased", true) ? 1 : 0;
   }
-  Value* mean = x->type.sizes.empty() ? x : b.reduce("ReduceMean", x, axes, true);
+  Value* mean = x->type.sizes.empty() ? x : mean_of(c, x, axes, true);
   Value* centred = b.sub(x, mean);
   Value* square = b.mul(centred, centred);
   Moments out;
   if (correction == 0) {
-    out.variance = x->type.sizes.empty() ? square : b.reduce("ReduceMean", square, axes, keep);
+    out.variance = x->type.sizes.empty() ? square : mean_of(c, square, axes, keep);
   } else {
     Value* sum = x->type.sizes.empty() ? square : b.reduce("ReduceSum", square, axes, keep);
     Value* n = element_count(c, x, axes, dtype);
@@ -352,7 +379,7 @@ constexpr Row kRows[] = {
     {"aten::linalg_vector_norm", lower_norm},
     {"aten::logsumexp", lower_logsumexp},
     {"aten::max", lower_extreme<kMax, kArgMax, kMaximum>},
-    {"aten::mean", lower_reduce<kMean>},
+    {"aten::mean", lower_mean},
     {"aten::median", lower_median},
     {"aten::min", lower_extreme<kMin, kArgMin, kMinimum>},
     {"aten::msort", lower_msort},
