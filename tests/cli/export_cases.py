@@ -540,9 +540,20 @@ def means(x):
             x[:, :0].mean(1))
 
 
+def least_integers(x, y):
+    least = torch.tensor([-(2**63), 7, -7])
+    divisor = torch.tensor([-1, 2, -3])
+    z, w = x.int(), y.int()
+    return (torch.remainder(x, y), x // y, torch.remainder(least, divisor) + y, least // divisor + y, torch.remainder(x, -1), x // -1,
+            torch.remainder(z, w), z // w, torch.remainder(x.to(torch.int8), y.to(torch.int8)), torch.fmod(x, y))
+
+
 def few(*sizes):
     """Small integers."""
     return (randn(*sizes) * 2).round().clamp(-4, 4)
+
+
+LEAST = (torch.tensor([-(2**63), 9, -7]), torch.tensor([-1, -1, 3]))
 
 
 CASES = {
@@ -606,6 +617,7 @@ CASES = {
                     verify=False, more=((few(8, 8).flip(0), few(4, 8, 16), torch.tensor([0, 8, 8, 8]).int(), few(4, 3, 8)),)),
     "means": Case(means, (randn(5, 3),), ({0: torch.export.Dim("rows", min=0, max=64)},), without=("ReduceMean",), more=((randn(0, 3),), (randn(1, 3),))),
     "means of something": Case(lambda x: (x.mean(0), x.mean(1)), (randn(5, 3),), ({0: BATCH},), ("ReduceMean", "ReduceMean"), ("Div",)),
+    "least integers": Case(least_integers, LEAST, None, verify=False, more=((torch.tensor([5, -8, 7]), torch.tensor([3, 5, -2])),)),
     "lp pool": Case(lambda x: (F.lp_pool2d(x, 2, 3), F.lp_pool1d(x[0], 2, 2)), (randn(2, 3, 7, 8),), ({0: BATCH},)),
     "fractional pool": Case(nn.FractionalMaxPool2d(2, output_size=3), (randn(2, 3, 7, 8),), refused="at random"),
     "bags": Case(Bags(), (torch.tensor([[1, 2, 3], [3, 3, 0]]), torch.tensor([1, 2, 3, 1, 7, 9]), torch.tensor([0, 0, 2, 5]), randn(6)),

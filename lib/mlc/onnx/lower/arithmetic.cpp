@@ -34,8 +34,18 @@ void lower_mul(Call& c) {
 }
 
 Value* floor_divide(Builder& b, Value* x, Value* y) {
-  if (is_integral(x->type.dtype)) return integer_floor_divide(b, x, y);
-  return b.unary("Floor", b.div(x, y));
+  if (!is_integral(x->type.dtype)) return b.unary("Floor", b.div(x, y));
+  Value* minus_one = where_minus_one(b, y);
+  if (minus_one == nullptr) return integer_floor_divide(b, x, y);
+  Value* other = b.where(minus_one, b.number(int64_t{1}, y->type.dtype), y);
+  return b.where(minus_one, b.unary("Neg", x), integer_floor_divide(b, x, other));
+}
+
+Value* integer_remainder(Builder& b, Value* x, Value* y) {
+  if (Value* minus_one = where_minus_one(b, y)) {
+    y = b.where(minus_one, b.number(int64_t{1}, y->type.dtype), y);  // which leaves 0 too
+  }
+  return b.binary("Mod", x, y);
 }
 
 Value* truncated(Builder& b, Value* x) {
@@ -59,7 +69,7 @@ void lower_floor_divide(Call& c) {
 }
 void lower_remainder(Call& c) {
   const auto v = c.promoted({"self", "other"});
-  if (is_integral(v[0]->type.dtype)) return c.give(c.b.binary("Mod", v[0], v[1]));
+  if (is_integral(v[0]->type.dtype)) return c.give(integer_remainder(c.b, v[0], v[1]));
   c.give(c.b.sub(v[0], c.b.mul(c.b.unary("Floor", c.b.div(v[0], v[1])), v[1])));
 }
 void lower_fmod(Call& c) {

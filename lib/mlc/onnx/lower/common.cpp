@@ -2,6 +2,7 @@
 
 #include "mlc/onnx/kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -66,6 +67,15 @@ Value* integer_floor_divide(Builder& b, Value* x, Value* y) {
   Value* d = b.cast(y, computed);
   Value* rest = b.binary("Mod", n, d);
   return b.cast(b.div(b.sub(n, rest), d), dtype);
+}
+
+Value* where_minus_one(Builder& b, Value* y) {
+  const DType dtype = kernel_dtype("Div", y->type.dtype);
+  // Narrower ones are divided as int32.
+  if (y->type.dtype != dtype || (dtype != DType::i32 && dtype != DType::i64)) return nullptr;
+  const auto known = b.known_integers(y);
+  if (known && std::ranges::find(*known, -1) == known->end()) return nullptr;
+  return b.compare("Equal", y, b.number(int64_t{-1}, dtype));
 }
 
 Value* lower_triangle(Builder& b, ir::Expr rows, ir::Expr columns) {

@@ -20,8 +20,11 @@ bool is_floating(const Value* x);
 /// bool or integer.
 bool is_integral(DType dtype);
 
-/// Rounded down. Requires: both of one integer dtype.
+/// Rounded down. Requires: both of one integer dtype, Y nowhere -1.
 Value* integer_floor_divide(Builder& b, Value* x, Value* y);
+/// Where integers are -1, null where that is nowhere or does no harm: the least integer by it has
+/// no quotient, and the processor ends ONNX Runtime that divides the two.
+Value* where_minus_one(Builder& b, Value* y);
 
 /// The p-norm of a floating X along AXES: any P, also 0 and the infinities.
 Value* vector_norm(Builder& b, Value* x, double p, const std::vector<int64_t>& axes, bool keep);
