@@ -1089,3 +1089,27 @@ def test_pools_that_round_up_were_refused_where_sizes_vary(mlc, tmp_path, argume
         x = torch.randn(1, 3, size, 17 - size)
         for ours, theirs in zip(run(tmp_path / "m.onnx", x), Pools()(x), strict=True):
             torch.testing.assert_close(torch.as_tensor(ours), theirs)
+
+
+class NamedLikeOurs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.constant, self.other = nn.Parameter(torch.randn(4, 4)), nn.Parameter(torch.randn(4))
+
+    def forward(self, x):
+        return (x[:, :3] * 2).sum(1, keepdim=True) + torch.arange(4.0) @ self.constant + self.other
+
+
+@pytest.mark.parametrize("kind", ["pt2", "traced", "scripted"])
+def test_a_parameter_lost_its_name_to_a_number_that_mlc_made(mlc, tmp_path, kind):
+    # "constant" was the first helper's, the parameter constant.0 or constant_3.
+    model, x = NamedLikeOurs().eval(), torch.randn(2, 4)
+    file = "m.pt2" if kind == "pt2" else "m.pt"
+    if kind == "pt2":
+        export(tmp_path / file, model, (x,))
+    else:
+        (torch.jit.trace(model, x) if kind == "traced" else torch.jit.script(model)).save(tmp_path / file)
+    mlc.ok("export-onnx", file, "-o", "m.onnx", *(["--input", "x:f32[2,4]"] if kind != "pt2" else []))
+    found = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(tmp_path / "m.onnx").graph.initializer}
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(found[name], value.numpy())

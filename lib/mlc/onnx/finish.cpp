@@ -196,6 +196,17 @@ void name_constant(Value& value, Namer& names) {
   value.name = names.unique(value.data->key.empty() ? "constant" : value.data->key);
 }
 
+/// The names of the state_dict, before anything that mlc made takes one of them.
+void name_weights(const Graph& graph, Namer& names) {
+  for (const Node* node : graph.nodes) {
+    for (Value* input : node->inputs) {
+      const bool is_weight = input != nullptr && input->data != nullptr;
+      if (is_weight && !input->data->key.empty()) name_constant(*input, names);
+    }
+    for_each_subgraph(*node, [&](const Graph& inner) { name_weights(inner, names); });
+  }
+}
+
 void name_graph(Graph& graph, Namer& names, bool is_main) {
   for (GraphOutput& output : graph.outputs) {
     if (is_main || !output.value->name.empty()) continue;
@@ -280,6 +291,7 @@ void give_names(Model& model) {
     output.name = names.unique(output.name);
     output.value->name = output.name;
   }
+  name_weights(model.graph, names);
   name_graph(model.graph, names, true);
 }
 

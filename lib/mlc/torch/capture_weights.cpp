@@ -1,6 +1,7 @@
 #include "mlc/torch/capturer.h"
 #include "mlc/torch/torch_values.h"
 
+#include <algorithm>
 #include <sstream>
 #include <tuple>
 
@@ -60,6 +61,9 @@ TensorRef Capturer::weight(const at::Tensor& tensor, ir::ValueKind kind, const s
   if (const auto named = names_.find(id); named != names_.end() && !keys_.contains(given)) {
     if (tensor.numel() > 0) std::tie(name, kind) = named->second;
   }
+  // What the program holds beside the state_dict must not take a name of it.
+  const auto has_name = [&](const auto& one) { return one.second.first == name; };
+  if (kind == ir::ValueKind::constant && std::ranges::any_of(names_, has_name)) name += "_";
   auto item = std::make_shared<TensorItem>();
   const bool written =
       tensor.has_storage() && attempt_.written.contains(tensor.storage().unsafeGetStorageImpl());
