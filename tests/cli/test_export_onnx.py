@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import yaml
 from torch import nn
 
 import loop_programs
@@ -1113,3 +1114,18 @@ def test_a_parameter_lost_its_name_to_a_number_that_mlc_made(mlc, tmp_path, kind
     found = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(tmp_path / "m.onnx").graph.initializer}
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(found[name], value.numpy())
+
+
+def test_models_of_files_without_metadata_did_not_say_what_they_were_made_from(mlc, tmp_path):
+    torch.jit.trace(nn.Linear(4, 2).eval(), torch.randn(3, 4)).save(tmp_path / "net.pt")
+    (tmp_path / "map.yaml").write_text("version: 1\noperators:\n  - {from: 'aten::relu', to: Relu}\n")
+    np.save(tmp_path / "sample.npy", np.zeros((3, 4), np.float32))
+    given = ["--opset", 18, "--op-map", tmp_path / "map.yaml", "--input", f"input=@{tmp_path}/sample.npy", "-f"]
+    mlc.ok("export-onnx", tmp_path / "net.pt", "-o", "a.onnx", *given)
+    props = {one.key: one.value for one in onnx.load(tmp_path / "a.onnx").metadata_props}
+    (step,) = yaml.safe_load(props["mlc.metadata"])["provenance"]
+    assert step["verb"] == "export-onnx" and step["mlc"] in mlc("--version").stdout
+    assert step["options"] == {"model": "net.pt", "opset": "18", "input": "input=@sample.npy", "op_map": "map.yaml"}
+    mlc.ok("export-onnx", "net.pt", "-o", "b.onnx", "--opset", 18, "--op-map", "map.yaml", "--input", "input=@sample.npy")
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    assert str(tmp_path).encode() not in (tmp_path / "a.onnx").read_bytes()

@@ -22,6 +22,30 @@ std::string type_text(const onnx::Model& model, const onnx::TensorType& type) {
   return fmt::format("{}[{}]", info(type.dtype).brief, fmt::join(sizes, ", "));
 }
 
+/// The name of what lies at PATH: where it lay says nothing of the model.
+std::string name_at(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path.substr(path.rfind('/') + 1);
+}
+
+/// "image=@folder/sample.npy" without the folder.
+std::string without_folder(const std::string& input) {
+  const size_t at = input.find('@');
+  const bool is_file = at != std::string::npos && (at == 0 || input[at - 1] == '=');
+  return is_file ? input.substr(0, at + 1) + name_at(input.substr(at + 1)) : input;
+}
+
+ProvenanceOptions provenance_of(const ExportOptions& options) {
+  ProvenanceOptions out;
+  out.text("model", name_at(options.model)).text("arch", name_at(options.engine.architecture));
+  out.text("opset", options.opset == 0 ? "" : std::to_string(options.opset));
+  out.text("key", options.engine.key);
+  for (const std::string& input : options.engine.inputs) out.add("input", without_folder(input));
+  out.text("dtype", options.engine.dtype);
+  out.list("dim", options.dims).flag("partial", options.partial).flag("origins", options.origins);
+  return out.text("op_map", name_at(options.op_map));
+}
+
 }  // namespace
 
 void describe_export(const onnx::Model& model, const onnx::ModelFile& file,
@@ -73,14 +97,10 @@ Status add_export_metadata(const Checkpoint& checkpoint, const ExportOptions& op
     model.metadata.emplace_back("mlc.sizes", fmt::format("{}", fmt::join(sizes, ", ")));
   }
   MLC_TRY(auto metadata, metadata_to_carry(checkpoint));
-  ProvenanceOptions given;
-  given.text("opset", options.opset == 0 ? "" : std::to_string(options.opset));
-  given.text("key", options.engine.key).list("input", options.engine.inputs);
-  given.text("dtype", options.engine.dtype);
-  given.list("dim", options.dims).flag("partial", options.partial);
-  given.text("op_map", options.op_map);
-  const auto yaml = with_provenance(std::move(metadata), "export-onnx", given);
-  if (yaml) model.metadata.emplace_back("mlc.metadata", *yaml);
+  // A model says what it was made from, also where its source says nothing of itself.
+  if (!metadata) metadata.emplace();
+  const auto yaml = with_provenance(std::move(metadata), "export-onnx", provenance_of(options));
+  model.metadata.emplace_back("mlc.metadata", *yaml);
   warn_of_sidecar(options.output, yaml, reporter);
   return {};
 }
