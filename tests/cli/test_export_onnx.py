@@ -1129,3 +1129,24 @@ def test_models_of_files_without_metadata_did_not_say_what_they_were_made_from(m
     mlc.ok("export-onnx", "net.pt", "-o", "b.onnx", "--opset", 18, "--op-map", "map.yaml", "--input", "input=@sample.npy")
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     assert str(tmp_path).encode() not in (tmp_path / "a.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("function", [
+    torch.hypot, lambda x, y: torch.hypot(x.double() * 1e200, y.double()), lambda x, y: torch.hypot(x / 1e10, y / 1e10).half(), lambda x, y: x.clamp_min(-2),
+    lambda x, y: x.clamp(max=2), lambda x, y: x.double().clamp(min=0), lambda x, y: x.nan_to_num().int().clamp(min=3),
+    lambda x, y: nn.functional.threshold(x, 0.1, 20), lambda x, y: nn.functional.softshrink(x, 0.25)])
+def test_numbers_that_no_sample_has(mlc, tmp_path, function):
+    # hypot(1e30, 1e30) was infinite, clamp_min(inf) the largest number, and NaN became 20 or 0.
+    class Program(nn.Module):
+        def forward(self, x, y):
+            return function(x, y)
+
+    inf, nan = float("inf"), float("nan")
+    x = torch.tensor([nan, inf, -inf, 0, -0.0, 0.5, -0.25, 0.25, 1e30, -1e30, 3, 1e-30, -4, 300])
+    y = torch.tensor([1, 2, nan, 0, 0, -inf, 2, -1.5, 1e30, 1, -4, 1e-30, inf, 0])
+    torch.jit.trace(Program(), (x, y), check_trace=False).save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[14]", "--input", "y:f32[14]", "--no-verify")
+    (ours,), theirs = run(tmp_path / "m.onnx", x, y), function(x, y)
+    assert ours.dtype == theirs.numpy().dtype
+    known = ~(torch.isinf(x) & torch.isnan(y) | torch.isnan(x) & torch.isinf(y))  # of hypot: NaN in one, infinity in the other
+    np.testing.assert_allclose(ours[known], theirs.numpy()[known], rtol=1e-3 if theirs.dtype == torch.half else 1e-6)

@@ -96,8 +96,9 @@ void lower_threshold(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
   const DType dtype = x->type.dtype;
-  Value* kept = b.compare("Greater", x, b.number(c.number("threshold"), dtype));
-  c.give(b.where(kept, x, b.number(c.number("value"), dtype)));
+  // NaN, which is no less than anything, stays.
+  Value* replaced = b.compare("LessOrEqual", x, b.number(c.number("threshold"), dtype));
+  c.give(b.where(replaced, b.number(c.number("value"), dtype), x));
 }
 
 void lower_rrelu(Call& c) {
@@ -149,9 +150,8 @@ void lower_softshrink(Call& c) {
   Value* x = c.tensor("self");
   const DType dtype = x->type.dtype;
   const double size = c.number("lambd", 0.5);
-  Value* zero = b.number(0.0, dtype);
-  Value* high = b.where(b.compare("Greater", x, b.number(size, dtype)), b.sub(x, size), zero);
-  c.give(b.where(b.compare("Less", x, b.number(-size, dtype)), b.add(x, size), high));
+  Value* near = b.binary("Max", x, b.number(-size, dtype));
+  c.give(b.sub(x, b.binary("Min", near, b.number(size, dtype))));
 }
 void lower_tanhshrink(Call& c) {
   Value* x = c.floating("self");

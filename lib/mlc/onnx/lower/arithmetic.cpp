@@ -4,6 +4,7 @@
 #include "mlc/onnx/op_table.h"
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 namespace mlc::onnx {
@@ -184,6 +185,11 @@ Value* clamped(Call& c, Value* x, std::string_view low, std::string_view high) {
   const bool known = (least == nullptr || least->data) && (most == nullptr || most->data);
   if (scalars && known && x->data == nullptr) {
     const DType computed = kernel_dtype("Clip", dtype);
+    // ONNX Runtime has the largest finite number for a bound that is left out.
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const bool infinite = info(dtype).kind == DTypeClass::floating;
+    if (infinite && least == nullptr) least = c.b.number(-kInfinity, dtype);
+    if (infinite && most == nullptr) most = c.b.number(kInfinity, dtype);
     const auto in = [&](Value* v) { return v == nullptr ? v : c.b.cast(v, computed); };
     Value* out = c.b.node("Clip", {in(x), in(least), in(most)}, {}, {computed, x->type.sizes});
     // With the bounds crossed, PyTorch gives the upper one; ONNX leaves it open.
@@ -282,8 +288,21 @@ void lower_copysign(Call& c) {
 }
 
 void lower_hypot(Call& c) {
+  Builder& b = c.b;
   const auto v = c.promoted({"self", "other"});
-  c.give(c.b.unary("Sqrt", c.b.add(c.b.mul(v[0], v[0]), c.b.mul(v[1], v[1]))));
+  Value* x = b.unary("Abs", v[0]);
+  Value* y = b.unary("Abs", v[1]);
+  const DType dtype = x->type.dtype;
+  // Squares of large numbers are infinite and those of small ones 0, unless both are divided first:
+  // by what no infinity is divided by.
+  const bool wide = dtype == DType::f64;
+  const bool half = dtype == DType::f16;
+  Value* scale = b.binary("Max", x, y);
+  scale = b.binary("Max", scale, b.number(wide ? 1e-300 : half ? 1e-4 : 1e-30, dtype));
+  scale = b.binary("Min", scale, b.number(wide ? 1e300 : half ? 6e4 : 1e38, dtype));
+  x = b.div(x, scale);
+  y = b.div(y, scale);
+  c.give(b.mul(b.unary("Sqrt", b.add(b.mul(x, x), b.mul(y, y))), scale));
 }
 void lower_deg2rad(Call& c) {
   c.give(c.b.mul(c.floating("self"), std::numbers::pi / 180));
