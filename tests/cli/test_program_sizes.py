@@ -1,6 +1,8 @@
 """Sizes that exported programs (.pt2) compute, and what their guards say of them: mlc run, export-onnx and trace
 against PyTorch, on both sides of each rounding."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -144,6 +146,12 @@ def test_a_dimension_that_a_guard_freezes_was_called_free(mlc, tmp_path):
     assert "f32[batch, 6]" in said.stdout
     refused = mlc("run", "m.pt2", "--input", "x:f32[4,7]")
     assert refused.rc == 2 and "must be 6, which the export fixed" in refused.stderr
+
+
+def test_two_guards_freeze_a_dimension_together(mlc, tmp_path):
+    export(Function(lambda x: torch.split(x, 2, 1)[0]), (torch.randn(4, 6),), tmp_path / "m.pt2")
+    said = mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx")
+    assert re.search(r"x.size\(1\) is 6 only: the export relies on .*x.size\(1\).* and on .*x.size\(1\)", said.stderr), said
 
 
 def test_a_guard_of_several_sizes_is_named(mlc, tmp_path):

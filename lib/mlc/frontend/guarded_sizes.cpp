@@ -36,20 +36,22 @@ class Narrowing {
   Bounds around(int64_t example) {
     Bounds out = given_;
     out.high = end(example, out, +1);
-    out.low = end(example, out, -1);
     // Here a guard may refute single sizes, as those that are odd.
     for (int i = 0; i < kMostSingles && out.high != ir::kUnbounded && out.high > example; ++i) {
       if (!refuted({out.high, out.high})) break;
       --out.high;
     }
+    why_not_more_ = std::exchange(why_, "");
+    out.low = end(example, out, -1);
     for (int i = 0; i < kMostSingles && out.low < example; ++i) {
       if (!refuted({out.low, out.low})) break;
       ++out.low;
     }
     return out;
   }
-  /// The guard that refuted sizes last.
-  const std::string& why() const { return why_; }
+  /// The guards that refuted larger and smaller sizes; empty where none did.
+  const std::string& why_not_more() const { return why_not_more_; }
+  const std::string& why_not_less() const { return why_; }
 
  private:
   static constexpr int kMostSingles = 64;
@@ -106,7 +108,7 @@ class Narrowing {
         least = middle + 1;
       }
     }
-    is_end(example + step * reach);  // for why()
+    is_end(example + step * reach);  // for why_
     return example + step * reach;
   }
 
@@ -115,7 +117,8 @@ class Narrowing {
   const SizeGuards& guards_;
   size_t symbol_;
   Bounds given_;
-  std::string why_;
+  std::string why_;  // the guard that refuted sizes last
+  std::string why_not_more_;
 };
 
 /// The first dimension of an input that is SYMBOL: "x.size(1)".
@@ -149,11 +152,14 @@ GuardedSizes guarded_sizes(const ExportedProgram& program) {
     if (now == given) continue;
     out.ranges.emplace(symbols[i].name, now);
     if (now.low == now.high) {
-      out.notes.push_back(fmt::format("{} is {} only: the export relies on {}", *place, now.low,
-                                      printable(narrowing.why())));
+      std::string why = narrowing.why_not_more();
+      const std::string& less = narrowing.why_not_less();
+      if (!less.empty() && less != why) why += (why.empty() ? "" : " and on ") + less;
+      out.notes.push_back(
+          fmt::format("{} is {} only: the export relies on {}", *place, now.low, printable(why)));
     } else if (now.high != given.high) {
       out.notes.push_back(fmt::format("{} is {} to {} only: the export relies on {}", *place,
-                                      now.low, now.high, printable(narrowing.why())));
+                                      now.low, now.high, printable(narrowing.why_not_more())));
     }
   }
   return out;

@@ -48,6 +48,21 @@ RealRange corners(RealOp op, const RealRange& a, const RealRange& b) {
   return out;
 }
 
+double next(double value, double towards) {
+  for (int i = 0; i < 4; ++i) value = std::nextafter(value, towards);
+  return value;
+}
+
+/// pow() need not be rounded to the nearest, so that it might shrink a little where it should grow.
+RealRange power_range(const RealRange& a, const RealRange& b) {
+  if (a.low < 0 || b.low != b.high) return {-kInfinity, kInfinity};
+  const double first = std::pow(a.low, b.low);
+  if (a.low == a.high) return {first, first};
+  const double last = std::pow(a.high, b.low);
+  return {std::max(0.0, next(std::min(first, last), -kInfinity)),
+          next(std::max(first, last), kInfinity)};
+}
+
 }  // namespace
 
 std::string_view name_of(RealOp op) {
@@ -110,8 +125,8 @@ RealRange range_of(RealOp op, const RealRange& a, const RealRange& b) {
     case RealOp::divide:
       if (b.low <= 0 && b.high >= 0) return {-kInfinity, kInfinity};
       return corners(op, a, b);
-    case RealOp::power:  // which need not be rounded so
-      return {a.low >= 0 ? 0 : -kInfinity, kInfinity};
+    case RealOp::power:
+      return power_range(a, b);
     case RealOp::square_root:
       if (a.low < 0) return {-kInfinity, kInfinity};
       return {std::sqrt(a.low), std::sqrt(a.high)};

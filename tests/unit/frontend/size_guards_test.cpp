@@ -68,6 +68,10 @@ TEST_CASE("guards that hold for no size of a range are told", "[frontend]") {
   CHECK(refuted("L['x'].size()[0] + ((8 + (-1)*(L['x'].size()[0] % 8)) % 8) <= 8", 9, most));
   CHECK(!refuted("L['x'].size()[0] // 5000 == 7", 0, most));
   CHECK(refuted("not (L['x'].size()[0] < 4 or L['x'].size()[0] > 2)", 4, most));
+  const std::string root = "math.trunc(torch.sym_float(L['x'].size()[0]) ** 0.5) == 2";
+  CHECK(refuted(root, 10, most));
+  CHECK(refuted(root, 9, 9));
+  CHECK(!refuted(root, 8, most));
   CHECK(!refuted("4 // (L['x'].size()[0] - 3) == 9", 0, most));
 }
 
