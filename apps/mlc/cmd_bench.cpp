@@ -112,6 +112,9 @@ Result<std::vector<InputSpec>> with_batch(std::vector<InputSpec> specs, int64_t 
       }
       dim.example = size;
     }
+  }
+  compute_sizes(specs);
+  for (const InputSpec& spec : specs) {
     if (!element_count(spec.sizes())) {
       return usage_error("--batch " + std::to_string(size) + " is too large");
     }

@@ -72,6 +72,7 @@ Result<bool> compare_at(Model& model, Model& captured, std::vector<InputSpec> sp
       if (const auto size = sizes.find(dim.symbol); size != sizes.end()) dim.example = size->second;
     }
   }
+  compute_sizes(specs);
   MLC_TRY(const std::vector<NamedValue> inputs, sample_inputs(specs, 3, null_reporter()));
   MLC_TRY_CTX(const std::vector<NamedValue> wanted, run(model, inputs), "the model");
   MLC_TRY_CTX(const std::vector<NamedValue> given, run(captured, inputs), "the capture");

@@ -191,6 +191,7 @@ std::string choose_picture_sizes(std::vector<InputSpec>& specs) {
     chosen.push_back(printable(spec.name) + " " + std::string(info(spec.dtype).brief) +
                      format_shape(sizes));
   }
+  compute_sizes(specs);
   return chosen.empty() ? "" : join_list(chosen);
 }
 

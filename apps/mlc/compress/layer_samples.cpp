@@ -22,7 +22,7 @@ std::vector<OnnxValue> calibration_inputs(const Signature& signature,
     value.dims.emplace();
     for (const InputDim& dim : spec->dims) {
       OnnxDim& size = value.dims->emplace_back();
-      if (dim.symbol.empty()) size.size = dim.example;
+      if (dim.symbol.empty() && dim.computed.empty()) size.size = dim.example;
     }
   }
   return out;

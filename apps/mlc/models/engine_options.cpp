@@ -32,8 +32,9 @@ void add_engine_options(OptionSet& set, EngineOptions& options, std::string_view
   set.list(
       "--input", options.inputs, "SPEC",
       "'NAME:DTYPE[DIM,...]' for random values, '...]=LOW..HIGH' within bounds, '...]=VALUE' for "
-      "one value, NAME=@FILE from .npy, .npz, .pt or .safetensors; a DIM is a size, NAME=SIZE "
-      "or NAME=LOW..HIGH; repeatable (default: the inputs that the model declares, "
+      "one value, NAME=@FILE from .npy, .npz, .pt or .safetensors; a DIM is a size, NAME=SIZE, "
+      "NAME=LOW..HIGH or of names, as past+seq; repeatable (default: the inputs that the model "
+      "declares, "
       "with the values that a .pt2 or traced file holds)");
   set.is_input_spec();
   set.integer("--seed", options.seed, "N", "of the random values and of the model (default 0)", 0);

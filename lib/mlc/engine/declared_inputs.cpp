@@ -91,11 +91,11 @@ std::string dim_text(const InputDim& dim) {
 /// of WANTED are called.
 std::string wrong_varying(const InputDim& given, const InputDim& wanted,
                           std::map<std::string, std::string>& given_names) {
+  const std::string& varying = given.computed.empty() ? given.symbol : given.computed;
   if (wanted.symbol.empty()) {
-    return given.symbol.empty() ? ""
-                                : "must be " + std::to_string(wanted.example) + " and cannot vary";
+    return varying.empty() ? "" : "must be " + std::to_string(wanted.example) + " and cannot vary";
   }
-  const std::string name = given.symbol.empty() ? std::to_string(given.example) : given.symbol;
+  const std::string name = varying.empty() ? std::to_string(given.example) : varying;
   const auto& known = given_names.try_emplace(wanted.symbol, name).first->second;
   if (known != name) {
     return "is the size that is called " + printable(known) + " elsewhere, " +
@@ -121,6 +121,10 @@ Result<DeclaredInputs> read_declared_inputs(const arch::Architecture& architectu
     if (!spec->file.empty()) {
       return architecture.error_at(one.position, "an architecture declares types, not files",
                                    "as in 'image:f32[batch=1..64,3,224,224]'");
+    }
+    if (std::ranges::any_of(spec->dims, [](const auto& dim) { return !dim.computed.empty(); })) {
+      return architecture.error_at(one.position, "an architecture declares no computed sizes",
+                                   "give each its own name, as in 'mask:i64[batch=2,total=1..64]'");
     }
     out.for_engine.push_back(
         {spec->name, spec->dtype, spec->sizes(), declared_type(*spec), one.position});

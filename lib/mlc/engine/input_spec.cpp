@@ -2,6 +2,7 @@
 
 #include "mlc/base/source_text.h"
 #include "mlc/base/text.h"
+#include "mlc/ir/symbols.h"
 #include "mlc/tensor/convert.h"
 #include "mlc/tensor/element_values.h"
 #include "mlc/tensor/shape.h"
@@ -44,6 +45,12 @@ class SpecParser {
  public:
   SpecParser(std::string_view text, std::string_view source) : text_(text), source_(source) {}
 
+  /// A dimension that is computed from names, or is a name that another dimension has to explain.
+  struct Computed {
+    size_t dim;  // its index
+    size_t at;   // in the text
+  };
+
   Result<InputSpec> run() {
     InputSpec spec;
     const size_t end = name_end();
@@ -63,6 +70,16 @@ class SpecParser {
     MLC_CHECK(read_values(spec));
     return spec;
   }
+  const std::vector<Computed>& computed() const { return computed_; }
+  /// Behind the word NAME, which is in the text from AT on.
+  size_t behind(const std::string& name, size_t at) const {
+    return text_.find(name, at) + name.size();
+  }
+
+  Error fail(size_t at, std::string message, std::string hint = std::string(kGrammar)) const {
+    return error_at(ErrorKind::usage, std::string(source_), text_, 1, at + 1, std::move(message),
+                    std::move(hint));
+  }
 
  private:
   /// Where the : or = behind the name is, or the end. Names of ONNX have colons of their own:
@@ -74,11 +91,6 @@ class SpecParser {
     const std::string_view head = text_.substr(0, std::min(bracket, text_.find('=')));
     const size_t colon = head.rfind(':');
     return colon != head.npos ? colon : std::min(text_.find_first_of(":="), text_.size());
-  }
-
-  Error fail(size_t at, std::string message, std::string hint = std::string(kGrammar)) const {
-    return error_at(ErrorKind::usage, std::string(source_), text_, 1, at + 1, std::move(message),
-                    std::move(hint));
   }
 
   bool at_char(char c) const { return at_ < text_.size() && text_[at_] == c; }
@@ -125,7 +137,9 @@ class SpecParser {
     if (take(']')) return {};
     for (;;) {
       skip_blanks();
+      const size_t begin = at_;
       MLC_TRY(InputDim dim, read_dim());
+      if (!dim.computed.empty()) computed_.push_back({spec.dims.size(), begin});
       if (spec.dims.size() == kMaxRank) return fail(at_, "a tensor has at most 64 dimensions");
       spec.dims.push_back(std::move(dim));
       skip_blanks();
@@ -138,18 +152,29 @@ class SpecParser {
 
   void skip_blanks() { at_ = std::min(text_.find_first_not_of(' ', at_), text_.size()); }
 
+  /// One whose names stand elsewhere: "batch", "past+seq", "past+seq=13".
+  Result<InputDim> read_computed(std::string text) {
+    InputDim dim;
+    dim.computed = std::move(text);
+    at_ = std::min(text_.find_first_of("=,]", at_), text_.size());
+    if (take('=')) {
+      MLC_TRY(dim.example, read_size());
+    }
+    return dim;
+  }
+
   Result<InputDim> read_dim() {
     InputDim dim;
     const size_t begin = at_;
-    while (at_ < text_.size() && is_name_char(text_[at_])) ++at_;
-    if (at_ > begin && is_name_start(text_[begin])) {
-      dim.symbol = text_.substr(begin, at_ - begin);
-      if (!take('=')) {
-        return fail(at_, "dimension " + dim.symbol + " needs a size",
-                    "as in " + dim.symbol + "=2, or " + dim.symbol + "=1..16 where it may vary");
-      }
-    } else {
-      at_ = begin;
+    const size_t end = std::min(text_.find_first_of("=,]", begin), text_.size());
+    std::string text(text_.substr(begin, end - begin));
+    std::erase(text, ' ');
+    if (std::ranges::any_of(text, is_name_start)) {
+      const bool is_name = ir::is_symbol_name(text) && std::ranges::all_of(text, is_name_char);
+      const bool has_size = end < text_.size() && text_[end] == '=';
+      if (!is_name || !has_size) return read_computed(std::move(text));
+      dim.symbol = std::move(text);
+      at_ = end + 1;
     }
     MLC_TRY(dim.example, read_size());
     if (text_.substr(at_).starts_with("..")) {
@@ -244,9 +269,84 @@ class SpecParser {
   std::string_view text_;
   std::string_view source_;
   size_t at_ = 0;
+  std::vector<Computed> computed_;
 };
 
+/// The dimensions of some inputs that have a name, and what others are in terms of them.
+class NamedSizes {
+ public:
+  explicit NamedSizes(std::span<const InputSpec> specs) {
+    for (const InputSpec& spec : specs) {
+      for (const InputDim& dim : spec.dims) {
+        if (!ir::is_symbol_name(dim.symbol) || symbols_.find(dim.symbol)) continue;
+        symbols_.symbol(dim.symbol, {0, ir::kUnbounded});
+        dims_.push_back(&dim);
+        values_.emplace_back(dim.example);
+      }
+    }
+  }
+
+  /// The dimension that gives the name TEXT its size; null where TEXT is none, or unknown.
+  const InputDim* named(const std::string& text) const {
+    const auto at = std::ranges::find(dims_, text, [](const InputDim* dim) { return dim->symbol; });
+    return at == dims_.end() ? nullptr : *at;
+  }
+  /// A name in TEXT that no dimension has; empty where it has none.
+  std::string unknown_name(std::string_view text) const {
+    for (size_t at = 0; at < text.size();) {
+      size_t end = at;
+      while (end < text.size() && is_name_char(text[end])) ++end;
+      const std::string word(text.substr(at, end - at));
+      if (!word.empty() && is_name_start(word[0]) && named(word) == nullptr) return word;
+      at = std::max(end, at + 1);
+    }
+    return "";
+  }
+  /// Errors: corrupt for what is no expression; usage for one without a value, or below 0.
+  Result<int64_t> size_of(const std::string& text) {
+    MLC_TRY(const ir::Expr size, symbols_.parse(text));
+    const auto value = ir::Evaluator(symbols_, values_)(size);
+    if (!value) return usage_error(text + " has no value");
+    if (*value < 0) return usage_error(text + " is " + std::to_string(*value));
+    return *value;
+  }
+
+ private:
+  ir::Symbols symbols_;
+  std::vector<const InputDim*> dims_;
+  std::vector<std::optional<int64_t>> values_;
+};
+
+/// Explains what PARSER found to be computed in SPEC by the names of SPECS.
+Status resolve(InputSpec& spec, const SpecParser& parser, const std::vector<InputSpec>& specs) {
+  NamedSizes sizes(specs);
+  for (const SpecParser::Computed& place : parser.computed()) {
+    InputDim& dim = spec.dims[place.dim];
+    if (const InputDim* named = sizes.named(dim.computed)) {
+      dim = *named;
+      continue;
+    }
+    if (const std::string name = sizes.unknown_name(dim.computed); !name.empty()) {
+      return parser.fail(parser.behind(name, place.at), "dimension " + name + " needs a size",
+                         "as in " + name + "=2, or " + name + "=1..16 where it may vary");
+    }
+    const auto size = sizes.size_of(dim.computed);
+    if (!size.ok()) {
+      return parser.fail(place.at, "this is no size: " + size.error().message(),
+                         "sizes are computed from named ones, as in past+seq or 2*seq-1");
+    }
+    if (dim.example != 0 && dim.example != *size) {
+      return parser.fail(place.at,
+                         fmt::format("{} is {}, not {}", dim.computed, *size, dim.example),
+                         "leave the number out, or give the names other sizes");
+    }
+    dim.example = *size;
+  }
+  return {};
+}
+
 std::string text_of(const InputDim& dim) {
+  if (!dim.computed.empty()) return dim.computed;
   const std::string name = dim.symbol.empty() ? "" : dim.symbol + "=";
   if (!dim.bounds) return name + std::to_string(dim.example);
   return fmt::format("{}{}..{}", name, dim.bounds->first, dim.bounds->second);
@@ -261,15 +361,19 @@ std::vector<int64_t> InputSpec::sizes() const {
 }
 
 Result<InputSpec> parse_input_spec(std::string_view text, std::string_view source) {
-  return SpecParser(text, source).run();
+  const std::string one(text);
+  MLC_TRY(std::vector<InputSpec> specs, parse_input_specs({&one, 1}, source));
+  return std::move(specs[0]);
 }
 
 Result<std::vector<InputSpec>> parse_input_specs(std::span<const std::string> texts,
                                                  std::string_view source) {
   std::vector<InputSpec> specs;
+  std::vector<SpecParser> parsers;
   std::map<std::string, std::pair<int64_t, std::string>> symbols;  // size, input
   for (const std::string& text : texts) {
-    MLC_TRY(InputSpec spec, parse_input_spec(text, source));
+    parsers.emplace_back(text, source);
+    MLC_TRY(InputSpec spec, parsers.back().run());
     if (std::ranges::find(specs, spec.name, &InputSpec::name) != specs.end()) {
       return usage_error("input " + quoted(spec.name) + " is given twice", "leave one of them out");
     }
@@ -284,7 +388,30 @@ Result<std::vector<InputSpec>> parse_input_specs(std::span<const std::string> te
     }
     specs.push_back(std::move(spec));
   }
+  const std::vector<InputSpec> as_written = specs;
+  for (size_t i = 0; i < specs.size(); ++i) {
+    MLC_CHECK(resolve(specs[i], parsers[i], as_written));
+    const std::string_view text = texts[i];
+    if (!element_count(specs[i].sizes())) {
+      return parsers[i].fail(text.find('['), "the sizes are too large");
+    }
+  }
   return specs;
+}
+
+void compute_sizes(std::span<InputSpec> specs) {
+  const auto is_computed = [](const InputDim& dim) { return !dim.computed.empty(); };
+  const bool any = std::any_of(specs.begin(), specs.end(), [&](const InputSpec& spec) {
+    return std::ranges::any_of(spec.dims, is_computed);
+  });
+  if (!any) return;
+  NamedSizes sizes(specs);
+  for (InputSpec& spec : specs) {
+    for (InputDim& dim : spec.dims) {
+      if (!is_computed(dim)) continue;
+      if (const auto size = sizes.size_of(dim.computed); size.ok()) dim.example = *size;
+    }
+  }
 }
 
 std::string to_text(const InputSpec& spec) {

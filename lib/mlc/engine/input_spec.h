@@ -7,7 +7,8 @@
 //
 // A NAME may have colons: the last one before the sizes ends it. A DIM is a size, or a dimension
 // that may vary, under a name: `batch=2` with an example, or `seq=8..512` with bounds, whose
-// example is the lower one. A name stands for one size in all inputs.
+// example is the lower one. A name stands for one size in all inputs, and need not repeat its
+// example: `batch`. A DIM may be computed from names: `past+seq`, `2*seq-1`, `past+seq=13`.
 #pragma once
 
 #include "mlc/base/result.h"
@@ -26,9 +27,11 @@
 namespace mlc {
 
 struct InputDim {
-  std::string symbol;  // empty: the size is fixed
+  std::string symbol;  // empty: the size is fixed, or computed
   int64_t example = 0;
   std::optional<std::pair<int64_t, int64_t>> bounds;  // both included
+  /// What ir::Symbols::parse() reads, of symbols of other dimensions: "past+seq".
+  std::string computed = {};
   bool operator==(const InputDim&) const = default;
 };
 
@@ -56,7 +59,8 @@ struct InputSpec {
   std::vector<int64_t> sizes() const;
 };
 
-/// Errors: usage, pointing into TEXT with a caret. SOURCE is what the error names: "--input".
+/// Errors: usage, pointing into TEXT with a caret. Computed dimensions are of names in it. SOURCE
+/// is what the error names: "--input".
 Result<InputSpec> parse_input_spec(std::string_view text, std::string_view source = "--input");
 
 /// All inputs of one call. Errors: also usage for a name given twice and for a dimension that has
@@ -64,7 +68,11 @@ Result<InputSpec> parse_input_spec(std::string_view text, std::string_view sourc
 Result<std::vector<InputSpec>> parse_input_specs(std::span<const std::string> texts,
                                                  std::string_view source = "--input");
 
-/// What parse_input_spec() reads as the same.
+/// Gives every computed dimension of SPECS the size that its symbols give it now; one that they
+/// give none stays as it is.
+void compute_sizes(std::span<InputSpec> specs);
+
+/// What parse_input_spec() reads as the same, among the specs that its symbols are from.
 std::string to_text(const InputSpec& spec);
 
 }  // namespace mlc

@@ -45,6 +45,7 @@ Result<HostTensor> read_npy(const InputSpec& spec, std::string bytes) {
   bool same_sizes = header.sizes.size() == spec.dims.size();
   for (size_t i = 0; same_sizes && i < spec.dims.size(); ++i) {
     const InputDim& dim = spec.dims[i];
+    if (!dim.computed.empty()) continue;
     same_sizes = dim.bounds
                      ? header.sizes[i] >= dim.bounds->first && header.sizes[i] <= dim.bounds->second
                      : header.sizes[i] == dim.example;
@@ -62,12 +63,25 @@ Result<HostTensor> read_npy(const InputSpec& spec, std::string bytes) {
   return converted(tensor, spec.dtype);
 }
 
-Result<InputSpec> read_line(std::string_view line) {
-  auto spec = parse_input_spec(line);
-  // A file that somebody else wrote there would be read from wherever it says.
-  if (spec.ok() && spec->file.empty()) return spec;
+Error no_input(std::string_view line) {
   return corrupt("its record extra/mlc/inputs.txt holds " + quoted(line, 80) +
                  ", which is no input");
+}
+
+/// The inputs of LINES, whose sizes may be computed from names in others of them.
+Result<std::vector<InputSpec>> read_lines(std::span<const std::string> lines) {
+  auto specs = parse_input_specs(lines);
+  if (!specs.ok()) {
+    const auto wrong = std::find_if(lines.begin(), lines.end(), [](const std::string& line) {
+      return !parse_input_spec(line).ok();
+    });
+    return no_input(wrong == lines.end() ? lines.front() : *wrong);
+  }
+  for (size_t i = 0; i < lines.size(); ++i) {
+    // A file that somebody else wrote there would be read from wherever it says.
+    if (!(*specs)[i].file.empty()) return no_input(lines[i]);
+  }
+  return specs;
 }
 
 Status read_values(const ZipReader& zip, InputSpec& spec) {
@@ -112,17 +126,18 @@ Result<StoredInputs> store_inputs(std::span<const InputSpec> specs,
 }
 
 Result<std::vector<InputSpec>> read_stored_inputs(const Checkpoint& checkpoint) {
-  std::vector<InputSpec> out;
-  if (!checkpoint.stored_inputs) return out;
+  if (!checkpoint.stored_inputs) return std::vector<InputSpec>();
+  std::vector<std::string> lines;
   for (const std::string_view line : split(*checkpoint.stored_inputs, '\n')) {
-    if (trim(line).empty()) continue;
-    auto spec = read_line(line);
-    if (!spec.ok()) return std::move(spec).error().in_file(checkpoint.path);
-    Status read = read_values(checkpoint.archives[0], *spec);
-    if (!read.ok()) return std::move(read).error().in_file(checkpoint.path);
-    out.push_back(std::move(*spec));
+    if (!trim(line).empty()) lines.emplace_back(line);
   }
-  return out;
+  auto specs = read_lines(lines);
+  if (!specs.ok()) return std::move(specs).error().in_file(checkpoint.path);
+  for (InputSpec& spec : *specs) {
+    Status read = read_values(checkpoint.archives[0], spec);
+    if (!read.ok()) return std::move(read).error().in_file(checkpoint.path);
+  }
+  return specs;
 }
 
 }  // namespace mlc

@@ -43,6 +43,7 @@ std::vector<InputSpec> resized(std::span<const InputSpec> specs, const std::stri
       if (dim.symbol == symbol) dim.example = size;
     }
   }
+  compute_sizes(out);
   return out;
 }
 

@@ -119,6 +119,11 @@ ir::Origin Capturer::origin(const Node& node) const {
 Result<std::vector<ir::Expr>> Capturer::input_sizes(const InputSpec& spec) {
   std::vector<ir::Expr> out;
   for (const InputDim& dim : spec.dims) {
+    if (!dim.computed.empty()) {
+      MLC_TRY_CTX(const ir::Expr size, symbols().parse(dim.computed), "the size " + dim.computed);
+      out.push_back(size);
+      continue;
+    }
     if (dim.symbol.empty()) {
       out.push_back(symbols().constant(dim.example));
       continue;

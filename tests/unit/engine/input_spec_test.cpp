@@ -60,6 +60,40 @@ TEST_CASE("named dimensions with examples and bounds") {
   CHECK(spec.dims[1] == InputDim{"seq", 8, std::pair<int64_t, int64_t>{8, 512}});
 }
 
+TEST_CASE("sizes that are computed from names") {
+  const std::vector<std::string> texts = {"ids:i64[b=2,s=3]", "mask:i64[b, past + s]=1",
+                                          "kv:f32[b=2,past=5..9,8]", "x:f32[2*s-1,past+s=8]"};
+  const auto specs = parse_input_specs(texts);
+  REQUIRE(specs.ok());
+  const InputSpec& mask = (*specs)[1];
+  CHECK(mask.sizes() == std::vector<int64_t>{2, 8});
+  CHECK(mask.dims[0] == InputDim{"b", 2, std::nullopt});
+  CHECK((mask.dims[1].symbol.empty() && mask.dims[1].computed == "past+s"));
+  CHECK(to_text(mask) == "mask:i64[b=2,past+s]=1");
+  CHECK((*specs)[3].sizes() == std::vector<int64_t>{5, 8});
+
+  std::vector<InputSpec> others = *specs;
+  others[0].dims[1].example = 7;
+  compute_sizes(others);
+  CHECK(others[1].sizes() == std::vector<int64_t>{2, 12});
+  CHECK(others[3].sizes() == std::vector<int64_t>{13, 12});
+}
+
+TEST_CASE("sizes that cannot be computed") {
+  const auto check = [](std::string_view text, size_t column, std::string_view message) {
+    const Complaint found = complaint(text);
+    INFO(text);
+    CHECK(found.column == column);
+    CHECK(found.message.starts_with(message));
+  };
+  check("x:f32[s=3,p+s]", 12, "dimension p needs a size");
+  check("x:f32[s=3,s+s=7]", 11, "s+s is 6, not 7");
+  check("x:f32[s=3,2-s]", 11, "this is no size: 2-s is -1");
+  check("x:f32[s=3,s+]", 11, "this is no size: ");
+  check("x:f32[s=3,s//0]", 11, "this is no size: ");
+  check("x:f32[s=4294967296,s]", 6, "the sizes are too large");
+}
+
 TEST_CASE("every spelling of a type") {
   for (const char* name : {"f32", "fp32", "float32", "torch.float32", "float", "F32"}) {
     CHECK(parsed(std::string("x:") + name + "[2]").dtype == DType::f32);
