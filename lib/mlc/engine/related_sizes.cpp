@@ -142,7 +142,8 @@ class Relation {
 
   /// The label names the size that DIM gets.
   static void rename(VerifyCase& one, const InputDim& dim, std::optional<int64_t> size) {
-    if (!size || *size == dim.example) return;
+    const bool several = one.other_size.find(',') != std::string::npos;
+    if (!size || *size == dim.example || several) return;
     one.label.resize(one.label.size() - one.other_size.size());
     one.other_size = dim.symbol + "=" + std::to_string(*size);
     one.label += one.other_size;

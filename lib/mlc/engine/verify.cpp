@@ -54,6 +54,33 @@ VerifyCase other_case(std::span<const InputSpec> specs, const std::string& symbo
       "seed " + std::to_string(seed) + ", " + other, resized(specs, symbol, size), seed, other, {}};
 }
 
+/// SYMBOL larger than its example together with each of the other DIMS, as far as bounds allow: for
+/// models that take both so and neither alone, as a mask is as long as a cache and what is new.
+std::vector<VerifyCase> cases_together(std::span<const InputSpec> specs,
+                                       const std::map<std::string, InputDim>& dims,
+                                       const std::string& symbol, uint64_t seed) {
+  constexpr size_t kMost = 8;
+  const auto larger = [&](const InputDim& dim, int64_t by) -> std::optional<int64_t> {
+    const auto size = checked_add(dim.example, by);
+    return size && (!dim.bounds || *size <= dim.bounds->second) ? size : std::nullopt;
+  };
+  std::vector<VerifyCase> out;
+  const int64_t by = dims.at(symbol).example + 1;
+  const auto size = larger(dims.at(symbol), by);
+  if (!size) return out;
+  for (const auto& [other, dim] : dims) {
+    const auto with = other == symbol ? std::nullopt : larger(dim, by);
+    if (!with || out.size() == kMost) continue;
+    VerifyCase one = other_case(specs, symbol, *size, seed);
+    one.specs = resized(one.specs, other, *with);
+    const std::string text = ", " + other + "=" + std::to_string(*with);
+    one.label += text;
+    one.other_size += text;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
 /// 0 where the bounds of SYMBOL do not allow it, or 64 bits.
 int64_t twice_the_example(std::span<const InputSpec> specs, const std::string& symbol) {
   for (const InputSpec& spec : specs) {
@@ -220,7 +247,8 @@ std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t 
                                      uint64_t samples,
                                      const std::map<std::string, int64_t>& least) {
   std::vector<VerifyCase> out = seeded_cases(specs, seed, samples);
-  for (const auto& [symbol, dim] : named_dims(specs)) {
+  const auto dims = named_dims(specs);
+  for (const auto& [symbol, dim] : dims) {
     const int64_t high = dim.bounds ? dim.bounds->second : INT64_MAX;
     const int64_t twice = checked_mul<int64_t>(dim.example, 2).value_or(dim.example);
     std::vector<VerifyCase> larger;
@@ -234,6 +262,11 @@ std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t 
         std::max(dim.bounds ? dim.bounds->first : 1, known == least.end() ? 1 : known->second);
     // Where 1 is tried too, it will do if the bounds have no room above.
     const auto less = one_less(dim);
+    if (!larger.empty()) {
+      auto together = cases_together(specs, dims, symbol, seed);
+      larger.insert(larger.end(), std::make_move_iterator(together.begin()),
+                    std::make_move_iterator(together.end()));
+    }
     if (less && *less >= low && (low > 1 || !larger.empty())) {
       larger.push_back(other_case(specs, symbol, *less, seed));
     }

@@ -63,8 +63,9 @@ std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t 
 
 /// What a new form of a model is tried at: SAMPLES seeds from SEED on at the example sizes; then,
 /// for every named dimension, one more than twice its example, or as much as its bounds and A
-/// allow, one less than it where A takes no more, and 1, where its bounds and LEAST (by its name)
-/// allow that.
+/// allow; the same together with another dimension that grows by as much, where A takes no more;
+/// one less than the example where A does not take that either; and 1, where its bounds and LEAST
+/// (by its name) allow that.
 std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t seed,
                                      uint64_t samples, const std::map<std::string, int64_t>& least);
 

@@ -40,20 +40,23 @@ class Trials {
 };
 
 Result<std::vector<c10::IValue>> Trials::arguments(const Sizes& sizes) const {
+  std::vector<InputSpec> specs = request_.inputs;
+  for (InputSpec& spec : specs) {
+    for (InputDim& dim : spec.dims) {
+      const auto symbol = std::ranges::find(varying_.symbols, dim.symbol, &LaneSymbol::name);
+      if (symbol == varying_.symbols.end()) continue;
+      dim.example = sizes[static_cast<size_t>(symbol - varying_.symbols.begin())];
+    }
+  }
+  compute_sizes(specs);
   std::vector<c10::IValue> out;
   for (const c10::Argument& argument : target_.arguments) {
-    const auto spec = std::ranges::find(request_.inputs, argument.name(), &InputSpec::name);
-    if (spec == request_.inputs.end()) {
+    const auto spec = std::ranges::find(specs, argument.name(), &InputSpec::name);
+    if (spec == specs.end()) {
       out.push_back(argument.default_value().value_or(c10::IValue()));
       continue;
     }
-    Sizes dims;
-    for (const InputDim& dim : spec->dims) {
-      const auto symbol = std::ranges::find(varying_.symbols, dim.symbol, &LaneSymbol::name);
-      const auto index = static_cast<size_t>(symbol - varying_.symbols.begin());
-      dims.push_back(dim.symbol.empty() ? dim.example : sizes[index]);
-    }
-    MLC_TRY(const HostTensor tensor, request_.sample(*spec, dims, 0));
+    MLC_TRY(const HostTensor tensor, request_.sample(*spec, spec->sizes(), 0));
     MLC_TRY(c10::IValue value, target_.to_argument(argument, tensor));
     out.push_back(std::move(value));
   }
@@ -158,6 +161,46 @@ std::optional<size_t> equal_symbol(Trials& trials, const Varying& varying,
   return std::nullopt;
 }
 
+/// A size that has to grow with others, each of which the program takes at other sizes only then.
+struct Sum {
+  size_t total = 0;
+  std::vector<size_t> parts;
+};
+
+/// Whether the program runs where each of PARTS is larger than LIMITS say that it may be alone, and
+/// TOTAL by as much as all of them.
+bool grow_together(Trials& trials, const std::vector<Limits>& limits, const Sum& sum) {
+  const Sizes examples = trials.examples();
+  Sizes sizes = examples;
+  int64_t more = 1;
+  for (const size_t part : sum.parts) {
+    const bool is_above = limits[part].kind == Limits::Kind::above;
+    sizes[part] = (is_above ? limits[part].high : examples[part]) + more++;
+    sizes[sum.total] += sizes[part] - examples[part];
+  }
+  return trials.run(sizes).ok();
+}
+
+/// The sum with the most parts, of the sizes for which LIMITS says that they do not vary alone.
+std::optional<Sum> sum_of_sizes(Trials& trials, const std::vector<Limits>& limits) {
+  std::optional<Sum> best;
+  for (size_t total = 0; total < limits.size(); ++total) {
+    Sum sum{total, {}};
+    for (size_t part = 0; part < limits.size(); ++part) {
+      const bool alone = limits[part].kind == Limits::Kind::open;
+      if (part == total || alone || !grow_together(trials, limits, {total, {part}})) continue;
+      sum.parts.push_back(part);
+    }
+    const Sizes examples = trials.examples();
+    const bool better =
+        !best || sum.parts.size() > best->parts.size() ||
+        (sum.parts.size() == best->parts.size() && examples[total] > examples[best->total]);
+    if (sum.parts.empty() || !better || !grow_together(trials, limits, sum)) continue;
+    best = std::move(sum);
+  }
+  return best;
+}
+
 /// --input for every input, in which CHANGE has changed named dimensions.
 std::string inputs_with(const CaptureRequest& request,
                         const std::function<void(InputDim&)>& change) {
@@ -207,7 +250,35 @@ Finding limited(const std::map<std::string, Limits>& limits, const CaptureReques
     const auto known = limits.find(dim.symbol);
     if (known != limits.end()) dim.bounds = {known->second.low, known->second.high};
   });
-  return {"the model takes " + join_list(sizes) + " only", "say so: " + inputs};
+  // Of one, all others were tried with it.
+  const char* others = sizes.size() == 1 ? "" : ", each with the other sizes as they are";
+  return {"the model takes " + join_list(sizes) + " only" + others, "say so: " + inputs};
+}
+
+/// "s+p": what the total is, at the examples too.
+std::string text_of(const Sum& sum, const Varying& varying) {
+  const auto& symbols = varying.symbols;
+  std::string out;
+  int64_t rest = symbols[sum.total].example;
+  for (const size_t part : sum.parts) {
+    out += (out.empty() ? "" : "+") + symbols[part].name;
+    rest -= symbols[part].example;
+  }
+  if (rest == 0) return out;
+  return out + (rest > 0 ? "+" : "") + std::to_string(rest);
+}
+
+Finding together(const Sum& sum, const CaptureRequest& request, const Varying& varying) {
+  const std::string& total = varying.symbols[sum.total].name;
+  const std::string text = text_of(sum, varying);
+  std::vector<std::string> parts;
+  for (const size_t part : sum.parts) parts.push_back(varying.symbols[part].name);
+  const std::string inputs = inputs_with(request, [&](InputDim& dim) {
+    if (dim.symbol == total) dim = {"", dim.example, std::nullopt, text};
+  });
+  return {"the model takes other sizes for " + join_list(parts) + " only together with " + total +
+              ", as with " + total + " = " + text,
+          "say so: " + inputs};
 }
 
 Finding equal(const std::map<std::string, std::string>& names, const CaptureRequest& request) {
@@ -276,7 +347,9 @@ Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequ
     if (other) same.emplace(name, varying.symbols[*other].name);
   }
   const bool none = fixed_names.empty() && above.empty();
+  const auto sum = none ? std::nullopt : sum_of_sizes(trials, limits);
   const Finding found = !same.empty()          ? equal(same, request)
+                        : sum                  ? together(*sum, request, varying)
                         : !fixed_names.empty() ? fixed(fixed_names, target, request)
                         : !above.empty()       ? limited(above, request)
                                                : not_followed(varying, request);

@@ -19,9 +19,9 @@ struct Varying {
 Varying varying(const CaptureRequest& request);
 
 /// What to say where an attempt at other sizes ended with ERROR: that sizes are fixed in the
-/// program, that it takes none above a limit, that two sizes have to be equal, or, where it runs at
-/// all of them, that mlc does not follow it; each with an --input that does. Requires: runs inside
-/// guarded().
+/// program, that it takes none above a limit, that two sizes have to be equal or one a sum of
+/// others, or, where it runs at all of them, that mlc does not follow it; each with an --input that
+/// does. Requires: runs inside guarded().
 Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequest& request,
                      const Varying& varying);
 
