@@ -45,7 +45,9 @@ std::map<std::string, int64_t> least_sizes(const onnx::Model& model) {
 void warn_of_least_sizes(const onnx::Model& model, Reporter& reporter) {
   for (const auto& [size, least] : model.least_sizes) {
     reporter.warn(fmt::format(
-        "{} has to be at least {}: below, squeeze() would take its dimension away", size, least));
+        "{} has to be at least {}: below, what the model computes has other dimensions, or nothing "
+        "in it",
+        size, least));
   }
 }
 

@@ -132,8 +132,35 @@ void Builder::set_origin(ir::Origin origin, std::string source) {
   source_ = std::move(source);
 }
 
+namespace {
+
+/// The one symbol that SIZE depends on, and from which value on SIZE is at least LEAST; nothing
+/// where that is not soon, or not so for good as far as can be seen.
+std::optional<std::pair<size_t, int64_t>> least_symbol(const ir::Symbols& symbols, ir::Expr size,
+                                                       int64_t least) {
+  constexpr int64_t kMost = 256;
+  const std::vector<size_t> used = symbols.symbols_of(size);
+  if (used.size() != 1) return std::nullopt;
+  std::vector<std::optional<int64_t>> values(symbols.all().size());
+  const auto holds = [&](int64_t value) {
+    values[used[0]] = value;
+    return ir::Evaluator(symbols, values)(size).value_or(least - 1) >= least;
+  };
+  const int64_t low = std::max<int64_t>(symbols.all()[used[0]].bounds.low, 0);
+  int64_t from = low + kMost;
+  while (from > low && holds(from - 1)) --from;
+  const bool grows = from < low + kMost && holds(2 * from + kMost) && holds(1000 * kMost);
+  return grows ? std::optional(std::pair(used[0], from)) : std::nullopt;
+}
+
+}  // namespace
+
 void Builder::need_at_least(ir::Expr size, int64_t least) {
   if (symbols().bounds(size).low >= least) return;
+  if (const auto symbol = least_symbol(symbols(), size, least)) {
+    least = symbol->second;
+    size = *symbols().find(symbols().all()[symbol->first].name);
+  }
   int64_t& known = model_.least_sizes.try_emplace(symbols().text(size), least).first->second;
   known = std::max(known, least);
 }

@@ -172,6 +172,23 @@ bool touches_files(std::string_view name) {
   return name == "aten::save" || name == "aten::from_file";
 }
 
+void refuse_crash(const c10::FunctionSchema& schema, const std::vector<IValue>& arguments) {
+  if (!schema.name().ends_with("embedding_bag") && !schema.name().ends_with("bag_forward_only")) {
+    return;
+  }
+  const auto argument = [&](const char* name) {
+    const auto index = schema.argumentIndexWithName(name);
+    return index ? arguments[static_cast<size_t>(*index)] : IValue();
+  };
+  const IValue offsets = argument("offsets");
+  const IValue mode = argument("mode");
+  const IValue with_last = argument("include_last_offset");
+  if (!offsets.isTensor() || !mode.isInt()) return;
+  constexpr int64_t kMax = 2;
+  const int64_t bags = offsets.toTensor().numel() - (with_last.isBool() && with_last.toBool());
+  TORCH_CHECK(mode.toInt() != kMax || bags > 0, "the largest of no bag at all is asked for");
+}
+
 std::optional<c10::OperatorHandle> find_operator(const ir::OpName& op) {
   if (touches_files(op.domain + "::" + op.name)) return std::nullopt;
   return c10::Dispatcher::singleton().findSchema({op.domain + "::" + op.name, op.overload});
@@ -225,6 +242,7 @@ std::vector<IValue> OperatorCall::run(const Surroundings& surroundings) const {
       stack.push_back(Conversion(surroundings, device_, slot.type, slot.repeat).run(*slot.varying));
     }
   }
+  refuse_crash(handle_.schema(), stack);
   handle_.callBoxed(stack);
   std::vector<IValue> out;
   for (IValue& one : stack) {

@@ -29,6 +29,9 @@ bool touches_files(std::string_view name);
 /// The overload that OP names, or nothing: also for operators that touch files.
 std::optional<c10::OperatorHandle> find_operator(const ir::OpName& op);
 
+/// Throws c10::Error where the operator of SCHEMA crashes LibTorch (2.13) with ARGUMENTS.
+void refuse_crash(const c10::FunctionSchema& schema, const std::vector<c10::IValue>& arguments);
+
 /// What ATTRIBUTE, which holds no values and no sizes that vary, is as an argument of type TYPE.
 c10::IValue constant_argument(const ir::Attribute& attribute, const c10::TypePtr& type,
                               c10::Device device);

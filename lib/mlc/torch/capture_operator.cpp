@@ -268,6 +268,7 @@ Result<std::vector<std::vector<IValue>>> Capturer::run_lanes(const Call& call) {
       if (attempt_.skips_elements && (is_costly(call.node) || lacks_elements(stack))) {
         run_without_elements(call.node, stack);
       } else {
+        refuse_crash(call.node.schema(), stack);
         operation(stack);
       }
     } catch (const c10::Error& error) {

@@ -110,6 +110,8 @@ void lower_embedding_bag(Call& c) {
   bags.rows = b.cast(b.gather(table, indices, 0), computed);
   bags.offsets = b.cast(c.tensor("offsets"), DType::i64);
   bags.count = c.output_sizes(0).at(0);
+  // LibTorch itself crashes without a bag, and nothing can be scattered into none.
+  b.need_at_least(bags.count, 1);
   if (c.boolean("include_last_offset", false)) {
     bags.offsets = b.slice(bags.offsets, 0, b.expr(0), bags.count);
   }
