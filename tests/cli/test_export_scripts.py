@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import rnn
 
 from test_export_onnx import given, run
 
@@ -58,3 +59,42 @@ def test_a_trial_run_without_bags_crashed(mlc, tmp_path):
     check(tmp_path / "m.onnx", model, (IDS, torch.tensor([0, 3, 3, 5, 7])), (IDS, torch.tensor([0, 7, 7])))
     result = mlc("export-onnx", "m.pt", "-o", "n.onnx", *given(["ids:i64[n=7]=0..9", "offsets:i64[m=4]=0"]))
     assert result.rc in (0, 2), result.stderr
+
+
+# --- packed sequences
+
+
+class Packed(nn.Module):
+    def __init__(self, total=False, **options):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.total = nn.LSTM(4, 5, batch_first=True, **options), total
+
+    def forward(self, x, lengths):
+        packed = rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        steps, (h, c) = self.layer(packed)
+        if self.total:
+            y, counts = rnn.pad_packed_sequence(steps, batch_first=True, total_length=x.size(1))
+        else:
+            y, counts = rnn.pad_packed_sequence(steps, batch_first=True)
+        return y, counts, h, c
+
+
+PACKED = {
+    "plain": {},
+    "total": {"total": True},
+    "deep": {"num_layers": 2, "bidirectional": True},
+}
+LENGTHS = [torch.tensor(one) for one in ([6, 2, 4], [1, 3, 3], [5, 5, 5])]
+
+
+@pytest.mark.parametrize("name", sorted(PACKED))
+@pytest.mark.parametrize("kind", ["script", "trace"])
+def test_a_length_that_hangs_on_values_was_refused(mlc, tmp_path, name, kind):
+    # pad_packed_sequence() gives its length as total_length, where a constant was wanted.
+    model = Packed(**PACKED[name]).eval()
+    x = torch.randn(3, 6, 4)
+    made = torch.jit.script(model) if kind == "script" else torch.jit.trace(model, (x, LENGTHS[0]), check_trace=False)
+    made.save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[b=3,t=6,4]", "lengths:i64[b=3]=1..6"]), timeout=180)
+    check(tmp_path / "m.onnx", model, *[(x, one) for one in LENGTHS], (torch.randn(2, 9, 4), torch.tensor([3, 8])))

@@ -268,8 +268,9 @@ void lower_pad(Call& c) {
   const ir::Expr steps = b.size_of(counts, 0);
   Value* mask = mask_of_counts(b, counts, batch);
   Value* y = padded(b, data, mask, c.number("padding_value", 0));
-  const ir::Expr wanted = b.expr(c.has("total_length") ? c.fixed("total_length") : -1);
-  if (b.symbols().bounds(wanted).low > 0 && wanted != steps) {
+  const ir::Expr wanted = c.integer("total_length", -1);
+  const auto known = b.symbols().constant_value(wanted);
+  if (known.value_or(1) > 0 && wanted != steps) {
     Sizes none(y->type.sizes.size(), b.expr(0));
     Sizes after = none;
     after[0] = b.symbols().subtract(wanted, steps);
