@@ -84,6 +84,7 @@ PACKED = {
     "plain": {},
     "total": {"total": True},
     "deep": {"num_layers": 2, "bidirectional": True},
+    "projected": {"num_layers": 2, "bidirectional": True, "proj_size": 3},
 }
 LENGTHS = [torch.tensor(one) for one in ([6, 2, 4], [1, 3, 3], [5, 5, 5])]
 

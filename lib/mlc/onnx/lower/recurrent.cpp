@@ -4,6 +4,10 @@
 // in another order there, so that weights are reordered; PyTorch's GRU resets behind the product
 // (linear_before_reset).
 //
+// An LSTM that projects its state h = W_hr*h' is one that does not, with W_hh*W_hr in place of
+// W_hh, whose h' is projected behind it. The state that it begins with is projected already: where
+// it is not zero, the first step has it as an input of its own, with W_hh as the weights.
+//
 // Packed sequences hold the steps of all sequences one after the other, without the padding. ONNX
 // has none: a layer pads them, runs with the lengths, and packs its result again, unless what is
 // packed was padded before.
@@ -14,6 +18,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace mlc::onnx {
 namespace {
@@ -59,26 +64,48 @@ Value* joined(Builder& b, const Inputs& parts) {
 
 /// The weights of one layer: those of each direction behind the other.
 struct LayerWeights {
-  Value* input = nullptr;   // [directions, gates * hidden, in]
-  Value* hidden = nullptr;  // [directions, gates * hidden, hidden]
-  Value* bias = nullptr;    // [directions, 2 * gates * hidden]; may be null
+  Value* input = nullptr;    // [directions, gates * hidden, in]
+  Value* hidden = nullptr;   // [directions, gates * hidden, hidden]
+  Value* bias = nullptr;     // [directions, 2 * gates * hidden]; may be null
+  Value* project = nullptr;  // [directions, hidden, projected]; null where nothing is projected
 };
 
+/// The part of the weights of direction OF for what the first step of direction D begins with.
+Value* weights_of_state(Builder& b, Value* w, size_t d, size_t of) {
+  if (d == of) return w;
+  return b.expand(b.number(0.0, w->type.dtype), w->type.sizes);
+}
+
+/// BEGINS: the input holds the states that each direction begins with, behind its features.
 LayerWeights layer_weights(Builder& b, const Kind& kind, std::span<Value* const> params,
-                           size_t directions, DType dtype) {
+                           size_t directions, DType dtype, bool begins) {
   const size_t each = params.size() / directions;
   Inputs input;
   Inputs hidden;
   Inputs bias;
+  Inputs project;
   const auto ready = [&](Value* w) { return reordered(b, b.cast(w, dtype), kind.order); };
   for (size_t d = 0; d < directions; ++d) {
     const auto own = params.subspan(d * each, each);
-    input.push_back(b.unsqueeze(ready(own[0]), {0}));
-    hidden.push_back(b.unsqueeze(ready(own[1]), {0}));
+    Value* of_input = ready(own[0]);
+    Value* of_hidden = ready(own[1]);
+    if (each % 2 == 1) {
+      Inputs all = {of_input};
+      for (size_t of = 0; begins && of < directions; ++of) {
+        all.push_back(weights_of_state(b, of_hidden, d, of));
+      }
+      of_input = b.concat(all, 1);
+      Value* projecting = b.cast(own[each - 1], dtype);
+      of_hidden = b.matmul(of_hidden, projecting);
+      project.push_back(b.unsqueeze(b.swap_axes(projecting, 0, 1), {0}));
+    }
+    input.push_back(b.unsqueeze(of_input, {0}));
+    hidden.push_back(b.unsqueeze(of_hidden, {0}));
     if (each < 4) continue;
     bias.push_back(b.unsqueeze(joined(b, {ready(own[2]), ready(own[3])}), {0}));
   }
-  return {joined(b, input), joined(b, hidden), bias.empty() ? nullptr : joined(b, bias)};
+  return {joined(b, input), joined(b, hidden), bias.empty() ? nullptr : joined(b, bias),
+          project.empty() ? nullptr : joined(b, project)};
 }
 
 bool is_zero(Builder& b, const Value* x) {
@@ -106,6 +133,7 @@ struct Layers {
   size_t directions = 1;
   size_t count = 1;
   bool backwards = false;  // of one direction
+  bool projects = false;   // its state
 };
 
 struct LayersResult {
@@ -118,23 +146,48 @@ std::string direction_of(const Layers& all) {
   return all.backwards ? "reverse" : "forward";
 }
 
+/// X, the features of all steps, with the states [directions, batch, projected] behind them that
+/// the layer begins with: in the first step of each direction, and zeros in all others.
+Value* with_first_states(Builder& b, const Layers& all, Value* x, Value* states) {
+  const ir::Expr rest = b.symbols().subtract(b.size_of(x, 0), b.expr(1));
+  Inputs parts = {x};
+  for (size_t d = 0; d < all.directions; ++d) {
+    const auto at = static_cast<int64_t>(d);
+    Value* own = b.slice(states, 0, b.expr(at), b.expr(at + 1));
+    Sizes none(3, b.expr(0));
+    Sizes others = {rest, b.expr(0), b.expr(0)};
+    const bool is_last = d == 1 || all.backwards;
+    Value* zero = b.number(0.0, x->type.dtype);
+    parts.push_back(b.pad(own, is_last ? others : none, is_last ? none : others, "constant", zero));
+  }
+  return b.concat(parts, 2);
+}
+
 /// One layer: its output [steps, directions, batch, hidden], its last states [directions, batch,
 /// hidden].
 std::vector<Value*> run_layer(Builder& b, const Layers& all, size_t layer, Value* x) {
   const Kind& kind = *all.kind;
   const size_t each = all.params.size() / all.count;
+  const bool begins = all.projects && !is_zero(b, all.states[0]);
+  if (begins && all.lengths != nullptr) {
+    Call::refuse(
+        "it projects its state (proj_size), packed, and begins with another one than zero");
+  }
   const auto w =
       layer_weights(b, kind, std::span<Value* const>(all.params).subspan(layer * each, each),
-                    all.directions, x->type.dtype);
+                    all.directions, x->type.dtype, begins);
   const ir::Expr directions = b.expr(static_cast<int64_t>(all.directions));
   const ir::Expr hidden = b.size_of(w.hidden, 2);
-  Inputs inputs = {x, w.input, w.hidden, w.bias, all.lengths};
+  Inputs states;
   for (Value* state : all.states) {
     const auto first = static_cast<int64_t>(layer * all.directions);
     Value* own = b.slice(b.cast(state, x->type.dtype), 0, b.expr(first),
                          b.expr(first + static_cast<int64_t>(all.directions)));
-    inputs.push_back(is_zero(b, state) ? nullptr : own);
+    states.push_back(is_zero(b, state) ? nullptr : own);
   }
+  if (begins) x = with_first_states(b, all, x, std::exchange(states[0], nullptr));
+  Inputs inputs = {x, w.input, w.hidden, w.bias, all.lengths};
+  inputs.insert(inputs.end(), states.begin(), states.end());
   Attributes attributes = {{"hidden_size", b.symbols().constant_value(hidden).value_or(0)}};
   if (direction_of(all) != "forward") attributes.push_back({"direction", direction_of(all)});
   if (kind.op == "GRU") attributes.push_back({"linear_before_reset", int64_t{1}});
@@ -146,7 +199,9 @@ std::vector<Value*> run_layer(Builder& b, const Layers& all, size_t layer, Value
   std::vector<TensorType> types = {
       {x->type.dtype, {b.size_of(x, 0), directions, b.size_of(x, 1), hidden}}};
   types.resize(1 + all.states.size(), {x->type.dtype, last});
-  return b.nodes(kind.op, std::move(inputs), std::move(attributes), std::move(types));
+  auto made = b.nodes(kind.op, std::move(inputs), std::move(attributes), std::move(types));
+  for (size_t i = 0; w.project != nullptr && i < 2; ++i) made[i] = b.matmul(made[i], w.project);
+  return made;
 }
 
 LayersResult run_layers(Builder& b, const Layers& all) {
@@ -185,8 +240,9 @@ Layers read_layers(Call& c) {
   if (all.count == 0 || all.params.size() % (all.count * all.directions) != 0) {
     Call::refuse("its weights do not fit its number of layers");
   }
-  if (all.params.size() != all.count * all.directions * each) {
-    Call::refuse("it projects its state (proj_size), for which ONNX has no operator");
+  all.projects = all.params.size() == all.count * all.directions * (each + 1);
+  if (!all.projects && all.params.size() != all.count * all.directions * each) {
+    Call::refuse("its weights do not fit its number of layers");
   }
   return all;
 }
