@@ -99,3 +99,30 @@ def test_a_length_that_hangs_on_values_was_refused(mlc, tmp_path, name, kind):
     made.save(tmp_path / "m.pt")
     mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[b=3,t=6,4]", "lengths:i64[b=3]=1..6"]), timeout=180)
     check(tmp_path / "m.onnx", model, *[(x, one) for one in LENGTHS], (torch.randn(2, 9, 4), torch.tensor([3, 8])))
+
+
+# --- parts
+
+
+class Parts(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+PARTS = {
+    "sections": lambda x: torch.tensor_split(x, 3, 1),
+    "indices": lambda x: torch.tensor_split(x, (2, 4, 3), 1),
+    "from the end": lambda x: torch.tensor_split(x, (2, -2), 1),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_parts_of_a_size_that_varies_had_unknown_sizes(mlc, tmp_path, name):
+    model = Parts(PARTS[name])
+    torch.jit.trace(model, torch.randn(4, 6)).save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[n=4,m=6]"]))
+    check(tmp_path / "m.onnx", model, *[(torch.randn(2, size),) for size in (1, 3, 4, 5, 7, 8, 12)])

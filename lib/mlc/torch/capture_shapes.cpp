@@ -464,6 +464,38 @@ ExpectedSizes chunked(Shapes& of) {
   return part_of(of, *input, *at, of.symbols().ceil_divide((*input)[*at], of.number(*count)));
 }
 
+/// As many parts as are asked for, the first ones longer by one where that does not divide; or cut
+/// at places, which count from the end where they are below 0.
+ExpectedSizes evenly_split(Shapes& of) {
+  ir::Symbols& symbols = of.symbols();
+  const auto input = of.tensor("self");
+  const auto at = input ? of.dimension("dim", input->size()) : std::nullopt;
+  if (!at) return {};
+  const Expr size = (*input)[*at];
+  const auto part = static_cast<int64_t>(of.output());
+  ExpectedSizes out = known(*input);
+  if (const auto count = of.constant("sections"); count && *count > 0) {
+    const Expr rounded = symbols.add(size, of.number(*count - 1 - part));
+    out[*at] = symbols.floor_divide(rounded, of.number(*count));
+    return out;
+  }
+  const auto places = of.list("indices");
+  if (!places || of.output() > places->size()) return {};
+  const auto place = [&](size_t index) -> std::optional<Expr> {
+    if (index == places->size()) return size;
+    const ir::Bounds bounds = symbols.bounds((*places)[index]);
+    if (bounds.low < 0 && bounds.high >= 0) return std::nullopt;
+    const Expr begin = (*places)[index];
+    const Expr from_front = bounds.low < 0 ? symbols.add(begin, size) : begin;
+    return symbols.minimum(symbols.maximum(from_front, of.number(0)), size);
+  };
+  const auto begin = of.output() == 0 ? of.number(0) : place(of.output() - 1);
+  const auto end = place(of.output());
+  if (!begin || !end) return {};
+  out[*at] = symbols.maximum(symbols.subtract(*end, *begin), of.number(0));
+  return out;
+}
+
 ExpectedSizes unshuffled(Shapes& of) {
   const auto input = of.tensor("self");
   const auto factor = of.integer("downscale_factor");
@@ -530,6 +562,7 @@ constexpr Row kRows[] = {
     {"slice", sliced},
     {"split", split},
     {"split_with_sizes", split},
+    {"tensor_split", evenly_split},
     {"tile", repeated},
     {"unfold", unfolded},
     {"upsample_bicubic2d", resized},

@@ -90,6 +90,19 @@ void split_at(Call& c, Value* x, int64_t axis, Value* places) {
   }
 }
 
+/// PLACES one by one: pieces between places that do not follow each other are empty, or overlap.
+void split_at(Call& c, Value* x, int64_t axis, const Sizes& places) {
+  Builder& b = c.b;
+  Value* start = b.integers({0});
+  for (size_t i = 0; i < c.output_count(); ++i) {
+    Value* end = i < places.size() ? b.integer_1d(places[i]) : b.integers({INT64_MAX});
+    c.give(b.node("Slice", {x, start, end, b.integers({axis})}, {},
+                  {x->type.dtype, c.output_sizes(i)}),
+           i);
+    start = end;
+  }
+}
+
 /// The pieces are what the program says.
 void lower_split(Call& c) {
   Value* x = c.tensor("self");
@@ -99,6 +112,7 @@ void lower_split(Call& c) {
     Value* places = c.tensor("tensor_indices_or_sections");
     if (places->type.sizes.size() == 1) return split_at(c, x, axis, places);
   }
+  if (c.has("indices")) return split_at(c, x, axis, c.sizes("indices"));
   Sizes parts;
   for (size_t i = 0; i < c.output_count(); ++i) {
     const Sizes sizes = c.output_sizes(i);
