@@ -2,6 +2,7 @@
 #include "command.h"
 #include "export/export_check.h"
 #include "export/export_facts.h"
+#include "export/export_numbers.h"
 #include "export/export_options.h"
 #include "export/export_report.h"
 #include "export/export_sizes.h"
@@ -26,6 +27,11 @@
 #include "mlc/passes/functionalize.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -55,8 +61,10 @@ class Job {
  private:
   Result<Artefact> open_source() const;
   Status fit_declared(const Artefact& source);
-  Result<ProgramSource> capture(const Artefact& source);
+  Result<ProgramSource> capture(const Artefact& source, std::set<std::string> frozen);
+  Result<ProgramSource> named_program(const Artefact& source, std::set<std::string> frozen);
   Result<onnx::Lowered> lower(const ProgramSource& program);
+  Result<onnx::Lowered> lower_or_freeze(const Artefact& source, ProgramSource& program);
   Status write_report(const Artefact& source);
   Status finish(onnx::Model& model);
   Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
@@ -64,7 +72,9 @@ class Job {
   const ExportOptions& options_;
   Context& context_;
   std::vector<InputSpec> specs_;
-  std::map<std::string, int64_t> least_;  // sizes below which the model does not hold
+  std::map<std::string, std::string> names_;  // of --dim
+  std::vector<std::string> notes_;            // of the capture
+  std::map<std::string, int64_t> least_;      // sizes below which the model does not hold
   onnx::OpMap op_map_;
   ExportAnswer answer_;
   std::unique_ptr<Engine> torch_;
@@ -116,7 +126,8 @@ Status Job::fit_declared(const Artefact& source) {
   return {};
 }
 
-Result<ProgramSource> Job::capture(const Artefact& source) {
+/// The numbers in FROZEN are none of its inputs.
+Result<ProgramSource> Job::capture(const Artefact& source, std::set<std::string> frozen) {
   if (source.exported() != nullptr) {
     for (const std::string& note : source.exported()->program().notes) context_.reporter.warn(note);
     if (options_.engine.dtype == "fp32") {
@@ -124,14 +135,17 @@ Result<ProgramSource> Job::capture(const Artefact& source) {
     }
     return source.exported()->source(source.checkpoint());
   }
-  MLC_TRY(torch_, open_engine(EngineKind::torch));
+  if (torch_ == nullptr) {
+    MLC_TRY(torch_, open_engine(EngineKind::torch));
+  }
   MLC_TRY(const auto model,
           source.load(*torch_, options_.load_options(context_), context_.reporter));
   MLC_CHECK(refuse_containers(model->signature()));
   MLC_CHECK(match_inputs(model->signature(), specs_));
   MLC_CHECK(fit_declared(source));
-  MLC_TRY(const CaptureRequest request,
+  MLC_TRY(CaptureRequest request,
           capture_request(specs_, static_cast<uint64_t>(options_.engine.seed), context_.reporter));
+  request.frozen = std::move(frozen);
   auto done = model->capture(request);
   if (!done.ok()) {
     if (!done.error().hint().empty()) return std::move(done).error();
@@ -145,7 +159,7 @@ Result<ProgramSource> Job::capture(const Artefact& source) {
     return explain_run_error(std::move(done).error(), model->signature(), inputs);
   }
   CapturedProgram captured = std::move(*done);
-  for (const std::string& note : captured.notes) context_.reporter.warn(note);
+  notes_ = std::move(captured.notes);
   ProgramSource out;
   out.program = std::make_shared<ExportedProgram>(std::move(captured.program));
   out.weight = std::move(captured.weight);
@@ -167,6 +181,45 @@ Result<onnx::Lowered> Job::lower(const ProgramSource& program) {
   if (options_.partial) how.partial_domain = kPartialDomain;
   how.map = &op_map_;
   return onnx::lower_program(lowered, how);
+}
+
+/// The program of SOURCE, whose sizes have the names that people gave them.
+Result<ProgramSource> Job::named_program(const Artefact& source, std::set<std::string> frozen) {
+  auto captured = capture(source, std::move(frozen));
+  if (!captured.ok()) return std::move(captured).error().in_file(options_.model);
+  const bool given = source.exported() == nullptr || !options_.engine.inputs.empty();
+  Status named = name_sizes(*captured->program, names_, given ? specs_ : std::vector<InputSpec>());
+  if (!named.ok()) return std::move(named).error().in_file(options_.model);
+  return captured;
+}
+
+/// What is wrong with LOWERED.
+std::string problem_of(const Result<onnx::Lowered>& lowered) {
+  if (!lowered.ok()) return lowered.error().message();
+  const onnx::Problem& first = lowered->problems.front();
+  return printable(first.op) + ": " + printable(first.reason);
+}
+
+/// PROGRAM lowered; or, where numbers among its inputs are what cannot be ONNX, one in whose place
+/// it has these numbers.
+Result<onnx::Lowered> Job::lower_or_freeze(const Artefact& source, ProgramSource& program) {
+  auto lowered = lower(program);
+  const bool whole = lowered.ok() && lowered->problems.empty();
+  const std::vector<std::string> numbers = kept_numbers(*program.program);
+  if (whole || numbers.empty() || source.exported() != nullptr) return lowered;
+  std::vector<std::string> notes = notes_;
+  auto frozen = named_program(source, {numbers.begin(), numbers.end()});
+  auto again = frozen.ok() ? lower(*frozen) : std::move(frozen).error();
+  if (!again.ok() || !again->problems.empty()) {
+    notes_ = std::move(notes);
+    return lowered;
+  }
+  for (const FrozenNumber& one : frozen_numbers(*frozen->program)) {
+    notes_.push_back("the argument " + quoted(one.name) + " is " + one.value +
+                     " in the model and no input of it: " + problem_of(lowered));
+  }
+  program = std::move(*frozen);
+  return again;
 }
 
 /// What PROGRAM takes, whose sizes got other names, with the values that HELD have.
@@ -262,29 +315,28 @@ Status Job::finish(onnx::Model& model) {
 Result<ExitCode> Job::run() {
   if (options_.list_ops && options_.model.empty()) return list_known_operators(context_);
   MLC_CHECK(check_export_options(options_));
-  MLC_TRY(const auto names, dim_names(options_.dims, context_.reporter));
+  MLC_TRY(names_, dim_names(options_.dims, context_.reporter));
   if (!options_.op_map.empty()) {
     MLC_TRY(op_map_, onnx::read_op_map(options_.op_map));
   }
   MLC_TRY(const Artefact source, open_source());
-  if (!names.empty() && source.exported() == nullptr) {
+  if (!names_.empty() && source.exported() == nullptr) {
     return usage_error("--dim renames sizes of a .pt2, which this is not",
                        "sizes have the names that --input gives them: 'x:f32[batch=2,3]'")
         .in_file(options_.model);
   }
   MLC_TRY(specs_, choose_inputs(options_.engine, source));
-  auto captured = capture(source);
-  if (!captured.ok()) return std::move(captured).error().in_file(options_.model);
-  const ProgramSource program = std::move(*captured);
-  const bool given = source.exported() == nullptr || !options_.engine.inputs.empty();
-  Status named = name_sizes(*program.program, names, given ? specs_ : std::vector<InputSpec>());
-  if (!named.ok()) return std::move(named).error().in_file(options_.model);
-  if (!given) specs_ = renamed_inputs(*program.program, specs_);
+  MLC_TRY(ProgramSource program, named_program(source, {}));
+  if (source.exported() != nullptr && options_.engine.inputs.empty()) {
+    specs_ = renamed_inputs(*program.program, specs_);
+  }
   if (options_.dump_graph) {
+    for (const std::string& note : notes_) context_.reporter.warn(note);
     show_graph(options_.model, program.program->graph, context_);
     return ExitCode::done;
   }
-  auto lowered = lower(program);
+  auto lowered = lower_or_freeze(source, program);
+  for (const std::string& note : notes_) context_.reporter.warn(note);
   if (!lowered.ok()) return std::move(lowered).error().in_file(options_.model);
   if (options_.list_ops) {
     const auto counts = count_operators(program.program->graph);
@@ -300,8 +352,11 @@ Result<ExitCode> Job::run() {
   }
   MLC_CHECK(finish(lowered->model));
   answer_.sizes = varying_sizes(lowered->model, least_);
-  MLC_CHECK(add_export_metadata(source.checkpoint(), options_, answer_.sizes, context_.reporter,
-                                lowered->model));
+  answer_.numbers = kept_numbers(*program.program);
+  answer_.frozen = frozen_numbers(*program.program);
+  if (source.exported() == nullptr) fix_values(specs_, answer_.frozen);
+  MLC_CHECK(add_export_metadata(source.checkpoint(), options_, answer_.sizes, frozen_text(answer_),
+                                context_.reporter, lowered->model));
   return write(source, lowered->model);
 }
 

@@ -86,8 +86,8 @@ void describe_export(const onnx::Model& model, const onnx::ModelFile& file,
 }
 
 Status add_export_metadata(const Checkpoint& checkpoint, const ExportOptions& options,
-                           std::span<const ExportedSize> varying, Reporter& reporter,
-                           onnx::Model& model) {
+                           std::span<const ExportedSize> varying, const std::string& frozen,
+                           Reporter& reporter, onnx::Model& model) {
   std::vector<std::string> sizes;
   for (const ExportedSize& size : varying) {
     sizes.push_back(
@@ -96,6 +96,7 @@ Status add_export_metadata(const Checkpoint& checkpoint, const ExportOptions& op
   if (!sizes.empty()) {
     model.metadata.emplace_back("mlc.sizes", fmt::format("{}", fmt::join(sizes, ", ")));
   }
+  if (!frozen.empty()) model.metadata.emplace_back("mlc.frozen", frozen);
   MLC_TRY(auto metadata, metadata_to_carry(checkpoint));
   // A model says what it was made from, also where its source says nothing of itself.
   if (!metadata) metadata.emplace();

@@ -16,11 +16,12 @@ namespace mlc::cli {
 void describe_export(const onnx::Model& model, const onnx::ModelFile& file,
                      const ExportOptions& options, ExportAnswer& answer);
 
-/// Adds to MODEL the bounds of sizes that vary, the metadata of its source and where it comes from.
+/// Adds to MODEL the bounds of sizes that vary, FROZEN, which is frozen_text(), the metadata of its
+/// source and where it comes from.
 /// Errors: those of metadata that cannot be read.
 Status add_export_metadata(const Checkpoint& checkpoint, const ExportOptions& options,
-                           std::span<const ExportedSize> varying, Reporter& reporter,
-                           onnx::Model& model);
+                           std::span<const ExportedSize> varying, const std::string& frozen,
+                           Reporter& reporter, onnx::Model& model);
 
 /// A .pt2 states the type of every tensor, which mlc takes as it is. PROBLEM is what ONNX says of a
 /// model that was made of statements that do not fit the operators.

@@ -49,6 +49,7 @@ std::string facts_table(const ExportAnswer& answer) {
         {"folded", plural(answer.folded_norms, "batch norm") + " into the weights before them"});
   }
   if (!answer.dtype.empty()) rows.push_back({"dtype", dtype_text(answer)});
+  if (!answer.frozen.empty()) rows.push_back({"arguments that froze", frozen_text(answer)});
   for (const std::string& name : answer.narrowed.too_large) {
     rows.push_back({"float32, for its size", name});
   }

@@ -56,6 +56,8 @@ std::vector<ExportedSize> varying_sizes(const onnx::Model& model,
   std::vector<ExportedSize> out;
   for (const ir::Symbol& symbol : model.symbols().all()) {
     const bool is_input = std::ranges::any_of(model.graph.inputs, [&](const onnx::Value* input) {
+      // A number that is called as its symbol is.
+      if (input->type.sizes.empty() && input->name == symbol.name) return true;
       return std::ranges::any_of(input->type.sizes, [&](ir::Expr size) {
         return model.symbols().text(size) == symbol.name;
       });

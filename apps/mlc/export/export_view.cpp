@@ -31,6 +31,7 @@ void show_text(const ExportAnswer& answer, Context& context) {
   line("model", printable(answer.model));
   for (const ExportedValue& one : answer.inputs)
     line("input", printable(one.name + ": " + one.type));
+  if (!answer.frozen.empty()) line("frozen", printable(frozen_text(answer)));
   for (const ExportedValue& one : answer.outputs) {
     line("output", printable(one.name + ": " + one.type));
   }
@@ -93,6 +94,15 @@ void show_json(const ExportAnswer& answer, Context& context) {
   }
   values_json("inputs", answer.inputs, json);
   values_json("outputs", answer.outputs, json);
+  json.key("frozen");
+  json.begin_array();
+  for (const FrozenNumber& one : answer.frozen) {
+    json.begin_object();
+    json.field("name", one.name);
+    json.field("value", one.value);
+    json.end_object();
+  }
+  json.end_array();
   json.key("random");
   json.begin_array();
   for (const std::string& one : answer.random) json.value(one);
@@ -143,6 +153,12 @@ std::string hint_of(const std::vector<onnx::Problem>& problems) {
 }
 
 }  // namespace
+
+std::string frozen_text(const ExportAnswer& answer) {
+  std::vector<std::string> parts;
+  for (const FrozenNumber& one : answer.frozen) parts.push_back(one.name + " = " + one.value);
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
 
 std::string dtype_text(const ExportAnswer& answer) {
   if (answer.dtype == "bf16") return "weights in bf16, computation in f32";

@@ -31,6 +31,12 @@ struct ExportedRandom {
   std::vector<std::string> sources;  // "aten::rand in head, at model.py:7"
 };
 
+/// An argument of the model that is a number, and part of the ONNX model.
+struct FrozenNumber {
+  std::string name;
+  std::string value;  // "4", "true"
+};
+
 struct ExportedWeight {
   std::string name;
   std::string type;  // "f32[768, 768]"
@@ -55,7 +61,9 @@ struct ExportAnswer {
   std::vector<std::pair<std::string, uint64_t>> operators;  // of ONNX, by name
   std::vector<ExportedValue> inputs;
   std::vector<ExportedValue> outputs;
-  std::vector<ExportedSize> sizes;  // of inputs, that vary
+  std::vector<ExportedSize> sizes;   // of inputs, that vary
+  std::vector<std::string> numbers;  // inputs of both models that are numbers
+  std::vector<FrozenNumber> frozen;
   std::vector<ExportedWeight> weights;
   std::string checker;              // version of ONNX
   std::vector<std::string> random;  // nodes that draw random numbers
@@ -64,6 +72,8 @@ struct ExportAnswer {
   VerifyAnswer check;        // of the source (A) and the new file (B)
 };
 
+/// "n = 4, flag = true".
+std::string frozen_text(const ExportAnswer& answer);
 /// "f16 in 120 nodes, f32 in 4, between 6 casts". Requires: !answer.dtype.empty().
 std::string dtype_text(const ExportAnswer& answer);
 void show_export(const ExportAnswer& answer, Context& context);

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct CaptureRequest {
   std::function<Result<HostTensor>(const InputSpec&, const std::vector<int64_t>& sizes,
                                    uint64_t seed)>
       sample;
+  /// Names of inputs that are numbers of the program, not inputs of it, though they might be.
+  std::set<std::string> frozen = {};
 };
 
 struct CapturedProgram {
@@ -30,7 +33,8 @@ struct CapturedProgram {
   ExportedProgram program;
   /// The value of a weight, as ProgramSource::weight. Holds the tensors of the model.
   std::function<Result<Weight>(const ProgramWeight&)> weight;
-  /// What people should know about the program: sizes that it does not follow.
+  /// What people should know about the program: sizes that it does not follow, numbers that it
+  /// cannot take as inputs.
   std::vector<std::string> notes;
 };
 

@@ -233,15 +233,21 @@ void Capturer::erase_dead() {
 void Capturer::note_sizes() {
   std::set<size_t> used;
   collect_symbols(out_.program.graph, out_.program.graph.body(), used);
+  std::map<std::string, std::string> numbers;  // by their symbols
+  for (const auto& [input, symbol] : attempt_.numbers) numbers.emplace(symbol, input);
   for (size_t i = 0; i < attempt_.symbols.size(); ++i) {
+    const std::string& name = attempt_.symbols[i];
     const bool constant = attempt_.bounds[i].low == attempt_.bounds[i].high;
     if (constant || used.contains(i)) continue;
-    note("nothing behind the inputs has the size " + mlc::quoted(attempt_.symbols[i]));
+    const auto number = numbers.find(name);
+    note(number == numbers.end() ? "nothing behind the inputs has the size " + mlc::quoted(name)
+                                 : "input " + mlc::quoted(number->second) + " is not used");
   }
   for (const ProgramInput& input : out_.program.inputs) {
-    if (input.value != nullptr && input.value->uses().empty()) {
-      note("input " + mlc::quoted(input.name) + " is not used");
-    }
+    if (input.value == nullptr || !input.value->uses().empty()) continue;
+    const auto number = attempt_.numbers.find(input.name);
+    const bool is_symbol = number != attempt_.numbers.end() && !number->second.empty();
+    if (!is_symbol) note("input " + mlc::quoted(input.name) + " is not used");
   }
 }
 

@@ -5,6 +5,7 @@
 #include "mlc/torch/call_operator.h"
 #include "mlc/torch/evaluators.h"
 #include "mlc/torch/grown_list.h"
+#include "mlc/torch/number_inputs.h"
 #include "mlc/torch/source_place.h"
 #include "mlc/torch/torch_values.h"
 
@@ -146,11 +147,7 @@ Status Capturer::add_input(const InputSpec& spec, const c10::Argument& argument,
     MLC_TRY(const HostTensor host, request_.sample(spec, numbers, lane));
     MLC_TRY_CTX(IValue one, target_.to_argument(argument, host), "input " + mlc::quoted(spec.name));
     if (!one.isTensor()) {
-      std::string text = one.isBool()  ? (one.toBool() ? "true" : "false")
-                         : one.isInt() ? std::to_string(one.toInt())
-                                       : std::to_string(one.toDouble());
-      set(value, lift(one, argument.type(), symbols()));
-      out_.program.inputs.push_back({spec.name, nullptr, std::move(text)});
+      add_number(spec, one, argument, value);
       return {};
     }
     item->lanes.push_back(one.toTensor());
@@ -160,6 +157,32 @@ Status Capturer::add_input(const InputSpec& spec, const c10::Argument& argument,
   out_.program.inputs.push_back({spec.name, item->value, ""});
   set(value, std::move(item));
   return {};
+}
+
+/// GIVEN is what ARGUMENT is in the first lane.
+void Capturer::add_number(const InputSpec& spec, const IValue& given, const c10::Argument& argument,
+                          const Value* value) {
+  const auto number = attempt_.numbers.find(spec.name);
+  if (number == attempt_.numbers.end()) {
+    set(value, lift(given, argument.type(), symbols()));
+    out_.program.inputs.push_back({spec.name, nullptr, number_text(given)});
+    return;
+  }
+  ir::Graph& graph = out_.program.graph;
+  if (given.isInt()) {
+    const ir::Expr symbol = *symbols().find(number->second);
+    ir::Value* made = graph.add_input(spec.name, ir::ScalarType{ir::ScalarKind::integer, symbol});
+    out_.program.examples[number->second] = given.toInt();
+    out_.program.inputs.push_back({spec.name, made, ""});
+    set(value, symbol);
+    return;
+  }
+  const auto kind = given.isBool() ? ir::ScalarKind::boolean : ir::ScalarKind::number;
+  auto item = std::make_shared<DynamicItem>();
+  item->value = graph.add_input(spec.name, ir::ScalarType{kind, std::nullopt});
+  for (size_t lane = 0; lane < lanes(); ++lane) item->lanes.push_back(number_in_lane(given, lane));
+  out_.program.inputs.push_back({spec.name, item->value, ""});
+  set(value, std::move(item));
 }
 
 Status Capturer::add_inputs() {

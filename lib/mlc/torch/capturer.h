@@ -28,6 +28,8 @@ struct CaptureAttempt {
   /// Costly operators, and what comes after them, give tensors without elements; where an element
   /// is needed after all, the attempt fails.
   bool skips_elements = false;
+  /// Arguments of forward that are numbers, and inputs of the graph: ints with their symbols.
+  std::map<std::string, std::string> numbers = {};
 };
 
 /// Why an attempt ended early, where another one may help.
@@ -118,6 +120,8 @@ class Capturer {
   Status add_inputs();
   Status add_input(const InputSpec& spec, const c10::Argument& argument,
                    const torch::jit::Value* value);
+  void add_number(const InputSpec& spec, const c10::IValue& given, const c10::Argument& argument,
+                  const torch::jit::Value* value);
   Result<std::vector<ir::Expr>> input_sizes(const InputSpec& spec);
   Status block(torch::jit::Block& block);
   Status node(torch::jit::Node& node);
