@@ -10,7 +10,7 @@ namespace {
 
 struct Sizes {
   Symbols symbols;
-  Expr a = symbols.symbol("a", {1, 1024});
+  Expr a = symbols.symbol("a", {1, 4096});
   Expr b = symbols.symbol("b", {1, 64});
 
   std::optional<LinearSize> operator()(const char* text) {
