@@ -461,7 +461,9 @@ def test_a_scheme_and_a_recipe_of_an_onnx_model(mlc):
     assert (mlc.cwd / "out.onnx").read_bytes() == again
     (mlc.cwd / "plain.yaml").write_text("mlc: recipe/1\nscheme: int8\nexclude: [w1]\n")
     assert schemes(mlc, "--recipe", "plain.yaml") == ({"w2": "int8", "w3": "int8"}, {"w1": "excluded"})
-    for args, says in (("--recipe plain.yaml --onnx int4", "the scheme is int8"), ("--scheme bf16", "mlc export-onnx --dtype fp16"),
+    assert schemes(mlc, "--scheme", "int4", "--block", "64")[0]["w2"] == "int4:g64"
+    for args, says in (("--recipe plain.yaml --onnx int4", "the scheme is int8"), ("--scheme int4:g48", "blocks of 16, 32, 64"),
+                       ("--scheme int4:g8", "blocks of 16, 32, 64"), ("--scheme int4:g128 --block 64", "contradicts int4:g128"), ("--scheme bf16", "mlc export-onnx --dtype fp16"),
                        ("--scheme int4 --onnx dynamic", "has eight bits"), ("--scheme int4:channel", "int4 in blocks")):
         done = mlc("quantize", "in.onnx", "-o", "o.onnx", *args.split())
         assert done.rc == 2 and says in done.stderr, done.stderr
@@ -526,10 +528,10 @@ def old_model(opset=9):
     return onnx_models.model(nodes, [value("x", "n", 3, 10, 10)], [value("y", "n", 10)], weights, opset=opset, ir=4)
 
 
-@pytest.mark.parametrize("form", ["static", "weight-only", "int4", "dynamic"])
+@pytest.mark.parametrize("form", ["static", "weight-only", "int4"])
 def test_old_models_were_refused(mlc, form):
     """Scales by channel came with opset 13."""
-    proto = onnx.shape_inference.infer_shapes(old_model())
+    proto = old_model()
     x = np.random.default_rng(0).standard_normal((4, 3, 10, 10), np.float32)
     np.savez(mlc.cwd / "x.npz", x=x)
     source, out = quantize(mlc, proto, "--onnx", form, "--min-elements", "0", *(["--calib", "x.npz"] if form == "static" else []), "-f")
@@ -538,6 +540,11 @@ def test_old_models_were_refused(mlc, form):
     a, b = (onnxruntime.InferenceSession(path).run(None, {"x": x})[0] for path in (source, out))
     assert cosine(a, b) > 0.99
     assert fused_form(form, out)
+
+
+def test_an_old_model_multiplies_bytes(mlc):
+    _, out = quantize(mlc, mlp(opset=9, ir=4), "-f")
+    assert onnx.load(out).opset_import[0].version == 13 and operators(out)["MatMulInteger"] == 3
 
 
 def fused_form(form, path):
@@ -554,6 +561,35 @@ def test_what_of_an_old_model_cannot_be_said_anew(mlc):
         onnx_models.save(onnx.shape_inference.infer_shapes(proto), mlc.cwd / "in.onnx")
         done = mlc("quantize", "in.onnx", "-o", "o.onnx", "--onnx", "weight-only")
         assert done.rc == 4 and says in done.stderr and "cannot go from opset 9 to 13" in done.stderr, done.stderr
+
+
+def test_old_models_that_are_odd(mlc):
+    """A node without outputs (SIGSEGV), and a type that no value_info tells (exit 70)."""
+    proto = onnx_models.model([node("Conv", ["x", "w"], "c"), node("Clip", ["c"], "y", min=0.0, max=6.0)], [value("x", "n", 3, 9, 9)],
+                              [value("y", "n", 16, 7, 7)], [weight("w", 16, 3, 3, 3)], opset=10, ir=4)
+    for op in ("Clip", "Softmax", "Upsample"):
+        odd = onnx.ModelProto()
+        odd.CopyFrom(proto)
+        odd.graph.node.append(helper.make_node(op, ["c"], [], **({"min": 0.0} if op == "Clip" else {})))
+        onnx_models.save(odd, mlc.cwd / "in.onnx")
+        assert mlc("quantize", "in.onnx", "-o", "o.onnx", "-f", "--onnx", "weight-only", "--min-elements", "0").rc in (0, 1, 3, 4)
+    half = onnx.ModelProto()
+    half.CopyFrom(proto)
+    half.graph.initializer[0].CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight("w", 16, 3, 3, 3)).astype(np.float16), "w"))
+    for one in (half.graph.input[0], half.graph.output[0]):
+        one.type.tensor_type.elem_type = TensorProto.FLOAT16
+    onnx_models.save(half, mlc.cwd / "in.onnx")
+    done = mlc("quantize", "in.onnx", "-o", "o.onnx", "-f", "--onnx", "weight-only")
+    assert done.rc == 4 and "may not be float32" in done.stderr
+
+
+def test_a_target_size_that_the_source_does_not_meet(mlc):
+    """What nobody reads is no part of the result."""
+    proto = mlp()
+    proto.graph.initializer.append(weight("unread", 300, 300))
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "--target-size", "150kB", "--min-cosine", "0.5")
+    assert (mlc.cwd / "out.onnx").stat().st_size <= 150_000
 
 
 def test_blocks_of_one_weight_were_larger_than_floats(mlc):

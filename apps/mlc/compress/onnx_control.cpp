@@ -22,6 +22,11 @@ Error no_such_scheme(const QuantScheme& scheme) {
   return usage_error("ONNX models have int4 in blocks, not " + scheme.text(), "int4, int4:g64:sym");
 }
 
+/// What MatMulNBits and DequantizeLinear take.
+bool is_block(int64_t group) {
+  return group >= 16 && (group & (group - 1)) == 0;
+}
+
 bool is_plain_int8(const QuantScheme& scheme) {
   return scheme == default_scheme(SchemeKind::int8);
 }
@@ -42,10 +47,15 @@ Status take_scheme(const QuantScheme& scheme, QuantizeOnnxOptions& options) {
     return usage_error("--onnx " + std::string(onnx::to_string(*options.form)) +
                            " has eight bits a weight, the scheme is " + scheme.text(),
                        "--onnx int4 or int4-qdq");
-  if (options.block.value_or(scheme.group) != scheme.group)
+  if (!is_block(scheme.group))
+    return usage_error(
+        "ONNX models have blocks of 16, 32, 64, ... weights, not " + std::to_string(scheme.group),
+        "int4:g32, int4:g64");
+  const bool is_usual = scheme.group == kUsualBlock;  // as "int4" has it
+  if (!is_usual && options.block.value_or(scheme.group) != scheme.group)
     return usage_error(fmt::format("--block {} contradicts {}", *options.block, scheme.text()));
   if (!options.form) options.form = onnx::QuantForm::int4;
-  options.block = scheme.group;
+  if (!options.block) options.block = scheme.group;
   options.symmetric = options.symmetric || scheme.symmetric;
   return {};
 }

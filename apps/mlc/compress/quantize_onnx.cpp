@@ -249,7 +249,8 @@ Status Job::quantize() {
     cuts_sums_ = !answer_.reduced;
   }
   MLC_CHECK(check_fallbacks(answer_.report, shared_.strict, task_.reporter));
-  if (answer_.report.layers.empty()) MLC_CHECK(keep_source());
+  // With a size to reach it may be that all fits in floats.
+  if (answer_.report.layers.empty() && shared_.target_size == 0) MLC_CHECK(keep_source());
   return add_metadata(*document_);
 }
 
