@@ -725,3 +725,14 @@ def test_heads_of_old_opsets_stayed_where_nodes_have_axes_as_attributes(opset, k
     feed = {"ids": ids[:1].repeat(3, 1).numpy()}
     found, whole = run(mlc.cwd / "out.onnx", feed), run(unread(mlc.cwd / "in.onnx", mlc.cwd / "out.onnx"), feed)
     np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_pads_of_an_old_model_ended_the_inference_of_sizes(mlc):
+    """Opset 9 has them as attributes, which opset 14 does not read."""
+    nodes = [node("Pad", ["x"], "p", pads=[0, 0, 1, 1, 0, 0, 1, 1], mode="reflect"), node("Conv", ["p", "a"], "c"), node("Relu", ["c"], "r"),
+             node("Conv", ["r", "b"], "y")]
+    proto = onnx_models.model(nodes, [value("x", 1, 3, 8, 8)], [value("y", 1, 8, 6, 6)],
+                              [weight("a", 16, 3, 3, 3), weight("b", 8, 16, 3, 3)], opset=9, ir=4)
+    onnx_models.save(proto, mlc.cwd / "in.onnx")
+    prune(mlc, "--amount", "0.5")
+    assert initializers(mlc.cwd / "out.onnx")["a"].shape[0] == 8

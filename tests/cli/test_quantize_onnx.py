@@ -485,6 +485,20 @@ def test_eight_bits_in_place_of_four_went_without_a_word(mlc):
     mlc.ok("quantize", "in.onnx", "-o", "s.onnx", "-f", "--strict")
 
 
+def test_a_rule_for_a_bias_went_without_a_word(mlc):
+    onnx_models.save(mlp(), mlc.cwd / "in.onnx")
+    args = ("quantize", "in.onnx", "-o", "out.onnx", "-f", "--tensor", "b1=int8")
+    assert "rules without effect: b1=int8 (no weight of a product or a table)" in mlc.ok(*args).stderr
+    done = mlc(*args, "--strict")
+    assert done.rc == 1 and "b1=int8" in done.stderr
+
+
+def test_eight_bits_among_four_were_floats_in_every_run(mlc):
+    """35 times slower than floats."""
+    _, out = quantize(mlc, mlp(), "--onnx", "int4", "--tensor", "w1=int8", "--min-cosine", "0.5")
+    assert operators(out)["MatMulInteger"] == 2 and operators(out)["DequantizeLinear"] == 0
+
+
 def test_a_target_size_of_an_onnx_model(mlc):
     onnx_models.save(mlp(hidden=512), mlc.cwd / "in.onnx")
     least = mlc.ok("quantize", "in.onnx", "-n", "--onnx", "int4", "--min-cosine", "0.5", "--json").json["file_bytes"]

@@ -22,6 +22,18 @@ Error no_such_scheme(const QuantScheme& scheme) {
   return usage_error("ONNX models have int4 in blocks, not " + scheme.text(), "int4, int4:g64:sym");
 }
 
+/// Whether RULE is of one of the weights that were looked at.
+bool names_weight(const SchemeRule& rule, const onnx::QuantReport& report) {
+  const auto matches = [&](const std::string& name) { return rule.pattern.matches(name); };
+  const auto is_layer = [&](const onnx::QuantizedLayer& layer) {
+    return matches(layer.weight) || std::ranges::any_of(layer.nodes, matches);
+  };
+  const auto is_kept = [&](const onnx::KeptWeight& one) {
+    return matches(one.weight) || matches(one.node);
+  };
+  return std::ranges::any_of(report.layers, is_layer) || std::ranges::any_of(report.kept, is_kept);
+}
+
 /// What MatMulNBits and DequantizeLinear take.
 bool is_block(int64_t group) {
   return group >= 16 && (group & (group - 1)) == 0;
@@ -102,8 +114,16 @@ std::vector<UnusedPattern> unused_rules(std::span<const SchemeRule> rules,
   return out;
 }
 
-Status check_fallbacks(const onnx::QuantReport& report, bool strict, Reporter& reporter) {
+Status check_fallbacks(const onnx::QuantReport& report, std::span<const SchemeRule> rules,
+                       bool strict, Reporter& reporter) {
   constexpr size_t kNamed = 5;
+  std::vector<std::string> idle;
+  for (const SchemeRule& rule : rules) {
+    if (rule.scheme.kind != SchemeKind::keep && !names_weight(rule, report))
+      idle.push_back(printable(rule.text) + "=" + rule.scheme.text() +
+                     " (no weight of a product or a table)");
+  }
+  if (!strict && !idle.empty()) reporter.warn("rules without effect: " + join_list(idle, kNamed));
   std::vector<std::string> eight;
   std::vector<std::string> kept;
   for (const onnx::QuantizedLayer& layer : report.layers) {
@@ -117,6 +137,7 @@ Status check_fallbacks(const onnx::QuantReport& report, bool strict, Reporter& r
     return {};
   }
   eight.insert(eight.end(), kept.begin(), kept.end());
+  eight.insert(eight.end(), idle.begin(), idle.end());
   if (eight.empty()) return {};
   return conflict("not every weight can have its scheme, as --strict wants it: " +
                       join_list(eight, kNamed) + "; nothing was written",

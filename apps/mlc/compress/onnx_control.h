@@ -28,8 +28,10 @@ Result<std::vector<onnx::WeightRule>> weight_rules(std::span<const SchemeRule> r
 std::vector<UnusedPattern> unused_rules(std::span<const SchemeRule> rules,
                                         std::span<const std::string> names);
 
-/// Tells of weights that did not get what they should. Error: conflict for them, if STRICT.
-Status check_fallbacks(const onnx::QuantReport& report, bool strict, Reporter& reporter);
+/// Tells of weights that did not get what they should, and of RULES that name none. Error: conflict
+/// for them, if STRICT.
+Status check_fallbacks(const onnx::QuantReport& report, std::span<const SchemeRule> rules,
+                       bool strict, Reporter& reporter);
 
 /// GIVEN as it was carried out by HOW, goals included.
 QuantRecipe done_recipe(const QuantRecipe& given, const onnx::QuantOptions& how);

@@ -248,7 +248,7 @@ Status Job::quantize() {
     task_.reporter.warn(text);
     cuts_sums_ = !answer_.reduced;
   }
-  MLC_CHECK(check_fallbacks(answer_.report, shared_.strict, task_.reporter));
+  MLC_CHECK(check_fallbacks(answer_.report, shared_.recipe.rules, shared_.strict, task_.reporter));
   // With a size to reach it may be that all fits in floats.
   if (answer_.report.layers.empty() && shared_.target_size == 0) MLC_CHECK(keep_source());
   return add_metadata(*document_);

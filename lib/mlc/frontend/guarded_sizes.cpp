@@ -136,6 +136,16 @@ std::optional<std::string> place_of(const ExportedProgram& program, const std::s
 
 }  // namespace
 
+namespace {
+
+/// A guard as a sentence can have it.
+std::string shown(const std::string& guard) {
+  constexpr size_t kMost = 300;
+  return guard.size() <= kMost ? printable(guard) : printable(guard.substr(0, kMost)) + "...";
+}
+
+}  // namespace
+
 GuardedSizes guarded_sizes(const ExportedProgram& program) {
   GuardedSizes out;
   const SizeGuards guards(program.guards);
@@ -156,10 +166,10 @@ GuardedSizes guarded_sizes(const ExportedProgram& program) {
       const std::string& less = narrowing.why_not_less();
       if (!less.empty() && less != why) why += (why.empty() ? "" : " and on ") + less;
       out.notes.push_back(
-          fmt::format("{} is {} only: the export relies on {}", *place, now.low, printable(why)));
+          fmt::format("{} is {} only: the export relies on {}", *place, now.low, shown(why)));
     } else if (now.high != given.high) {
       out.notes.push_back(fmt::format("{} is {} to {} only: the export relies on {}", *place,
-                                      now.low, now.high, printable(narrowing.why_not_more())));
+                                      now.low, now.high, shown(narrowing.why_not_more())));
     }
   }
   return out;

@@ -172,7 +172,11 @@ Way Rewriter::way_of(const WeightUses& weight) const {
   if (options_.form == QuantForm::weight_only || !multiplied) return Way::dequantize;
   // What is an embedding too is stored once, in bytes.
   if (options_.form == QuantForm::dynamic || weight.has(Role::table)) return Way::multiply_bytes;
-  const bool by_channel = weight.has(Role::conv) || weight.has(Role::deconv) || wants_bytes(weight);
+  const bool filters = weight.has(Role::conv) || weight.has(Role::deconv);
+  // Floats made of bytes in every run would be slower than floats by far.
+  if (wants_bytes(weight) && !filters && options_.form == QuantForm::int4)
+    return Way::multiply_bytes;
+  const bool by_channel = filters || wants_bytes(weight);
   return by_channel ? Way::dequantize : Way::blocks;
 }
 

@@ -143,6 +143,22 @@ Status check_skeleton(const Skeleton& skeleton) {
   return {};
 }
 
+namespace {
+
+/// What an old opset leaves open. Nodes that are otherwise in newer ones leave it so.
+void infer_more(pb::ModelProto& model, const pb::ShapeInferenceOptions& how) {
+  pb::ModelProto raised = model;
+  raise_opset(raised);
+  try {
+    pb::shape_inference::InferShapes(raised, pb::OpSchemaRegistry::Instance(), how);
+  } catch (const std::exception&) {
+    return;
+  }
+  model = std::move(raised);
+}
+
+}  // namespace
+
 Result<InferredSizes> infer_sizes(const Skeleton& skeleton) {
   MLC_TRY(pb::ModelProto model, model_of(skeleton));
   set_aside_foreign(model);
@@ -150,9 +166,7 @@ Result<InferredSizes> infer_sizes(const Skeleton& skeleton) {
     const pb::ShapeInferenceOptions lenient(/*check_type=*/false, /*strict_mode=*/0,
                                             /*data_prop=*/true);
     pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), lenient);
-    // What that left open.
-    raise_opset(model);
-    pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), lenient);
+    infer_more(model, lenient);
   } catch (const std::exception& problem) {
     return corrupt(one_line(problem.what())).during("inferring sizes");
   }
