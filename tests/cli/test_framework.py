@@ -12,14 +12,14 @@ SHELLS = ["bash", "zsh", "fish"]
 
 
 def long_flags(text):
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
 
 
 def declared_flags(help_text):
     """The flags that the option lists of a help text declare, short ones too."""
     flags = set()
     for line in help_text.splitlines():
-        match = re.match(r"  (?:(-\w), |    )(--[a-z][a-z-]*)", line)
+        match = re.match(r"  (?:(-\w), |    )(--[a-z][a-z0-9-]*)", line)
         if match:
             flags |= {flag for flag in match.groups() if flag}
     return flags
@@ -176,11 +176,11 @@ def test_help_man_and_completion_list_the_same_flags(mlc):
         flags = declared_flags(mlc.ok(verb, "--help").stdout)
         assert {"--json", "--quiet", "-q", "--help", "-h"} <= flags
         man = mlc.ok("man", verb).stdout.replace("\\-", "-")
-        assert set(re.findall(r"\\fB(-\w|--[a-z][a-z-]*)\\fR", man)) == flags, verb
+        assert set(re.findall(r"\\fB(-\w|--[a-z][a-z0-9-]*)\\fR", man)) == flags, verb
         bash = re.search(rf"^    {verb}\) flags='([^']*)'", scripts["bash"], re.M).group(1)
         assert set(bash.split()) == flags, verb
         zsh = scripts["zsh"].split(f"      {verb})\n", 1)[1].split(";;", 1)[0].split("return 0", 1)[0]
-        assert set(re.findall(r"^        '(?:\*|\([^)]*\))(-\w|--[a-z][a-z-]*)[=+]?\[", zsh, re.M)) == flags, verb
+        assert set(re.findall(r"^        '(?:\*|\([^)]*\))(-\w|--[a-z][a-z0-9-]*)[=+]?\[", zsh, re.M)) == flags, verb
         fish = set()
         for line in scripts["fish"].splitlines():
             match = re.search(rf"'__fish_seen_subcommand_from {verb}' -l (\S+)(?: -s (\w))?", line)

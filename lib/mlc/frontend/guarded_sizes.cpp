@@ -134,10 +134,6 @@ std::optional<std::string> place_of(const ExportedProgram& program, const std::s
   return std::nullopt;
 }
 
-}  // namespace
-
-namespace {
-
 /// A guard as a sentence can have it.
 std::string shown(const std::string& guard) {
   constexpr size_t kMost = 300;
