@@ -89,7 +89,7 @@ def test_four_bits_become_eight_before_they_become_floats(mlc, valid, x):
     schemes = {one["name"]: one["scheme"] for one in answer["quantized"]}
     assert {name for name, scheme in schemes.items() if scheme == "int8"} == set(found["in_bytes"])
     ops = operators(mlc.cwd / "out.onnx")
-    assert ops["DequantizeLinear"] == len(found["in_bytes"]) and ops["MatMulNBits"] == LAYERS - 1 - len(found["in_bytes"])
+    assert ops["MatMulInteger"] == len(found["in_bytes"]) and ops["MatMulNBits"] == LAYERS - 1 - len(found["in_bytes"])
     assert cosine_drop(mlc.cwd / "in.onnx", mlc.cwd / "out.onnx", x) <= 0.003 * 1.05
     assert len(found["trail"]) <= 1 + math.ceil(math.log2(2 * (LAYERS + 1))) + math.ceil(math.log2(LAYERS))
     # One of the others with four bits too would lose too much.
