@@ -170,7 +170,8 @@ class SpecParser {
     std::string text(text_.substr(begin, end - begin));
     std::erase(text, ' ');
     if (std::ranges::any_of(text, is_name_start)) {
-      const bool is_name = ir::is_symbol_name(text) && std::ranges::all_of(text, is_name_char);
+      // Also one that expressions keep for themselves: models call dimensions "min" too.
+      const bool is_name = is_name_start(text[0]) && std::ranges::all_of(text, is_name_char);
       const bool has_size = end < text_.size() && text_[end] == '=';
       if (!is_name || !has_size) return read_computed(std::move(text));
       dim.symbol = std::move(text);

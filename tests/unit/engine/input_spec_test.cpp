@@ -200,3 +200,11 @@ TEST_CASE("text and back") {
     CHECK(parsed(to_text(parsed(text))) == parsed(text));
   }
 }
+
+TEST_CASE("a dimension may be called as a function of sizes is") {
+  for (const char* text : {"x:f32[min=3]", "x:f32[trunc=3,max=4]"}) {
+    const auto spec = mlc::parse_input_spec(text);
+    REQUIRE(spec.ok());
+    CHECK(mlc::to_text(*spec) == text);
+  }
+}
