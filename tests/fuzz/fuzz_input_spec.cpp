@@ -11,7 +11,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto spec = mlc::parse_input_spec(text);
   if (!spec.ok()) {
     const bool empty_line = text.find_first_of("\r\n") == 0 || text.empty();
-    if (!empty_line && !spec.error().message().ends_with("^")) __builtin_trap();
+    // A name with two sizes is told with both of them, all others with their place in the text.
+    const bool two_sizes = spec.error().message().starts_with("dimension ");
+    if (!empty_line && !two_sizes && !spec.error().message().ends_with("^")) __builtin_trap();
     return 0;
   }
   const auto again = mlc::parse_input_spec(mlc::to_text(*spec));
