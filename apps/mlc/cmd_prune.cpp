@@ -188,7 +188,6 @@ Status Job::check_gates() const {
 
 Status Job::write() {
   PruneForm form;
-  form.keep_masks = options_.keep_masks;
   form.positive_zeros = options_.positive_zeros;
   if (options_.compress == DeflateZeros::deflate) form.share = 0;
   MLC_TRY(std::vector<uint32_t> sparse,
@@ -209,7 +208,6 @@ Status Job::write() {
   PruneCheck check;
   check.key = !whole ? "" : state_dict_->path.empty() ? "." : state_dict_->path;
   check.positive_zeros = options_.positive_zeros;
-  check.keep_masks = options_.keep_masks;
   save.inspect = [&](const std::string& path) -> Status {
     check.written = path;
     MLC_CHECK(count_pruned(*input_.checkpoint, plan_, check, task_.threads, task_.reporter));

@@ -232,7 +232,7 @@ Status count_batch(const Checkpoint& checkpoint, const PrunePlan& plan,
     one.counted.resize(one.pieces.size());
     for (size_t i = 0; i < one.pieces.size(); i += check.every) pieces.emplace_back(&one, i);
   }
-  if (written.checkpoint != nullptr && !check.keep_masks) {
+  if (written.checkpoint != nullptr && !plan.rules.keep_masks) {
     const auto open = [&](size_t i) { return open_counted(counted[i], written); };
     MLC_CHECK(parallel_for(counted.size(), threads, open));
   }
@@ -282,7 +282,7 @@ NewEntries make_entries(Checkpoint& checkpoint, const PrunePlan& plan, const Pru
     return add_made(checkpoint, dtype, sizes,
                     made_pieces(checkpoint, pruned, plan.rules, made, form.positive_zeros));
   };
-  if (!form.keep_masks) return {{"", make(Made::weight)}};
+  if (!plan.rules.keep_masks) return {{"", make(Made::weight)}};
   return {{"_orig", pruned.tensor}, {"_mask", make(Made::mask)}};
 }
 
@@ -326,7 +326,7 @@ Result<std::vector<uint32_t>> apply_pruning(Checkpoint& checkpoint, StateDict& s
     const double zeros = static_cast<double>(pruned.zeros_after);
     const uint32_t storage = checkpoint.tensors[made.back().second].storage;
     const bool many = zeros >= form.share * static_cast<double>(pruned.weights);
-    if (many || form.keep_masks) sparse.push_back(storage);
+    if (many || plan.rules.keep_masks) sparse.push_back(storage);
   }
   MLC_CHECK(check_free(state_dict, changed));
   exchange_entries(checkpoint, state_dict, changed);

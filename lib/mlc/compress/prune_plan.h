@@ -76,7 +76,7 @@ struct PruneRules {
   PruneNorm norm = PruneNorm::l1;  // of rows and blocks
   PruneShape shape;
   uint64_t seed = 0;        // of random
-  bool keep_masks = false;  // of weights that are zero before only some go
+  bool keep_masks = false;  // beside weights as they are; of those that are zero only some go
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::vector<AmountRule> rules;  // the last one that matches counts, whatever the scope
@@ -151,7 +151,6 @@ struct PruneCheck {
   std::string written;
   std::string key;
   bool positive_zeros = false;
-  bool keep_masks = false;
   size_t every = 1;  // piece that is looked at: a sample
 };
 Status count_pruned(const Checkpoint& checkpoint, PrunePlan& plan, const PruneCheck& check,
@@ -163,7 +162,6 @@ Status count_pruned(const Checkpoint& checkpoint, PrunePlan& plan, const PruneCh
 /// POSITIVE_ZEROS. Returns the storages that have at least SHARE of zeros. PLAN must live until
 /// then.
 struct PruneForm {
-  bool keep_masks = false;
   bool positive_zeros = false;
   double share = 0.5;
 };
