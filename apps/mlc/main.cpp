@@ -156,7 +156,7 @@ int main(int argc, char** argv) {
   mlc::cli::install_signal_handlers();
   mlc::cli::Console console;
   const auto code = mlc::cli::run_process({argv + std::min(argc, 1), argv + argc}, console);
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(MLC_SANITIZED)
   return static_cast<int>(code);  // lets the leak check run
 #else
   _exit(static_cast<int>(code));  // nothing is left to save; unmapping and freeing would cost time

@@ -10,7 +10,7 @@
 namespace mlc::cli {
 
 void prefer_large_pages() {
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__GLIBC__) && !defined(MLC_SANITIZED)
   constexpr uintptr_t kLargePage = uintptr_t{2} << 20U;
   constexpr int kHeap = 128 << 20;  // address space only; pages come when they are touched
   // Large blocks lie in the heap, too, and none of it goes back before the process ends.

@@ -38,7 +38,7 @@ std::string repeat(std::string_view text, size_t count) {
 
 // Bytes of the heap in use; 0 under a sanitizer, which has a heap of its own.
 size_t heap_in_use() {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(MLC_SANITIZED)
   return 0;
 #else
   const auto info = mallinfo2();
