@@ -1,5 +1,6 @@
 """mlc run on TorchScript files that Python made, against what Python computes from the same inputs."""
 
+import json
 import os
 import re
 import resource
@@ -455,6 +456,28 @@ def test_ctrl_c_ends_a_run(mlc, models, tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130
     assert process.stdout.read() == b"" and list(tmp_path.iterdir()) == []
+
+
+class Divides(torch.nn.Module):
+    def forward(self, x: torch.Tensor):
+        return torch.div(x, -1, rounding_mode="trunc")
+
+
+def test_a_division_that_no_cpu_does_ended_the_process_without_a_word(mlc, tmp_path):
+    torch.jit.script(Divides().eval()).save(tmp_path / "m.pt")
+    low = -2 ** 63
+    assert "divides integers" in fails_without_hint(mlc, 4, "m.pt", "--input", f"x:i64[3]={low}")
+    error = json.loads(mlc("run", "m.pt", "--input", f"x:i64[3]={low}", "--json").stderr)
+    assert error["kind"] == "unsupported" and "by 0, or the least one by -1" in error["message"]
+
+
+@pytest.mark.parametrize(("number", "words"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGABRT, "SIGABRT"), (signal.SIGILL, "SIGILL")])
+def test_a_crash_of_a_kernel_says_so(mlc, models, tmp_path, number, words):
+    process = mlc.start("run", models / "slow.pt", "--input", "x:f32[64,64]", "-o", "out.npz")
+    time.sleep(1)
+    process.send_signal(number)
+    assert process.wait(10) == 70
+    assert words in process.stderr.read().decode() and list(tmp_path.iterdir()) == []
 
 
 ENDLESS = """mlc: architecture/1

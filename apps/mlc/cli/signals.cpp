@@ -18,6 +18,7 @@ namespace {
 
 std::atomic<int> interrupts{0};
 std::atomic<int> bus_errors{0};
+std::atomic<int> faults{0};
 std::atomic<bool> interrupt_heard{false};
 std::atomic<int64_t> last_poll_ms{INT64_MIN / 2};
 std::atomic<bool> json_messages{false};
@@ -38,6 +39,31 @@ constexpr std::string_view kShrankJson =
     R"("message": "an input shrank or its device failed while it was read", "context": [], )"
     R"("hint": "run the command again when no other process writes to the file"})"
     "\n";
+
+/// What ends a process that runs native code of others, as people would call it.
+struct Fault {
+  int number;
+  std::string_view text;
+  std::string_view kind;
+  ExitCode code;
+};
+
+constexpr std::string_view kCrashed =
+    "mlc, or a library that it runs models with, crashed: signal SIGSEGV (an address that is not "
+    "there)";
+constexpr std::string_view kAborted =
+    "mlc, or a library that it runs models with, crashed: signal SIGABRT (it gave up)";
+constexpr std::string_view kIllegal =
+    "mlc, or a library that it runs models with, crashed: signal SIGILL (an instruction that this "
+    "CPU does not have)";
+constexpr std::string_view kDivided =
+    "the model divides integers in a way that ends the process: by 0, or the least one by -1";
+constexpr Fault kFaults[] = {
+    {SIGSEGV, kCrashed, "internal", ExitCode::internal},
+    {SIGABRT, kAborted, "internal", ExitCode::internal},
+    {SIGILL, kIllegal, "internal", ExitCode::internal},
+    {SIGFPE, kDivided, "unsupported", ExitCode::unsupported},
+};
 
 // Async-signal-safe, as everything the handlers call.
 void say(std::string_view text) {
@@ -85,6 +111,28 @@ void on_bus_error(int) {
   leave(kShrankText, kShrankJson, ExitCode::input);
 }
 
+/// A fault in the handler, or in another thread meanwhile, ends the process, too.
+void on_fault(int number) {
+  if (faults.fetch_add(1) > 0) {
+    timespec moment{0, 100'000'000};  // for the thread that says so
+    nanosleep(&moment, nullptr);
+    _exit(static_cast<int>(ExitCode::internal));
+  }
+  remove_pending_outputs();
+  if (progress_visible) say(kClearLine);
+  for (const Fault& one : kFaults) {
+    if (one.number != number) continue;
+    say(json_messages ? R"({"schema": "mlc.error/1", "kind": ")" : "mlc: error: ");
+    if (json_messages) {
+      say(one.kind);
+      say(R"(", "message": ")");
+    }
+    say(one.text);
+    say(json_messages ? "\", \"context\": []}\n" : "\n");
+    _exit(static_cast<int>(one.code));
+  }
+}
+
 void handle(int number, void (*handler)(int), int flags) {
   struct sigaction action {};
   action.sa_handler = handler;
@@ -93,7 +141,26 @@ void handle(int number, void (*handler)(int), int flags) {
   sigaction(number, &action, nullptr);
 }
 
+/// The sanitizers have handlers of their own, which say more.
+void handle_faults() {
+#if !defined(MLC_SANITIZED)
+  // A stack that is full has no room for a handler.
+  static char stack[1 << 16];
+  stack_t own{};
+  own.ss_sp = stack;
+  own.ss_size = sizeof stack;
+  sigaltstack(&own, nullptr);
+  for (const Fault& one : kFaults) handle(one.number, on_fault, SA_ONSTACK | SA_NODEFER);
+#endif
+}
+
 }  // namespace
+
+void leave_faults_alone() {
+#if !defined(MLC_SANITIZED)
+  for (const Fault& one : kFaults) handle(one.number, SIG_DFL, 0);
+#endif
+}
 
 void install_signal_handlers() {
   for (const int fd : {0, 1, 2}) {
@@ -110,6 +177,7 @@ void install_signal_handlers() {
   }
   handle(SIGALRM, on_alarm, SA_RESTART);
   handle(SIGBUS, on_bus_error, 0);
+  handle_faults();
   handle(SIGPIPE, SIG_IGN, 0);
   handle(SIGXFSZ, SIG_IGN, 0);
 }

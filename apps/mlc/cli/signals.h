@@ -4,8 +4,9 @@
 // if one did within the last half second; otherwise, at the second one, and where nobody has asked
 // within half a second after the first, because that loop was over, the handler itself removes
 // pending outputs and ends the process with 130. SIGBUS (a mapped input shrank under us) ends it
-// with 3 and a message. SIGPIPE and SIGXFSZ are ignored, so that they arrive as EPIPE and
-// EFBIG.
+// with 3 and a message. Faults of native code, of LibTorch's kernels above all, end it with a
+// message, too: 4 for a division that no CPU does, else 70. SIGPIPE and SIGXFSZ are ignored, so that
+// they arrive as EPIPE and EFBIG.
 #pragma once
 
 namespace mlc::cli {
@@ -13,6 +14,9 @@ namespace mlc::cli {
 /// Installs the handlers, and opens /dev/null on closed standard descriptors so that no input or
 /// output file ever gets number 0, 1 or 2.
 void install_signal_handlers();
+
+/// For a child process whose parent tells of the signal that ended it.
+void leave_faults_alone();
 
 /// JSON: whether the message of a handler is an error object.
 void set_signal_messages(bool json);

@@ -1,6 +1,7 @@
 #include "run/child_process.h"
 
 #include "cli/exit_code.h"
+#include "cli/signals.h"
 #include "mlc/base/bytes.h"
 
 #include <cerrno>
@@ -56,6 +57,7 @@ std::optional<Error> decoded_error(std::string_view bytes) {
 }
 
 [[noreturn]] void run_child(int out, const std::function<Result<std::string>()>& work) {
+  leave_faults_alone();
   const auto guarded = [&]() -> Result<std::string> {
     try {
       return work();
