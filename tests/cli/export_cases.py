@@ -591,6 +591,11 @@ CASES = {
                            more=((randn(1, 3, 5, 9),),)),
     "resize dynamic align": Case(interpolate(scale_factor=1.5, mode="bicubic", align_corners=True), (randn(2, 3, 8, 6),), (IMAGES,),
                                  ("Resize",), more=((randn(1, 3, 4, 10),),)),
+    # PyTorch copies where a size stays as it is: 4 rows times 1.2 are 4 rows.
+    "resize that stays": Case(lambda x: [F.interpolate(x, scale_factor=(1.2, 1.7), mode=mode) for mode in ("bilinear", "bicubic")],
+                              (randn(1, 2, 4, 6),), None, ("Resize",)),
+    "resize that stays sometimes": Case(interpolate(scale_factor=1.3, mode="bilinear"), (randn(1, 3, 7, 6),), (IMAGES,), ("Resize",),
+                                        more=((randn(1, 3, 3, 7),), (randn(2, 3, 5, 2),))),
     "resize other": Case(resized_other, (randn(2, 3, 7), randn(2, 3, 4, 6, 5), torch.arange(2 * 3 * 7 * 6).reshape(2, 3, 7, 6).byte()),
                          ({0: BATCH}, {0: BATCH}, {}), ("Resize",)),
     "resize bytes": Case(interpolate(size=(9, 4), mode="bilinear"), (torch.arange(126).reshape(1, 3, 7, 6).byte(),), refused="bytes"),

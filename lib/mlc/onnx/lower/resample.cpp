@@ -69,22 +69,62 @@ Attributes attributes_of(const Resampling& r) {
   return out;
 }
 
+/// One dimension of space: what Resize and PyTorch know of it.
+struct Line {
+  ir::Expr from, to;
+  std::optional<double> scale;
+};
+
+std::vector<Line> lines_of(const Value& x, const Resampling& r) {
+  std::vector<Line> out;
+  for (size_t i = 0; i < r.to.size(); ++i) {
+    Line line{x.type.sizes[2 + i], r.to[i], std::nullopt};
+    if (!r.scales.empty()) line.scale = r.scales[i];
+    out.push_back(line);
+  }
+  return out;
+}
+
+/// The factor of one dimension as a tensor of one element; null where the sizes have to say it.
+/// Between pixels that stay as many, PyTorch copies whatever factor it was given
+/// (HelperInterpLinear in aten/src/ATen/native/cpu/UpSampleKernel.cpp).
+Value* factor_of(Call& c, const Resampling& r, const Line& line) {
+  Builder& b = c.b;
+  ir::Symbols& s = c.symbols();
+  if (!line.scale) return nullptr;
+  const auto from = s.constant_value(line.from);
+  const auto to = s.constant_value(line.to);
+  const auto factor = scale_for(*line.scale, from, to);
+  if (!factor) return nullptr;
+  const bool copies = r.mode == Mode::linear && !r.antialias && !r.align_corners;
+  if (copies && line.from == line.to) return b.floats({1.0}, {1}, DType::f32);
+  Value* given = b.floats({*factor}, {1}, DType::f32);
+  // From two pixels on, only a factor below 1.5 can leave their number as it is.
+  if (!copies || (from && to) || *factor <= 1.0F || *factor >= 1.5F) return given;
+  Value* stays = b.compare("Equal", b.integer_1d(line.to), b.integer_1d(line.from));
+  return b.where(stays, b.floats({1.0}, {1}, DType::f32), given);
+}
+
+/// The factors of X [N, C, ...]; null where the sizes have to say them.
+Value* factors_of(Call& c, Value* x, const Resampling& r) {
+  Inputs factors = {c.b.floats({1.0, 1.0}, {2}, DType::f32)};
+  for (const Line& line : lines_of(*x, r)) {
+    Value* factor = factor_of(c, r, line);
+    if (factor == nullptr) return nullptr;
+    factors.push_back(factor);
+  }
+  return c.b.concat(factors, 0);
+}
+
 /// X [N, C, ...] in another size.
 Value* resized(Call& c, Value* x, const Resampling& r) {
   Builder& b = c.b;
   Sizes sizes = {x->type.sizes[0], x->type.sizes[1]};
   sizes.insert(sizes.end(), r.to.begin(), r.to.end());
   if (sizes == x->type.sizes && r.scales.empty()) return x;
-  std::vector<double> factors(2, 1.0);
-  for (size_t i = 0; i < r.scales.size(); ++i) {
-    const auto from = c.symbols().constant_value(x->type.sizes[2 + i]);
-    const auto factor = scale_for(r.scales[i], from, c.symbols().constant_value(r.to[i]));
-    if (factor) factors.push_back(*factor);
-  }
-  const bool by_scales = factors.size() == sizes.size();
   Inputs inputs = {x, nullptr};
-  if (by_scales) {
-    inputs.push_back(b.floats(factors, {static_cast<int64_t>(factors.size())}, DType::f32));
+  if (Value* factors = factors_of(c, x, r)) {
+    inputs.push_back(factors);
   } else {
     inputs.push_back(nullptr);
     inputs.push_back(b.integer_list(sizes));
@@ -97,12 +137,6 @@ Value* resized(Call& c, Value* x, const Resampling& r) {
 
 // The nearest pixel jumps where rounding differs: Resize is for sizes at which ONNX Runtime reads
 // the same pixels as PyTorch does, else they are gathered.
-
-/// One dimension: what Resize and PyTorch know of it.
-struct Line {
-  ir::Expr from, to;
-  std::optional<double> scale;
-};
 
 /// Where PyTorch reads, of float32 as it computes.
 int64_t torch_place(Mode mode, int64_t at, float step, int64_t from) {
@@ -184,14 +218,11 @@ Value* nearest_places(Call& c, Mode mode, const Line& line) {
 
 /// X [N, C, ...] resized by gathering; null where Resize is as good.
 Value* gathered(Call& c, Value* x, const Resampling& r) {
-  std::vector<Line> lines;
+  const std::vector<Line> lines = lines_of(*x, r);
   bool same = true;
-  for (size_t i = 0; i < r.to.size(); ++i) {
-    Line line{x->type.sizes[2 + i], r.to[i], std::nullopt};
-    if (!r.scales.empty()) line.scale = r.scales[i];
+  for (const Line& line : lines) {
     if (!c.b.can_make(line.to) || !c.b.can_make(line.from)) return nullptr;
     same = same && reads_the_same(c.symbols(), r.mode, line);
-    lines.push_back(line);
   }
   if (same) return nullptr;
   for (size_t i = 0; i < lines.size(); ++i) {
