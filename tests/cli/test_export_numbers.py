@@ -124,6 +124,13 @@ def test_an_axis_that_is_a_number_is_named_as_frozen(mlc, tmp_path):
     assert answer["frozen"] == [{"name": "dim", "value": "1"}]
 
 
+def test_a_default_was_frozen_without_a_word(mlc, tmp_path):
+    torch.jit.script(Default().eval()).save(tmp_path / "m.pt")
+    result = mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[b=2,4]"]))
+    assert "frozen   k = 3" in result.stdout and frozen(tmp_path / "m.onnx") == "k = 3"
+    assert torch.allclose(torch.tensor(run(tmp_path / "m.onnx", X)[0]), X * 3)
+
+
 def test_a_number_that_no_operator_of_onnx_takes_is_frozen(mlc, tmp_path):
     # It runs at all values that were given, and Transpose wants to know the axis.
     torch.jit.script(Swap().eval()).save(tmp_path / "m.pt")

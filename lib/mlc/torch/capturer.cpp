@@ -202,11 +202,14 @@ Status Capturer::add_inputs() {
     if (!argument.default_value()) {
       return usage_error("input " + mlc::quoted(argument.name()) + " is missing");
     }
-    if (takes_tensor(argument) && argument.default_value()->isTensor()) {
-      set(value, constant(argument.default_value()->toTensor(), argument.name()));
-    } else {
-      set(value, lift(*argument.default_value(), argument.type(), symbols()));
+    const IValue& usual = *argument.default_value();
+    if (takes_tensor(argument) && usual.isTensor()) {
+      set(value, constant(usual.toTensor(), argument.name()));
+      continue;
     }
+    set(value, lift(usual, argument.type(), symbols()));
+    const bool is_number = usual.isInt() || usual.isDouble() || usual.isBool();
+    if (is_number) out_.program.inputs.push_back({argument.name(), nullptr, number_text(usual)});
   }
   return {};
 }
