@@ -4,6 +4,7 @@
 #include "mlc/onnx_file/proto_writer.h"
 
 #include <bit>
+#include <cstring>
 
 namespace mlc::onnx {
 namespace {
@@ -14,9 +15,11 @@ constexpr uint32_t kFloat = 2;
 constexpr uint32_t kInt = 3;
 constexpr uint32_t kString = 4;
 constexpr uint32_t kTensor = 5;
+constexpr uint32_t kFloats = 7;
 constexpr uint32_t kInts = 8;
 constexpr uint32_t kType = 20;
 constexpr int64_t kTypeInt = 2;
+constexpr int64_t kTypeString = 3;
 constexpr int64_t kTypeInts = 7;
 
 /// Calls SEE with every field of MESSAGE up to the first broken one: whole messages were checked
@@ -71,6 +74,23 @@ std::optional<std::vector<int64_t>> DocAttribute::integers() const {
   return out;
 }
 
+std::optional<std::vector<float>> DocAttribute::reals() const {
+  std::optional<std::vector<float>> out;
+  each_field(message, [&](const ProtoReader& field) {
+    if (field.number() != kFloats) return;
+    if (!out) out.emplace();
+    if (field.is(kFloats, WireType::fixed32))
+      out->push_back(std::bit_cast<float>(static_cast<uint32_t>(field.value())));
+    if (!field.is(kFloats, WireType::bytes)) return;
+    const Bytes packed = field.bytes();
+    const size_t count = packed.size() / sizeof(float);
+    const size_t before = out->size();
+    out->resize(before + count);
+    std::memcpy(out->data() + before, packed.data(), count * sizeof(float));
+  });
+  return out;
+}
+
 std::optional<Bytes> DocAttribute::tensor() const {
   std::optional<Bytes> out;
   each_field(message, [&](const ProtoReader& field) {
@@ -94,6 +114,15 @@ std::string integers_attribute(std::string_view name, std::span<const int64_t> v
   writer.bytes(kName, name);
   for (const int64_t value : values) writer.integer(kInts, value);
   writer.integer(kType, kTypeInts);
+  return out;
+}
+
+std::string text_attribute(std::string_view name, std::string_view value) {
+  std::string out;
+  ProtoWriter writer(out);
+  writer.bytes(kName, name);
+  writer.bytes(kString, value);
+  writer.integer(kType, kTypeString);
   return out;
 }
 

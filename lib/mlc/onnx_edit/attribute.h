@@ -22,6 +22,7 @@ struct DocAttribute {
   std::optional<float> real() const;
   std::optional<std::string_view> text() const;
   std::optional<std::vector<int64_t>> integers() const;
+  std::optional<std::vector<float>> reals() const;
   /// A TensorProto.
   std::optional<Bytes> tensor() const;
 };
@@ -29,5 +30,6 @@ struct DocAttribute {
 /// An AttributeProto.
 std::string integer_attribute(std::string_view name, int64_t value);
 std::string integers_attribute(std::string_view name, std::span<const int64_t> values);
+std::string text_attribute(std::string_view name, std::string_view value);
 
 }  // namespace mlc::onnx

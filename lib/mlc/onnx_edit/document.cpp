@@ -177,6 +177,10 @@ DocAttribute Document::attribute(std::string_view name, std::span<const int64_t>
   return keep(name, integers_attribute(name, values));
 }
 
+DocAttribute Document::attribute(std::string_view name, std::string_view text) {
+  return keep(name, text_attribute(name, text));
+}
+
 void Document::index_values() {
   value_index_.clear();
   input_names_.clear();

@@ -112,6 +112,7 @@ class Document {
   /// Attributes of new nodes live as long as the document.
   DocAttribute attribute(std::string_view name, int64_t value);
   DocAttribute attribute(std::string_view name, std::span<const int64_t> values);
+  DocAttribute attribute(std::string_view name, std::string_view text);
 
   /// Element type and sizes that the file states for a value: an input, an output or value_info.
   const OnnxValue* value_info(std::string_view name) const;

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -22,7 +24,9 @@ constexpr int64_t kFloat = 1;  // of TensorProto.DataType
 /// A document on its way.
 struct Raising {
   Document& document;
-  std::optional<InferredSizes> sizes;  // once somebody asked
+  std::optional<InferredSizes> sizes = std::nullopt;  // once somebody asked
+  std::vector<DocNode> before = {};                   // new nodes, around the one that changes
+  std::vector<DocNode> after = {};
 };
 
 /// How many dimensions VALUE has, as far as the file says it or ONNX infers it.
@@ -134,20 +138,85 @@ Status change_scatter(Raising& /*raising*/, DocNode& node) {
   return {};
 }
 
-/// Before 13 all dimensions from the axis on were one: the same only for the last one.
+DocNode made_node(Document& document, std::string_view op, std::vector<std::string> inputs,
+                  std::string output) {
+  DocNode out;
+  out.op = op;
+  out.name = document.unused_name(output + "_" + std::string(op));
+  out.inputs = std::move(inputs);
+  out.outputs = {std::move(output)};
+  return out;
+}
+
+/// Before 13 all dimensions from the axis on were one.
 Status change_softmax(Raising& raising, DocNode& node) {
+  Document& document = raising.document;
   const int64_t axis = node.integer("axis", 1);
   const auto rank = axis == -1 ? std::nullopt : rank_of(raising, node.input(0));
-  if (axis != -1 && !rank) return unsupported("how many dimensions it has is not known");
-  if (rank && axis + 1 != static_cast<int64_t>(*rank))
-    return unsupported("its axis " + std::to_string(axis) + " takes more than one dimension");
+  const bool is_last = axis == -1 || (rank && axis + 1 == static_cast<int64_t>(*rank));
   drop(node, "axis");
-  node.attributes.push_back(raising.document.attribute("axis", -1));
+  node.attributes.push_back(document.attribute("axis", -1));
+  if (is_last) return {};
+  const std::string x = node.inputs[0];
+  const std::string y = node.outputs[0];
+  const std::string shape = document.unused_name(y + "_shape");
+  raising.before.push_back(made_node(document, "Shape", {x}, shape));
+  DocNode flat = made_node(document, "Flatten", {x}, document.unused_name(y + "_flat"));
+  flat.attributes.push_back(document.attribute("axis", axis));
+  node.inputs[0] = flat.outputs[0];
+  node.outputs[0] = document.unused_name(y + "_rows");
+  raising.before.push_back(std::move(flat));
+  raising.after.push_back(made_node(document, "Reshape", {node.outputs[0], shape}, y));
   return {};
 }
 
-Status refuse(Raising& /*raising*/, DocNode& /*node*/) {
-  return unsupported("it has other inputs in newer opsets");
+/// Its scales become an input, as Resize has them.
+Status change_upsample(Raising& raising, DocNode& node) {
+  if (const DocAttribute* const found = node.find("scales")) {
+    std::vector<float> scales = found->reals().value_or(std::vector<float>());
+    const auto count = static_cast<int64_t>(scales.size());
+    set_input(node, 1,
+              raising.document.add_tensor(node.outputs[0] + "_scales",
+                                          numbers(DType::f32, std::move(scales), {count})));
+    drop(node, "scales");
+  }
+  node.op = "Resize";
+  return {};
+}
+
+/// Which pixel ONNX Runtime takes before opset 11: the next one where a dimension shrinks, else
+/// the one before. Nothing where SCALES are no constant or go both ways.
+Result<std::optional<std::string_view>> nearest_mode(const Document& document,
+                                                     const std::string& scales) {
+  const DocTensor* const tensor = document.find_tensor(scales);
+  if (tensor == nullptr || tensor->dtype() != DType::f32 || !tensor->data)
+    return std::optional<std::string_view>();
+  MLC_TRY(const Buffer buffer, tensor->data->produce());
+  bool grows = false, shrinks = false;
+  for (size_t i = 0; i < buffer.bytes.size() / sizeof(float); ++i) {
+    float scale = 1;
+    std::memcpy(&scale, buffer.bytes.data() + i * sizeof scale, sizeof scale);
+    grows = grows || scale > 1;
+    shrinks = shrinks || scale < 1;
+  }
+  if (grows && shrinks) return std::optional<std::string_view>();
+  return std::optional<std::string_view>(shrinks ? "ceil" : "floor");
+}
+
+/// Before 11 places were counted from the corner, and there was no region of interest.
+Status change_resize(Raising& raising, DocNode& node) {
+  Document& document = raising.document;
+  const std::string scales = node.input(1);
+  const DocAttribute* const mode = node.find("mode");
+  if (mode == nullptr || mode->text() == "nearest") {
+    MLC_TRY(const auto nearest, nearest_mode(document, scales));
+    if (!nearest) return unsupported("its scales are computed, or grow and shrink at once");
+    node.attributes.push_back(document.attribute("nearest_mode", *nearest));
+  }
+  node.inputs = {node.input(0), "", scales};
+  node.attributes.push_back(
+      document.attribute("coordinate_transformation_mode", std::string_view("asymmetric")));
+  return {};
 }
 
 struct Change {
@@ -157,10 +226,10 @@ struct Change {
 };
 constexpr std::array kChanges = {
     Change{"BatchNormalization", 9, change_norm},
-    Change{"Upsample", 10, refuse},
+    Change{"Upsample", 10, change_upsample},
     Change{"Slice", 10, change_slice},
     Change{"TopK", 10, change_topk},
-    Change{"Resize", 11, refuse},
+    Change{"Resize", 11, change_resize},
     Change{"Clip", 11, change_clip},
     Change{"Pad", 11, change_pad},
     Change{"Scatter", 11, change_scatter},
@@ -186,6 +255,20 @@ Error at_node(Error problem, const DocNode& node, int64_t opset) {
                      "export the model again with a newer opset, as --opset 17");
 }
 
+/// PARTS: for each node of DOCUMENT those before it, then those behind it.
+void put_in(Document& document, std::vector<std::vector<DocNode>> parts) {
+  std::vector<DocNode> out;
+  const auto take = [&](std::vector<DocNode>& nodes) {
+    for (DocNode& one : nodes) out.push_back(std::move(one));
+  };
+  for (size_t i = 0; i < document.nodes.size(); ++i) {
+    take(parts[2 * i]);
+    out.push_back(std::move(document.nodes[i]));
+    take(parts[2 * i + 1]);
+  }
+  document.nodes = std::move(out);
+}
+
 }  // namespace
 
 Status raise_opset(Document& document) {
@@ -194,17 +277,21 @@ Status raise_opset(Document& document) {
   if (opset < kOldest)
     return unsupported(fmt::format("opset {} is too old: 7 is the oldest that is read", opset),
                        "export the model again with a newer opset, as --opset 17");
-  Raising raising{document, std::nullopt};
+  Raising raising{document};
+  std::vector<std::vector<DocNode>> parts;  // what each node became
   for (DocNode& node : document.nodes) {
-    if (node.outputs.empty()) continue;  // it does nothing
     if (has_inner_graphs(node))
       return at_node(unsupported("it has graphs of its own"), node, opset);
     for (const Change& change : kChanges) {
+      if (node.inputs.empty() || node.outputs.empty()) break;  // it does nothing
       if (!node.is(change.op) || change.since <= opset) continue;
       if (Status changed = change.apply(raising, node); !changed.ok())
         return at_node(std::move(changed).error(), node, opset);
     }
+    parts.push_back(std::exchange(raising.before, {}));
+    parts.push_back(std::exchange(raising.after, {}));
   }
+  put_in(document, std::move(parts));
   document.set_opset(kRaisedOpset);
   return {};
 }
