@@ -272,7 +272,9 @@ Command remap_keys_command() {
       .details =
           "Rules come from a YAML file, then from --map, --regex, --drop, --keep and "
           "--add-prefix in the order given; for each key the first rule of the file that "
-          "matches is applied, and each option sees the names as those before it left them (all "
+          "matches is applied, so that special rules come before general ones (a rule with "
+          "`continue: true` lets its keys go on to those below, under their new names), and each "
+          "option sees the names as those before it left them (all "
           "--keep together, where the first of them stands): `--keep 'model.*' --map model.=` "
           "keeps old names, `--map model.= --keep 'fc.*'` new ones. They hold for what is no "
           "tensor too; an extra state goes with its "

@@ -436,3 +436,24 @@ rules:
     done = mlc("remap-keys", "a.pt", "--rules", "rules.yaml", "-o", "b.pt")
     assert done.rc == 2 and "both lacks its part 3: " in done.stderr and "stands twice in match" in done.stderr
     assert "no key matches" not in done.stderr
+
+
+def test_a_rule_that_came_too_late_was_said_to_match_nothing(mlc, tmp_path):
+    torch.save({"bn0.weight": torch.ones(2), "bn0.num_batches_tracked": torch.tensor(1)}, tmp_path / "m.pt")
+    (tmp_path / "r.yaml").write_text("version: 1\nrules:\n  - {prefix: bn, to: norm}\n  - {glob: '*.num_batches_tracked', drop: true}\n")
+    done = mlc.ok("remap-keys", "m.pt", "--rules", "r.yaml", "-n")
+    assert "r.yaml:4: rule 2 matched nothing; it fits 1 key" in done.stderr and "bn0.num_batches_tracked goes to rule 1" in done.stderr
+
+
+def test_rules_of_the_readme_do_what_they_say(mlc, root, tmp_path):
+    text = (root / "README.md").read_text()
+    start = text.index("```yaml\nversion: 1\nrules:")
+    (tmp_path / "r.yaml").write_text(text[start + 8:text.index("```", start + 8)])
+    keys = ["layer1.bn.num_batches_tracked", "layer1.attn.qkv.weight", "layer1.attn.qkv.bias", "layer2.fc.weight", "lm_head.weight"]
+    torch.save({key: torch.randn(6, 2) for key in keys}, tmp_path / "m.pt")
+    done = mlc.ok("remap-keys", "m.pt", "--rules", "r.yaml", "-o", "o.pt")
+    assert "matched nothing" not in done.stderr
+    out, given = torch.load(tmp_path / "o.pt"), torch.load(tmp_path / "m.pt")
+    assert sorted(out) == sorted([f"blocks.1.attn.{p}.{end}" for p in "qkv" for end in ("weight", "bias")] + ["blocks.2.fc.weight", "classifier.weight"])
+    assert torch.equal(out["classifier.weight"], given["lm_head.weight"].t())
+    assert torch.equal(out["blocks.1.attn.k.bias"], given["layer1.attn.qkv.bias"][2:4])

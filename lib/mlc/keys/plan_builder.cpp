@@ -59,6 +59,7 @@ class PlanBuilder {
 
   void warn();
   std::string renamed_before(size_t rule) const;
+  std::string taken_before(size_t rule) const;
   bool survives(uint32_t renaming) const;
   uint32_t kept_by_old_name(const ShortForm& form, uint32_t source) const;
   void warn_of_lost(const ShortForm& form);
@@ -414,6 +415,29 @@ std::string PlanBuilder::renamed_before(size_t rule) const {
   return {};
 }
 
+// "; rule 2 comes first and takes a.b, ..." where RULE, of the file, would match keys.
+std::string PlanBuilder::taken_before(size_t rule) const {
+  if (rule >= rules_.file_rule_count()) return {};
+  const std::vector<Pattern>& patterns = rules_.rules()[rule].patterns;
+  uint64_t keys = 0;
+  std::optional<uint32_t> example;
+  for (uint32_t i = 0; i < plan_.names.size(); ++i) {
+    const bool fits = std::any_of(patterns.begin(), patterns.end(),
+                                  [&](const Pattern& one) { return one.matches(plan_.names[i]); });
+    if (!fits) continue;
+    ++keys;
+    if (!example) example = i;
+  }
+  if (!example) return {};
+  const auto taker =
+      FirstMatch(std::span(rules_.rules()).first(rule)).find(plan_.names[*example], 0);
+  if (!taker) return {};
+  return "; it fits " + plural(keys, "key") +
+         ", but the first rule that fits a key takes it: " + key(*example) + " goes to " +
+         plan_.uses[taker->rule].label +
+         ". Put it before that one, or `continue: true` into that one";
+}
+
 // Whether the output has a key that rule RENAMING was applied to.
 bool PlanBuilder::survives(uint32_t renaming) const {
   return std::any_of(plan_.items.begin(), plan_.items.end(), [renaming](const PlanItem& item) {
@@ -466,7 +490,7 @@ void PlanBuilder::warn() {
     if (plan_.uses[i].count > 0) continue;
     const std::string& place = rules_.rules()[i].place;
     plan_.warnings.push_back((place.empty() ? "" : place + ": ") + plan_.uses[i].label +
-                             " matched nothing" + renamed_before(i));
+                             " matched nothing" + renamed_before(i) + taken_before(i));
   }
   for (const ShortForm& form : rules_.short_forms()) {
     const bool applied = std::any_of(form.rules.begin(), form.rules.end(),

@@ -15,7 +15,9 @@ constexpr int64_t kMaxRank = 64;  // PyTorch's own limit on dimensions
 constexpr std::string_view kMatcherHint =
     "a rule has one of regex, glob, prefix, suffix, exact, substring, or match with concat";
 constexpr std::string_view kActionHint =
-    "a rule has one of to, drop, keep, split, concat, transpose";
+    "a rule has one of to, drop, keep, split, concat, transpose; to transpose and rename, write "
+    "two "
+    "rules, of which the first has `continue: true`";
 
 constexpr std::array<std::string_view, 7> kMatchers = {"regex", "glob",      "prefix", "suffix",
                                                        "exact", "substring", "match"};

@@ -249,6 +249,11 @@ TEST_CASE("what has no effect is a warning, or an error with strict") {
         "r.yaml:4: rule 2 matched nothing");
   CHECK(planned(keys, "  - {exact: a, to: a}\n").warnings == Lines{"the rules change nothing"});
   CHECK_FALSE(planned(keys, "  - {exact: a, to: a}\n").changes_anything());
+  // It was said to match nothing, though it does, too late.
+  CHECK(planned(names({"a", "b"}), "  - {exact: a, to: c}\n  - {glob: a, drop: true}\n").warnings ==
+        Lines{"r.yaml:4: rule 2 matched nothing; it fits 1 key, but the first rule that fits a key "
+              "takes it: a goes to rule 1. Put it before that one, or `continue: true` into that "
+              "one"});
   CHECK(complaint(keys, "  - {exact: z, to: y}\n", strict) ==
         "2 warnings, which --strict makes errors\n  the rules change nothing\n"
         "  r.yaml:3: rule 1 matched nothing");
