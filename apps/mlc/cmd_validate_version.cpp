@@ -3,6 +3,7 @@
 #include "files/metadata_sources.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
+#include "mlc/engine/module_loader.h"
 #include "mlc/metadata/version_policy.h"
 
 #include <algorithm>
@@ -11,12 +12,16 @@
 namespace mlc::cli {
 namespace {
 
+/// Whose PyTorch is judged.
+enum class Against { file, runtime };
+
 struct Options {
   std::vector<std::string> inputs;
   std::vector<std::string> requirements;
   std::optional<std::string> tool;
   std::optional<std::string> format;
   std::vector<std::string> versions;
+  Against against = Against::file;
   PolicyOptions policy;
   BatchOptions batch;
 };
@@ -27,6 +32,12 @@ constexpr std::pair<std::string_view, IfUnknown> kIfUnknown[] = {
     {"fail", IfUnknown::fail},
     {"warn", IfUnknown::warn},
     {"pass", IfUnknown::pass},
+    {"floor", IfUnknown::floor},
+};
+
+constexpr std::pair<std::string_view, Against> kAgainst[] = {
+    {"file", Against::file},
+    {"runtime", Against::runtime},
 };
 
 void setup(OptionSet& set, Options& options) {
@@ -40,10 +51,14 @@ void setup(OptionSet& set, Options& options) {
   set.text("--format", options.format, "SPEC", "required of the file format, as in '<=3'");
   set.list("--version", options.versions, "[NAME=]V",
            "judge version V of NAME (default torch), whatever a file says; needs no FILE");
+  set.choice(
+      "--against", options.against, kAgainst,
+      "whose torch is judged: that of the file (the default), or the LibTorch that `mlc run` "
+      "uses here; runtime needs no FILE");
   set.group("Judging");
   set.choice("--if-unknown", options.policy.if_unknown, kIfUnknown,
              "what a version that nothing tells, or a file that requires nothing, amounts to "
-             "(default fail)");
+             "(default fail); floor: the lowest version, where the layout tells one, counts");
   set.flag("--pre", options.policy.allow_pre, "accept pre-releases everywhere");
   set.flag("--base-version", options.policy.base_version,
            "compare release numbers only: 2.1.0a0+git counts as 2.1.0");
@@ -103,8 +118,19 @@ Status add_named(const std::optional<std::string>& text, std::string_view name,
   return {};
 }
 
+/// The version of the LibTorch that verbs which run models open.
+Result<VersionFact> runtime_fact() {
+  MLC_TRY(const auto engine, open_engine(EngineKind::torch));
+  MLC_TRY(const EngineInfo info, engine->info());
+  return VersionFact{"torch", info.version, "the LibTorch here", false};
+}
+
 Result<Question> read_question(const Options& options) {
   Question out;
+  if (options.against == Against::runtime) {
+    MLC_TRY_CTX(VersionFact fact, runtime_fact(), "--against runtime");
+    out.facts.push_back(std::move(fact));
+  }
   for (const std::string& text : options.requirements) {
     MLC_CHECK(add_requirement(text, "torch", "--requires", out.requirements));
   }
@@ -264,7 +290,8 @@ std::string hint_of(const RequirementVerdict& one, const Answer& answer) {
          (only_floor ? " (such metadata, a sidecar or TorchScript tell the exact version, a layout "
                        "the lowest only)"
                      : "") +
-         ", or say what unknown means with --if-unknown";
+         (one.floor_fits ? ", or let the lowest one count with --if-unknown floor"
+                         : ", or say what unknown means with --if-unknown");
 }
 
 void write_requirement(JsonWriter& json, const RequirementVerdict& one, const Answer& answer) {
@@ -304,7 +331,7 @@ constexpr std::string_view kNothingRequiredHint =
 PolicyReport judge_nothing(const PolicyOptions& options) {
   PolicyReport report;
   report.verdict = Verdict::unknown;
-  report.passes = options.if_unknown != IfUnknown::fail;
+  report.passes = options.if_unknown == IfUnknown::warn || options.if_unknown == IfUnknown::pass;
   if (options.if_unknown == IfUnknown::warn) report.warnings.emplace_back(kNothingRequired);
   return report;
 }
@@ -438,6 +465,7 @@ constexpr Example kExamples[] = {
     {"mlc validate-version --version 2.1.0+cu118 --requires '>=2.0'", "a bare version"},
     {"mlc validate-version model.pt --requires 'version>=1.2'", "of the model itself"},
     {"mlc validate-version model.pt --version 2.1.0", "may PyTorch 2.1.0 read it"},
+    {"mlc validate-version model.pt --against runtime", "may the LibTorch that is here"},
 };
 
 }  // namespace

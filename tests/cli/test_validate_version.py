@@ -132,6 +132,11 @@ def test_if_unknown(mlc, model):
     warned = mlc.ok(*arguments, "warn")
     assert warned.stderr == "mlc: warning: the version of cuda is not known, needed is >=12\n"
     assert mlc.ok(*arguments, "pass").stderr == ""
+    # "Some PyTorch 2": a layout tells the least version only.
+    floor = ["validate-version", model, "--if-unknown", "floor", "--requires"]
+    assert mlc("validate-version", model, "--requires", "torch>=2,<3").rc == 1
+    assert mlc(*floor, "torch>=2,<3").rc == 0 and mlc(*floor, "torch>=2.10").rc == 1 and mlc(*floor, "torch<2").rc == 1
+    assert mlc(*floor, "cuda>=12").rc == 1
     # A "no" stays a "no".
     assert mlc("validate-version", model, "--requires", "torch<1", "--if-unknown", "pass").rc == 1
 
@@ -362,8 +367,18 @@ def test_files_that_did_not_pass_were_not_counted(mlc, tmp_path):
     for name in ("a.pt", "b.pt"):
         torch.save({"w": torch.ones(1)}, tmp_path / name)
     done = mlc("validate-version", "a.pt", "b.pt", "none.pt", "--keep-going")
-    assert done.rc == 3 and done.stderr.endswith("3 files, 1 failed, 2 did not pass\n")
+    assert done.rc == 3 and done.stderr.endswith("3 files, 1 failed: none.pt, 2 did not pass\n")
     done = mlc("validate-version", "a.pt", "b.pt", "--keep-going")
     assert done.rc == 1 and done.stderr.endswith("2 files, 2 did not pass\n")
     done = mlc("validate-version", "a.pt", "b.pt", "--requires", "torch>=1.6")
     assert done.rc == 0 and done.stderr == ""
+
+
+@pytest.mark.usefixtures("engine")
+def test_the_libtorch_that_is_here(mlc, model):
+    here = mlc.ok("doctor", "--json").json["libtorch"]["version"]
+    say(mlc, model, "framework.torch=1.9.0", "requires=torch>=2")
+    assert mlc("validate-version", model).rc == 1
+    done = mlc.ok("validate-version", model, "--against", "runtime")
+    assert done.stdout == f"torch {here} satisfies >=2 (from the LibTorch here)\n"
+    assert mlc("validate-version", "--against", "runtime", "--requires", "torch<2").rc == 1

@@ -156,9 +156,11 @@ class Judge {
   static void judge_floor(RequirementVerdict& out, const Version& floor) {
     std::string failed;
     std::string open;
+    out.floor_fits = true;
     for (const Specifier& clause : out.requirement.versions.clauses()) {
       const Verdict verdict = clause.judge_floor(floor);
       out.clauses.push_back({clause.to_string(), verdict});
+      out.floor_fits = out.floor_fits && clause.accepts(floor, out.compared);
       std::string& list = verdict == Verdict::unsatisfied ? failed : open;
       if (verdict != Verdict::satisfied) list += (list.empty() ? "" : ",") + clause.to_string();
     }
@@ -203,6 +205,11 @@ class Judge {
   std::optional<Known> disproof_;  // a floor above the exact version that counts
 };
 
+bool passes_unknown(const RequirementVerdict& one, IfUnknown if_unknown) {
+  if (if_unknown == IfUnknown::floor) return one.floor_fits;
+  return if_unknown != IfUnknown::fail;
+}
+
 }  // namespace
 
 PolicyReport check_versions(std::span<const VersionFact> facts,
@@ -223,8 +230,12 @@ PolicyReport check_versions(std::span<const VersionFact> facts,
     }
   }
   report.warnings = std::move(judge.warnings);
-  report.passes = report.verdict == Verdict::satisfied ||
-                  (report.verdict == Verdict::unknown && options.if_unknown != IfUnknown::fail);
+  report.passes = report.verdict != Verdict::unsatisfied &&
+                  std::all_of(report.requirements.begin(), report.requirements.end(),
+                              [&](const RequirementVerdict& one) {
+                                return one.verdict == Verdict::satisfied ||
+                                       passes_unknown(one, options.if_unknown);
+                              });
   return report;
 }
 

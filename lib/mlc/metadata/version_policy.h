@@ -26,7 +26,9 @@ struct VersionFact {
   bool floor = false;   // only known to be this version or a later one
 };
 
-enum class IfUnknown { fail, warn, pass };
+/// What becomes of a requirement that cannot be decided. FLOOR: it passes where the least version
+/// that is known, and could be the one, satisfies it.
+enum class IfUnknown { fail, warn, pass, floor };
 
 struct PolicyOptions {
   // Versions outside PEP 440 are unknown instead of read leniently, and what the bytes of the file
@@ -51,6 +53,7 @@ struct RequirementVerdict {
   std::string compared;              // its version in normal form, as it was compared
   std::string reason;                // "torch 1.9.0 does not satisfy >=1.13 (from x.mlc.yaml)"
   std::string hint;                  // what the user can do about it, or empty
+  bool floor_fits = false;           // unknown, but the least version would satisfy
   bool unrecorded = false;           // unknown, but would not be if the metadata told the version
 };
 

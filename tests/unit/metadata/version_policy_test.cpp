@@ -119,6 +119,16 @@ TEST_CASE("a floor decides only what it implies") {
         "unknown: torch is at least 1.6, which does not decide <3 (from zip format record)");
   CHECK(line(check({kFloor}, {"torch<1.6"})) ==
         "unsatisfied: torch is at least 1.6, which does not satisfy <1.6 (from zip format record)");
+  // "A PyTorch 2" could not be asked for: layouts tell the least version only.
+  const auto passes = [](const VersionFact& fact, const char* requirement) {
+    return check({fact}, {requirement}, {.if_unknown = IfUnknown::floor}).passes;
+  };
+  CHECK(passes(kFloor, "torch>=1.5,<3"));
+  CHECK(passes(kFloor, "torch~=1.2"));
+  CHECK_FALSE(passes(kFloor, "torch>=1.13"));
+  CHECK_FALSE(passes(kFloor, "torch<1.6"));
+  CHECK_FALSE(check({}, {"torch<3"}, {.if_unknown = IfUnknown::floor}).passes);
+  CHECK(check({kFloor}, {"torch<3"}, {.if_unknown = IfUnknown::floor}).verdict == Verdict::unknown);
   const VersionFact higher{"torch", "1.13", "storage alignment", true};
   CHECK(check({kFloor, higher}, {"torch>=1.13"}).passes);
   CHECK(check({kFloor, kOld}, {"torch>=1.7"}).passes);
