@@ -61,6 +61,7 @@ class Job {
   Status choose_by_samples();
   Status check_gates() const;
   Status write();
+  void warn_of_small_count();
   void warn_afterwards();
   void warn_of_optimizers();
   PruneAnswer answer() const;
@@ -218,7 +219,23 @@ Status Job::write() {
   return {};
 }
 
+/// `--amount 50` of somebody who means half of the weights.
+void Job::warn_of_small_count() {
+  constexpr uint64_t kLikePercent = 100;
+  if (!rules_.amount || !rules_.amount->is_count || rules_.amount->count > kLikePercent) return;
+  uint64_t pruned = 0;
+  for (const PrunedTensor& one : plan_.tensors) pruned += one.is_pruned() ? one.weights : 0;
+  const bool is_layer = rules_.scope == PruneScope::layer;
+  const bool is_plain = rules_.shape.pattern == PrunePattern::unstructured;
+  if (!is_plain || rules_.amount->count < 2 || pruned < 100 * kLikePercent) return;
+  const std::string count = format_count(rules_.amount->count);
+  task_.reporter.warn("--amount " + count + " is " + count + " weights" +
+                      (is_layer ? " of each tensor" : "") + ", --amount " + count +
+                      "% a share of them");
+}
+
 void Job::warn_afterwards() {
+  warn_of_small_count();
   std::vector<std::string> bad;
   for (const PrunedTensor& one : plan_.tensors) {
     if (one.not_finite > 0) bad.push_back(sentence_key(one.names[0]));

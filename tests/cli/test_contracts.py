@@ -112,7 +112,7 @@ def test_statistics_without_the_table_had_no_line_on_nan(mlc, tmp_path, plain):
     write(tmp_path / "n.pt", ordered(a=torch.tensor([1.0, float("nan")]), b=torch.tensor([float("inf")])))
     assert "; 1 NaN and 1 Inf in 2 tensors\n" in mlc.ok("load", "n.pt", "--stats", "--summary").stdout
     both = mlc.ok("load", "n.pt", "a.pt", "--stats", "--summary").stdout.splitlines()
-    assert [line.rsplit("; ", 1)[1] for line in both] == ["1 NaN and 1 Inf in 2 tensors", "no NaN or Inf"]
+    assert [line.rsplit("; ", 1)[1] for line in both] == ["1 NaN and 1 Inf in 2 tensors: a and b", "no NaN or Inf"]
 
 
 @pytest.mark.parametrize("option, sign", [("--stats", "MEAN"), ("--tree", "dict"), ("--globals", "weights_only")])

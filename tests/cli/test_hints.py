@@ -1,12 +1,18 @@
 """What messages say is true, and the commands they recommend do what they promise."""
 
 import argparse
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import zipfile
 
 import pytest
+import safetensors
 import safetensors.torch
 import torch
+from safetensors.torch import save_file
 
 from checkpoints import write
 
@@ -646,3 +652,77 @@ def test_the_verb_or_value_that_was_meant_was_not_named(mlc, tmp_path, command, 
     write(tmp_path / "a.pt", {"w": torch.ones(2)})
     done = mlc(*command.split())
     assert done.rc == 2 and hint in done.stderr, done
+
+
+def test_a_damaged_file_had_no_report_with_its_statistics(mlc, tmp_path):
+    torch.save({"w": torch.ones(4096)}, tmp_path / "a.pt")
+    damaged = bytearray((tmp_path / "a.pt").read_bytes())
+    at = damaged.index(b"\x00\x00\x80\x3f" * 8)
+    damaged[at + 2] ^= 1
+    (tmp_path / "a.pt").write_bytes(damaged)
+    done = mlc("load", "a.pt", "--check", "crc", "--require-finite", "--summary")
+    assert done.rc == 3 and "1 tensor not examined" in done.stdout and "1 damaged record" in done.stdout
+    assert mlc("load", "a.pt", "--check", "crc", "--stats", "--json").json["check"]["damaged"]
+
+
+def test_tensors_that_diverged_are_named_of_several_files(mlc, tmp_path):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    torch.save({"v.weight": torch.tensor([1.0, float("nan")])}, tmp_path / "b.pt")
+    done = mlc("load", "a.pt", "b.pt", "--require-finite", "--summary", "-q")
+    assert done.rc == 1 and "1 NaN and 0 Inf in 1 tensor: v.weight" in done.stdout
+
+
+def test_what_lies_beside_two_state_dicts_was_not_told(mlc, tmp_path):
+    weights = {"fc.weight": torch.ones(2, 2), "fc.bias": torch.ones(2)}
+    module = {f"module.{key}": value for key, value in weights.items()}
+    averaged = {key: value * 2 for key, value in module.items()}
+    torch.save({"epoch": 3, "model": module, "model_ema": averaged, "optimizer": {"state": {}, "param_groups": []}, "loss": 0.5}, tmp_path / "a.pt")
+    assert mlc.ok("load", "a.pt", "--json").json["also_here"] == ["epoch", "optimizer", "loss"]
+    assert re.search(r"also here +epoch, optimizer and loss", mlc.ok("load", "a.pt").stdout)
+    # The hint had no --key, without which that verb ends with 2.
+    assert "`mlc strip-module-prefix --key model` removes it" in mlc.ok("load", "a.pt", "--key", "model").stdout
+
+
+def test_an_amount_that_looks_like_a_percentage(mlc, tmp_path):
+    torch.save({"w": torch.randn(200, 200), "v": torch.randn(200, 200)}, tmp_path / "a.pt")
+    done = mlc.ok("prune", "a.pt", "--amount", "50", "-o", "o.pt")
+    assert "--amount 50 is 50 weights of each tensor, --amount 50% a share of them" in done.stderr
+    assert "a share" not in mlc.ok("prune", "a.pt", "--amount", "50%", "-o", "p.pt").stderr
+
+
+def test_folders_in_a_zip_were_records_without_a_name(mlc, tmp_path):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as given, zipfile.ZipFile(tmp_path / "b.pt", "w") as out:
+        out.mkdir("a/")
+        out.mkdir("a/data/")
+        for name in given.namelist():
+            out.writestr(name, given.read(name))
+    assert "also here" not in mlc.ok("load", "b.pt").stdout
+
+
+def test_the_format_of_safetensors_became_pt_without_a_word(mlc, tmp_path):
+    save_file({"module.a": torch.ones(2)}, tmp_path / "a.safetensors", metadata={"format": "mlx", "by": "me"})
+    assert 'format "mlx"' in mlc.ok("load", "a.safetensors").stdout
+    mlc.ok("save", "a.safetensors", "-o", "b.safetensors")
+    mlc.ok("strip-module-prefix", "a.safetensors", "--in-place")
+    for name in ("a.safetensors", "b.safetensors"):
+        with safetensors.safe_open(tmp_path / name, "pt") as file:
+            assert file.metadata() == {"format": "mlx", "by": "me"}
+
+
+def test_an_edit_in_place_wanted_a_folder_it_could_write_to(mlc, tmp_path):
+    if os.getuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("root may write everywhere")
+    folder = tmp_path / "shut"
+    folder.mkdir()
+    torch.save({"module.a": torch.ones(2), "module.b": torch.ones(2)}, folder / "a.pt")
+    (folder / "a.pt").chmod(0o666)
+    tmp_path.chmod(0o755)
+    folder.chmod(0o555)
+    as_nobody = "setpriv --reuid nobody --clear-groups " if os.getuid() == 0 else ""
+    reachable = subprocess.run(f"{as_nobody} test -r {folder / 'a.pt'}".split(), check=False)
+    if reachable.returncode != 0:
+        pytest.skip("another user cannot see the folder of this test")
+    done = mlc.shell(f"{as_nobody}$MLC strip-module-prefix {folder / 'a.pt'} --in-place")
+    assert done.rc == 0, done
+    assert list(torch.load(folder / "a.pt")) == ["a", "b"]

@@ -229,8 +229,9 @@ class BatchReporter : public Reporter {
 
  private:
   std::string named(const std::string& message) const {
-    const std::string name = printable(input_) + ": ";
-    return message.starts_with(name) ? message : name + message;
+    const std::string name = printable(input_);
+    const bool has_name = message.starts_with(name + ":") || message.starts_with(name + " ");
+    return has_name ? message : name + ": " + message;
   }
 
   Reporter& parent_;
@@ -276,6 +277,7 @@ class Batch {
   void show_ready();
   void show(const FilePair& file, const Finished& finished);
   void show_json(const FilePair& file, const Finished& finished);
+  std::string failed_names() const;
   void close();
 
   Context& context_;
@@ -291,6 +293,11 @@ class Batch {
   ExitCode worst_ = ExitCode::done;
   JsonWriter json_;
 };
+
+/// The answer "no" is an answer; everything above it means that the file is not sound.
+bool is_failure(const Finished& finished) {
+  return finished.error.has_value() || finished.code > ExitCode::no;
+}
 
 Finished Batch::work(const FilePair& file) {
   Finished finished;
@@ -329,8 +336,7 @@ Finished Batch::work(const FilePair& file) {
 Status Batch::one(size_t index) {
   if (context_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
   Finished finished = work(files_[index]);
-  // The answer "no" is an answer; everything above it means that the file is not sound.
-  const bool failed = finished.error.has_value() || finished.code > ExitCode::no;
+  const bool failed = is_failure(finished);
   const bool stop = finished.error.has_value() &&
                     (!options_.keep_going || finished.code == ExitCode::interrupted);
   const std::lock_guard lock(mutex_);
@@ -389,6 +395,16 @@ void Batch::show_json(const FilePair& file, const Finished& finished) {
   json_.end_object();
 }
 
+/// ": a.pt and b.pt", the first files that failed.
+std::string Batch::failed_names() const {
+  constexpr size_t kShown = 5;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < files_.size(); ++i) {
+    if (finished_[i] && is_failure(*finished_[i])) names.push_back(printable(files_[i].input));
+  }
+  return names.empty() ? "" : ": " + join_list(names, kShown);
+}
+
 // What is left after the loop: files finished behind one that never began, then the totals.
 void Batch::close() {
   size_t skipped = 0;
@@ -407,7 +423,7 @@ void Batch::close() {
     json_.end_object();
   } else if (failed_ + unfit_ + skipped > 0) {
     std::string text = plural(files_.size(), "file");
-    if (failed_ + skipped > 0) text += ", " + format_count(failed_) + " failed";
+    if (failed_ + skipped > 0) text += ", " + format_count(failed_) + " failed" + failed_names();
     if (unfit_ > 0) text += ", " + format_count(unfit_) + " did not pass";
     if (skipped > 0) text += ", " + format_count(skipped) + " not begun (--keep-going goes on)";
     context_.console.note(text);

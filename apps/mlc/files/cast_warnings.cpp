@@ -87,11 +87,11 @@ void warn_of_uncast(const Checkpoint& checkpoint, const StateDict& state_dict, R
 void warn_of_overflow(const CastLog& casts, const std::string& dtype, Reporter& reporter) {
   const std::vector<CastLoss> losses = casts.overflowed();
   if (losses.empty()) return;
-  reporter.warn(
-      plural(count_values(losses), "value") + " did not fit " +
-      (dtype.empty() ? "its new type" : dtype) + " and became " +
-      (dtype.empty() ? "infinite, NaN or the largest" : std::string(fate_of_the_large(dtype))) +
-      ": " + names_of(losses));
+  reporter.warn(plural(count_values(losses), "value") + " did not fit " +
+                (dtype.empty() ? "its new type" : dtype) + " and became " +
+                (dtype.empty() ? "infinite, NaN, the largest or (integers) another number"
+                               : std::string(fate_of_the_large(dtype))) +
+                ": " + names_of(losses));
 }
 
 void warn_of_underflow(const CastLog& casts, const std::string& dtype, Reporter& reporter) {

@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <string_view>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace mlc::cli {
 namespace {
@@ -92,7 +94,13 @@ Status check_replaceable(const Checkpoint& checkpoint, const std::string& output
                  "--force edits it anyway, -o writes a new file")
         .in_file(checkpoint.path);
   }
-  return OutputFile::check(output, options.output_options());
+  // What is appended to the file itself needs nothing of its folder; where a new file is needed
+  // after all, that says so.
+  if (checkpoint.format != Format::torch_zip) {
+    return OutputFile::check(output, options.output_options());
+  }
+  if (access(output.c_str(), W_OK) == 0) return {};
+  return write_failed("cannot write into it", errno).in_file(output);
 }
 
 Result<OutputFormat> format_of_output(const Input& input, const std::string& output,

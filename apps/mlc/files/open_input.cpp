@@ -262,39 +262,40 @@ std::string with_wrapper_behind(std::string_view prefix, const std::vector<KeyIn
 }
 
 /// What is to be said of a prefix that is no wrapper's: it may be an attribute of the model.
-std::string removes_prefix(const std::string& prefix) {
-  const std::string removes = kStripHint + (" --prefix " + prefix) + "` removes it";
+std::string removes_prefix(const std::string& prefix, const std::string& key) {
+  const std::string removes = kStripHint + key + " --prefix " + prefix + "` removes it";
   return prefix.ends_with("." + std::string(kWrapper))
              ? removes + ", `--anywhere` only " + std::string(kWrapper)
              : removes;
 }
 
 /// Of `self.features = nn.DataParallel(...)`, which no prefix tells of.
-std::string wrapped_parts_hint(const std::vector<KeyInfo>& keys) {
+std::string wrapped_parts_hint(const std::vector<KeyInfo>& keys, const std::string& key) {
   std::vector<std::string_view> names;
   names.reserve(keys.size());
-  for (const KeyInfo& key : keys) names.push_back(key.name);
+  for (const KeyInfo& one : keys) names.push_back(one.name);
   const WrappedParts parts = wrapped_parts(names);
   PrefixOptions anywhere;
   anywhere.anywhere = true;
   if (parts.keys == 0 || !plan_strip_prefix(keys, anywhere).ok()) return {};
-  return parts.text() + kStripHint + " --anywhere` removes it";
+  return parts.text() + kStripHint + key + " --anywhere` removes it";
 }
 
 }  // namespace
 
-std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict) {
+std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict,
+                                      const std::string& key) {
   const std::vector<KeyInfo> keys = key_infos(checkpoint, state_dict);
   const std::vector<PrefixHint> found = detect_prefixes(keys);
-  std::vector<std::string> hints = wrapper_hints(keys, found, "", "");
+  std::vector<std::string> hints = wrapper_hints(keys, found, "", key);
   const std::vector<std::string> kept = sentence_keys(kept_by_wrappers(keys));
   for (const PrefixHint& hint : found) {
     if (hint.stripped || hint.count != hint.total) continue;
     const std::string prefix = with_wrapper_behind(hint.prefix, keys);
     hints.push_back("every key " + (kept.empty() ? "" : "but " + join_list(kept) + " ") +
-                    "starts with " + prefix + removes_prefix(prefix));
+                    "starts with " + prefix + removes_prefix(prefix, key));
   }
-  if (std::string parts = hints.empty() ? wrapped_parts_hint(keys) : ""; !parts.empty()) {
+  if (std::string parts = hints.empty() ? wrapped_parts_hint(keys, key) : ""; !parts.empty()) {
     hints.push_back(std::move(parts));
   }
   return hints;

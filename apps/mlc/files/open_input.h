@@ -63,8 +63,10 @@ Result<StateDict*> choose_other_state_dict(Input& other, const std::string& own_
                                            const std::string& key, std::string_view option);
 
 /// "every key starts with module.; `mlc strip-module-prefix` removes it", for each prefix that all
-/// keys of STATE_DICT have, and for wrappers within the model that some have.
-std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict);
+/// keys of STATE_DICT have, and for wrappers within the model that some have. KEY: " --key model",
+/// where the file has other state_dicts, too.
+std::vector<std::string> prefix_hints(const Checkpoint& checkpoint, const StateDict& state_dict,
+                                      const std::string& key = {});
 
 /// The same of the wrappers in several state_dicts, each with its --key; one for all where all have
 /// the same.

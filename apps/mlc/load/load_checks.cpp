@@ -203,6 +203,10 @@ Status LoadReport::expect() {
 
 Status LoadReport::compute_stats() {
   if (!options_.stats) return {};
+  if (integrity_ && !integrity_->damaged.empty()) {
+    stats_.assign(tensors_.size(), std::nullopt);  // the report of the damage is what counts
+    return {};
+  }
   MLC_CHECK(check_expansion(*input_.checkpoint, tensors_, Repeats::passed_over));
   MLC_CHECK(check_storages(*input_.checkpoint, tensors_, task_.threads));
   std::map<TensorIdentity, size_t> known;

@@ -91,6 +91,7 @@ class LoadReport {
   std::string summary_line() const;
   std::string safety_text() const;
   std::vector<std::string> hints_of_prefixes() const;
+  bool holds_state_dict(std::string_view path) const;
   std::vector<std::string> other_values() const;
   std::vector<std::string> others_text(const std::vector<std::string>& others) const;
 

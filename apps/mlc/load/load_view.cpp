@@ -7,6 +7,7 @@
 #include "load/load_report.h"
 #include "load/load_tree.h"
 #include "mlc/base/sentence_key.h"
+#include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/module_keys.h"
@@ -60,7 +61,7 @@ std::string shown_groups(const std::vector<std::string>& groups) {
 std::vector<std::string> string_metadata_text(const Checkpoint& checkpoint) {
   std::vector<std::string> parts;
   for (const auto& [key, value] : checkpoint.string_metadata) {
-    if (key == "format") continue;  // every file has it
+    if (key == "format" && value == "pt") continue;  // nearly every file has it
     parts.push_back(printable(key) + " " + mlc::quoted(value));
   }
   return parts;
@@ -312,7 +313,7 @@ std::string LoadReport::summary_line() const {
                      plural(summary_.parameters, "parameter") + ", " + format_bytes(summary_.bytes);
   if (arrays_ > 0) text += "; not counted: " + plural(arrays_, "NumPy array");
   if (outside_ > 0) text += "; " + plural(outside_, "tensor") + " in none of the state_dicts";
-  if (options_.stats) text += "; " + non_finite_text();
+  if (options_.stats) text += "; " + non_finite_text() + (task_.alone ? "" : non_finite_names());
   if (integrity_) text += "; " + integrity_text();
   if (expected_) text += expected_->satisfied ? "; as expected" : "; not as expected";
   if (!file_hash_.empty()) text += "; sha256 " + file_hash_;
@@ -329,14 +330,23 @@ std::string LoadReport::safety_text() const {
   return "; weights_only=True refuses " + join_list(refused, 3) + verdict_.without_imports();
 }
 
+/// Whether a state_dict stands at PATH, or below it.
+bool LoadReport::holds_state_dict(std::string_view path) const {
+  return std::ranges::any_of(input_.state_dicts, [path](const StateDict& one) {
+    return one.path == path || one.path.starts_with(std::string(path) + ".");
+  });
+}
+
 /// The keys of the root that are no part of what is shown.
 std::vector<std::string> LoadReport::other_values() const {
   const Checkpoint& checkpoint = *input_.checkpoint;
   if (state_dict_ != nullptr) return values_beside(checkpoint, *state_dict_);
   const bool has_rows = !tensors_.empty();
-  if (has_rows && !(below_.empty() && input_.state_dicts.empty())) return {};
+  if (has_rows && !below_.empty()) return {};
   auto others = values_beside(checkpoint, read_state_dict(checkpoint, checkpoint.root, ""));
-  if (has_rows) {
+  if (!input_.state_dicts.empty()) {
+    std::erase_if(others, [this](const std::string& path) { return holds_state_dict(path); });
+  } else if (has_rows) {
     std::erase_if(others, [&checkpoint](const std::string& path) {
       const NodeId node = node_at(checkpoint, path);
       return node != kNoNode && count_names(checkpoint, node) > 0;
@@ -364,7 +374,12 @@ std::vector<std::string> LoadReport::others_text(const std::vector<std::string>&
 }
 
 std::vector<std::string> LoadReport::hints_of_prefixes() const {
-  if (state_dict_ != nullptr) return prefix_hints(*input_.checkpoint, *state_dict_);
+  if (state_dict_ != nullptr) {
+    const bool alone = std::ranges::count(input_.state_dicts, false, &StateDict::is_part) < 2;
+    const std::string place = state_dict_->path.empty() ? "." : state_dict_->path;
+    return prefix_hints(*input_.checkpoint, *state_dict_,
+                        alone ? "" : " --key " + shell_word(place));
+  }
   return below_.empty() ? prefix_hints_of_all(input_) : std::vector<std::string>();
 }
 

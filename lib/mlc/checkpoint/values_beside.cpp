@@ -118,7 +118,9 @@ std::vector<std::string> values_beside(const Checkpoint& checkpoint, const State
   }
   for (const uint32_t record : checkpoint.extra_records) {
     const ZipReader& zip = checkpoint.archives[0];
-    out.push_back("record " + std::string(zip.relative_name(zip.entries()[record])));
+    const std::string_view name = zip.relative_name(zip.entries()[record]);
+    // Folders, as `zip -r` makes entries of them, hold nothing.
+    if (!name.empty() && !name.ends_with('/')) out.push_back("record " + std::string(name));
   }
   return out;
 }

@@ -165,7 +165,11 @@ Status check_names(const std::vector<Row>& rows, const SafetensorsOptions& optio
 
 std::string make_header(const Checkpoint& checkpoint, const std::vector<Row>& rows,
                         const SafetensorsOptions& options, const SafetensorsSummary& summary) {
-  std::string out = R"({"__metadata__":{"format":"pt")";
+  const auto given = std::ranges::find(
+      options.string_metadata, "format", [](const auto& row) -> const auto& { return row.first; });
+  const bool has_format = given != options.string_metadata.end();
+  std::string out = R"({"__metadata__":{"format":)";
+  out.append(has_format ? json_string(given->second) : R"("pt")");
   const auto add = [&out](std::string_view key, std::string_view value) {
     out.append(",").append(json_string(key)).append(":").append(json_string(value));
   };
