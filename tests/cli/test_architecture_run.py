@@ -728,7 +728,6 @@ def test_columns_behind_a_dropped_context_stay(mlc, tmp_path):
     ("    y = {1, 2}\n", "{1", "no sets"),
     ("    n = 1_000\n    x = x * n\n", "_000", "no _ in numbers"),
     ("    y = x.mean(axis=0)\n", "axis", "PyTorch's own name of it is dim"),
-    ("    y = x.bool()\n", ".bool", "x.to(torch.bool)"),
     ("    y = f(+x)\n", "+x", "no + before a value"),
     ("    try:\n        x = x + 1\n    except RuntimeError:\n        x = x\n", "try", "no try"),
     ("    if (n := x.size(0)) > 1:\n        x = x + n\n", ":=", "no :="),
@@ -1098,3 +1097,33 @@ def test_a_class_without_forward_was_refused(mlc, tmp_path):
     torch.testing.assert_close(outputs(tmp_path / "o.npz")[0], x.detach())
     (tmp_path / "b.yaml").write_text(STEPPER.replace("def forward(", "def other("))
     assert "forward has no method" in mlc("run", "m.pt", "--arch", "b.yaml", "--input", "x=@x.npy").stderr
+
+
+SAME_SIZES = """mlc: architecture/1
+buffers: {one: {shape: [1]}}
+inputs: ["a:f32[b=2,s=4]", "m:f32[b,s]"%s]
+forward: |
+  def forward(self, a: Tensor, m: Tensor) -> Tensor:
+      return (a * m).sum(1)
+"""
+
+
+def test_sizes_that_other_inputs_have_wanted_a_number_in_the_yaml(mlc, tmp_path):
+    torch.save({"one": torch.zeros(1)}, tmp_path / "w.pt")
+    (tmp_path / "a.yaml").write_text(SAME_SIZES % "")
+    assert mlc.ok("run", "w.pt", "--arch", "a.yaml", "--json").json["outputs"][0]["shape"] == [2]
+    mlc.ok("trace", "w.pt", "--arch", "a.yaml", "-o", "t.pt")
+    (tmp_path / "a.yaml").write_text(SAME_SIZES % ', "n:f32[b,q]"')
+    done = mlc("run", "w.pt", "--arch", "a.yaml")
+    assert done.rc == 2 and "a.yaml:3:" in done.stderr and "dimension q needs a size" in done.stderr
+
+
+def test_parameters_in_a_list_and_modules_with_dots_have_a_way(mlc, tmp_path):
+    torch.save({"one": torch.zeros(1)}, tmp_path / "w.pt")
+    head = "mlc: architecture/1\n"
+    for text, says in (("modules: {s: {type: ParameterList}}", "getattr(self.scales, '0')"),
+                       ("modules: {layers.0: {type: ReLU}}", "layers: [{type: Linear, ...}, {type: ReLU}]"),
+                       ("parameters: {scale: [1]}", "{shape: [10]}")):
+        (tmp_path / "a.yaml").write_text(head + text + "\n")
+        done = mlc("load", "w.pt", "--expect", "a.yaml")
+        assert done.rc == 2 and says in done.stderr, done.stderr

@@ -30,6 +30,10 @@ torch.tensordot(x, x, 2)
 torch.tensordot(x, x, dims=([1], [1]))
 torch.tensordot(x, x, dims=[[0, 1], [0, 1]])
 torch.tensordot(x, x, [1], [1])
+x @ torch.exp(torch.nn.Transformer.generate_square_subsequent_mask(16))
+nn.Transformer.generate_square_subsequent_mask(x.size(0), dtype=torch.float64)
+x[:, :2].bool().logical_not()
+((x > 0).float().bfloat16() * 2).float()
 x + math.remainder(7, 4)
 x + math.remainder(7.5, 4.0)
 """.strip().splitlines()
@@ -50,7 +54,7 @@ def test_functions_of_torch_mean_what_python_means(mlc, tmp_path):
     for i, call in enumerate(CALLS):
         if call == "torch.tensordot(x, x, [1], [1])":  # of the operator
             call = "torch.tensordot(x, x, ([1], [1]))"
-        wanted = eval(call, {"torch": torch, "math": math, "x": x})  # pylint: disable=eval-used
+        wanted = eval(call, {"torch": torch, "nn": torch.nn, "math": math, "x": x})  # pylint: disable=eval-used
         ours = torch.as_tensor(found[f"output.{i}"])
         assert ours.dtype == wanted.dtype, call
         torch.testing.assert_close(ours, wanted, msg=call)

@@ -109,15 +109,30 @@ std::string wrong_varying(const InputDim& given, const InputDim& wanted,
              : "may be " + printable(dim_text(wanted)) + ", not " + printable(dim_text(given));
 }
 
+/// PROBLEM of all inputs together, at the one whose text it shows, else at the first.
+Error wrong_input(const arch::Architecture& architecture, const Error& problem) {
+  const arch::PositionedText* shown = nullptr;
+  for (const arch::PositionedText& one : architecture.inputs()) {
+    if (problem.message().find("\n") == std::string::npos) break;
+    const bool is_it = problem.message().find(one.text) != std::string::npos;
+    if (is_it && (shown == nullptr || one.text.size() > shown->text.size())) shown = &one;
+  }
+  if (shown != nullptr) return in_yaml(architecture, *shown, problem);
+  return architecture.error_at(architecture.inputs().front().position, problem.message(),
+                               problem.hint());
+}
+
 }  // namespace
 
 Result<DeclaredInputs> read_declared_inputs(const arch::Architecture& architecture) {
   DeclaredInputs out;
   std::vector<std::string> texts;
-  for (const arch::PositionedText& one : architecture.inputs()) {
-    texts.push_back(one.text);
-    auto spec = parse_input_spec(one.text, "inputs");
-    if (!spec.ok()) return in_yaml(architecture, one, spec.error());
+  for (const arch::PositionedText& one : architecture.inputs()) texts.push_back(one.text);
+  auto all = parse_input_specs(texts, "inputs");
+  if (!all.ok()) return wrong_input(architecture, all.error());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const arch::PositionedText& one = architecture.inputs()[i];
+    InputSpec* const spec = &(*all)[i];
     if (!spec->file.empty()) {
       return architecture.error_at(one.position, "an architecture declares types, not files",
                                    "as in 'image:f32[batch=1..64,3,224,224]'");
@@ -129,10 +144,6 @@ Result<DeclaredInputs> read_declared_inputs(const arch::Architecture& architectu
     out.for_engine.push_back(
         {spec->name, spec->dtype, spec->sizes(), declared_type(*spec), one.position});
     out.specs.push_back(std::move(*spec));
-  }
-  if (auto all = parse_input_specs(texts, "inputs"); !all.ok()) {
-    return architecture.error_at(architecture.inputs().front().position, all.error().message(),
-                                 all.error().hint());
   }
   return out;
 }

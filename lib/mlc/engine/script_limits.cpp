@@ -183,10 +183,6 @@ size_t find_axis(std::string_view code) {
   return code.npos;
 }
 
-size_t find_bool_method(std::string_view code) {
-  return code.find(".bool()");
-}
-
 /// match is a word like others elsewhere.
 size_t find_match(std::string_view code) {
   const size_t last = code.find_last_not_of(' ');
@@ -233,7 +229,6 @@ constexpr auto kRows = std::to_array<Row>({
     {"", false, find_rest_arguments, "TorchScript has no *arguments", "take a List[Tensor]"},
     {"", false, find_digit_groups, "TorchScript has no _ in numbers", "as in 1000"},
     {"", false, find_unary_plus, "TorchScript has no + before a value", "leave it out"},
-    {"", false, find_bool_method, "TorchScript's tensors have no bool()", "as in x.to(torch.bool)"},
     {"", false, find_axis, "TorchScript has no argument axis", "PyTorch's own name of it is dim"},
     {"", false, find_set, "TorchScript has no sets", "use a list, or a dict"},
     {"torch.autocast", false, nullptr, "TorchScript has no autocast here",

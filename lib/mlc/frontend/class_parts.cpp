@@ -45,6 +45,9 @@ Status need_mapping(const Node& node, std::string_view key, std::string_view exa
 // ---- arguments ---------------------------------------------------------------------------------
 
 Result<std::string> read_type(const Node& node) {
+  if (node.kind() == yaml::Kind::sequence) {
+    return node.error("a parameter is no list", "of a tensor say {shape: [10]}");
+  }
   MLC_TRY(const std::string type, node.as_string());
   const std::string_view base = type.ends_with('?')
                                     ? std::string_view(type).substr(0, type.size() - 1)
@@ -287,8 +290,11 @@ Status PartNames::add(const std::string& name, const Node& node) {
   const bool number = !name.empty() && std::all_of(name.begin(), name.end(),
                                                    [](char c) { return c >= '0' && c <= '9'; });
   if (!number && !is_identifier(name)) {
+    const bool is_path = name.find('.') != name.npos;
     return node.key_error(name, quoted(name, 60) + " cannot be the name of a part of a module",
-                          "names are made of letters, digits and _");
+                          is_path ? "modules lie within each other, as in layers: [{type: Linear, "
+                                    "...}, {type: ReLU}] for layers.0 and layers.1"
+                                  : "names are made of letters, digits and _");
   }
   if (std::ranges::binary_search(kKeywords, name)) {
     return node.key_error(

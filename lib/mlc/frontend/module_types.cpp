@@ -41,15 +41,9 @@ constexpr Loss kLosses[] = {
     {"CTCLoss", "ctc_loss"},
 };
 
-constexpr std::string_view kMissing[] = {"AdaptiveLogSoftmaxWithLoss",
-                                         "Container",
-                                         "CrossMapLRN2d",
-                                         "DataParallel",
-                                         "LinearCrossEntropyLoss",
-                                         "ParameterDict",
-                                         "ParameterList",
-                                         "RNNBase",
-                                         "RNNCellBase"};
+constexpr std::string_view kMissing[] = {
+    "AdaptiveLogSoftmaxWithLoss", "Container", "CrossMapLRN2d", "DataParallel",
+    "LinearCrossEntropyLoss",     "RNNBase",   "RNNCellBase"};
 
 constexpr std::string_view kLazy = "Lazy";
 
@@ -60,6 +54,10 @@ std::string advice_on_missing(std::string_view name) {
                                  [name](const Loss& one) { return one.type == name; });
   if (loss != std::end(kLosses)) {
     return "losses are no modules here: call F." + std::string(loss->function) + " in forward";
+  }
+  if (name == "ParameterList" || name == "ParameterDict") {
+    return "a module with parameters has the same keys, as scales: {parameters: {'0': {shape: "
+           "[4]}}}; forward reads getattr(self.scales, '0')";
   }
   const std::string_view plain = name.starts_with(kLazy) ? name.substr(kLazy.size()) : "";
   if (find_module_type(plain) != nullptr) {

@@ -82,6 +82,12 @@ bool answers(std::string_view name) {
   return name.starts_with("is_") || is_one_of(name, kNames);
 }
 
+/// Methods of Python's tensors that TorchScript's lack, and the types that to() has for them.
+constexpr auto kCasts = std::to_array<std::pair<std::string_view, std::string_view>>({
+    {"bool", "torch.bool"},
+    {"bfloat16", "torch.bfloat16"},
+});
+
 /// What goes in front of [begin, end) and behind it, there in place of some characters.
 struct Written {
   size_t begin = 0;
@@ -380,6 +386,16 @@ class Reader {
     return out;
   }
 
+  /// `x.bool()` as `x.to(torch.bool)`: METHOD is the token of the name, and ")" was read last.
+  void write_cast(size_t method) {
+    const PythonToken& name = tokens_[method];
+    const auto* row =
+        std::ranges::find(kCasts, name.text, &std::pair<std::string_view, std::string_view>::first);
+    if (row == kCasts.end()) return;
+    write(name.offset, name.offset, {}, "to", name.text.size());
+    write(tokens_[at_ - 1].offset, tokens_[at_ - 1].offset, {}, std::string(row->second));
+  }
+
   /// CALLEE with the brackets behind it, or one of its elements.
   Read called(const Part& callee) {
     const std::string_view name = tokens_[callee.last].text;
@@ -388,6 +404,7 @@ class Reader {
     auto inside = bracket();
     if (!inside) return std::nullopt;
     const bool asks = calls && lone && name == "bool";
+    if (calls && !lone && inside->parts.empty()) write_cast(callee.last);
     if (asks && inside->alone) inside->parts.front().values.clear();
     settle(inside->parts);
     Part out = make_part({callee.first, at_ - 1}, Form::value);

@@ -6,6 +6,7 @@
 //   a or b and c   ->   a or (b and c)
 //   0 < n < 2      ->   (0 < n and n < 2)
 //   n %= 3         ->   n = __imod__(n, 3)               python_calls.h
+//   x.bool()       ->   x.to(torch.bool)
 //   m = k or 8     ->   m = __flag__(k) or __flag__(8)   which is refused
 //
 // Nothing else changes.

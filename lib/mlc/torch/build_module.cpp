@@ -163,7 +163,8 @@ size_t line_of_method(std::string_view source, std::string_view name) {
 std::string advice_on_lists(std::string_view attribute) {
   constexpr std::string_view kLoop =
       "modules are indexed by what is known before the run: self.blocks[0], `for block in "
-      "self.blocks`, or `for i in range(3)` with no other value for i in it";
+      "self.blocks`, or `for i in range(3)` with no other value for i in it; parameters whose "
+      "names are numbers are getattr(self.scales, '0')";
   if (attribute == "__getitem__" || attribute == "__iter__") return std::string(kLoop);
   const bool digits = !attribute.empty() &&
                       std::ranges::all_of(attribute, [](char c) { return c >= '0' && c <= '9'; });

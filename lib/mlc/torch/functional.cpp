@@ -20,6 +20,7 @@ struct Family {
 constexpr const char* kFunctional = "__torch__.mlc.functional";
 constexpr const char* kTorch = "__torch__.mlc.torch";
 constexpr const char* kSequences = "__torch__.mlc.rnn";
+constexpr const char* kTransformer = "__torch__.mlc.transformer";
 
 /// Of the variant that has INDEX others of its name before it.
 std::string variant_name(std::string_view name, size_t index) {
@@ -146,12 +147,19 @@ std::vector<torch::jit::Function*> find_sequence_functions(torch::jit::Compilati
   return find_variants(unit, kSequences, name);
 }
 
+std::vector<torch::jit::Function*> find_transformer_functions(torch::jit::CompilationUnit& unit,
+                                                              const std::string& name) {
+  return find_variants(unit, kTransformer, name);
+}
+
 void define_functions(torch::jit::CompilationUnit& unit, const std::string& source,
                       const torch::jit::ResolverPtr& resolver) {
   std::set<std::string> begun;
   define_called(unit, source, {kFunctional, "F.", functions()}, ".", resolver, begun);
   define_called(unit, source, {kTorch, "torch.", torch_functions()}, "torch.", resolver, begun);
   define_called(unit, source, {kSequences, "", sequence_functions()}, "", resolver, begun);
+  define_called(unit, source, {kTransformer, "Transformer.", transformer_functions()},
+                "Transformer.", resolver, begun);
 }
 
 std::string advice_against(const std::string& name) {

@@ -32,6 +32,10 @@ std::vector<torch::jit::Function*> find_torch_functions(torch::jit::CompilationU
 std::vector<torch::jit::Function*> find_sequence_functions(torch::jit::CompilationUnit& unit,
                                                            const std::string& name);
 
+/// The same of torch.nn.Transformer.NAME.
+std::vector<torch::jit::Function*> find_transformer_functions(torch::jit::CompilationUnit& unit,
+                                                              const std::string& name);
+
 /// What to do instead of calling F.NAME; empty where nothing is to be said.
 std::string advice_against(const std::string& name);
 

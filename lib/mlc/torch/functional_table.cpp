@@ -484,6 +484,12 @@ return torch.ops.aten.tensordot(a, b, list(range(-dims, 0)), list(range(dims))))
      "torch.ops.aten.tensordot(a, b, dims[0], dims[1])"},
 });
 
+constexpr auto kTransformerFunctions = std::to_array<Function>({
+    {"generate_square_subsequent_mask",
+     "sz: int, device: Optional[Device] = None, dtype: Optional[int] = None",
+     "torch.triu(torch.full([sz, sz], float('-inf'), dtype=dtype, device=device), 1)"},
+});
+
 constexpr std::string_view kInterpolates = "F.interpolate does the same";
 constexpr auto kAdvice = std::to_array<Advice>({
     {"upsample", kInterpolates},
@@ -507,6 +513,10 @@ std::span<const Function> functions() {
 
 std::span<const Function> torch_functions() {
   return kTorchFunctions;
+}
+
+std::span<const Function> transformer_functions() {
+  return kTransformerFunctions;
 }
 
 std::span<const Advice> advice() {

@@ -27,6 +27,8 @@ struct Advice {
 std::span<const Function> functions();
 /// Those of torch itself that Python has beside the operators of their names.
 std::span<const Function> torch_functions();
+/// The static methods of torch.nn.Transformer.
+std::span<const Function> transformer_functions();
 std::span<const Advice> advice();
 
 }  // namespace mlc::torch_module

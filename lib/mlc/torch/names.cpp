@@ -87,6 +87,7 @@ bool is_operator(const std::string& space, const std::string& name) {
 
 constexpr std::string_view kOps = "torch.ops.";
 constexpr std::string_view kSequences = "torch.nn.utils.rnn";
+constexpr std::string_view kTransformer = "torch.nn.Transformer";
 
 /// All that may follow "torch.", "torch.ops.aten." or "F.", for suggestions.
 std::vector<std::string> names_after(const std::string& path) {
@@ -271,6 +272,7 @@ class DottedName : public torch::jit::SugaredValue {
     };
     if (path_ == "torch.nn" && name == "functional") return deeper("F");
     if (path_ == "torch.nn" && name == "utils") return deeper("torch.nn.utils");
+    if (path_ == "torch.nn" && name == "Transformer") return deeper(std::string(kTransformer));
     if (path_ == "torch.nn.utils" && name == "rnn") return deeper(std::string(kSequences));
     if (path_ == "torch.ops" || (path_ == "torch._C" && name == "_nn")) {
       return deeper("torch.ops." + (path_ == "torch.ops" ? name : "aten"));
@@ -297,6 +299,9 @@ class DottedName : public torch::jit::SugaredValue {
       if (!advice_against(name).empty()) return nullptr;
     }
     if (path_ == kSequences) return sequence_name(functions_, name);
+    if (path_ == kTransformer) {
+      return function_value(functions_, find_transformer_functions(*functions_, name));
+    }
     const auto [space, operator_name] = as_operator(name);
     auto own = path_ == "torch"
                    ? function_value(functions_, find_torch_functions(*functions_, name))

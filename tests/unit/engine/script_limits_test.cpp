@@ -29,7 +29,6 @@ TEST_CASE("what TorchScript's parser stumbles over is named") {
   CHECK(found("  return +x") == "10 TorchScript has no + before a value");
   CHECK(found("  y = f(x, +y)") == "12 TorchScript has no + before a value");
   CHECK(found("  y = x.mean(axis=0)") == "14 TorchScript has no argument axis");
-  CHECK(found("  y = x.bool()") == "8 TorchScript's tensors have no bool()");
 }
 
 TEST_CASE("what TorchScript has is no limit") {

@@ -75,6 +75,8 @@ TEST_CASE("assignments that TorchScript computes otherwise become calls") {
       {"x[ 0, 1:]**=a if b else c  # d", "x[ 0, 1:]= __ipow__(x[ 0, 1:],a if b else c)  # d"},
       {"self.w &= ~a | b", "self.w = __iand__(self.w, (~a) | b)"},
       {"x[a > 0] @= (y +\n  1)", "x[a > 0] = __imatmul__(x[a > 0], (y +\n  1))"},
+      {"y = ~x[0].bool() & f(a.b.bfloat16())",
+       "y = (~x[0].to(torch.bool)) & f(a.b.to(torch.bfloat16))"},
       {"d['a'] += 1", "d['a'] = __iadd__(d['a'], 1)"},
       {"x[0] += 1", "x[0] += 1"},
       {"x = f(a == 1)", "x = f(a == 1)"},
@@ -88,7 +90,8 @@ TEST_CASE("what TorchScript reads as Python does stays as it is") {
        {"y = ~a", "y = f(~a, ~b) if ~c else ~d", "if a and b or c:", "y = a & ~b",
         "y = -x ** -2 @ z", "y = not a == b", "def f(self, *, a: int = 3) -> Dict[str, Tensor]:",
         "for i, (a, b) in enumerate(zip(x, y)):", "x[..., 1:, ::-1] = 'a < b < c ~d & e'",
-        "y = (a < b) < c", "pass", "raise ValueError('~a & b')"}) {
+        "y = (a < b) < c", "pass", "y = bool(x) and x.bool", "y = x.bool(memory)",
+        "raise ValueError('~a & b')"}) {
     CHECK(read(same) == same);
   }
 }
