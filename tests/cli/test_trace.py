@@ -836,3 +836,45 @@ def test_names_that_do_not_fit_are_none(mlc, tmp_path, names):
     ran = mlc.ok("run", "s.pt", "--input", "x:f32[2]", "--json").json["outputs"]
     assert [one["name"] for one in ran] == ["output.0", "output.1"]
     mlc.ok("export-onnx", "s.pt", "--input", "x:f32[2]", "-o", "s.onnx", "--no-verify")
+
+
+class StartsWith(nn.Module):
+    """Its first state has the batch of the example baked in, which a batch of 1 hides."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self.offset = torch.zeros(batch, 4)
+
+    def forward(self, x: torch.Tensor):
+        return x + self.offset
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_a_batch_that_is_baked_in_went_through_as_a_batch_of_1(mlc, tmp_path, batch):
+    torch.jit.trace(StartsWith(batch), torch.randn(batch, 4)).save(tmp_path / "m.pt")
+    done = mlc("trace", "m.pt", "--input", f"x:f32[batch={batch},4]", "-o", "o.pt")
+    assert done.rc == 1 and "the model itself has a fixed size for batch" in done.stderr, done
+    assert not (tmp_path / "o.pt").exists()
+
+
+BRANCHES_OF_OURS = """mlc: architecture/1
+inputs: ["x:f32[b=2,s=4,8]"]
+modules:
+  t: {type: TransformerEncoderLayer, d_model: 8, nhead: 2, dim_feedforward: 8, batch_first: true}
+forward: |
+  def forward(self, x: Tensor) -> Tensor:
+      mask = nn.Transformer.generate_square_subsequent_mask(x.size(1))
+      y = self.t(x, src_mask=mask)
+      return F.interpolate(y, size=[int(x.size(2) * 2)])
+"""
+
+
+def test_branches_of_mlc_s_own_texts_were_warned_of(mlc, tmp_path):
+    (tmp_path / "a.yaml").write_text(BRANCHES_OF_OURS)
+    layer = nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)
+    torch.save({f"t.{key}": value for key, value in layer.state_dict().items()}, tmp_path / "w.pt")
+    done = mlc.ok("trace", "w.pt", "--arch", "a.yaml", "--method", "trace", "-o", "o.pt", "--json")
+    assert done.json["decisions"] == [] and "whatever it is given" not in done.stderr, done.stderr
+    # Those that hang on what is given are told as ever.
+    (tmp_path / "a.yaml").write_text(BRANCHES_OF_OURS.replace("      y =", "      if x.size(1) > 3: mask = mask * 2\n      y ="))
+    assert "x.size(1) > 3" in mlc.ok("trace", "w.pt", "--arch", "a.yaml", "--method", "trace", "-o", "o.pt", "-f").stderr

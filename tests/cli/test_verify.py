@@ -633,3 +633,25 @@ def test_an_export_of_bytes_differed_from_its_source(mlc, tmp_path, valid):
     # Beside the float model, and on one engine, nothing is let pass.
     for pair in (("s.pt", "q.onnx"), ("q.pt", "q.pt"), ("q.onnx", "q.onnx")):
         assert "of the largest" not in mlc("verify", *pair).stdout
+
+
+class Tiny(torch.nn.Module):
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+        self.fc = torch.nn.Linear(16, 32)
+
+    def forward(self, x: torch.Tensor):
+        return torch.roll(self.fc(x), self.by, 1) * 1e-6
+
+
+def test_values_below_the_tolerance_were_equal_without_a_word(mlc, tmp_path):
+    torch.manual_seed(0)
+    one, other = Tiny(0), Tiny(7)
+    other.load_state_dict(one.state_dict())
+    for name, net in (("a.pt", one), ("b.pt", other), ("c.pt", one)):
+        torch.jit.script(net.eval()).save(tmp_path / name)
+    done = mlc.ok("verify", "a.pt", "b.pt", "--input", "x:f32[4,16]")
+    assert "differs by as much as its values are" in done.stderr and "--atol" in done.stderr
+    assert mlc("verify", "a.pt", "b.pt", "--input", "x:f32[4,16]", "--atol", "1e-9").rc == 1
+    assert "say little" not in mlc.ok("verify", "a.pt", "c.pt", "--input", "x:f32[4,16]").stderr

@@ -379,9 +379,34 @@ std::set<std::string> without_elements(const VerifyAnswer& answer) {
   return out;
 }
 
+/// Whether OUTPUT, which counts as the same, is another one for all that its values tell: they are
+/// as small as what the tolerance lets differ.
+bool is_below_tolerance(const OutputDifference& output, const VerifyGates& gates) {
+  constexpr uint64_t kEnough = 16;        // of fewer, sums that cancel are noise
+  constexpr double kOfTheSameSize = 0.1;  // of the difference and of what is compared
+  const CompareResult& values = output.values;
+  if (!held_to_tolerance(output, gates) || !output.within_tolerance()) return false;
+  if (values.bit_equal || values.count < kEnough) return false;
+  return values.rel_norm.value_or(1) > kOfTheSameSize;
+}
+
+void warn_of_small_values(const VerifyAnswer& answer, Reporter& reporter) {
+  std::set<std::string> told;
+  for (const CaseResult& one : answer.cases) {
+    for (const OutputDifference& output : one.comparison.outputs) {
+      if (!is_below_tolerance(output, answer.gates) || !told.insert(output.name).second) continue;
+      reporter.warn(fmt::format(
+          "output {} differs by as much as its values are ({}), all by less than the tolerance; "
+          "they count as equal and say little: a smaller --atol compares them",
+          quoted(output.name), one.label));
+    }
+  }
+}
+
 }  // namespace
 
 void warn_of_odd_outputs(const VerifyAnswer& answer, Reporter& reporter) {
+  warn_of_small_values(answer, reporter);
   std::set<std::string> told;
   for (const std::string& name : without_elements(answer)) {
     reporter.warn("output " + quoted(name) +

@@ -12,6 +12,9 @@
 namespace mlc {
 namespace {
 
+/// What `raise` and `assert` of the model's own text become.
+constexpr std::string_view kRaises = "the model itself raises: ";
+
 constexpr size_t kLongest = 300;
 
 /// Whether LINE belongs to the machinery around the message.
@@ -298,10 +301,13 @@ Error not_enough_memory(std::string_view what) {
                "smaller inputs or a smaller type (--dtype bf16) need less");
 }
 
+bool is_raised_by_model(const Error& error) {
+  return error.message().find(kRaises) != std::string::npos;
+}
+
 Error error_of_exception_text(std::string_view what, ErrorKind fallback) {
   const Chosen chosen = chosen_line(what);
-  if (chosen.by_model)
-    return Error(fallback, "the model itself raises: " + exception_sentence(what));
+  if (chosen.by_model) return Error(fallback, std::string(kRaises) + exception_sentence(what));
   if (mentions(chosen.line, {"without ATen_cuda library", "not compiled with CUDA enabled",
                              "not linked with support for cuda"})) {
     return without_device("cuda");

@@ -22,4 +22,7 @@ Error not_enough_memory(std::string_view what);
 /// model itself raises.
 Error error_of_exception_text(std::string_view what, ErrorKind fallback);
 
+/// Whether ERROR is what error_of_exception_text() made of a `raise` or `assert` of the model.
+bool is_raised_by_model(const Error& error);
+
 }  // namespace mlc

@@ -2,6 +2,7 @@
 
 #include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
+#include "mlc/engine/exception_text.h"
 #include "mlc/engine/held_inputs.h"
 #include "mlc/engine/match_inputs.h"
 #include "mlc/engine/sample_inputs.h"
@@ -237,6 +238,7 @@ std::vector<VerifyCase> verify_cases(std::span<const InputSpec> specs, uint64_t 
     if (twice != size && twice > 0) one.instead.push_back(other_case(specs, symbol, twice, seed));
     if (const auto less = one_less(dims.at(symbol)); less && *less != size) {
       one.instead.push_back(other_case(specs, symbol, *less, seed));
+      one.instead.back().may_broadcast = *less == 1;
     }
     out.push_back(std::move(one));
   }
@@ -328,7 +330,9 @@ Result<CaseResult> verify_case(Model& a, Model& b, const VerifyCase& one, const 
     const bool refused = kind == ErrorKind::usage || kind == ErrorKind::unsupported;
     if (one.other_size.empty() || !refused) return failed(std::move(expected).error(), "A");
     out.not_checked = "A refuses " + one.other_size + ": " + in_one_line(expected.error());
+    const bool by_rule = is_raised_by_model(expected.error());
     for (const VerifyCase& other : one.instead) {
+      if (other.may_broadcast && !by_rule) continue;
       MLC_TRY(CaseResult result, verify_case(a, b, other, gates, reporter));
       if (!result.not_checked.empty()) continue;
       result.instead_of = out.not_checked;

@@ -51,6 +51,8 @@ struct VerifyCase {
   std::string other_size;  // "batch=3", where nobody asked for this size
   /// The next sizes to try where A refuses this one, as a model that halves sizes refuses odd ones.
   std::vector<VerifyCase> instead;
+  /// Of those, a size of 1, which goes through what has another size baked in: it is broadcast.
+  bool may_broadcast = false;
 };
 
 /// The values that SPECS hold, if any do; SAMPLES seeds from SEED on at the example sizes, in which

@@ -74,6 +74,8 @@ struct Pair {
   IValue value;
   Value* traced = nullptr;
   bool hangs = false;  // on the inputs: other ones may give another value
+  /// Of a list: as many items as the text says, or control flow that was noted before.
+  bool has_own_length = false;
 };
 
 /// The tensors and containers that operators wrote what hangs on the inputs into: later reads of
@@ -136,7 +138,10 @@ class Recorder {
   Status unpack(Node& node);
   Status is_instance(Node& node);
   void set(const Value* of, IValue value, Value* traced, bool hangs) {
-    pairs_[of] = {std::move(value), traced, hangs};
+    pairs_[of] = {std::move(value), traced, hangs, false};
+  }
+  bool tells_own_length(const Node& node) const {
+    return node.kind() == c10::aten::len && get(node.input(0)).has_own_length;
   }
   bool any_hangs(const Node& node) const {
     return std::ranges::any_of(node.inputs(), [this](const Value* one) {
@@ -163,9 +168,12 @@ class Recorder {
   size_t steps_ = 0;
 };
 
-/// Whether NODE asks for the rank or the type of a tensor, which inputs do not vary.
+/// Whether NODE asks for the rank or the type of a tensor, which inputs do not vary, or for None:
+/// what decides on that is control flow before it, which is noted by itself.
 bool tells_type(const Node& node) {
   switch (node.kind()) {
+    case c10::aten::__is__:
+    case c10::aten::__isnot__:
     case c10::aten::dim:
     case c10::aten::is_complex:
     case c10::aten::is_floating_point:
@@ -297,6 +305,7 @@ Status Recorder::construct(Node& node) {
     value = std::move(dict);
   }
   set(node.output(), std::move(value), repeat(node)->output(), any_hangs(node));
+  pairs_[node.output()].has_own_length = true;
   return {};
 }
 
@@ -350,6 +359,7 @@ Status Recorder::node(Node& node) {
       return {};
     case prim::unchecked_cast:
       set(node.output(), get(node.input()).value, repeat(node)->output(), any_hangs(node));
+      pairs_[node.output()].has_own_length = get(node.input()).has_own_length;
       return {};
     case prim::SetAttr:
       return cannot_record(node, "the assignment to " + mlc::quoted(node.s(c10::attr::name)));
@@ -382,7 +392,8 @@ Status Recorder::call(Node& node) {
   if (!node.blocks().empty() || node.maybeSchema() == nullptr) {
     return cannot_record(node, std::string("a ") + node.kind().toQualString());
   }
-  const bool hangs = !tells_type(node) && (any_hangs(node) || consumes_written(node));
+  const bool is_fixed = tells_type(node) || tells_own_length(node);
+  const bool hangs = !is_fixed && (any_hangs(node) || consumes_written(node));
   if (hangs) note_writes(node);
   Stack stack = inputs_of(node);
   // Operators that take any number of values find it behind the last one.
@@ -396,6 +407,9 @@ Status Recorder::call(Node& node) {
   for (size_t i = 0; i < stack.size(); ++i) {
     set(node.output(i), std::move(stack[i]), copy->output(i), hangs);
   }
+  // x.size(): as many as x has dimensions.
+  const bool is_shape = node.kind() == c10::aten::size && node.inputs().size() == 1;
+  if (is_shape) pairs_[node.output()].has_own_length = true;
   return {};
 }
 
