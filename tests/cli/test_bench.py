@@ -76,6 +76,8 @@ def test_batch_sizes_and_the_best_of_them(mlc, models, valid):
     answer = mlc.ok("bench", models / "small.pt", "--input", IMAGE, *sweep, "--json").json
     valid(answer, "bench")
     assert [row["batch"] for row in answer["artefacts"]] == [1, 4]
+    best = max(answer["artefacts"], key=lambda row: row["items_per_s"])
+    assert answer["best_batches"] == [{"file": best["file"], "batch": best["batch"], "items_per_s": best["items_per_s"]}]
     text = mlc.ok("bench", models / "small.pt", "--input", IMAGE, *sweep).stdout
     assert text.splitlines()[-1].startswith(f"best batch size of {models / 'small.pt'}: ")
     for batch in ("0", "x", "1,,2", "1,0", "n=3..9", "4]"):
@@ -87,7 +89,10 @@ def test_a_list_of_batch_sizes_and_the_best_in_the_report(mlc, tmp_path, models)
     """`--batch 1,4` was "no size" without a hint, and the page did not say which is best."""
     text = mlc.ok("bench", models / "small.pt", "--input", IMAGE, "--batch", "1,4", *FAST, "--report", tmp_path / "b.html").stdout
     best = text.splitlines()[-1]
-    assert best.startswith("best batch size of ") and best in (tmp_path / "b.html").read_text()
+    page = (tmp_path / "b.html").read_text()
+    assert best.startswith("best batch size of ") and best in page
+    machine = mlc.ok("doctor", "--json").json["machine"]
+    assert f"Machine: {machine['processor']}, " in page and " ".join(machine["features"]) in page
     assert "--batch 1,8,64" in mlc("bench", models / "small.pt", "--input", IMAGE, "--batch", "x").stderr
 
 

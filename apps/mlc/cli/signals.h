@@ -5,8 +5,8 @@
 // within half a second after the first, because that loop was over, the handler itself removes
 // pending outputs and ends the process with 130. SIGBUS (a mapped input shrank under us) ends it
 // with 3 and a message. Faults of native code, of LibTorch's kernels above all, end it with a
-// message, too: 4 for a division that no CPU does, else 70. SIGPIPE and SIGXFSZ are ignored, so that
-// they arrive as EPIPE and EFBIG.
+// message, too: 4 for a division that no CPU does, else 70. SIGPIPE and SIGXFSZ are ignored, so
+// that they arrive as EPIPE and EFBIG.
 #pragma once
 
 namespace mlc::cli {

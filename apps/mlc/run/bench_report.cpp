@@ -3,10 +3,12 @@
 #include "cli/html_page.h"
 #include "mlc/base/text.h"
 #include "mlc/base/version.h"
+#include "mlc/engine/machine.h"
 
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace mlc::cli {
 namespace {
@@ -60,14 +62,15 @@ std::string number_table(const BenchAnswer& answer) {
     for (const double percent : {50.0, 90.0, 99.0}) {
       rows.back().push_back(duration_text(percentile(samples, percent)));
     }
-    for (std::string cell : {rate_text(row.calls_per_second()),
-                             row.batch ? rate_text(row.items_per_second()) : std::string("-"),
-                             format_bytes(row.peak_rss), format_count(samples.size())}) {
+    for (std::string cell :
+         {rate_text(row.calls_per_second()),
+          row.batch ? rate_text(row.items_per_second()) : std::string("-"), speed_text(answer, row),
+          format_bytes(row.peak_rss), format_count(samples.size())}) {
       rows.back().push_back(std::move(cell));
     }
   }
   return html_table({"artefact", "batch", "size", "load", "first call", "p50", "p90", "p99",
-                     "calls/s", "items/s", "peak RSS", "calls"},
+                     "calls/s", "items/s", "speed", "peak RSS", "calls"},
                     rows);
 }
 
@@ -77,10 +80,14 @@ std::string bench_html(const BenchAnswer& answer) {
   const BenchRow& first = answer.rows.front();
   std::string out;
   out +=
-      fmt::format("<p>{} on {}, {}{}, seed {}, {} after the first call; mlc {}.</p>\n<p>Inputs:",
+      fmt::format("<p>{} on {}, {}{}, seed {}, {} after the first call; mlc {}.</p>\n",
                   escaped_html(engines(answer)), escaped_html(first.device),
                   plural(answer.threads, "thread"), answer.dtype.empty() ? "" : ", " + answer.dtype,
                   answer.seed, plural(answer.warmup, "warm-up call"), mlc_version());
+  const CpuInfo cpu = this_cpu();
+  out += fmt::format("<p>Machine: {}, {}; {}.</p>\n<p>Inputs:", escaped_html(cpu.model),
+                     plural(cpu.processors, "processor"),
+                     escaped_html(fmt::format("{}", fmt::join(cpu.features, " "))));
   for (const std::string& input : answer.inputs) out += " <code>" + escaped_html(input) + "</code>";
   if (const auto files = files_with_channels_last(answer); !files.empty()) {
     out += "</p>\n<p>Channels last in memory: " + escaped_html(join_list(files)) + ".";

@@ -4,6 +4,8 @@
 #include "cli/table.h"
 #include "mlc/base/bytes.h"
 #include "mlc/base/text.h"
+#include "mlc/base/version.h"
+#include "mlc/engine/machine.h"
 
 #include <algorithm>
 #include <bit>
@@ -47,13 +49,6 @@ class RowReader {
 
 double median(const BenchRow& row) {
   return percentile(row.latencies.samples, 50);
-}
-
-/// How much faster a row is than the first with its batch size.
-std::optional<double> speedup(const BenchAnswer& answer, const BenchRow& row) {
-  const auto first = std::ranges::find(answer.rows, row.batch, &BenchRow::batch);
-  if (first == answer.rows.end() || first->file == row.file) return std::nullopt;
-  return median(*first) / median(row);
 }
 
 /// The row of each file that gets most items through, for files with several batch sizes.
@@ -100,10 +95,7 @@ void add_row(Table& table, const BenchAnswer& answer, const BenchRow& row, bool 
   }
   table.cell(rate_text(row.items_per_second()));
   table.cell(format_bytes(row.peak_rss));
-  if (several) {
-    const auto factor = speedup(answer, row);
-    table.cell(factor ? fmt::format("{:.2f}x", *factor) : "-");
-  }
+  if (several) table.cell(speed_text(answer, row));
 }
 
 void show_table(const BenchAnswer& answer, Context& context) {
@@ -185,10 +177,38 @@ void row_json(JsonWriter& json, const BenchAnswer& answer, const BenchRow& row) 
   json.end_object();
 }
 
+/// Numbers of two machines do not compare.
+void machine_json(JsonWriter& json) {
+  const CpuInfo cpu = this_cpu();
+  json.key("machine");
+  json.begin_object();
+  json.field("processor", cpu.model);
+  json.field("processors", cpu.processors);
+  json.list("features", cpu.features);
+  json.end_object();
+}
+
+void best_batches_json(JsonWriter& json, const BenchAnswer& answer) {
+  const auto best = best_batches(answer);
+  if (best.empty()) return;
+  json.key("best_batches");
+  json.begin_array();
+  for (const BenchRow* row : best) {
+    json.begin_object();
+    json.field("file", row->file);
+    json.field("batch", row->batch.value_or(1));
+    json.field("items_per_s", row->items_per_second());
+    json.end_object();
+  }
+  json.end_array();
+}
+
 void show_json(const BenchAnswer& answer, Context& context) {
   JsonWriter json(context.out());
   json.begin_object();
   json.field("schema", "mlc.bench/1");
+  json.field("mlc", mlc_version());
+  machine_json(json);
   json.field("threads", answer.threads);
   if (!answer.dtype.empty()) json.field("dtype", answer.dtype);
   json.field("seed", answer.seed);
@@ -198,10 +218,22 @@ void show_json(const BenchAnswer& answer, Context& context) {
   json.begin_array();
   for (const BenchRow& row : answer.rows) row_json(json, answer, row);
   json.end_array();
+  best_batches_json(json, answer);
   json.end_object();
 }
 
 }  // namespace
+
+std::optional<double> speedup(const BenchAnswer& answer, const BenchRow& row) {
+  const auto first = std::ranges::find(answer.rows, row.batch, &BenchRow::batch);
+  if (first == answer.rows.end() || first->file == row.file) return std::nullopt;
+  return median(*first) / median(row);
+}
+
+std::string speed_text(const BenchAnswer& answer, const BenchRow& row) {
+  const auto factor = speedup(answer, row);
+  return factor ? fmt::format("{:.2f}x", *factor) : "-";
+}
 
 std::vector<std::string> best_batch_lines(const BenchAnswer& answer) {
   std::vector<std::string> out;

@@ -47,6 +47,12 @@ std::string engines(const BenchAnswer& answer);
 /// The files that ran with channels last, each once, fit for a terminal.
 std::vector<std::string> files_with_channels_last(const BenchAnswer& answer);
 
+/// How much faster ROW is than the first file with its batch size, by medians; nothing for that
+/// one.
+std::optional<double> speedup(const BenchAnswer& answer, const BenchRow& row);
+/// "1.52x", or "-".
+std::string speed_text(const BenchAnswer& answer, const BenchRow& row);
+
 /// "best batch size of m.pt: 8, 1,234 items/s" for each file, fit for a terminal; none where there
 /// is one batch size only.
 std::vector<std::string> best_batch_lines(const BenchAnswer& answer);
