@@ -29,8 +29,8 @@ void setup(OptionSet& set, QuantizeRequest& options) {
   set.choice(
       "--rounding", options.rounding, kRoundings,
       "ranges by rtn (default), least squared error, or half-quadratic zero points; with --calib "
-      "gptq: codes by what the weights are multiplied with, awq (ONNX int4): finer steps for "
-      "inputs that are large");
+      "gptq (of ONNX models int4): codes by what the weights are multiplied with, awq (ONNX int4): "
+      "finer steps for inputs that are large");
   set.choice("--format", options.format, kFormats,
              "names and layout of the new tensors; plain by default");
   set.file("--write-config", options.write_config, "FILE",
@@ -164,11 +164,6 @@ Result<FileReport> run_graph(FileTask& task, const QuantizeRequest& options,
     return usage_error(std::string(what) + (options.script ? " has no " : " have no ") + foreign,
                        options.script ? "--include and --exclude say what"
                                       : "--onnx says how, --include and --exclude what")
-        .in_file(task.input);
-  }
-  if (recipe.rounding == Rounding::gptq) {
-    return usage_error("--rounding gptq is for checkpoints",
-                       "ONNX models have rtn, mse, hqq and, with --calib, awq")
         .in_file(task.input);
   }
   MLC_TRY(QuantizeOnnxShared shared, shared_options(options, recipe));

@@ -150,12 +150,6 @@ def test_bad_input(mlc, tmp_path, net, args, rc, said):
     assert not (tmp_path / "g.pt").exists()
 
 
-def test_onnx_models_have_no_gptq(mlc, tmp_path, net, onnx_checker):
-    torch.jit.trace(net, images(1, 0)).save(str(tmp_path / "t.pt"))
-    mlc.ok("export-onnx", "t.pt", "-o", "t.onnx", "--input", "image:f32[1,4,8,8]")
-    assert mlc("quantize", "t.onnx", "-o", "q.onnx", "--rounding", "gptq").rc == 2
-
-
 def test_json_fits_its_schema_and_recipes_know_it(mlc, tmp_path, net, valid):
     valid(mlc.ok("quantize", "w.pt", "-o", "g.pt", *GPTQ, "--write-recipe", "r.yaml", "--json").json, "quantize")
     assert "rounding: gptq" in (tmp_path / "r.yaml").read_text()

@@ -203,6 +203,8 @@ std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask
       {"SQNR",
        db_text(sqnr_db(totals.sums.signal, totals.sums.noise)) + " dB of all quantised weights"},
   };
+  if (answer.rounding) rows.push_back({"rounding", std::string(to_string(*answer.rounding))});
+  if (answer.by_data) rows.push_back({"by data", by_data_text(*answer.by_data)});
   if (const std::string text = saturation_text(answer); !text.empty())
     rows.push_back({"saturation", text});
   if (const std::string text = factors_text(answer); !text.empty())

@@ -151,7 +151,7 @@ QuantRecipe done_recipe(const QuantRecipe& given, const onnx::QuantOptions& how)
     out.scheme = default_scheme(SchemeKind::int4);
     out.scheme.group = how.block;
     out.scheme.symmetric = how.symmetric;
-    if (given.rounding != Rounding::awq) out.rounding = how.rounding;
+    if (!needs_samples(given.rounding)) out.rounding = how.rounding;
   }
   out.min_elements = how.min_elements;
   const auto add = [&](const std::string& name, SchemeKind kind) {

@@ -1,6 +1,5 @@
 #include "compress/onnx_quantizer.h"
 
-#include "compress/sample_warnings.h"
 #include "mlc/base/text.h"
 #include "mlc/onnx_edit/raise_opset.h"
 #include "mlc/onnx_quant/fold_norms.h"
@@ -24,8 +23,10 @@ Result<OnnxQuantizer::Made> OnnxQuantizer::make(const onnx::QuantOptions& how) {
 Result<OnnxQuantizer::Made> OnnxQuantizer::make(onnx::Document document,
                                                 const onnx::QuantOptions& how) {
   onnx::QuantOptions with_blocks = how;
-  if (more_) with_blocks.known_blocks = &blocks_;
+  const bool is_gptq = shared_.rounding == Rounding::gptq;
+  if (more_ || is_gptq) with_blocks.known_blocks = &blocks_;
   if (scales_inputs() && !factors_) MLC_CHECK(choose_factors(with_blocks));
+  if (is_gptq && !by_data_) MLC_CHECK(choose_codes(with_blocks));
   with_blocks.roundings = roundings_;
   if (how.form == onnx::QuantForm::static_qdq) {
     MLC_TRY(onnx::QuantReport report, with_ranges(document, with_blocks));
@@ -135,6 +136,58 @@ Status OnnxQuantizer::choose_factors(const onnx::QuantOptions& how) {
     MLC_CHECK_CTX(choose_factors_of(document, input, stats.at(input.activation), how),
                   "what reads " + printable(input.activation));
     task_.reporter.advance(1);
+  }
+  return {};
+}
+
+/// Runs the samples for the codes that --rounding gptq wants, as often as sums over the inputs of
+/// all layers would take more memory than there should be need of.
+Status OnnxQuantizer::choose_codes(const onnx::QuantOptions& how) {
+  constexpr uint64_t kMostBytes = 1ULL << 30U;
+  MLC_TRY(const auto names, multiplied_weights(how));
+  MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
+  MLC_CHECK(simplify(document));
+  const std::vector<onnx::MultipliedWeights> all = onnx::find_multiplied(document, names);
+  by_data_.emplace().samples = data_->samples();
+  UnseenInputs unseen;
+  for (size_t begin = 0; begin < all.size();) {
+    size_t end = begin;
+    for (uint64_t bytes = 0; end < all.size(); ++end) {
+      bytes += all[end].gram_bytes();
+      if (bytes > kMostBytes && end > begin) break;
+    }
+    MLC_CHECK(round_some(document, std::span(all).subspan(begin, end - begin), how, unseen));
+    begin = end;
+  }
+  unseen.warn("their weights get the nearest codes", task_.reporter);
+  if (by_data_->gain.weights == 0)
+    task_.reporter.warn("samples tell of no weight: all are rounded as without gptq");
+  return {};
+}
+
+/// The same of WEIGHTS, whose sums fit into memory together.
+Status OnnxQuantizer::round_some(const onnx::Document& document,
+                                 std::span<const onnx::MultipliedWeights> weights,
+                                 const onnx::QuantOptions& how, UnseenInputs& unseen) {
+  std::set<std::string> names;
+  std::vector<onnx::GramSource> sources;
+  for (const onnx::MultipliedWeights& some : weights) {
+    names.insert(some.inputs.activations.begin(), some.inputs.activations.end());
+    sources.push_back(some.inputs);
+  }
+  MLC_TRY(onnx::Document watched, onnx::Document::open(task_.input));
+  MLC_CHECK(simplify(watched));
+  MLC_TRY(const auto model, load_watched(std::move(watched), {names.begin(), names.end()}));
+  MLC_TRY(const std::vector<onnx::InputGram> grams,
+          onnx::input_grams(*model, *data_, sources, task_.threads, task_.reporter));
+  const ProgressScope progress(task_.reporter, "rounding (inputs of layers)", weights.size());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
+    task_.reporter.advance(1);
+    if (grams[i].rows() == 0) continue;  // samples without elements say nothing
+    unseen.add(weights[i].weights.front().name, grams[i].squares());
+    MLC_CHECK(onnx::round_by_inputs(document, weights[i], grams[i].matrix(), how, blocks_,
+                                    by_data_->gain));
   }
   return {};
 }

@@ -3,11 +3,14 @@
 #pragma once
 
 #include "compress/quantize_onnx.h"
+#include "compress/quantize_view.h"
+#include "compress/sample_warnings.h"
 #include "files/batch.h"
 #include "mlc/engine/calibration_data.h"
 #include "mlc/engine/engine.h"
 #include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_quant/calibrate.h"
+#include "mlc/onnx_quant/gptq_blocks.h"
 #include "mlc/onnx_quant/input_scaling.h"
 #include "mlc/onnx_quant/quantize.h"
 
@@ -16,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +46,8 @@ class OnnxQuantizer {
 
   /// What became of --smooth and --rounding awq.
   const onnx::InputScaling& scaling() const { return scaling_; }
+  /// What --rounding gptq gained; nothing without it.
+  const std::optional<DataRounding>& by_data() const { return by_data_; }
 
   /// From now on blocks of four bits that were made once are made no more, and samples are run for
   /// all activations that any part of the plan may need.
@@ -54,6 +60,10 @@ class OnnxQuantizer {
   Status prepare(onnx::Document& document);
   Status simplify(onnx::Document& document) const;
   bool scales_inputs() const;
+  Status choose_codes(const onnx::QuantOptions& how);
+  Status round_some(const onnx::Document& document,
+                    std::span<const onnx::MultipliedWeights> weights, const onnx::QuantOptions& how,
+                    UnseenInputs& unseen);
   Status choose_factors(const onnx::QuantOptions& how);
   void warn_of_unseen(const std::map<std::string, onnx::ChannelStats>& stats) const;
   Status choose_factors_of(const onnx::Document& document, const onnx::ScaledInput& input,
@@ -78,7 +88,8 @@ class OnnxQuantizer {
   std::optional<std::vector<std::vector<float>>> factors_;  // of inputs_
   std::map<std::string, Rounding, std::less<>> roundings_;  // of weights, with awq
   onnx::InputScaling scaling_;
-  std::map<std::string, std::shared_ptr<const onnx::BlockWeight>> blocks_;
+  std::optional<DataRounding> by_data_;
+  onnx::BlockWeights blocks_;
 };
 
 }  // namespace mlc::cli

@@ -122,7 +122,7 @@ Status Job::check_usage() {
 Status Job::check_samples_have_a_use() const {
   const bool multiplies =
       answer_.form == onnx::QuantForm::dynamic || answer_.form == onnx::QuantForm::static_qdq;
-  const bool is_awq = shared_.rounding == Rounding::awq;
+  const bool by_samples = shared_.rounding && needs_samples(*shared_.rounding);
   if (options_.smooth) {
     MLC_CHECK(parse_smooth(*options_.smooth));
     if (!multiplies)
@@ -131,14 +131,15 @@ Status Job::check_samples_have_a_use() const {
     if (!options_.stats.empty())
       return usage_error("--smooth changes activations, of which --stats keeps ranges as they are");
   }
-  if ((options_.smooth || is_awq) && options_.calib.empty())
-    return usage_error(std::string(is_awq ? "--rounding awq" : "--smooth") +
+  if ((options_.smooth || by_samples) && options_.calib.empty())
+    return usage_error((by_samples ? fmt::format("--rounding {}", mlc::to_string(*shared_.rounding))
+                                   : "--smooth") +
                            " needs samples of inputs: --calib FILE is missing",
                        "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names");
-  const bool used =
-      answer_.form == onnx::QuantForm::static_qdq || options_.max_drop || options_.smooth || is_awq;
+  const bool used = answer_.form == onnx::QuantForm::static_qdq || options_.max_drop ||
+                    options_.smooth || by_samples;
   if (options_.calib.empty() || used) return {};
-  return usage_error("--calib is for --onnx static, --smooth, --rounding awq and --max-drop",
+  return usage_error("--calib is for --onnx static, --smooth, --rounding awq, gptq and --max-drop",
                      "--input gives samples to compare with");
 }
 
@@ -188,8 +189,8 @@ onnx::QuantOptions Job::quant_options() const {
   out.reduce_range = options_.reduce_range;
   out.block = options_.block.value_or(out.block);
   out.symmetric = options_.symmetric;
-  // Of awq each activation has its own; weights without factors are rounded as usual.
-  if (shared_.rounding && *shared_.rounding != Rounding::awq) out.rounding = *shared_.rounding;
+  // Weights of which samples tell nothing are rounded as usual.
+  if (shared_.rounding && !needs_samples(*shared_.rounding)) out.rounding = *shared_.rounding;
   // In a convolution of few weights there can be many multiplications.
   const int64_t usual = out.form == onnx::QuantForm::static_qdq ? 0 : out.min_elements;
   out.min_elements = shared_.min_elements.value_or(usual);
@@ -233,6 +234,8 @@ Status Job::quantize() {
   document_.emplace(std::move(made.document));
   answer_.report = std::move(made.report);
   answer_.scaling = quantizer.scaling();
+  answer_.by_data = quantizer.by_data();
+  if (onnx::has_blocks(answer_.form)) answer_.rounding = shared_.rounding.value_or(how_.rounding);
   answer_.factors = options_.smooth ? "smooth" : shared_.rounding == Rounding::awq ? "awq" : "";
   if (answer_.report.overridable > 0) {
     task_.reporter.detail(plural(answer_.report.overridable, "initializer") +
@@ -448,7 +451,7 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
              "int4: four bits, for ONNX Runtime only; int4-qdq: the same for any with opset 21; "
              "static: convolutions too, with --calib");
   set.list("--calib", options.calib, "FILE",
-           "samples for static, --smooth, awq and --max-drop, a tensor for each input: "
+           "samples for static, --smooth, awq, gptq and --max-drop, a tensor for each input: "
            ".npy, .npz, .pt, ...; repeatable");
   set.choice("--calib-method", options.method, kMethods,
              "how ranges come of samples: minmax (default), percentile, mse, entropy");

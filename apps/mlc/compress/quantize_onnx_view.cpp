@@ -50,6 +50,8 @@ void show_text(const QuantizeOnnxAnswer& answer, FileTask& task) {
     line("SQNR",
          db_text(sqnr_db(totals.sums.signal, totals.sums.noise)) + " dB of all quantised weights");
   }
+  if (answer.rounding) line("rounding", std::string(to_string(*answer.rounding)));
+  if (answer.by_data) line("by data", by_data_text(*answer.by_data));
   if (!answer.report.kept.empty()) {
     const auto texts = kept_texts(answer.report);
     for (size_t i = 0; i < std::min(texts.size(), kKeptShown); ++i)
@@ -113,6 +115,7 @@ void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
   json.field("dry_run", answer.dry_run);
   json.field("form", onnx::to_string(answer.form));
   json.field("int8_target", onnx::row_of(answer.target).name);
+  if (answer.rounding) json.field("rounding", to_string(*answer.rounding));
   json.field("reduced_range", answer.reduced);
   json.field("input_bytes", answer.input_bytes);
   json.field("file_bytes", answer.file_bytes);
@@ -120,6 +123,7 @@ void show_json(const QuantizeOnnxAnswer& answer, FileTask& task) {
   json.field("bits_per_weight", totals.bits());
   json.field("sqnr_db", sqnr_db(totals.sums.signal, totals.sums.noise));
   judgement_json(answer, json);
+  if (answer.by_data) by_data_json(*answer.by_data, json);
   if (!answer.factors.empty()) {
     json.key("factors");
     json.begin_object();

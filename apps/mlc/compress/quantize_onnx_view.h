@@ -3,6 +3,7 @@
 
 #include "compress/drop_view.h"
 #include "compress/judge_models.h"
+#include "compress/quantize_view.h"
 #include "files/batch.h"
 #include "mlc/engine/machine.h"
 #include "mlc/onnx_quant/input_scaling.h"
@@ -23,9 +24,11 @@ struct QuantizeOnnxAnswer : Judgement {
   /// "static, 7 bits, for trt".
   std::string form_text() const;
   onnx::QuantReport report;
-  std::string_view factors;        // "smooth", "awq"; empty: there are none
-  onnx::InputScaling scaling;      // what became of them
-  std::optional<DropAnswer> drop;  // with --max-drop
+  std::optional<Rounding> rounding;     // of weights in blocks of four bits
+  std::optional<DataRounding> by_data;  // with gptq
+  std::string_view factors;             // "smooth", "awq"; empty: there are none
+  onnx::InputScaling scaling;           // what became of them
+  std::optional<DropAnswer> drop;       // with --max-drop
   uint64_t input_bytes = 0;
   uint64_t file_bytes = 0;
   uint64_t sidecar_bytes = 0;

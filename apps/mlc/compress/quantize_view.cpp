@@ -125,16 +125,7 @@ void show_json(const QuantizeAnswer& answer, FileTask& task) {
   json.field("bits_per_weight", bits_per_weight(answer));
   json.field("sqnr_db", sqnr_db(sums.signal, sums.noise));
   json.field("worst_sqnr_db", worst.empty() ? INFINITY : worst.front()->sqnr());
-  if (answer.by_data) {
-    const RoundingGain& gain = answer.by_data->gain;
-    json.key("by_data");
-    json.begin_object();
-    json.field("weights", gain.weights);
-    json.field("samples", answer.by_data->samples);
-    json.field("output_sqnr_db", sqnr_db(gain.signal, gain.noise));
-    json.field("output_sqnr_db_nearest", sqnr_db(gain.signal, gain.noise_nearest));
-    json.end_object();
-  }
+  if (answer.by_data) by_data_json(*answer.by_data, json);
   quantized_json(answer, json);
   kept_json(answer, json);
   json.end_object();
@@ -213,6 +204,17 @@ std::string by_data_text(const DataRounding& by_data) {
                      plural(gain.weights, "weight"), plural(by_data.samples, "sample"),
                      db_text(sqnr_db(gain.signal, gain.noise)),
                      db_text(sqnr_db(gain.signal, gain.noise_nearest)));
+}
+
+void by_data_json(const DataRounding& by_data, JsonWriter& json) {
+  const RoundingGain& gain = by_data.gain;
+  json.key("by_data");
+  json.begin_object();
+  json.field("weights", gain.weights);
+  json.field("samples", by_data.samples);
+  json.field("output_sqnr_db", sqnr_db(gain.signal, gain.noise));
+  json.field("output_sqnr_db_nearest", sqnr_db(gain.signal, gain.noise_nearest));
+  json.end_object();
 }
 
 QuantTotals totals_of(const QuantizeAnswer& answer, bool quantized) {

@@ -1,6 +1,7 @@
 // What `mlc quantize` did, as text and as JSON.
 #pragma once
 
+#include "cli/json_writer.h"
 #include "files/batch.h"
 #include "mlc/checkpoint/checkpoint.h"
 #include "mlc/checkpoint/save.h"
@@ -52,6 +53,8 @@ std::string kept_counts(const QuantizePlan& plan);
 ErrorSums all_sums(const QuantizePlan& plan);
 /// "37 weights by 32 samples: outputs of their layers 26.9 dB, 21.8 with the nearest codes".
 std::string by_data_text(const DataRounding& by_data);
+/// The field "by_data" with the same.
+void by_data_json(const DataRounding& by_data, JsonWriter& json);
 /// "38.5"; "exact" where nothing was lost.
 std::string db_text(double db);
 

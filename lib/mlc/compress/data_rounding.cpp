@@ -38,30 +38,6 @@ void nearest_values(const WeightQuantizer& quantizer, int64_t row, const float* 
   }
 }
 
-/// Adds what a few rows of WEIGHTS tell of the gain.
-void add_gain(const WeightQuantizer& nearest, const WeightQuantizer& given,
-              std::span<const float> weights, const std::vector<float>& gram, RoundingGain& gain) {
-  constexpr size_t kMostRows = 8;
-  const auto columns = static_cast<size_t>(given.layout().columns);
-  std::vector<float> values(columns);
-  std::vector<double> difference(columns);
-  const auto square = [&](const float* from, auto of) {
-    for (size_t j = 0; j < columns; ++j) difference[j] = of(from, j);
-    return output_square(difference, gram);
-  };
-  const auto error = [&](const float* from, size_t j) {
-    return static_cast<double>(values[j]) - from[j];
-  };
-  for (size_t r = 0; r < std::min(kMostRows, weights.size() / columns); ++r) {
-    const float* const row = weights.data() + r * columns;
-    gain.signal += square(row, [](const float* from, size_t j) { return double{from[j]}; });
-    nearest_values(nearest, static_cast<int64_t>(r), row, values);
-    gain.noise_nearest += square(row, error);
-    given.given_values(static_cast<int64_t>(r), values.data());
-    gain.noise += square(row, error);
-  }
-}
-
 Status round_weight(const Checkpoint& checkpoint, WeightPlan& weight, const InputFactor& factor,
                     const std::vector<float>& gram, unsigned threads, RoundingGain& gain,
                     Reporter& reporter) {
@@ -87,13 +63,37 @@ Status round_weight(const Checkpoint& checkpoint, WeightPlan& weight, const Inpu
   MLC_TRY(const std::span<const float> first,
           rows.read(0, std::min(rows.rows_a_piece(), rows.rows()), buffer));
   add_gain(*weight.quantizer, *quantizer, first, gram, gain);
-  ++gain.weights;
   weight.quantizer = std::move(quantizer);
   weight.sums.reset();
   return {};
 }
 
 }  // namespace
+
+void add_gain(const WeightQuantizer& nearest, const WeightQuantizer& given,
+              std::span<const float> rows, std::span<const float> gram, RoundingGain& gain) {
+  const auto columns = static_cast<size_t>(given.layout().columns);
+  std::vector<float> values(columns);
+  std::vector<double> difference(columns);
+  const auto square = [&](const float* from, auto of) {
+    for (size_t j = 0; j < columns; ++j) difference[j] = of(from, j);
+    return output_square(difference, gram);
+  };
+  const auto error = [&](const float* from, size_t j) {
+    return static_cast<double>(values[j]) - from[j];
+  };
+  const size_t count =
+      std::min(static_cast<size_t>(RoundingGain::kMostRows), rows.size() / columns);
+  ++gain.weights;
+  for (size_t r = 0; r < count; ++r) {
+    const float* const row = rows.data() + r * columns;
+    gain.signal += square(row, [](const float* from, size_t j) { return double{from[j]}; });
+    nearest_values(nearest, static_cast<int64_t>(r), row, values);
+    gain.noise_nearest += square(row, error);
+    given.given_values(static_cast<int64_t>(r), values.data());
+    gain.noise += square(row, error);
+  }
+}
 
 void gptq_rows(WeightQuantizer& quantizer, const InputFactor& factor, int64_t first,
                std::span<float> weights, int8_t* codes) {

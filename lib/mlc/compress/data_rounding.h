@@ -34,11 +34,18 @@ void gptq_rows(WeightQuantizer& quantizer, const InputFactor& factor, int64_t fi
 /// What rounding by data gained, of some rows of each weight: sums of squares of what they give on
 /// the inputs, and of the errors.
 struct RoundingGain {
+  static constexpr int64_t kMostRows = 8;  // of a weight that are looked at
+
   uint64_t weights = 0;
   double signal = 0;
   double noise_nearest = 0;  // had each weight the nearest code
   double noise = 0;
 };
+
+/// Adds to GAIN what the first rows of a weight tell, of which ROWS has some whole ones: NEAREST
+/// has chosen parameters for as many, GIVEN has the codes. GRAM as in InputSums.
+void add_gain(const WeightQuantizer& nearest, const WeightQuantizer& given,
+              std::span<const float> rows, std::span<const float> gram, RoundingGain& gain);
 
 /// Rounds the scanned integer weights of PLAN by GPTQ where INPUTS has theirs; all others keep
 /// what scan_weights() found. Errors: those of reading weights and of

@@ -79,6 +79,10 @@ enum class Rounding : uint8_t {
   gptq,  // as rtn, codes by what the weights are multiplied with (data_rounding.h)
   awq,   // of graphs alone: factors between activations and weights (onnx_quant/input_scaling.h)
 };
+/// Whether samples of inputs say how.
+constexpr bool needs_samples(Rounding rounding) {
+  return rounding == Rounding::gptq || rounding == Rounding::awq;
+}
 
 /// A tensor of some sizes as rows and groups.
 struct QuantLayout {

@@ -2,11 +2,11 @@
 
 #include "mlc/base/parallel.h"
 #include "mlc/base/text.h"
+#include "mlc/onnx_quant/activation_floats.h"
 #include "mlc/onnx_quant/run_samples.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <span>
 
 #include <fmt/format.h>
@@ -17,25 +17,15 @@ namespace {
 
 constexpr std::string_view kFormat = "quant-stats/1";
 
-/// The elements of TENSOR, which is f32.
-std::span<const float> floats(const HostTensor& tensor) {
-  // Strings of the standard library have room for any plain type at their begin.
-  return {reinterpret_cast<const float*>(tensor.bytes->data()),
-          tensor.bytes->size() / sizeof(float)};
-}
-
 Status observe(std::span<const NamedValue> values, Observe what, Observers& observers) {
-  std::vector<std::pair<Observer*, const HostTensor*>> work;
+  std::vector<std::pair<Observer*, const NamedValue*>> work;
   for (const NamedValue& value : values) {
     const auto found = observers.find(value.name);
-    if (found == observers.end()) continue;
-    if (value.tensor.dtype != DType::f32)
-      return unsupported("activation " + mlc::quoted(value.name) + " is of " +
-                         std::string(info(value.tensor.dtype).torch) + ", not float32");
-    work.emplace_back(&found->second, &value.tensor);
+    if (found != observers.end()) work.emplace_back(&found->second, &value);
   }
   return parallel_for(work.size(), default_threads(), [&](size_t i) -> Status {
-    const std::span<const float> seen = floats(*work[i].second);
+    thread_local std::vector<float> buffer;
+    MLC_TRY(const std::span<const float> seen, floats_of(*work[i].second, buffer));
     if (what == Observe::histograms) {
       work[i].first->add(seen);
     } else {

@@ -2,6 +2,7 @@
 
 #include "mlc/base/parallel.h"
 #include "mlc/base/text.h"
+#include "mlc/onnx_quant/activation_floats.h"
 #include "mlc/onnx_quant/run_samples.h"
 
 #include <algorithm>
@@ -20,20 +21,16 @@ Status look_at(std::span<const NamedValue> values, StatsByName& stats) {
   }
   return parallel_for(work.size(), default_threads(), [&](size_t i) -> Status {
     const HostTensor& tensor = work[i].second->tensor;
-    const std::string name = "activation " + mlc::quoted(work[i].second->name);
-    if (tensor.dtype != DType::f32)
-      return unsupported(name + " is of " + std::string(info(tensor.dtype).torch) +
-                         ", not float32");
+    thread_local std::vector<float> buffer;
+    MLC_TRY(const std::span<const float> floats, floats_of(*work[i].second, buffer));
     const size_t channels =
         tensor.sizes.empty() ? 0 : static_cast<size_t>(std::max<int64_t>(0, tensor.sizes.back()));
     if (channels == 0) return {};
     ChannelStats& to = *work[i].first;
     if (to.rows() > 0 && to.channels() != channels)
-      return unsupported(name + " has not always as many channels");
-    // Strings of the standard library have room for any plain type at their begin.
-    to.add({reinterpret_cast<const float*>(tensor.bytes->data()),
-            tensor.bytes->size() / sizeof(float)},
-           channels);
+      return unsupported("activation " + mlc::quoted(work[i].second->name) +
+                         " has not always as many channels");
+    to.add(floats, channels);
     return {};
   });
 }

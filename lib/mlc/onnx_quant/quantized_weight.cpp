@@ -196,12 +196,27 @@ Result<std::shared_ptr<const BlockWeight>> BlockWeight::make(const DocTensor& te
   MLC_TRY(WeightMatrix matrix, WeightMatrix::open(tensor, channels));
   std::shared_ptr<BlockWeight> out(
       new BlockWeight(std::move(matrix), block, symmetric, rounding, threads));
-  MLC_CHECK(out->scan());
+  MLC_CHECK(out->scan(nullptr));
   return std::shared_ptr<const BlockWeight>(std::move(out));
 }
 
-Status BlockWeight::scan() {
+Result<std::shared_ptr<const BlockWeight>> BlockWeight::make_by_inputs(
+    const DocTensor& tensor, Channels channels, int64_t block, bool symmetric,
+    const InputFactor& factor, unsigned threads) {
+  MLC_TRY(WeightMatrix matrix, WeightMatrix::open(tensor, channels));
+  std::shared_ptr<BlockWeight> out(
+      new BlockWeight(std::move(matrix), block, symmetric, Rounding::gptq, threads));
+  MLC_CHECK(out->scan(&factor));
+  return std::shared_ptr<const BlockWeight>(std::move(out));
+}
+
+Status BlockWeight::scan(const InputFactor* factor) {
   const auto columns = static_cast<size_t>(matrix_.columns());
+  std::shared_ptr<std::vector<int8_t>> codes;
+  if (factor != nullptr) {
+    codes = std::make_shared<std::vector<int8_t>>(static_cast<size_t>(matrix_.rows()) * columns);
+    quantizer_.give_codes(codes);
+  }
   std::vector<WeightFacts> parts(matrix_.pieces());
   MLC_CHECK(each_piece(matrix_, threads_, [&](int64_t begin, int64_t end, size_t piece) {
     thread_local std::vector<float> buffer;
@@ -209,15 +224,31 @@ Status BlockWeight::scan() {
     WeightFacts& facts = parts[piece];
     facts.not_finite = count_not_finite(weights);
     if (facts.not_finite > 0) return;
+    if (factor != nullptr) {
+      std::vector<float> used(weights.begin(), weights.end());
+      gptq_rows(quantizer_, *factor, begin, used, codes->data() + begin * matrix_.columns());
+    }
     for (int64_t row = begin; row < end; ++row) {
       const float* const from = weights.data() + static_cast<size_t>(row - begin) * columns;
-      quantizer_.choose(row, from);
+      if (factor == nullptr) quantizer_.choose(row, from);
       quantizer_.measure(row, from, facts.sums);
     }
   }));
   facts_ = sum_of(matrix_, parts);
   if (facts_.not_finite == 0) quantizer_.finish();
   return {};
+}
+
+void BlockWeight::add_gain(std::span<const float> gram, RoundingGain& gain) const {
+  const int64_t rows = std::min(matrix_.rows(), RoundingGain::kMostRows);
+  std::vector<float> buffer;
+  const std::span<const float> weights = matrix_.read(0, rows, buffer);
+  WeightQuantizer nearest(quantizer_.scheme(), Rounding::rtn,
+                          std::vector<int64_t>{rows, matrix_.columns()},
+                          WeightQuantizer::ZeroPoints::codes);
+  for (int64_t row = 0; row < rows; ++row)
+    nearest.choose(row, weights.data() + row * matrix_.columns());
+  mlc::add_gain(nearest, quantizer_, weights, gram, gain);
 }
 
 Result<Buffer> BlockWeight::encode() const {

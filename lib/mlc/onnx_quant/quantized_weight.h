@@ -7,6 +7,8 @@
 #pragma once
 
 #include "mlc/base/result.h"
+#include "mlc/compress/data_rounding.h"
+#include "mlc/compress/input_factor.h"
 #include "mlc/compress/quant_kernels.h"
 #include "mlc/compress/weight_quant.h"
 #include "mlc/onnx/model.h"
@@ -14,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -69,6 +72,17 @@ class BlockWeight : public std::enable_shared_from_this<BlockWeight> {
   static Result<std::shared_ptr<const BlockWeight>> make(const DocTensor& tensor, Channels channels,
                                                          int64_t block, bool symmetric,
                                                          Rounding rounding, unsigned threads);
+  /// The same with codes by what the weight is multiplied with: GPTQ (compress/data_rounding.h).
+  /// Requires: FACTOR is of as many columns as a row of the weight has.
+  static Result<std::shared_ptr<const BlockWeight>> make_by_inputs(const DocTensor& tensor,
+                                                                   Channels channels, int64_t block,
+                                                                   bool symmetric,
+                                                                   const InputFactor& factor,
+                                                                   unsigned threads);
+
+  /// Adds to GAIN what a few rows tell; GRAM is X^T X of the inputs. Requires: it was made by
+  /// inputs, and all weights are finite.
+  void add_gain(std::span<const float> gram, RoundingGain& gain) const;
 
   const WeightFacts& facts() const { return facts_; }
   bool symmetric() const { return symmetric_; }
@@ -90,7 +104,7 @@ class BlockWeight : public std::enable_shared_from_this<BlockWeight> {
  private:
   BlockWeight(WeightMatrix matrix, int64_t block, bool symmetric, Rounding rounding,
               unsigned threads);
-  Status scan();
+  Status scan(const InputFactor* factor);
   Result<Buffer> encode() const;
   Result<Buffer> encode_flat(bool transposed) const;
 

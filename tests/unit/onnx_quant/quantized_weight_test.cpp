@@ -93,6 +93,50 @@ TEST_CASE("dead channels and weights that are not finite") {
   CHECK((*blocks)->facts().not_finite == 2);
 }
 
+TEST_CASE("inputs tell how blocks are rounded, of rows and of columns alike") {
+  constexpr int64_t kRows = 70;  // more than one piece of columns
+  constexpr int64_t kColumns = 96;
+  const std::vector<float> rows = normal(kRows * kColumns, 5);
+  std::vector<float> columns(rows.size());
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t c = 0; c < kColumns; ++c) columns[c * kRows + r] = rows[r * kColumns + c];
+  }
+  // Inputs of rank 8 and a little noise.
+  const std::vector<float> basis = normal(8 * kColumns, 6);
+  const std::vector<float> mix = normal(400 * 8, 7);
+  std::vector<float> x = normal(400 * kColumns, 8);
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] *= 0.1F;
+    for (size_t k = 0; k < 8; ++k)
+      x[i] += mix[i / kColumns * 8 + k] * basis[k * kColumns + i % kColumns];
+  }
+  std::vector<float> gram(kColumns * kColumns);
+  for (size_t at = 0; at < x.size(); at += kColumns) {
+    for (size_t i = 0; i < kColumns; ++i) {
+      for (size_t j = 0; j < kColumns; ++j) gram[i * kColumns + j] += x[at + i] * x[at + j];
+    }
+  }
+  const auto factor = InputFactor::make(gram, kColumns, 1);
+  REQUIRE(factor.ok());
+  for (const bool symmetric : {false, true}) {
+    const auto a = BlockWeight::make_by_inputs(tensor(rows, {kRows, kColumns}), Channels::first, 32,
+                                               symmetric, *factor, 2);
+    const auto b = BlockWeight::make_by_inputs(tensor(columns, {kColumns, kRows}), Channels::last,
+                                               32, symmetric, *factor, 1);
+    const auto nearest = BlockWeight::make(tensor(rows, {kRows, kColumns}), Channels::first, 32,
+                                           symmetric, Rounding::rtn, 1);
+    REQUIRE((a.ok() && b.ok() && nearest.ok()));
+    CHECK(codes_of((*a)->nbits_codes()) == codes_of((*b)->nbits_codes()));
+    CHECK(codes_of((*a)->nbits_codes()) != codes_of((*nearest)->nbits_codes()));
+    CHECK((*a)->facts().sums.noise > (*nearest)->facts().sums.noise);
+    RoundingGain gain;
+    (*a)->add_gain(gram, gain);
+    CHECK(gain.weights == 1);
+    CHECK(gain.signal > 100 * gain.noise);
+    CHECK(gain.noise_nearest > 2 * gain.noise);
+  }
+}
+
 TEST_CASE("scales that a bias asks for") {
   const auto made =
       ChannelWeight::make(tensor(normal(2 * 32, 3), {2, 32}), Channels::first, 127, 1);
