@@ -243,7 +243,7 @@ Status Job::quantize() {
   }
   std::vector<std::string> broken;
   for (const onnx::KeptWeight& kept : answer_.report.kept) {
-    if (kept.reason.ends_with("not finite"))
+    if (kept.reason.ends_with("not finite") || kept.reason.ends_with(onnx::kOtherFloats))
       broken.push_back(printable(kept.weight) + " (" + kept.reason + ")");
   }
   if (!broken.empty()) task_.reporter.warn("kept as they are: " + join_list(broken));

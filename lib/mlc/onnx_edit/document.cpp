@@ -23,7 +23,6 @@ constexpr uint32_t kGraphTensor = 5;
 constexpr uint32_t kGraphInput = 11;
 constexpr uint32_t kGraphOutput = 12;
 constexpr uint32_t kGraphValue = 13;
-constexpr int64_t kFloat = 1;  // of TensorProto.DataType
 
 const std::string kNothing;
 
@@ -197,9 +196,9 @@ const OnnxValue* Document::value_info(std::string_view name) const {
   return found == value_index_.end() ? nullptr : found->second;
 }
 
-Document::Value Document::float_value(const std::string& name) {
+Document::Value Document::tensor_value(const std::string& name, DType dtype) {
   std::string tensor;
-  ProtoWriter(tensor).integer(1, kFloat);
+  ProtoWriter(tensor).integer(1, info(dtype).onnx);
   std::string type;
   ProtoWriter(type).bytes(1, tensor);
   std::string message;
@@ -209,18 +208,22 @@ Document::Value Document::float_value(const std::string& name) {
   OnnxValue value;
   value.name = name;
   value.kind = OnnxKind::tensor;
-  value.element = kFloat;
+  value.element = info(dtype).onnx;
   return {std::move(value), as_bytes(made_.emplace_back(std::move(message)))};
 }
 
-void Document::state_float(const std::string& name) {
+void Document::state_tensor(const std::string& name, DType dtype) {
   if (value_info(name) != nullptr) return;
-  infos_.push_back(float_value(name));
+  infos_.push_back(tensor_value(name, dtype));
   value_index_.emplace(name, &infos_.back().value);
 }
 
 void Document::add_output(const std::string& name) {
-  outputs_.push_back(float_value(name));
+  std::string message;
+  ProtoWriter(message).bytes(1, name);
+  OnnxValue value;
+  value.name = name;
+  outputs_.push_back({std::move(value), as_bytes(made_.emplace_back(std::move(message)))});
   index_values();
 }
 

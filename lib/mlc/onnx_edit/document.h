@@ -119,10 +119,11 @@ class Document {
   /// Names of the graph's inputs and outputs.
   const std::vector<std::string>& input_names() const { return input_names_; }
   const std::vector<std::string>& output_names() const { return output_names_; }
-  /// States that NAME is a tensor of f32, of any size, unless the file states something of it: what
-  /// operators give that ONNX does not know needs that.
-  void state_float(const std::string& name);
-  /// States that NAME is an output of the graph too, a tensor of f32 of any size.
+  /// States that NAME is a tensor of DTYPE, of any size, unless the file states something of it:
+  /// what operators give that ONNX does not know needs that.
+  void state_tensor(const std::string& name, DType dtype);
+  /// States that NAME is an output of the graph too, of the type that it happens to have: ONNX
+  /// Runtime finds it, ONNX's checker wants to know more.
   void add_output(const std::string& name);
   /// Initializers that are listed as inputs, which callers could exchange, become constants: none
   /// of them is an input any more. Their number.
@@ -157,7 +158,7 @@ class Document {
   Document() = default;
   DocAttribute keep(std::string_view name, std::string message);
   void index_values();
-  Value float_value(const std::string& name);
+  Value tensor_value(const std::string& name, DType dtype);
   std::string graph_head() const;
   std::string graph_tail() const;
 

@@ -1,25 +1,20 @@
 #include "mlc/onnx_quant/fold_norms.h"
 
-#include "mlc/onnx_quant/quantized_weight.h"
-#include "mlc/onnx_quant/scaled_tensor.h"
+#include "mlc/onnx_quant/constant_floats.h"
 
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <set>
 
 namespace mlc::onnx {
 namespace {
 
-/// The elements of a constant of f32; empty where NAME is none.
+/// The elements of a constant of f32 or f16; empty where NAME is none.
 Result<std::vector<float>> constant(const Document& document, const std::string& name) {
   const DocTensor* const tensor = document.find_tensor(name);
-  if (tensor == nullptr || tensor->dtype() != DType::f32) return std::vector<float>();
-  MLC_TRY(const Buffer buffer, tensor->data->produce());
-  std::vector<float> out(buffer.bytes.size() / sizeof(float));
-  if (!out.empty()) std::memcpy(out.data(), buffer.bytes.data(), buffer.bytes.size());
-  return out;
+  if (!is_single_or_half(tensor)) return std::vector<float>();
+  return read_floats(*tensor->data);
 }
 
 /// What a batch norm does to each channel: times factor, plus shift.
@@ -47,7 +42,7 @@ Result<std::optional<Affine>> affine_of(const Document& document, const DocNode&
 
 Result<bool> fold_one(Document& document, DocNode& conv, const DocNode& norm) {
   const DocTensor* const weight = document.find_tensor(conv.input(1));
-  if (weight == nullptr || weight->dtype() != DType::f32 || weight->sizes.empty()) return false;
+  if (!is_single_or_half(weight) || weight->sizes.empty()) return false;
   const auto channels = static_cast<size_t>(weight->sizes[0]);
   if (channels == 0) return false;
   std::vector<float> bias(channels, 0);
@@ -59,11 +54,12 @@ Result<bool> fold_one(Document& document, DocNode& conv, const DocNode& norm) {
   if (!affine) return false;
   for (size_t i = 0; i < channels; ++i) bias[i] = bias[i] * affine->factor[i] + affine->shift[i];
   const std::string name = weight->name;
+  const DType dtype = weight->data->dtype;
   const DataRef data = scaled_along(weight->data, 0, affine->factor);
   conv.inputs.resize(3);
   conv.inputs[1] = document.add_tensor(name + "_folded", data);
   conv.inputs[2] = document.add_tensor(
-      name + "_folded_bias", tensor_of(std::move(bias), {static_cast<int64_t>(channels)}));
+      name + "_folded_bias", tensor_of(std::move(bias), {static_cast<int64_t>(channels)}, dtype));
   conv.outputs[0] = norm.outputs[0];
   return true;
 }

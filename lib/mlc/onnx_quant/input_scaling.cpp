@@ -1,9 +1,9 @@
 #include "mlc/onnx_quant/input_scaling.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/onnx_quant/constant_floats.h"
 #include "mlc/onnx_quant/node_builder.h"
 #include "mlc/onnx_quant/quantized_weight.h"
-#include "mlc/onnx_quant/scaled_tensor.h"
 #include "mlc/onnx_quant/weight_uses.h"
 
 #include <algorithm>
@@ -225,15 +225,13 @@ class Folder {
  private:
   const DocTensor* vector(const std::string& name, size_t channels) const {
     const DocTensor* const tensor = document_.find_tensor(name);
-    const bool fits = tensor != nullptr && tensor->dtype() == DType::f32 && tensor->data &&
-                      tensor->data->count() == channels &&
+    const bool fits = is_single_or_half(tensor) && tensor->data->count() == channels &&
                       static_cast<size_t>(tensor->sizes.back()) == channels;
     return fits ? tensor : nullptr;
   }
   const DocTensor* matrix(const std::string& name, size_t dimension, size_t channels) const {
     const DocTensor* const tensor = document_.find_tensor(name);
-    const bool fits = tensor != nullptr && tensor->dtype() == DType::f32 && tensor->data &&
-                      tensor->sizes.size() == 2 &&
+    const bool fits = is_single_or_half(tensor) && tensor->sizes.size() == 2 &&
                       static_cast<size_t>(tensor->sizes[dimension]) == channels;
     return fits ? tensor : nullptr;
   }
@@ -390,8 +388,10 @@ Status scale_inputs(Document& document, const std::vector<ScaledInput>& inputs,
       ++out.folded;
     } else {
       const auto channels = static_cast<int64_t>(inverse.size());
-      const std::string name = document.add_tensor(input.activation + "_factors",
-                                                   tensor_of(std::move(inverse), {channels}));
+      // What is multiplied has the type of the weights.
+      const DType dtype = document.find_tensor(input.weights.front().name)->data->dtype;
+      const std::string name = document.add_tensor(
+          input.activation + "_factors", tensor_of(std::move(inverse), {channels}, dtype));
       const size_t first = *std::ranges::min_element(input.nodes);
       const std::string scaled =
           builder.add(before[first], "Mul", {input.activation, name}, input.activation + "_scaled");

@@ -1,5 +1,7 @@
 #include "mlc/onnx_quant/node_builder.h"
 
+#include "mlc/onnx_quant/constant_floats.h"
+
 namespace mlc::onnx {
 
 NodeBuilder::NodeBuilder(Document& document) : document_(document) {
@@ -51,12 +53,35 @@ const Activation& NodeBuilder::dynamic_activation(const std::string& value) {
   return made;
 }
 
-std::optional<DocNode> NodeBuilder::take_activation(std::string_view value) {
+const std::string& NodeBuilder::widened(const std::string& value) {
+  const auto [place, is_new] = widened_.try_emplace(value);
+  std::string& made = place->second;
+  if (!is_new) return made;
+  if (const DocTensor* const tensor = document_.find_tensor(value)) {
+    made = document_.add_tensor(value + "_float", onnx::widened(tensor->data));
+    return made;
+  }
+  std::vector<DocNode> node;
+  made = add_cast(node, value, info(DType::f32).onnx, value + "_float");
+  pending_.emplace(value, std::move(node.front()));
+  return made;
+}
+
+void NodeBuilder::add_narrow(std::vector<DocNode>& nodes, const std::string& input,
+                             std::string output) {
+  const std::string name = output + "_half";
+  add_as(nodes, "Cast", {input}, std::move(output), name);
+  nodes.back().attributes.push_back(document_.attribute("to", int64_t{info(DType::f16).onnx}));
+}
+
+void NodeBuilder::take_made(std::string_view value, std::vector<DocNode>& nodes) {
   const auto found = pending_.find(value);
-  if (found == pending_.end()) return std::nullopt;
-  DocNode out = std::move(found->second);
+  if (found == pending_.end()) return;
+  DocNode node = std::move(found->second);
   pending_.erase(found);
-  return out;
+  const std::vector<std::string> outputs = node.outputs;
+  nodes.push_back(std::move(node));
+  for (const std::string& output : outputs) take_made(output, nodes);
 }
 
 }  // namespace mlc::onnx

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -37,15 +36,20 @@ class NodeBuilder {
                        std::string_view name);
   /// VALUE in bytes with a scale that is found while the model runs: once for all its readers.
   const Activation& dynamic_activation(const std::string& value);
-  /// Takes the node that makes dynamic_activation(VALUE); nothing where nobody asked, or it was
-  /// taken already. It belongs behind what makes VALUE.
-  std::optional<DocNode> take_activation(std::string_view value);
+  /// VALUE, of float16, as float32, once for all its readers: a Cast, or a constant of its own.
+  const std::string& widened(const std::string& value);
+  /// Appends a Cast of INPUT to float16 to NODES, which gives OUTPUT.
+  void add_narrow(std::vector<DocNode>& nodes, const std::string& input, std::string output);
+  /// Appends the nodes that dynamic_activation() and widened() make of VALUE, and of that again,
+  /// where somebody asked and they were not taken already. They belong behind what makes VALUE.
+  void take_made(std::string_view value, std::vector<DocNode>& nodes);
 
  private:
   Document& document_;
   std::set<std::string, std::less<>> node_names_;
   std::map<std::string, Activation, std::less<>> activations_;
-  std::map<std::string, DocNode, std::less<>> pending_;
+  std::map<std::string, std::string, std::less<>> widened_;
+  std::map<std::string, DocNode, std::less<>> pending_;  // by what they are made of
 };
 
 }  // namespace mlc::onnx

@@ -1,14 +1,15 @@
 #include "mlc/onnx_quant/quantize.h"
 
-#include "mlc/base/glob.h"
 #include "mlc/base/text.h"
 #include "mlc/onnx_edit/raise_opset.h"
+#include "mlc/onnx_quant/constant_floats.h"
 #include "mlc/onnx_quant/node_builder.h"
 #include "mlc/onnx_quant/weight_uses.h"
 
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -41,10 +42,11 @@ const FormRow& row_of(QuantForm form) {
 /// What happens to a weight.
 enum class Way : uint8_t { multiply_bytes, dequantize, blocks };
 
-bool matches_any(const std::vector<std::string>& globs, std::string_view text) {
-  return std::ranges::any_of(globs,
-                             [&](const std::string& glob) { return glob_match(glob, text); });
-}
+/// How nodes that compute in float32 get and give their values.
+enum class Ends : uint8_t {
+  plain,  // as they are
+  cast,   // from float16, and to it again
+};
 
 std::string title(const DocNode& node) {
   return node.name.empty() ? node.op : node.name;
@@ -68,15 +70,22 @@ class Rewriter {
   Status quantize(const WeightUses& weight);
   Status by_channel(const WeightUses& weight, Way way);
   Result<std::shared_ptr<const BlockWeight>> block_weight(const WeightUses& weight) const;
+  DType scale_type(const WeightUses& weight, const BlockWeight& made) const;
   std::string dequantize_blocks(const WeightUses& weight, const BlockWeight& made, uint64_t& bytes);
   Status by_block(const WeightUses& weight);
   void add_layer(const WeightUses& weight, std::string scheme, const WeightFacts& facts,
                  uint64_t bytes);
-  void look_up(const WeightUse& use, const std::string& codes, const std::string& scales);
-  void multiply(const WeightUse& use, const std::string& codes, const std::string& scales);
+  void look_up(const WeightUse& use, const std::string& codes, const std::string& scales,
+               Ends ends);
+  void multiply(const WeightUse& use, const std::string& codes, const std::string& scales,
+                Ends ends);
   void multiply_blocks(const WeightUse& use, const BlockWeight& weight,
-                       const std::array<std::string, 3>& parts);
-  std::string added_bias(const DocNode& node, const std::string& product);
+                       const std::array<std::string, 3>& parts, Ends ends);
+  void widen_reader(const WeightUse& use, const std::string& weight);
+  std::string input_of(const std::string& value, Ends ends);
+  std::string result_of(const DocNode& node, Ends ends);
+  void give(const DocNode& node, const std::string& result, std::vector<DocNode>& to);
+  std::string added_bias(const DocNode& node, Ends ends);
   void put_together();
 
   Document& document_;
@@ -86,6 +95,7 @@ class Rewriter {
   std::vector<DocNode> head_;                            // what comes before all other nodes
   std::map<size_t, std::vector<DocNode>> replacements_;  // of nodes, by index
   std::map<std::string, std::string> dequantized_;       // weights, and what their readers get
+  std::set<std::string, std::less<>> retyped_;           // values that become float32
 };
 
 std::vector<std::string_view> Rewriter::names_of(const WeightUses& weight) const {
@@ -122,8 +132,7 @@ std::string Rewriter::why_kept(const WeightUse& use, const DocTensor& tensor) co
   const DocTensor* const bias = scaled ? document_.find_tensor(node.input(2)) : nullptr;
   const bool stays =
       options_.form == QuantForm::weight_only || options_.form == QuantForm::int4_qdq;
-  if (!stays && scaled && (bias == nullptr || bias->dtype() != DType::f32))
-    return "a Gemm that scales what it adds";
+  if (!stays && scaled && !is_single_or_half(bias)) return "a Gemm that scales what it adds";
   return "";
 }
 
@@ -133,15 +142,19 @@ KeptReason Rewriter::why_kept(const WeightUses& weight) const {
   if (KeptReason reason = options_.why_kept(names); !reason.text.empty()) return reason;
   if (weight.has(Role::table) && !options_.embeddings) return {"an embedding", true};
   if (weight.is_visible) return {"read by inner graphs, or an output", false};
+  const bool is_small = static_cast<int64_t>(tensor.data->count()) < options_.min_elements &&
+                        !options_.choice_of(names);
+  // Floats that are stored narrow and cast where they are read are weights of others too.
+  const bool multiplied = std::ranges::any_of(weight.uses, [&](const WeightUse& use) {
+    return use.role != Role::other || document_.nodes[use.node].is("Cast");
+  });
+  if (!is_small && multiplied && !is_single_or_half(&tensor))
+    return {fmt::format("of {}, {}", info(*tensor.dtype()).torch, kOtherFloats), false};
   for (const WeightUse& use : weight.uses) {
     if (std::string reason = why_kept(use, tensor); !reason.empty()) return {reason, false};
     if (use.channels != weight.uses.front().channels) return {"read along both dimensions", false};
   }
-  if (tensor.dtype() != DType::f32)
-    return {fmt::format("of {}, not float32", info(*tensor.dtype()).torch), false};
-  if (static_cast<int64_t>(tensor.data->count()) < options_.min_elements &&
-      !options_.choice_of(names))
-    return {fmt::format("small: {}", plural(tensor.data->count(), "weight")), true};
+  if (is_small) return {fmt::format("small: {}", plural(tensor.data->count(), "weight")), true};
   return has_gain(weight) ? KeptReason() : KeptReason{std::string(kNoGain), false};
 }
 
@@ -158,7 +171,7 @@ bool Rewriter::has_gain(const WeightUses& weight) const {
     const int64_t blocks = (columns + options_.block - 1) / options_.block;
     bytes = blocks * (options_.block / 2 + static_cast<int64_t>(sizeof(float)) + 1);
   }
-  return bytes < columns * static_cast<int64_t>(sizeof(float));
+  return bytes < columns * static_cast<int64_t>(element_bytes(tensor.data->dtype));
 }
 
 /// Where the form has blocks.
@@ -199,65 +212,100 @@ void Rewriter::add_layer(const WeightUses& weight, std::string scheme, const Wei
   layer.bytes_after = bytes;
 }
 
+std::string Rewriter::input_of(const std::string& value, Ends ends) {
+  return ends == Ends::cast ? builder_.widened(value) : value;
+}
+
+/// Under which name the nodes that stand for NODE have their result in float32.
+std::string Rewriter::result_of(const DocNode& node, Ends ends) {
+  return ends == Ends::cast ? document_.unused_name(node.outputs[0] + "_float") : node.outputs[0];
+}
+
+/// Lets what reads NODE have RESULT.
+void Rewriter::give(const DocNode& node, const std::string& result, std::vector<DocNode>& to) {
+  if (result != node.outputs[0]) builder_.add_narrow(to, result, node.outputs[0]);
+}
+
 /// Replaces an embedding: codes and scale of the rows, which are multiplied.
-void Rewriter::look_up(const WeightUse& use, const std::string& codes, const std::string& scales) {
+void Rewriter::look_up(const WeightUse& use, const std::string& codes, const std::string& scales,
+                       Ends ends) {
   const DocNode node = document_.nodes[use.node];
   std::vector<DocNode>& to = replacements_[use.node];
   const std::string base = title(node);
   const std::string picked = builder_.add(to, "Gather", {codes, node.input(1)}, base + "_codes");
   const std::string scale = builder_.add(to, "Gather", {scales, node.input(1)}, base + "_scale");
   const std::string real = builder_.add_cast(to, picked, kFloatCode, base + "_float");
-  builder_.add_as(to, "Mul", {real, scale}, node.outputs[0], base);
+  const std::string result = result_of(node, ends);
+  builder_.add_as(to, "Mul", {real, scale}, result, base);
+  give(node, result, to);
 }
 
-/// PRODUCT and what a Gemm adds to it; the name under which it is, if it is not that of NODE.
-std::string Rewriter::added_bias(const DocNode& node, const std::string& product) {
+/// What a Gemm adds to its product; empty for nothing.
+std::string Rewriter::added_bias(const DocNode& node, Ends ends) {
   if (!node.is("Gemm") || node.input(2).empty()) return {};
   const float beta = node.real("beta", 1);
-  if (beta == 1) return node.input(2);
-  const DocTensor& bias = *document_.find_tensor(node.input(2));
-  const DataRef source = bias.data;
-  auto scaled = std::make_shared<TensorData>(*source);
-  scaled->produce = [source, beta]() -> Result<Buffer> {
-    MLC_TRY(const Buffer from, source->produce());
-    const auto out = std::make_shared<std::vector<float>>(from.bytes.size() / sizeof(float));
-    std::copy(from.bytes.begin(), from.bytes.end(),
-              std::as_writable_bytes(std::span(*out)).begin());
-    for (float& value : *out) value *= beta;
-    return Buffer{std::as_bytes(std::span(*out)), out};
-  };
-  return document_.add_tensor(product + "_bias", std::move(scaled));
+  if (beta == 1) return input_of(node.input(2), ends);
+  const DataRef made = scaled(document_.find_tensor(node.input(2))->data, beta);
+  return document_.add_tensor(node.outputs[0] + "_bias", ends == Ends::cast ? widened(made) : made);
 }
 
 /// Replaces MatMul or Gemm with a multiplication of bytes.
-void Rewriter::multiply(const WeightUse& use, const std::string& codes, const std::string& scales) {
+void Rewriter::multiply(const WeightUse& use, const std::string& codes, const std::string& scales,
+                        Ends ends) {
   const DocNode node = document_.nodes[use.node];
   std::vector<DocNode>& to = replacements_[use.node];
   const std::string base = title(node);
-  const Activation in = builder_.dynamic_activation(node.input(0));
+  const Activation in = builder_.dynamic_activation(input_of(node.input(0), ends));
   const std::string sum =
       builder_.add(to, "MatMulInteger", {in.codes, codes, in.zero_point}, base + "_sum");
   const std::string real = builder_.add_cast(to, sum, kFloatCode, base + "_float");
   const std::string scale = builder_.add(to, "Mul", {in.scale, scales}, base + "_scale");
-  const std::string bias = added_bias(node, node.outputs[0]);
-  if (bias.empty()) return builder_.add_as(to, "Mul", {real, scale}, node.outputs[0], base);
-  const std::string product = builder_.add(to, "Mul", {real, scale}, base + "_product");
-  builder_.add_as(to, "Add", {product, bias}, node.outputs[0], base);
+  const std::string bias = added_bias(node, ends);
+  const std::string result = result_of(node, ends);
+  if (bias.empty()) {
+    builder_.add_as(to, "Mul", {real, scale}, result, base);
+  } else {
+    const std::string product = builder_.add(to, "Mul", {real, scale}, base + "_product");
+    builder_.add_as(to, "Add", {product, bias}, result, base);
+  }
+  give(node, result, to);
+}
+
+/// Lets a node compute in float32, as one of its weights, WEIGHT, is now.
+void Rewriter::widen_reader(const WeightUse& use, const std::string& weight) {
+  constexpr size_t kWeight =
+      1;  // which input it is, of all that read weights otherwise than tables
+  const DocNode& node = document_.nodes[use.node];
+  DocNode wide = node;
+  for (size_t i = 0; i < wide.inputs.size(); ++i) {
+    if (i != kWeight && !wide.inputs[i].empty()) wide.inputs[i] = builder_.widened(wide.inputs[i]);
+  }
+  if (use.through_transpose) {
+    retyped_.insert(wide.inputs[kWeight]);
+  } else {
+    wide.inputs[kWeight] = dequantized_.at(weight);
+  }
+  wide.outputs[0] = result_of(node, Ends::cast);
+  std::vector<DocNode>& to = replacements_[use.node];
+  const std::string result = wide.outputs[0];
+  to.push_back(std::move(wide));
+  give(node, result, to);
 }
 
 void Rewriter::multiply_blocks(const WeightUse& use, const BlockWeight& weight,
-                               const std::array<std::string, 3>& parts) {
+                               const std::array<std::string, 3>& parts, Ends ends) {
   constexpr int64_t kBytes = 4;  // accuracy_level: activations become int8, which VNNI multiplies
   const DocNode node = document_.nodes[use.node];
   std::vector<DocNode>& to = replacements_[use.node];
-  const std::string bias = added_bias(node, node.outputs[0]);
+  const std::string bias = added_bias(node, ends);
+  const std::string result = result_of(node, ends);
   const std::string output =
-      bias.empty() ? node.outputs[0] : document_.unused_name(title(node) + "_product");
+      bias.empty() ? result : document_.unused_name(title(node) + "_product");
   DocNode made;
   made.op = "MatMulNBits";
   made.domain = kMicrosoft;
   made.name = node.name.empty() ? builder_.node_name(title(node), made.op) : node.name;
-  made.inputs = {node.input(0), parts[0], parts[1]};
+  made.inputs = {input_of(node.input(0), ends), parts[0], parts[1]};
   if (!parts[2].empty()) made.inputs.push_back(parts[2]);
   made.outputs = {output};
   for (const auto& [name, value] : std::initializer_list<std::pair<std::string_view, int64_t>>{
@@ -269,9 +317,9 @@ void Rewriter::multiply_blocks(const WeightUse& use, const BlockWeight& weight,
     made.attributes.push_back(document_.attribute(name, value));
   }
   to.push_back(std::move(made));
-  document_.state_float(output);
-  if (!bias.empty())
-    builder_.add_as(to, "Add", {output, bias}, node.outputs[0], title(node) + "_bias");
+  document_.state_tensor(output, document_.find_tensor(parts[1])->data->dtype);
+  if (!bias.empty()) builder_.add_as(to, "Add", {output, bias}, result, title(node) + "_bias");
+  give(node, result, to);
 }
 
 Status Rewriter::by_channel(const WeightUses& weight, Way way) {
@@ -285,6 +333,7 @@ Status Rewriter::by_channel(const WeightUses& weight, Way way) {
     return {};
   }
   const std::string& name = weight.tensor;
+  const Ends ends = tensor.dtype() == DType::f16 ? Ends::cast : Ends::plain;
   const bool has_table = weight.has(Role::table);
   const int64_t rows = facts.rows;
   std::string codes;  // as they lie in the file
@@ -301,7 +350,7 @@ Status Rewriter::by_channel(const WeightUses& weight, Way way) {
   if (has_table) bytes += static_cast<uint64_t>(rows) * sizeof(float);
   for (const WeightUse& use : weight.uses) {
     if (use.role == Role::table) {
-      look_up(use, codes, table_scales);
+      look_up(use, codes, table_scales, ends);
       continue;
     }
     const DocNode& node = document_.nodes[use.node];
@@ -314,10 +363,12 @@ Status Rewriter::by_channel(const WeightUses& weight, Way way) {
     }
     if (way == Way::dequantize) {
       std::string& output = dequantized_[name];
-      if (!output.empty()) continue;
-      output = builder_.add(head_, "DequantizeLinear", {codes, scale}, name + "_dequantized");
-      head_.back().attributes.push_back(
-          document_.attribute("axis", channels == Channels::last ? 1 : 0));
+      if (output.empty()) {
+        output = builder_.add(head_, "DequantizeLinear", {codes, scale}, name + "_dequantized");
+        head_.back().attributes.push_back(
+            document_.attribute("axis", channels == Channels::last ? 1 : 0));
+      }
+      if (ends == Ends::cast) widen_reader(use, name);
       continue;
     }
     if (factors.empty() && has_table) {
@@ -325,7 +376,7 @@ Status Rewriter::by_channel(const WeightUses& weight, Way way) {
     } else if (factors.empty()) {
       factors = document_.add_tensor(name + "_quantized", made->codes({facts.columns, rows}, true));
     }
-    multiply(use, factors, scale);
+    multiply(use, factors, scale, ends);
   }
   const bool only_table = has_table && weight.uses.size() == 1;
   add_layer(weight,
@@ -350,6 +401,13 @@ Result<std::shared_ptr<const BlockWeight>> Rewriter::block_weight(const WeightUs
   return made;
 }
 
+/// Of what type scales of blocks are: of that of the weight, which the product then has too, where
+/// they are no smaller than its numbers.
+DType Rewriter::scale_type(const WeightUses& weight, const BlockWeight& made) const {
+  const bool is_half = document_.find_tensor(weight.tensor)->dtype() == DType::f16;
+  return is_half && made.has_half_scales() ? DType::f16 : DType::f32;
+}
+
 /// The weight in DequantizeLinear, which any number of nodes may read.
 std::string Rewriter::dequantize_blocks(const WeightUses& weight, const BlockWeight& made,
                                         uint64_t& bytes) {
@@ -370,7 +428,8 @@ std::string Rewriter::dequantize_blocks(const WeightUses& weight, const BlockWei
     return rows_last ? std::vector<int64_t>{along, rows} : std::vector<int64_t>{rows, along};
   };
   add("_quantized", made.flat_codes(rows_last), PackedType{element, sizes(columns)});
-  add("_scale", made.flat_scales(sizes(made.blocks()), rows_last), std::nullopt);
+  add("_scale", made.flat_scales(sizes(made.blocks()), rows_last, scale_type(weight, made)),
+      std::nullopt);
   if (!made.symmetric())
     add("_zero_point", made.flat_zeros(rows_last), PackedType{element, sizes(made.blocks())});
   std::string output =
@@ -388,13 +447,19 @@ Status Rewriter::by_block(const WeightUses& weight) {
     return {};
   }
   const std::string scheme = fmt::format("int4:g{}", options_.block);
+  const DType type = scale_type(weight, *made);
+  const Ends ends =
+      document_.find_tensor(weight.tensor)->dtype() == type ? Ends::plain : Ends::cast;
   if (options_.form == QuantForm::int4_qdq) {
     uint64_t bytes = 0;
     dequantized_[weight.tensor] = dequantize_blocks(weight, *made, bytes);
+    for (const WeightUse& use : weight.uses) {
+      if (ends == Ends::cast) widen_reader(use, weight.tensor);
+    }
     add_layer(weight, scheme, made->facts(), bytes);
     return {};
   }
-  std::array<DataRef, 3> data = {made->nbits_codes(), made->nbits_scales(), nullptr};
+  std::array<DataRef, 3> data = {made->nbits_codes(), made->nbits_scales(type), nullptr};
   if (!options_.symmetric) data[2] = made->nbits_zeros();
   constexpr std::array<std::string_view, 3> kSuffixes = {"_quantized", "_scale", "_zero_point"};
   std::array<std::string, 3> parts;
@@ -406,7 +471,7 @@ Status Rewriter::by_block(const WeightUses& weight) {
   }
   for (const WeightUse& use : weight.uses) {
     // Gemm's alpha is 1 in all that PyTorch makes; another one would need scales of its own.
-    multiply_blocks(use, *made, parts);
+    multiply_blocks(use, *made, parts, ends);
   }
   add_layer(weight, scheme, made->facts(), bytes);
   document_.import_domain(kMicrosoft, 1);
@@ -434,12 +499,9 @@ Status Rewriter::quantize(const WeightUses& weight) {
 }
 
 void Rewriter::put_together() {
-  const auto take = [this](std::string_view value, std::vector<DocNode>& to) {
-    if (auto node = builder_.take_activation(value)) to.push_back(std::move(*node));
-  };
   std::vector<DocNode> out = std::move(head_);
-  for (const std::string& input : document_.input_names()) take(input, out);
-  for (const DocTensor& tensor : document_.tensors) take(tensor.name, out);
+  for (const std::string& input : document_.input_names()) builder_.take_made(input, out);
+  for (const DocTensor& tensor : document_.tensors) builder_.take_made(tensor.name, out);
   for (size_t i = 0; i < document_.nodes.size(); ++i) {
     const std::vector<std::string> outputs = document_.nodes[i].outputs;
     if (const auto made = replacements_.find(i); made != replacements_.end()) {
@@ -451,12 +513,13 @@ void Rewriter::put_together() {
           input = found->second;
       }
     }
-    for (const std::string& output : outputs) take(output, out);
+    for (const std::string& output : outputs) builder_.take_made(output, out);
   }
   document_.nodes = std::move(out);
   drop_dead_nodes(document_);
   document_.drop_unused_tensors();
   document_.drop_unused_value_info();
+  document_.drop_value_info(retyped_);
 }
 
 Result<QuantReport> Rewriter::run() {
@@ -482,60 +545,8 @@ Result<QuantReport> Rewriter::run() {
 
 }  // namespace
 
-std::optional<WeightChoice> QuantOptions::choice_of(
-    const std::vector<std::string_view>& names) const {
-  for (size_t i = rules.size(); i-- > 0;) {
-    if (std::ranges::any_of(names, rules[i].matches)) return rules[i].choice;
-  }
-  return std::nullopt;
-}
-
-bool QuantOptions::selects(const std::vector<std::string_view>& names) const {
-  const auto named = [&](const std::vector<std::string>& globs) {
-    return std::ranges::any_of(names,
-                               [&](std::string_view name) { return matches_any(globs, name); });
-  };
-  return !named(exclude) && (include.empty() || named(include));
-}
-
-KeptReason QuantOptions::why_kept(const std::vector<std::string_view>& names) const {
-  if (!selects(names)) return {"excluded", true};
-  if (choice_of(names) == WeightChoice::keep) return {"kept by a rule", true};
-  if (floats.contains(names.front())) return {std::string(floats_why), true};
-  return {};
-}
-
-const Int8TargetRow& row_of(Int8Target target) {
-  static constexpr std::array<Int8TargetRow, 3> kRows = {
-      {{"ort", false, false}, {"trt", true, true}, {"openvino", false, true}}};
-  return kRows[static_cast<size_t>(target)];
-}
-
 std::string_view to_string(QuantForm form) {
   return row_of(form).name;
-}
-
-std::vector<std::string> quantized_operators(const OnnxFile& file) {
-  constexpr std::array<std::string_view, 14> kOperators = {"QuantizeLinear",
-                                                           "DequantizeLinear",
-                                                           "DynamicQuantizeLinear",
-                                                           "MatMulInteger",
-                                                           "ConvInteger",
-                                                           "QLinearConv",
-                                                           "QLinearMatMul",
-                                                           "MatMulNBits",
-                                                           "MatMulBnb4",
-                                                           "QGemm",
-                                                           "QLinearAdd",
-                                                           "DynamicQuantizeMatMul",
-                                                           "MatMulIntegerToFloat",
-                                                           "GatherBlockQuantized"};
-  std::vector<std::string> out;
-  for (const OnnxOperator& each : file.operators) {
-    if (std::ranges::find(kOperators, each.type) == kOperators.end()) continue;
-    out.push_back(fmt::format("{} x{}", each.type, each.count));
-  }
-  return out;
 }
 
 Result<QuantReport> quantize_weights(Document& document, const QuantOptions& options) {

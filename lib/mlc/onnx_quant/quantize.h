@@ -10,6 +10,11 @@
 // int4_qdq     the same codes in operators of ONNX itself, since opset 21: DequantizeLinear with a
 //              scale a block, of uint4 with zero points, or, symmetric, of int4.
 //
+// Weights and activations may be float16: products of bytes, and of floats that were bytes, are
+// computed in float32 between Casts, one for all that read the same activation, since ONNX
+// Runtime's CPU has next to no kernels of float16 and makes bytes of float32 alone; blocks of four
+// bits have float16 scales and need no Casts. What a node gives keeps its type.
+//
 // In all of them tables of embeddings have one scale a row, and are looked up as bytes. A weight
 // that is read in several ways is stored once or, where one of them needs floats, not quantised.
 #pragma once
@@ -59,6 +64,9 @@ struct WeightRule {
 
 /// Of a weight that would take more bytes with its scales.
 constexpr std::string_view kNoGain = "no smaller when quantised";
+
+/// Of a weight of other floats: "of bfloat16, " and this.
+constexpr std::string_view kOtherFloats = "not float32 or float16";
 
 /// Why a weight stays as it is.
 struct KeptReason {

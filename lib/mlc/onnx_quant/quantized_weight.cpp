@@ -1,6 +1,7 @@
 #include "mlc/onnx_quant/quantized_weight.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/onnx_quant/constant_floats.h"
 
 #include <algorithm>
 #include <bit>
@@ -78,12 +79,6 @@ DataRef bytes_tensor(std::string bytes, std::vector<int64_t> sizes) {
 }
 
 }  // namespace
-
-DataRef tensor_of(std::vector<float> values, std::vector<int64_t> sizes) {
-  const auto owner = std::make_shared<const std::vector<float>>(std::move(values));
-  const Buffer buffer{std::as_bytes(std::span(*owner)), owner};
-  return lazy_tensor(DType::f32, std::move(sizes), [buffer]() -> Result<Buffer> { return buffer; });
-}
 
 ChannelWeight::ChannelWeight(WeightMatrix matrix, int largest, unsigned threads)
     : matrix_(std::move(matrix)), largest_(largest), threads_(threads) {}
@@ -295,7 +290,7 @@ DataRef BlockWeight::flat_codes(bool transposed) const {
   });
 }
 
-DataRef BlockWeight::flat_scales(std::vector<int64_t> sizes, bool transposed) const {
+DataRef BlockWeight::flat_scales(std::vector<int64_t> sizes, bool transposed, DType dtype) const {
   const auto rows = static_cast<size_t>(matrix_.rows());
   const auto blocks = static_cast<size_t>(blocks_);
   std::vector<float> out(rows * blocks);
@@ -305,7 +300,7 @@ DataRef BlockWeight::flat_scales(std::vector<int64_t> sizes, bool transposed) co
     for (size_t g = 0; g < blocks; ++g)
       out[transposed ? g * rows + row : row * blocks + g] = groups[g].scale;
   }
-  return tensor_of(std::move(out), std::move(sizes));
+  return tensor_of(std::move(out), std::move(sizes), dtype);
 }
 
 DataRef BlockWeight::flat_zeros(bool transposed) const {
@@ -328,7 +323,7 @@ DataRef BlockWeight::nbits_codes() const {
                      [self = shared_from_this()]() { return self->encode(); });
 }
 
-DataRef BlockWeight::nbits_scales() const {
+DataRef BlockWeight::nbits_scales(DType dtype) const {
   std::vector<float> out;
   std::vector<GroupParameters> groups;
   for (int64_t row = 0; row < matrix_.rows(); ++row) {
@@ -336,7 +331,7 @@ DataRef BlockWeight::nbits_scales() const {
     for (const GroupParameters& group : groups) out.push_back(group.scale);
   }
   const auto count = static_cast<int64_t>(out.size());
-  return tensor_of(std::move(out), {count});
+  return tensor_of(std::move(out), {count}, dtype);
 }
 
 DataRef BlockWeight::nbits_zeros() const {

@@ -87,18 +87,20 @@ class BlockWeight : public std::enable_shared_from_this<BlockWeight> {
   const WeightFacts& facts() const { return facts_; }
   bool symmetric() const { return symmetric_; }
   int64_t blocks() const { return blocks_; }  // of a row
+  /// Whether float16 holds all scales as they are. Requires: all weights are finite.
+  bool has_half_scales() const { return quantizer_.scale_dtype() == DType::f16; }
 
   /// As com.microsoft.MatMulNBits has them: u8 [rows, blocks, block / 2], the first of two codes in
-  /// the lower half; f32 [rows * blocks]; u8 [rows * ceil(blocks / 2)], the same way.
+  /// the lower half; f32 or f16 [rows * blocks]; u8 [rows * ceil(blocks / 2)], the same way.
   DataRef nbits_codes() const;
-  DataRef nbits_scales() const;
+  DataRef nbits_scales(DType dtype = DType::f32) const;
   DataRef nbits_zeros() const;
 
   /// As DequantizeLinear has them, for the tensor as it lies in the file: [rows, columns] and
   /// [rows, blocks], or, TRANSPOSED, the other way round; two codes a byte, the first in the lower
   /// half, no matter where rows end. Symmetric codes have a sign.
   DataRef flat_codes(bool transposed) const;
-  DataRef flat_scales(std::vector<int64_t> sizes, bool transposed) const;
+  DataRef flat_scales(std::vector<int64_t> sizes, bool transposed, DType dtype = DType::f32) const;
   DataRef flat_zeros(bool transposed) const;
 
  private:
@@ -116,8 +118,5 @@ class BlockWeight : public std::enable_shared_from_this<BlockWeight> {
   WeightQuantizer quantizer_;
   WeightFacts facts_;
 };
-
-/// VALUES as a tensor, which keeps them.
-DataRef tensor_of(std::vector<float> values, std::vector<int64_t> sizes);
 
 }  // namespace mlc::onnx

@@ -1,10 +1,10 @@
 #include "mlc/onnx_quant/static_plan.h"
 
 #include "mlc/base/text.h"
+#include "mlc/onnx_quant/constant_floats.h"
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -73,9 +73,12 @@ KeptReason Planner::why_float(const DocNode& node) const {
   const std::vector<std::string_view> names = {weight.name, node.name};
   if (KeptReason reason = options_.why_kept(names); !reason.text.empty()) return reason;
   if (visible_.contains(weight.name)) return {"read by inner graphs, or an output", false};
-  if (weight.dtype() != DType::f32) return {"not float32", false};
-  if (!bias.empty() && (added == nullptr || added->dtype() != DType::f32))
-    return {"a bias that is not constant", false};
+  if (!is_single_or_half(&weight)) {
+    const auto dtype = weight.dtype();
+    return {fmt::format("of {}, {}", dtype ? info(*dtype).torch : "another type", kOtherFloats),
+            false};
+  }
+  if (!bias.empty() && !is_single_or_half(added)) return {"a bias that is not constant", false};
   if (node.is("MatMul") && weight.sizes.size() != 2) return {"a batch of matrices", false};
   if (node.is("Gemm") &&
       (node.integer("transA", 0) != 0 || node.real("alpha", 1) != 1 || node.real("beta", 1) != 1))
@@ -143,11 +146,10 @@ void Planner::fold_activation(size_t i) {
   bool clips = node.is("Relu");
   if (node.is("Clip") && node.input(0) == output) {
     const DocTensor* const least = document_.find_tensor(node.input(1));
-    if (least != nullptr && least->dtype() == DType::f32 && least->data->count() == 1) {
-      const auto buffer = least->data->produce();
-      float value = -1;
-      if (buffer.ok()) std::memcpy(&value, buffer->bytes.data(), sizeof value);
-      clips = value == 0 && (node.input(2).empty() || is_constant(node.input(2)));
+    if (is_single_or_half(least) && least->data->count() == 1) {
+      const auto value = read_floats(*least->data);
+      clips = value.ok() && value->front() == 0 &&
+              (node.input(2).empty() || is_constant(node.input(2)));
     }
   }
   if (clips) plan_.folded.emplace(i, reader);
@@ -195,6 +197,10 @@ void Planner::drop_useless() {
 void Planner::collect() {
   for (const size_t i : plan_.nodes) {
     const DocNode& node = document_.nodes[i];
+    const DocTensor* const weight = document_.find_tensor(node.input(1));
+    const bool is_half = weighted_.contains(i) ? weight->dtype() == DType::f16
+                                               : plan_.halves.contains(node.input(0));
+    if (is_half) plan_.halves.insert({node.input(0), node.outputs[0], plan_.output(document_, i)});
     for (const std::string& input : data_inputs(node)) plan_.activations.insert(input);
     const std::string& output = plan_.output(document_, i);
     if (bytes_.contains(output)) plan_.activations.insert(output);

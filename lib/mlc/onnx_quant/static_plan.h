@@ -24,6 +24,7 @@ struct StaticPlan {
   /// elements only.
   std::map<std::string, std::string> same_scale;
   std::map<std::string, KeptReason> kept;  // weights that stay as they are, and why
+  std::set<std::string> halves;  // what nodes read and give that is float16 in the float model
 
   /// The activation that has the scale of NAME.
   const std::string& root(const std::string& name) const;

@@ -2,11 +2,11 @@
 
 #include "mlc/base/text.h"
 #include "mlc/onnx_edit/numbers.h"
+#include "mlc/onnx_quant/constant_floats.h"
 #include "mlc/onnx_quant/node_builder.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <deque>
 #include <limits>
 
@@ -50,6 +50,7 @@ class StaticRewriter {
                                             std::vector<DocNode>& out);
   Status give_weights(DocNode& node, std::vector<DocNode>& out);
   Result<std::vector<float>> bias_of(const DocNode& node) const;
+  bool is_half(const std::string& name) const;
   std::string bias_codes(const DocNode& node, const std::vector<float>& bias,
                          const std::vector<float>& scales, float input_scale,
                          std::vector<DocNode>& out);
@@ -73,6 +74,8 @@ class StaticRewriter {
   std::map<std::string, std::string> dequantized_;  // by activation
   std::set<std::string, std::less<>> from_bytes_;   // activations that such an operator gives
   std::set<std::string, std::less<>> visible_;
+  std::set<std::string, std::less<>> read_as_floats_;  // by nodes that stay, or from outside
+  std::set<std::string, std::less<>> retyped_;         // that are float32 under their old name
 };
 
 const ScaleNames& StaticRewriter::names_of(const std::string& activation) {
@@ -89,15 +92,26 @@ const ScaleNames& StaticRewriter::names_of(const std::string& activation) {
   return place->second;
 }
 
+/// Whether the constant NAME is float16.
+bool StaticRewriter::is_half(const std::string& name) const {
+  return document_.find_tensor(name)->dtype() == DType::f16;
+}
+
+/// SOURCE is ACTIVATION in float32, which may be another name of it.
 void StaticRewriter::round_trip(const std::string& activation, const std::string& source,
                                 std::vector<DocNode>& out) {
   const ScaleNames& names = names_of(activation);
   const std::string codes = builder_.add(
       out, "QuantizeLinear", {source, names.scale, names.zero_point}, activation + "_quantized");
-  if (source == activation) {
-    dequantized_[activation] =
+  const bool halved = plan_.halves.contains(activation);
+  if (source == activation || halved) {
+    const std::string made =
         builder_.add(out, "DequantizeLinear", {codes, names.scale, names.zero_point},
                      activation + "_dequantized");
+    dequantized_[activation] = made;
+    // Under its own name it stays what it was, for who computes with it in floats.
+    if (halved && from_bytes_.contains(activation) && read_as_floats_.contains(activation))
+      builder_.add_narrow(out, made, activation);
     return;
   }
   builder_.add_as(out, "DequantizeLinear", {codes, names.scale, names.zero_point}, activation,
@@ -107,16 +121,16 @@ void StaticRewriter::round_trip(const std::string& activation, const std::string
 
 /// NAME was just made: where it becomes bytes, that happens here.
 void StaticRewriter::after(const std::string& name, std::vector<DocNode>& out) {
-  if (plan_.activations.contains(name) && !from_bytes_.contains(name)) round_trip(name, name, out);
+  if (!plan_.activations.contains(name) || from_bytes_.contains(name)) return;
+  const bool halved = plan_.halves.contains(name);
+  round_trip(name,
+             halved ? builder_.add_cast(out, name, info(DType::f32).onnx, name + "_float") : name,
+             out);
 }
 
 Result<std::vector<float>> StaticRewriter::bias_of(const DocNode& node) const {
-  std::vector<float> out;
-  if (node.input(2).empty() || node.is("MatMul")) return out;
-  MLC_TRY(const Buffer buffer, document_.find_tensor(node.input(2))->data->produce());
-  out.resize(buffer.bytes.size() / sizeof(float));
-  std::memcpy(out.data(), buffer.bytes.data(), buffer.bytes.size());
-  return out;
+  if (node.input(2).empty() || node.is("MatMul")) return std::vector<float>();
+  return read_floats(*document_.find_tensor(node.input(2))->data);
 }
 
 std::string StaticRewriter::bias_codes(const DocNode& node, const std::vector<float>& bias,
@@ -203,6 +217,8 @@ Status StaticRewriter::give_weights(DocNode& node, std::vector<DocNode>& out) {
   std::vector<float> bias;
   if (!target_.float_bias) {
     MLC_TRY(bias, bias_of(node));
+  } else if (!node.input(2).empty() && is_half(node.input(2))) {
+    node.inputs[2] = builder_.widened(node.input(2));
   }
   const float input_scale = scales_.at(plan_.root(node.input(0))).scale;
   std::vector<float> least;
@@ -222,8 +238,8 @@ Status StaticRewriter::rewrite_node(size_t i, std::vector<DocNode>& out) {
   for (std::string& input : node.inputs) {
     const auto found = dequantized_.find(input);
     // Floats that are there anyway are better than floats of bytes.
-    if (found != dequantized_.end() && (computes || from_bytes_.contains(input)))
-      input = found->second;
+    const bool floats = from_bytes_.contains(input) && !plan_.halves.contains(input);
+    if (found != dequantized_.end() && (computes || floats)) input = found->second;
   }
   const std::vector<std::string> outputs = node.outputs;
   const auto relu = plan_.folded.find(i);
@@ -234,21 +250,29 @@ Status StaticRewriter::rewrite_node(size_t i, std::vector<DocNode>& out) {
   }
   const std::string activation =
       relu == plan_.folded.end() ? outputs[0] : document_.nodes[relu->second].outputs[0];
+  const bool halved = plan_.halves.contains(activation);
   if (!plan_.activations.contains(activation)) {
+    if (halved) node.outputs[0] = document_.unused_name(activation + "_float");
+    const std::string made = node.outputs[0];
     out.push_back(std::move(node));
+    if (halved) builder_.add_narrow(out, made, activation);
     return {};
   }
   from_bytes_.insert(activation);
   // Who reads the name from outside gets what comes behind DequantizeLinear.
-  const bool hidden = !visible_.contains(activation);
+  const bool hidden = !visible_.contains(activation) && !halved;
   const std::string source = hidden ? activation : document_.unused_name(activation + "_float");
   // Codes without a sign clip at zero by themselves.
   const bool clips = relu != plan_.folded.end() && target_.symmetric;
   if (!clips) node.outputs[0] = source;
   out.push_back(std::move(node));
   if (clips) {
-    out.push_back(std::move(document_.nodes[relu->second]));
-    out.back().outputs[0] = source;
+    if (halved) retyped_.insert(outputs[0]);
+    DocNode& clip = out.emplace_back(std::move(document_.nodes[relu->second]));
+    for (size_t k = 1; halved && k < clip.inputs.size(); ++k) {
+      if (!clip.inputs[k].empty()) clip.inputs[k] = builder_.widened(clip.inputs[k]);
+    }
+    clip.outputs[0] = source;
   }
   round_trip(activation, source, out);
   return {};
@@ -258,6 +282,11 @@ Result<QuantReport> StaticRewriter::run() {
   visible_.insert(document_.output_names().begin(), document_.output_names().end());
   for (const DocNode& node : document_.nodes)
     visible_.insert(node.inner_names.begin(), node.inner_names.end());
+  read_as_floats_ = visible_;
+  for (size_t i = 0; i < document_.nodes.size(); ++i) {
+    const DocNode& node = document_.nodes[i];
+    if (!plan_.nodes.contains(i)) read_as_floats_.insert(node.inputs.begin(), node.inputs.end());
+  }
   std::set<size_t> gone;
   for (const auto& [node, relu] : plan_.folded) gone.insert(relu);
   std::vector<DocNode> out;
@@ -269,6 +298,7 @@ Result<QuantReport> StaticRewriter::run() {
   document_.nodes = std::move(out);
   document_.drop_unused_tensors();
   document_.drop_unused_value_info();
+  document_.drop_value_info(retyped_);
   return std::move(report_);
 }
 

@@ -1,4 +1,5 @@
-// A constant of an ONNX model as rows of float32, one for each channel that gets a scale.
+// A constant of an ONNX model, of float32 or float16, as rows of float32, one for each channel that
+// gets a scale.
 #pragma once
 
 #include "mlc/base/result.h"
@@ -17,8 +18,8 @@ enum class Channels : uint8_t { first, last };
 
 class WeightMatrix {
  public:
-  /// Errors: those of reading the tensor. Requires: f32, at least one element, for `last` two
-  /// dimensions.
+  /// Errors: those of reading the tensor. Requires: f32 or f16, at least one element, for `last`
+  /// two dimensions.
   static Result<WeightMatrix> open(const DocTensor& tensor, Channels channels);
 
   int64_t rows() const { return rows_; }        // channels
@@ -33,6 +34,7 @@ class WeightMatrix {
 
  private:
   Buffer buffer_;
+  DType dtype_ = DType::f32;
   Channels channels_ = Channels::first;
   int64_t rows_ = 0;
   int64_t columns_ = 0;

@@ -1,8 +1,7 @@
 #include "mlc/onnx_quant/channel_stats.h"
 
 #include "catch.h"
-#include "mlc/onnx_quant/quantized_weight.h"
-#include "mlc/onnx_quant/scaled_tensor.h"
+#include "mlc/onnx_quant/constant_floats.h"
 
 #include <cmath>
 #include <cstring>

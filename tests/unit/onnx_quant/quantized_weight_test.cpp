@@ -1,6 +1,7 @@
 #include "mlc/onnx_quant/quantized_weight.h"
 
 #include "catch.h"
+#include "mlc/onnx_quant/constant_floats.h"
 
 #include <cmath>
 #include <limits>
@@ -62,6 +63,47 @@ TEST_CASE("columns and rows of a matrix are the same weights") {
     const float scale = (*a)->scales()[5];
     CHECK(std::abs(across[c * kRows + 5] * scale - rows[5 * kColumns + c]) <= scale * 0.5001F);
   }
+}
+
+TEST_CASE("weights of float16 are what they are in float32") {
+  constexpr int64_t kRows = 131;
+  constexpr int64_t kColumns = 77;
+  for (const Channels channels : {Channels::first, Channels::last}) {
+    DocTensor half = tensor(normal(kRows * kColumns, 4), {kRows, kColumns});
+    half.element = 10;
+    half.data = tensor_of(normal(kRows * kColumns, 4), {kRows, kColumns}, DType::f16);
+    const auto rounded = read_floats(*half.data);
+    REQUIRE(rounded.ok());
+    const DocTensor wide = tensor(*rounded, {kRows, kColumns});
+    const auto a = ChannelWeight::make(half, channels, 127, 2);
+    const auto b = ChannelWeight::make(wide, channels, 127, 1);
+    REQUIRE((a.ok() && b.ok()));
+    CHECK((*a)->scales() == (*b)->scales());
+    CHECK(codes_of((*a)->codes({kRows, kColumns}, false)) ==
+          codes_of((*b)->codes({kRows, kColumns}, false)));
+    const auto blocks = BlockWeight::make(half, channels, 16, false, Rounding::rtn, 1);
+    CHECK((*blocks)->has_half_scales());
+    CHECK(codes_of((*blocks)->nbits_scales(DType::f16)).size() * 2 ==
+          codes_of((*blocks)->nbits_scales()).size());
+  }
+  // A step that float16 has few bits for.
+  const auto tiny = BlockWeight::make(tensor(std::vector<float>(64, 1e-4F), {2, 32}),
+                                      Channels::first, 16, false, Rounding::rtn, 1);
+  CHECK(!(*tiny)->has_half_scales());
+}
+
+TEST_CASE("constants keep their type, and their values as far as it has them") {
+  const std::vector<float> values = {0.1F, -2, 65504, 3e-8F};
+  const DataRef half = tensor_of(values, {2, 2}, DType::f16);
+  CHECK(half->byte_size() == 8);
+  const auto wide = read_floats(*widened(half));
+  REQUIRE(wide.ok());
+  CHECK((*wide)[0] == Approx(0.1F).epsilon(1e-3));
+  CHECK((*wide)[2] == 65504);
+  const DataRef doubled = scaled(half, 0.5F);
+  CHECK(doubled->dtype == DType::f16);
+  CHECK((*read_floats(*doubled))[1] == -1);
+  CHECK((*read_floats(*scaled_along(half, 1, {1, 3})))[1] == -6);
 }
 
 TEST_CASE("a channel of normally distributed weights has the SQNR of the literature") {
