@@ -77,7 +77,7 @@ def test_embeddings_of_the_quantised_model_point_the_same_way(mlc, tmp_path, roo
 
 @only_in_all
 def test_factors_between_activations_and_weights_bring_embeddings_nearer(mlc, tmp_path, root, folder):
-    """SmoothQuant with the power that fits each activation, and AWQ: better than without by more than one sentence's luck."""
+    """SmoothQuant with the power that fits each activation, AWQ, and GPTQ: better than without by more than one sentence's luck."""
     mlc.ok("export-onnx", folder / "model.safetensors", "--arch", root / "examples/minilm/minilm.yaml", "-o", "minilm.onnx", "--no-verify")
     ids, mask = encoded(folder)
     np.savez(tmp_path / "x.npz", input_ids=ids, attention_mask=mask)
@@ -88,3 +88,4 @@ def test_factors_between_activations_and_weights_bring_embeddings_nearer(mlc, tm
     assert db("--onnx", "dynamic", "--smooth", "auto") > db("--onnx", "dynamic") + 2
     assert db("--onnx", "static", "--smooth", "auto") > db("--onnx", "static") + 2
     assert db("--onnx", "int4", "--rounding", "awq") > db("--onnx", "int4") + 0.3
+    assert db("--onnx", "int4", "--rounding", "gptq") > db("--onnx", "int4") + 2
