@@ -103,6 +103,7 @@ class Job {
   std::vector<VerifyCase> all_cases() const;
   Status compare(Engine& engine, Model& model, const OutputFile& out);
   void warn_of_flat_results() const;
+  void warn_of_defaults(const Signature& signature) const;
   void find_fixed();
   Status find_lost(const Artefact& source, const OutputFile& out);
   Result<TraceDecision> turned(Model& model);
@@ -175,6 +176,7 @@ Result<std::vector<NamedValue>> Job::try_source(const Artefact& source, Engine& 
   answer_.check.engine = engine.title();
   answer_.check.device = model.device();
   MLC_CHECK(match_inputs(model.signature(), specs_));
+  warn_of_defaults(model.signature());
   const auto seed = static_cast<uint64_t>(options_.engine.seed);
   MLC_TRY(std::vector<NamedValue> inputs, sample_inputs(specs_, seed, context_.reporter));
   MLC_CHECK(check_declared(source.declared(), inputs, !options_.engine.dtype.empty()));
@@ -307,6 +309,23 @@ void Job::warn_of_flat_results() const {
   }
   context_.reporter.warn("the new file gives the results flat, not nested as the .pt2 does: " +
                          join_list(places));
+}
+
+/// A trace takes what it was recorded with; a script keeps its arguments.
+void Job::warn_of_defaults(const Signature& signature) const {
+  if (!options_.is_trace() || program_ != nullptr) return;
+  std::vector<std::string> left;
+  for (const InputInfo& input : signature.inputs) {
+    // A dict or a list is given by its parts.
+    const bool is_given = std::ranges::any_of(specs_, [&](const InputSpec& spec) {
+      return spec.name == input.name || spec.name.starts_with(input.name + ".");
+    });
+    if (!is_given && !input.required) left.push_back(input.name);
+  }
+  if (left.empty()) return;
+  context_.reporter.warn(
+      "the new file does not take " + names_text(left) +
+      (left.size() == 1 ? ", which keeps its default" : ", which keep their defaults"));
 }
 
 /// A .pt2 knows numbers, texts and None among its inputs as what they were at the export.

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from typing import Optional
 
 import numpy as np
 import pytest
@@ -878,3 +879,15 @@ def test_branches_of_mlc_s_own_texts_were_warned_of(mlc, tmp_path):
     # Those that hang on what is given are told as ever.
     (tmp_path / "a.yaml").write_text(BRANCHES_OF_OURS.replace("      y =", "      if x.size(1) > 3: mask = mask * 2\n      y ="))
     assert "x.size(1) > 3" in mlc.ok("trace", "w.pt", "--arch", "a.yaml", "--method", "trace", "-o", "o.pt", "-f").stderr
+
+
+class WithDefaults(nn.Module):
+    def forward(self, x: torch.Tensor, k: int = 2, shift: Optional[torch.Tensor] = None):
+        return x * k if shift is None else x * k + shift
+
+
+def test_a_trace_dropped_arguments_without_a_word(mlc, tmp_path):
+    torch.jit.script(WithDefaults().eval()).save(tmp_path / "m.pt")
+    done = mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[b=2,4]", "-o", "o.pt")
+    assert "does not take k and shift, which keep their defaults" in done.stderr
+    assert "which keep" not in mlc.ok("trace", "m.pt", "--input", "x:f32[b=2,4]", "-o", "s.pt").stderr

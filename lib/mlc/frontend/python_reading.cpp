@@ -396,6 +396,19 @@ class Reader {
     write(tokens_[at_ - 1].offset, tokens_[at_ - 1].offset, {}, std::string(row->second));
   }
 
+  /// `x.norm(dim=-1)` as `x.norm(2, dim=-1)`: what Python's default comes to where dimensions are
+  /// given. FIRST is the token behind "(", and ")" was read last.
+  void write_norm(size_t first) {
+    const auto names = [&](size_t i, std::string_view name) {
+      return tokens_[i].text == name && tokens_[i + 1].text == "=";
+    };
+    if (!names(first, "dim")) return;
+    for (size_t i = first; i < at_; ++i) {
+      if (names(i, "p")) return;
+    }
+    write(tokens_[first].offset, tokens_[first].offset, {}, "2, ");
+  }
+
   /// CALLEE with the brackets behind it, or one of its elements.
   Read called(const Part& callee) {
     const std::string_view name = tokens_[callee.last].text;
@@ -405,6 +418,7 @@ class Reader {
     if (!inside) return std::nullopt;
     const bool asks = calls && lone && name == "bool";
     if (calls && !lone && inside->parts.empty()) write_cast(callee.last);
+    if (calls && !lone && name == "norm") write_norm(callee.last + 2);
     if (asks && inside->alone) inside->parts.front().values.clear();
     settle(inside->parts);
     Part out = make_part({callee.first, at_ - 1}, Form::value);

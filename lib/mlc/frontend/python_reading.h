@@ -7,6 +7,7 @@
 //   0 < n < 2      ->   (0 < n and n < 2)
 //   n %= 3         ->   n = __imod__(n, 3)               python_calls.h
 //   x.bool()       ->   x.to(torch.bool)
+//   x.norm(dim=1)  ->   x.norm(2, dim=1)
 //   m = k or 8     ->   m = __flag__(k) or __flag__(8)   which is refused
 //
 // Nothing else changes.

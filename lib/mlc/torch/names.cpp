@@ -87,6 +87,8 @@ bool is_operator(const std::string& space, const std::string& name) {
 
 constexpr std::string_view kOps = "torch.ops.";
 constexpr std::string_view kSequences = "torch.nn.utils.rnn";
+constexpr const char* kFloatLimits =
+    "write the number: the least float32 is -3.4028234663852886e38, its eps 1.1920928955078125e-07";
 constexpr std::string_view kTransformer = "torch.nn.Transformer";
 
 /// All that may follow "torch.", "torch.ops.aten." or "F.", for suggestions.
@@ -333,6 +335,7 @@ class DottedName : public torch::jit::SugaredValue {
     problem.message = path_ + " has no " + mlc::quoted(name) + " that TorchScript can call";
     if (path_ == "F") problem.hint = advice_against(name);
     if (path_ == "torch.nn") problem.hint = advice_on_name("nn");
+    if (path_ == "torch" && name == "finfo") problem.hint = kFloatLimits;
     if (problem.hint.empty()) {
       const std::vector<std::string> names = names_after(path_);
       if (const auto near = nearest(name, names)) {

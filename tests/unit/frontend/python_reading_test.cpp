@@ -77,6 +77,7 @@ TEST_CASE("assignments that TorchScript computes otherwise become calls") {
       {"x[a > 0] @= (y +\n  1)", "x[a > 0] = __imatmul__(x[a > 0], (y +\n  1))"},
       {"y = ~x[0].bool() & f(a.b.bfloat16())",
        "y = (~x[0].to(torch.bool)) & f(a.b.to(torch.bfloat16))"},
+      {"y = x / x.norm(dim=-1, keepdim=True)", "y = x / x.norm(2, dim=-1, keepdim=True)"},
       {"d['a'] += 1", "d['a'] = __iadd__(d['a'], 1)"},
       {"x[0] += 1", "x[0] += 1"},
       {"x = f(a == 1)", "x = f(a == 1)"},
@@ -91,7 +92,7 @@ TEST_CASE("what TorchScript reads as Python does stays as it is") {
         "y = -x ** -2 @ z", "y = not a == b", "def f(self, *, a: int = 3) -> Dict[str, Tensor]:",
         "for i, (a, b) in enumerate(zip(x, y)):", "x[..., 1:, ::-1] = 'a < b < c ~d & e'",
         "y = (a < b) < c", "pass", "y = bool(x) and x.bool", "y = x.bool(memory)",
-        "raise ValueError('~a & b')"}) {
+        "y = x.norm() + self.norm(x) + x.norm(dim=1, p=1)", "raise ValueError('~a & b')"}) {
     CHECK(read(same) == same);
   }
 }
