@@ -1,17 +1,13 @@
 #include "compress/max_drop.h"
 
 #include "mlc/base/text.h"
+#include "mlc/compress/drop_search.h"
 #include "mlc/engine/compare.h"
 #include "mlc/engine/match_inputs.h"
-#include "mlc/engine/module_loader.h"
-#include "mlc/engine/onnx_artefact.h"
-#include "mlc/onnx_quant/drop_search.h"
 #include "mlc/tensor/float_kernels.h"
-#include "models/onnx_draft.h"
 
 #include <algorithm>
 #include <limits>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -30,10 +26,11 @@ struct Measured {
 /// The float model, its outputs, and what others lose beside it.
 class DropMeter {
  public:
-  DropMeter(Engine& engine, const JudgeOptions& samples, const DropWish& wish, Reporter& reporter)
-      : engine_(engine), samples_(samples), wish_(wish), reporter_(reporter) {}
+  DropMeter(std::unique_ptr<Model> source, const JudgeOptions& samples, const DropWish& wish,
+            Reporter& reporter)
+      : source_(std::move(source)), samples_(samples), wish_(wish), reporter_(reporter) {}
 
-  Status open(const std::string& source);
+  Status open();
   Result<Measured> measure(Model& model, int64_t samples);
   const std::optional<RightLabels>& right() const { return right_; }
 
@@ -50,23 +47,16 @@ class DropMeter {
            std::max<int64_t>(1, samples_.samples_there);
   }
 
-  Engine& engine_;
+  std::unique_ptr<Model> source_;
   const JudgeOptions& samples_;
   const DropWish& wish_;
   Reporter& reporter_;
-  std::unique_ptr<Model> source_;
   std::vector<std::shared_ptr<const Values>> held_;
   uint64_t held_bytes_ = 0;
   std::optional<RightLabels> right_;
 };
 
-Status DropMeter::open(const std::string& source) {
-  LoadOptions how;
-  how.threads = samples_.threads;
-  how.purpose = Purpose::repeated;
-  MLC_TRY(const auto opened, OnnxArtefact::open(source));
-  if (!opened) return internal_error("the file is no ONNX model");
-  MLC_TRY(source_, opened->load(source, engine_, how, null_reporter()));
+Status DropMeter::open() {
   held_.resize(static_cast<size_t>(samples_.samples));
   return wish_.goal.of == DropOf::labels ? find_right() : Status();
 }
@@ -241,44 +231,32 @@ Result<Measured> DropMeter::measure(Model& model, int64_t samples) {
 /// Tries quantised forms of one model.
 class DropSeeker {
  public:
-  DropSeeker(OnnxQuantizer& quantizer, std::unique_ptr<Engine>& engine, DropMeter& meter,
-             const JudgeOptions& samples, Reporter& reporter, const onnx::QuantOptions& how)
-      : quantizer_(quantizer),
-        engine_(engine),
-        meter_(meter),
-        samples_(samples),
-        reporter_(reporter),
-        how_(how) {}
+  DropSeeker(DropSubject& subject, DropMeter& meter, const JudgeOptions& samples,
+             Reporter& reporter)
+      : subject_(subject), meter_(meter), samples_(samples), reporter_(reporter) {}
 
   Status seek(DropAnswer& answer);
 
  private:
-  Result<Measured> measure(const onnx::QuantOptions& how, int64_t samples,
-                           onnx::QuantReport* report = nullptr);
+  Result<Measured> measure(const Undone& undone, int64_t samples,
+                           std::vector<DropLayer>* layers = nullptr);
   Status rank(DropAnswer& answer);
   Status lower_again(DropAnswer& answer);
   Result<double> undo(size_t count, size_t floats_count, DropAnswer& answer);
 
-  OnnxQuantizer& quantizer_;
-  std::unique_ptr<Engine>& engine_;
+  DropSubject& subject_;
   DropMeter& meter_;
   const JudgeOptions& samples_;
   Reporter& reporter_;
-  const onnx::QuantOptions& how_;
   std::vector<std::string> layers_;            // the worst first, once they are ranked
   std::set<std::string, std::less<>> blocks_;  // those of four bits
 };
 
-Result<Measured> DropSeeker::measure(const onnx::QuantOptions& how, int64_t samples,
-                                     onnx::QuantReport* report) {
-  MLC_TRY(OnnxQuantizer::Made made, quantizer_.make(how));
-  MLC_TRY(const OnnxDraft draft, OnnxDraft::write(made.document, quantizer_.beside() + ".trial"));
-  if (report != nullptr) *report = std::move(made.report);
-  LoadOptions load;
-  load.threads = samples_.threads;
-  load.purpose = Purpose::repeated;
-  MLC_TRY(const auto model, engine_->load(draft.path(), load, null_reporter()));
-  return meter_.measure(*model, samples);
+Result<Measured> DropSeeker::measure(const Undone& undone, int64_t samples,
+                                     std::vector<DropLayer>* layers) {
+  MLC_TRY(const DropTrial trial, subject_.make(undone));
+  if (layers != nullptr) *layers = trial.layers;
+  return meter_.measure(*trial.model, samples);
 }
 
 /// Puts the layers in the order of what each costs alone.
@@ -286,10 +264,10 @@ Status DropSeeker::rank(DropAnswer& answer) {
   answer.layer_samples = std::min(samples_.samples, kLayerSamples);
   const ProgressScope progress(reporter_, "measuring each alone (layers)", layers_.size());
   for (const std::string& layer : layers_) {
-    onnx::QuantOptions alone = how_;
+    Undone others;
     for (const std::string& other : layers_)
-      if (other != layer) alone.floats.insert(other);
-    MLC_TRY_CTX(const Measured found, measure(alone, answer.layer_samples),
+      if (other != layer) others.floats.insert(other);
+    MLC_TRY_CTX(const Measured found, measure(others, answer.layer_samples),
                 "with nothing but " + printable(layer) + " quantised");
     answer.layers.push_back({layer, found.noise});
     reporter_.advance(1);
@@ -309,10 +287,8 @@ Result<double> DropSeeker::undo(size_t count, size_t floats_count, DropAnswer& a
   std::vector<std::string> bytes;
   for (auto layer = end_of_floats; layer != layers_.end() && bytes.size() < count; ++layer)
     if (blocks_.contains(*layer)) bytes.push_back(*layer);
-  onnx::QuantOptions how = how_;
-  how.bytes.insert(bytes.begin(), bytes.end());
-  how.floats.insert(floats.begin(), floats.end());
-  MLC_TRY(const Measured found, measure(how, samples_.samples));
+  const Undone undone{{bytes.begin(), bytes.end()}, {floats.begin(), floats.end()}};
+  MLC_TRY(const Measured found, measure(undone, samples_.samples));
   reporter_.advance(1);
   DropRun& run = answer.trail.emplace_back();
   run = {bytes.size(), floats.size(), found.drop};
@@ -330,23 +306,22 @@ Result<double> DropSeeker::undo(size_t count, size_t floats_count, DropAnswer& a
 }
 
 Status DropSeeker::seek(DropAnswer& answer) {
-  onnx::QuantReport report;
-  MLC_TRY(const Measured all, measure(how_, samples_.samples, &report));
+  std::vector<DropLayer> layers;
+  MLC_TRY(const Measured all, measure({}, samples_.samples, &layers));
   answer.trail.push_back({0, 0, all.drop});
   answer.reached = answer.trail.front().drop <= answer.goal.limit;
-  if (answer.reached || report.layers.empty()) return {};
+  if (answer.reached || layers.empty()) return {};
   std::set<std::string, std::less<>> known;
-  for (const onnx::QuantizedLayer& layer : report.layers) {
+  for (const DropLayer& layer : layers) {
     if (known.insert(layer.weight).second) layers_.push_back(layer.weight);
-    if (layer.scheme.starts_with("int4")) blocks_.insert(layer.weight);
+    if (layer.has_four_bits) blocks_.insert(layer.weight);
   }
   // Something stays quantised, else there is nothing to write.
   const size_t most = blocks_.size() + layers_.size() - 1;
   if (layers_.size() > 1) MLC_CHECK(rank(answer));
   const ProgressScope progress(reporter_, "choosing layers (models)", 0);
   // First the layers of four bits get eight, then all become floats, one after the other.
-  MLC_TRY(const onnx::DropSearch found,
-          onnx::find_least_undone(most, answer.goal.limit, [&](size_t step) {
+  MLC_TRY(const DropSearch found, find_least_undone(most, answer.goal.limit, [&](size_t step) {
             const size_t floats = step > blocks_.size() ? step - blocks_.size() : 0;
             return undo(floats > 0 ? blocks_.size() : step, floats, answer);
           }));
@@ -358,8 +333,7 @@ Status DropSeeker::seek(DropAnswer& answer) {
 Status DropSeeker::lower_again(DropAnswer& answer) {
   const size_t raised = answer.in_bytes.size();
   const size_t floats = answer.in_floats.size();
-  MLC_TRY(const onnx::DropSearch found,
-          onnx::find_least_undone(raised, answer.goal.limit, [&](size_t step) {
+  MLC_TRY(const DropSearch found, find_least_undone(raised, answer.goal.limit, [&](size_t step) {
             return undo(step - 1, floats, answer);  // all of them were measured
           }));
   static_cast<void>(found);  // undo() has noted what will do
@@ -368,24 +342,30 @@ Status DropSeeker::lower_again(DropAnswer& answer) {
 
 }  // namespace
 
-Result<DropAnswer> reach_drop(OnnxQuantizer& quantizer, const std::string& source,
-                              std::unique_ptr<Engine>& engine, const JudgeOptions& samples,
-                              const DropWish& wish, Reporter& reporter, onnx::QuantOptions& how) {
-  if (!engine) {
-    auto opened = open_engine(EngineKind::onnxruntime);
-    if (!opened.ok()) return std::move(opened).error().during("--max-drop");
-    engine = std::move(*opened);
-  }
+Result<DropWish> read_drop_wish(const QuantizeOnnxOptions& options, Reporter& reporter) {
+  DropWish wish;
+  wish.goal.of = options.drop_of.value_or(DropOf::cosine);
+  MLC_TRY(wish.goal.limit, parse_drop(options.max_drop.value_or("")));
+  if (options.labels.empty()) return wish;
+  OnnxValue value;
+  value.name = "labels";
+  value.element = info(DType::i64).onnx;
+  MLC_TRY_CTX(wish.labels, CalibrationData::open({&options.labels, 1}, {&value, 1}, reporter),
+              "--labels");
+  wish.goal.of = DropOf::labels;
+  return wish;
+}
+
+Result<DropAnswer> reach_drop(DropSubject& subject, const JudgeOptions& samples,
+                              const DropWish& wish, Reporter& reporter) {
   DropAnswer answer;
   answer.goal = wish.goal;
   answer.samples = samples.samples;
-  DropMeter meter(*engine, samples, wish, reporter);
-  MLC_CHECK(meter.open(source));
+  MLC_TRY(auto source, subject.source());
+  DropMeter meter(std::move(source), samples, wish, reporter);
+  MLC_CHECK(meter.open());
   answer.right = meter.right();
-  quantizer.expect_more();
-  MLC_CHECK(DropSeeker(quantizer, engine, meter, samples, reporter, how).seek(answer));
-  how.bytes.insert(answer.in_bytes.begin(), answer.in_bytes.end());
-  how.floats.insert(answer.in_floats.begin(), answer.in_floats.end());
+  MLC_CHECK(DropSeeker(subject, meter, samples, reporter).seek(answer));
   return answer;
 }
 

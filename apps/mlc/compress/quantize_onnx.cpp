@@ -4,6 +4,7 @@
 #include "compress/judge_models.h"
 #include "compress/max_drop.h"
 #include "compress/onnx_control.h"
+#include "compress/onnx_drop.h"
 #include "compress/onnx_quantizer.h"
 #include "compress/onnx_target_size.h"
 #include "compress/quantize_onnx_view.h"
@@ -205,20 +206,11 @@ onnx::QuantOptions Job::quant_options() const {
 
 /// Finds what of HOW the outputs do not allow, and undoes it.
 Status Job::reach_drop(OnnxQuantizer& quantizer, onnx::QuantOptions& how) {
-  MLC_TRY(const double limit, parse_drop(*options_.max_drop));
-  DropWish wish{{options_.drop_of.value_or(DropOf::cosine), limit}, nullptr};
-  std::optional<CalibrationData> labels;
-  if (!options_.labels.empty()) {
-    OnnxValue value;
-    value.name = "labels";
-    value.element = info(DType::i64).onnx;
-    MLC_TRY_CTX(labels, CalibrationData::open({&options_.labels, 1}, {&value, 1}, task_.reporter),
-                "--labels");
-    wish.goal.of = DropOf::labels;
-    wish.labels = &*labels;
-  }
-  MLC_TRY(answer_.drop, mlc::cli::reach_drop(quantizer, task_.input, engine_, judge_samples(), wish,
-                                             task_.reporter, how));
+  MLC_TRY(const DropWish wish, read_drop_wish(options_, task_.reporter));
+  OnnxDropSubject subject(quantizer, task_.input, how, task_.threads, engine_);
+  MLC_TRY(answer_.drop, mlc::cli::reach_drop(subject, judge_samples(), wish, task_.reporter));
+  how.bytes.insert(answer_.drop->in_bytes.begin(), answer_.drop->in_bytes.end());
+  how.floats.insert(answer_.drop->in_floats.begin(), answer_.drop->in_floats.end());
   return {};
 }
 

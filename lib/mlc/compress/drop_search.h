@@ -13,7 +13,7 @@
 #include <optional>
 #include <vector>
 
-namespace mlc::onnx {
+namespace mlc {
 
 struct DropTrial {
   size_t undone = 0;
@@ -30,4 +30,4 @@ struct DropSearch {
 Result<DropSearch> find_least_undone(size_t most, double limit,
                                      const std::function<Result<double>(size_t)>& drop);
 
-}  // namespace mlc::onnx
+}  // namespace mlc

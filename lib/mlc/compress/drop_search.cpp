@@ -1,6 +1,6 @@
-#include "mlc/onnx_quant/drop_search.h"
+#include "mlc/compress/drop_search.h"
 
-namespace mlc::onnx {
+namespace mlc {
 
 Result<DropSearch> find_least_undone(size_t most, double limit,
                                      const std::function<Result<double>(size_t)>& drop) {
@@ -31,4 +31,4 @@ Result<DropSearch> find_least_undone(size_t most, double limit,
   return out;
 }
 
-}  // namespace mlc::onnx
+}  // namespace mlc

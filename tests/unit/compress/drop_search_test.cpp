@@ -1,15 +1,15 @@
-#include "mlc/onnx_quant/drop_search.h"
+#include "mlc/compress/drop_search.h"
 
 #include "catch.h"
 
 #include <cmath>
 #include <set>
 
+using mlc::DropSearch;
 using mlc::Error;
 using mlc::ErrorKind;
+using mlc::find_least_undone;
 using mlc::Result;
-using mlc::onnx::DropSearch;
-using mlc::onnx::find_least_undone;
 
 TEST_CASE("the least number that will do is found with few runs") {
   for (size_t most = 0; most < 40; ++most) {
