@@ -184,18 +184,12 @@ Result<FileReport> run_graph(FileTask& task, const QuantizeRequest& options,
   return quantize_onnx(task, onnx, shared);
 }
 
-/// Why what is no ONNX model has no --max-drop. Error: usage.
-Status refuse_drop(const FileTask& task, const QuantizeRequest& options) {
+/// Why a checkpoint has no --max-drop. Error: usage.
+Status refuse_drop(const FileTask& task) {
   MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
-  if (options.script) {
-    return usage_error("--max-drop is for ONNX models: --torchscript quantises all layers at once",
-                       "--min-cosine and --min-sqnr refuse what loses too much, --exclude keeps "
-                       "layers")
-        .in_file(task.input);
-  }
   return usage_error("--max-drop is of what a model gives, and a checkpoint has no program to run",
-                     "--min-sqnr DB is of its weights; as an ONNX model, which mlc export-onnx "
-                     "makes, it can have --max-drop")
+                     "--min-sqnr DB is of its weights; --torchscript, with --arch, writes a model "
+                     "that runs, and that --max-drop judges")
       .in_file(task.input);
 }
 
@@ -223,7 +217,7 @@ Result<FileReport> run_one(FileTask& task, const QuantizeRequest& options,
                        "leave --torchscript out: --onnx says how")
         .in_file(task.input);
   }
-  if (!is_onnx && options.onnx.max_drop) MLC_CHECK(refuse_drop(task, options));
+  if (!is_onnx && !options.script && options.onnx.max_drop) MLC_CHECK(refuse_drop(task));
   if (is_onnx || options.script) return run_graph(task, options, recipe);
   if (recipe.rounding == Rounding::awq) {
     MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first

@@ -243,6 +243,8 @@ std::string quantized_script_html(const QuantizeScriptAnswer& answer, const File
       {"kept", plural(answer.report.kept.size(), "weight")},
       {"SQNR", db_text(sqnr_db(totals.signal, totals.noise)) + " dB of all quantised weights"},
   };
+  if (answer.drop) rows.push_back({"drop", drop_result_text(*answer.drop)});
+  if (answer.drop && answer.drop->right) rows.push_back({"right", right_text(*answer.drop)});
   if (!answer.not_verified.empty()) rows.push_back({"run", "no: " + answer.not_verified});
   rows.push_back({"made by", made_by()});
   std::vector<Layer> layers;
@@ -254,7 +256,9 @@ std::string quantized_script_html(const QuantizeScriptAnswer& answer, const File
   for (const ScriptKept& kept : answer.report.kept)
     left.push_back({kept.weight, kept.reason, format_bytes(kept.bytes)});
   std::string out = refusal(refused) + html_table({}, rows, TableKind::text);
-  out += outputs_table(answer) + latency_plot(answer) + points_of(layers, "bytes after", kSqnrNote);
+  out += outputs_table(answer) + latency_plot(answer);
+  if (answer.drop) out += drop_html(*answer.drop);
+  out += points_of(layers, "bytes after", kSqnrNote);
   out += worst_plot(layers, "The smallest SQNR first: longer is better.");
   return html_page("mlc quantize", out + kept_table(left));
 }

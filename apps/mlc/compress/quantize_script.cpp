@@ -3,6 +3,7 @@
 #include "compress/compress_report.h"
 #include "compress/judge_models.h"
 #include "compress/layer_samples.h"
+#include "compress/max_drop.h"
 #include "compress/quantize_script_view.h"
 #include "compress/sample_warnings.h"
 #include "files/metadata_sources.h"
@@ -21,6 +22,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -28,6 +31,8 @@ namespace mlc::cli {
 namespace {
 
 constexpr double kLeastCosine = 0.99;
+
+using Names = std::set<std::string, std::less<>>;  // of weights
 
 /// What CODES of activations stand for: 0 is always in the range, and exact.
 ActivationScale activation_scale(onnx::ValueBounds bounds, double codes) {
@@ -59,12 +64,17 @@ class Job {
   Status open_samples(const Signature& signature);
   Result<std::unique_ptr<Model>> load(Purpose purpose) const;
   JudgeOptions samples() const;
-  ScriptQuantOptions quant_options();
+  Status reach_drop(Model& model, const std::string& place);
+  ScriptQuantOptions quant_options(const Names& floats);
   Status observe(size_t id, std::span<const float> values);
-  Result<ActivationScale> scale_of(size_t id) const;
+  Result<ActivationScale> scale_of(size_t id);
   Result<ExtraFiles> extra_files() const;
   Status check_globs() const;
   Status tell_nothing() const;
+  Result<ScriptQuantReport> write_model(Model& model, const Names& floats, const ExtraFiles& extra,
+                                        OutputFile& out);
+  Status quantize(Model& model, const std::string& place, OutputFile& out);
+  void warn_of_ranges() const;
   Status write();
   Status judge(const OutputFile& out);
   Status write_report(std::string_view refused) const;
@@ -78,8 +88,27 @@ class Job {
   std::unique_ptr<Engine> engine_;
   std::vector<InputSpec> specs_;
   std::optional<CalibrationData> data_;
-  std::vector<onnx::Observer> observers_;
+  std::map<size_t, onnx::Observer> observers_;  // of activations
+  std::set<size_t> asked_;                      // activations of the last plan
   QuantizeScriptAnswer answer_;
+
+  friend class ScriptDropSubject;
+};
+
+/// A model as --max-drop tries it: samples are run once for the ranges of all trials.
+class ScriptDropSubject : public DropSubject {
+ public:
+  /// MODEL is quantised for files beside PLACE.
+  ScriptDropSubject(Job& job, Model& model, const std::string& place)
+      : job_(job), model_(model), place_(place + ".trial") {}
+
+  Result<std::unique_ptr<Model>> source() override { return job_.load(Purpose::repeated); }
+  Result<DropTrial> make(const Undone& undone) override;
+
+ private:
+  Job& job_;
+  Model& model_;
+  std::string place_;
 };
 
 Status Job::check_usage() {
@@ -92,8 +121,9 @@ Status Job::check_usage() {
   if (shared_.writing.in_place)
     return usage_error("--torchscript does not write in place", "-o FILE gives it a new name");
   const bool is_static = options_.form == ScriptForm::with_ranges;
-  if (!is_static && (!graph_.calib.empty() || graph_.method))
-    return usage_error("--calib and --calib-method are for --torchscript static");
+  if (!is_static && ((!graph_.calib.empty() && !graph_.max_drop) || graph_.method))
+    return usage_error("--calib and --calib-method are for --torchscript static",
+                       "with --max-drop --calib has the samples that outputs are compared on");
   if (is_static && graph_.calib.empty())
     return usage_error("--torchscript static needs samples: --calib FILE is missing",
                        "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names, or "
@@ -103,12 +133,15 @@ Status Job::check_usage() {
         "the output would be a TorchScript file under the name " + quoted(task_.output),
         "name it .pt");
   MLC_CHECK(check_sample_options(graph_));
+  MLC_CHECK(check_drop_options(graph_));
   MLC_CHECK(judge_wish(graph_, shared_));
   answer_.form = to_string(options_.form);
   answer_.reduced = graph_.reduce_range;
   answer_.dry_run = shared_.writing.dry_run;
   const bool cuts_sums = adds_products_in_16_bits(this_cpu()) && !graph_.reduce_range;
-  gates_ = {kLeastCosine, shared_.min_sqnr, graph_.require_speedup, cuts_sums};
+  // With a goal that says what may be lost.
+  const double least = graph_.max_drop ? -1 : kLeastCosine;
+  gates_ = {least, shared_.min_sqnr, graph_.require_speedup, cuts_sums};
   return read_min_cosine(graph_, gates_.least_cosine);
 }
 
@@ -163,7 +196,8 @@ Status Job::open_samples(const Signature& signature) {
   }
   MLC_TRY(data_,
           CalibrationData::open(graph_.calib, calibration_inputs(signature, {}), task_.reporter));
-  warn_of_samples(*data_, "for ranges", task_.reporter);
+  const bool ranges = options_.form == ScriptForm::with_ranges;
+  warn_of_samples(*data_, ranges ? "for ranges" : "of inputs", task_.reporter);
   // What the file says of its inputs: those of the samples.
   if (!specs_.empty()) return {};
   MLC_TRY(const auto first, data_->sample(0));
@@ -190,7 +224,6 @@ JudgeOptions Job::samples() const {
 }
 
 Status Job::observe(size_t id, std::span<const float> values) {
-  if (observers_.size() <= id) observers_.resize(id + 1);
   if (graph_.method.value_or(onnx::RangeMethod::minmax) == onnx::RangeMethod::minmax) {
     observers_[id].add_bounds(values);
   } else {
@@ -199,11 +232,13 @@ Status Job::observe(size_t id, std::span<const float> values) {
   return {};
 }
 
-Result<ActivationScale> Job::scale_of(size_t id) const {
+Result<ActivationScale> Job::scale_of(size_t id) {
   constexpr double kCodes = 255;
   constexpr double kReduced = 127;
-  if (id >= observers_.size()) return ActivationScale{};
-  const onnx::Observer& observer = observers_[id];
+  asked_.insert(id);
+  const auto found = observers_.find(id);
+  if (found == observers_.end()) return ActivationScale{};
+  const onnx::Observer& observer = found->second;
   if (observer.not_finite() > 0)
     return conflict("an activation has " + plural(observer.not_finite(), "value") +
                     " that are not finite");
@@ -212,15 +247,17 @@ Result<ActivationScale> Job::scale_of(size_t id) const {
                           answer_.reduced ? kReduced : kCodes);
 }
 
-ScriptQuantOptions Job::quant_options() {
+/// FLOATS: weights that stay.
+ScriptQuantOptions Job::quant_options(const Names& floats) {
   ScriptQuantOptions out;
   out.with_ranges = options_.form == ScriptForm::with_ranges;
   out.embeddings = !graph_.no_embeddings;
   out.reduce_range = graph_.reduce_range;
   // In a convolution of few weights there can be many multiplications.
   out.min_elements = shared_.min_elements.value_or(out.with_ranges ? 0 : out.min_elements);
-  out.wanted = [this](const std::string& name) {
-    return (shared_.include.empty() || matches_any(shared_.include, name)) &&
+  out.wanted = [this, floats](const std::string& name) {
+    return !floats.contains(name) &&
+           (shared_.include.empty() || matches_any(shared_.include, name)) &&
            !matches_any(shared_.exclude, name);
   };
   if (!data_) return out;
@@ -230,6 +267,8 @@ ScriptQuantOptions Job::quant_options() {
     task_.reporter.advance(1);
     return data_->sample(i);
   };
+  asked_.clear();
+  out.is_known = [this](size_t id) { return observers_.contains(id); };
   out.observe = [this](size_t id, std::span<const float> values) { return observe(id, values); };
   out.scale_of = [this](size_t id) { return scale_of(id); };
   return out;
@@ -240,7 +279,7 @@ Result<ExtraFiles> Job::extra_files() const {
   ProvenanceOptions given;
   given.text("torchscript", answer_.form).flag("no-embeddings", graph_.no_embeddings);
   given.flag("reduce-range", graph_.reduce_range).list("include", shared_.include);
-  given.list("exclude", shared_.exclude);
+  given.list("exclude", shared_.exclude).text("max-drop", graph_.max_drop.value_or(""));
   if (graph_.method) given.text("calib-method", onnx::to_string(*graph_.method));
   MLC_TRY(CarriedFiles carried, carried_files(source_->checkpoint()));
   ExtraFiles files = std::move(carried.files);
@@ -304,31 +343,79 @@ Status Job::tell_nothing() const {
   return {};
 }
 
+Result<DropTrial> ScriptDropSubject::make(const Undone& undone) {
+  MLC_TRY(OutputFile file, OutputFile::create(place_, {.replace = true, .sync = false, .mode = 0}));
+  const auto out = std::make_shared<OutputFile>(std::move(file));
+  MLC_TRY(const ScriptQuantReport report, job_.write_model(model_, undone.floats, {}, *out));
+  MLC_CHECK(out->flush());
+  DropTrial trial;
+  trial.file = out;
+  for (const ScriptLayer& layer : report.layers) trial.layers.push_back({layer.weight});
+  LoadOptions how;
+  how.threads = job_.task_.threads;
+  how.purpose = Purpose::repeated;
+  MLC_TRY_CTX(trial.model,
+              job_.engine_->load(fmt::format("/proc/self/fd/{}", out->fd()), how, null_reporter()),
+              "reading a trial back");
+  return trial;
+}
+
+/// FLOATS: weights that stay.
+Result<ScriptQuantReport> Job::write_model(Model& model, const Names& floats,
+                                           const ExtraFiles& extra, OutputFile& out) {
+  const bool runs = options_.form == ScriptForm::with_ranges;
+  const ProgressScope progress(task_.reporter, "calibrating (samples)",
+                               runs ? data_->samples() : 0);
+  return model.write_quantized(quant_options(floats), extra,
+                               [&out](Bytes bytes) { return out.write(bytes); });
+}
+
+/// Finds the layers that outputs do not allow.
+Status Job::reach_drop(Model& model, const std::string& place) {
+  MLC_TRY(const DropWish wish, read_drop_wish(graph_, task_.reporter));
+  ScriptDropSubject subject(*this, model, place);
+  MLC_TRY(answer_.drop, mlc::cli::reach_drop(subject, samples(), wish, task_.reporter));
+  return {};
+}
+
+Status Job::quantize(Model& model, const std::string& place, OutputFile& out) {
+  MLC_TRY(const ExtraFiles extra, extra_files());
+  if (graph_.max_drop) MLC_CHECK(reach_drop(model, place));
+  Names floats;
+  if (answer_.drop) floats.insert(answer_.drop->in_floats.begin(), answer_.drop->in_floats.end());
+  MLC_TRY(answer_.report, write_model(model, floats, extra, out));
+  for (ScriptKept& kept : answer_.report.kept)
+    if (floats.contains(kept.weight)) kept.reason = "in floats for the outputs' sake";
+  return {};
+}
+
+void Job::warn_of_ranges() const {
+  std::vector<onnx::ValueBounds> bounds;
+  for (const size_t id : asked_) {
+    const auto found = observers_.find(id);
+    if (found != observers_.end()) bounds.push_back(found->second.bounds());
+  }
+  warn_of_no_range(bounds, task_.reporter);
+}
+
 Status Job::write() {
   MLC_TRY(const auto model, load(Purpose::once));
   MLC_CHECK(open_samples(model->signature()));
-  MLC_TRY(const ExtraFiles extra, extra_files());
   const std::string place = task_.output.empty() ? task_.input : task_.output;
   MLC_TRY(OutputFile out,
           OutputFile::create(place, task_.output.empty()
                                         ? OutputOptions{.replace = true, .sync = false, .mode = 0}
                                         : shared_.writing.output_options()));
-  {
-    const ProgressScope progress(task_.reporter, "calibrating (samples)",
-                                 data_ ? data_->samples() : 0);
-    MLC_TRY(answer_.report, model->write_quantized(quant_options(), extra, [&out](Bytes bytes) {
-      return out.write(bytes);
-    }));
-  }
+  MLC_CHECK(quantize(*model, place, out));
   MLC_CHECK(check_globs());
   MLC_CHECK(tell_nothing());
-  std::vector<onnx::ValueBounds> bounds;
-  for (const onnx::Observer& observer : observers_) bounds.push_back(observer.bounds());
-  warn_of_no_range(bounds, task_.reporter);
+  warn_of_ranges();
   MLC_CHECK(out.flush());
   answer_.file_bytes = out.position();
   MLC_CHECK(judge(out));
-  if (Status passed = check_judgement(answer_, gates_, task_.reporter); !passed.ok()) {
+  Status passed = check_drop(answer_.drop);
+  if (passed.ok()) passed = check_judgement(answer_, gates_, task_.reporter);
+  if (!passed.ok()) {
     MLC_CHECK(write_report(passed.error().message()));
     return passed;
   }

@@ -39,6 +39,8 @@ void show_text(const QuantizeScriptAnswer& answer, FileTask& task) {
                    static_cast<double>(answer.input_bytes) / static_cast<double>(answer.file_bytes),
                    totals.bits()));
   line("SQNR", db_text(sqnr_db(totals.signal, totals.noise)) + " dB of all quantised weights");
+  if (answer.drop) line("drop", drop_result_text(*answer.drop));
+  if (answer.drop && answer.drop->right) line("right", right_text(*answer.drop));
   const auto& kept = answer.report.kept;
   for (size_t i = 0; i < std::min(kept.size(), kKeptShown); ++i) {
     line(i == 0 ? "kept" : "", printable(kept[i].weight) + " (" + printable(kept[i].reason) + ")");
@@ -51,6 +53,7 @@ void show_text(const QuantizeScriptAnswer& answer, FileTask& task) {
     line("verified", samples_text(answer) + " beside the float model");
     show_outputs(answer, task);
   }
+  if (answer.drop) show_drop(*answer.drop, task);
   show_worst(worst_rows(answer.report), task);
 }
 
@@ -98,6 +101,7 @@ void show_json(const QuantizeScriptAnswer& answer, FileTask& task) {
   json.field("bits_per_weight", totals.bits());
   json.field("sqnr_db", sqnr_db(totals.signal, totals.noise));
   judgement_json(answer, json);
+  if (answer.drop) drop_json(*answer.drop, json);
   layers_json(answer.report, json);
   json.end_object();
 }

@@ -1,11 +1,13 @@
 // What `mlc quantize --torchscript` made, as text and as JSON.
 #pragma once
 
+#include "compress/drop_view.h"
 #include "compress/judge_models.h"
 #include "mlc/compress/weight_quant.h"
 #include "mlc/engine/script_quantization.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,7 @@ struct QuantizeScriptAnswer : Judgement {
   uint64_t input_bytes = 0;
   uint64_t file_bytes = 0;
   bool dry_run = false;
+  std::optional<DropAnswer> drop;  // with --max-drop
 };
 
 /// Of all quantised weights together.

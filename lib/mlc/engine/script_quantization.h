@@ -33,9 +33,12 @@ struct ScriptQuantOptions {
   bool reduce_range = false;                       // activations of 7 bits, which saturate nowhere
   int64_t min_elements = 4096;                     // weights with fewer stay
   std::function<bool(const std::string&)> wanted;  // by the name of a weight; empty: all
-  // Of with_ranges:
+  // Of with_ranges; an activation has the same ID in every call on a model, whatever is wanted:
   SampleSource samples;
-  /// Is given the values of activation ID, one of 0, 1, ..., for every sample.
+  /// Whether an earlier call has given the values of activation ID: they are not given again, and
+  /// samples are not run where that holds for all. Empty: no.
+  std::function<bool(size_t id)> is_known;
+  /// Is given the values of activation ID for every sample.
   std::function<Status(size_t id, std::span<const float>)> observe;
   /// Is asked once for each activation afterwards.
   std::function<Result<ActivationScale>(size_t id)> scale_of;

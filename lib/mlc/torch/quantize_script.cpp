@@ -6,6 +6,7 @@
 #include "mlc/torch/packed_layer.h"
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -107,10 +108,11 @@ class Quantizer {
   Status quantize_statically(ByteGraph& bytes) {
     const StaticPlan plan = plan_static(graph_, layers_);
     if (plan.steps.empty()) return {};
-    MLC_CHECK(watch(plan));
+    const std::vector<size_t> ids = places_of(plan.activations);
+    MLC_CHECK(watch(plan, ids));
     std::vector<ActivationScale> scales;
-    for (size_t i = 0; i < plan.activations.size(); ++i) {
-      MLC_TRY(const ActivationScale scale, options_.scale_of(i));
+    for (const size_t id : ids) {
+      MLC_TRY(const ActivationScale scale, options_.scale_of(id));
       scales.push_back(scale);
     }
     for (ScriptLayer& layer : bytes.make_static(plan, scales))
@@ -125,13 +127,34 @@ class Quantizer {
     return {};
   }
 
-  Status watch(const StaticPlan& plan) {
-    ValueWatch watch(graph_, plan.activations, [&](size_t id, const at::Tensor& value) -> Status {
+  /// Where VALUES stand in the program, which is the same in each copy of it that is frozen.
+  /// Requires: nothing was inserted into it yet.
+  std::vector<size_t> places_of(const std::vector<torch::jit::Value*>& values) const {
+    std::map<const torch::jit::Value*, size_t> places;
+    for (const torch::jit::Value* input : graph_->inputs()) places.emplace(input, places.size());
+    for (const torch::jit::Node* node : graph_->nodes())
+      for (const torch::jit::Value* output : node->outputs()) places.emplace(output, places.size());
+    std::vector<size_t> out;
+    for (const torch::jit::Value* value : values) out.push_back(places.at(value));
+    return out;
+  }
+
+  /// Runs the samples for what is not known of the activations of PLAN, which are called IDS.
+  Status watch(const StaticPlan& plan, const std::vector<size_t>& ids) {
+    std::vector<torch::jit::Value*> values;
+    std::vector<size_t> asked;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (options_.is_known && options_.is_known(ids[i])) continue;
+      values.push_back(plan.activations[i]);
+      asked.push_back(ids[i]);
+    }
+    if (values.empty()) return {};
+    ValueWatch watch(graph_, values, [&](size_t i, const at::Tensor& value) -> Status {
       if (value.scalar_type() != at::kFloat)
         return unsupported("an activation is of another type than float32",
                            "--torchscript dynamic needs no ranges of activations");
       const at::Tensor plain = value.contiguous();
-      return options_.observe(id,
+      return options_.observe(asked[i],
                               {plain.const_data_ptr<float>(), static_cast<size_t>(plain.numel())});
     });
     for (uint64_t i = 0; i < options_.samples.count; ++i) {
