@@ -4,6 +4,7 @@
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
 
+#include <algorithm>
 #include <optional>
 
 namespace mlc::cli {
@@ -29,8 +30,8 @@ void setup(OptionSet& set, QuantizeRequest& options) {
   set.choice(
       "--rounding", options.rounding, kRoundings,
       "ranges by rtn (default), least squared error, or half-quadratic zero points; with --calib "
-      "gptq (of ONNX models int4): codes by what the weights are multiplied with, awq (ONNX int4): "
-      "finer steps for inputs that are large");
+      "gptq (of ONNX models int4): codes by what the weights are multiplied with, awq (int4): finer "
+      "steps for inputs that are large");
   set.choice("--format", options.format, kFormats,
              "names and layout of the new tensors; plain by default");
   set.file("--write-config", options.write_config, "FILE",
@@ -64,7 +65,7 @@ void setup(OptionSet& set, QuantizeRequest& options) {
              "write TorchScript that multiplies bytes: dynamic, without data, linear layers and "
              "embeddings; static, with --calib, convolutions too");
   set.file("--arch", options.architecture, "YAML",
-           "the architecture of a checkpoint, for that and for gptq");
+           "the architecture of a checkpoint, for that, gptq and awq");
   add_quantize_onnx_options(set, options.onnx);
   add_writing_options(set, options.writing, kOnnxDataEnd);
   set.check([&options]() -> Status {
@@ -193,20 +194,37 @@ Status refuse_drop(const FileTask& task) {
       .in_file(task.input);
 }
 
-/// Errors: usage.
-Status check_gptq(const QuantizeRequest& options) {
+bool asks_for_int4(const QuantizeRequest& options, const QuantRecipe& recipe) {
+  return options.target_size > 0 || recipe.scheme.kind == SchemeKind::int4 ||
+         std::ranges::any_of(recipe.rules, [](const SchemeRule& rule) {
+           return rule.scheme.kind == SchemeKind::int4;
+         });
+}
+
+/// What --rounding gptq and awq need of the options of a checkpoint. Errors: usage.
+Status check_by_data(const QuantizeRequest& options, const QuantRecipe& recipe) {
+  const std::string given = "--rounding " + std::string(to_string(recipe.rounding));
   if (options.onnx.calib.empty())
     return usage_error(
-        "--rounding gptq needs samples of inputs: --calib FILE is missing",
+        given + " needs samples of inputs: --calib FILE is missing",
         "a .npy, .npz, .pt or .safetensors whose tensors have the inputs' names; rtn, "
         "mse and hqq need none");
   if (options.min_sqnr)
-    return usage_error("--min-sqnr is of weights, which --rounding gptq moves away for outputs");
+    return usage_error("--min-sqnr is of weights, which " + given + " moves away for outputs");
+  if (recipe.rounding == Rounding::awq) {
+    if (!asks_for_int4(options, recipe))
+      return usage_error(given + " is for int4, and no tensor is asked to be that",
+                         "--scheme int4; --rounding gptq goes by data with int8 too");
+    if (options.format == QuantFormat::compressed_tensors)
+      return usage_error(
+          "compressed-tensors has no place for the scales of inputs that " + given + " stores",
+          "--format plain, the default, has; --rounding gptq needs none");
+  }
   QuantizeOnnxOptions others = options.onnx;
   others.calib.clear();
   if (!others.any()) return {};
   return usage_error("it is no ONNX model, for which --onnx and its options are",
-                     "of them --calib goes with --rounding gptq");
+                     "of them --calib goes with " + given);
 }
 
 Result<FileReport> run_one(FileTask& task, const QuantizeRequest& options,
@@ -219,24 +237,15 @@ Result<FileReport> run_one(FileTask& task, const QuantizeRequest& options,
   }
   if (!is_onnx && !options.script && options.onnx.max_drop) MLC_CHECK(refuse_drop(task));
   if (is_onnx || options.script) return run_graph(task, options, recipe);
-  if (recipe.rounding == Rounding::awq) {
-    MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
-    return usage_error(
-               "--rounding awq moves factors into the layer before, which a checkpoint "
-               "does not name",
-               "as an ONNX model, which mlc export-onnx makes: --onnx int4 --rounding awq; "
-               "of checkpoints gptq goes by data")
-        .in_file(task.input);
-  }
-  if (recipe.rounding == Rounding::gptq) {
-    MLC_CHECK(check_gptq(options));
+  if (goes_by_data(recipe.rounding)) {
+    MLC_CHECK(check_by_data(options, recipe));
     return quantize_checkpoint(task, options, recipe);
   }
   if (!options.onnx.any() && !options.architecture.empty()) {
     MLC_CHECK(InputFile::open(task.input));  // a file that is not there is told first
     return usage_error(
                "--arch says how a checkpoint runs, which only --torchscript and --rounding "
-               "gptq need",
+               "gptq or awq need",
                "leave it out, or choose one of them")
         .in_file(task.input);
   }
@@ -293,7 +302,8 @@ Command quantize_command() {
               "becomes w (int8) or w_packed (two codes a byte, the first in its lower half) with "
               "w_scale, and w_zero_point and w_shape where it has them: w = w_scale * (code - "
               "w_zero_point). int8 has one scale a row and no zero point; int4 has both for 32 "
-              "weights of a row. The metadata in the file says which.\n\n"
+              "weights of a row, and of --rounding awq it can have w_input_scale, by which columns "
+              "are divided. The metadata in the file says which.\n\n"
               "The file is read back and every code compared before it appears. Nothing needs "
               "calibration data; what a scheme costs is shown as SQNR, worst first.",
           .needs = Needs::nothing,

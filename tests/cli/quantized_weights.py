@@ -68,7 +68,10 @@ def dequantize(state, name, described, layout="plain"):
     scale = state[name + "_scale"].float().reshape(rows, -1)[:, spread]
     if not symmetric:
         codes = codes - state[name + "_zero_point"].float().reshape(rows, -1)[:, spread]
-    return (scale * codes).reshape(shape)
+    weight = scale * codes
+    if described.get("input_scale"):
+        weight = weight / state[name + "_input_scale"].float()
+    return weight.reshape(shape)
 
 
 def sqnr(weight, stored):

@@ -302,7 +302,7 @@ def test_gates(mlc, tmp_path, encoder):
     (("--in-place", "--torchscript", "dynamic"), "does not write in place"),
     (("-o", "q.pt", "--torchscript", "dynamic"), 'input "ids" is missing'),  # it is scripted
     (("-o", "q.pt", "--torchscript", "static", "--calib", "x.npz"), 'no tensor is named "ids"'),
-    (("-o", "q.pt", "--arch", "a.yaml"), "which only --torchscript and --rounding gptq need"),
+    (("-o", "q.pt", "--arch", "a.yaml"), "which only --torchscript and --rounding gptq or awq need"),
 ])
 def test_usage(mlc, tmp_path, encoder, args, said):
     images(tmp_path / "x.npy")

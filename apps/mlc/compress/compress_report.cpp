@@ -172,7 +172,7 @@ std::string quantized_html(const QuantizeAnswer& answer, const FileTask& task) {
   for (const WeightPlan* weight : worst_first(answer.plan)) {
     const Tensor& tensor = answer.checkpoint.tensors[weight->tensor];
     layers.push_back({weight->names[0],
-                      weight->scheme.text() + ", " + format_shape(answer.checkpoint.sizes(tensor)),
+                      scheme_text(*weight) + ", " + format_shape(answer.checkpoint.sizes(tensor)),
                       bytes_after(answer.checkpoint, *weight), weight->sqnr()});
   }
   Rows left;

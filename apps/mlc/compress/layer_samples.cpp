@@ -62,8 +62,8 @@ Result<LayerSamples> sample_layers(FileTask& task, const LayerSampleOptions& opt
   UnseenInputs unseen;
   for (LayerInput& one : *inputs) {
     unseen.add(one.weights.front(), one.max_abs);
-    out.sums.push_back(
-        {std::move(one.weights), one.columns, std::move(one.gram), std::move(one.sum_square)});
+    out.sums.push_back({std::move(one.weights), one.columns, std::move(one.gram),
+                        std::move(one.sum_square), std::move(one.sum_abs), one.rows});
   }
   unseen.warn(options.unseen, task.reporter);
   out.samples = data.samples();

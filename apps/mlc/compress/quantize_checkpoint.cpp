@@ -16,6 +16,7 @@
 #include "mlc/checkpoint/tried_edit.h"
 #include "mlc/compress/compressed_tensors.h"
 #include "mlc/compress/data_rounding.h"
+#include "mlc/compress/input_scales.h"
 #include "mlc/compress/quantize.h"
 
 #include <algorithm>
@@ -155,7 +156,7 @@ Status Job::decide() {
   }
   MLC_CHECK(scan_weights(checkpoint, plan_, scan, task_.reporter));
   MLC_CHECK(tell_nothing());
-  if (recipe_.rounding == Rounding::gptq && quantizes()) {
+  if (goes_by_data(recipe_.rounding) && quantizes()) {
     MLC_CHECK(round_by_samples());
     MLC_CHECK(scan_weights(checkpoint, plan_, scan, task_.reporter));
   }
@@ -183,22 +184,32 @@ Status Job::tell_nothing() const {
 
 /// Runs the model of the checkpoint on the samples and rounds again what they tell of.
 Status Job::round_by_samples() {
+  const bool awq = recipe_.rounding == Rounding::awq;
   LayerSampleOptions how;
   how.architecture = options_.architecture;
   how.key = options_.key;
   how.calib = options_.onnx.calib;
-  how.unseen = "their weights get the nearest codes";
-  how.wanted = [this](const std::string& name) {
+  how.unseen =
+      awq ? "they get the middle of the others' factors" : "their weights get the nearest codes";
+  how.wanted = [this, awq](const std::string& name) {
     return std::ranges::any_of(plan_.weights, [&](const WeightPlan& weight) {
-      return weight.quantizer != nullptr &&
+      return weight.quantizer != nullptr && (!awq || weight.scheme.kind == SchemeKind::int4) &&
              std::ranges::find(weight.names, name) != weight.names.end();
     });
   };
   MLC_TRY(const LayerSamples found, sample_layers(task_, how));
+  const auto round = awq ? scale_by_data : mlc::round_by_data;
   MLC_TRY(const RoundingGain gain,
-          mlc::round_by_data(*input_.checkpoint, plan_, found.sums, task_.threads, task_.reporter));
+          round(*input_.checkpoint, plan_, found.sums, task_.threads, task_.reporter));
+  if (gain.weights == 0 && awq && options_.target_size > 0) {
+    task_.reporter.warn(
+        "for that size no weight that a layer reads is int4: --rounding awq changes "
+        "nothing");
+    return {};
+  }
   if (gain.weights == 0) {
-    return conflict("no linear layer or convolution of the model reads a weight that is quantised",
+    return conflict("no linear layer or convolution of the model reads a weight that is " +
+                        std::string(awq ? "int4" : "quantised"),
                     "--rounding rtn needs no samples")
         .in_file(task_.input);
   }

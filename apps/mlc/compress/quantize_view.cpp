@@ -48,7 +48,7 @@ std::vector<WeightRow> worst_rows(const QuantizeAnswer& answer) {
   for (const WeightPlan* weight : worst_first(answer.plan)) {
     const Dims sizes = answer.checkpoint.sizes(answer.checkpoint.tensors[weight->tensor]);
     rows.push_back({weight->names[0],
-                    weight->scheme.text(),
+                    scheme_text(*weight),
                     {sizes.begin(), sizes.end()},
                     bytes_after(answer.checkpoint, *weight),
                     weight->sqnr(),
@@ -72,6 +72,7 @@ void quantized_json(const QuantizeAnswer& answer, JsonWriter& json) {
     json.field("bytes_after", bytes_after(answer.checkpoint, *weight));
     json.field("sqnr_db", weight->sqnr());
     json.field("max_error", weight->sums->largest);
+    if (weight->input_power > 0) json.field("input_power", weight->input_power);
     json.end_object();
   }
   json.end_array();
@@ -166,6 +167,11 @@ std::string db_text(double db) {
   return std::isinf(db) ? "exact" : fmt::format("{:.1f}", db);
 }
 
+std::string scheme_text(const WeightPlan& weight) {
+  if (weight.input_power == 0) return weight.scheme.text();
+  return fmt::format("{} awq {:g}", weight.scheme.text(), weight.input_power);
+}
+
 std::string schemes_text(const QuantizePlan& plan) {
   std::map<std::pair<SchemeKind, std::string>, uint64_t> counts;
   for (const WeightPlan& weight : plan.weights) {
@@ -200,8 +206,10 @@ ErrorSums all_sums(const QuantizePlan& plan) {
 
 std::string by_data_text(const DataRounding& by_data) {
   const RoundingGain& gain = by_data.gain;
-  return fmt::format("{} by {}: outputs of their layers {} dB, {} with the nearest codes",
-                     plural(gain.weights, "weight"), plural(by_data.samples, "sample"),
+  const std::string scaled =
+      gain.scaled ? fmt::format(", {} with scales of inputs", format_count(*gain.scaled)) : "";
+  return fmt::format("{} by {}{}: outputs of their layers {} dB, {} with the nearest codes",
+                     plural(gain.weights, "weight"), plural(by_data.samples, "sample"), scaled,
                      db_text(sqnr_db(gain.signal, gain.noise)),
                      db_text(sqnr_db(gain.signal, gain.noise_nearest)));
 }
@@ -212,6 +220,7 @@ void by_data_json(const DataRounding& by_data, JsonWriter& json) {
   json.begin_object();
   json.field("weights", gain.weights);
   json.field("samples", by_data.samples);
+  if (gain.scaled) json.field("scaled", *gain.scaled);
   json.field("output_sqnr_db", sqnr_db(gain.signal, gain.noise));
   json.field("output_sqnr_db_nearest", sqnr_db(gain.signal, gain.noise_nearest));
   json.end_object();

@@ -45,13 +45,16 @@ double bits_per_weight(const QuantizeAnswer& answer);
 
 /// Quantised weights, the largest error first; equal ones in the order of the file.
 std::vector<const WeightPlan*> worst_first(const QuantizePlan& plan);
+/// "int4:g64", "int4 awq 0.55": with the power of its scales of inputs.
+std::string scheme_text(const WeightPlan& weight);
 /// "int8 76, fp16 1": schemes with their numbers of tensors, in the order of the table.
 std::string schemes_text(const QuantizePlan& plan);
 /// "3 one dimension, 1 small": why tensors are kept, with their numbers.
 std::string kept_counts(const QuantizePlan& plan);
 /// Of all quantised weights together.
 ErrorSums all_sums(const QuantizePlan& plan);
-/// "37 weights by 32 samples: outputs of their layers 26.9 dB, 21.8 with the nearest codes".
+/// "37 weights by 32 samples: outputs of their layers 26.9 dB, 21.8 with the nearest codes"; of awq
+/// "by 32 samples, 29 with scales of inputs: ...".
 std::string by_data_text(const DataRounding& by_data);
 /// The field "by_data" with the same.
 void by_data_json(const DataRounding& by_data, JsonWriter& json);

@@ -54,7 +54,9 @@ void warn_of_scales(const Checkpoint& checkpoint, const StateDict& state_dict, D
   if (!record) return;
   std::set<std::string, std::less<>> scales;
   for (const QuantizedTensor& one : record->tensors) {
-    scales.insert(part_names(record->format, one).scale);
+    const PartNames names = part_names(record->format, one);
+    for (const std::string& name : {names.scale, names.input_scale})
+      if (!name.empty()) scales.insert(name);
   }
   std::vector<std::string> rounded;
   for (const StateDictEntry& entry : state_dict.entries) {

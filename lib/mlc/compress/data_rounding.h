@@ -9,6 +9,7 @@
 #include "mlc/compress/weight_quant.h"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ struct InputSums {
   int64_t columns = 0;
   std::vector<float> gram;         // X^T X as [columns, columns]; empty: unknown
   std::vector<double> sum_square;  // of each column
+  std::vector<double> sum_abs;     // the same of |x|
+  uint64_t rows = 0;
 };
 
 /// GPTQ (Frantar et al., 2022): column after column is rounded, and what that costs is given to the
@@ -40,6 +43,7 @@ struct RoundingGain {
   double signal = 0;
   double noise_nearest = 0;  // had each weight the nearest code
   double noise = 0;
+  std::optional<uint64_t> scaled;  // weights with scales of inputs (input_scales.h)
 };
 
 /// Adds to GAIN what the first rows of a weight tell, of which ROWS has some whole ones: NEAREST

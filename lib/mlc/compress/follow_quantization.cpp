@@ -12,7 +12,7 @@ namespace mlc {
 namespace {
 
 constexpr std::array kParts = {&PartNames::codes, &PartNames::scale, &PartNames::zero_point,
-                               &PartNames::shape};
+                               &PartNames::shape, &PartNames::input_scale};
 
 class Follower {
  public:
@@ -42,7 +42,7 @@ class Follower {
     QuantizedTensor renamed = weight;
     renamed.name = codes->substr(0, codes->size() - suffix.size());
     const PartNames wanted = part_names(format_, renamed);
-    for (const auto part : {&PartNames::scale, &PartNames::zero_point, &PartNames::shape}) {
+    for (const auto part : kParts) {
       const std::string& old = parts.*part;
       if (old.empty() || !names_.contains(old)) continue;
       if (plan_.new_name_of(old) != wanted.*part) return apart(weight, old);

@@ -1,6 +1,7 @@
 #include "mlc/compress/input_factor.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/compress/dot.h"
 
 #include <algorithm>
 #include <cmath>
@@ -20,20 +21,6 @@ struct Square {
   double* row(int64_t i) { return values.data() + i * size; }
   const double* row(int64_t i) const { return values.data() + i * size; }
 };
-
-/// In eight lanes, added up in order: the same on every machine.
-double dot(const double* a, const double* b, int64_t count) {
-  constexpr int64_t kLanes = 8;
-  double lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (int64_t k = 0; k < kLanes; ++k) lanes[k] += a[i + k] * b[i + k];
-  }
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
-  for (; i < count; ++i) sum += a[i] * b[i];
-  return sum;
-}
 
 /// Makes the lower triangle of A that of L with L L^T = A; false where A is not positive definite.
 /// Block by block: first what other blocks give, which is parallel, then each block in itself.

@@ -4,11 +4,13 @@
 #include "mlc/tensor/float_kernels.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace mlc {
 namespace {
 
 constexpr uint64_t kMaxCopy = uint64_t{1} << 36U;
+constexpr std::initializer_list<DType> kScaleTypes = {DType::f32, DType::f16, DType::bf16};
 
 Result<uint32_t> find_part(const TensorsByName& tensors, const std::string& name) {
   const auto at = tensors.find(name);
@@ -69,8 +71,7 @@ Result<LoadedWeight> LoadedWeight::open(const Checkpoint& checkpoint, const Tens
   }
   MLC_TRY(const uint32_t scale, find_part(tensors, names.scale));
   const std::vector<int64_t> scales = scale_sizes(described);
-  MLC_CHECK(
-      check_part(checkpoint, scale, names.scale, {DType::f32, DType::f16, DType::bf16}, scales));
+  MLC_CHECK(check_part(checkpoint, scale, names.scale, kScaleTypes, scales));
   MLC_TRY(const Bytes scale_bytes, out.take(checkpoint, scale));
   Bytes zero_bytes;
   DType zero_dtype = DType::u8;
@@ -83,18 +84,56 @@ Result<LoadedWeight> LoadedWeight::open(const Checkpoint& checkpoint, const Tens
   MLC_TRY(out.codes_,
           StoredWeight::create(scheme, described.shape, code_bytes, checkpoint.tensors[scale].dtype,
                                scale_bytes, zero_dtype, zero_bytes));
+  if (names.input_scale.empty()) return out;
+  MLC_TRY(const uint32_t factors, find_part(tensors, names.input_scale));
+  MLC_CHECK(check_part(checkpoint, factors, names.input_scale, kScaleTypes,
+                       input_scale_sizes(described)));
+  MLC_CHECK(out.read_input_scale(checkpoint, factors, names.input_scale));
   return out;
 }
 
+Status LoadedWeight::read_input_scale(const Checkpoint& checkpoint, uint32_t tensor,
+                                      const std::string& name) {
+  MLC_TRY(const Bytes bytes, take(checkpoint, tensor));
+  input_scale_.resize(static_cast<size_t>(columns_));
+  to_f32_kernel(checkpoint.tensors[tensor].dtype)(
+      bytes.data(), reinterpret_cast<std::byte*>(input_scale_.data()), input_scale_.size());
+  const bool sound = std::ranges::all_of(
+      input_scale_, [](float factor) { return factor > 0 && std::isfinite(factor); });
+  if (sound) return {};
+  return corrupt("its tensor " + quoted(name) +
+                 " has a number that is no scale: 0, below, or not "
+                 "finite");
+}
+
 void LoadedWeight::decode(int64_t row, float* out) const {
-  if (codes_) return codes_->decode(row, out);
+  if (codes_) {
+    codes_->decode(row, out);
+    for (size_t j = 0; j < input_scale_.size(); ++j) out[j] /= input_scale_[j];
+    return;
+  }
   const DType stored = described_.scheme.info().stored;
   const auto count = static_cast<size_t>(columns_);
   to_f32_kernel(stored)(values_.data() + static_cast<size_t>(row) * count * element_bytes(stored),
                         reinterpret_cast<std::byte*>(out), count);
 }
 
+/// Codes are the nearest ones to the products, errors those of the weights.
+void LoadedWeight::compare_scaled(int64_t row, const float* weights, ErrorSums& sums) const {
+  thread_local std::vector<float> products;
+  thread_local std::vector<float> values;
+  products.resize(input_scale_.size());
+  values.resize(input_scale_.size());
+  for (size_t j = 0; j < products.size(); ++j) products[j] = weights[j] * input_scale_[j];
+  ErrorSums of_products;
+  codes_->compare(row, products.data(), of_products);
+  sums.wrong += of_products.wrong;
+  decode(row, values.data());
+  quant_kernels().compare_values(weights, values.data(), values.size(), sums);
+}
+
 void LoadedWeight::compare(int64_t row, const float* weights, ErrorSums& sums) const {
+  if (!input_scale_.empty()) return compare_scaled(row, weights, sums);
   if (codes_) return codes_->compare(row, weights, sums);
   const DType stored = described_.scheme.info().stored;
   const auto count = static_cast<size_t>(columns_);

@@ -30,15 +30,20 @@ class LoadedWeight {
   void decode(int64_t row, float* out) const;
   /// Adds to SUMS how far ROW is from WEIGHTS. `wrong` counts codes that are not the nearest.
   void compare(int64_t row, const float* weights, ErrorSums& sums) const;
+  /// What columns were multiplied with; empty for nothing.
+  const std::vector<float>& input_scale() const { return input_scale_; }
 
  private:
+  void compare_scaled(int64_t row, const float* weights, ErrorSums& sums) const;
+  Status read_input_scale(const Checkpoint& checkpoint, uint32_t tensor, const std::string& name);
   Result<Bytes> take(const Checkpoint& checkpoint, uint32_t tensor);
 
   QuantizedTensor described_;
   int64_t rows_ = 0;
   int64_t columns_ = 0;
   std::optional<StoredWeight> codes_;  // of integer schemes
-  Bytes values_;                       // of the others
+  std::vector<float> input_scale_;
+  Bytes values_;  // of the others
   std::vector<std::shared_ptr<const std::string>> owned_;
 };
 

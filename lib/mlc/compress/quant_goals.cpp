@@ -34,6 +34,7 @@ void set_scheme(WeightPlan& weight, const QuantScheme& scheme, Kept kept) {
   weight.scheme = scheme;
   weight.kept = scheme.kind == SchemeKind::keep ? kept : Kept::no;
   weight.quantizer = nullptr;
+  weight.may_have_input_scale = false;
   weight.scanned = false;
   weight.sums.reset();
 }

@@ -77,10 +77,15 @@ enum class Rounding : uint8_t {
   mse,   // the part of that range with the least squared error
   hqq,   // the range, and the zero point that half-quadratic steps find (Badri and Shaji, 2023)
   gptq,  // as rtn, codes by what the weights are multiplied with (data_rounding.h)
-  awq,   // of graphs alone: factors between activations and weights (onnx_quant/input_scaling.h)
+  awq,   // as rtn, of weights times factors by what they are multiplied with (input_scales.h)
 };
 /// Whether samples of inputs say how.
 constexpr bool needs_samples(Rounding rounding) {
+  return rounding == Rounding::gptq || rounding == Rounding::awq;
+}
+
+/// Whether samples of inputs are needed for it.
+inline bool goes_by_data(Rounding rounding) {
   return rounding == Rounding::gptq || rounding == Rounding::awq;
 }
 

@@ -14,9 +14,11 @@
 #include "mlc/tensor/float_kernels.h"
 
 #include <algorithm>
+#include <bit>
 #include <deque>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <unordered_map>
 
 namespace mlc {
@@ -25,6 +27,17 @@ namespace {
 std::shared_ptr<const std::string> shape_bytes(const std::vector<int64_t>& shape) {
   std::string out;
   for (const int64_t size : shape) append_le(out, size);
+  return std::make_shared<const std::string>(std::move(out));
+}
+
+/// The factors of QUANTIZER; zeros, for the sake of their place, where they are still to be found.
+std::shared_ptr<const std::string> input_scale_bytes(const WeightQuantizer& quantizer) {
+  std::string out;
+  const auto columns = static_cast<size_t>(quantizer.layout().columns);
+  for (size_t j = 0; j < columns; ++j) {
+    const float factor = quantizer.input_scale().empty() ? 0 : quantizer.input_scale()[j];
+    append_le(out, std::bit_cast<uint32_t>(factor));
+  }
   return std::make_shared<const std::string>(std::move(out));
 }
 
@@ -62,6 +75,11 @@ NewEntries make_parts(Checkpoint& checkpoint, const QuantizePlan& plan, const We
     const std::vector<int64_t> rank = {static_cast<int64_t>(described.shape.size())};
     out.emplace_back(names.shape,
                      add_stored(checkpoint, DType::i64, rank, shape_bytes(described.shape)));
+  }
+  if (!names.input_scale.empty()) {
+    out.emplace_back(names.input_scale,
+                     add_stored(checkpoint, DType::f32, input_scale_sizes(described),
+                                input_scale_bytes(*quantizer)));
   }
   return out;
 }
@@ -233,6 +251,10 @@ Status check_written(const Checkpoint& source, QuantizePlan& plan, const std::st
       MLC_TRY_CTX(LoadedWeight loaded,
                   LoadedWeight::open(*written, tensors, record.format, *at->second),
                   "comparing " + sentence_key(name));
+      if (weight.quantizer != nullptr && weight.quantizer->input_scale() != loaded.input_scale()) {
+        return internal_error("the scales of inputs of " + sentence_key(name) +
+                              " came back from the file as others than were written");
+      }
       if (name != weight.names[0]) continue;  // tied: there, with the same bytes
       MLC_TRY(FloatRows rows, FloatRows::open(source, weight.tensor));
       MLC_TRY(auto doubles, DoubleRows::open(source, weight.tensor));
@@ -282,7 +304,8 @@ Status restore_weights(Checkpoint& checkpoint, StateDict& state_dict, const Quan
   for (const StateDictEntry& entry : state_dict.entries) {
     positions.insert_or_assign(std::string(entry.key), entry.position);
   }
-  std::map<std::pair<TensorIdentity, TensorIdentity>, uint32_t> known;  // of tied weights
+  // Of tied weights, by their codes, scales and scales of inputs.
+  std::map<std::tuple<TensorIdentity, TensorIdentity, TensorIdentity>, uint32_t> known;
   std::map<uint32_t, NewEntries> changed;
   for (const QuantizedTensor& one : record.tensors) {
     MLC_TRY_CTX(LoadedWeight loaded, LoadedWeight::open(checkpoint, tensors, record.format, one),
@@ -294,14 +317,16 @@ Status restore_weights(Checkpoint& checkpoint, StateDict& state_dict, const Quan
       if (at == tensors.end()) return TensorIdentity();
       return identity_of(checkpoint, checkpoint.tensors[at->second]);
     };
-    const auto [at, is_new] =
-        known.try_emplace(std::pair(identity(names.codes), identity(names.scale)), kNoIndex);
+    const auto [at, is_new] = known.try_emplace(
+        std::tuple(identity(names.codes), identity(names.scale), identity(names.input_scale)),
+        kNoIndex);
     if (is_new) {
       CastCounts* const counts = counts_of ? &counts_of(one.name) : nullptr;
       at->second = add_made(checkpoint, one.dtype, one.shape, decoded(weight, one.dtype, counts));
     }
     const uint32_t restored = is_new ? at->second : derive_twin(checkpoint, at->second);
-    for (const std::string& part : {names.codes, names.scale, names.zero_point, names.shape}) {
+    for (const std::string& part :
+         {names.codes, names.scale, names.zero_point, names.shape, names.input_scale}) {
       if (!part.empty() && positions.contains(part)) changed[positions.at(part)] = {};
     }
     changed[positions.at(names.codes)] = {{one.name, restored}};

@@ -227,7 +227,11 @@ Status check_schemes(const QuantRecipe& recipe, QuantFormat format) {
 QuantizedTensor described(const Checkpoint& checkpoint, const WeightPlan& weight) {
   const Tensor& tensor = checkpoint.tensors[weight.tensor];
   const Dims sizes = checkpoint.sizes(tensor);
-  return {weight.names[0], weight.scheme, tensor.dtype, {sizes.begin(), sizes.end()}};
+  return {weight.names[0],
+          weight.scheme,
+          tensor.dtype,
+          {sizes.begin(), sizes.end()},
+          weight.has_input_scale()};
 }
 
 uint64_t bytes_before(const Checkpoint& checkpoint, const WeightPlan& weight) {
@@ -252,6 +256,7 @@ uint64_t bytes_after(const Checkpoint& checkpoint, const WeightPlan& weight) {
     bytes +=
         groups * (weight.quantizer != nullptr ? element_bytes(weight.quantizer->zero_dtype()) : 1);
   }
+  if (weight.has_input_scale()) bytes += static_cast<uint64_t>(layout.columns) * sizeof(float);
   const bool packed = layout.packed || layout.words;
   return bytes + (packed ? sizes.size() * sizeof(int64_t) : 0);
 }

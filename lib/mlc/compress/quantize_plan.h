@@ -60,9 +60,14 @@ struct WeightPlan {
   std::shared_ptr<WeightQuantizer> quantizer;
   bool scanned = false;
   std::optional<ErrorSums> sums;  // once measured
+  double largest = 0;             // magnitude of a weight, once scanned
+  /// Rounding awq may give it scales of inputs (input_scales.h), for which sizes leave room.
+  bool may_have_input_scale = false;
+  double input_power = 0;  // that they are of; 0: it has none
 
   bool is_quantized() const { return scheme.kind != SchemeKind::keep; }
   bool is_fallback() const { return scheme != asked; }
+  bool has_input_scale() const { return may_have_input_scale || input_power > 0; }
   double sqnr() const { return sqnr_db(sums->signal, sums->noise); }
 };
 

@@ -18,6 +18,7 @@ MetaValue to_meta(const QuantizedTensor& tensor) {
   map.emplace_back("scheme", tensor.scheme.text());
   map.emplace_back("dtype", info(tensor.dtype).torch);
   map.emplace_back("shape", std::move(shape));
+  if (tensor.input_scale) map.emplace_back("input_scale", true);
   return map;
 }
 
@@ -60,6 +61,12 @@ Result<QuantizedTensor> read_tensor(const std::string& name, const MetaValue& va
   }
   out.dtype = *type;
   MLC_TRY(out.shape, read_shape(value.find("shape")));
+  if (const MetaValue* const scaled = value.find("input_scale"); scaled != nullptr) {
+    if (scaled->as_bool() == nullptr) return broken("input_scale is neither true nor false");
+    out.input_scale = *scaled->as_bool();
+    if (out.input_scale && !out.scheme.is_integer())
+      return broken("a weight of " + out.scheme.text() + " has scales of inputs");
+  }
   return out;
 }
 
@@ -105,11 +112,12 @@ Result<std::optional<QuantizedRecord>> quantized_record(const Metadata& metadata
 
 PartNames part_names(QuantFormat format, const QuantizedTensor& tensor) {
   const std::string& name = tensor.name;
-  if (!tensor.scheme.is_integer()) return {name, "", "", ""};
+  if (!tensor.scheme.is_integer()) return {name, "", "", "", ""};
   const bool packed = tensor.scheme.info().bits == 4 || format == QuantFormat::compressed_tensors;
-  PartNames out{packed ? name + "_packed" : name, name + "_scale", "", ""};
+  PartNames out{packed ? name + "_packed" : name, name + "_scale", "", "", ""};
   if (!tensor.scheme.symmetric) out.zero_point = name + "_zero_point";
   if (packed) out.shape = name + "_shape";
+  if (tensor.input_scale) out.input_scale = name + "_input_scale";
   return out;
 }
 
@@ -130,6 +138,10 @@ std::vector<int64_t> scale_sizes(const QuantizedTensor& tensor) {
   std::vector<int64_t> sizes(tensor.shape.size(), 1);
   sizes[row_dimension(tensor.shape)] = layout.rows;
   return sizes;
+}
+
+std::vector<int64_t> input_scale_sizes(const QuantizedTensor& tensor) {
+  return {layout_of(tensor.scheme, tensor.shape).columns};
 }
 
 DType code_dtype(const QuantScheme& scheme) {

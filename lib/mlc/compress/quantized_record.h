@@ -4,6 +4,7 @@
 //     format: plain
 //     tensors:
 //       encoder.weight: {scheme: int8, dtype: float32, shape: [768, 768]}
+//       decoder.weight: {scheme: int4, dtype: float32, shape: [768, 768], input_scale: true}
 //
 // Beside it stand the tensors that the weight became, under names that begin with its own
 // (part_names()): the layout of compressed-tensors (docs of vllm-project/compressed-tensors), but
@@ -23,7 +24,7 @@
 namespace mlc {
 
 enum class QuantFormat : uint8_t {
-  plain,               // weight = scale * (code - zero point), in dtypes that any code can read
+  plain,  // weight = scale * (code - zero point) / input scale, in dtypes that any code can read
   compressed_tensors,  // pack-quantized: codes in words of 32 bits
 };
 
@@ -32,6 +33,7 @@ struct QuantizedTensor {
   QuantScheme scheme;        // not keep
   DType dtype = DType::f32;  // of the weight
   std::vector<int64_t> shape;
+  bool input_scale = false;  // columns were multiplied with what is stored beside them
 };
 
 struct QuantizedRecord {
@@ -50,12 +52,14 @@ struct PartNames {
   std::string scale;
   std::string zero_point;
   std::string shape;
+  std::string input_scale;
 };
 PartNames part_names(QuantFormat format, const QuantizedTensor& tensor);
 
-/// The sizes of codes and scales. Requires: an integer scheme.
+/// The sizes of codes, scales and scales of inputs. Requires: an integer scheme.
 std::vector<int64_t> code_sizes(const QuantizedTensor& tensor);
 std::vector<int64_t> scale_sizes(const QuantizedTensor& tensor);
+std::vector<int64_t> input_scale_sizes(const QuantizedTensor& tensor);
 /// i8, u8 or, of words, i32.
 DType code_dtype(const QuantScheme& scheme);
 

@@ -96,6 +96,8 @@ Status Scanner::add(const Checkpoint& checkpoint, WeightPlan& weight, Rounding r
   if (weight.scheme.is_integer() && !weight.scanned) {
     const Dims sizes = checkpoint.sizes(checkpoint.tensors[weight.tensor]);
     weight.quantizer = std::make_shared<WeightQuantizer>(weight.scheme, rounding, sizes);
+    weight.may_have_input_scale =
+        rounding == Rounding::awq && weight.scheme.kind == SchemeKind::int4;
   }
   const int64_t step = reading.rows.rows_a_piece();
   for (int64_t begin = 0; begin < reading.rows.rows(); begin += step) {
@@ -210,11 +212,13 @@ void Scanner::finish(Reading& reading) const {
     weight.kept = reason;
     weight.scheme = QuantScheme();
     weight.quantizer = nullptr;
+    weight.may_have_input_scale = false;
     weight.sums.reset();
     return;
   }
   if (weight.quantizer != nullptr && !weight.scanned) weight.quantizer->finish();
   weight.scanned = true;
+  weight.largest = std::bit_cast<double>(reading.largest.load());
   if (!options_.measure) return;
   ErrorSums sums;
   for (const ErrorSums& one : reading.sums) sums.add(one);

@@ -202,7 +202,21 @@ GroupParameters WeightQuantizer::find(const float* weights, size_t count) {
   return zeros_between_codes() ? moved : on_a_code(weights, count, moved);
 }
 
+const std::vector<float>& WeightQuantizer::input_scale() const {
+  static const std::vector<float> kNone;
+  return factors_ == nullptr ? kNone : *factors_;
+}
+
+const float* WeightQuantizer::products(const float* weights) const {
+  if (factors_ == nullptr) return weights;
+  thread_local std::vector<float> out;
+  out.resize(factors_->size());
+  for (size_t j = 0; j < out.size(); ++j) out[j] = weights[j] * (*factors_)[j];
+  return out.data();
+}
+
 void WeightQuantizer::choose(int64_t row, const float* weights) {
+  weights = products(weights);
   const auto first = static_cast<size_t>(row * layout_.groups);
   for_each_group(layout_, [&](size_t g, size_t begin, size_t count) {
     const GroupParameters group = find(weights + begin, count);
@@ -265,6 +279,7 @@ void WeightQuantizer::encode(int64_t row, const float* weights, std::byte* out) 
   const QuantKernels& kernels = quant_kernels();
   thread_local std::vector<GroupParameters> groups;
   parameters(row, groups);
+  weights = products(weights);
   const auto columns = static_cast<size_t>(layout_.columns);
   const size_t used = layout_.packed ? columns / 2 + columns % 2 : columns;
   std::fill(out + used, out + layout_.row_bytes(), std::byte{0});
@@ -285,6 +300,13 @@ void WeightQuantizer::encode(int64_t row, const float* weights, std::byte* out) 
 
 void WeightQuantizer::measure(int64_t row, const float* weights, ErrorSums& sums) const {
   const QuantKernels& kernels = quant_kernels();
+  if (factors_ != nullptr) {
+    thread_local std::vector<float> values;
+    values.resize(factors_->size());
+    decoded(row, weights, values.data());
+    kernels.compare_values(weights, values.data(), values.size(), sums);
+    return;
+  }
   thread_local std::vector<GroupParameters> groups;
   thread_local std::vector<int8_t> codes;
   parameters(row, groups);
@@ -299,11 +321,13 @@ void WeightQuantizer::decoded(int64_t row, const float* weights, float* out) con
   thread_local std::vector<GroupParameters> groups;
   thread_local std::vector<int8_t> codes;
   parameters(row, groups);
+  weights = products(weights);
   codes.resize(static_cast<size_t>(layout_.columns));
   for_each_group(layout_, [&](size_t g, size_t begin, size_t count) {
     codes_of(row, begin, count, weights, groups[g], codes.data() + begin);
     quant_kernels().decode(codes.data() + begin, count, groups[g], out + begin);
   });
+  for (size_t j = 0; j < input_scale().size(); ++j) out[j] /= input_scale()[j];
 }
 
 Result<StoredWeight> StoredWeight::create(const QuantScheme& scheme, Dims sizes, Bytes codes,

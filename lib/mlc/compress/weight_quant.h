@@ -39,6 +39,15 @@ class WeightQuantizer {
   const QuantScheme& scheme() const { return scheme_; }
   const QuantLayout& layout() const { return layout_; }
 
+  /// Weights are multiplied with FACTORS, one a column and above 0, before they are rounded, and
+  /// what codes stand for is divided by them. Null: they are not. Requires: before choose(), and
+  /// neither choose_group() nor give_codes(); products are finite.
+  void scale_inputs(std::shared_ptr<const std::vector<float>> factors) {
+    factors_ = std::move(factors);
+  }
+  /// The factors; empty for none.
+  const std::vector<float>& input_scale() const;
+
   /// Finds the parameters of ROW, whose weights are finite.
   void choose(int64_t row, const float* weights);
   /// The same of one GROUP of ROW, whose WEIGHTS begin there; returns what it found.
@@ -71,6 +80,8 @@ class WeightQuantizer {
   DType zero_dtype() const { return zeros_between_codes() ? DType::f16 : DType::u8; }
 
  private:
+  /// WEIGHTS of a row as they are rounded.
+  const float* products(const float* weights) const;
   /// The codes of COLUMNS from BEGIN on in ROW.
   void codes_of(int64_t row, size_t begin, size_t count, const float* weights,
                 const GroupParameters& group, int8_t* out) const;
@@ -94,6 +105,7 @@ class WeightQuantizer {
   std::vector<float> scales_;      // until finish()
   std::vector<float> zeros_;
   std::shared_ptr<const std::vector<int8_t>> given_;
+  std::shared_ptr<const std::vector<float>> factors_;
   std::shared_ptr<const std::string> scale_bytes_;
   std::shared_ptr<const std::string> zero_bytes_;
 };

@@ -1,6 +1,7 @@
 #include "mlc/onnx_quant/input_scaling.h"
 
 #include "mlc/base/parallel.h"
+#include "mlc/compress/input_scales.h"
 #include "mlc/onnx_quant/constant_floats.h"
 #include "mlc/onnx_quant/node_builder.h"
 #include "mlc/onnx_quant/quantized_weight.h"
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <map>
 
 namespace mlc::onnx {
@@ -180,26 +180,6 @@ double rounding_error(const SomeOutputs& outputs, std::span<const float> rows,
     }
   }
   return sum;
-}
-
-/// MEANS to the power of ALPHA, around 1, so that neither side grows out of its numbers; 1 for what
-/// is nothing in all samples, whose weights would else be nothing beside those of their block.
-std::vector<float> powers_of(const std::vector<double>& means, double alpha) {
-  constexpr double kLeast = 1e-4;
-  double least = std::numeric_limits<double>::infinity();
-  double most = 0;
-  for (const double mean : means) {
-    if (!(mean > 0)) continue;
-    least = std::min(least, std::max(mean, kLeast));
-    most = std::max(most, std::max(mean, kLeast));
-  }
-  const double middle = std::sqrt(least * most);
-  std::vector<float> out;
-  for (const double mean : means) {
-    const double ratio = mean > 0 ? std::max(mean, kLeast) / middle : 1;
-    out.push_back(static_cast<float>(std::pow(ratio, alpha)));
-  }
-  return out;
 }
 
 /// Makes what gives an activation give it times other factors.
