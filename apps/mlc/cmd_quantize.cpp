@@ -30,7 +30,8 @@ void setup(OptionSet& set, QuantizeRequest& options) {
   set.choice(
       "--rounding", options.rounding, kRoundings,
       "ranges by rtn (default), least squared error, or half-quadratic zero points; with --calib "
-      "gptq (of ONNX models int4): codes by what the weights are multiplied with, awq (int4): finer "
+      "gptq (of ONNX models int4): codes by what the weights are multiplied with, awq (int4): "
+      "finer "
       "steps for inputs that are large");
   set.choice("--format", options.format, kFormats,
              "names and layout of the new tensors; plain by default");
