@@ -1127,3 +1127,26 @@ def test_parameters_in_a_list_and_modules_with_dots_have_a_way(mlc, tmp_path):
         (tmp_path / "a.yaml").write_text(head + text + "\n")
         done = mlc("load", "w.pt", "--expect", "a.yaml")
         assert done.rc == 2 and says in done.stderr, done.stderr
+
+
+CACHED = """mlc: architecture/1
+buffers: {one: {shape: [1]}}
+inputs: ["x:f32[b=2,s=3]", "past:f32[b,p=4]", "mask:f32[b,p+s]"]
+forward: |
+  def forward(self, x: Tensor, past: Tensor, mask: Tensor) -> Tensor:
+      return (torch.cat([past, x], 1) * mask).sum(1)
+"""
+
+
+def test_an_architecture_could_not_declare_the_mask_of_a_cache(mlc, tmp_path):
+    torch.save({"one": torch.zeros(1)}, tmp_path / "w.pt")
+    (tmp_path / "a.yaml").write_text(CACHED)
+    mlc.ok("run", "w.pt", "--arch", "a.yaml")
+    done = mlc.ok("trace", "w.pt", "--arch", "a.yaml", "-o", "t.pt")
+    assert "p=5" in done.stdout and "s=4" in done.stdout
+    wrong = ["--input", "x:f32[2,5]", "--input", "past:f32[2,4]", "--input", "mask:f32[2,8]"]
+    done = mlc("run", "w.pt", "--arch", "a.yaml", *wrong)
+    assert done.rc == 2 and "dimension 1: p+s is 9" in done.stderr and "mask:f32[b,p+s]" in done.stderr
+    mlc.ok("run", "w.pt", "--arch", "a.yaml", *wrong[:-1], "mask:f32[2,9]")
+    done = mlc("trace", "w.pt", "--arch", "a.yaml", "-o", "u.pt", "--input", "x:f32[b=2,s=3]", "--input", "past:f32[b,p=4]", "--input", "mask:f32[b,q=7]")
+    assert done.rc == 2 and "is p+s, no size of its own" in done.stderr

@@ -32,6 +32,7 @@ bool same_type(DType declared, DType given, bool cast) {
 /// What is wrong with SIZE for DIM, or an empty text.
 std::string wrong_size(const InputDim& dim, const std::string& input, int64_t size,
                        SymbolSizes& symbols) {
+  if (!dim.computed.empty()) return "";  // once all names have their sizes
   if (dim.symbol.empty()) {
     return size == dim.example ? "" : "must be " + std::to_string(dim.example);
   }
@@ -79,6 +80,29 @@ std::string wrong(const InputSpec& spec, const HostTensor& value, bool cast, Sym
   return "";
 }
 
+/// What is wrong with the computed sizes of VALUE, which SPEC declares, or an empty text.
+std::string wrong_computed(const InputSpec& spec, const HostTensor& value) {
+  for (size_t i = 0; i < spec.dims.size(); ++i) {
+    const InputDim& dim = spec.dims[i];
+    if (dim.computed.empty() || value.sizes[i] == dim.example) continue;
+    return fmt::format("dimension {}: {} is {}", i, printable(dim.computed), dim.example);
+  }
+  return "";
+}
+
+/// SPECS with computed sizes as SYMBOLS give them.
+std::vector<InputSpec> with_sizes(std::span<const InputSpec> specs, const SymbolSizes& symbols) {
+  std::vector<InputSpec> out(specs.begin(), specs.end());
+  for (InputSpec& spec : out) {
+    for (InputDim& dim : spec.dims) {
+      const auto known = symbols.find(dim.symbol);
+      if (!dim.symbol.empty() && known != symbols.end()) dim.example = known->second.size;
+    }
+  }
+  compute_sizes(out);
+  return out;
+}
+
 /// What DIM is called, or its size.
 std::string dim_text(const InputDim& dim) {
   if (!dim.symbol.empty() && dim.bounds) {
@@ -92,6 +116,9 @@ std::string dim_text(const InputDim& dim) {
 std::string wrong_varying(const InputDim& given, const InputDim& wanted,
                           std::map<std::string, std::string>& given_names) {
   const std::string& varying = given.computed.empty() ? given.symbol : given.computed;
+  if (!wanted.computed.empty()) {
+    return given.symbol.empty() ? "" : "is " + printable(wanted.computed) + ", no size of its own";
+  }
   if (wanted.symbol.empty()) {
     return varying.empty() ? "" : "must be " + std::to_string(wanted.example) + " and cannot vary";
   }
@@ -137,10 +164,6 @@ Result<DeclaredInputs> read_declared_inputs(const arch::Architecture& architectu
       return architecture.error_at(one.position, "an architecture declares types, not files",
                                    "as in 'image:f32[batch=1..64,3,224,224]'");
     }
-    if (std::ranges::any_of(spec->dims, [](const auto& dim) { return !dim.computed.empty(); })) {
-      return architecture.error_at(one.position, "an architecture declares no computed sizes",
-                                   "give each its own name, as in 'mask:i64[batch=2,total=1..64]'");
-    }
     out.for_engine.push_back(
         {spec->name, spec->dtype, spec->sizes(), declared_type(*spec), one.position});
     out.specs.push_back(std::move(*spec));
@@ -154,10 +177,17 @@ Status check_declared(std::span<const InputSpec> specs, std::span<const NamedVal
   std::string expected;
   std::string types;
   SymbolSizes symbols;
+  std::map<std::string, std::string> wrong_ones;
   for (const NamedValue& value : values) {
     const auto spec = std::ranges::find(specs, value.name, &InputSpec::name);
-    if (spec == specs.end()) continue;
-    const std::string problem = wrong(*spec, value.tensor, cast, symbols);
+    if (spec != specs.end()) wrong_ones[value.name] = wrong(*spec, value.tensor, cast, symbols);
+  }
+  const std::vector<InputSpec> sized = with_sizes(specs, symbols);
+  for (const NamedValue& value : values) {
+    const auto spec = std::ranges::find(sized, value.name, &InputSpec::name);
+    if (spec == sized.end()) continue;
+    const std::string& first = wrong_ones[value.name];
+    const std::string problem = first.empty() ? wrong_computed(*spec, value.tensor) : first;
     if (problem.empty()) continue;
     problems += (problems.empty() ? "" : "; ") + ("input " + quoted(value.name)) + " is " +
                 describe(value.tensor.dtype, value.tensor.sizes) + ", " + problem;
