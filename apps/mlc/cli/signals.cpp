@@ -40,6 +40,13 @@ constexpr std::string_view kShrankJson =
     R"("hint": "run the command again when no other process writes to the file"})"
     "\n";
 
+// The sanitizers have handlers of their own, which say more.
+#if defined(MLC_SANITIZED)
+constexpr bool kHandlesFaults = false;
+#else
+constexpr bool kHandlesFaults = true;
+#endif
+
 /// What ends a process that runs native code of others, as people would call it.
 struct Fault {
   int number;
@@ -141,9 +148,8 @@ void handle(int number, void (*handler)(int), int flags) {
   sigaction(number, &action, nullptr);
 }
 
-/// The sanitizers have handlers of their own, which say more.
 void handle_faults() {
-#if !defined(MLC_SANITIZED)
+  if (!kHandlesFaults) return;
   // A stack that is full has no room for a handler.
   static char stack[1 << 16];
   stack_t own{};
@@ -151,15 +157,13 @@ void handle_faults() {
   own.ss_size = sizeof stack;
   sigaltstack(&own, nullptr);
   for (const Fault& one : kFaults) handle(one.number, on_fault, SA_ONSTACK | SA_NODEFER);
-#endif
 }
 
 }  // namespace
 
 void leave_faults_alone() {
-#if !defined(MLC_SANITIZED)
+  if (!kHandlesFaults) return;
   for (const Fault& one : kFaults) handle(one.number, SIG_DFL, 0);
-#endif
 }
 
 void install_signal_handlers() {

@@ -91,7 +91,7 @@ TEST_CASE("what TorchScript reads as Python does stays as it is") {
        {"y = ~a", "y = f(~a, ~b) if ~c else ~d", "if a and b or c:", "y = a & ~b",
         "y = -x ** -2 @ z", "y = not a == b", "def f(self, *, a: int = 3) -> Dict[str, Tensor]:",
         "for i, (a, b) in enumerate(zip(x, y)):", "x[..., 1:, ::-1] = 'a < b < c ~d & e'",
-        "y = (a < b) < c", "pass", "y = bool(x) and x.bool", "y = x.bool(memory)",
+        "y = (a < b) < c", "pass", "y = f(bool(x), x.bool)", "y = x.bool(memory)",
         "y = x.norm() + self.norm(x) + x.norm(dim=1, p=1)", "raise ValueError('~a & b')"}) {
     CHECK(read(same) == same);
   }
