@@ -457,3 +457,12 @@ def test_rules_of_the_readme_do_what_they_say(mlc, root, tmp_path):
     assert sorted(out) == sorted([f"blocks.1.attn.{p}.{end}" for p in "qkv" for end in ("weight", "bias")] + ["blocks.2.fc.weight", "classifier.weight"])
     assert torch.equal(out["classifier.weight"], given["lm_head.weight"].t())
     assert torch.equal(out["blocks.1.attn.k.bias"], given["layer1.attn.qkv.bias"][2:4])
+
+
+def test_the_plan_listed_layer_10_before_layer_2(mlc, tmp_path):
+    safetensors.torch.save_file({f"layers.{i}.w": torch.ones(1) for i in range(12)}, tmp_path / "a.safetensors")
+    lines = mlc.ok("remap-keys", "a.safetensors", "--map", "layers.=h.", "-n").stdout.splitlines()
+    assert [line.split()[0] for line in lines[:12]] == [f"layers.{i}.w" for i in range(12)]
+    torch.save({"b.10": torch.ones(1), "b.2": torch.ones(1), "a": torch.ones(1)}, tmp_path / "m.pt")  # in the order of the module
+    lines = mlc.ok("remap-keys", "m.pt", "--add-prefix", "x.", "-n").stdout.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["b.10", "b.2", "a"]

@@ -517,6 +517,20 @@ void Job::answer_json() {
   json.end_object();
 }
 
+/// What changes of PLAN, in its order; where a file sorts its keys as texts, layers.2 before
+/// layers.10.
+std::vector<const PlanItem*> changes_to_list(const Plan& plan) {
+  std::vector<const PlanItem*> out;
+  for (const PlanItem& item : plan.items) {
+    if (item.op != PlanItem::Op::keep) out.push_back(&item);
+  }
+  if (!std::ranges::is_sorted(plan.names)) return out;
+  std::ranges::stable_sort(out, [&](const PlanItem* a, const PlanItem* b) {
+    return natural_less(plan.names[a->sources[0]], plan.names[b->sources[0]]);
+  });
+  return out;
+}
+
 /// The answer of a dry run is the plan; otherwise the file is.
 void Job::answer() {
   if (task_.json) return answer_json();
@@ -525,9 +539,8 @@ void Job::answer() {
     if (targets_.size() > 1) {
       task_.out.write("# " + printable(target.state_dict->path) + "\n");
     }
-    for (const PlanItem& item : target.plan.items) {
-      if (item.op == PlanItem::Op::keep) continue;
-      task_.out.write(describe(item, target.plan) + "\n");
+    for (const PlanItem* item : changes_to_list(target.plan)) {
+      task_.out.write(describe(*item, target.plan) + "\n");
     }
     for (const DroppedKey& dropped : target.plan.dropped) {
       task_.out.write(describe(dropped, target.plan) + "\n");
