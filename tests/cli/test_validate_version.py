@@ -137,6 +137,8 @@ def test_if_unknown(mlc, model):
     assert mlc("validate-version", model, "--requires", "torch>=2,<3").rc == 1
     assert mlc(*floor, "torch>=2,<3").rc == 0 and mlc(*floor, "torch>=2.10").rc == 1 and mlc(*floor, "torch<2").rc == 1
     assert mlc(*floor, "cuda>=12").rc == 1
+    counted = mlc.ok(*floor, "torch>=2,<3")
+    assert counted.stdout.endswith("; the lowest version counts\n") and "hint" not in counted.stderr
     # A "no" stays a "no".
     assert mlc("validate-version", model, "--requires", "torch<1", "--if-unknown", "pass").rc == 1
 

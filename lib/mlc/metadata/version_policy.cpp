@@ -219,6 +219,13 @@ PolicyReport check_versions(std::span<const VersionFact> facts,
   Judge judge(facts, options);
   for (const Requirement& requirement : requirements) {
     report.requirements.push_back(judge.judge(requirement));
+    RequirementVerdict& judged = report.requirements.back();
+    if (options.if_unknown == IfUnknown::floor && judged.verdict == Verdict::unknown &&
+        judged.floor_fits) {
+      judged.reason += "; the lowest version counts";
+      judged.hint.clear();
+      judged.unrecorded = false;
+    }
     const Verdict verdict = report.requirements.back().verdict;
     // One "no" decides; else one "unknown" does.
     if (verdict == Verdict::unsatisfied ||
