@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from typing import Optional
+from typing import List, Optional
 
 import numpy as np
 import pytest
@@ -891,3 +891,18 @@ def test_a_trace_dropped_arguments_without_a_word(mlc, tmp_path):
     done = mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[b=2,4]", "-o", "o.pt")
     assert "does not take k and shift, which keep their defaults" in done.stderr
     assert "which keep" not in mlc.ok("trace", "m.pt", "--input", "x:f32[b=2,4]", "-o", "s.pt").stderr
+
+
+class Fills(nn.Module):
+    def forward(self, x: torch.Tensor):
+        rows: List[torch.Tensor] = []
+        rows.extend(x.unbind(0))
+        if len(rows) > 3:
+            return x * 2
+        return x + 1
+
+
+def test_the_length_of_a_list_that_an_operator_fills_hangs_on_sizes(mlc, tmp_path):
+    torch.jit.script(Fills().eval()).save(tmp_path / "m.pt")
+    done = mlc.ok("trace", "m.pt", "--method", "trace", "--input", "x:f32[batch=5,4]", "-o", "o.pt")
+    assert "whatever it is given, at if len(rows) > 3" in done.stderr

@@ -397,15 +397,20 @@ class Reader {
   }
 
   /// `x.norm(dim=-1)` as `x.norm(2, dim=-1)`: what Python's default comes to where dimensions are
-  /// given. FIRST is the token behind "(", and ")" was read last.
-  void write_norm(size_t first) {
-    const auto names = [&](size_t i, std::string_view name) {
-      return tokens_[i].text == name && tokens_[i + 1].text == "=";
-    };
-    if (!names(first, "dim")) return;
-    for (size_t i = first; i < at_; ++i) {
-      if (names(i, "p")) return;
+  /// given. What has other arguments is no method of tensors, nor are self.norm and torch.norm. ")"
+  /// was read last.
+  void write_norm(const Part& callee) {
+    static constexpr auto kOwn = std::to_array<std::string_view>({"dim", "keepdim"});
+    const std::string_view owner = tokens_[callee.first].text;
+    const bool is_method = callee.last - callee.first > 2 || (owner != "self" && owner != "torch");
+    const size_t first = callee.last + 2;
+    bool has_dim = false;
+    for (size_t i = first; i + 1 < at_; ++i) {
+      const bool names = tokens_[i].kind == TokenKind::name && tokens_[i + 1].text == "=";
+      if (names && !is_one_of(tokens_[i].text, kOwn)) return;
+      has_dim = has_dim || (names && tokens_[i].text == "dim");
     }
+    if (!is_method || !has_dim || tokens_[first + 1].text != "=") return;
     write(tokens_[first].offset, tokens_[first].offset, {}, "2, ");
   }
 
@@ -418,7 +423,7 @@ class Reader {
     if (!inside) return std::nullopt;
     const bool asks = calls && lone && name == "bool";
     if (calls && !lone && inside->parts.empty()) write_cast(callee.last);
-    if (calls && !lone && name == "norm") write_norm(callee.last + 2);
+    if (calls && !lone && name == "norm") write_norm(callee);
     if (asks && inside->alone) inside->parts.front().values.clear();
     settle(inside->parts);
     Part out = make_part({callee.first, at_ - 1}, Form::value);

@@ -432,10 +432,14 @@ std::string PlanBuilder::taken_before(size_t rule) const {
   const auto taker =
       FirstMatch(std::span(rules_.rules()).first(rule)).find(plan_.names[*example], 0);
   if (!taker) return {};
+  const std::string by = plan_.uses[taker->rule].label;
+  if (rules_.rules()[taker->rule].continues) {
+    return "; it fits the old name of " + plural(keys, "key") + ", such as " + key(*example) +
+           ", which " + by + " renames before it: write it for the new names";
+  }
   return "; it fits " + plural(keys, "key") +
-         ", but the first rule that fits a key takes it: " + key(*example) + " goes to " +
-         plan_.uses[taker->rule].label +
-         ". Put it before that one, or `continue: true` into that one";
+         ", but the first rule that fits a key takes it: " + key(*example) + " goes to " + by +
+         ". Put it before that one";
 }
 
 // Whether the output has a key that rule RENAMING was applied to.

@@ -141,7 +141,9 @@ class Recorder {
     pairs_[of] = {std::move(value), traced, hangs, false};
   }
   bool tells_own_length(const Node& node) const {
-    return node.kind() == c10::aten::len && get(node.input(0)).has_own_length;
+    if (node.kind() != c10::aten::len) return false;
+    const Pair& list = get(node.input(0));
+    return list.has_own_length && !written_.has(list.value);
   }
   bool any_hangs(const Node& node) const {
     return std::ranges::any_of(node.inputs(), [this](const Value* one) {

@@ -78,6 +78,7 @@ TEST_CASE("assignments that TorchScript computes otherwise become calls") {
       {"y = ~x[0].bool() & f(a.b.bfloat16())",
        "y = (~x[0].to(torch.bool)) & f(a.b.to(torch.bfloat16))"},
       {"y = x / x.norm(dim=-1, keepdim=True)", "y = x / x.norm(2, dim=-1, keepdim=True)"},
+      {"y = self.w.norm(keepdim=True, dim=1)", "y = self.w.norm(2, keepdim=True, dim=1)"},
       {"d['a'] += 1", "d['a'] = __iadd__(d['a'], 1)"},
       {"x[0] += 1", "x[0] += 1"},
       {"x = f(a == 1)", "x = f(a == 1)"},
@@ -92,7 +93,9 @@ TEST_CASE("what TorchScript reads as Python does stays as it is") {
         "y = -x ** -2 @ z", "y = not a == b", "def f(self, *, a: int = 3) -> Dict[str, Tensor]:",
         "for i, (a, b) in enumerate(zip(x, y)):", "x[..., 1:, ::-1] = 'a < b < c ~d & e'",
         "y = (a < b) < c", "pass", "y = f(bool(x), x.bool)", "y = x.bool(memory)",
-        "y = x.norm() + self.norm(x) + x.norm(dim=1, p=1)", "raise ValueError('~a & b')"}) {
+        "y = x.norm() + self.norm(x) + x.norm(dim=1, p=1)",
+        "y = self.norm(dim=1) + torch.norm(dim=1, input=x) + self.a.norm(dim=1, x=x)",
+        "raise ValueError('~a & b')"}) {
     CHECK(read(same) == same);
   }
 }

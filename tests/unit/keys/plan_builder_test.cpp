@@ -252,8 +252,11 @@ TEST_CASE("what has no effect is a warning, or an error with strict") {
   // It was said to match nothing, though it does, too late.
   CHECK(planned(names({"a", "b"}), "  - {exact: a, to: c}\n  - {glob: a, drop: true}\n").warnings ==
         Lines{"r.yaml:4: rule 2 matched nothing; it fits 1 key, but the first rule that fits a key "
-              "takes it: a goes to rule 1. Put it before that one, or `continue: true` into that "
-              "one"});
+              "takes it: a goes to rule 1. Put it before that one"});
+  CHECK(planned(names({"la"}), "  - {prefix: l, to: m, continue: true}\n  - {exact: la, to: c}\n")
+            .warnings ==
+        Lines{"r.yaml:4: rule 2 matched nothing; it fits the old name of 1 key, such as la, which "
+              "rule 1 renames before it: write it for the new names"});
   CHECK(complaint(keys, "  - {exact: z, to: y}\n", strict) ==
         "2 warnings, which --strict makes errors\n  the rules change nothing\n"
         "  r.yaml:3: rule 1 matched nothing");
