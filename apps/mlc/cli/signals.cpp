@@ -63,13 +63,11 @@ constexpr std::string_view kAborted =
 constexpr std::string_view kIllegal =
     "mlc, or a library that it runs models with, crashed: signal SIGILL (an instruction that this "
     "CPU does not have)";
-constexpr std::string_view kDivided =
-    "the model divides integers in a way that ends the process: by 0, or the least one by -1";
 constexpr Fault kFaults[] = {
     {SIGSEGV, kCrashed, "internal", ExitCode::internal},
     {SIGABRT, kAborted, "internal", ExitCode::internal},
     {SIGILL, kIllegal, "internal", ExitCode::internal},
-    {SIGFPE, kDivided, "unsupported", ExitCode::unsupported},
+    {SIGFPE, kDividesIntegers, "unsupported", ExitCode::unsupported},
 };
 
 // Async-signal-safe, as everything the handlers call.

@@ -9,11 +9,17 @@
 // that they arrive as EPIPE and EFBIG.
 #pragma once
 
+#include <string_view>
+
 namespace mlc::cli {
 
 /// Installs the handlers, and opens /dev/null on closed standard descriptors so that no input or
 /// output file ever gets number 0, 1 or 2.
 void install_signal_handlers();
+
+/// What a division that no CPU does is to people.
+inline constexpr std::string_view kDividesIntegers =
+    "the model divides integers in a way that ends the process: by 0, or the least one by -1";
 
 /// For a child process whose parent tells of the signal that ended it.
 void leave_faults_alone();

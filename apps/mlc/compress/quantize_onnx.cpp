@@ -226,7 +226,13 @@ Status Job::quantize() {
   document_.emplace(std::move(made.document));
   answer_.report = std::move(made.report);
   answer_.scaling = quantizer.scaling();
-  answer_.by_data = quantizer.by_data();
+  // What became bytes after all, or stayed, was not rounded by them.
+  const auto in_blocks = std::ranges::count_if(
+      answer_.report.layers, [](const auto& layer) { return layer.scheme.starts_with("int4"); });
+  const auto& by_data = quantizer.by_data();
+  if (by_data && by_data->gain.weights == static_cast<uint64_t>(in_blocks) && in_blocks > 0) {
+    answer_.by_data = by_data;
+  }
   if (onnx::has_blocks(answer_.form)) answer_.rounding = shared_.rounding.value_or(how_.rounding);
   answer_.factors = options_.smooth ? "smooth" : shared_.rounding == Rounding::awq ? "awq" : "";
   if (answer_.report.overridable > 0) {

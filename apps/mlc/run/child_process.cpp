@@ -89,6 +89,7 @@ std::string read_all(int in) {
 Error without_answer(int status) {
   if (!WIFSIGNALED(status)) return internal_error("a process ended without an answer");
   const int signal = WTERMSIG(status);
+  if (signal == SIGFPE) return unsupported(std::string(kDividesIntegers));
   if (signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGILL ||
       signal == SIGFPE) {
     return internal_error("the library that runs the model crashed: signal " +

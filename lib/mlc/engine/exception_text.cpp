@@ -302,7 +302,9 @@ Error not_enough_memory(std::string_view what) {
 }
 
 bool is_raised_by_model(const Error& error) {
-  return error.message().find(kRaises) != std::string::npos;
+  // An assert of TorchScript says its own name.
+  return error.message().find(kRaises) != std::string::npos ||
+         error.message().find("AssertionError") != std::string::npos;
 }
 
 Error error_of_exception_text(std::string_view what, ErrorKind fallback) {

@@ -85,6 +85,13 @@ std::vector<Line> lines_of(const Value& x, const Resampling& r) {
   return out;
 }
 
+/// From so many pixels on FACTOR, which is above 1, adds some.
+int64_t first_that_grows(double factor) {
+  auto count = std::max(int64_t{1}, static_cast<int64_t>(1 / (factor - 1)) - 1);
+  while (std::floor(static_cast<double>(count) * factor) <= static_cast<double>(count)) ++count;
+  return count;
+}
+
 /// The factor of one dimension as a tensor of one element; null where the sizes have to say it.
 /// Between pixels that stay as many, PyTorch copies whatever factor it was given
 /// (HelperInterpLinear in aten/src/ATen/native/cpu/UpSampleKernel.cpp).
@@ -97,12 +104,14 @@ Value* factor_of(Call& c, const Resampling& r, const Line& line) {
   const auto factor = scale_for(*line.scale, from, to);
   if (!factor) return nullptr;
   const bool copies = r.mode == Mode::linear && !r.antialias && !r.align_corners;
-  if (copies && line.from == line.to) return b.floats({1.0}, {1}, DType::f32);
   Value* given = b.floats({*factor}, {1}, DType::f32);
-  // From two pixels on, only a factor below 1.5 can leave their number as it is.
-  if (!copies || (from && to) || *factor <= 1.0F || *factor >= 1.5F) return given;
-  Value* stays = b.compare("Equal", b.integer_1d(line.to), b.integer_1d(line.from));
-  return b.where(stays, b.floats({1.0}, {1}, DType::f32), given);
+  Value* one = b.floats({1.0}, {1}, DType::f32);
+  if (from && to) return copies && *from == *to ? one : given;
+  // Of one pixel all are copies; the others stay as many only where the factor is below 1.5.
+  constexpr double kNearly = 1e9;
+  if (!copies || !(*line.scale > 1 + 1 / kNearly) || *line.scale >= 1.5) return given;
+  Value* grows = b.integers({first_that_grows(*line.scale)});
+  return b.where(b.compare("Less", b.integer_1d(line.from), grows), one, given);
 }
 
 /// The factors of X [N, C, ...]; null where the sizes have to say them.
