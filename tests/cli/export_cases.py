@@ -594,10 +594,10 @@ CASES = {
     # PyTorch copies where a size stays as it is: 4 rows times 1.2 are 4 rows.
     "resize that stays": Case(lambda x: [F.interpolate(x, scale_factor=(1.2, 1.7), mode=mode) for mode in ("bilinear", "bicubic")],
                               (randn(1, 2, 4, 6),), None, ("Resize",)),
-    "resize that stays sometimes": Case(interpolate(scale_factor=1.3, mode="bilinear"), (randn(1, 3, 7, 6),), (IMAGES,), ("Resize",),
+    "resize that stays sometimes": Case(interpolate(scale_factor=1.3, mode="bilinear"), (randn(2, 3, 7, 6),), (IMAGES,), ("Resize",),
                                         more=((randn(1, 3, 3, 7),), (randn(2, 3, 5, 2),))),
     # At 4 and 7 it stays as it is, and does not from 20 on.
-    "resize that stays here": Case(interpolate(scale_factor=1.05, mode="bilinear"), (randn(1, 3, 4, 7),), (IMAGES,), ("Resize",),
+    "resize that stays here": Case(interpolate(scale_factor=1.05, mode="bilinear"), (randn(2, 3, 4, 7),), (IMAGES,), ("Resize",),
                                    more=((randn(1, 3, 25, 19),), (randn(2, 3, 40, 20),))),
     "resize other": Case(resized_other, (randn(2, 3, 7), randn(2, 3, 4, 6, 5), torch.arange(2 * 3 * 7 * 6).reshape(2, 3, 7, 6).byte()),
                          ({0: BATCH}, {0: BATCH}, {}), ("Resize",)),

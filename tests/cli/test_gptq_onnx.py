@@ -149,7 +149,7 @@ def test_weights_became_zero_whose_inputs_the_samples_never_show(mlc):
 def test_samples_without_elements_say_nothing(mlc):
     proto = onnx_models.model([node("MatMul", ["x", "w"], "y")], [value("x", "n", "s", 64)], [value("y", "n", "s", 64)], [weight("w", 64, 64)])
     answer, _, out = quantize(mlc, proto, np.zeros((9, 0, 64), np.float32), *GPTQ)
-    assert answer["by_data"]["weights"] == 0
+    assert "by_data" not in answer
     first = out.read_bytes()
     mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "-f", "--min-elements", "0", "--onnx", "int4", "--no-verify")
     assert out.read_bytes() == first, "as without"

@@ -143,7 +143,7 @@ class Recorder {
   bool tells_own_length(const Node& node) const {
     if (node.kind() != c10::aten::len) return false;
     const Pair& list = get(node.input(0));
-    return list.has_own_length && !written_.has(list.value);
+    return list.has_own_length && !resized_.has(list.value);
   }
   bool any_hangs(const Node& node) const {
     return std::ranges::any_of(node.inputs(), [this](const Value* one) {
@@ -166,6 +166,7 @@ class Recorder {
   std::shared_ptr<Graph> trace_;
   std::unordered_map<const Value*, Pair> pairs_;
   Written written_;
+  Written resized_;  // those of them that may be longer for it by what hangs on the inputs
   std::map<std::pair<const Value*, std::string>, Value*> attributes_;
   size_t steps_ = 0;
 };
@@ -386,7 +387,10 @@ void Recorder::note_writes(const Node& node) {
   const auto& arguments = node.schema().arguments();
   for (size_t i = 0; i < std::min(arguments.size(), node.inputs().size()); ++i) {
     const c10::AliasInfo* const alias = arguments[i].alias_info();
-    if (alias != nullptr && alias->isWrite()) written_.add(get(node.input(i)).value);
+    if (alias == nullptr || !alias->isWrite()) continue;
+    written_.add(get(node.input(i)).value);
+    const bool adds_one = node.kind() == c10::aten::append || node.kind() == c10::aten::insert;
+    if (!adds_one) resized_.add(get(node.input(i)).value);
   }
 }
 
