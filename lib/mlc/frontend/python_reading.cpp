@@ -387,7 +387,7 @@ class Reader {
   }
 
   /// `x.bool()` as `x.to(torch.bool)`: METHOD is the token of the name, and ")" was read last.
-  void write_cast(size_t method) {
+  [[gnu::noinline]] void write_cast(size_t method) {
     const PythonToken& name = tokens_[method];
     const auto* row =
         std::ranges::find(kCasts, name.text, &std::pair<std::string_view, std::string_view>::first);
@@ -399,7 +399,7 @@ class Reader {
   /// `x.norm(dim=-1)` as `x.norm(2, dim=-1)`: what Python's default comes to where dimensions are
   /// given. What has other arguments is no method of tensors, nor are self.norm and torch.norm. ")"
   /// was read last.
-  void write_norm(const Part& callee) {
+  [[gnu::noinline]] void write_norm(const Part& callee) {
     static constexpr auto kOwn = std::to_array<std::string_view>({"dim", "keepdim"});
     const std::string_view owner = tokens_[callee.first].text;
     const bool is_method = callee.last - callee.first > 2 || (owner != "self" && owner != "torch");
@@ -531,8 +531,9 @@ class Reader {
     return true;
   }
 
-  // More than the compiler of TorchScript is given.
-  static constexpr int kMaxDepth = 1500;
+  // More than the compiler of TorchScript is given, and within the stack of a sanitized build, for
+  // which what writes changes is kept out of the frames of the grammar.
+  static constexpr int kMaxDepth = 1100;
 
   const std::vector<PythonToken>& tokens_;
   size_t at_ = 0;
