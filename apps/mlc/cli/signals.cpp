@@ -81,9 +81,14 @@ int64_t now_ms() {
   return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
-[[noreturn]] void leave(std::string_view text, std::string_view json, ExitCode code) {
+/// Before a last message.
+void clear_up() {
   remove_pending_outputs();
   if (progress_visible) say(kClearLine);
+}
+
+[[noreturn]] void leave(std::string_view text, std::string_view json, ExitCode code) {
+  clear_up();
   say(json_messages ? json : text);
   _exit(static_cast<int>(code));
 }
@@ -123,8 +128,7 @@ void on_fault(int number) {
     nanosleep(&moment, nullptr);
     _exit(static_cast<int>(ExitCode::internal));
   }
-  remove_pending_outputs();
-  if (progress_visible) say(kClearLine);
+  clear_up();
   for (const Fault& one : kFaults) {
     if (one.number != number) continue;
     say(json_messages ? R"({"schema": "mlc.error/1", "kind": ")" : "mlc: error: ");

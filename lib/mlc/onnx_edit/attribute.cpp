@@ -30,6 +30,17 @@ void each_field(Bytes message, const See& see) {
   for (auto more = reader.next(); more.ok() && *more; more = reader.next()) see(reader);
 }
 
+/// An AttributeProto of TYPE, whose value WRITE writes.
+template <class Write>
+std::string attribute_of(std::string_view name, int64_t type, const Write& write) {
+  std::string out;
+  ProtoWriter writer(out);
+  writer.bytes(kName, name);
+  write(writer);
+  writer.integer(kType, type);
+  return out;
+}
+
 }  // namespace
 
 std::optional<int64_t> DocAttribute::integer() const {
@@ -100,30 +111,18 @@ std::optional<Bytes> DocAttribute::tensor() const {
 }
 
 std::string integer_attribute(std::string_view name, int64_t value) {
-  std::string out;
-  ProtoWriter writer(out);
-  writer.bytes(kName, name);
-  writer.integer(kInt, value);
-  writer.integer(kType, kTypeInt);
-  return out;
+  return attribute_of(name, kTypeInt, [&](ProtoWriter& writer) { writer.integer(kInt, value); });
 }
 
 std::string integers_attribute(std::string_view name, std::span<const int64_t> values) {
-  std::string out;
-  ProtoWriter writer(out);
-  writer.bytes(kName, name);
-  for (const int64_t value : values) writer.integer(kInts, value);
-  writer.integer(kType, kTypeInts);
-  return out;
+  return attribute_of(name, kTypeInts, [&](ProtoWriter& writer) {
+    for (const int64_t value : values) writer.integer(kInts, value);
+  });
 }
 
 std::string text_attribute(std::string_view name, std::string_view value) {
-  std::string out;
-  ProtoWriter writer(out);
-  writer.bytes(kName, name);
-  writer.bytes(kString, value);
-  writer.integer(kType, kTypeString);
-  return out;
+  return attribute_of(name, kTypeString,
+                      [&](ProtoWriter& writer) { writer.bytes(kString, value); });
 }
 
 }  // namespace mlc::onnx

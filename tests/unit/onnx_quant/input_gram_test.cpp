@@ -1,22 +1,14 @@
 #include "mlc/onnx_quant/input_gram.h"
 
+#include "../compress/random_weights.h"
 #include "catch.h"
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 using mlc::onnx::InputGram;
 
 namespace {
-
-std::vector<float> normal(size_t count, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> values;
-  std::vector<float> out(count);
-  for (float& value : out) value = values(random);
-  return out;
-}
 
 void add(InputGram& gram, const std::vector<float>& values, size_t first_part = 0) {
   const InputGram::Panels panels(values, gram.channels());
@@ -31,8 +23,8 @@ TEST_CASE("sums of products are those of a plain loop") {
   // Neither the panels nor the strips of rows are whole.
   for (const size_t channels : {1U, 5U, 16U, 37U}) {
     for (const size_t rows : {1U, 255U, 600U}) {
-      const std::vector<float> first = normal(rows * channels, 1);
-      const std::vector<float> second = normal(3 * channels, 2);
+      const std::vector<float> first = random_weights(Shape::gaussian, rows * channels, 1);
+      const std::vector<float> second = random_weights(Shape::gaussian, 3 * channels, 2);
       std::vector<double> want(channels * channels);
       for (const auto* values : {&first, &second}) {
         for (size_t at = 0; at < values->size(); at += channels) {
