@@ -3,6 +3,7 @@
 #include "mlc/torch/call_operator.h"
 #include "mlc/torch/capture_shapes.h"
 #include "mlc/torch/capturer.h"
+#include "mlc/torch/number_inputs.h"
 #include "mlc/torch/source_place.h"
 #include "mlc/torch/torch_values.h"
 #include "mlc/torch/without_elements.h"
@@ -565,8 +566,7 @@ Status Capturer::append(const Call& call, const std::vector<std::vector<IValue>>
   for (size_t i = 0; i < call.node.outputs().size(); ++i) {
     const IValue& sample = results[any][i];
     if (!sample.isTensor() && !sample.isTensorList()) {
-      const bool number = sample.isInt() || sample.isDouble() || sample.isBool();
-      if (number && call.node.outputs().size() == 1) {
+      if (is_number(sample) && call.node.outputs().size() == 1) {
         return append_number_of(call, results, std::move(arguments));
       }
       return refuse(call.node, std::string(call.node.kind().toQualString()) + ", which gives a " +

@@ -208,8 +208,8 @@ Status Capturer::add_inputs() {
       continue;
     }
     set(value, lift(usual, argument.type(), symbols()));
-    const bool is_number = usual.isInt() || usual.isDouble() || usual.isBool();
-    if (is_number) out_.program.inputs.push_back({argument.name(), nullptr, number_text(usual)});
+    if (is_number(usual))
+      out_.program.inputs.push_back({argument.name(), nullptr, number_text(usual)});
   }
   return {};
 }

@@ -32,6 +32,10 @@ std::string symbol_for(const std::string& name, const CaptureRequest& request) {
 
 }  // namespace
 
+bool is_number(const IValue& value) {
+  return value.isInt() || value.isDouble() || value.isBool();
+}
+
 std::string number_text(const IValue& number) {
   if (number.isBool()) return number.toBool() ? "true" : "false";
   if (number.isInt()) return std::to_string(number.toInt());
@@ -45,9 +49,10 @@ Result<std::vector<NumberInput>> number_inputs(const CaptureTarget& target,
   for (const c10::Argument& argument : target.arguments) {
     const auto spec = std::ranges::find(request.inputs, argument.name(), &InputSpec::name);
     const auto kind = without_none(argument.type())->kind();
-    const bool is_number = kind == c10::TypeKind::IntType || kind == c10::TypeKind::FloatType ||
-                           kind == c10::TypeKind::BoolType;
-    if (!is_number || spec == request.inputs.end() || request.frozen.contains(spec->name)) continue;
+    const bool takes_number = kind == c10::TypeKind::IntType || kind == c10::TypeKind::FloatType ||
+                              kind == c10::TypeKind::BoolType;
+    if (!takes_number || spec == request.inputs.end() || request.frozen.contains(spec->name))
+      continue;
     MLC_TRY(const HostTensor host, request.sample(*spec, spec->sizes(), 0));
     MLC_TRY(const IValue value, target.to_argument(argument, host));
     NumberInput one{spec->name, number_text(value), std::nullopt, ""};

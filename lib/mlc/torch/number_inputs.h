@@ -32,6 +32,9 @@ void add_numbers(std::span<const NumberInput> numbers, CaptureAttempt& attempt);
 /// computed from it looks as if it were always the same.
 c10::IValue number_in_lane(const c10::IValue& given, size_t lane);
 
+/// Whether VALUE is an int, a float or a bool.
+bool is_number(const c10::IValue& value);
+
 /// As in messages and in the file: "4", "0.5", "true".
 std::string number_text(const c10::IValue& number);
 
