@@ -126,3 +126,14 @@ def test_parts_of_a_size_that_varies_had_unknown_sizes(mlc, tmp_path, name):
     torch.jit.trace(model, torch.randn(4, 6)).save(tmp_path / "m.pt")
     mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[n=4,m=6]"]))
     check(tmp_path / "m.onnx", model, *[(torch.randn(2, size),) for size in (1, 3, 4, 5, 7, 8, 12)])
+
+
+# --- diagonals
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_diagonals_could_not_be_filled(mlc, tmp_path, wrap):
+    model = Parts(lambda x: x.clone().fill_diagonal_(0.5, wrap=wrap))
+    torch.jit.trace(model, torch.randn(4, 3)).save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[n=4,m=3]"]))
+    check(tmp_path / "m.onnx", model, *[(torch.randn(*sizes),) for sizes in ((1, 1), (2, 7), (9, 3), (8, 3), (5, 1))])

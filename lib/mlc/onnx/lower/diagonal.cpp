@@ -116,6 +116,40 @@ void lower_diag(Call& c) {
   c.give(embedded(c, c.b.reshape(x, {c.b.product(x->type.sizes)}), offset));
 }
 
+/// 0, 1, ... along AXIS of RANK dimensions.
+Value* places(Builder& b, ir::Expr size, size_t axis, size_t rank) {
+  Value* line = b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), size);
+  std::vector<int64_t> others;
+  for (size_t i = 0; i < rank; ++i) {
+    if (i != axis) others.push_back(static_cast<int64_t>(i));
+  }
+  return b.unsqueeze(line, others);
+}
+
+/// Of a matrix with more rows than columns a new diagonal begins below each that has ended, if it
+/// is to wrap.
+void lower_fill_diagonal(Call& c) {
+  Builder& b = c.b;
+  Value* x = c.tensor("self");
+  const size_t rank = x->type.sizes.size();
+  if (rank < 2) Call::refuse("its tensor has no diagonal");
+  Value* first = places(b, b.size_of(x, 0), 0, rank);
+  Value* on = nullptr;
+  if (rank == 2 && c.boolean("wrap", false)) {
+    const ir::Expr columns = b.size_of(x, 1);
+    Value* step = b.integer(c.symbols().add(columns, b.expr(1)));
+    Value* place = b.add(b.mul(first, b.integer(columns)), places(b, columns, 1, rank));
+    on = b.compare("Equal", b.binary("Mod", place, step), b.number(int64_t{0}, DType::i64));
+  }
+  for (size_t axis = 1; axis < rank && (on == nullptr || rank > 2); ++axis) {
+    const auto own = static_cast<int64_t>(axis);
+    Value* same = b.compare("Equal", first, places(b, b.size_of(x, own), axis, rank));
+    on = on == nullptr ? same : b.logical("And", on, same);
+  }
+  Value* value = b.cast(c.operand("fill_value").value, x->type.dtype);
+  c.give(b.where(on, value, x));
+}
+
 constexpr Row kRows[] = {
     {"aten::diag", lower_diag},
     {"aten::diag_embed", lower_diag_embed},
@@ -123,6 +157,7 @@ constexpr Row kRows[] = {
     {"aten::diagonal", lower_diagonal},
     {"aten::diagonal_copy", lower_diagonal},
     {"aten::diagonal_scatter", lower_diagonal_scatter},
+    {"aten::fill_diagonal", lower_fill_diagonal},
     {"aten::linalg_diagonal", lower_diagonal},
 };
 
