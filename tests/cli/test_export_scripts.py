@@ -65,14 +65,18 @@ def test_a_trial_run_without_bags_crashed(mlc, tmp_path):
 
 
 class Packed(nn.Module):
-    def __init__(self, total=False, **options):
+    def __init__(self, total=False, begun=0, **options):
         super().__init__()
         torch.manual_seed(0)
-        self.layer, self.total = nn.LSTM(4, 5, batch_first=True, **options), total
+        self.layer, self.total, self.begun = nn.LSTM(4, 5, batch_first=True, **options), total, begun
 
     def forward(self, x, lengths):
         packed = rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        steps, (h, c) = self.layer(packed)
+        if self.begun > 0:
+            first = x[:, 0, 0].view(1, -1, 1).expand(4, -1, 5)
+            steps, (h, c) = self.layer(packed, (first[:, :, :self.begun].tanh(), first))
+        else:
+            steps, (h, c) = self.layer(packed)
         if self.total:
             y, counts = rnn.pad_packed_sequence(steps, batch_first=True, total_length=x.size(1))
         else:
@@ -85,6 +89,8 @@ PACKED = {
     "total": {"total": True},
     "deep": {"num_layers": 2, "bidirectional": True},
     "projected": {"num_layers": 2, "bidirectional": True, "proj_size": 3},
+    "begun": {"num_layers": 2, "bidirectional": True, "begun": 5},
+    "projected and begun": {"num_layers": 2, "bidirectional": True, "proj_size": 3, "begun": 3},
 }
 LENGTHS = [torch.tensor(one) for one in ([6, 2, 4], [1, 3, 3], [5, 5, 5])]
 

@@ -146,6 +146,17 @@ std::string direction_of(const Layers& all) {
   return all.backwards ? "reverse" : "forward";
 }
 
+Value* counting(Builder& b, ir::Expr count) {
+  return b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), count);
+}
+
+/// [STEPS, batch, 1], true in the last step of each sequence.
+Value* last_steps(Builder& b, Value* lengths, ir::Expr steps) {
+  Value* last = b.sub(b.cast(lengths, DType::i64), b.number(int64_t{1}, DType::i64));
+  Value* step = b.unsqueeze(counting(b, steps), {1});
+  return b.unsqueeze(b.compare("Equal", step, b.unsqueeze(last, {0})), {2});
+}
+
 /// X, the features of all steps, with the states [directions, batch, projected] behind them that
 /// the layer begins with: in the first step of each direction, and zeros in all others.
 Value* with_first_states(Builder& b, const Layers& all, Value* x, Value* states) {
@@ -158,6 +169,10 @@ Value* with_first_states(Builder& b, const Layers& all, Value* x, Value* states)
     Sizes others = {rest, b.expr(0), b.expr(0)};
     const bool is_last = d == 1 || all.backwards;
     Value* zero = b.number(0.0, x->type.dtype);
+    if (is_last && all.lengths != nullptr) {
+      parts.push_back(b.where(last_steps(b, all.lengths, b.size_of(x, 0)), own, zero));
+      continue;
+    }
     parts.push_back(b.pad(own, is_last ? others : none, is_last ? none : others, "constant", zero));
   }
   return b.concat(parts, 2);
@@ -169,10 +184,6 @@ std::vector<Value*> run_layer(Builder& b, const Layers& all, size_t layer, Value
   const Kind& kind = *all.kind;
   const size_t each = all.params.size() / all.count;
   const bool begins = all.projects && !is_zero(b, all.states[0]);
-  if (begins && all.lengths != nullptr) {
-    Call::refuse(
-        "it projects its state (proj_size), packed, and begins with another one than zero");
-  }
   const auto w =
       layer_weights(b, kind, std::span<Value* const>(all.params).subspan(layer * each, each),
                     all.directions, x->type.dtype, begins);
@@ -248,10 +259,6 @@ Layers read_layers(Call& c) {
 }
 
 // Packed sequences. A mask of [steps, batch] says which steps each sequence has.
-
-Value* counting(Builder& b, ir::Expr count) {
-  return b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), count);
-}
 
 /// The rows of X [steps, batch, ...] where MASK holds; COUNT of them.
 Value* packed(Builder& b, Value* x, Value* mask, ir::Expr count) {
