@@ -26,8 +26,6 @@ MLC = pathlib.Path(os.environ.get("MLC", ROOT / "build/release/bin/mlc")).resolv
 REFUSED = {
     ("falcon", "pt2"): "run_decompositions",
     ("falcon", "trace"): "a size was fixed when it was traced",
-    ("fnet", "pt2"): "fft_fftn",
-    ("fnet", "trace"): "fft_fftn",
     ("mamba", "trace"): "seq = 10 only",
     ("funnel", "trace"): "cannot become ONNX",
 }

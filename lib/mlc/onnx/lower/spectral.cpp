@@ -1,7 +1,7 @@
 // Spectra and spectrograms.
 //
 // A spectrum is a product with the matrix of its sines and cosines, which every runtime can
-// compute; lengths have to be known.
+// compute. Where the length is known it is a constant, else the model computes it.
 #include "mlc/onnx/lower/complex_parts.h"
 
 #include <algorithm>
@@ -13,26 +13,54 @@ namespace {
 
 constexpr int64_t kLongest = 4096;
 
-/// [FROM, TO] of cosines or sines of 2 pi row column / LENGTH, times FACTOR of the row.
-Value* waves(Builder& b, int64_t from, int64_t to, int64_t length, bool sines, DType dtype,
-             double factor) {
+/// Cosines and sines of 2 pi row column / length, [from, to] each.
+struct Waves {
+  Value* cosines = nullptr;
+  Value* sines = nullptr;
+};
+
+Waves constant_waves(Builder& b, int64_t from, int64_t to, int64_t length, DType dtype,
+                     double sign) {
   if (from > kLongest || to > kLongest) Call::refuse("it is longer than 4096");
-  std::vector<double> out;
-  out.reserve(static_cast<size_t>(from * to));
+  std::vector<double> cosines;
+  std::vector<double> sines;
   for (int64_t i = 0; i < from; ++i) {
     for (int64_t j = 0; j < to; ++j) {
       const auto turn = static_cast<double>(i * j % length) / static_cast<double>(length);
-      const double angle = 2 * std::numbers::pi * turn;
-      out.push_back(factor * (sines ? std::sin(angle) : std::cos(angle)));
+      cosines.push_back(std::cos(2 * std::numbers::pi * turn));
+      sines.push_back(sign * std::sin(2 * std::numbers::pi * turn));
     }
   }
-  return b.floats(out, {from, to}, dtype);
+  return {b.floats(cosines, {from, to}, dtype), b.floats(sines, {from, to}, dtype)};
 }
 
-int64_t known_length(Call& c, const Value* x, int64_t axis) {
-  const auto length = c.symbols().constant_value(c.b.size_of(x, axis));
-  if (!length || *length == 0) Call::refuse("the length of its signal varies");
-  return *length;
+/// SIGN, 1 or -1: of the sines.
+Waves waves(Builder& b, ir::Expr from, ir::Expr to, ir::Expr length, DType dtype, double sign) {
+  const auto rows = b.symbols().constant_value(from);
+  const auto columns = b.symbols().constant_value(to);
+  const auto known = b.symbols().constant_value(length);
+  if (rows && columns && known) return constant_waves(b, *rows, *columns, *known, dtype, sign);
+  const auto count = [&](ir::Expr end, int64_t axis) {
+    return b.unsqueeze(
+        b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), end), {axis});
+  };
+  // Whole turns are taken away while the numbers are exact.
+  Value* turns = b.binary("Mod", b.mul(count(from, 1), count(to, 0)), b.integer(length));
+  Value* angle =
+      b.div(b.mul(b.cast(turns, dtype), 2 * std::numbers::pi), b.cast(b.integer(length), dtype));
+  Value* sines = b.unary("Sin", angle);
+  return {b.unary("Cos", angle), sign < 0 ? b.unary("Neg", sines) : sines};
+}
+
+ir::Expr signal_length(Call& c, const Value* x, int64_t axis) {
+  const ir::Expr length = c.b.size_of(x, axis);
+  if (c.symbols().constant_value(length) == 0) Call::refuse("its signal has no elements");
+  return length;
+}
+
+/// How many coefficients tell a real signal of LENGTH.
+ir::Expr half_of(ir::Symbols& s, ir::Expr length) {
+  return s.add(s.floor_divide(length, s.constant(2)), s.constant(1));
 }
 
 /// X times MATRIX along AXIS.
@@ -41,46 +69,62 @@ Value* along(Builder& b, Value* x, Value* matrix, int64_t axis) {
 }
 
 /// The COUNT first coefficients of the spectrum of X along AXIS.
-Parts spectrum(Call& c, const Parts& x, int64_t axis, bool forward, std::optional<int64_t> count) {
+Parts spectrum(Call& c, const Parts& x, int64_t axis, bool forward, std::optional<ir::Expr> count) {
   Builder& b = c.b;
-  const int64_t length = known_length(c, x.re, axis);
-  const int64_t to = count.value_or(length);
-  const DType dtype = x.re->type.dtype;
-  Value* cosines = waves(b, length, to, length, false, dtype, 1);
-  Value* sines = waves(b, length, to, length, true, dtype, forward ? -1 : 1);
+  const ir::Expr length = signal_length(c, x.re, axis);
+  const Waves w =
+      waves(b, length, count.value_or(length), length, x.re->type.dtype, forward ? -1 : 1);
   const auto by = [&](Value* one, Value* matrix) {
     return one == nullptr ? nullptr : along(b, one, matrix, axis);
   };
-  return {sum_or(b, by(x.re, cosines), by(x.im, sines), true),
-          sum_or(b, by(x.re, sines), by(x.im, cosines), false)};
+  return {sum_or(b, by(x.re, w.cosines), by(x.im, w.sines), true),
+          sum_or(b, by(x.re, w.sines), by(x.im, w.cosines), false)};
+}
+
+/// [half of LENGTH, 1]: all coefficients but the first, and the middle one, stand for two.
+Value* coefficient_weights(Builder& b, ir::Expr length, DType dtype) {
+  const ir::Expr half = half_of(b.symbols(), length);
+  if (const auto known = b.symbols().constant_value(length)) {
+    std::vector<double> weights(static_cast<size_t>(*known / 2 + 1), 2.0);
+    weights.front() = 1;
+    if (*known % 2 == 0) weights.back() = 1;
+    return b.floats(weights, {std::ssize(weights), 1}, dtype);
+  }
+  const auto number = [&](int64_t value) { return b.number(value, DType::i64); };
+  Value* place = b.unsqueeze(b.range(number(0), number(1), half), {1});
+  Value* first = b.compare("Equal", place, number(0));
+  Value* middle = b.compare("Equal", b.mul(place, number(2)), b.integer(length));
+  return b.where(b.logical("Or", first, middle), b.number(1.0, dtype), b.number(2.0, dtype));
 }
 
 /// The real signal of LENGTH whose spectrum begins with X along AXIS.
-Value* real_signal(Call& c, const Parts& x, int64_t axis, int64_t length) {
+Value* real_signal(Call& c, const Parts& x, int64_t axis, ir::Expr length) {
   Builder& b = c.b;
-  const int64_t half = length / 2 + 1;
+  const ir::Expr half = half_of(c.symbols(), length);
   const DType dtype = x.re->type.dtype;
-  // All coefficients but the first, and the middle one, stand for two.
-  std::vector<double> weights(static_cast<size_t>(half), 2.0);
-  weights.front() = 1;
-  if (length % 2 == 0) weights.back() = 1;
-  Value* weight = b.floats(weights, {half, 1}, dtype);
-  Value* cosines = b.mul(waves(b, half, length, length, false, dtype, 1), weight);
-  Value* sines = b.mul(waves(b, half, length, length, true, dtype, -1), weight);
-  const auto cut = [&](Value* y) { return b.slice(y, axis, b.expr(0), b.expr(half)); };
-  return b.add(along(b, cut(x.re), cosines, axis), along(b, cut(x.im), sines, axis));
+  Value* weight = coefficient_weights(b, length, dtype);
+  const Waves w = waves(b, half, length, length, dtype, -1);
+  const auto cut = [&](Value* y) { return b.slice(y, axis, b.expr(0), half); };
+  return b.add(along(b, cut(x.re), b.mul(w.cosines, weight), axis),
+               along(b, cut(x.im), b.mul(w.sines, weight), axis));
 }
 
-Parts scaled(Builder& b, Parts x, double factor) {
-  if (factor == 1) return x;
+/// X by what a transform of COUNT elements is multiplied with; MODE: 1 the root, 2 the number
+/// itself, 0 nothing.
+Parts normalized(Builder& b, Parts x, int64_t mode, ir::Expr count) {
+  if (mode == 0) return x;
+  const DType dtype = x.re->type.dtype;
+  Value* factor = nullptr;
+  if (const auto known = b.symbols().constant_value(count)) {
+    const auto number = static_cast<double>(*known);
+    factor = b.number(mode == 1 ? 1 / std::sqrt(number) : 1 / number, dtype);
+  } else {
+    factor = b.cast(b.integer(count), dtype);
+    factor = b.div(b.number(1.0, dtype), mode == 1 ? b.unary("Sqrt", factor) : factor);
+  }
   x.re = b.mul(x.re, factor);
   if (x.im != nullptr) x.im = b.mul(x.im, factor);
   return x;
-}
-
-/// What a transform of COUNT elements is multiplied with; MODE: 1 the root, 2 the number itself.
-double normalization(int64_t mode, double count) {
-  return mode == 1 ? 1 / std::sqrt(count) : mode == 2 ? 1 / count : 1.0;
 }
 
 Parts transform_input(Call& c) {
@@ -94,39 +138,39 @@ struct Transform {
   int64_t mode = 0;
 };
 
-double element_count(Call& c, const Parts& x, const std::vector<int64_t>& axes) {
-  double count = 1;
-  for (const int64_t axis : axes) count *= static_cast<double>(known_length(c, x.re, axis));
-  return count;
+ir::Expr element_count(Call& c, const Parts& x, const std::vector<int64_t>& axes) {
+  Sizes lengths;
+  for (const int64_t axis : axes) lengths.push_back(signal_length(c, x.re, axis));
+  return c.b.product(lengths);
 }
 
 void give_complex_transform(Call& c, Parts x, const Transform& t) {
-  const double count = element_count(c, x, t.axes);
+  const ir::Expr count = element_count(c, x, t.axes);
   for (const int64_t axis : t.axes) x = spectrum(c, x, axis, t.forward, std::nullopt);
-  give_parts(c, scaled(c.b, x, normalization(t.mode, count)));
+  give_parts(c, normalized(c.b, x, t.mode, count));
 }
 
 /// Of a real signal: half of the last axis, then all of the others.
 Parts real_transform(Call& c, Parts x, const Transform& t, bool half) {
-  const double count = element_count(c, x, t.axes);
+  const ir::Expr count = element_count(c, x, t.axes);
   const int64_t last = t.axes.back();
-  const int64_t length = known_length(c, x.re, last);
-  x = spectrum(c, x, last, true, half ? length / 2 + 1 : length);
+  const ir::Expr length = signal_length(c, x.re, last);
+  x = spectrum(c, x, last, true, half ? half_of(c.symbols(), length) : length);
   for (size_t i = 0; i + 1 < t.axes.size(); ++i) {
     x = spectrum(c, x, t.axes[i], true, std::nullopt);
   }
-  return scaled(c.b, x, normalization(t.mode, count));
+  return normalized(c.b, x, t.mode, count);
 }
 void give_real_transform(Call& c, const Parts& x, const Transform& t, bool half) {
   give_parts(c, real_transform(c, x, t, half));
 }
 
-void give_signal(Call& c, Parts x, const Transform& t, int64_t length) {
-  std::vector<int64_t> others(t.axes.begin(), t.axes.end() - 1);
-  const double count = element_count(c, x, others) * static_cast<double>(length);
+void give_signal(Call& c, Parts x, const Transform& t, ir::Expr length) {
+  const std::vector<int64_t> others(t.axes.begin(), t.axes.end() - 1);
+  const ir::Expr count = c.symbols().multiply(element_count(c, x, others), length);
   for (const int64_t axis : others) x = spectrum(c, x, axis, false, std::nullopt);
   Value* y = real_signal(c, x, t.axes.back(), length);
-  c.give(scaled(c.b, {y, nullptr}, normalization(t.mode, count)).re);
+  c.give(normalized(c.b, {y, nullptr}, t.mode, count).re);
 }
 
 std::vector<int64_t> transform_axes(Call& c, const Parts& x) {
@@ -149,20 +193,23 @@ void lower_r2c(Call& c) {
 void lower_c2r(Call& c) {
   const Parts x = transform_input(c);
   give_signal(c, x, {transform_axes(c, x), false, c.fixed("normalization")},
-              c.fixed("last_dim_size"));
+              c.integer("last_dim_size"));
 }
 
 // torch.fft, whose functions say their lengths and how to normalise.
 
 /// X cut or padded with zeros to LENGTH along AXIS.
-Parts resized(Builder& b, const Parts& x, int64_t axis, int64_t length) {
+Parts resized(Builder& b, const Parts& x, int64_t axis, ir::Expr length) {
+  ir::Symbols& s = b.symbols();
   const auto fit = [&](Value* y) -> Value* {
     if (y == nullptr) return nullptr;
-    const auto own = b.symbols().constant_value(b.size_of(y, axis));
-    if (own && *own >= length) return b.slice(y, axis, b.expr(0), b.expr(length));
+    const ir::Expr own = b.size_of(y, axis);
+    if (own == length) return y;
+    // Where it is not known which one is longer, both are done.
+    if (!s.less_equal(own, length).value_or(false)) y = b.slice(y, axis, b.expr(0), length);
     Sizes none(y->type.sizes.size(), b.expr(0));
     Sizes after = none;
-    after[static_cast<size_t>(axis)] = b.symbols().subtract(b.expr(length), b.size_of(y, axis));
+    after[static_cast<size_t>(axis)] = s.subtract(length, b.size_of(y, axis));
     return b.pad(y, none, after);
   };
   return {fit(x.re), fit(x.im)};
@@ -176,14 +223,15 @@ int64_t mode_of(Call& c, bool forward) {
 
 struct Asked {
   Transform transform;
-  std::vector<std::optional<int64_t>> lengths;
+  std::vector<std::optional<ir::Expr>> lengths;
 };
 
 /// DIMS: 1 of "n" and "dim", 2 for the last two dimensions where none are named, 0 for all.
 Asked asked_of(Call& c, const Parts& x, int dims, bool forward) {
   const auto rank = static_cast<int64_t>(x.re->type.sizes.size());
   Asked out;
-  std::vector<int64_t> lengths = c.fixed_list(dims == 1 ? "n" : "s", {});
+  Sizes lengths;
+  if (c.has(dims == 1 ? "n" : "s")) lengths = dims == 1 ? Sizes{c.integer("n")} : c.sizes("s");
   if (c.has("dim")) {
     out.transform.axes = c.fixed_list("dim");
   } else {
@@ -194,7 +242,7 @@ Asked asked_of(Call& c, const Parts& x, int dims, bool forward) {
   out.transform.forward = forward;
   out.transform.mode = mode_of(c, forward);
   for (size_t i = 0; i < out.transform.axes.size(); ++i) {
-    const bool given = i < lengths.size() && lengths[i] != -1;
+    const bool given = i < lengths.size() && c.symbols().constant_value(lengths[i]) != -1;
     out.lengths.push_back(given ? std::optional(lengths[i]) : std::nullopt);
   }
   return out;
@@ -221,13 +269,16 @@ void lower_rfft(Call& c) {
 }
 /// The signal of the length that is asked for, or of twice as many elements as there are.
 void give_asked_signal(Call& c, Parts x, const Asked& asked) {
+  ir::Symbols& s = c.symbols();
   const size_t last = asked.lengths.size() - 1;
   const int64_t axis = asked.transform.axes[last];
-  const int64_t length =
-      asked.lengths[last] ? *asked.lengths[last] : 2 * (known_length(c, x.re, axis) - 1);
-  if (length < 1) Call::refuse("its signal has no elements");
+  const ir::Expr own = signal_length(c, x.re, axis);
+  const ir::Expr length =
+      asked.lengths[last].value_or(s.multiply(s.subtract(own, s.constant(1)), s.constant(2)));
+  if (s.constant_value(length).value_or(1) < 1) Call::refuse("its signal has no elements");
   x = fitted(c.b, x, asked, last);
-  if (known_length(c, x.re, axis) < length / 2 + 1) x = resized(c.b, x, axis, length / 2 + 1);
+  const ir::Expr half = half_of(s, length);
+  if (!s.less_equal(half, own).value_or(false)) x = resized(c.b, x, axis, half);
   give_signal(c, x, asked.transform, length);
 }
 template <int kDims>
@@ -298,9 +349,8 @@ Frames frames_of(Call& c, DType dtype) {
 
 /// [2 * bins, 1, size]: cosines, then sines, as a convolution reads them.
 Value* wave_kernels(Builder& b, const Frames& f, DType dtype) {
-  Value* cosines = waves(b, f.bins, f.size, f.size, false, dtype, 1);
-  Value* sines = waves(b, f.bins, f.size, f.size, true, dtype, -1);
-  return b.unsqueeze(b.mul(b.concat({cosines, sines}, 0), f.window), {1});
+  const Waves w = constant_waves(b, f.bins, f.size, f.size, dtype, -1);
+  return b.unsqueeze(b.mul(b.concat({w.cosines, w.sines}, 0), f.window), {1});
 }
 
 void lower_stft(Call& c) {
