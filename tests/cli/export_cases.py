@@ -506,6 +506,22 @@ def spectra(x):
     return out + [fft.irfft(fft.rfft(x)), fft.irfft(fft.rfft(x), 7), fft.irfft2(fft.rfft2(x)), fft.irfftn(fft.rfftn(x)), fft.irfft(z, norm="ortho")]
 
 
+def functions_of_probabilities(x):
+    """At ordinary numbers, near zeros and poles, where digits get lost, and at the ends."""
+    inf, nan = float("inf"), float("nan")
+    more = torch.tensor([0, -0.0, 1, 2, 1.0001, 1.9999, 0.5, 1e-6, -1e-6, -0.5, -3, -3.25, 7.99, 8, 60.5, 1e4, 1e30, inf, -inf, nan])
+    y, p = torch.cat([x.reshape(-1) * 5, more]), torch.cat([x.reshape(-1), torch.tensor([0, 1, -1, 0.999, -0.9999999, 1e-8, 2, nan])]).clamp(-2, 2)
+    return torch.lgamma(y), torch.digamma(y.clamp(min=-100)), torch.mvlgamma(x.abs() + 2, 3), torch.erfinv(p), torch.special.ndtri(p), torch.lgamma(y.double())
+
+
+def spectra_of_any_length(x):
+    fft, real = torch.fft, torch.view_as_real
+    z = torch.complex(x, x.flip(-1))
+    same = [fft.irfft(fft.rfft(x), n=x.shape[1]), fft.irfft(fft.rfft(x, norm="ortho"), n=x.shape[1], norm="ortho"), fft.fftn(x, dim=(0, 1)).real, fft.hfft(z, norm="forward")]
+    return same + [fft.irfft(z), fft.rfft(x, 5).abs(), fft.rfft(x, 80).abs(), fft.irfft(fft.rfft(x), 6)] + [
+        real(one.resolve_conj()) for one in (fft.rfft(x), fft.ifft(z), fft.fft(z, norm="ortho"), fft.rfft2(x, norm="forward"), fft.fft(z, n=2 * x.shape[1]), fft.ihfft(x))]
+
+
 def spectrograms(x):
     window = torch.hann_window(16)
     out = [torch.stft(x, 16, window=window, return_complex=True), torch.stft(x, 16, 5, 12, torch.hamming_window(12), False, return_complex=True),
@@ -662,7 +678,11 @@ CASES = {
     "assembled": Case(assembled, (randn(3, 4), randn(5), torch.tensor([[5, 7, 0, 2], [1, 3, 2, 9]])), None,
                       verify=False, more=((randn(3, 4, seed=5), randn(5), torch.tensor([[5, 7, 0, 2], [1, 3, 2, 9]])),)),
     "covariances": Case(covariances, (randn(3, 4),), ({0: BATCH},), verify=False, more=((randn(5, 4),),), renamed=renamed("cov", "corrcoef")),
-    "no function": Case(lambda x: (torch.lgamma(x), torch.erfinv(x), torch.polygamma(1, x)), (randn(3).abs(),), refused="no exact form"),
+    "filled diagonals": Case(lambda x: [x.clone().fill_diagonal_(0.5), x[:, :2].clone().fill_diagonal_(1, wrap=True), x[:2].clone().fill_diagonal_(2, wrap=True),
+                                        torch.zeros(3, 3, 3).fill_diagonal_(7), (x > 0).fill_diagonal_(True)],
+                             (randn(7, 4),), None),
+    "functions of probabilities": Case(functions_of_probabilities, (randn(3, 4),), None),
+    "no function": Case(lambda x: (torch.i0(x), torch.igamma(x, x), torch.polygamma(1, x)), (randn(3).abs(),), refused="no exact form"),
     "no solution": Case(lambda x: torch.linalg.cholesky(x @ x.mT), (randn(3, 3),), refused="factors or solves"),
     "quantized": Case(quantized, (randn(3, 4), torch.tensor([0.01, 0.02, 0.013, 0.5]), torch.tensor([0, 3, 1, -2])), None,
                       ("QuantizeLinear", "DequantizeLinear"), verify=False),
@@ -675,6 +695,8 @@ CASES = {
     "spectra decomposed": Case(spectra, (randn(3, 9),), None, ("MatMul",), decompose=True, atol=1e-4),
     "spectra batched": Case(lambda x: (torch.fft.rfft(x).abs(), torch.fft.irfft(torch.fft.rfft(x, norm="ortho"), 6)), (randn(3, 6),), ({0: BATCH},)),
     "spectrograms": Case(spectrograms, (randn(2, 64),), ({0: BATCH},), ("Conv", "ConvTranspose"), atol=1e-4),
+    "spectra of any length": Case(spectra_of_any_length, (randn(3, 8),), ({0: BATCH, 1: torch.export.Dim("time", min=8, max=64)},), ("Mod", "Cos", "Sin"),
+                                  atol=1e-4, more=((randn(2, 9),), (randn(1, 33),))),
     "complex output": Case(torch.fft.rfft, (randn(6),), refused="view_as_real"),
     "complex input": Case(lambda x: x.abs(), (torch.complex(randn(3), randn(3)),), refused="view_as_real", verify=False),
 }

@@ -91,14 +91,14 @@ def test_what_writes_into_its_argument_vanished(mlc, tmp_path):
 
 
 def test_the_hint_was_missing_where_mlc_knows_that_there_is_no_form(mlc, tmp_path):
-    torch.export.save(torch.export.export(Program(lambda a, b, x: torch.lgamma(x)), (torch.randn(3, 4),)), tmp_path / "p.pt2")
+    torch.export.save(torch.export.export(Program(lambda a, b, x: torch.i0(x)), (torch.randn(3, 4),)), tmp_path / "p.pt2")
     result = mlc("export-onnx", "p.pt2", "-o", "p.onnx")
     assert result.rc == 4 and "--partial keeps unknown operators" in result.stderr, result.stderr
-    assert kept(mlc, tmp_path, lambda a, b, x: torch.lgamma(x)) == [("mlc.aten", "lgamma", {})]
+    assert kept(mlc, tmp_path, lambda a, b, x: torch.i0(x)) == [("mlc.aten", "i0", {})]
 
 
 def test_no_hint_where_one_of_the_problems_stays(mlc, tmp_path):
-    torch.export.save(torch.export.export(Program(lambda a, b, x: torch.linalg.eigvals(x[:, :3]).real + torch.lgamma(x[:, 0])),
+    torch.export.save(torch.export.export(Program(lambda a, b, x: torch.linalg.eigvals(x[:, :3]).real + torch.i0(x[:, 0])),
                                           (torch.randn(3, 4),)), tmp_path / "p.pt2")
     result = mlc("export-onnx", "p.pt2", "-o", "p.onnx")
-    assert result.rc == 4 and "lgamma" in result.stderr and "--partial" not in result.stderr, result.stderr
+    assert result.rc == 4 and "i0" in result.stderr and "--partial" not in result.stderr, result.stderr

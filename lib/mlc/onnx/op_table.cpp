@@ -10,10 +10,10 @@ using Table = std::span<const Row> (*)();
 constexpr Table kTables[] = {
     activation_rows,  arithmetic_rows, assemble_rows, attention_rows, comparison_rows,
     convolution_rows, creation_rows,   diagonal_rows, distance_rows,  embedding_bag_rows,
-    index_rows,       join_rows,       linear_rows,   loss_rows,      norm_rows,
-    pass_rows,        pool_rows,       quantize_rows, rare_rows,      recurrent_rows,
-    reduction_rows,   resample_rows,   scan_rows,     search_rows,    shape_rows,
-    special_rows,     symbolic_rows,   vision_rows,   window_rows,
+    gamma_rows,       index_rows,      join_rows,     linear_rows,    loss_rows,
+    norm_rows,        pass_rows,       pool_rows,     quantize_rows,  rare_rows,
+    recurrent_rows,   reduction_rows,  resample_rows, scan_rows,      search_rows,
+    shape_rows,       special_rows,    symbolic_rows, vision_rows,    window_rows,
 };
 constexpr Table kComplexTables[] = {complex_rows, spectral_rows};
 

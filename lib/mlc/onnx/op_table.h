@@ -20,6 +20,7 @@ std::span<const Row> creation_rows();
 std::span<const Row> diagonal_rows();
 std::span<const Row> distance_rows();
 std::span<const Row> embedding_bag_rows();
+std::span<const Row> gamma_rows();
 std::span<const Row> index_rows();
 std::span<const Row> join_rows();
 std::span<const Row> linear_rows();

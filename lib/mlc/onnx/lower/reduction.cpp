@@ -364,6 +364,8 @@ void lower_median(Call& c) {
 }
 
 constexpr Row kRows[] = {
+    {"aten::_is_all_true", lower_truth<kMin>},
+    {"aten::_is_any_true", lower_truth<kMax>},
     {"aten::all", lower_truth<kMin>},
     {"aten::amax", lower_reduce<kMax>},
     {"aten::amin", lower_reduce<kMin>},
