@@ -308,6 +308,8 @@ REFUSED = [
     ("--no-verify --min-cosine 0.9", 2, "contradicts --min-cosine"),
     ("--no-verify --min-sqnr 9", 2, "contradicts --min-cosine"),
     ("--symmetric --onnx weight-only", 2, "for --onnx int4"),
+    ("--reduce-range --onnx int4", 2, "for products of bytes"),
+    ("--reduce-range --onnx weight-only", 2, "for products of bytes"),
     ("--float-ends", 2, "for --onnx static"),
     ("--exclude nope", 2, 'matched nothing: --exclude "nope"'),
     ("--include w11", 2, 'did you mean "w1"?'),
@@ -464,7 +466,7 @@ def test_a_scheme_and_a_recipe_of_an_onnx_model(mlc):
     assert schemes(mlc, "--scheme", "int4", "--block", "64")[0]["w2"] == "int4:g64"
     for args, says in (("--recipe plain.yaml --onnx int4", "the scheme is int8"), ("--scheme int4:g48", "blocks of 16, 32, 64"),
                        ("--scheme int4:g8", "blocks of 16, 32, 64"), ("--scheme int4:g128 --block 64", "contradicts int4:g128"), ("--scheme bf16", "mlc export-onnx --dtype fp16"),
-                       ("--scheme int4 --onnx dynamic", "has eight bits"), ("--scheme int4:channel", "int4 in blocks")):
+                       ("--scheme int4 --onnx dynamic", "has eight bits"), ("--scheme int4:channel", "int4 in blocks"), ("--scheme int4:asym --symmetric", "contradicts int4:asym")):
         done = mlc("quantize", "in.onnx", "-o", "o.onnx", *args.split())
         assert done.rc == 2 and says in done.stderr, done.stderr
 

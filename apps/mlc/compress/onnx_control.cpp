@@ -66,6 +66,8 @@ Status take_scheme(const QuantScheme& scheme, QuantizeOnnxOptions& options) {
   const bool is_usual = scheme.group == kUsualBlock;  // as "int4" has it
   if (!is_usual && options.block.value_or(scheme.group) != scheme.group)
     return usage_error(fmt::format("--block {} contradicts {}", *options.block, scheme.text()));
+  if (scheme.said && !scheme.symmetric && options.symmetric)
+    return usage_error("--symmetric contradicts int4:asym");
   if (!options.form) options.form = onnx::QuantForm::int4;
   if (!options.block) options.block = scheme.group;
   options.symmetric = options.symmetric || scheme.symmetric;

@@ -48,6 +48,10 @@ constexpr std::array<std::pair<std::string_view, DropOf>, 2> kDrops = {
 constexpr double kLeastCosine = 0.99;
 constexpr double kLeastCosineInt4 = 0.95;  // what 4 bits of small models reach
 
+bool multiplies_bytes(onnx::QuantForm form) {
+  return form == onnx::QuantForm::dynamic || form == onnx::QuantForm::static_qdq;
+}
+
 class Job {
  public:
   Job(FileTask& task, const QuantizeOnnxOptions& options, const QuantizeOnnxShared& shared)
@@ -110,6 +114,8 @@ Status Job::check_usage() {
   if (!is_static && options_.float_ends) return usage_error("--float-ends is for --onnx static");
   if (!is_static && options_.target)
     return usage_error("--int8-target is for --onnx static, the form that all of them read");
+  if (options_.reduce_range && !multiplies_bytes(answer_.form))
+    return usage_error("--reduce-range is for products of bytes: --onnx dynamic and static");
   MLC_CHECK(check_sample_options(options_));
   MLC_CHECK(check_drop_options(options_));
   MLC_TRY(wish_, judge_wish(options_, shared_));
@@ -121,12 +127,10 @@ Status Job::check_usage() {
 
 /// Of --calib and of what needs it.
 Status Job::check_samples_have_a_use() const {
-  const bool multiplies =
-      answer_.form == onnx::QuantForm::dynamic || answer_.form == onnx::QuantForm::static_qdq;
   const bool by_samples = shared_.rounding && needs_samples(*shared_.rounding);
   if (options_.smooth) {
     MLC_CHECK(parse_smooth(*options_.smooth));
-    if (!multiplies)
+    if (!multiplies_bytes(answer_.form))
       return usage_error("--smooth is for activations in bytes: --onnx dynamic and static",
                          "of int4 --rounding awq is the like");
     if (!options_.stats.empty())
