@@ -160,9 +160,11 @@ class Judge:
         if path is None:
             return None, UNEXPORTED, reason
         model = path.with_suffix(f".{os.getpid()}.onnx")
+        inputs = path.with_suffix(f".{os.getpid()}.npz")
         try:
+            given = self.given(calls, path, inputs) if self.mode == "script" else []
             done = subprocess.run(
-                [BINARY, "export-onnx", path, "-o", model, "--no-verify", "--force", "--json", "--threads", "1"],
+                [BINARY, "export-onnx", path, "-o", model, "--no-verify", "--force", "--json", "--threads", "1", *given],
                 capture_output=True, timeout=120, check=False)
             if done.returncode != 0:
                 return None, *verdict_of(done)
@@ -171,6 +173,14 @@ class Judge:
             return None, CRASHED, "mlc does not end"
         finally:
             model.unlink(missing_ok=True)
+            inputs.unlink(missing_ok=True)
+
+    def given(self, calls, path, archive):
+        """TorchScript does not say which inputs it takes: those of the calls, in ARCHIVE."""
+        names = [one.name for one in torch.jit.load(path).forward.schema.arguments[1:]]
+        values = [array for call in calls for array in self.expected[call.index].inputs]
+        numpy.savez(archive, **dict(zip(names, values)))
+        return [word for name in names for word in ("--input", f"{name}=@{archive}")]
 
     def make_with_torch(self, calls):
         """The same with PyTorch's own exporters. Calls that torch.export cannot write do not count for them either."""
