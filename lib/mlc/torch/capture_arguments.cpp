@@ -50,6 +50,16 @@ c10::TypePtr without_optional(const c10::TypePtr& type) {
   return optional ? optional->getElementType() : type;
 }
 
+/// Operators whose result has a type of all of its operands, of which a number of Python counts for
+/// less than a tensor.
+constexpr auto kPromote = std::to_array<std::string_view>({
+    "aten::add",         "aten::div",       "aten::divide", "aten::eq",       "aten::floor_divide",
+    "aten::fmod",        "aten::ge",        "aten::gt",     "aten::le",       "aten::lt",
+    "aten::maximum",     "aten::minimum",   "aten::mul",    "aten::multiply", "aten::ne",
+    "aten::pow",         "aten::remainder", "aten::rsub",   "aten::sub",      "aten::subtract",
+    "aten::true_divide", "aten::where",
+});
+
 /// Arguments that say where and how a tensor lies, not what is in it, at their usual values.
 bool is_noise(const std::string& name, const Item& item, const ir::Symbols& symbols) {
   if (name == "pin_memory") {
@@ -139,6 +149,25 @@ std::optional<Attribute> Capturer::attribute(const Item& item, const c10::TypePt
     parts.push_back(std::move(*part));
   }
   return joined(parts);
+}
+
+void Capturer::take_numbers(Call& call) const {
+  const std::string_view name = call.node.kind().toQualString();
+  if (std::ranges::find(kPromote, name) == kPromote.end()) return;
+  const auto number_of = [&](size_t i) -> std::optional<double> {
+    if (call.node.input(i)->node()->kind() != c10::prim::Constant) return std::nullopt;
+    const IValue value = *torch::jit::toIValue(call.node.input(i));
+    if (!value.isTensor() || value.toTensor().dim() != 0) return std::nullopt;
+    if (value.toTensor().scalar_type() != at::kDouble) return std::nullopt;
+    return value.toTensor().item<double>();
+  };
+  const size_t count = call.inputs.size();
+  bool has_other = false;
+  for (size_t i = 0; i < count; ++i)
+    has_other = has_other || (call.inputs[i].tensor() != nullptr && !number_of(i));
+  for (size_t i = 0; has_other && i < count; ++i) {
+    if (const auto number = number_of(i)) call.inputs[i] = *number;
+  }
 }
 
 Result<std::optional<std::vector<ir::Argument>>> Capturer::arguments_of(const Call& call) {

@@ -12,6 +12,7 @@
 #include <array>
 #include <utility>
 
+#include <ATen/ScalarOps.h>
 #include <c10/util/Exception.h>
 
 namespace mlc::torch_module {
@@ -119,6 +120,16 @@ ir::ScalarKind kind_of(const IValue& value) {
   return value.isInt()      ? ir::ScalarKind::integer
          : value.isDouble() ? ir::ScalarKind::number
                             : ir::ScalarKind::boolean;
+}
+
+/// Numbers in the places of tensors become what PyTorch makes of them.
+void wrap_numbers(const Node& node, Stack& stack) {
+  const auto& arguments = node.schema().arguments();
+  for (size_t i = 0; i < std::min(arguments.size(), stack.size()); ++i) {
+    const bool takes_tensor = arguments[i].type()->kind() == TypeKind::TensorType;
+    if (takes_tensor && stack[i].isDouble())
+      stack[i] = at::native::wrapped_scalar_tensor(stack[i].toScalar());
+  }
 }
 
 /// Whether NODE writes into a tensor without the name saying so, as add_ does: torch.add(out=y).
@@ -263,6 +274,7 @@ Result<std::vector<std::vector<IValue>>> Capturer::run_lanes(const Call& call) {
     if (!active_[i]) continue;
     Stack stack;
     for (const Item& item : call.inputs) stack.push_back(lane(item, i));
+    wrap_numbers(call.node, stack);
     if (call.node.schema().is_vararg()) stack.emplace_back(static_cast<int64_t>(stack.size()));
     std::string problem;
     try {

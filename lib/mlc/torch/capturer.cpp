@@ -556,6 +556,7 @@ Status Capturer::call(Node& node) {
                                 output->type()->isSubtypeOf(*c10::ListType::ofTensors());
                        });
   if (!tensors) return compute(call);
+  take_numbers(call);
   MLC_CHECK(operate(call));
   follow_content(*this, call);
   return {};

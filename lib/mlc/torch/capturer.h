@@ -159,6 +159,9 @@ class Capturer {
   Result<std::vector<std::vector<c10::IValue>>> run_lanes(const Call& call);
   Status note_writes(const Call& call);
   std::optional<size_t> unchanged_input(const Call& call, const std::vector<at::Tensor>& result);
+  /// Constants that PyTorch takes for numbers of Python, as which tracing writes them, become that:
+  /// a tensor of float64 without dimensions beside another tensor.
+  void take_numbers(Call& call) const;
   Result<std::optional<std::vector<ir::Argument>>> arguments_of(const Call& call);
   Result<ir::TensorType> type_of(const Call& call, const std::vector<at::Tensor>& lanes,
                                  size_t output);
