@@ -156,7 +156,9 @@ bool is_zeros(const Builder& b, const Value* value) {
 Value* guarded_softmax(Builder& b, Value* condition, Value* x, Value* y) {
   // where(not any(not (scores == -inf)), 0, softmax(scores))
   if (!is_made_by(y, "Softmax") || !is_made_by(condition, "Not") || !is_zeros(b, x)) return nullptr;
-  Value* any = uncast(input_of(condition, 0));
+  Value* any = input_of(condition, 0);
+  if (!is_made_by(any, "Greater") || b.known_number(input_of(any, 1)) != 0.0) return nullptr;
+  any = input_of(any, 0);
   if (!is_made_by(any, "ReduceMax")) return nullptr;
   Value* finite = uncast(input_of(any, 0));
   if (!is_made_by(finite, "Not")) return nullptr;

@@ -89,7 +89,8 @@ void lower_truth(Call& c) {
   if (!x->type.sizes.empty()) {
     x = b.reduce(kOp, x, c.axes("dim", x->type.sizes.size()), c.boolean("keepdim", false));
   }
-  c.give(b.cast(x, DType::boolean));
+  // Of nothing the largest is the least integer, and the least the largest one.
+  c.give(b.compare("Greater", x, b.number(int64_t{0}, DType::i32)));
 }
 
 void lower_count_nonzero(Call& c) {
