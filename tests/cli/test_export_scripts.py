@@ -143,3 +143,85 @@ def test_diagonals_could_not_be_filled(mlc, tmp_path, wrap):
     torch.jit.trace(model, torch.randn(4, 3)).save(tmp_path / "m.pt")
     mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[n=4,m=3]"]))
     check(tmp_path / "m.onnx", model, *[(torch.randn(*sizes),) for sizes in ((1, 1), (2, 7), (9, 3), (8, 3), (5, 1))])
+
+
+# --- truth of nothing
+
+
+class Found(nn.Module):
+    def forward(self, x, i):
+        rows = x[(x[:, 0] > i).nonzero()[:, 0]] > 0
+        return rows.any(), rows.all(), rows.any(0), rows.all(0), (~rows).any(1)
+
+
+def test_any_of_nothing_was_true(mlc, tmp_path):
+    # The largest of no element is the least integer, which is not 0.
+    x = torch.randn(4, 3)
+    torch.jit.script(Found()).save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[n=4,3]", "i:f32[]"]))
+    check(tmp_path / "m.onnx", Found(), (x, torch.tensor(99.0)), (x, torch.tensor(-99.0)), (x, torch.tensor(0.0)))
+
+
+# --- numbers of Python, as tracing writes them
+
+
+def numbers(mask, x):
+    bias = (1 - mask) * -10000.0
+    scores = (x @ x.mT + bias[:, None, :]).softmax(-1) @ x
+    one = x.sum()
+    return [scores, mask * 0.5, (mask > 0) * 2.5, mask / 2.5, mask + 0.5, one * 2.5, one.half() * 2.5, mask.to(torch.uint8) * 2.5,
+            torch.where(mask > 0, one * 2.5, mask * 0.5), torch.where(mask > 0, 0.5, 1.5), mask % 2.5, mask == 0.5, x.double().sum() * 0.1,
+            mask * torch.tensor(0.5, dtype=torch.float64)]
+
+
+class Numbers(nn.Module):
+    def forward(self, mask, x):
+        return numbers(mask, x)
+
+
+def test_numbers_of_python_made_float64_of_traces(mlc, tmp_path):
+    # Tensors without dimensions stand for them there: an additive mask of integers was refused as float64.
+    mask, x = torch.tensor([[1, 0, 1], [1, 1, 0]]), torch.randn(2, 3, 4)
+    torch.jit.trace(Numbers(), (mask, x)).save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["mask:i64[b=2,s=3]=0..1", "x:f32[b=2,s=3,4]"]))
+    got = run(tmp_path / "m.onnx", mask, x)
+    for i, (one, want) in enumerate(zip(got, numbers(mask, x), strict=True)):
+        assert torch.tensor(one).dtype == want.dtype, i
+        assert torch.allclose(torch.tensor(one).double(), want.double(), atol=1e-2 if want.dtype == torch.float16 else 1e-5), i
+
+
+# --- sizes that vary
+
+
+class Largest(nn.Module):
+    def forward(self, x):
+        y, at = nn.functional.adaptive_max_pool2d_with_indices(x, [1, 1])
+        return [nn.functional.adaptive_max_pool2d(x, [1, 1]), y, at]
+
+
+class Steps(nn.Module):
+    def forward(self, x):
+        return [torch.linspace(-1, 1, x.size(3)), torch.linspace(-1, x.size(2), x.size(3)),
+                torch.linspace(0, 7, x.size(2), dtype=torch.int64), torch.logspace(0, 2, x.size(3))]
+
+
+@pytest.mark.parametrize("kind", ["script", "trace"])
+@pytest.mark.parametrize("model", [Largest(), Steps()], ids=["global maximum", "steps between bounds"])
+def test_sizes_that_vary_were_refused(mlc, tmp_path, model, kind):
+    made = torch.jit.script(model) if kind == "script" else torch.jit.trace(model, torch.randn(2, 3, 6, 5))
+    made.save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[n=2,3,h=6,w=5]"]))
+    check(tmp_path / "m.onnx", model, *[(torch.randn(*sizes),) for sizes in ((2, 3, 6, 5), (1, 3, 1, 1), (3, 3, 7, 2), (1, 3, 2, 9))])
+
+
+# --- values
+
+
+def test_values_out_of_range_were_blamed_on_sizes(mlc, tmp_path):
+    bags = nn.EmbeddingBag(40, 8).eval()
+    torch.jit.trace(bags, torch.zeros(2, 9, dtype=torch.int64)).save(tmp_path / "m.pt")
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:i64[b=2,s=9]=1..40")
+    assert result.rc == 2 and "LOW..HIGH' says which it takes" in result.stderr and "does not follow" not in result.stderr, result.stderr
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:i64[2,9]=30..45")
+    assert result.rc == 2 and "LOW..HIGH' says which it takes" in result.stderr, result.stderr
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:i64[b=2,s=9]=0..39")

@@ -113,7 +113,10 @@ std::optional<std::pair<int64_t, int64_t>> range_of(const HostTensor& tensor) {
 
 /// What integers the inputs hold, where ERROR is one of a table that they reach out of.
 std::string beyond_a_table(const Error& error, std::span<const NamedValue> inputs) {
-  if (error.message().find("index out of range") == std::string::npos) return "";
+  const bool is_one = std::ranges::any_of(
+      std::array<std::string_view, 3>{"index out of range", "index_size", "num_embeddings"},
+      [&](auto word) { return error.message().find(word) != std::string::npos; });
+  if (!is_one) return "";
   std::vector<std::string> held;
   std::string options;
   for (const NamedValue& value : inputs) {

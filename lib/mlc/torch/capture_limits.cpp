@@ -291,6 +291,18 @@ Finding equal(const std::map<std::string, std::string>& names, const CaptureRequ
   return {"the model wants " + join_list(pairs), "give them one name: " + inputs};
 }
 
+/// "--input 'ids:i64[b=2]=LOW..HIGH'", for each input that has random integers.
+std::string integers_of(const CaptureRequest& request) {
+  std::string out;
+  for (InputSpec spec : request.inputs) {
+    if (!spec.file.empty() || info(spec.dtype).kind != DTypeClass::integer) continue;
+    spec.values.reset();
+    out += (out.empty() ? "" : " ") + std::string("--input '") + printable(to_text(spec)) +
+           "=LOW..HIGH'";
+  }
+  return out;
+}
+
 Finding not_followed(const Varying& varying, const CaptureRequest& request) {
   std::vector<std::string> names;
   for (const LaneSymbol& symbol : varying.symbols) names.push_back(symbol.name);
@@ -324,12 +336,23 @@ Varying varying(const CaptureRequest& request) {
   return out;
 }
 
-Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequest& request,
-                     const Varying& varying) {
-  if (varying.symbols.empty()) return error;
-  Trials trials(target, request, varying);
-  Status at_examples = trials.run(trials.examples());
-  if (!at_examples.ok()) return std::move(at_examples).error();
+namespace {
+
+/// REQUEST with the least of the values that its integers may have: what sizes do is seen without
+/// what values do.
+CaptureRequest with_least_values(CaptureRequest request) {
+  for (InputSpec& spec : request.inputs) {
+    if (!spec.file.empty() || info(spec.dtype).kind != DTypeClass::integer) continue;
+    ValueRange least = spec.values.value_or(ValueRange());
+    least.int_high = least.int_low;
+    spec.values = least;
+  }
+  return request;
+}
+
+/// As explain_limits(), by TRIALS, which run at the examples.
+Error explain_by(Trials& trials, Error error, const CaptureTarget& target,
+                 const CaptureRequest& request, const Varying& varying) {
   std::vector<Limits> limits;
   std::string refusal;
   for (size_t i = 0; i < varying.symbols.size(); ++i) {
@@ -353,6 +376,13 @@ Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequ
                         : !fixed_names.empty() ? fixed(fixed_names, target, request)
                         : !above.empty()       ? limited(above, request)
                                                : not_followed(varying, request);
+  const bool is_refused = error.kind() == ErrorKind::usage;
+  const bool is_followed = same.empty() && !sum && none;
+  if (const std::string drawn = integers_of(request); is_refused && is_followed && !drawn.empty()) {
+    return Error(
+        ErrorKind::usage, error.message(),
+        "it runs at all sizes, so that values are the reason: " + drawn + " says which it takes");
+  }
   std::string reason = error.message();
   // What mlc misses is no reason where the program itself refuses.
   if (error.kind() == ErrorKind::unsupported && !refusal.empty()) {
@@ -360,6 +390,23 @@ Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequ
   }
   return Error(none ? ErrorKind::unsupported : ErrorKind::usage, found.what + ": " + reason,
                found.hint);
+}
+
+}  // namespace
+
+Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequest& request,
+                     const Varying& varying) {
+  if (varying.symbols.empty()) return error;
+  if (!integers_of(request).empty()) {
+    const CaptureRequest least = with_least_values(request);
+    Trials trials(target, least, varying);
+    if (trials.run(trials.examples()).ok())
+      return explain_by(trials, std::move(error), target, request, varying);
+  }
+  Trials trials(target, request, varying);
+  Status at_examples = trials.run(trials.examples());
+  if (!at_examples.ok()) return std::move(at_examples).error();
+  return explain_by(trials, std::move(error), target, request, varying);
 }
 
 }  // namespace mlc::torch_module
