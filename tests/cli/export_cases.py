@@ -506,6 +506,12 @@ def spectra(x):
     return out + [fft.irfft(fft.rfft(x)), fft.irfft(fft.rfft(x), 7), fft.irfft2(fft.rfft2(x)), fft.irfftn(fft.rfftn(x)), fft.irfft(z, norm="ortho")]
 
 
+def turned_fill(x):
+    y = x.clone()
+    y.T.index_fill_(0, torch.tensor([2]), 1.5)
+    return y
+
+
 def functions_of_probabilities(x):
     """At ordinary numbers, near zeros and poles, where digits get lost, and at the ends."""
     inf, nan = float("inf"), float("nan")
@@ -678,6 +684,8 @@ CASES = {
     "assembled": Case(assembled, (randn(3, 4), randn(5), torch.tensor([[5, 7, 0, 2], [1, 3, 2, 9]])), None,
                       verify=False, more=((randn(3, 4, seed=5), randn(5), torch.tensor([[5, 7, 0, 2], [1, 3, 2, 9]])),)),
     "covariances": Case(covariances, (randn(3, 4),), ({0: BATCH},), verify=False, more=((randn(5, 4),),), renamed=renamed("cov", "corrcoef")),
+    "strided copies": Case(lambda x: (turned_fill(x), torch.complex(x, x * 2).conj().imag * 1), (randn(3, 4),), None, decompose=True, verify=False),
+    "sizes as a tensor": Case(lambda x: torch.tensor([x.size(0), x.size(1)]) + x.sum().long(), (randn(3, 5),), ({0: BATCH},)),
     "filled diagonals": Case(lambda x: [x.clone().fill_diagonal_(0.5), x[:, :2].clone().fill_diagonal_(1, wrap=True), x[:2].clone().fill_diagonal_(2, wrap=True),
                                         torch.zeros(3, 3, 3).fill_diagonal_(7), (x > 0).fill_diagonal_(True)],
                              (randn(7, 4),), None),

@@ -377,6 +377,7 @@ constexpr Row kRows[] = {
     {"aten::mul", lower_mul},
     {"aten::multiply", lower_mul},
     {"aten::nan_to_num", lower_nan_to_num},
+    {"aten::_neg_view", lower_unary<kNeg>},
     {"aten::neg", lower_unary<kNeg>},
     {"aten::negative", lower_unary<kNeg>},
     {"aten::pow", lower_pow},

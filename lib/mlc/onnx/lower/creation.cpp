@@ -52,24 +52,22 @@ void lower_arange(Call& c) {
   c.give(b.cast(y, dtype));
 }
 
-/// The same between bounds that are known only at run time.
-Value* spread_between(Call& c, Value* start, Value* end, int64_t steps) {
+/// STEPS numbers between bounds that are known only at run time, as STEPS may be: from both ends,
+/// as PyTorch counts.
+Value* spread_between(Call& c, Value* start, Value* end, ir::Expr steps) {
   Builder& b = c.b;
-  std::vector<double> from_start, from_end, is_front;
-  for (int64_t i = 0; i < steps; ++i) {
-    const bool front = i < steps / 2 || steps == 1;
-    from_start.push_back(static_cast<double>(i));
-    from_end.push_back(static_cast<double>(steps - 1 - i));
-    is_front.push_back(front ? 1 : 0);
-  }
+  ir::Symbols& s = c.symbols();
   const DType dtype = start->type.dtype;
-  const auto list = [&](const std::vector<double>& values, DType of) {
-    return b.floats(values, {steps}, of);
-  };
-  Value* step = b.div(b.sub(end, start), static_cast<double>(std::max<int64_t>(steps - 1, 1)));
-  Value* front = b.add(b.mul(list(from_start, dtype), step), start);
-  Value* back = b.sub(end, b.mul(list(from_end, dtype), step));
-  Value* values = b.where(list(is_front, DType::boolean), front, back);
+  const auto number = [&](ir::Expr value) { return b.cast(b.integer(value), dtype); };
+  const ir::Expr one = b.expr(1);
+  const ir::Expr last = s.subtract(steps, one);
+  Value* place = b.cast(
+      b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), steps), dtype);
+  Value* step = b.div(b.sub(end, start), number(s.maximum(last, one)));
+  Value* front = b.add(b.mul(place, step), start);
+  Value* back = b.sub(end, b.mul(b.sub(number(last), place), step));
+  Value* half = number(s.maximum(s.floor_divide(steps, b.expr(2)), one));
+  Value* values = b.where(b.compare("Less", place, half), front, back);
   if (c.op() != "aten::logspace") return values;
   return b.binary("Pow", b.number(c.number("base", 10), dtype), values);
 }
@@ -77,19 +75,21 @@ Value* spread_between(Call& c, Value* start, Value* end, int64_t steps) {
 void lower_linspace(Call& c) {
   Builder& b = c.b;
   const DType dtype = c.output_dtype();
-  const int64_t steps = c.fixed("steps");
+  const ir::Expr count = c.integer("steps");
+  const auto known_count = c.symbols().constant_value(count);
   // Between whole numbers where the result is one: the bounds are rounded first.
   const bool whole = info(dtype).kind == DTypeClass::integer;
   const auto known_start = b.known_number(c.operand("start").value);
   const auto known_end = b.known_number(c.operand("end").value);
-  if (!known_start || !known_end) {
+  if (!known_start || !known_end || !known_count) {
     const DType computed = whole || dtype == DType::f64 ? DType::f64 : DType::f32;
     const auto bound = [&](std::string_view name) {
       Value* value = b.reshape(c.operand(name).value, {});
       return b.cast(whole ? b.cast(value, dtype) : value, computed);
     };
-    return c.give(spread_between(c, bound("start"), bound("end"), steps));
+    return c.give(spread_between(c, bound("start"), bound("end"), count));
   }
+  const int64_t steps = *known_count;
   const double start = whole ? std::trunc(*known_start) : *known_start;
   const double end = whole ? std::trunc(*known_end) : *known_end;
   std::vector<double> values;

@@ -7,7 +7,7 @@ namespace mlc::onnx {
 namespace {
 
 void lower_pass(Call& c) {
-  const std::string_view name = c.has("self") ? "self" : "input";
+  const std::string_view name = c.has("self") ? "self" : c.has("a") ? "a" : "input";
   c.give(c.tensor(name));
 }
 
@@ -80,6 +80,7 @@ constexpr Row kRows[] = {
     {"aten::native_dropout", lower_dropout},
     {"aten::positive", lower_pass},
     {"aten::real", lower_conjugate},
+    {"aten::promote_types", lower_nothing},
     {"aten::requires_grad_", lower_pass},
     {"aten::resolve_conj", lower_pass},
     {"aten::resolve_neg", lower_pass},
@@ -87,6 +88,7 @@ constexpr Row kRows[] = {
     {"aten::sym_constrain_range_for_size", lower_nothing},
     {"aten::to", lower_to},
     {"aten::type_as", lower_to},
+    {"prims::copy_strided", lower_pass},
     {"torch::_check", lower_nothing},
 };
 

@@ -352,6 +352,22 @@ void adaptive_max_places(Call& c, Value* x, const std::vector<int64_t>& in,
   c.give(pick(places), 1);
 }
 
+/// The largest of everything, and its place where somebody asks for it.
+void give_global_max(Call& c, Value* x, size_t dims, bool unbatched) {
+  Builder& b = c.b;
+  Sizes one(2 + dims, b.expr(1));
+  one[0] = x->type.sizes[0];
+  one[1] = x->type.sizes[1];
+  const ir::Expr all = b.product(std::span(x->type.sizes).subspan(2));
+  Value* flat = b.reshape(x, {one[0], one[1], all});
+  const auto give = [&](Value* y, size_t index) {
+    y = b.reshape(y, one);
+    c.give(unbatched ? b.squeeze(y, {0}) : y, index);
+  };
+  give(b.reduce("ReduceMax", flat, {2}, false), 0);
+  if (c.output_count() > 1 && c.is_used(1)) give(b.arg("ArgMax", flat, 2, false), 1);
+}
+
 void lower_adaptive_max_pool(Call& c) {
   Builder& b = c.b;
   ir::Symbols& s = c.symbols();
@@ -360,6 +376,10 @@ void lower_adaptive_max_pool(Call& c) {
   Value* x = batched(c, c.tensor("self"), dims, unbatched);
   const DType dtype = x->type.dtype;
   const Sizes to = adaptive_sizes(c, dims);
+  const auto varies = [&](ir::Expr size) { return !s.constant_value(size); };
+  const bool global = std::ranges::all_of(to, [&](ir::Expr n) { return s.constant_value(n) == 1; });
+  if (global && std::any_of(x->type.sizes.begin() + 2, x->type.sizes.end(), varies))
+    return give_global_max(c, x, dims, unbatched);
   std::vector<int64_t> kernel;
   for (size_t i = 0; i < dims; ++i) {
     const auto in = s.constant_value(x->type.sizes[2 + i]);
