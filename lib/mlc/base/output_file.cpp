@@ -113,6 +113,26 @@ Error cannot_create(int errno_value, const std::string& path, bool replaces) {
       "name; -o names a file in another folder");
 }
 
+bool is_regular(const std::string& path) {
+  struct stat st {};
+  return lstat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/// Gives the file behind FD, which may be called TEMP, the name PATH, which must be free: 0, or -1
+/// with errno.
+int give_new_name(int fd, const std::string& temp, const std::string& path) {
+  if (temp.empty()) {
+    const std::string source = "/proc/self/fd/" + std::to_string(fd);
+    return linkat(AT_FDCWD, source.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW);
+  }
+  int rc = renameat2(AT_FDCWD, temp.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
+  if (rc != 0 && errno == EINVAL) {
+    rc = link(temp.c_str(), path.c_str());  // no RENAME_NOREPLACE here
+    if (rc == 0) ::unlink(temp.c_str());
+  }
+  return rc;
+}
+
 unsigned default_mode() {
   const mode_t mask = umask(0);
   umask(mask);
@@ -362,23 +382,17 @@ Status OutputFile::publish() {
   const int copy = dup(fd_);
   if (copy < 0 || ::close(copy) != 0) return write_failed("cannot write", errno).in_file(path_);
 
-  int rc = 0;
-  if (temp_path_.empty() && !replaces_) {
-    const std::string source = "/proc/self/fd/" + std::to_string(fd_);
-    rc = linkat(AT_FDCWD, source.c_str(), AT_FDCWD, path_.c_str(), AT_SYMLINK_FOLLOW);
-  } else {
+  int rc = replaces_ ? 0 : give_new_name(fd_, temp_path_, path_);
+  // Another program may have been faster.
+  const bool came = rc != 0 && errno == EEXIST && options_.replace && is_regular(path_);
+  if (replaces_ || came) {
     // linkat cannot replace, so the file gets a sibling name for the moment before the rename.
     if (temp_path_.empty()) MLC_CHECK(give_temp_name());
-    const unsigned flags = replaces_ ? 0 : RENAME_NOREPLACE;
-    rc = renameat2(AT_FDCWD, temp_path_.c_str(), AT_FDCWD, path_.c_str(), flags);
-    if (rc != 0 && errno == EINVAL && !replaces_) {
-      rc = link(temp_path_.c_str(), path_.c_str());  // no RENAME_NOREPLACE here
-      if (rc == 0) ::unlink(temp_path_.c_str());
-    }
-    if (rc == 0) {
-      forget_pending(temp_path_);
-      temp_path_.clear();
-    }
+    rc = rename(temp_path_.c_str(), path_.c_str());
+  }
+  if (rc == 0 && !temp_path_.empty()) {
+    forget_pending(temp_path_);
+    temp_path_.clear();
   }
   if (rc != 0 && errno == EEXIST) return exists_already(path_);
   if (rc != 0) return write_failed("cannot give the output its name", errno).in_file(path_);

@@ -70,6 +70,16 @@ TEST_CASE("a name that appears meanwhile is not overwritten") {
   CHECK(folder.read("out") == "theirs");
 }
 
+TEST_CASE("what appeared meanwhile was not replaced though that was asked for") {
+  const TempFolder folder;
+  auto out = OutputFile::create(folder.path + "/out", {.replace = true, .sync = false, .mode = 0});
+  REQUIRE(out->write("mine").ok());
+  folder.file("out", "theirs");
+  REQUIRE(out->publish().ok());
+  CHECK(folder.read("out") == "mine");
+  CHECK(folder.count() == 1);
+}
+
 TEST_CASE("a symbolic link stays, its target is replaced") {
   const TempFolder folder;
   folder.file("real", "old");
