@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+import shlex
 
 import numpy as np
 import onnx
@@ -213,6 +214,59 @@ def test_two_sizes_under_one_name_are_told(mlc, tmp_path):
     export(tmp_path / "flat.pt2", Flat(), (torch.randn(2, 3),), ({0: free, 1: free},))
     result = mlc.ok("export-onnx", "flat.pt2", "-o", "flat.onnx", "--dim", "batch=n", "--dim", "seq=n")
     assert "become one size, n: the model will take only inputs where they are equal" in result.stderr
+
+
+def test_a_name_that_another_size_has_by_default_was_swapped(mlc, tmp_path):
+    # The other one became batch_2 instead of the same size.
+    class Both(nn.Module):
+        def forward(self, x, y):
+            return x * 2, y * 3
+
+    free = torch.export.Dim.DYNAMIC
+    export(tmp_path / "two.pt2", Both(), (torch.randn(2, 3), torch.randn(4, 3)), ({0: free}, {0: free}))
+    result = mlc.ok("export-onnx", "two.pt2", "-o", "two.onnx", "--dim", "batch_2=batch", "--no-verify")
+    assert "batch and batch_2 become one size, batch" in result.stderr
+    names = [one.type.tensor_type.shape.dim[0].dim_param for one in onnx.load(tmp_path / "two.onnx").graph.input]
+    assert names == ["batch", "batch"]
+
+
+class Rows(nn.Module):
+    def forward(self, x):
+        return x.reshape(-1, 4).sum(1)
+
+
+def test_sizes_that_were_said_to_run_did_not(mlc, tmp_path):
+    # "with n=45 the model runs", which takes multiples of 4: what ran was 44, in its place.
+    export(tmp_path / "m.pt2", Rows(), (torch.randn(24),), ({0: 4 * torch.export.Dim("h", min=1, max=50)},))
+    result = mlc("export-onnx", "m.pt2", "-o", "m.onnx", "--input", "x:f32[n=22]")
+    hint = re.search(r"with these sizes the model runs: (.*)", result.stderr)
+    assert result.rc == 2 and hint, result.stderr
+    mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx", *shlex.split(hint[1]))
+
+
+@pytest.mark.parametrize("name", ["3", "a b", "n-1"])
+def test_a_bad_name_of_a_size_was_said_to_be_taken(mlc, tmp_path, net_pt2, name):
+    result = mlc("export-onnx", net_pt2, "-o", "n.onnx", "--dim", f"batch={name}")
+    assert result.rc == 2 and f'"{name}" is no name of a size' in result.stderr
+
+
+class Positions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(16, 4)
+
+    def forward(self, x):
+        return x + self.table(torch.arange(x.shape[1]))
+
+
+def test_ends_of_a_range_that_was_typed_were_not_tried(mlc, tmp_path):
+    # Published with "seq from 4 to 500", of which the model takes 16.
+    torch.jit.script(Positions().eval()).save(tmp_path / "p.pt")
+    result = mlc("export-onnx", "p.pt", "-o", "p.onnx", "--input", "x:f32[b=2,seq=4..500,4]")
+    assert result.rc != 0 and "does not take all of the range of seq" in result.stderr, result.stderr
+    assert not (tmp_path / "p.onnx").exists()
+    done = mlc.ok("export-onnx", "p.pt", "-o", "p.onnx", "--input", "x:f32[b=2,seq=3..16,4]")
+    assert "seq=16" in done.stdout
 
 
 def test_dim_is_for_programs_of_torch_export(mlc, tmp_path):
@@ -533,7 +587,7 @@ def test_a_model_that_takes_no_larger_size_was_told_to_have_a_fixed_one(mlc, tmp
     assert "takes n up to 10: it refuses n=21: index out of range" in result.stderr
     assert "n=9" in result.stdout
     result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "-f", "--input", "ids:i64[b=2,n=12]")
-    assert result.rc == 2 and "with n=1 the model runs" in result.stderr
+    assert result.rc == 2 and "with these sizes the model runs: --input ids:i64[b=2,n=1" in result.stderr.replace("'", ""), result.stderr
     assert mlc("trace", "m.pt", "-o", "t.pt", "--input", "ids:i64[b=2,n=10]").rc == 0
 
 

@@ -43,6 +43,8 @@ class ExportCheck {
   Error at_given_sizes(Error error, Model& written, std::span<const VerifyCase> cases);
   std::vector<VerifyCase> all_cases(const Artefact& source, const std::vector<InputSpec>& specs,
                                     const std::map<std::string, int64_t>& least) const;
+  void add_range_ends(const std::vector<InputSpec>& specs, uint64_t seed,
+                      std::vector<VerifyCase>& cases) const;
   Status compare(const std::vector<InputSpec>& specs, const std::vector<VerifyCase>& cases);
 
   const ExportOptions& options_;

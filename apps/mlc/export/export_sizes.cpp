@@ -1,12 +1,36 @@
 #include "export/export_sizes.h"
 
 #include "mlc/base/text.h"
+#include "mlc/engine/size_names.h"
 
 #include <algorithm>
+#include <cctype>
+#include <set>
+#include <string_view>
 
 #include <fmt/format.h>
 
 namespace mlc::cli {
+
+namespace {
+
+bool is_size_name(std::string_view text) {
+  const auto fits = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+  };
+  const bool begins = !text.empty() && std::isdigit(static_cast<unsigned char>(text[0])) == 0;
+  return begins && std::ranges::all_of(text, fits);
+}
+
+void warn_of_one_size(const std::string& one, const std::string& other, const std::string& wanted,
+                      Reporter& reporter) {
+  reporter.warn(
+      fmt::format("{} and {} become one size, {}: the model will take only inputs where they are "
+                  "equal",
+                  printable(one), printable(other), printable(wanted)));
+}
+
+}  // namespace
 
 Result<std::map<std::string, std::string>> dim_names(std::span<const std::string> options,
                                                      Reporter& reporter) {
@@ -18,18 +42,38 @@ Result<std::map<std::string, std::string>> dim_names(std::span<const std::string
     }
     const std::string old = text.substr(0, at);
     const std::string wanted = text.substr(at + 1);
+    if (!is_size_name(wanted)) {
+      return usage_error("--dim: " + quoted(wanted) + " is no name of a size",
+                         "names have letters, digits and _, and no digit first");
+    }
     const auto same = std::ranges::find(out, wanted, [](const auto& row) { return row.second; });
     if (same != out.end() && same->first != old) {
-      reporter.warn(
-          fmt::format("{} and {} become one size, {}: the model will take only "
-                      "inputs where they are equal",
-                      printable(same->first), printable(old), printable(wanted)));
+      warn_of_one_size(same->first, old, wanted, reporter);
     }
     if (!out.emplace(old, wanted).second) {
       return usage_error("--dim names " + quoted(old) + " twice");
     }
   }
   return out;
+}
+
+void join_usual_names(const ExportedProgram& program, std::map<std::string, std::string>& names,
+                      Reporter& reporter) {
+  const std::map<std::string, std::string> usual = usual_size_names(program);
+  const auto own_name = [&](const std::string& said) {
+    const auto row = std::ranges::find(usual, said, [](const auto& one) { return one.second; });
+    return row == usual.end() ? said : row->first;
+  };
+  std::set<std::string> renamed;
+  for (const auto& [old, wanted] : names) renamed.insert(own_name(old));
+  std::map<std::string, std::string> more;
+  for (const auto& [old, wanted] : names) {
+    const std::string other = own_name(wanted);
+    if (!usual.contains(other) || renamed.contains(other)) continue;
+    warn_of_one_size(wanted, old, wanted, reporter);
+    more.emplace(other, wanted);
+  }
+  names.merge(more);
 }
 
 std::map<std::string, int64_t> least_sizes(const onnx::Model& model) {

@@ -6,6 +6,7 @@
 #include "mlc/base/result.h"
 #include "mlc/engine/input_spec.h"
 #include "mlc/engine/verify.h"
+#include "mlc/frontend/exported_program.h"
 #include "mlc/onnx/model.h"
 
 #include <cstdint>
@@ -19,6 +20,11 @@ namespace mlc::cli {
 /// Of --dim OLD=NEW, by OLD. Warns of two sizes that become one. Errors: usage.
 Result<std::map<std::string, std::string>> dim_names(std::span<const std::string> options,
                                                      Reporter& reporter);
+
+/// Adds to NAMES the sizes of PROGRAM that are called by default as others are to be: both become
+/// one, of which it warns.
+void join_usual_names(const ExportedProgram& program, std::map<std::string, std::string>& names,
+                      Reporter& reporter);
 
 /// Below which sizes MODEL does not hold, by their texts: what the program says itself, and what
 /// operators need that would give other ranks.

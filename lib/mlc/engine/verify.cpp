@@ -193,6 +193,11 @@ void refuse_other_types(OutputsComparison& comparison) {
   }
 }
 
+bool has_case(std::span<const VerifyCase> cases, const VerifyCase& wanted) {
+  return std::ranges::any_of(
+      cases, [&](const VerifyCase& one) { return one.other_size == wanted.other_size; });
+}
+
 }  // namespace
 
 bool held_to_tolerance(const OutputDifference& output, const VerifyGates& gates) {
@@ -283,6 +288,19 @@ std::vector<VerifyCase> export_cases(std::span<const InputSpec> specs, uint64_t 
   return out;
 }
 
+std::vector<VerifyCase> lower_ends(std::span<const InputSpec> specs,
+                                   std::span<const VerifyCase> cases, uint64_t seed,
+                                   const std::set<std::string>& asked) {
+  std::vector<VerifyCase> out;
+  for (const auto& [symbol, dim] : named_dims(specs)) {
+    if (!asked.contains(symbol) || !dim.bounds || dim.bounds->first <= 1) continue;
+    if (dim.bounds->first == dim.example) continue;
+    VerifyCase one = other_case(specs, symbol, dim.bounds->first, seed);
+    if (!has_case(cases, one)) out.push_back(std::move(one));
+  }
+  return out;
+}
+
 UpperEnds upper_ends(std::span<const InputSpec> specs, std::span<const VerifyCase> cases,
                      uint64_t seed, const std::set<std::string>& asked) {
   constexpr uint64_t kMost = 4'000'000;
@@ -293,8 +311,7 @@ UpperEnds upper_ends(std::span<const InputSpec> specs, std::span<const VerifyCas
   for (const auto& [symbol, dim] : named_dims(specs)) {
     if (!dim.bounds || dim.bounds->second == dim.example) continue;
     VerifyCase one = other_case(specs, symbol, dim.bounds->second, seed);
-    const auto has_it = [&](const VerifyCase& known) { return known.other_size == one.other_size; };
-    if (std::any_of(cases.begin(), cases.end(), has_it)) continue;
+    if (has_case(cases, one)) continue;
     const uint64_t most = most_elements(one.specs);
     const bool grows = most > kCheap && most / kMostGrowth > usual;
     const bool fits = most <= kMost && (asked.contains(symbol) || !grows);

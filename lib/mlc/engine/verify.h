@@ -83,6 +83,12 @@ struct UpperEnds {
 UpperEnds upper_ends(std::span<const InputSpec> specs, std::span<const VerifyCase> cases,
                      uint64_t seed, const std::set<std::string>& asked);
 
+/// For every dimension in ASKED with bounds above 1, a case where it has its lower bound, unless
+/// CASES have one.
+std::vector<VerifyCase> lower_ends(std::span<const InputSpec> specs,
+                                   std::span<const VerifyCase> cases, uint64_t seed,
+                                   const std::set<std::string>& asked);
+
 /// Whether an input of SPECS has random integers or booleans: what a model does may hang on such
 /// values, as on lengths and masks, in ways that few samples show.
 bool draws_integers(std::span<const InputSpec> specs);
