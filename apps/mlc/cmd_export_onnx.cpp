@@ -7,6 +7,7 @@
 #include "export/export_report.h"
 #include "export/export_sizes.h"
 #include "export/export_view.h"
+#include "export/op_map_checks.h"
 #include "export/operator_list.h"
 #include "mlc/base/output_file.h"
 #include "mlc/base/text.h"
@@ -188,6 +189,7 @@ Result<ProgramSource> Job::named_program(const Artefact& source, std::set<std::s
   auto captured = capture(source, std::move(frozen));
   if (!captured.ok()) return std::move(captured).error().in_file(options_.model);
   const bool given = source.exported() == nullptr || !options_.engine.inputs.empty();
+  join_usual_names(*captured->program, names_, context_.reporter);
   Status named = name_sizes(*captured->program, names_, given ? specs_ : std::vector<InputSpec>());
   if (!named.ok()) return std::move(named).error().in_file(options_.model);
   return captured;
@@ -248,6 +250,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(model, how));
   Status checked = onnx::check_skeleton(file.skeleton());
   if (!checked.ok()) {
+    if (!op_map_.operators.empty()) return refused_map(std::move(checked).error(), options_.op_map);
     if (source.exported() == nullptr) return std::move(checked).error();
     return contradicted_program(std::move(checked).error(), model).in_file(options_.model);
   }
@@ -318,6 +321,7 @@ Result<ExitCode> Job::run() {
   MLC_TRY(names_, dim_names(options_.dims, context_.reporter));
   if (!options_.op_map.empty()) {
     MLC_TRY(op_map_, onnx::read_op_map(options_.op_map));
+    MLC_CHECK(check_op_map(op_map_, options_.op_map));
   }
   MLC_TRY(const Artefact source, open_source());
   if (!names_.empty() && source.exported() == nullptr) {
@@ -338,8 +342,9 @@ Result<ExitCode> Job::run() {
   auto lowered = lower_or_freeze(source, program);
   for (const std::string& note : notes_) context_.reporter.warn(note);
   if (!lowered.ok()) return std::move(lowered).error().in_file(options_.model);
+  const auto counts = count_operators(program.program->graph);
+  warn_of_idle_rules(op_map_, counts, context_.reporter);
   if (options_.list_ops) {
-    const auto counts = count_operators(program.program->graph);
     return list_operators_of(options_.model, counts, lowered->problems, context_);
   }
   if (!lowered->problems.empty()) {
@@ -347,9 +352,7 @@ Result<ExitCode> Job::run() {
   }
   least_ = least_sizes(lowered->model);
   if (source.exported() == nullptr) warn_of_least_sizes(lowered->model, context_.reporter);
-  for (const auto& [op, count] : count_operators(program.program->graph)) {
-    answer_.program_nodes += count;
-  }
+  for (const auto& [op, count] : counts) answer_.program_nodes += count;
   MLC_CHECK(finish(lowered->model));
   answer_.sizes = varying_sizes(lowered->model, least_);
   answer_.numbers = kept_numbers(*program.program);

@@ -115,6 +115,21 @@ def test_what_makes_no_sense_is_refused_in_its_place(mlc, tmp_path, net_pt2, cha
         assert "map.yaml:" in result.stderr
 
 
+def test_an_operator_that_onnx_lacks_was_said_to_be_a_defect(mlc, tmp_path, net_pt2):
+    write(tmp_path / "map.yaml", {"from": "aten::relu", "to": "Rellu"})
+    result = mlc("export-onnx", net_pt2, "-o", "net.onnx", "--op-map", "map.yaml")
+    assert result.rc == 2 and 'ONNX has no operator "Rellu"' in result.stderr and 'did you mean "Relu"?' in result.stderr and "domain:" in result.stderr
+    write(tmp_path / "map.yaml", ROTATE, {"from": "aten::relu", "to": "Gelu"})
+    result = mlc("export-onnx", net_pt2, "-o", "net.onnx", "--op-map", "map.yaml")
+    assert result.rc == 2 and "ONNX refuses the model, in which --op-map says" in result.stderr and "map.yaml" in result.stderr, result.stderr
+
+
+def test_a_rule_without_effect_went_without_a_word(mlc, tmp_path, net_pt2):
+    write(tmp_path / "map.yaml", ROTATE, {"from": "aten::rellu", "to": "Relu"})
+    result = mlc.ok("export-onnx", net_pt2, "-o", "net.onnx", "--op-map", "map.yaml", "--no-verify")
+    assert 'the program has no operator "aten::rellu"; did you mean "aten::relu"?' in result.stderr, result.stderr
+
+
 @pytest.mark.parametrize("text", ["", "[]", "version: 2\noperators: []\n", "version: 1\n", "version: 1\noperators: {}\n",
                                   "operators: []\n", "version: 1\noperators: [3]\n", "version: 1\noperators: [{from: a}"])
 def test_files_that_are_no_maps(mlc, tmp_path, net_pt2, text):

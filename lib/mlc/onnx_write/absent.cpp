@@ -24,6 +24,10 @@ Result<InferredSizes> infer_sizes(const Skeleton& /*skeleton*/) {
   return absent();
 }
 
+std::vector<std::string> operator_names() {
+  return {};
+}
+
 Result<std::string> checker_version() {
   return absent();
 }

@@ -187,6 +187,14 @@ Result<InferredSizes> infer_sizes(const Skeleton& skeleton) {
   return out;
 }
 
+std::vector<std::string> operator_names() {
+  std::set<std::string> names;
+  for (const pb::OpSchema& one : pb::OpSchemaRegistry::get_all_schemas()) {
+    if (one.domain().empty()) names.insert(one.Name());
+  }
+  return {names.begin(), names.end()};
+}
+
 Result<std::string> checker_version() {
   return std::string(MLC_ONNX_VERSION);
 }

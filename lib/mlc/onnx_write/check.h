@@ -24,6 +24,9 @@ Status check_skeleton(const Skeleton& skeleton);
 using InferredSizes = std::map<std::string, std::vector<OnnxDim>, std::less<>>;
 Result<InferredSizes> infer_sizes(const Skeleton& skeleton);
 
+/// Of all operators in ONNX's own domain, sorted; none in a build without ONNX.
+std::vector<std::string> operator_names();
+
 /// "1.19.1", of the ONNX that check_skeleton() asks. Error: unsupported for a build without ONNX.
 Result<std::string> checker_version();
 
