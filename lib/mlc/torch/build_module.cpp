@@ -173,6 +173,11 @@ std::string advice_on_lists(std::string_view attribute) {
                 : std::string();
 }
 
+constexpr const char* kCalledList =
+    "a list of modules in the YAML is a ModuleList; {type: Sequential, modules: [...]} can be "
+    "called "
+    "and runs them one after the other";
+
 constexpr const char* kIterable =
     "loops go over lists of modules, self.blocks, or over what is in a module, self.children(), by "
     "these names; and over lists, tuples, ranges and tensors";
@@ -396,6 +401,8 @@ class Builder {
     }
     if (std::string advice = advice_on_lists(problem.attribute); !advice.empty()) {
       problem.hint = std::move(advice);
+    } else if (problem.attribute == "__call__" && problem.message.starts_with("'ModuleList'")) {
+      problem.hint = kCalledList;
     } else if (!problem.attribute.empty()) {
       const bool of_tensor = problem.message.starts_with("'Tensor' ");
       const auto near = nearest(problem.attribute, of_tensor ? tensor_members() : names_in(from));
