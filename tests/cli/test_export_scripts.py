@@ -214,6 +214,29 @@ def test_sizes_that_vary_were_refused(mlc, tmp_path, model, kind):
     check(tmp_path / "m.onnx", model, *[(torch.randn(*sizes),) for sizes in ((2, 3, 6, 5), (1, 3, 1, 1), (3, 3, 7, 2), (1, 3, 2, 9))])
 
 
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x, start):
+        mask = nn.Transformer.generate_square_subsequent_mask(x.size(1))
+        y = self.attention(x, x, x, attn_mask=mask, need_weights=False)[0]
+        return self.layers(x, mask), y, x.narrow(1, start, 2)
+
+
+def test_a_mask_of_numbers_was_refused_in_the_fast_path(mlc, tmp_path):
+    # LibTorch takes what is not 0 in it for hidden. And narrow() with a tensor for its start was refused too.
+    model, x = Masked().eval(), torch.randn(2, 5, 8)
+    with torch.no_grad():
+        traced = torch.jit.trace(model, (x, torch.tensor(1)), check_trace=False)
+    traced.save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[b=2,5,8]", "start:i64[]=0..3"]))
+    check(tmp_path / "m.onnx", model, (x, torch.tensor(1)), (torch.randn(3, 5, 8), torch.tensor(-3)))
+
+
 # --- values
 
 

@@ -258,7 +258,7 @@ class Judge:
         return [self.outcomes[call.index] for call in wanted]
 
 
-WITHOUT_FORM = r": no lowering$|ONNX has no such function|factors or solves matrices"
+WITHOUT_FORM = r": no lowering$|: no lowering of its overload|ONNX has no such function|factors or solves matrices"
 
 
 def verdict_of(done):

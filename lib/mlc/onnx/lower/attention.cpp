@@ -143,8 +143,8 @@ Value* heads_of(Builder& b, Value* x, ir::Expr heads, ir::Expr size) {
 /// broadcasts to [batch, heads, length, length].
 Value* seen_of(Call& c, Value* mask, int64_t type) {
   Builder& b = c.b;
-  if (mask->type.dtype != DType::boolean) Call::refuse("its mask is not boolean");
-  Value* seen = b.logical_not(mask);
+  // Of numbers, as 0 and -inf, all but 0 hide.
+  Value* seen = b.logical_not(b.cast(mask, DType::boolean));
   if (type == 1) return b.unsqueeze(seen, {1, 2});  // [batch, keys]
   const size_t rank = seen->type.sizes.size();
   if (rank == 3) return b.unsqueeze(seen, {1});

@@ -144,11 +144,23 @@ void lower_select(Call& c) {
   c.give(c.b.select(x, c.axis("dim", x->type.sizes.size()), c.integer("index")));
 }
 
+/// Whether argument NAME is a tensor, where others have a number.
+bool is_tensor_argument(const Call& c, std::string_view name) {
+  const ir::Attribute* attribute = c.node.find(name);
+  const auto* value = attribute == nullptr ? nullptr : std::get_if<ir::Value*>(attribute);
+  return value != nullptr && (*value)->tensor() != nullptr;
+}
+
 void lower_narrow(Call& c) {
   Value* x = c.tensor("self");
   const int64_t axis = c.axis("dim", x->type.sizes.size());
-  const ir::Expr start = c.integer("start");
   const ir::Expr length = c.integer("length");
+  if (is_tensor_argument(c, "start")) {
+    Builder& b = c.b;
+    Value* first = b.reshape(b.cast(c.tensor("start"), DType::i64), {});
+    return c.give(b.gather(x, b.range(first, b.number(int64_t{1}, DType::i64), length), axis));
+  }
+  const ir::Expr start = c.integer("start");
   c.give(c.b.slice(x, axis, start, c.symbols().add(start, length)));
 }
 
