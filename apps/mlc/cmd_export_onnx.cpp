@@ -387,8 +387,8 @@ Command export_onnx_command() {
           .details =
               "Writes an ONNX model that needs no PyTorch. ONNX's own checker and shape inference "
               "see it before it appears, then ONNX Runtime runs it beside the source: on random "
-              "inputs, then with another size of each named dimension. A difference means exit "
-              "code 1, and nothing is written.\n\n"
+              "inputs, then with another size of each named dimension and at both ends of ranges "
+              "that --input gives. A difference means exit code 1, and nothing is written.\n\n"
               "Weights keep the names of the state_dict and are stored once where the model ties "
               "them. Sizes that vary have names in the whole file. The opset is 17 unless an "
               "operator needs a later one. Everything that cannot become ONNX is listed at once. "

@@ -953,6 +953,7 @@ def test_modules_were_not_indexed_by_the_number_of_a_loop(mlc, tmp_path, body):
     ("for i in range(3):\n    i = i * 1\n    x = self.a[i](x)\nreturn x", 3, 9, "indexed by what is known before the run"),
     ("for i in range(3):\n    x = self.b[i](x)\nreturn x", 2, 9, "the list has no such module"),
     ("return self.b[2](x)", 1, 8, "index 2 is outside of b, which has 2 modules"),
+    ("x = x + 1\nreturn self.a(x)", 2, 8, "{type: Sequential, modules: [...]} can be called"),
     ("for layer in self:\n    x = layer(x)\nreturn x", 1, 1, "self.children()"),
     ("for i in range(2):\n    x = self.a[i](x)\n    y = [self.a[i](x) for i in range(3)]\nreturn x", 3, 10, "indexed by what is known before the run"),
     ("for b in self.a:\n    x = b(x)\nelse:\n    x = x * 2\nreturn x", 3, 1, "no else behind a loop"),
