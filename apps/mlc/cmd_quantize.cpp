@@ -50,6 +50,8 @@ void setup(OptionSet& set, QuantizeRequest& options) {
   set.file("--write-recipe", options.write_recipe, "FILE", "write what was done as a recipe");
   set.is_written();
   set.flag("--weights-only", options.weights_only, "write nothing but the state_dict");
+  set.choice("--compress", options.compress, kDeflateZeros,
+             "deflate codes of weights in a .pt that are half zeros (auto), all, or none");
   set.file("--report", options.report, "FILE",
            "write one HTML page: sizes, errors, the worst layers, what was kept and why");
   set.is_written();
@@ -126,6 +128,7 @@ std::string only_for_checkpoints(const QuantizeRequest& options) {
       {script && options.target_size > 0, "--target-size"},
       {script && options.strict, "--strict"},
       {options.weights_only, "--weights-only"},
+      {options.compress != DeflateZeros::automatic, "--compress"},
       {options.format != QuantFormat::plain, "--format"},
       {!options.script && !options.key.empty(), "--key"},
       {!options.script && !options.architecture.empty(), "--arch"},

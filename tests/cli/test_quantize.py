@@ -722,3 +722,21 @@ def test_compressed_tensors_that_are_not_whole(mlc, tmp_path, change, rc, said):
     result = mlc("dequantize", "model.safetensors", "-o", "f.pt")
     assert (result.rc, said in result.stderr) == (rc, True), result.stderr
     assert not (tmp_path / "f.pt").exists()
+
+
+def test_a_pruned_checkpoint_was_quantised_undeflated(mlc, valid, tmp_path):
+    """Prune, quantise, deflate: zeros stay codes of zero, which deflate as they did."""
+    torch.manual_seed(0)
+    torch.save({"a.weight": torch.randn(256, 512), "b.weight": torch.randn(256, 512)}, tmp_path / "m.pt")
+    mlc.ok("prune", "m.pt", "-o", "p.pt", "--amount", "0.9", "--include", "a.*")
+    answer = mlc.ok("quantize", "p.pt", "-o", "q.pt", "--json").json
+    valid(answer, "quantize")
+    mlc.ok("quantize", "p.pt", "-o", "n.pt", "--compress", "none")
+    assert answer["deflated"] == 1 and (tmp_path / "q.pt").stat().st_size < 0.7 * (tmp_path / "n.pt").stat().st_size
+    one, other = torch.load(tmp_path / "q.pt"), torch.load(tmp_path / "n.pt")
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    mlc.ok("dequantize", "q.pt", "-o", "d.pt")
+    kept = torch.load(tmp_path / "p.pt")["a.weight"] != 0
+    assert torch.equal(torch.load(tmp_path / "d.pt")["a.weight"] != 0, kept & (torch.load(tmp_path / "q.pt")["a.weight"] != 0))
+    assert mlc.ok("quantize", "p.pt", "-o", "all.pt", "--compress", "deflate", "--scheme", "int4", "--json").json["deflated"] == 2
+    assert mlc("quantize", "p.pt", "-o", "q.safetensors", "--compress", "deflate").rc == 2

@@ -33,10 +33,6 @@ constexpr std::pair<std::string_view, PruneScope> kScopes[] = {{"layer", PruneSc
                                                                {"global", PruneScope::global}};
 constexpr std::pair<std::string_view, PruneNorm> kNorms[] = {{"l1", PruneNorm::l1},
                                                              {"l2", PruneNorm::l2}};
-constexpr std::pair<std::string_view, DeflateZeros> kCompress[] = {
-    {"auto", DeflateZeros::automatic},
-    {"deflate", DeflateZeros::deflate},
-    {"none", DeflateZeros::none}};
 
 /// Errors: usage.
 Status check_data_options(const PruneRequest& options) {
@@ -155,7 +151,7 @@ void add_prune_options(OptionSet& set, PruneRequest& options) {
            "fold NAME_orig and NAME_mask into NAME without pruning more");
   set.flag("--keep-masks", options.keep_masks,
            "write NAME_orig and NAME_mask, as torch.nn.utils.prune has them");
-  set.choice("--compress", options.compress, kCompress,
+  set.choice("--compress", options.compress, kDeflateZeros,
              "deflate records in a .pt that are half zeros (auto), all that changed, or none");
   set.flag("--positive-zeros", options.positive_zeros,
            "write 0 where PyTorch leaves -0; deflates better");

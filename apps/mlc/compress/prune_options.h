@@ -3,6 +3,7 @@
 
 #include "cli/option_set.h"
 #include "cli/shared_options.h"
+#include "compress/deflate_zeros.h"
 #include "compress/prune_onnx.h"
 #include "files/provenance_options.h"
 #include "mlc/base/result.h"
@@ -13,9 +14,6 @@
 #include <vector>
 
 namespace mlc::cli {
-
-/// Which records of the output are deflated: those of many zeros, all that changed, none.
-enum class DeflateZeros { automatic, deflate, none };
 
 enum class PruneWay { magnitude, random, wanda, sparsegpt, channels };
 

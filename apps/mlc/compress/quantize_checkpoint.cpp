@@ -87,6 +87,8 @@ Status Job::choose() {
     return usage_error("compressed-tensors is a layout of safetensors files",
                        "name the output .safetensors");
   }
+  if (format_ == OutputFormat::safetensors && options_.compress == DeflateZeros::deflate)
+    return usage_error("safetensors files hold nothing deflated", "write a .pt");
   return ready_for_weights(input_, *state_dict_, options_.weights_only, task_.output,
                            task_.reporter);
 }
@@ -261,9 +263,14 @@ Result<SaveOptions> Job::save_options(const QuantizedRecord& record) const {
 }
 
 Status Job::write() {
+  std::vector<std::string> deflated;
+  if (format_ == OutputFormat::torch_zip) {
+    MLC_TRY(deflated, names_to_deflate(*input_.checkpoint, plan_, options_.compress));
+  }
   MLC_TRY(const QuantizedRecord record,
           apply_quantization(*input_.checkpoint, *state_dict_, plan_));
   MLC_TRY(SaveOptions save, save_options(record));
+  save.deflated = storages_of_codes(*input_.checkpoint, *state_dict_, deflated);
   warn_of_rest();
   if (options_.writing.dry_run) {
     const std::string place = place_to_check(task_.output, options_.writing);

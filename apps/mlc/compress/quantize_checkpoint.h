@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/shared_options.h"
+#include "compress/deflate_zeros.h"
 #include "compress/quantize_onnx.h"
 #include "compress/quantize_script.h"
 #include "files/batch.h"
@@ -33,6 +34,7 @@ struct QuantizeRequest {
   bool strict = false;
   bool allow_requantize = false;
   bool weights_only = false;
+  DeflateZeros compress = DeflateZeros::automatic;
   QuantFormat format = QuantFormat::plain;
   std::string write_config;
   std::string report;

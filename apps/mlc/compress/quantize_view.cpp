@@ -121,6 +121,7 @@ void show_json(const QuantizeAnswer& answer, FileTask& task) {
   json.field("rounding", to_string(answer.plan.rounding));
   json.field("input_bytes", answer.input_bytes);
   json.field("file_bytes", answer.saved.file_size);
+  json.field("deflated", answer.saved.deflated);
   json.field("bytes_before", done.before + kept.before);
   json.field("bytes_after", done.after + kept.after);
   json.field("bits_per_weight", bits_per_weight(answer));
