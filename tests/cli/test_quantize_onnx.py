@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_models
-from cpu import WIDTH
+from cpu import WIDTH, needs_whole_sums
 
 pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
 FLOAT = TensorProto.FLOAT
@@ -501,6 +501,7 @@ def test_eight_bits_among_four_were_floats_in_every_run(mlc):
     assert operators(out)["MatMulInteger"] == 2 and operators(out)["DequantizeLinear"] == 0
 
 
+@needs_whole_sums
 def test_a_target_size_of_an_onnx_model(mlc):
     onnx_models.save(mlp(hidden=512), mlc.cwd / "in.onnx")
     least = mlc.ok("quantize", "in.onnx", "-n", "--onnx", "int4", "--min-cosine", "0.5", "--json").json["file_bytes"]
