@@ -244,6 +244,18 @@ def test_sizes_that_were_said_to_run_did_not(mlc, tmp_path):
     mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx", *shlex.split(hint[1]))
 
 
+class Pairs(nn.Module):
+    def forward(self, x, y):
+        return torch.cat([x, x], 1) + y
+
+
+def test_a_size_that_hangs_on_another_was_shown_as_fixed(mlc, tmp_path):
+    h = torch.export.Dim("h", min=1, max=50)
+    export(tmp_path / "m.pt2", Pairs(), (torch.randn(2, 6), torch.randn(2, 12)), ({1: h}, {1: 2 * h}))
+    said = mlc("run", "m.pt2", "--input", "x:f32[2,6]").stderr
+    assert "y: Tensor, declared as f32[2,2*seq]" in said, said
+
+
 @pytest.mark.parametrize("name", ["3", "a b", "n-1"])
 def test_a_bad_name_of_a_size_was_said_to_be_taken(mlc, tmp_path, net_pt2, name):
     result = mlc("export-onnx", net_pt2, "-o", "n.onnx", "--dim", f"batch={name}")

@@ -98,6 +98,23 @@ std::optional<DType> parameter_type(const ExportedProgram& program) {
   return out;
 }
 
+/// "f32[batch=2,2*batch]": SPEC of an input of type TENSOR, sizes that hang on others, which inputs
+/// have, in words.
+std::string declared_text(const ExportedProgram& program, const ir::TensorType& tensor,
+                          InputSpec spec) {
+  const ir::Symbols& symbols = program.graph.symbols();
+  const auto names = usual_size_names(program);
+  for (size_t i = 0; i < spec.dims.size(); ++i) {
+    const ir::Expr size = (*tensor.sizes)[i];
+    const auto is_named = [&](size_t at) { return names.contains(symbols.all()[at].name); };
+    const std::vector<size_t> used = symbols.symbols_of(size);
+    if (!spec.dims[i].symbol.empty() || used.empty()) continue;
+    if (!std::ranges::all_of(used, is_named)) continue;
+    spec.dims[i].computed = text_with_names(symbols, size, names);
+  }
+  return to_text(spec).substr(spec.name.size() + 1);
+}
+
 Signature signature_of(const ExportedProgram& program) {
   Signature out;
   const std::vector<InputSpec> specs = program_inputs(program);
@@ -115,7 +132,7 @@ Signature signature_of(const ExportedProgram& program) {
       one.type = "Tensor";
       one.dtype = tensor->dtype;
       const auto spec = std::ranges::find(specs, input.name, &InputSpec::name);
-      one.declared = to_text(*spec).substr(input.name.size() + 1);
+      one.declared = declared_text(program, *tensor, *spec);
     }
     out.inputs.push_back(std::move(one));
   }
