@@ -238,8 +238,8 @@ std::map<const Value*, uint64_t> count_uses(const Model& model) {
   return out;
 }
 
-void remove_unused(Model& model) {
-  Needed needed;
+void remove_unused(Model& model, std::span<Value* const> kept) {
+  Needed needed(kept.begin(), kept.end());
   mark(model.graph, needed);
   sweep(model.graph, needed);
 }

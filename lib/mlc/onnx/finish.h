@@ -5,6 +5,7 @@
 #include "mlc/onnx/model.h"
 
 #include <cstdint>
+#include <span>
 
 namespace mlc::onnx {
 
@@ -18,8 +19,8 @@ FinishFacts finish(Model& model);
 /// The same without the names.
 FinishFacts simplify(Model& model);
 
-/// Takes out nodes none of whose outputs is read.
-void remove_unused(Model& model);
+/// Takes out nodes none of whose outputs is read, or one of KEPT.
+void remove_unused(Model& model, std::span<Value* const> kept = {});
 
 /// Convolutions, their transposed form and linear layers whose only reader is a BatchNormalization
 /// get its scale into their weights, computed in float64. Returns how many.

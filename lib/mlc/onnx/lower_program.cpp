@@ -581,6 +581,7 @@ Status ProgramLowering::run() {
   add_weights();
   lower_block(program_.graph->body());
   add_outputs();
+  out_.values = std::move(values_);
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace mlc::onnx {
@@ -57,6 +58,8 @@ struct Problem {
 struct Lowered {
   Model model;  // without names of inner values, which finish() gives
   std::vector<Problem> problems;
+  /// What the values of the program have become.
+  std::unordered_map<const ir::Value*, Value*> values = {};
 };
 
 /// All problems are found, not only the first. Errors: unsupported for programs whose inputs have

@@ -50,7 +50,7 @@ void keep(Walker& walker, const KeptAxes& kept) {
 }  // namespace
 
 Result<ChannelGraph> find_channels(const Document& document, const InferredSizes& sizes,
-                                   const KeptAxes& kept) {
+                                   const KeptAxes& kept, ValueAxes* values) {
   // Where an axis becomes several, the first choice of one is kept if its channels can go; heads
   // have to be found that way, because what is summed over inside of them cannot.
   SplitChoices choices;
@@ -60,7 +60,9 @@ Result<ChannelGraph> find_channels(const Document& document, const InferredSizes
     MLC_CHECK(walker.run());
     keep(walker, kept);
     const bool again = choose_anew(walker, choices, given_up);
-    if (!again || walk == kMostWalks) return walker.take();
+    if (again && walk < kMostWalks) continue;
+    if (values != nullptr) *values = walker.take_values();
+    return walker.take();
   }
 }
 

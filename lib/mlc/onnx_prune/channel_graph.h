@@ -87,9 +87,12 @@ struct KeptAxis {
 /// By initializer and axis.
 using KeptAxes = std::map<std::pair<std::string, size_t>, KeptAxis>;
 
+/// The axes of values of which something may go; the last of them may be absent.
+using ValueAxes = std::map<std::string, std::vector<Labels>, std::less<>>;
+
 /// Requires: lift_constants() and fix_overridable() were called, SIZES are those of DOCUMENT.
-/// Errors: those of reading constants.
+/// Fills VALUES, where it is not null. Errors: those of reading constants.
 Result<ChannelGraph> find_channels(const Document& document, const InferredSizes& sizes,
-                                   const KeptAxes& kept = {});
+                                   const KeptAxes& kept = {}, ValueAxes* values = nullptr);
 
 }  // namespace mlc::onnx

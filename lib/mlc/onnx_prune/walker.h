@@ -40,6 +40,7 @@ class Walker {
 
   Status run();
   ChannelGraph take() { return std::move(graph_); }
+  ValueAxes take_values() { return std::move(labels_); }
   /// The candidates that nodes had, and the atoms that they chose.
   struct Split {
     size_t candidates = 0;
@@ -143,7 +144,7 @@ class Walker {
   size_t index_ = 0;
   std::map<std::string, Constant, std::less<>> constants_;
   std::map<std::string, std::vector<int64_t>, std::less<>> integers_;
-  std::map<std::string, std::vector<Labels>, std::less<>> labels_;
+  ValueAxes labels_;
   std::map<std::string, SizeItems, std::less<>> items_;
   std::set<std::string, std::less<>> outputs_;
   std::set<std::string, std::less<>> inner_;
