@@ -6,6 +6,7 @@
 #include "compress/max_drop.h"
 #include "compress/quantize_script_view.h"
 #include "compress/sample_warnings.h"
+#include "compress/script_inputs.h"
 #include "files/metadata_sources.h"
 #include "files/provenance_options.h"
 #include "files/unused_patterns.h"
@@ -60,7 +61,6 @@ class Job {
   Status check_usage();
   Status check_engine();
   Status open();
-  void assume_inputs(const Signature& signature);
   Status open_samples(const Signature& signature);
   Result<std::unique_ptr<Model>> load(Purpose purpose) const;
   JudgeOptions samples() const;
@@ -171,27 +171,14 @@ Status Job::open() {
   return {};
 }
 
-/// With what the model was traced, where the file tells that of all inputs.
-void Job::assume_inputs(const Signature& signature) {
-  std::vector<InputSpec> specs;
-  for (const InputInfo& input : signature.inputs) {
-    if (!input.required) continue;
-    if (!input.dtype || !input.sizes) return;
-    InputSpec& spec = specs.emplace_back();
-    spec.name = input.name;
-    spec.dtype = *input.dtype;
-    for (const int64_t size : *input.sizes) spec.dims.push_back({"", size, std::nullopt});
-  }
-  if (specs.empty()) return;
-  specs_ = std::move(specs);
-  answer_.assumed = "the sizes it was traced with";
-}
-
 /// Names and, where the file tells them, types of the inputs are known then.
 Status Job::open_samples(const Signature& signature) {
   if (graph_.calib.empty()) {
     if (graph_.no_verify) return {};
-    if (specs_.empty()) assume_inputs(signature);
+    if (specs_.empty()) {
+      specs_ = traced_inputs(signature);
+      if (!specs_.empty()) answer_.assumed = "the sizes it was traced with";
+    }
     return match_inputs(signature, specs_);
   }
   MLC_TRY(data_,
@@ -200,14 +187,7 @@ Status Job::open_samples(const Signature& signature) {
   warn_of_samples(*data_, ranges ? "for ranges" : "of inputs", task_.reporter);
   // What the file says of its inputs: those of the samples.
   if (!specs_.empty()) return {};
-  MLC_TRY(const auto first, data_->sample(0));
-  for (const NamedValue& value : first) {
-    InputSpec spec;
-    spec.name = value.name;
-    spec.dtype = value.tensor.dtype;
-    for (const int64_t size : value.tensor.sizes) spec.dims.push_back({"", size, std::nullopt});
-    specs_.push_back(std::move(spec));
-  }
+  MLC_TRY(specs_, sampled_inputs(*data_));
   return {};
 }
 
