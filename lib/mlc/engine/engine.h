@@ -17,6 +17,7 @@
 #include "mlc/engine/architecture_source.h"
 #include "mlc/engine/capture_request.h"
 #include "mlc/engine/host_tensor.h"
+#include "mlc/engine/program_sites.h"
 #include "mlc/engine/program_source.h"
 #include "mlc/engine/script_quantization.h"
 #include "mlc/tensor/dtype.h"
@@ -181,6 +182,15 @@ class Model {
   /// unsupported where the model cannot be frozen.
   virtual Result<std::vector<LayerInput>> layer_inputs(const LayerInputRequest& /*request*/) {
     return unsupported("this model is no TorchScript", "`mlc trace` makes TorchScript of others");
+  }
+  /// Calls of operators that are given numbers, in the order in which the last capture() met them;
+  /// names of values are those of its graph.
+  virtual std::vector<ProgramSite> sites() const { return {}; }
+  /// Gives the program other tensors, cast to the types of the old ones, and other numbers: of
+  /// sites(). Names that share a tensor go on sharing one. Call it before the model runs.
+  /// Errors: unsupported for a function of the program that would need one number to be two.
+  virtual Status resize(const ResizeRequest& /*request*/) {
+    return unsupported("the sizes of this model cannot be changed: it is no TorchScript");
   }
 };
 

@@ -13,7 +13,7 @@
 
 namespace mlc {
 
-inline constexpr uint32_t kEngineAbi = 14;
+inline constexpr uint32_t kEngineAbi = 15;
 
 /// The first two members keep their place forever, so that any two versions can tell each other
 /// apart.

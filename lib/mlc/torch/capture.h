@@ -11,6 +11,7 @@
 
 #include "mlc/base/result.h"
 #include "mlc/engine/capture_request.h"
+#include "mlc/torch/program_places.h"
 
 #include <functional>
 #include <string>
@@ -30,7 +31,8 @@ struct CaptureTarget {
   Reporter* reporter = nullptr;  // hears of sizes that did not do
   /// Names for what forward gives; empty: as Model::outputs() makes them.
   std::vector<std::string> output_names;
-  bool names_must_fit = true;  // else they count only where there are as many outputs
+  bool names_must_fit = true;       // else they count only where there are as many outputs
+  ProgramPlaces* places = nullptr;  // learns where the program is given numbers
 };
 
 /// Requires: runs inside guarded(). Errors: as Model::capture().

@@ -482,7 +482,7 @@ Status Capturer::reshape_input(const Call& call, const char* op) {
   return {};
 }
 
-Status Capturer::operate(const Call& call) {
+Status Capturer::run_operator(const Call& call) {
   const std::string_view name = call.node.kind().toUnqualString();
   if (has(kReplaceInput, name)) {
     return refuse(call.node, std::string(call.node.kind().toQualString()));

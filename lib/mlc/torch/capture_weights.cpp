@@ -2,23 +2,11 @@
 #include "mlc/torch/torch_values.h"
 
 #include <algorithm>
-#include <sstream>
 #include <tuple>
 
 #include <ATen/Functions.h>
 
 namespace mlc::torch_module {
-namespace {
-
-/// What tells tensors apart: those that agree in it are one.
-std::string identity(const at::Tensor& tensor) {
-  std::ostringstream out;
-  out << tensor.const_data_ptr() << tensor.scalar_type() << tensor.sizes() << tensor.strides();
-  return out.str();
-}
-
-}  // namespace
-
 Result<Weight> weight_of(const at::Tensor& tensor) {
   const auto held = std::make_shared<at::Tensor>(
       tensor.detach().to(at::kCPU).resolve_conj().resolve_neg().contiguous());

@@ -74,6 +74,7 @@ Result<CapturedProgram> Capturer::run() {
     const ir::Expr symbol = symbols().symbol(attempt_.symbols[i], attempt_.bounds[i]);
     sizes_.define(symbol, attempt_.sizes[i]);
   }
+  frames_.push_back({nullptr, target_.module._ivalue().get()});
   set(program_->inputs()[0], object(target_.module._ivalue(), ""));
   MLC_CHECK(add_inputs());
   Status done = block(*program_->block());
@@ -94,6 +95,7 @@ Result<CapturedProgram> Capturer::run() {
   erase_dead();
   note_sizes();
   MLC_CHECK(ir::verify(out_.program.graph));
+  if (target_.places != nullptr) target_.places->sites = std::move(sites_);
   return std::move(out_);
 }
 
@@ -288,12 +290,13 @@ Status Capturer::node(Node& node) {
 /// Runs GRAPH, which takes INPUTS, in the place of NODE.
 Status Capturer::enter(Node& node, torch::jit::Graph& graph, const Items& inputs,
                        std::string scope) {
-  constexpr int kMostNested = 200;
-  if (++calls_ > kMostNested) return refuse(node, "calls nested too deep");
+  constexpr size_t kMostNested = 200;
+  if (frames_.size() > kMostNested) return refuse(node, "calls nested too deep");
   if (graph.inputs().size() != inputs.size() || graph.outputs().size() != node.outputs().size()) {
     return refuse(node, "a call with other arguments than the function has");
   }
   const std::string outer = std::exchange(scope_, std::move(scope));
+  frames_.push_back({&node, module_of(node, inputs)});
   for (size_t i = 0; i < inputs.size(); ++i) set(graph.inputs()[i], inputs[i]);
   MLC_CHECK(block(*graph.block()));
   for (size_t i = 0; i < node.outputs().size(); ++i) {
@@ -302,7 +305,7 @@ Status Capturer::enter(Node& node, torch::jit::Graph& graph, const Items& inputs
   }
   for (const Value* input : graph.inputs()) items_.erase(input);
   scope_ = outer;
-  --calls_;
+  frames_.pop_back();
   return {};
 }
 

@@ -237,6 +237,20 @@ class Capturer {
   void erase_dead();
   void note_sizes();
 
+  // capture_sites.cpp
+  /// Whose method NODE calls; null where that is no module.
+  static const c10::ivalue::Object* module_of(const torch::jit::Node& node, const Items& inputs);
+  Status run_operator(const Call& call);
+  void note_site(const Call& call);
+  void note_numbers(const Call& call, size_t argument, ProgramSite& site);
+  NumberUse use_of(NumberUse use, bool& computed) const;
+  /// A call of a method or function that has not returned.
+  struct Frame {
+    torch::jit::Node* call = nullptr;  // null for that of forward
+    /// The module whose method it is; null for functions.
+    const c10::ivalue::Object* module = nullptr;
+  };
+
   const CaptureTarget& target_;
   const CaptureRequest& request_;
   CaptureAttempt& attempt_;
@@ -247,7 +261,6 @@ class Capturer {
   size_t depth_ = 0;
   std::vector<ChangeLog*> logs_;  // of the blocks around; null for loops
   std::string scope_;             // the path of the module that runs
-  int calls_ = 0;                 // that are open
   std::vector<bool> active_;
   CaptureStop stop_ = CaptureStop::none;
   std::vector<std::string> problems_;
@@ -278,7 +291,9 @@ class Capturer {
   std::map<int64_t, std::vector<ir::Expr>> spare_;  // symbols for trials, by their lower bound
   std::map<int64_t, size_t> spare_used_;
   size_t steps_ = 0;
-  size_t appended_ = 0;  // nodes
+  size_t appended_ = 0;        // nodes
+  std::vector<Frame> frames_;  // that of forward, and the calls that are open
+  std::vector<ProgramSite> sites_;
 };
 
 /// TENSOR in a lane that has it.

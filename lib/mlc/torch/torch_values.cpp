@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <sstream>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -66,6 +67,12 @@ at::Tensor in_place(const Weight& weight, c10::ScalarType type) {
   at::Tensor view = at::from_blob(
       bytes, weight.sizes, [owner = weight.owner](void*) {}, options);
   return aligned ? view : view.clone();
+}
+
+std::string identity(const at::Tensor& tensor) {
+  std::ostringstream out;
+  out << tensor.const_data_ptr() << tensor.scalar_type() << tensor.sizes() << tensor.strides();
+  return out.str();
 }
 
 Result<HostTensor> to_host(const at::Tensor& tensor) {

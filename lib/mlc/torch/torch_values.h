@@ -6,6 +6,7 @@
 #include "mlc/engine/host_tensor.h"
 
 #include <optional>
+#include <string>
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
@@ -24,6 +25,9 @@ Result<at::Tensor> to_torch(const HostTensor& tensor, c10::Device device,
 /// The elements where they lie, which live as long as the tensor does; copied where they are not
 /// aligned for their type.
 at::Tensor in_place(const Weight& weight, c10::ScalarType type);
+
+/// What tells tensors apart: those that agree in it are one.
+std::string identity(const at::Tensor& tensor);
 
 /// A contiguous copy in plain memory. Errors: unsupported for sparse and quantised tensors.
 Result<HostTensor> to_host(const at::Tensor& tensor);

@@ -12,6 +12,7 @@
 #include "mlc/torch/guarded.h"
 #include "mlc/torch/quantize_script.h"
 #include "mlc/torch/record_trace.h"
+#include "mlc/torch/resize_script.h"
 #include "mlc/torch/script_inputs.h"
 #include "mlc/torch/script_outputs.h"
 #include "mlc/torch/torch_library.h"
@@ -264,11 +265,19 @@ class TorchScriptModel : public Model {
       target.output_names = output_names_;
       target.names_must_fit = names_must_fit_;
       target.reporter = &reporter_;
+      target.places = &places_;
       target.to_argument = [this](const c10::Argument& argument, const HostTensor& tensor) {
         return to_argument(argument, tensor);
       };
       return torch_module::capture(target, request);
     });
+  }
+
+  std::vector<ProgramSite> sites() const override { return places_.sites; }
+
+  Status resize(const ResizeRequest& request) override {
+    return guarded(ErrorKind::internal,
+                   [&]() -> Status { return resize_script(module_, places_, request); });
   }
 
   Result<std::vector<NamedValue>> outputs() override {
@@ -445,6 +454,7 @@ class TorchScriptModel : public Model {
   bool has_keys_ = false;                          // the last outputs()
   decltype(ArchitectureSource::error_at) locate_;  // empty but for architectures
   std::string yaml_name_;
+  ProgramPlaces places_;  // of the program as it was captured
   torch::jit::Stack stack_;
   std::vector<bool> given_;  // which of arguments_ set_inputs() was given
   IValue result_;
