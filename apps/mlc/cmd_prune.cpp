@@ -5,6 +5,7 @@
 #include "compress/prune_architecture.h"
 #include "compress/prune_onnx.h"
 #include "compress/prune_options.h"
+#include "compress/prune_script.h"
 #include "compress/prune_view.h"
 #include "compress/quantize_checkpoint.h"
 #include "compress/quantize_onnx.h"
@@ -286,7 +287,7 @@ PruneAnswer Job::answer() const {
           by_data_};
 }
 
-/// Channels of an ONNX model, or weights of a checkpoint; for each what counts for it.
+/// Channels of a model, or weights of a checkpoint; for each what counts for it.
 Result<FileReport> run_one(FileTask& task, const PruneRequest& options, const PruneRules& rules,
                            const PruneGates& gates) {
   const bool is_onnx = is_onnx_model(task.input);
@@ -311,6 +312,11 @@ Result<FileReport> run_one(FileTask& task, const PruneRequest& options, const Pr
   shared.gates = gates;
   shared.writing = options.writing;
   if (is_onnx) return prune_onnx(task, onnx, shared);
+  if (is_torchscript(task.input)) {
+    if (!has_own) return prune_script(task, onnx, shared);
+    return usage_error("--key, --arch and --emit-arch are of checkpoints: this is TorchScript")
+        .in_file(task.input);
+  }
   const PruneArchitectureOptions own{options.architecture, options.key, options.emit_architecture};
   return prune_architecture(task, own, onnx, shared);
 }
@@ -380,7 +386,9 @@ Command prune_command() {
           "Of a checkpoint with its architecture (--arch, or in its metadata) the same channels go "
           "as of the ONNX model that export-onnx makes of it. --emit-arch writes the YAML with the "
           "sizes that are left; comments and expressions stay. What the YAML cannot state stays "
-          "whole. TorchScript and .pt2 are refused: prune the checkpoint, then trace it.",
+          "whole. Of TorchScript the same channels go, and the numbers in its program that count "
+          "them change, as in view(-1, 12, 64) and groups=32; --input says what it takes where the "
+          "file does not. A .pt2 is refused: mlc trace makes TorchScript of it.",
       .needs = Needs::nothing,
       .examples = kExamples,
       .setup = bind<PruneRequest, add_prune_options, run>};

@@ -285,7 +285,7 @@ REFUSED = [
     ("net.pt --amount 0.5 --arch none.yaml", 3, "none.yaml"),
     ("net.pt --amount 0.5 --arch other.yaml", 2, "does not fit the architecture"),
     ("net.pt --amount 0.5 --arch net.yaml --emit-arch net.yaml", 2, "net.yaml"),
-    ("script.pt --amount 0.5", 4, "mlc trace"),
+    ("script.pt --amount 0.5 --arch net.yaml", 2, "this is TorchScript"),
     ("none.pt --amount 0.5 --arch net.yaml", 3, "none.pt"),
     ("net.onnx --amount 0.5 --arch net.yaml", 2, "of checkpoints"),
 ]

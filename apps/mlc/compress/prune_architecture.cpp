@@ -1,5 +1,6 @@
 #include "compress/prune_architecture.h"
 
+#include "compress/channel_picture.h"
 #include "files/in_place.h"
 #include "files/metadata_sources.h"
 #include "files/open_input.h"
@@ -13,14 +14,9 @@
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/capture_request.h"
 #include "mlc/engine/module_loader.h"
-#include "mlc/engine/onnx_program.h"
 #include "mlc/engine/weights.h"
 #include "mlc/frontend/resize.h"
-#include "mlc/onnx/constants.h"
-#include "mlc/onnx/finish.h"
-#include "mlc/passes/functionalize.h"
 #include "mlc/tensor/convert.h"
-#include "models/onnx_draft.h"
 
 #include <algorithm>
 #include <cctype>
@@ -30,14 +26,6 @@
 
 namespace mlc::cli {
 namespace {
-
-constexpr double kLeastEqualDb = 40;  // as for ONNX models
-
-/// A tensor of the state_dict in the ONNX model.
-struct Pictured {
-  std::string key;
-  bool is_turned = false;  // its two axes change places
-};
 
 /// A number in `forward` that an argument of its class gives.
 struct Stated {
@@ -54,12 +42,6 @@ const arch::ScriptModule* find_module(const arch::ScriptModule& root, std::strin
     if (within) return find_module(child, path);
   }
   return nullptr;
-}
-
-/// The module whose forward made a node: "/layer1.0.conv1/Conv".
-std::string module_path(const onnx::DocNode& node) {
-  const size_t end = node.name.rfind('/');
-  return end == std::string::npos || end == 0 ? "" : node.name.substr(1, end - 1);
 }
 
 /// Whether NUMBER stands in TEXT by itself: 4 in "view(4, -1)", not in "x4" and "4.5".
@@ -95,11 +77,12 @@ class Job : public ChannelHost {
 
   Result<FileReport> run();
 
-  const std::string& onnx_path() const override { return path_; }
+  const std::string& onnx_path() const override { return picture_->path(); }
   uint64_t input_bytes() const override;
   const std::vector<InputSpec>& inputs() const override { return source_->declared(); }
   onnx::KeptAxes kept_axes(const onnx::Document& whole) override;
-  void restrict(const onnx::Document& whole, onnx::ChannelGraph& graph) override;
+  void restrict(const onnx::Document& whole, const onnx::ValueAxes& values,
+                onnx::ChannelGraph& graph) override;
   Status write(const onnx::Document& unread, const onnx::Document& small,
                PruneOnnxAnswer& answer) override;
 
@@ -107,8 +90,6 @@ class Job : public ChannelHost {
   Status check_usage() const;
   Status open();
   Status picture();
-  Result<onnx::Model> lower(const ProgramSource& program) const;
-  void find_pictured(const onnx::Document& whole);
   onnx::KeptAxis why_computed(const onnx::Document& whole, const std::string& name) const;
   bool find_stated(const onnx::DocNode& node, const onnx::ChannelGraph& graph, size_t edit,
                    size_t number);
@@ -136,9 +117,8 @@ class Job : public ChannelHost {
   arch::ValueOrigins origins_;
   Ties ties_;
   std::unique_ptr<Engine> torch_;
-  std::optional<OnnxDraft> draft_;
-  std::string path_;
-  std::map<std::string, Pictured> pictured_;  // by the name of the initializer
+  std::optional<ChannelPicture> picture_;
+  PicturedTensors pictured_;
   std::vector<Stated> stated_;
 };
 
@@ -150,11 +130,11 @@ Status Job::check_usage() const {
 Status Job::open() {
   MLC_TRY(input_, open_input(task_.input, task_.reporter));
   const Format format = input_.checkpoint->format;
-  if (format == Format::torchscript || format == Format::pt2) {
+  if (format == Format::pt2) {
     return unsupported(
-        "it has a program that states sizes, of which channels cannot be taken away",
-        "prune the checkpoint it was made of with --arch, then `mlc trace` or `mlc export-onnx`; "
-        "or export it to ONNX and prune that");
+        "its program states sizes, of which channels cannot be taken away",
+        "`mlc trace` makes TorchScript of it, of which they can; or export it to ONNX and prune "
+        "that");
   }
   MLC_TRY(state_dict_, choose_state_dict(input_, own_.key));
   MLC_TRY(metadata_, metadata_to_carry(*input_.checkpoint));
@@ -170,21 +150,6 @@ Status Job::open() {
   return {};
 }
 
-Result<onnx::Model> Job::lower(const ProgramSource& program) const {
-  MLC_TRY(const passes::Functionalized pure, passes::functionalize(program.program->graph));
-  if (!pure.written.empty() || !written_by(*program.program).empty())
-    return unsupported("the program writes into its tensors", "mlc export-onnx names them");
-  MLC_TRY(const onnx::Program lowered, onnx_program(program));
-  MLC_TRY(onnx::Lowered made, onnx::lower_program(lowered, {}));
-  if (!made.problems.empty()) {
-    return unsupported(fmt::format("{} of its operators cannot become ONNX, in which channels are "
-                                   "found",
-                                   made.problems.size()),
-                       "`mlc export-onnx --list-ops` names them");
-  }
-  return std::move(made.model);
-}
-
 /// The model as ONNX, weights under their names and norms apart from them.
 Status Job::picture() {
   MLC_TRY(torch_, open_engine(EngineKind::torch));
@@ -193,20 +158,10 @@ Status Job::picture() {
   MLC_TRY(const auto model, source_->load(*torch_, how, task_.reporter));
   MLC_TRY(const CaptureRequest request, capture_request(source_->declared(), 0, null_reporter()));
   MLC_TRY(CapturedProgram captured, model->capture(request));
-  ProgramSource program;
-  program.program = std::make_shared<ExportedProgram>(std::move(captured.program));
-  program.weight = std::move(captured.weight);
-  MLC_CHECK(name_sizes(*program.program, {}, source_->declared()));
-  MLC_TRY(onnx::Model lowered, lower(program));
-  onnx::remove_unused(lowered);
-  onnx::give_names(lowered);
-  const std::string path = (task_.output.empty() ? task_.input : task_.output) + ".whole";
-  onnx::WriteOptions write;
-  write.sidecar = onnx::sidecar_name(path);
-  MLC_TRY(onnx::ModelFile file, onnx::ModelFile::plan(lowered, write));
-  MLC_TRY(OnnxDraft draft, OnnxDraft::write(std::move(file), path, {}));
-  draft_.emplace(std::move(draft));
-  path_ = draft_->path();
+  const std::string& place = task_.output.empty() ? task_.input : task_.output;
+  MLC_TRY(ChannelPicture drawn,
+          ChannelPicture::draw(std::move(captured), source_->declared(), place, {}));
+  picture_.emplace(std::move(drawn));
   return {};
 }
 
@@ -214,17 +169,6 @@ uint64_t Job::input_bytes() const {
   uint64_t out = 0;
   for (const auto& file : input_.checkpoint->files) out += file->size();
   return out;
-}
-
-void Job::find_pictured(const onnx::Document& whole) {
-  for (const arch::StateDictTensor& row : arch::state_dict_of(architecture())) {
-    const onnx::DocTensor* const plain = whole.find_tensor(row.name);
-    if (plain != nullptr && plain->sizes == row.shape) pictured_[row.name] = {row.name, false};
-    const onnx::DocTensor* const turned = whole.find_tensor(row.name + ".T");
-    if (turned == nullptr || row.shape.size() != 2) continue;
-    if (turned->sizes == arch::Ints{row.shape[1], row.shape[0]})
-      pictured_[turned->name] = {row.name, true};
-  }
 }
 
 /// Of a tensor that no key of the state_dict names: one of ones, as of a norm without a weight, can
@@ -249,7 +193,10 @@ onnx::KeptAxis Job::why_computed(const onnx::Document& whole, const std::string&
 }
 
 onnx::KeptAxes Job::kept_axes(const onnx::Document& whole) {
-  find_pictured(whole);
+  NamedSizes tensors;
+  for (arch::StateDictTensor& row : arch::state_dict_of(architecture()))
+    tensors.emplace_back(std::move(row.name), std::move(row.shape));
+  pictured_ = find_pictured(whole, tensors);
   std::map<std::pair<std::string, size_t>, std::string> rigid;
   for (arch::RigidAxis& each : arch::rigid_axes(architecture(), origins_))
     rigid[{each.tensor, each.axis}] = std::move(each.why);
@@ -261,7 +208,7 @@ onnx::KeptAxes Job::kept_axes(const onnx::Document& whole) {
         out[{tensor.name, axis}] = why_computed(whole, tensor.name);
         continue;
       }
-      const Pictured& one = found->second;
+      const PicturedTensor& one = found->second;
       const size_t own = one.is_turned ? 1 - axis : axis;
       std::string why;
       if (const auto it = rigid.find({one.key, own}); it != rigid.end()) why = it->second;
@@ -298,7 +245,8 @@ bool Job::find_stated(const onnx::DocNode& node, const onnx::ChannelGraph& graph
   return !says_number(module->source, std::to_string(before));
 }
 
-void Job::restrict(const onnx::Document& whole, onnx::ChannelGraph& graph) {
+void Job::restrict(const onnx::Document& whole, const onnx::ValueAxes& /*values*/,
+                   onnx::ChannelGraph& graph) {
   for (size_t i = 0; i < graph.edits.size(); ++i) {
     const onnx::NumberEdit& edit = graph.edits[i];
     if (!edit.attribute.empty()) continue;
@@ -354,10 +302,8 @@ WeightSource Job::weights_of(const onnx::Document& document, WeightSource others
           others = std::move(others)](const arch::ScriptTensor& tensor) -> Result<Weight> {
     for (const auto& [name, one] : pictured_) {
       if (one.key != tensor.path) continue;
-      const onnx::DocTensor* const found = document.find_tensor(name);
-      if (found == nullptr || found->data == nullptr) break;
-      const onnx::DataRef data =
-          one.is_turned ? onnx::transpose_data(found->data, {1, 0}) : found->data;
+      const onnx::DataRef data = data_of_pictured(document, name, one);
+      if (data == nullptr) break;
       MLC_TRY(onnx::Buffer buffer, data->produce());
       // A model may write into what it is given.
       auto owner = std::make_shared<std::string>(as_text(buffer.bytes));
@@ -384,15 +330,13 @@ Status Job::compare(const arch::Architecture& made, const onnx::Document& unread
   Judgement pair;
   MLC_CHECK_CTX(judge_models(*torch_, *before, *after, judge, task_.reporter, pair),
                 "running the new architecture");
-  for (const JudgedOutput& one : pair.outputs) {
-    if (one.exact || !one.sqnr_db || *one.sqnr_db >= kLeastEqualDb) continue;
-    return conflict(
-        fmt::format("with other numbers alone the architecture computes something else: output {} "
-                    "is at {:.1f} dB of what it has to be; nothing was written",
-                    mlc::quoted(one.name), *one.sqnr_db),
-        "forward may hold a number of channels: --exclude leaves those whole");
-  }
-  return {};
+  const JudgedOutput* const wrong = find_unequal(pair);
+  if (wrong == nullptr) return {};
+  return conflict(
+      fmt::format("with other numbers alone the architecture computes something else: output {} is "
+                  "at {:.1f} dB of what it has to be; nothing was written",
+                  mlc::quoted(wrong->name), *wrong->sqnr_db),
+      "forward may hold a number of channels: --exclude leaves those whole");
 }
 
 /// A tensor of the type of OLD that holds DATA.
@@ -421,14 +365,11 @@ Status Job::exchange(const onnx::Document& small) {
   std::map<uint32_t, uint32_t> made;  // by tensor
   for (const StateDictEntry& entry : state_dict_->entries) {
     const auto name = names.find(std::string(entry.key));
-    const onnx::DocTensor* const found =
-        name == names.end() ? nullptr : small.find_tensor(name->second);
-    if (found == nullptr || found->data == nullptr) continue;
+    if (name == names.end()) continue;
+    const onnx::DataRef data = data_of_pictured(small, name->second, pictured_.at(name->second));
+    if (data == nullptr) continue;
     const auto [place, is_new] = made.emplace(entry.tensor, 0);
     if (is_new) {
-      const bool is_turned = pictured_.at(name->second).is_turned;
-      const onnx::DataRef data =
-          is_turned ? onnx::transpose_data(found->data, {1, 0}) : found->data;
       MLC_TRY(place->second, made_tensor(entry.tensor, data));
     }
     changed[entry.position] = {{std::string(entry.key), place->second}};

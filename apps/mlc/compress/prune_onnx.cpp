@@ -258,8 +258,9 @@ Status Job::plan() {
   MLC_TRY(const onnx::InferredSizes sizes, onnx::infer_sizes(document_->skeleton()));
   onnx::KeptAxes kept;
   if (shared_.host != nullptr) kept = shared_.host->kept_axes(*document_);
-  MLC_TRY(onnx::ChannelGraph graph, onnx::find_channels(*document_, sizes, kept));
-  if (shared_.host != nullptr) shared_.host->restrict(*document_, graph);
+  onnx::ValueAxes values;
+  MLC_TRY(onnx::ChannelGraph graph, onnx::find_channels(*document_, sizes, kept, &values));
+  if (shared_.host != nullptr) shared_.host->restrict(*document_, values, graph);
   answer_.rules = shared_.rules;
   onnx::ValueMoments seen;
   if (data_ && !options_.list_groups) {
@@ -411,13 +412,13 @@ bool PruneOnnxOptions::any() const {
 }
 
 void add_prune_onnx_options(OptionSet& set, PruneOnnxOptions& options) {
-  set.group("Channels of ONNX models");
+  set.group("Channels of models");
   set.flag("--list-groups", options.list_groups,
            "list channels that can only go together, and why some cannot; write nothing");
   set.integer("--round-to", options.round_to, "N",
               "what stays of a group is a multiple of N channels (default 1)", 1, 4096);
   set.list("--input", options.inputs, "SPEC",
-           "inputs to compare with, as in `mlc run`; repeatable");
+           "inputs to compare with, and of TorchScript what it takes, as in `mlc run`; repeatable");
   set.is_input_spec();
   set.integer("--samples", options.samples, "N",
               "inputs to compare with (4 random ones, or 64 of --calib)", 1, 10'000);

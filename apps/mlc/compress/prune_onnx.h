@@ -52,7 +52,8 @@ class ChannelHost {
   virtual const std::vector<InputSpec>& inputs() const = 0;
   virtual onnx::KeptAxes kept_axes(const onnx::Document& whole) = 0;
   /// Makes channels stay whose number the host cannot state.
-  virtual void restrict(const onnx::Document& whole, onnx::ChannelGraph& graph) = 0;
+  virtual void restrict(const onnx::Document& whole, const onnx::ValueAxes& values,
+                        onnx::ChannelGraph& graph) = 0;
   /// The host without the channels that are GONE: SMALL is the picture of it, UNREAD the whole one
   /// in which nobody reads them. Compares both before anything has its name.
   virtual Status write(const onnx::Document& unread, const onnx::Document& small,

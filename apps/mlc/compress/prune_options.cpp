@@ -121,7 +121,7 @@ void add_prune_options(OptionSet& set, PruneRequest& options) {
       "--method", options.method, kMethods,
       "which weights go: magnitude (default), random; by what they are multiplied with, for which "
       "they take --calib: wanda, sparsegpt, which changes the others to make up for it; channels: "
-      "whole channels of ONNX models, and of checkpoints with their architecture");
+      "whole channels of ONNX models, TorchScript, and checkpoints with their architecture");
   set.list("--calib", options.calib, "FILE",
            "samples for wanda, sparsegpt and channels, where they make up for what went; a tensor "
            "for each input: .npy, .npz, .pt, ...; repeatable");
