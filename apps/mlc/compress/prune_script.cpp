@@ -213,6 +213,8 @@ onnx::KeptAxis Job::why_whole(const onnx::Document& whole, const std::string& na
     const auto hidden = std::ranges::find_if(tensors_, [&](const auto& tensor) {
       return tensor.first.starts_with(prefix) && !is_pictured(tensor.first);
     });
+    const bool of_norm = node.is("BatchNormalization") || node.is("InstanceNormalization");
+    if (hidden == tensors_.end() && !of_norm) return {"the code makes it of numbers", false};
     if (hidden == tensors_.end()) return {"it is no weight", true};
     return {(path.empty() ? "the model" : printable(path)) + " computes with " +
                 printable(hidden->first) + " in another form",
