@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 
 import pytest
 import torch
@@ -200,3 +201,44 @@ def test_an_architecture_without_use_was_told_as_options_of_onnx(mlc, tmp_path):
     result = mlc("quantize", "m.pt", "-o", "q.pt", "--arch", "a.yaml")
     assert result.rc == 2 and "--torchscript and --rounding gptq" in result.stderr and "ONNX" not in result.stderr
     assert "it is no ONNX model" in mlc("quantize", "m.pt", "-o", "q.pt", "--onnx", "int4").stderr
+
+
+# --- what PyTorch has quantised already
+
+
+def packed_state():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(torch.nn.Linear(128, 96)), dtype=torch.qint8).state_dict()
+
+
+def quantized_states():
+    w = linear(64, 128)
+    return {"packed": packed_state(), "tensor": {"w": torch.quantize_per_tensor(w, 0.05, 3, torch.quint8), "v": w},
+            "channel": {"w": torch.quantize_per_channel(w, torch.full((64,), 0.05), torch.zeros(64), 0, torch.qint8), "v": w}}
+
+
+@pytest.mark.parametrize("what", ["packed", "tensor", "channel"])
+def test_tensors_that_pytorch_had_quantised_were_taken_for_plain_input(mlc, tmp_path, what):
+    torch.save(quantized_states()[what], tmp_path / "m.pt")
+    result = mlc("quantize", "m.pt", "-o", "q.pt", "--json")
+    assert result.rc == 1 and "quantised 1 tensor of it already" in result.error["message"]
+    assert "--allow-requantize" in result.error["hint"] and not (tmp_path / "q.pt").exists()
+
+
+@pytest.mark.parametrize("what", ["packed", "tensor", "channel"])
+def test_what_pytorch_had_quantised_was_not_counted(mlc, tmp_path, what):
+    state = quantized_states()[what]
+    torch.save(state, tmp_path / "m.pt")
+    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--allow-requantize", "--json").json
+    kept = {row["name"]: (row["reason"], row["bytes"]) for row in answer["kept"]}
+    packed = what == "packed"
+    name, count = ("0._packed_params._packed_params[0]", 96 * 128) if packed else ("w", 64 * 128)
+    assert kept[name.replace("[0]", ".0")] == ("quantized", count)
+    if packed:
+        assert len(kept) == 4 and kept["0._packed_params._packed_params.1"] == ("in_value", 4 * 96)
+        assert answer["bits_per_weight"] == pytest.approx(8, abs=0.3)
+    back = torch.load(tmp_path / "q.pt", weights_only=False)
+    of = (lambda it: it["0._packed_params._packed_params"][0]) if packed else (lambda it: it["w"])
+    assert torch.equal(of(back).int_repr(), of(state).int_repr())
+    assert "1 quantised already" in mlc.ok("quantize", "m.pt", "-o", "q.pt", "-f", "--allow-requantize").stdout

@@ -8,6 +8,7 @@
 #include "files/open_input.h"
 #include "files/provenance_options.h"
 #include "files/unused_patterns.h"
+#include "mlc/base/sentence_key.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/copy_tensors.h"
 #include "mlc/checkpoint/optimizer.h"
@@ -48,6 +49,7 @@ class Job {
  private:
   Status choose();
   Status undo_earlier();
+  Status refuse_earlier(const std::vector<std::string>& quantized) const;
   Status plan();
   Status decide();
   Status round_by_samples();
@@ -95,6 +97,7 @@ Status Job::choose() {
 
 /// Quantised weights become float ones again first, where that was allowed.
 Status Job::undo_earlier() {
+  MLC_CHECK(refuse_earlier(quantized_by_torch(*input_.checkpoint, *state_dict_)));
   if (!metadata_) return {};
   MLC_TRY(const auto record, quantized_record(*metadata_));
   if (!record) return {};
@@ -109,10 +112,25 @@ Status Job::undo_earlier() {
   return metadata_->remove("quantization").ok() ? Status() : internal_error("metadata");
 }
 
+/// Those of PyTorch, which have no record.
+Status Job::refuse_earlier(const std::vector<std::string>& quantized) const {
+  if (quantized.empty() || options_.allow_requantize) return {};
+  std::vector<std::string> names;
+  for (const std::string& name : quantized) names.push_back(sentence_key(name));
+  return conflict("PyTorch has quantised " + plural(quantized.size(), "tensor") +
+                      " of it already: " + join_list(names, 3),
+                  "quantise the original; --allow-requantize quantises the others and keeps "
+                  "these as they are")
+      .in_file(task_.input);
+}
+
 Status Job::plan() {
   auto plan = plan_quantization(*input_.checkpoint, *state_dict_, recipe_, options_.format);
   if (!plan.ok()) return std::move(plan).error().in_file(task_.input);
   plan_ = std::move(*plan);
+  if (format_ == OutputFormat::torch_zip && !options_.weights_only) {
+    add_tensors_in_values(*input_.checkpoint, *state_dict_, plan_);
+  }
   std::vector<std::string> keys;
   for (const WeightPlan& weight : plan_.weights)
     keys.insert(keys.end(), weight.names.begin(), weight.names.end());

@@ -13,6 +13,7 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <set>
 
 namespace mlc {
 namespace {
@@ -37,6 +38,8 @@ constexpr auto kKept = std::to_array<KeptRow>({
     {Kept::too_small, "too_small", "too small for their scheme"},
     {Kept::sqnr, "sqnr", "below the SQNR"},
     {Kept::target_size, "target_size", "as floats, for which the size has room"},
+    {Kept::quantized, "quantized", "quantised already"},
+    {Kept::in_value, "in_value", "within values that are no tensors"},
 });
 
 /// Which patterns of a recipe have matched.
@@ -95,6 +98,11 @@ class Rules {
   std::vector<bool> rules_;
 };
 
+/// Packed ones are of no plain kind: 4 and 2 bits.
+bool is_quantized_by_torch(const Tensor& tensor) {
+  return info(tensor.dtype).kind == DTypeClass::quantized;
+}
+
 bool is_bias(std::string_view key) {
   const size_t dot = key.rfind('.');
   return (dot == std::string_view::npos ? key : key.substr(dot + 1)) == "bias";
@@ -124,6 +132,7 @@ Kept reason_to_keep(const Checkpoint& checkpoint, const WeightPlan& weight, bool
                     const QuantRecipe& recipe) {
   const Tensor& tensor = checkpoint.tensors[weight.tensor];
   const int64_t count = checkpoint.element_count(tensor);
+  if (is_quantized_by_torch(tensor)) return Kept::quantized;
   if (tensor.kind != TensorKind::dense) return Kept::not_plain;
   if (!has_float_elements(tensor) || count == 0) return Kept::not_floating;
   if (tensor.rank < 2) return Kept::one_dimension;
@@ -222,6 +231,43 @@ Status check_schemes(const QuantRecipe& recipe, QuantFormat format) {
     MLC_CHECK_CTX(check(rule.scheme), "the rule " + quoted(rule.text));
   }
   return {};
+}
+
+std::vector<std::string> quantized_by_torch(const Checkpoint& checkpoint,
+                                            const StateDict& state_dict) {
+  std::vector<std::string> out;
+  std::set<TensorIdentity> known;
+  const auto add = [&](std::string name, uint32_t index) {
+    const Tensor& tensor = checkpoint.tensors[index];
+    if (!is_quantized_by_torch(tensor)) return;
+    if (known.insert(identity_of(checkpoint, tensor)).second) out.push_back(std::move(name));
+  };
+  for (const StateDictEntry& entry : state_dict.entries) add(std::string(entry.key), entry.tensor);
+  for (NamedTensor& named : tensors_in_values(checkpoint, state_dict)) {
+    add(std::move(named.path), named.tensor);
+  }
+  return out;
+}
+
+void add_tensors_in_values(const Checkpoint& checkpoint, const StateDict& state_dict,
+                           QuantizePlan& plan) {
+  const std::vector<NamedTensor> inside = tensors_in_values(checkpoint, state_dict);
+  const auto quantized = [&](const NamedTensor& named) {
+    return is_quantized_by_torch(checkpoint.tensors[named.tensor]);
+  };
+  if (std::ranges::none_of(inside, quantized)) return;
+  std::set<TensorIdentity> known;
+  for (const WeightPlan& weight : plan.weights) {
+    known.insert(identity_of(checkpoint, checkpoint.tensors[weight.tensor]));
+  }
+  for (const NamedTensor& named : inside) {
+    if (!known.insert(identity_of(checkpoint, checkpoint.tensors[named.tensor])).second) continue;
+    WeightPlan& weight = plan.weights.emplace_back();
+    weight.names = {named.path};
+    weight.tensor = named.tensor;
+    weight.in_value = true;
+    weight.kept = quantized(named) ? Kept::quantized : Kept::in_value;
+  }
 }
 
 QuantizedTensor described(const Checkpoint& checkpoint, const WeightPlan& weight) {

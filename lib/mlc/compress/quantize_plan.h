@@ -42,6 +42,8 @@ enum class Kept : uint8_t {
   too_small,      // all weights are too small for it, and would be zero: a fallback
   sqnr,           // nothing else reaches the SQNR that was asked for: a fallback
   target_size,    // the size that was asked for has room for its floats
+  quantized,      // PyTorch's quantised tensors: their codes stay
+  in_value,       // within a value that is no tensor: biases beside packed weights
 };
 /// "one dimension", as reports say it; and as --json does: "one_dimension".
 std::string_view kept_text(Kept kept);
@@ -51,6 +53,7 @@ std::string_view kept_word(Kept kept);
 struct WeightPlan {
   std::vector<std::string> names;  // the first one is where it is kept in the record
   uint32_t tensor = kNoIndex;
+  bool in_value = false;  // named by its path, as tensors_in_values() does; kept
   QuantScheme asked;
   QuantScheme scheme;  // what it gets; other than asked: a fallback
   Kept kept = Kept::no;
@@ -114,6 +117,15 @@ struct GoalReport {
 Result<GoalReport> reach_goals(const Checkpoint& checkpoint, QuantizePlan& plan,
                                const QuantGoals& goals, const ScanOptions& options,
                                Reporter& reporter);
+
+/// The tensors of STATE_DICT that PyTorch has quantised, tied ones once: in its entries and, packed
+/// by modules, in its values.
+std::vector<std::string> quantized_by_torch(const Checkpoint& checkpoint,
+                                            const StateDict& state_dict);
+/// Adds to PLAN what is kept within the values of STATE_DICT where PyTorch has quantised some of
+/// it, so that it is counted.
+void add_tensors_in_values(const Checkpoint& checkpoint, const StateDict& state_dict,
+                           QuantizePlan& plan);
 
 /// How the weight is described in the file. Requires: is_quantized().
 QuantizedTensor described(const Checkpoint& checkpoint, const WeightPlan& weight);
