@@ -242,3 +242,24 @@ def test_what_pytorch_had_quantised_was_not_counted(mlc, tmp_path, what):
     of = (lambda it: it["0._packed_params._packed_params"][0]) if packed else (lambda it: it["w"])
     assert torch.equal(of(back).int_repr(), of(state).int_repr())
     assert "1 quantised already" in mlc.ok("quantize", "m.pt", "-o", "q.pt", "-f", "--allow-requantize").stdout
+
+
+# --- floats that are too large once they come back
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scheme", ["int4", "int4:asym", "int8", "int8:g32", "int8:asym"])
+def test_half_weights_near_the_largest_came_back_infinite(mlc, tmp_path, dtype, scheme):
+    w = (linear(64, 256).sign() * torch.finfo(dtype).max).to(dtype)
+    torch.save({"w": w, "v": linear(64, 256).to(dtype)}, tmp_path / "m.pt")
+    done = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--scheme", scheme, "--json")
+    kept = {row["name"]: row["reason"] for row in done.json["kept"]}
+    assert kept in ({}, {"w": "out_of_range"})
+    assert not kept or "too large for their scheme" in done.stderr
+    assert not kept or (scheme, dtype) != ("int8", torch.float16), "127 codes of a float32 scale reach it"
+    mlc.ok("dequantize", "q.pt", "-o", "back.pt")
+    back = torch.load(tmp_path / "back.pt", weights_only=True)
+    assert back["w"].isfinite().all() and back["w"].dtype == dtype
+    for row in done.json["quantized"]:
+        was = {"w": w}.get(row["name"], linear(64, 256).to(dtype))
+        assert row["max_error"] == pytest.approx((back[row["name"]].double() - was.double()).abs().max().item(), rel=0.1)

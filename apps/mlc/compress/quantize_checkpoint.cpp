@@ -178,6 +178,7 @@ Status Job::decide() {
   MLC_CHECK(tell_nothing());
   if (goes_by_data(recipe_.rounding) && quantizes()) {
     MLC_CHECK(round_by_samples());
+    scan.measure = true;  // reads what has other codes now: they may stand for too large numbers
     MLC_CHECK(scan_weights(checkpoint, plan_, scan, task_.reporter));
   }
   return refuse_fallbacks();

@@ -42,11 +42,20 @@ bool vanishes(SchemeKind scheme, double largest) {
   }
 }
 
+/// The first float32 that is infinite as STORED, as what codes stand for becomes when it is made
+/// floats again; nothing for wider types.
+std::optional<float> first_infinite(DType stored) {
+  if (stored == DType::f16) return std::bit_cast<float>(first_too_large(SchemeKind::fp16));
+  if (stored == DType::bf16) return std::bit_cast<float>(first_too_large(SchemeKind::bf16));
+  return std::nullopt;
+}
+
 /// One weight that is being read by several threads.
 struct Reading {
   WeightPlan* weight = nullptr;
   FloatRows rows;
   std::optional<DoubleRows> doubles;  // of float64
+  std::optional<float> infinite;      // first_infinite() of what it is stored as
   std::vector<ErrorSums> sums;        // of each piece: added up in order, whichever is ready first
   std::atomic<uint64_t> nans{0};
   std::atomic<uint64_t> infinities{0};
@@ -79,6 +88,7 @@ class Scanner {
  private:
   Status read(const Piece& piece);
   bool check(Reading& reading, const Row& row) const;
+  bool comes_back(const Reading& reading, const Row& row) const;
   void measure(Reading& reading, const Row& row, ErrorSums& sums) const;
   void finish(Reading& reading) const;
 
@@ -99,6 +109,7 @@ Status Scanner::add(const Checkpoint& checkpoint, WeightPlan& weight, Rounding r
     weight.may_have_input_scale =
         rounding == Rounding::awq && weight.scheme.kind == SchemeKind::int4;
   }
+  reading.infinite = first_infinite(checkpoint.tensors[weight.tensor].dtype);
   const int64_t step = reading.rows.rows_a_piece();
   for (int64_t begin = 0; begin < reading.rows.rows(); begin += step) {
     const int64_t end = std::min(begin + step, reading.rows.rows());
@@ -140,6 +151,22 @@ bool Scanner::check(Reading& reading, const Row& row) const {
   while (found > known && !reading.largest.compare_exchange_weak(known, found)) {
   }
   return true;
+}
+
+/// Whether all that the codes of ROW stand for is finite in the type that its weights have: rounded
+/// scales and zero points reach further than weights do.
+bool Scanner::comes_back(const Reading& reading, const Row& row) const {
+  constexpr float kFarthest = 2;  // no rounding to the nearest code doubles a weight of the largest
+  if (!reading.infinite) return true;
+  const WeightQuantizer& quantizer = *reading.weight->quantizer;
+  const bool nearest = !quantizer.has_given_codes() && quantizer.input_scale().empty();
+  const auto largest = static_cast<float>(std::bit_cast<double>(reading.largest.load()));
+  if (nearest && largest * kFarthest < *reading.infinite) return true;
+  thread_local std::vector<float> values;
+  values.resize(row.floats.size());
+  quantizer.decoded(row.number, row.floats.data(), values.data());
+  return std::ranges::all_of(values,
+                             [&](float value) { return std::abs(value) < *reading.infinite; });
 }
 
 void Scanner::measure(Reading& reading, const Row& row, ErrorSums& sums) const {
@@ -189,6 +216,7 @@ Status Scanner::read(const Piece& piece) {
     if (weight.quantizer != nullptr && !weight.scanned) {
       weight.quantizer->choose(number, row.floats.data());
     }
+    if (weight.quantizer != nullptr && !comes_back(reading, row)) reading.unfit = true;
     if (options_.measure) measure(reading, row, reading.sums[piece.number]);
   }
   reporter_.advance(floats.size() * sizeof(float));
