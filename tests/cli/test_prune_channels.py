@@ -736,3 +736,47 @@ def test_pads_of_an_old_model_ended_the_inference_of_sizes(mlc):
     onnx_models.save(proto, mlc.cwd / "in.onnx")
     prune(mlc, "--amount", "0.5")
     assert initializers(mlc.cwd / "out.onnx")["a"].shape[0] == 8
+
+
+# --- what torch.onnx writes
+
+
+class Padded(nn.Module):
+    """F.pad, whose pads torch.onnx computes of constants, and a mask that is expanded to sizes it computes so too."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(3, 16, 3)
+        self.b = nn.Conv2d(16, 16, 3, groups=16)
+        self.c = nn.Conv2d(16, 8, 1)
+        self.q = nn.Linear(8, 8)
+        self.k = nn.Linear(8, 8)
+        self.v = nn.Linear(8, 8)
+        self.out = nn.Linear(8, 5)
+
+    def heads(self, x):
+        return x.view(x.shape[0], x.shape[1], 4, 2).transpose(1, 2)
+
+    def forward(self, x):
+        x = F.relu(self.a(F.pad(x, (0, 1, 0, 1))))
+        x = self.c(F.relu(self.b(F.pad(x, (0, 1, 0, 1))))).flatten(2).transpose(1, 2)
+        mask = torch.ones(1, 1, 1, x.shape[1], dtype=torch.bool).expand(x.shape[0], 1, x.shape[1], x.shape[1])
+        x = F.scaled_dot_product_attention(self.heads(self.q(x)), self.heads(self.k(x)), self.heads(self.v(x)), attn_mask=mask)
+        return self.out(x.transpose(1, 2).flatten(2))
+
+
+def export_padded(path, **options):
+    torch.manual_seed(0)
+    model = Padded().eval()
+    torch.onnx.export(model, (torch.randn(2, 3, 6, 6),), str(path), dynamo=False, do_constant_folding=False, **options)
+    return model
+
+
+def test_pads_and_masks_of_constants_froze_channels_and_heads(mlc):
+    export_padded(mlc.cwd / "in.onnx")
+    assert {"Pad", "ConstantOfShape"} <= set(operators(mlc.cwd / "in.onnx"))
+    found = groups(mlc)
+    assert sum(1 for row in found if row["can_go"] == 16) >= 1 and sum(1 for row in found if row["can_go"] == 8) >= 1, found
+    prune(mlc, "--amount", "0.5")
+    before, after = (sum(w.size for w in initializers(mlc.cwd / name).values()) for name in ("in.onnx", "out.onnx"))
+    assert after < 0.8 * before

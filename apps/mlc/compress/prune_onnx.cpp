@@ -10,6 +10,7 @@
 #include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_file/element_type.h"
 #include "mlc/onnx_prune/compensate.h"
+#include "mlc/onnx_prune/fold_constants.h"
 #include "mlc/onnx_prune/fold_indices.h"
 #include "mlc/onnx_prune/norms.h"
 #include "mlc/onnx_prune/observe.h"
@@ -59,6 +60,7 @@ class Job {
   const std::string& beside() const { return task_.output.empty() ? task_.input : task_.output; }
   Status check_usage();
   Result<onnx::Document> read() const;
+  Status compute_constants();
   Status open();
   Status plan();
   Status refuse_nothing() const;
@@ -92,6 +94,7 @@ class Job {
   std::vector<InputSpec> specs_;
   std::optional<onnx::Document> document_;
   std::optional<CalibrationData> data_;
+  std::vector<NamedValue> constants_;       // that nodes of the model compute
   std::vector<onnx::Compensated> readers_;  // that make up for channels
   std::vector<onnx::Restated> norms_;
   std::unique_ptr<Engine> engine_;
@@ -115,10 +118,26 @@ Result<onnx::Document> Job::read() const {
   document.fix_overridable();
   MLC_CHECK(document.lift_constants());
   MLC_CHECK(onnx::fold_indices(document));
+  onnx::replace_constant_nodes(document, constants_);
   return document;
 }
 
+/// Finds what read() replaces. That some of it stays computed only costs channels.
+Status Job::compute_constants() {
+  MLC_TRY(const onnx::Document source, read());
+  MLC_TRY(auto found, onnx::find_constant_nodes(source));
+  if (!found || found->values.empty()) return {};
+  const auto model = load_with(std::move(found->model), found->values);
+  if (!model.ok()) return {};
+  const Status ran = (*model)->set_inputs({}).ok() ? (*model)->run() : Status();
+  if (!ran.ok()) return {};
+  auto values = (*model)->outputs();
+  if (values.ok()) constants_ = std::move(*values);
+  return {};
+}
+
 Status Job::open() {
+  if (shared_.host == nullptr) MLC_CHECK(compute_constants());
   MLC_TRY(onnx::Document document, read());
   for (const auto& file : document.files()) answer_.input_bytes += file->size();
   if (shared_.host != nullptr) answer_.input_bytes = shared_.host->input_bytes();
