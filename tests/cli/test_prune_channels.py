@@ -557,7 +557,7 @@ REFUSED = [
     ("in.onnx --amount 0.5", 2, "--method channels"),
     ("in.onnx --method channels", 2, "how many channels"),
     ("in.onnx --method channels --amount 0.5 --in-place", 2, "in place"),
-    ("in.onnx --method channels --amount 0.5 --pattern 2:4", 2, "--amount, --scope"),
+    ("in.onnx --method channels --amount 0.5 --pattern 2:4", 2, "there is no --pattern"),
     ("in.onnx --method channels --amount 17", 2, "to take away from, not 17"),
     ("in.onnx --method channels --amount 100 --scope global", 2, "that can go, not 100"),
     ("in.onnx --method channels --amount 0.5 --input nope:f32[2,3,8,8]", 2, "nope"),
@@ -780,3 +780,9 @@ def test_pads_and_masks_of_constants_froze_channels_and_heads(mlc):
     prune(mlc, "--amount", "0.5")
     before, after = (sum(w.size for w in initializers(mlc.cwd / name).values()) for name in ("in.onnx", "out.onnx"))
     assert after < 0.8 * before
+
+
+def test_options_for_weights_were_refused_without_a_name(mlc):
+    result = mlc("prune", "in.onnx", "-o", "out.onnx", "--method", "channels", "--amount", "0.5", "--report", "r.html", "--pattern", "rows")
+    assert result.rc == 2 and "there is no --pattern and --report" in result.stderr
+    assert " ".join(mlc.ok("prune", "--help").stdout.split()).count("not for channels") == 8

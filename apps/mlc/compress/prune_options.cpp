@@ -71,14 +71,23 @@ Status check_channels(const PruneRequest& options) {
     if (!options.onnx.any() && options.emit_architecture.empty()) return {};
     return usage_error("options of channels need --method channels");
   }
-  const bool foreign = !options.pattern.empty() || !options.tensors.empty() ||
-                       options.apply_masks || options.keep_masks || options.positive_zeros ||
-                       options.weights_only || options.compress != DeflateZeros::automatic ||
-                       !options.report.empty();
-  if (foreign) {
-    return usage_error(
-        "of the options for checkpoints, channels have --amount, --scope, --norm, --seed, "
-        "--calib, --arch, --key, --include and --exclude only");
+  const std::pair<std::string_view, bool> of_weights_only[] = {
+      {"--pattern", !options.pattern.empty()},
+      {"--tensor", !options.tensors.empty()},
+      {"--apply-masks", options.apply_masks},
+      {"--keep-masks", options.keep_masks},
+      {"--positive-zeros", options.positive_zeros},
+      {"--weights-only", options.weights_only},
+      {"--compress", options.compress != DeflateZeros::automatic},
+      {"--report", !options.report.empty()}};
+  std::vector<std::string> foreign;
+  for (const auto& [option, given] : of_weights_only)
+    if (given) foreign.emplace_back(option);
+  if (!foreign.empty()) {
+    const bool one = foreign.size() == 1;
+    return usage_error("with --method channels there is no " + join_list(foreign),
+                       std::string("leave ") + (one ? "it" : "them") +
+                           " out; `mlc prune --help` says which options are not for channels");
   }
   if (!options.emit_architecture.empty() && options.inputs.size() > 1)
     return usage_error("--emit-arch is for one input");
@@ -130,7 +139,7 @@ void add_prune_options(OptionSet& set, PruneRequest& options) {
   set.choice("--scope", options.scope, kScopes,
              "the amount of each tensor (layer, the default) or of all together");
   set.text("--pattern", options.pattern, "PATTERN",
-           "unstructured (default), 2:4 (two of four stay), block:4x1, rows");
+           "unstructured (default), 2:4 (two of four stay), block:4x1, rows; not for channels");
   set.suggest({"unstructured", "2:4", "4:8", "block:4x1", "rows"});
   set.choice("--norm", options.norm, kNorms, "of rows, blocks and channels; l1 by default");
   set.text("--seed", options.seed, "N", "of random, and of random inputs; 0 by default");
@@ -139,7 +148,7 @@ void add_prune_options(OptionSet& set, PruneRequest& options) {
   set.list("--include", options.include, "GLOB", "prune only keys that match; repeatable");
   set.list("--exclude", options.exclude, "GLOB", "keep keys that match; repeatable");
   set.list("--tensor", options.tensors, "RE=AMOUNT",
-           "an amount of their own for keys that RE2 matches; the last counts");
+           "an amount of their own for keys that RE2 matches; the last counts; not for channels");
   set.group("Goals");
   set.text("--min-cosine", options.min_cosine, "X",
            "write nothing if a tensor, or an output of an ONNX model, has a lower cosine with what "
@@ -148,18 +157,22 @@ void add_prune_options(OptionSet& set, PruneRequest& options) {
            "the same of its SQNR; of wanda and sparsegpt that of the outputs of all layers");
   set.group("What is written");
   set.flag("--apply-masks", options.apply_masks,
-           "fold NAME_orig and NAME_mask into NAME without pruning more");
+           "fold NAME_orig and NAME_mask into NAME without pruning more; not for channels");
   set.flag("--keep-masks", options.keep_masks,
-           "write NAME_orig and NAME_mask, as torch.nn.utils.prune has them");
-  set.choice("--compress", options.compress, kDeflateZeros,
-             "deflate records in a .pt that are half zeros (auto), all that changed, or none");
+           "write NAME_orig and NAME_mask, as torch.nn.utils.prune has them; not for channels");
+  set.choice(
+      "--compress", options.compress, kDeflateZeros,
+      "deflate records in a .pt that are half zeros (auto), all that changed, or none; not for "
+      "channels");
   set.flag("--positive-zeros", options.positive_zeros,
-           "write 0 where PyTorch leaves -0; deflates better");
+           "write 0 where PyTorch leaves -0; deflates better; not for channels");
   set.file("--emit-arch", options.emit_architecture, "FILE",
            "write the architecture with the sizes that channels leave, else as it was");
   set.is_written();
-  set.flag("--weights-only", options.weights_only, "write nothing but the state_dict");
-  set.file("--report", options.report, "FILE", "write one HTML page: sizes, zeros, what was lost");
+  set.flag("--weights-only", options.weights_only,
+           "write nothing but the state_dict; not for channels");
+  set.file("--report", options.report, "FILE",
+           "write one HTML page: sizes, zeros, what was lost; not for channels");
   set.is_written();
   add_prune_onnx_options(set, options.onnx);
   add_writing_options(set, options.writing, kOnnxDataEnd);
