@@ -36,7 +36,7 @@ struct Judgement {
   int64_t samples_there = 0;  // of --calib; 0 for random ones
   std::string assumed;        // inputs whose sizes choose_picture_sizes() chose
   std::vector<JudgedOutput> outputs;
-  double seconds_before = 0;  // medians
+  double seconds_before = 0;  // least medians of rounds, which both models run in turns
   double seconds_after = 0;
 };
 
