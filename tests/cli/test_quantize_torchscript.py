@@ -347,3 +347,12 @@ def test_json_fits_its_schema(mlc, root, valid, encoder):
     valid(answer, "quantize-torchscript")
     valid(mlc.ok("quantize", "m.pt", "-n", "--torchscript", "dynamic", "--no-verify", "--json").json, "quantize-torchscript")
     valid(json.loads((root / "schemas/examples/quantize-torchscript.json").read_text()), "quantize-torchscript")
+
+
+def test_samples_of_another_shape_gave_the_words_of_libtorch_alone(mlc, tmp_path):
+    torch.jit.trace(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval(), torch.randn(1, 3, 8, 8)).save(tmp_path / "in.pt")
+    np.savez(tmp_path / "c.npz", input=np.zeros((4, 1, 8, 8), np.float32))
+    result = mlc("quantize", "in.pt", "-o", "out.pt", "--torchscript", "static", "--calib", "c.npz")
+    assert result.rc == 2, result.stderr
+    assert 'does not take sample 0 of c.npz, "input" f32[1, 1, 8, 8]' in result.stderr and "3 channels" in result.stderr
+    assert not (tmp_path / "out.pt").exists()

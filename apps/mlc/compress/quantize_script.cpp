@@ -73,6 +73,7 @@ class Job {
   Status tell_nothing() const;
   Result<ScriptQuantReport> write_model(Model& model, const Names& floats, const ExtraFiles& extra,
                                         OutputFile& out);
+  Status blame_sample(Model& model, uint64_t i) const;
   Status quantize(Model& model, const std::string& place, OutputFile& out);
   void warn_of_ranges() const;
   Status write();
@@ -88,6 +89,7 @@ class Job {
   std::unique_ptr<Engine> engine_;
   std::vector<InputSpec> specs_;
   std::optional<CalibrationData> data_;
+  std::optional<uint64_t> running_;             // the last sample that was given to the model
   std::map<size_t, onnx::Observer> observers_;  // of activations
   std::set<size_t> asked_;                      // activations of the last plan
   QuantizeScriptAnswer answer_;
@@ -245,6 +247,7 @@ ScriptQuantOptions Job::quant_options(const Names& floats) {
   out.samples.at = [this](uint64_t i) -> Result<std::vector<NamedValue>> {
     if (task_.reporter.interrupted()) return Error(ErrorKind::interrupted, "interrupted");
     task_.reporter.advance(1);
+    running_ = i;
     return data_->sample(i);
   };
   asked_.clear();
@@ -346,8 +349,29 @@ Result<ScriptQuantReport> Job::write_model(Model& model, const Names& floats,
   const bool runs = options_.form == ScriptForm::with_ranges;
   const ProgressScope progress(task_.reporter, "calibrating (samples)",
                                runs ? data_->samples() : 0);
-  return model.write_quantized(quant_options(floats), extra,
-                               [&out](Bytes bytes) { return out.write(bytes); });
+  running_.reset();
+  auto report = model.write_quantized(quant_options(floats), extra,
+                                      [&out](Bytes bytes) { return out.write(bytes); });
+  if (!report.ok() && running_) MLC_CHECK(blame_sample(model, *running_));
+  return report;
+}
+
+/// An error where MODEL does not take sample I as it is either.
+Status Job::blame_sample(Model& model, uint64_t i) const {
+  MLC_TRY(const auto inputs, data_->sample(i));
+  Status ran = model.set_inputs(inputs);
+  if (ran.ok()) ran = model.run();
+  if (ran.ok() || ran.error().kind() == ErrorKind::interrupted) return ran;
+  std::vector<std::string> given;
+  for (const NamedValue& value : inputs)
+    given.push_back(quoted(value.name) + " " + describe(value.tensor.dtype, value.tensor.sizes));
+  std::vector<std::string> files;
+  for (const std::string& file : graph_.calib) files.push_back(printable(file));
+  return usage_error("calibration data: the model does not take sample " + std::to_string(i) +
+                         " of " + join_list(files) + ", " + join_list(given) + ": " +
+                         ran.error().message(),
+                     "the first dimension of each tensor counts samples, the others are those of "
+                     "the input");
 }
 
 /// Finds the layers that outputs do not allow.
