@@ -22,9 +22,6 @@ using torch::jit::Node;
 using torch::jit::Value;
 namespace prim = c10::prim;
 
-// ---------------------------------------------------------------------------------------------
-// Tensors
-
 using NewTensors = std::map<std::string, at::Tensor>;  // by the identity of the old ones
 
 /// VALUE as OLD is: its type, where its axes lie, whether it is trained.
@@ -83,9 +80,6 @@ void exchange_tensors(const torch::jit::Module& module, const NewTensors& tensor
     }
   }
 }
-
-// ---------------------------------------------------------------------------------------------
-// Numbers
 
 /// A use of a number in a method or function, whoever's it is.
 using Spot = std::tuple<Node*, size_t, std::optional<size_t>>;
