@@ -130,7 +130,7 @@ def spec(x, name="x"):
 
 def write(mlc, model, x, how, name="net.pt", **extra):
     if how == "traced":
-        torch.jit.trace(model, x).save(mlc.cwd / name, **extra)
+        torch.jit.trace(model, x, check_trace=False).save(mlc.cwd / name, **extra)
     else:
         torch.jit.script(model).save(mlc.cwd / name, **extra)
     if how.startswith("mlc"):
@@ -219,7 +219,7 @@ def test_heads_go_with_what_states_them(how, mlc):
     model, x = network("attention")
     write(mlc, model, x, how)
     said = json.loads(mlc.ok("prune", "net.pt", "--method", "channels", "--list-groups", "--json", "--input", spec(x)).stdout)
-    group = next(group for group in said["groups"] if "qkv.weight" in group["weights"])
+    group = next(group for group in said["groups"] if any("qkv.weight" in weight for weight in group["weights"]))
     assert (group["units"], group["can_go"]) == (6, 6), group
     prune(mlc, "--amount", "0.5", "--input", spec(x))
     found = shapes(mlc.cwd / "small.pt")
@@ -312,7 +312,7 @@ def test_rounding_scope_and_globs_count(mlc):
     write(mlc, model, x, "traced")
     prune(mlc, "--amount", "0.3", "--round-to", "8", "--input", spec(x), "--exclude", "h.weight")
     found = shapes(mlc.cwd / "small.pt")
-    assert found["h.weight"][0] == 48 and found["t.weight"][0] % 8 == 0 and found["t.weight"][0] < 32
+    assert found["h.weight"][0] == 48 and found["t.weight"][0] == 32 and found["a.weight"][0] % 8 == 0 and found["a.weight"][0] < 32
     prune(mlc, "--amount", "0.3", "--scope", "global", "--norm", "l2", "--force")
     check(mlc, x, model)
     done = prune(mlc, "--amount", "0.3", "--include", "nothing*", "--force", code=2)
@@ -335,7 +335,7 @@ def test_gates_hold(mlc):
     model, x = network("flat")
     write(mlc, model, x, "traced")
     done = prune(mlc, "--amount", "0.9", "--min-cosine", "0.9999", code=1)
-    assert "--min-cosine" in done.stderr and not (mlc.cwd / "small.pt").exists()
+    assert "below 0.9999" in done.stderr and not (mlc.cwd / "small.pt").exists()
     prune(mlc, "--amount", "0.1", "--min-sqnr", "-20")
 
 
