@@ -174,7 +174,9 @@ SelfAttention self_attention(Call& c, Value* x, std::string_view heads_name) {
   if (c.has("mask")) a.mask = seen_of(c, c.tensor("mask"), c.fixed("mask_type", 2));
   SelfAttention out;
   const Weights weights = attention_weights(b, a);
-  out.weights = without_unseen(b, weights, weights.value);
+  out.weights = weights.value;
+  // NaN for rows without keys, as the fast path gives.
+  if (weights.seen != nullptr) out.weights = b.mul(out.weights, b.div(weights.seen, weights.seen));
   Value* mixed = b.transpose(b.matmul(out.weights, a.value), {0, 2, 1, 3});
   mixed = b.reshape(mixed, x->type.sizes);
   mixed = b.matmul(mixed, b.swap_axes(c.tensor("proj_weight"), 0, 1));
