@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 import onnx_models
 from test_quantize_onnx import attention, initializers, node, operators, value, weight
+from cpu import needs_whole_sums
 
 pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
 
@@ -156,6 +157,7 @@ def test_samples_without_elements_say_nothing(mlc):
     assert "samples tell of no weight" in mlc("quantize", "in.onnx", "-n", "--min-elements", "0", "--calib", "x.npy", *GPTQ).stderr
 
 
+@needs_whole_sums
 def test_goals_run_the_samples_once(mlc, valid):
     """--max-drop and --target-size make many models, of the same codes."""
     nodes = [node("MatMul", ["x", "a"], "p"), node("Relu", ["p"], "r"), node("MatMul", ["r", "w"], "y")]

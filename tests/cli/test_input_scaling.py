@@ -8,7 +8,7 @@ import torch
 from onnx import numpy_helper
 
 import onnx_models
-from cpu import WIDTH
+from cpu import WIDTH, needs_whole_sums
 from test_quantize_onnx import attention, cosine, initializers, language_model, mlp, node, operators, value, weight
 
 pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
@@ -144,6 +144,7 @@ def test_samples_without_elements_say_nothing(mlc, args):
     assert answer["factors"] == {"method": "awq" if "awq" in args else "smooth", "folded": 0, "multiplied": 0}
 
 
+@needs_whole_sums
 @pytest.mark.parametrize("args, least", [(("--smooth", "0.5"), 30), (("--smooth", "auto"), 30), (("--onnx", "int4", "--rounding", "awq"), 18)])
 def test_weights_became_small_whose_inputs_the_samples_never_show(mlc, args, least):
     proto = onnx_models.model([node("MatMul", ["x", "w"], "y")], [value("x", "n", 64)], [value("y", "n", 64)], [array("w", np.random.default_rng(4).standard_normal((64, 64)) / 9)])

@@ -81,6 +81,7 @@ def test_the_layers_that_cost_most_stay_in_floats(mlc, valid, x, form, limit):
     assert kept["w1"] == kept["w4"] == "in floats for the outputs' sake"
 
 
+@needs_whole_sums
 def test_four_bits_become_eight_before_they_become_floats(mlc, valid, x):
     answer = mlc.ok(*ARGS, "--onnx", "int4", "--max-drop", "0.3%", "--json").json
     valid(answer, "quantize-onnx")

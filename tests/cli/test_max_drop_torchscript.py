@@ -134,6 +134,7 @@ def test_pools_behind_a_layer_in_floats_have_ranges_of_their_own(mlc, tmp_path, 
     assert torch.equal(outputs(tmp_path / "q.pt", images), outputs(tmp_path / "p.pt", images))
 
 
+@needs_whole_sums
 def test_a_goal_that_is_met_costs_one_run(mlc, deep):
     found = mlc.ok(*args("dynamic", "--max-drop", "90%", "--json")).json["max_drop"]
     assert len(found["trail"]) == 1 and found["layers"] == [] and found["in_floats"] == []

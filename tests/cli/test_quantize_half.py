@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnx_models
 import test_quantize_static as static
-from cpu import WIDTH
+from cpu import WIDTH, needs_whole_sums
 from test_quantize_onnx import attention, cnn, cosine, fused, initializers, language_model, mlp, node, operators, value, weight
 
 pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
@@ -113,6 +113,7 @@ def test_scales_that_are_no_float16(mlc, form):
     assert operators(out)["Cast"] == 4 and cosine(run(source), run(out)) > 0.98
 
 
+@needs_whole_sums
 def test_gemms_with_factors_and_biases(mlc):
     for form in FORMS:
         source, out = quantize(mlc, half(mlp(), 21), "--onnx", form, "--min-cosine", "0.9")

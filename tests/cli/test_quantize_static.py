@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 import onnx_models
-from cpu import ADDS_IN_16_BITS
+from cpu import ADDS_IN_16_BITS, needs_whole_sums
 from test_quantize_onnx import cosine, fused, initializers, node, operators, value, weight
 
 pytestmark = pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
@@ -126,6 +126,7 @@ def zero_points(path):
     return {made[one.input[2]].dtype.name: one for one in onnx.load(path).graph.node if one.op_type == "QuantizeLinear"}
 
 
+@needs_whole_sums
 def test_tensorrt_wants_activations_without_zero_points(mlc, valid):
     data, source, out = quantize(mlc, residual(norms=True), "--int8-target", "trt")
     made = initializers(out)
