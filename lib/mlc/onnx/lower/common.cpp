@@ -78,11 +78,13 @@ Value* where_minus_one(Builder& b, Value* y) {
   return b.compare("Equal", y, b.number(int64_t{-1}, dtype));
 }
 
+Value* counting(Builder& b, ir::Expr count) {
+  return b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), count);
+}
+
 Value* lower_triangle(Builder& b, ir::Expr rows, ir::Expr columns) {
-  Value* zero = b.number(int64_t{0}, DType::i64);
-  Value* one = b.number(int64_t{1}, DType::i64);
-  Value* row = b.unsqueeze(b.range(zero, one, rows), {1});
-  return b.compare("LessOrEqual", b.range(zero, one, columns), row);
+  Value* row = b.unsqueeze(counting(b, rows), {1});
+  return b.compare("LessOrEqual", counting(b, columns), row);
 }
 
 Value* vector_norm(Builder& b, Value* x, double p, const std::vector<int64_t>& axes, bool keep) {

@@ -29,6 +29,9 @@ Value* where_minus_one(Builder& b, Value* y);
 /// The p-norm of a floating X along AXES: any P, also 0 and the infinities.
 Value* vector_norm(Builder& b, Value* x, double p, const std::vector<int64_t>& axes, bool keep);
 
+/// 0, 1, ...: COUNT of them, int64.
+Value* counting(Builder& b, ir::Expr count);
+
 /// bool of [ROWS, COLUMNS], true where column <= row.
 Value* lower_triangle(Builder& b, ir::Expr rows, ir::Expr columns);
 

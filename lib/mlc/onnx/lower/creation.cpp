@@ -1,4 +1,5 @@
 // New tensors.
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
 
 #include <algorithm>
@@ -45,7 +46,7 @@ void lower_arange(Call& c) {
   Value* step = b.cast(scalar("step", 1), computed);
   if (whole) return c.give(b.cast(b.range(start, step, count), dtype));
   // Range adds up rounding errors: whole numbers first, then scaled.
-  Value* steps = b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), count);
+  Value* steps = counting(b, count);
   Value* y = b.cast(steps, computed);
   if (b.known_number(step) != 1.0) y = b.mul(y, step);
   if (b.known_number(start) != 0.0) y = b.add(y, start);
@@ -61,8 +62,7 @@ Value* spread_between(Call& c, Value* start, Value* end, ir::Expr steps) {
   const auto number = [&](ir::Expr value) { return b.cast(b.integer(value), dtype); };
   const ir::Expr one = b.expr(1);
   const ir::Expr last = s.subtract(steps, one);
-  Value* place = b.cast(
-      b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), steps), dtype);
+  Value* place = b.cast(counting(b, steps), dtype);
   Value* step = b.div(b.sub(end, start), number(s.maximum(last, one)));
   Value* front = b.add(b.mul(place, step), start);
   Value* back = b.sub(end, b.mul(b.sub(number(last), place), step));

@@ -1,4 +1,5 @@
 // Diagonals: read, written, made.
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
 
 #include <cstdlib>
@@ -118,7 +119,7 @@ void lower_diag(Call& c) {
 
 /// 0, 1, ... along AXIS of RANK dimensions.
 Value* places(Builder& b, ir::Expr size, size_t axis, size_t rank) {
-  Value* line = b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), size);
+  Value* line = counting(b, size);
   std::vector<int64_t> others;
   for (size_t i = 0; i < rank; ++i) {
     if (i != axis) others.push_back(static_cast<int64_t>(i));

@@ -288,7 +288,7 @@ void lower_one_hot(Call& c) {
   Builder& b = c.b;
   Value* x = c.tensor("self");
   const ir::Expr classes = c.output_sizes().back();
-  Value* all = b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), classes);
+  Value* all = counting(b, classes);
   c.give(b.cast(b.compare("Equal", b.unsqueeze(x, {-1}), all), DType::i64));
 }
 

@@ -13,6 +13,7 @@
 // packed was padded before.
 #include "mlc/onnx/constants.h"
 #include "mlc/onnx/kernels.h"
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
 #include "mlc/onnx/patterns.h"
 
@@ -144,10 +145,6 @@ struct LayersResult {
 std::string direction_of(const Layers& all) {
   if (all.directions == 2) return "bidirectional";
   return all.backwards ? "reverse" : "forward";
-}
-
-Value* counting(Builder& b, ir::Expr count) {
-  return b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), count);
 }
 
 /// [STEPS, batch, 1], true in the last step of each sequence.

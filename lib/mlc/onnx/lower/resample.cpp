@@ -1,5 +1,6 @@
 // Changing the size of images, and reading them at computed places.
 #include "mlc/onnx/kernels.h"
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/op_table.h"
 
 #include <algorithm>
@@ -302,8 +303,7 @@ void lower_grid_sampler(Call& c) {
 /// The middles of COUNT cells between -1 and 1, or their corners where those are aligned.
 Value* centres(Builder& b, ir::Expr count, bool align_corners, DType dtype) {
   Value* n = b.cast(b.integer(count), dtype);
-  Value* at = b.cast(
-      b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), count), dtype);
+  Value* at = b.cast(counting(b, count), dtype);
   if (!align_corners) return b.sub(b.div(b.add(b.mul(at, 2.0), 1.0), n), 1.0);
   // A single cell has its corner at 0.
   Value* steps = b.sub(n, 1.0);

@@ -91,8 +91,7 @@ void lower_vander(Call& c) {
   Value* x = c.b.cast(c.tensor("x"), c.output_dtype());
   if (x->type.sizes.empty()) x = b.reshape(x, {b.expr(1)});
   const ir::Expr count = c.output_sizes().back();
-  Value* powers =
-      b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), count);
+  Value* powers = counting(b, count);
   c.give(b.binary("Pow", b.unsqueeze(x, {-1}), b.cast(powers, x->type.dtype)));
 }
 

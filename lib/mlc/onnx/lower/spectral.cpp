@@ -2,6 +2,7 @@
 //
 // A spectrum is a product with the matrix of its sines and cosines, which every runtime can
 // compute. Where the length is known it is a constant, else the model computes it.
+#include "mlc/onnx/lower/common.h"
 #include "mlc/onnx/lower/complex_parts.h"
 
 #include <algorithm>
@@ -41,8 +42,7 @@ Waves waves(Builder& b, ir::Expr from, ir::Expr to, ir::Expr length, DType dtype
   const auto known = b.symbols().constant_value(length);
   if (rows && columns && known) return constant_waves(b, *rows, *columns, *known, dtype, sign);
   const auto count = [&](ir::Expr end, int64_t axis) {
-    return b.unsqueeze(
-        b.range(b.number(int64_t{0}, DType::i64), b.number(int64_t{1}, DType::i64), end), {axis});
+    return b.unsqueeze(counting(b, end), {axis});
   };
   // Whole turns are taken away while the numbers are exact.
   Value* turns = b.binary("Mod", b.mul(count(from, 1), count(to, 0)), b.integer(length));
@@ -91,7 +91,7 @@ Value* coefficient_weights(Builder& b, ir::Expr length, DType dtype) {
     return b.floats(weights, {std::ssize(weights), 1}, dtype);
   }
   const auto number = [&](int64_t value) { return b.number(value, DType::i64); };
-  Value* place = b.unsqueeze(b.range(number(0), number(1), half), {1});
+  Value* place = b.unsqueeze(counting(b, half), {1});
   Value* first = b.compare("Equal", place, number(0));
   Value* middle = b.compare("Equal", b.mul(place, number(2)), b.integer(length));
   return b.where(b.logical("Or", first, middle), b.number(1.0, dtype), b.number(2.0, dtype));
