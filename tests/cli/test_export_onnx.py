@@ -256,7 +256,7 @@ def test_a_size_that_hangs_on_another_was_shown_as_fixed(mlc, tmp_path):
     assert "y: Tensor, declared as f32[2,2*seq]" in said, said
 
 
-@pytest.mark.parametrize("name", ["3", "a b", "n-1"])
+@pytest.mark.parametrize("name", ["3", "a b", "n-1", "min"])
 def test_a_bad_name_of_a_size_was_said_to_be_taken(mlc, tmp_path, net_pt2, name):
     result = mlc("export-onnx", net_pt2, "-o", "n.onnx", "--dim", f"batch={name}")
     assert result.rc == 2 and f'"{name}" is no name of a size' in result.stderr

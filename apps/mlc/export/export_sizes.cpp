@@ -2,25 +2,16 @@
 
 #include "mlc/base/text.h"
 #include "mlc/engine/size_names.h"
+#include "mlc/ir/symbols.h"
 
 #include <algorithm>
-#include <cctype>
 #include <set>
-#include <string_view>
 
 #include <fmt/format.h>
 
 namespace mlc::cli {
 
 namespace {
-
-bool is_size_name(std::string_view text) {
-  const auto fits = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
-  };
-  const bool begins = !text.empty() && std::isdigit(static_cast<unsigned char>(text[0])) == 0;
-  return begins && std::ranges::all_of(text, fits);
-}
 
 void warn_of_one_size(const std::string& one, const std::string& other, const std::string& wanted,
                       Reporter& reporter) {
@@ -42,9 +33,11 @@ Result<std::map<std::string, std::string>> dim_names(std::span<const std::string
     }
     const std::string old = text.substr(0, at);
     const std::string wanted = text.substr(at + 1);
-    if (!is_size_name(wanted)) {
-      return usage_error("--dim: " + quoted(wanted) + " is no name of a size",
-                         "names have letters, digits and _, and no digit first");
+    if (!ir::is_symbol_name(wanted)) {
+      return usage_error(
+          "--dim: " + quoted(wanted) + " is no name of a size",
+          "names have letters, digits, _ and ., no digit first, and are none of min, max, "
+          "inf, nan, none, true and false");
     }
     const auto same = std::ranges::find(out, wanted, [](const auto& row) { return row.second; });
     if (same != out.end() && same->first != old) {
