@@ -665,3 +665,20 @@ def test_a_dry_run_without_an_output_was_not_verified(mlc, valid):
     assert answer["verified"] and answer["dry_run"]
     assert mlc("quantize", "in.onnx", "-n", "--min-elements", "0", "--min-sqnr", "200").rc == 1
     assert sorted(mlc.cwd.iterdir()) == before
+
+
+def test_outputs_of_zeros_alone_passed_for_equal(mlc):
+    """A single large input leaves nothing of the others in 8 bits: no angle, and 0 % of it lost."""
+    first = numpy_helper.to_array(weight("w", 64, 64)).copy()
+    first[0] = 0  # of the large input
+    onnx_models.save(onnx_models.model([node("MatMul", ["x", "w"], "y")], [value("x", 4, 64)], [value("y", 4, 64)], [numpy_helper.from_array(first, "w")]), mlc.cwd / "in.onnx")
+    x = np.random.default_rng(0).standard_normal((4, 64), np.float32)
+    x[:, 0] = 30000
+    np.save(mlc.cwd / "x.npy", x)
+    args = ("quantize", "in.onnx", "-o", "out.onnx", "--min-elements", "0", "--input", "x=@x.npy")
+    refused = mlc(*args)
+    assert refused.rc == 1 and 'output "y" has the cosine 0.000000 with that of the source, below 0.99' in refused.stderr, refused.stderr
+    refused = mlc(*args, "--min-cosine", "-1", "--min-sqnr", "10")
+    assert refused.rc == 1, refused.stderr
+    done = mlc("quantize", "in.onnx", "-n", "--min-elements", "0", "--calib", "x.npy", "--max-drop", "5%")
+    assert done.rc == 1 and "outputs lose 100 % of cosine" in done.stderr, done.stderr

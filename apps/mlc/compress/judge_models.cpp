@@ -45,9 +45,8 @@ void add(const OutputDifference& difference, Sums& sums) {
   sums.out.name = difference.name;
   sums.out.max_abs = std::max(sums.out.max_abs, values.max_abs);
   sums.exact = sums.exact && values.max_abs == 0 && values.nan_pairs == 0;
-  if (values.cosine) sums.out.cosine = std::min(sums.out.cosine.value_or(1), *values.cosine);
-  // Where one of both is NaN or infinite there is no likeness, whatever the other values say.
-  if (values.nan_pairs + values.infinite_pairs > 0) sums.out.cosine = 0;
+  if (const auto likeness = values.likeness())
+    sums.out.cosine = std::min(sums.out.cosine.value_or(1), *likeness);
   if (values.rel_norm) {
     sums.noise += *values.rel_norm * *values.rel_norm;
     ++sums.samples;
@@ -273,6 +272,11 @@ Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::s
       return conflict(fmt::format("output {} has the cosine {} with that of the source, below {}{}",
                                   quoted(one.name), value_below(*one.cosine, gates.least_cosine),
                                   gates.least_cosine, kNothing),
+                      std::string(hint));
+    }
+    if (gates.min_sqnr && !one.sqnr_db && !one.exact) {
+      return conflict(fmt::format("output {} has no SQNR that could reach --min-sqnr {}{}",
+                                  quoted(one.name), *gates.min_sqnr, kNothing),
                       std::string(hint));
     }
     if (gates.min_sqnr && one.sqnr_db && *one.sqnr_db < *gates.min_sqnr) {

@@ -248,6 +248,11 @@ void Comparer::repeat(uint64_t times) {
   }
 }
 
+std::optional<double> CompareResult::likeness() const {
+  const bool foreign = nan_pairs > 0 || infinite_pairs > 0 || (!cosine && max_abs > 0);
+  return foreign ? 0 : cosine;
+}
+
 CompareResult Comparer::result() const {
   CompareResult out = result_;
   out.bit_equal = out.bit_equal && a_ == b_;

@@ -38,6 +38,10 @@ struct CompareResult {
   std::optional<double> rel_norm;
   std::optional<double> cosine;  // over the pairs of finite values; nothing if a side is all zero
   bool bit_equal = true;         // equal types and bytes
+
+  /// The cosine; 0 where one of both has values that the other lacks altogether, be they numbers
+  /// beside zeros only, NaN or infinite. Nothing where both are zero.
+  std::optional<double> likeness() const;
 };
 
 /// Compares paired pieces of two tensors, in their order. Not thread-safe.

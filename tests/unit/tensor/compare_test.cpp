@@ -74,6 +74,17 @@ TEST_CASE("equal bytes are equal", "[compare]") {
   CHECK(!result.first_mismatch);
 }
 
+TEST_CASE("numbers beside zeros only are not alike", "[compare]") {
+  const std::vector<float> zeros = {0, 0};
+  const std::vector<float> numbers = {1, 2};
+  CHECK(compare(DType::f32, numbers, DType::f32, zeros).likeness() == 0.0);
+  CHECK(compare(DType::f32, zeros, DType::f32, numbers).likeness() == 0.0);
+  CHECK_FALSE(compare(DType::f32, zeros, DType::f32, zeros).likeness());
+  CHECK(compare(DType::f32, numbers, DType::f32, numbers).likeness() == 1.0);
+  const std::vector<float> broken = {1, std::numeric_limits<float>::infinity()};
+  CHECK(compare(DType::f32, numbers, DType::f32, broken).likeness() == 0.0);
+}
+
 TEST_CASE("equal bytes of another type are not the same bits", "[compare]") {
   const std::vector<uint16_t> zeros = {0, 0};
   const auto result = compare(DType::f16, zeros, DType::bf16, zeros);
