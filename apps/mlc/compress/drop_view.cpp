@@ -2,6 +2,7 @@
 
 #include "cli/html_page.h"
 #include "cli/table.h"
+#include "compress/judge_models.h"
 #include "compress/quantize_view.h"
 #include "mlc/base/text.h"
 #include "mlc/compress/weight_quant.h"
@@ -58,13 +59,14 @@ std::string right_text(const DropAnswer& answer) {
                      plural(answer.right->all, "label"));
 }
 
-Status check_drop(const std::optional<DropAnswer>& answer) {
+Status check_drop(const std::optional<DropAnswer>& answer, bool cuts_sums) {
   if (!answer || answer->reached) return {};
   const DropRun& run = answer->trail[answer->best];
   std::string hint = "of " + plural(answer->trail.size(), "choice") + " that is the best";
   if (!answer->layers.empty())
     hint += "; what costs most alone is " + printable(answer->layers.front().weight) + " with " +
             layer_db(answer->layers.front()) + " dB";
+  if (cuts_sums) hint += fmt::format("; {}cuts large sums: --reduce-range avoids that", kCutSums);
   return conflict(fmt::format("outputs lose {} of {} at the least, with {}: more than --max-drop "
                               "{}; nothing was written",
                               drop_text(run.drop), title(answer->goal.of), undone_text(run),

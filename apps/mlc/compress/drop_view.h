@@ -69,8 +69,8 @@ std::string drop_text(double drop);
 std::string drop_result_text(const DropAnswer& answer);
 /// "321 of 360 labels told by the float model"; empty without labels.
 std::string right_text(const DropAnswer& answer);
-/// Error: conflict where the goal was not reached.
-Status check_drop(const std::optional<DropAnswer>& answer);
+/// Error: conflict where the goal was not reached. CUTS_SUMS: as in JudgeGates.
+Status check_drop(const std::optional<DropAnswer>& answer, bool cuts_sums);
 /// Tables of the runs and of the layers that cost most.
 void show_drop(const DropAnswer& answer, FileTask& task);
 /// The field "max_drop".

@@ -171,10 +171,9 @@ struct DropSums {
     ranked.resize(comparison.outputs.size());
     for (size_t i = 0; i < comparison.outputs.size(); ++i) {
       const CompareResult& values = comparison.outputs[i].values;
-      // Where one of both is NaN or infinite there is no likeness, whatever the others say.
-      const bool wrong = values.nan_pairs + values.infinite_pairs > 0;
-      if (values.cosine) least_cosine = std::min(least_cosine, *values.cosine);
-      if (wrong) least_cosine = std::min(least_cosine, 0.0);
+      const bool wrong =
+          values.nan_pairs + values.infinite_pairs > 0 || (!values.rel_norm && values.max_abs > 0);
+      least_cosine = std::min(least_cosine, values.likeness().value_or(1));
       if (values.rel_norm) noise += *values.rel_norm * *values.rel_norm;
       if (wrong) noise = std::numeric_limits<double>::infinity();
       if (!comparison.outputs[i].top1) continue;
@@ -242,6 +241,7 @@ class DropSeeker {
                            std::vector<DropLayer>* layers = nullptr);
   Status rank(DropAnswer& answer);
   Status lower_again(DropAnswer& answer);
+  Status leave_blocks(DropAnswer& answer);
   Result<double> undo(size_t count, size_t floats_count, DropAnswer& answer);
 
   DropSubject& subject_;
@@ -326,7 +326,19 @@ Status DropSeeker::seek(DropAnswer& answer) {
             return undo(floats > 0 ? blocks_.size() : step, floats, answer);
           }));
   answer.reached = found.undone.has_value();
-  return answer.reached && !answer.in_floats.empty() ? lower_again(answer) : Status();
+  if (!answer.reached) return leave_blocks(answer);
+  return answer.in_floats.empty() ? Status() : lower_again(answer);
+}
+
+/// Eight bits can lose more than four: what goes into a layer has one scale then, where blocks have
+/// their own. The worst layers become floats with four bits for all others.
+Status DropSeeker::leave_blocks(DropAnswer& answer) {
+  if (blocks_.empty()) return {};
+  MLC_TRY(const DropSearch found,
+          find_least_undone(layers_.size() - 1, answer.goal.limit,
+                            [&](size_t floats) { return undo(0, floats, answer); }));
+  answer.reached = found.undone.has_value();
+  return {};
 }
 
 /// With the worst layers in floats others may have four bits after all.

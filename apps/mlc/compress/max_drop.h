@@ -3,7 +3,8 @@
 // All layers are quantised and the result measured. Where it loses too much, each layer is
 // quantised alone, on a few samples, for what it costs; then the worst are undone, as few as will
 // do: those of four bits get eight first, then layers stay in floats, and where that was needed, as
-// many of the others as can get their four bits back.
+// many of the others as can get their four bits back. Where none of that will do, layers stay in
+// floats with four bits for all others.
 #pragma once
 
 #include "compress/drop_view.h"

@@ -99,6 +99,9 @@ Status Job::check_usage() {
   MLC_TRY(specs_, parse_input_specs(options_.inputs));
   answer_.form = options_.form.value_or(onnx::QuantForm::dynamic);
   answer_.reduced = options_.reduce_range;
+  answer_.multiplies_bytes =
+      multiplies_bytes(answer_.form) || (answer_.form == onnx::QuantForm::int4 &&
+                                         (options_.max_drop || !shared_.recipe.rules.empty()));
   answer_.target = options_.target.value_or(onnx::Int8Target::onnxruntime);
   const bool is_static = answer_.form == onnx::QuantForm::static_qdq;
   MLC_CHECK(check_samples_have_a_use());
@@ -114,8 +117,10 @@ Status Job::check_usage() {
   if (!is_static && options_.float_ends) return usage_error("--float-ends is for --onnx static");
   if (!is_static && options_.target)
     return usage_error("--int8-target is for --onnx static, the form that all of them read");
-  if (options_.reduce_range && !multiplies_bytes(answer_.form))
-    return usage_error("--reduce-range is for products of bytes: --onnx dynamic and static");
+  if (options_.reduce_range && !answer_.multiplies_bytes)
+    return usage_error(
+        "--reduce-range is for products of bytes: --onnx dynamic and static, and "
+        "int4 with --max-drop or rules");
   MLC_CHECK(check_sample_options(options_));
   MLC_CHECK(check_drop_options(options_));
   MLC_TRY(wish_, judge_wish(options_, shared_));
@@ -306,7 +311,7 @@ JudgeOptions Job::judge_samples() const {
 }
 
 Status Job::gates() const {
-  MLC_CHECK(check_drop(answer_.drop));
+  MLC_CHECK(check_drop(answer_.drop, cuts_sums_));
   if (answer_.report.layers.empty()) return {};  // it is the source
   return check_judgement(answer_,
                          {least_cosine_, shared_.min_sqnr, options_.require_speedup, cuts_sums_},
@@ -335,7 +340,7 @@ Status Job::write() {
                                          : shared_.writing.output_options());
   if (nameless && !draft.ok()) {
     answer_.not_verified = "no file can be made beside the input: " + draft.error().message();
-    return check_drop(answer_.drop);
+    return check_drop(answer_.drop, cuts_sums_);
   }
   if (!draft.ok()) return std::move(draft).error();
   MLC_CHECK(judge(*draft));

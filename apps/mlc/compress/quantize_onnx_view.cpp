@@ -17,10 +17,6 @@ using onnx::QuantizedLayer;
 
 constexpr size_t kKeptShown = 5;
 
-bool multiplies_bytes(onnx::QuantForm form) {
-  return form == onnx::QuantForm::dynamic || form == onnx::QuantForm::static_qdq;
-}
-
 std::vector<WeightRow> worst_rows(const onnx::QuantReport& report) {
   std::vector<WeightRow> rows;
   for (const QuantizedLayer* layer : worst_first(report)) {
@@ -192,7 +188,7 @@ std::vector<std::string> kept_texts(const onnx::QuantReport& report) {
 
 std::string saturation_text(const QuantizeOnnxAnswer& answer) {
   const OnnxQuantTotals totals = totals_of(answer.report);
-  if (!multiplies_bytes(answer.form) || totals.pairs == 0) return "";
+  if (!answer.multiplies_bytes || totals.pairs == 0) return "";
   std::string out = fmt::format("{} of {} pairs of weights", format_count(totals.saturating),
                                 format_count(totals.pairs));
   if (totals.saturating == 0) return out + ": the same on every CPU";
@@ -210,7 +206,7 @@ std::string QuantizeOnnxAnswer::form_text() const {
 
 std::string saturation_warning(const QuantizeOnnxAnswer& answer, const CpuInfo& cpu) {
   const OnnxQuantTotals totals = totals_of(answer.report);
-  if (!multiplies_bytes(answer.form) || totals.saturating == 0) return "";
+  if (!answer.multiplies_bytes || totals.saturating == 0) return "";
   const bool here = answer.target == onnx::Int8Target::onnxruntime;
   if (!here || !adds_products_in_16_bits(cpu)) return "";
   return fmt::format(

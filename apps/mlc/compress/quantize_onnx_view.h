@@ -18,7 +18,8 @@ namespace mlc::cli {
 
 struct QuantizeOnnxAnswer : Judgement {
   onnx::QuantForm form = onnx::QuantForm::dynamic;
-  bool reduced = false;  // 7 bits
+  bool reduced = false;           // 7 bits
+  bool multiplies_bytes = false;  // or may: of int4 what rules or --max-drop give 8 bits
   onnx::Int8Target target = onnx::Int8Target::onnxruntime;
 
   /// "static, 7 bits, for trt".

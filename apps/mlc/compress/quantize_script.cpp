@@ -417,7 +417,7 @@ Status Job::write() {
   MLC_CHECK(out.flush());
   answer_.file_bytes = out.position();
   MLC_CHECK(judge(out));
-  Status passed = check_drop(answer_.drop);
+  Status passed = check_drop(answer_.drop, gates_.cuts_sums);
   if (passed.ok()) passed = check_judgement(answer_, gates_, task_.reporter);
   if (!passed.ok()) {
     MLC_CHECK(write_report(passed.error().message()));
