@@ -682,3 +682,18 @@ def test_outputs_of_zeros_alone_passed_for_equal(mlc):
     assert refused.rc == 1, refused.stderr
     done = mlc("quantize", "in.onnx", "-n", "--min-elements", "0", "--calib", "x.npy", "--max-drop", "5%")
     assert done.rc == 1 and "outputs lose 100 % of cosine" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("how", [("quantize",), ("prune", "--method", "channels", "--amount", "0.5")], ids=["quantize", "prune"])
+@pytest.mark.parametrize("ir", [3, 8])
+def test_inputs_with_defaults_went_without_a_word(mlc, how, ir):
+    model = onnx_models.model([node("MatMul", ["x", "w"], "a"), node("Mul", ["a", "gain"], "b"), node("MatMul", ["b", "v"], "y")],
+                              [value("x", "n", 64), value("gain", 1)], [value("y", "n", 10)],
+                              [weight("w", 64, 64), weight("v", 64, 10), numpy_helper.from_array(np.float32([2]), "gain")])
+    model.ir_version = ir
+    if ir < 4:
+        model.graph.input.extend(value(one.name, *one.dims) for one in model.graph.initializer if one.name != "gain")
+    onnx_models.save(model, mlc.cwd / "in.onnx")
+    done = mlc(how[0], "in.onnx", "-o", "out.onnx", "--min-cosine", "-1", *how[1:])
+    assert done.rc == 0, done.stderr
+    assert ("the input gain with its default became a constant, which no caller can exchange" in done.stderr) == (ir >= 4), done.stderr

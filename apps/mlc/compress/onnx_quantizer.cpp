@@ -32,10 +32,11 @@ Result<OnnxQuantizer::Made> OnnxQuantizer::make(onnx::Document document,
     MLC_TRY(onnx::QuantReport report, with_ranges(document, with_blocks));
     return Made{std::move(document), std::move(report)};
   }
-  const size_t overridable = factors_ ? document.fix_overridable() : 0;
+  std::vector<std::string> overridable;
+  if (factors_) overridable = document.fix_overridable();
   if (factors_) MLC_CHECK(prepare(document));
   MLC_TRY(onnx::QuantReport report, onnx::quantize_weights(document, with_blocks));
-  report.overridable += overridable;
+  std::ranges::move(overridable, std::back_inserter(report.overridable));
   return Made{std::move(document), std::move(report)};
 }
 

@@ -2,6 +2,7 @@
 
 #include "compress/judge_models.h"
 #include "compress/prune_onnx_view.h"
+#include "compress/onnx_defaults.h"
 #include "compress/sample_warnings.h"
 #include "files/provenance_options.h"
 #include "files/unused_patterns.h"
@@ -61,6 +62,7 @@ class Job {
   Status check_usage();
   Result<onnx::Document> read() const;
   Status compute_constants();
+  Status tell_of_constants();
   Status open();
   Status plan();
   Status refuse_nothing() const;
@@ -124,6 +126,13 @@ Result<onnx::Document> Job::read() const {
 
 /// Finds what read() replaces. That some of it stays computed only costs channels.
 Status Job::compute_constants() {
+/// Finds what read() replaces, and tells what no caller can exchange then.
+Status Job::tell_of_constants() {
+  MLC_TRY(onnx::Document source, onnx::Document::open(model_));
+  tell_of_defaults(source.fix_overridable(), source.facts(), task_.reporter);
+  return compute_constants();
+}
+
   MLC_TRY(const onnx::Document source, read());
   MLC_TRY(auto found, onnx::find_constant_nodes(source));
   if (!found || found->values.empty()) return {};
@@ -137,7 +146,7 @@ Status Job::compute_constants() {
 }
 
 Status Job::open() {
-  if (shared_.host == nullptr) MLC_CHECK(compute_constants());
+  if (shared_.host == nullptr) MLC_CHECK(tell_of_constants());
   MLC_TRY(onnx::Document document, read());
   for (const auto& file : document.files()) answer_.input_bytes += file->size();
   if (shared_.host != nullptr) answer_.input_bytes = shared_.host->input_bytes();

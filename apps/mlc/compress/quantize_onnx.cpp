@@ -4,6 +4,7 @@
 #include "compress/judge_models.h"
 #include "compress/max_drop.h"
 #include "compress/onnx_control.h"
+#include "compress/onnx_defaults.h"
 #include "compress/onnx_drop.h"
 #include "compress/onnx_quantizer.h"
 #include "compress/onnx_target_size.h"
@@ -244,10 +245,7 @@ Status Job::quantize() {
   }
   if (onnx::has_blocks(answer_.form)) answer_.rounding = shared_.rounding.value_or(how_.rounding);
   answer_.factors = options_.smooth ? "smooth" : shared_.rounding == Rounding::awq ? "awq" : "";
-  if (answer_.report.overridable > 0) {
-    task_.reporter.detail(plural(answer_.report.overridable, "initializer") +
-                          " that callers could exchange became constants");
-  }
+  tell_of_defaults(answer_.report.overridable, document_->facts(), task_.reporter);
   std::vector<std::string> broken;
   for (const onnx::KeptWeight& kept : answer_.report.kept) {
     if (kept.reason.ends_with("not finite") || kept.reason.ends_with(onnx::kOtherFloats))

@@ -227,12 +227,14 @@ void Document::add_output(const std::string& name) {
   index_values();
 }
 
-size_t Document::fix_overridable() {
-  const size_t before = inputs_.size();
+std::vector<std::string> Document::fix_overridable() {
+  std::vector<std::string> out;
+  for (const Value& each : inputs_)
+    if (find_tensor(each.value.name) != nullptr) out.push_back(each.value.name);
   std::erase_if(inputs_, [&](const Value& each) { return find_tensor(each.value.name); });
-  if (inputs_.size() != before) raise_ir_version(kIrOfInitializers);
+  if (!out.empty()) raise_ir_version(kIrOfInitializers);
   index_values();
-  return before - inputs_.size();
+  return out;
 }
 
 void Document::drop_unused_value_info() {

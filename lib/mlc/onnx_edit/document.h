@@ -126,8 +126,8 @@ class Document {
   /// Runtime finds it, ONNX's checker wants to know more.
   void add_output(const std::string& name);
   /// Initializers that are listed as inputs, which callers could exchange, become constants: none
-  /// of them is an input any more. Their number.
-  size_t fix_overridable();
+  /// of them is an input any more. Their names.
+  std::vector<std::string> fix_overridable();
   /// Takes away what the file states of values that no node and no output has any more.
   void drop_unused_value_info();
   /// Takes away what the file states of NAMES, values that are neither inputs nor outputs.

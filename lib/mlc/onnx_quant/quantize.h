@@ -131,7 +131,7 @@ struct KeptWeight {
 struct QuantReport {
   std::vector<QuantizedLayer> layers;
   std::vector<KeptWeight> kept;
-  size_t overridable = 0;  // initializers that were inputs too, and are constants now
+  std::vector<std::string> overridable;  // initializers that were inputs too, now constants
 };
 
 /// The operators of a model that is quantised already, as "QuantizeLinear x3"; empty: it is not.

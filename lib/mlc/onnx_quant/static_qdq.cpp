@@ -320,7 +320,7 @@ Result<QuantReport> quantize_static(Document& document, const StaticPlan& plan,
     }
     report.kept.push_back(std::move(kept));
   }
-  report.overridable = tables.overridable;
+  report.overridable = std::move(tables.overridable);
   return report;
 }
 
