@@ -311,6 +311,7 @@ Result<FileReport> run_one(FileTask& task, const PruneRequest& options, const Pr
                   onnx.round_to, rules.include, rules.exclude};
   shared.gates = gates;
   shared.writing = options.writing;
+  shared.report = options.report;
   if (is_onnx) return prune_onnx(task, onnx, shared);
   if (is_torchscript(task.input)) {
     if (!has_own) return prune_script(task, onnx, shared);

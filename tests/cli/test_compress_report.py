@@ -107,3 +107,24 @@ def test_report_replaces_nothing_and_a_dry_run_writes_none(mlc, tmp_path, model)
         mlc.ok(*verb, model, "-o", "out.pt", "--report", "r.html", "-f", "-n")
         assert (tmp_path / "r.html").read_text() == "mine"
     assert model.read_bytes() == before and not (tmp_path / "out.pt").exists()
+
+
+@pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
+def test_pruned_channels(mlc, tmp_path):
+    def weight(name, *sizes):
+        return numpy_helper.from_array(np.random.default_rng(len(name)).standard_normal(sizes, np.float32), name)
+
+    nodes = [helper.make_node("MatMul", ["x", "first"], ["a"], "one"), helper.make_node("Relu", ["a"], ["b"], "two"),
+             helper.make_node("MatMul", ["b", "second<i>"], ["y"], "three")]
+    inputs, outputs = ([helper.make_tensor_value_info(name, 1, ["n", width])] for name, width in (("x", 32), ("y", 10)))
+    onnx_models.save(onnx_models.model(nodes, inputs, outputs, [weight("first", 32, 64), weight("second<i>", 64, 10)]), tmp_path / "in.onnx")
+    command = ("prune", "in.onnx", "-o", "out.onnx", "--method", "channels", "--amount", "0.5", "--report", "p.html")
+    answer = mlc.ok(*command, "--json").json
+    page = Page(tmp_path / "p.html")
+    assert {"svg", "table"} <= set(page.tags) and "i" not in page.tags
+    group = answer["groups"][0]
+    for words in ("out.onnx", "32 of 64", "50 % of each group, smallest l1 norm", group["name"], "whole model", "pruned", "Channels that stay"):
+        assert words in page.texts, words
+    refused = mlc(*command, "-f", "--min-cosine", "1")
+    assert refused.rc == 1 and any(text.endswith("below 1; nothing was written.") for text in Page(tmp_path / "p.html").texts)
+    assert mlc(*command[:3], "--method", "channels", "--list-groups", "--report", "p.html").rc == 2

@@ -14,6 +14,7 @@ namespace mlc::cli {
 namespace {
 
 constexpr size_t kWorstShown = 25;
+constexpr size_t kGroupsDrawn = 60;
 
 using Rows = std::vector<std::vector<std::string>>;
 
@@ -88,7 +89,8 @@ constexpr std::string_view kSqnrNote =
     "Signal to noise of each quantised weight. More dB are better: 6 dB are one bit, below about "
     "20 dB a layer usually shows.";
 
-std::string latency_plot(const Judgement& judgement) {
+std::string latency_plot(const Judgement& judgement, std::string_view before,
+                         std::string_view after) {
   if (!judgement.not_verified.empty()) return "";
   const auto bar = [](std::string_view label, double seconds) {
     return Bar{std::string(label), seconds, std::nullopt, fmt::format("{:.3g} ms", seconds * 1e3)};
@@ -99,9 +101,8 @@ std::string latency_plot(const Judgement& judgement) {
                   judgement.cpu.empty() ? std::string("no vector instructions that matter")
                                         : escaped_html(judgement.cpu),
                   judgement.seconds_before / judgement.seconds_after);
-  return bar_plot(
-      "Latency", note,
-      {bar("float model", judgement.seconds_before), bar("quantised", judgement.seconds_after)});
+  return bar_plot("Latency", note,
+                  {bar(before, judgement.seconds_before), bar(after, judgement.seconds_after)});
 }
 
 std::string outputs_table(const Judgement& judgement) {
@@ -222,7 +223,8 @@ std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask
   for (const onnx::KeptWeight& kept : answer.report.kept) {
     left.push_back({kept.weight, kept.reason, format_bytes(kept.bytes)});
   }
-  out += html_table({}, rows, TableKind::text) + outputs_table(answer) + latency_plot(answer);
+  out += html_table({}, rows, TableKind::text) + outputs_table(answer) +
+         latency_plot(answer, "float model", "quantised");
   if (answer.drop) out += drop_html(*answer.drop);
   out += points_of(layers, "bytes after", kSqnrNote) +
          worst_plot(layers, "The smallest SQNR first: longer is better.");
@@ -256,7 +258,7 @@ std::string quantized_script_html(const QuantizeScriptAnswer& answer, const File
   for (const ScriptKept& kept : answer.report.kept)
     left.push_back({kept.weight, kept.reason, format_bytes(kept.bytes)});
   std::string out = refusal(refused) + html_table({}, rows, TableKind::text);
-  out += outputs_table(answer) + latency_plot(answer);
+  out += outputs_table(answer) + latency_plot(answer, "float model", "quantised");
   if (answer.drop) out += drop_html(*answer.drop);
   out += points_of(layers, "bytes after", kSqnrNote);
   out += worst_plot(layers, "The smallest SQNR first: longer is better.");
@@ -303,6 +305,36 @@ std::string pruned_html(const PruneAnswer& answer, const FileTask& task) {
           points_of(layers, "bytes",
                     "What is left of each tensor to what went, in squares. More dB are better.") +
           worst_plot(layers, "The smallest SQNR first: longer is better."));
+}
+
+std::string pruned_channels_html(const PruneOnnxAnswer& answer, const FileTask& task,
+                                 std::string_view refused) {
+  std::vector<Bar> bars;
+  Rows groups;
+  for (const onnx::ChannelGroup& group : answer.plan.groups) {
+    const auto before = static_cast<double>(group.channels);
+    const uint64_t kept = static_cast<uint64_t>(group.channels) - gone_channels(group);
+    if (!group.gone.empty() && bars.size() < kGroupsDrawn) {
+      bars.push_back({group.name, static_cast<double>(kept), before,
+                      fmt::format("{} of {}", kept, group.channels)});
+    }
+    groups.push_back({group.name, std::to_string(group.channels), std::to_string(kept),
+                      std::to_string(group.weights.size()), state_text(group)});
+  }
+  Rows facts = pruned_onnx_facts(answer, task);
+  facts.push_back({"file", task.output});
+  facts.push_back({"made by", made_by()});
+  std::string out = refusal(refused) + html_table({}, facts, TableKind::text);
+  out += outputs_table(answer) + latency_plot(answer, "whole model", "pruned");
+  if (!bars.empty()) {
+    out += bar_plot("Channels that stay",
+                    "Of the groups that lose some, in the order of the model; the tick is where a "
+                    "group began.",
+                    bars);
+  }
+  out += html_section("Groups", "Channels that can only go together.",
+                      html_table({"group", "channels", "kept", "weights", "remark"}, groups));
+  return html_page("mlc prune", out);
 }
 
 Status write_html(const std::string& page, const std::string& path, const OutputOptions& options,

@@ -1,8 +1,9 @@
 #include "compress/prune_onnx.h"
 
+#include "compress/compress_report.h"
 #include "compress/judge_models.h"
-#include "compress/prune_onnx_view.h"
 #include "compress/onnx_defaults.h"
+#include "compress/prune_onnx_view.h"
 #include "compress/sample_warnings.h"
 #include "files/provenance_options.h"
 #include "files/unused_patterns.h"
@@ -61,8 +62,8 @@ class Job {
   const std::string& beside() const { return task_.output.empty() ? task_.input : task_.output; }
   Status check_usage();
   Result<onnx::Document> read() const;
-  Status compute_constants();
   Status tell_of_constants();
+  Status compute_constants();
   Status open();
   Status plan();
   Status refuse_nothing() const;
@@ -85,6 +86,7 @@ class Job {
   Status blame_source(Status judged) const;
   Status write();
   Status write_host();
+  Status write_report(std::string_view refused) const;
   Status judge(const OnnxDraft& draft);
   Status prove(const OnnxDraft& draft, const JudgeOptions& how);
   Status gates() const;
@@ -124,8 +126,6 @@ Result<onnx::Document> Job::read() const {
   return document;
 }
 
-/// Finds what read() replaces. That some of it stays computed only costs channels.
-Status Job::compute_constants() {
 /// Finds what read() replaces, and tells what no caller can exchange then.
 Status Job::tell_of_constants() {
   MLC_TRY(onnx::Document source, onnx::Document::open(model_));
@@ -133,6 +133,8 @@ Status Job::tell_of_constants() {
   return compute_constants();
 }
 
+/// Finds what read() replaces. That some of it stays computed only costs channels.
+Status Job::compute_constants() {
   MLC_TRY(const onnx::Document source, read());
   MLC_TRY(auto found, onnx::find_constant_nodes(source));
   if (!found || found->values.empty()) return {};
@@ -413,10 +415,19 @@ Status Job::write() {
   }
   if (!draft.ok()) return std::move(draft).error();
   MLC_CHECK(blame_source(judge(*draft)));
-  MLC_CHECK(gates());
+  if (Status passed = gates(); !passed.ok()) {
+    MLC_CHECK(write_report(passed.error().message()));
+    return passed;
+  }
   if (shared_.host != nullptr) return write_host();
   if (nameless || shared_.writing.dry_run) return {};
   return draft->publish(document_->files());
+}
+
+Status Job::write_report(std::string_view refused) const {
+  if (shared_.report.empty() || shared_.writing.dry_run) return {};
+  return write_html(pruned_channels_html(answer_, task_, refused), shared_.report,
+                    shared_.writing.output_options(), document_->files());
 }
 
 Result<FileReport> Job::run() {
@@ -427,7 +438,10 @@ Result<FileReport> Job::run() {
   MLC_CHECK(in_file(open()));
   MLC_CHECK(in_file(plan()));
   answer_.only_groups = options_.list_groups;
-  if (!options_.list_groups) MLC_CHECK(in_file(write()));
+  if (!options_.list_groups) {
+    MLC_CHECK(in_file(write()));
+    MLC_CHECK(write_report(""));
+  }
   show_pruned_onnx(answer_, task_);
   return FileReport{ExitCode::done, pruned_onnx_summary(answer_, task_)};
 }

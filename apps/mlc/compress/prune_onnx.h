@@ -65,6 +65,7 @@ struct PruneOnnxShared {
   onnx::ChannelRules rules;
   PruneGates gates;
   WritingOptions writing;
+  std::string report;  // an HTML page; empty: none
   ChannelHost* host = nullptr;
 };
 

@@ -23,10 +23,6 @@ struct Totals {
   uint64_t dead = 0;
 };
 
-uint64_t gone_channels(const ChannelGroup& group) {
-  return group.gone.size() * static_cast<uint64_t>(group.unit_width());
-}
-
 Totals totals_of(const PruneOnnxAnswer& answer) {
   Totals out;
   for (const ChannelGroup& group : answer.plan.groups) {
@@ -36,18 +32,6 @@ Totals totals_of(const PruneOnnxAnswer& answer) {
     out.gone += gone_channels(group);
     out.dead += static_cast<uint64_t>(group.dead * group.unit_width());
   }
-  return out;
-}
-
-std::string state_text(const ChannelGroup& group) {
-  if (group.units.empty()) return "stays: " + group.reason;
-  std::vector<std::string> parts;
-  if (!group.is_selected) parts.emplace_back("not chosen");
-  if (group.unit_width() > 1) parts.push_back(fmt::format("{} at a time", group.unit_width()));
-  if (group.frozen > 0) parts.push_back(fmt::format("{} stay: {}", group.frozen, group.reason));
-  if (group.dead > 0) parts.push_back(fmt::format("{} dead", group.dead * group.unit_width()));
-  std::string out;
-  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
   return out;
 }
 
@@ -90,49 +74,10 @@ std::string how_text(const PruneOnnxAnswer& answer) {
   return out;
 }
 
-std::string latency_text(const PruneOnnxAnswer& answer) {
-  return fmt::format("{:.3g} to {:.3g} ms, {:.2f}x, {}, {}, {}", answer.seconds_before * 1e3,
-                     answer.seconds_after * 1e3, answer.seconds_before / answer.seconds_after,
-                     answer.engine, plural(answer.threads, "thread"), answer.cpu);
-}
-
 void show_text(const PruneOnnxAnswer& answer, FileTask& task) {
-  const auto line = [&](std::string_view label, const std::string& text) {
-    task.out.line(fmt::format("{:<10}{}", label, text));
-  };
-  const Totals totals = totals_of(answer);
-  const uint64_t after = answer.file_bytes + answer.sidecar_bytes;
-  line("model", fmt::format("{} ({})", printable(task.input), format_bytes(answer.input_bytes)));
-  line("pruned", how_text(answer));
-  line("channels",
-       fmt::format("{} of {} went, in {}{}", format_count(totals.gone),
-                   format_count(totals.channels), plural(totals.groups, "group"),
-                   totals.whole > 0 ? fmt::format("; {} cannot lose any", totals.whole) : ""));
-  if (totals.dead > 0)
-    line("dead", plural(totals.dead, "channel") + " of zeros only, which go first");
-  line("weights", fmt::format("{} to {}", format_count(answer.weights_before),
-                              format_count(answer.weights_after)));
-  line("size",
-       fmt::format("{} to {}, {:.2f}x", format_bytes(answer.input_bytes), format_bytes(after),
-                   static_cast<double>(answer.input_bytes) / static_cast<double>(after)));
-  if (!answer.architecture.empty()) line("sizes", "in " + printable(answer.architecture));
-  if (answer.calibrated_on > 0)
-    line("made up",
-         fmt::format(
-             "{} for {}: {:.1f} % of what they read is told by what is left",
-             plural(answer.compensated, "weight") +
-                 (answer.restated > 0 ? " and " + plural(answer.restated, "batch norm") : ""),
-             plural(answer.calibrated_on, "sample"), 100 * answer.rebuilt));
-  if (!answer.not_verified.empty()) {
-    line("verified", "no: " + answer.not_verified);
-  } else {
-    line("latency", latency_text(answer));
-    line("verified",
-         fmt::format("{} beside the whole model with these channels unread: {}",
-                     samples_text(answer),
-                     answer.equal_db ? fmt::format("{:.0f} dB", *answer.equal_db) : "exact"));
-    show_outputs(answer, task);
-  }
+  for (const auto& fact : pruned_onnx_facts(answer, task))
+    task.out.line(fmt::format("{:<10}{}", fact[0], printable(fact[1])));
+  if (answer.not_verified.empty()) show_outputs(answer, task);
   task.out.line("");
   show_groups(answer, task);
 }
@@ -192,6 +137,62 @@ void show_json(const PruneOnnxAnswer& answer, FileTask& task) {
 }
 
 }  // namespace
+
+uint64_t gone_channels(const ChannelGroup& group) {
+  return group.gone.size() * static_cast<uint64_t>(group.unit_width());
+}
+
+std::string state_text(const ChannelGroup& group) {
+  if (group.units.empty()) return "stays: " + group.reason;
+  std::vector<std::string> parts;
+  if (!group.is_selected) parts.emplace_back("not chosen");
+  if (group.unit_width() > 1) parts.push_back(fmt::format("{} at a time", group.unit_width()));
+  if (group.frozen > 0) parts.push_back(fmt::format("{} stay: {}", group.frozen, group.reason));
+  if (group.dead > 0) parts.push_back(fmt::format("{} dead", group.dead * group.unit_width()));
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
+  return out;
+}
+
+std::vector<std::vector<std::string>> pruned_onnx_facts(const PruneOnnxAnswer& answer,
+                                                        const FileTask& task) {
+  std::vector<std::vector<std::string>> out;
+  const auto add = [&](std::string label, std::string text) {
+    out.push_back({std::move(label), std::move(text)});
+  };
+  const Totals totals = totals_of(answer);
+  const uint64_t after = answer.file_bytes + answer.sidecar_bytes;
+  add("model", fmt::format("{} ({})", task.input, format_bytes(answer.input_bytes)));
+  add("pruned", how_text(answer));
+  add("channels",
+      fmt::format("{} of {} went, in {}{}", format_count(totals.gone),
+                  format_count(totals.channels), plural(totals.groups, "group"),
+                  totals.whole > 0 ? fmt::format("; {} cannot lose any", totals.whole) : ""));
+  if (totals.dead > 0)
+    add("dead", plural(totals.dead, "channel") + " of zeros only, which go first");
+  add("weights", fmt::format("{} to {}", format_count(answer.weights_before),
+                             format_count(answer.weights_after)));
+  add("size",
+      fmt::format("{} to {}, {:.2f}x", format_bytes(answer.input_bytes), format_bytes(after),
+                  static_cast<double>(answer.input_bytes) / static_cast<double>(after)));
+  if (!answer.architecture.empty()) add("sizes", "in " + answer.architecture);
+  if (answer.calibrated_on > 0)
+    add("made up",
+        fmt::format(
+            "{} for {}: {:.1f} % of what they read is told by what is left",
+            plural(answer.compensated, "weight") +
+                (answer.restated > 0 ? " and " + plural(answer.restated, "batch norm") : ""),
+            plural(answer.calibrated_on, "sample"), 100 * answer.rebuilt));
+  if (!answer.not_verified.empty()) {
+    add("verified", "no: " + answer.not_verified);
+    return out;
+  }
+  add("latency", latency_text(answer));
+  add("verified",
+      fmt::format("{} beside the whole model with these channels unread: {}", samples_text(answer),
+                  answer.equal_db ? fmt::format("{:.0f} dB", *answer.equal_db) : "exact"));
+  return out;
+}
 
 void show_pruned_onnx(PruneOnnxAnswer& answer, FileTask& task) {
   if (task.json) return show_json(answer, task);

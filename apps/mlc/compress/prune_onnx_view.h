@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace mlc::cli {
 
@@ -31,6 +32,13 @@ struct PruneOnnxAnswer : Judgement {
   size_t restated = 0;         // batch norms
   double rebuilt = 0;          // share of the mean squares of channels that went
 };
+
+/// What there is to tell, as rows of a label and a text that is not printable() yet.
+std::vector<std::vector<std::string>> pruned_onnx_facts(const PruneOnnxAnswer& answer,
+                                                        const FileTask& task);
+/// How many channels of GROUP go, and why others stay: "dead", "8 at a time", "stays: ...".
+uint64_t gone_channels(const onnx::ChannelGroup& group);
+std::string state_text(const onnx::ChannelGroup& group);
 
 void show_pruned_onnx(PruneOnnxAnswer& answer, FileTask& task);
 /// "wrote out.onnx: 2,400 of 4,800 channels taken away, 12.4 MB".

@@ -78,8 +78,7 @@ Status check_channels(const PruneRequest& options) {
       {"--keep-masks", options.keep_masks},
       {"--positive-zeros", options.positive_zeros},
       {"--weights-only", options.weights_only},
-      {"--compress", options.compress != DeflateZeros::automatic},
-      {"--report", !options.report.empty()}};
+      {"--compress", options.compress != DeflateZeros::automatic}};
   std::vector<std::string> foreign;
   for (const auto& [option, given] : of_weights_only)
     if (given) foreign.emplace_back(option);
@@ -95,6 +94,9 @@ Status check_channels(const PruneRequest& options) {
     return usage_error("--input and --calib exclude each other",
                        "with --calib the result is compared on its samples");
   }
+  if (!options.report.empty() && options.onnx.list_groups)
+    return usage_error("--list-groups changes nothing that a --report could show",
+                       "--json has the groups, and so has the --report of what is pruned");
   if (options.amount.empty() && !options.onnx.list_groups) {
     return usage_error("nothing says how many channels go",
                        "--amount 0.5; --list-groups says what there is");
@@ -172,11 +174,15 @@ void add_prune_options(OptionSet& set, PruneRequest& options) {
   set.flag("--weights-only", options.weights_only,
            "write nothing but the state_dict; not for channels");
   set.file("--report", options.report, "FILE",
-           "write one HTML page: sizes, zeros, what was lost; not for channels");
+           "write one HTML page: sizes, zeros or channels, what was lost, latency");
   set.is_written();
   add_prune_onnx_options(set, options.onnx);
   add_writing_options(set, options.writing, kOnnxDataEnd);
   set.check([&options]() -> Status { return check_channels(options); });
+  set.check([&options]() -> Status {
+    if (options.report.empty() || options.inputs.size() == 1) return {};
+    return usage_error("--report is for one input");
+  });
   set.check([&options]() -> Status {
     if (options.method == PruneWay::channels) return {};
     const bool amounts = !options.amount.empty() || !options.tensors.empty();
@@ -185,9 +191,6 @@ void add_prune_options(OptionSet& set, PruneRequest& options) {
     if (options.apply_masks && (amounts || pattern)) {
       return usage_error("--apply-masks folds and does not prune",
                          "leave it out: masks are folded by any prune");
-    }
-    if (!options.report.empty() && options.inputs.size() > 1) {
-      return usage_error("--report is for one input");
     }
     if (options.apply_masks && options.keep_masks) {
       return usage_error("--apply-masks and --keep-masks contradict each other");
