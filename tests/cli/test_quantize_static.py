@@ -408,3 +408,34 @@ def test_samples_that_vary_are_no_matter(mlc):
     samples(mlc.cwd / "x.npz")
     onnx_models.save(residual(), mlc.cwd / "in.onnx")
     assert "var" not in mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz", "--min-cosine", "-1").stderr
+
+
+def chain(*nodes, weights, features=64):
+    return onnx_models.model(list(nodes), [value("x", "n", features)], [value("y", "n", features)], weights)
+
+
+def quantize_chain(mlc, proto):
+    source = onnx_models.save(proto, mlc.cwd / "in.onnx")
+    data = np.random.default_rng(3).standard_normal((16, 64), np.float32)
+    np.save(mlc.cwd / "x.npy", data)
+    answer = mlc.ok("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npy", "--reduce-range", "--min-cosine", "0.9", "--json").json
+    onnx.checker.check_model(mlc.cwd / "out.onnx", full_check=True)
+    assert cosine(run(source, data), run(mlc.cwd / "out.onnx", data)) > 0.99
+    return answer
+
+
+def test_matrices_behind_a_transpose_are_quantised(mlc):
+    answer = quantize_chain(mlc, chain(node("Transpose", ["w"], "wt", perm=[1, 0]), node("MatMul", ["x", "wt"], "a"), node("Relu", ["a"], "r"),
+                                       node("MatMul", ["r", "v"], "y"), weights=[weight("w", 96, 64), weight("v", 96, 64)]))
+    assert [layer["name"] for layer in answer["quantized"]] == ["v", "w"] and answer["kept"] == []
+    made = initializers(mlc.cwd / "out.onnx")
+    assert "w" not in made and made["w_quantized"].shape == (64, 96) and operators(mlc.cwd / "out.onnx")["Transpose"] == 0
+
+
+def test_a_weight_that_others_read_in_floats_is_stored_once(mlc):
+    answer = quantize_chain(mlc, chain(node("MatMul", ["x", "w"], "a"), node("MatMul", ["a", "v"], "b"), node("ReduceSum", ["w", "axes"], "s", keepdims=1),
+                                       node("Add", ["b", "s"], "y"), weights=[weight("w", 64, 64), weight("v", 64, 64),
+                                                                             numpy_helper.from_array(np.array([0]), "axes")]))
+    assert [(kept["name"], kept["reason"]) for kept in answer["kept"]] == [("w", "ReduceSum reads it too, in floats")]
+    assert [layer["name"] for layer in answer["quantized"]] == ["v"] and "w_quantized" not in initializers(mlc.cwd / "out.onnx")
+    assert answer["file_bytes"] < answer["input_bytes"]

@@ -85,6 +85,7 @@ Status OnnxQuantizer::simplify(onnx::Document& document) const {
   const bool convolutions =
       options_.form.value_or(onnx::QuantForm::dynamic) == onnx::QuantForm::static_qdq;
   if (!convolutions) return {};
+  onnx::turn_matrices(document);
   MLC_CHECK(onnx::raise_opset(document));
   MLC_CHECK(onnx::fold_norms(document));
   return {};

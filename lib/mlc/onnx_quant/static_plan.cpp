@@ -40,6 +40,7 @@ class Planner {
   /// Why a node with weights computes in floats; empty where it does not.
   KeptReason why_float(const DocNode& node) const;
   bool has_weights(const DocNode& node) const;
+  const DocNode* float_reader(const std::string& weight) const;
   void index();
   void choose_weighted();
   void choose_between();
@@ -66,6 +67,18 @@ bool Planner::has_weights(const DocNode& node) const {
          weight->data->count() > 0 && !is_constant(node.input(0));
 }
 
+/// A node that would go on to read WEIGHT in floats: the file would hold it twice.
+const DocNode* Planner::float_reader(const std::string& weight) const {
+  for (const size_t i : readers_.at(weight)) {
+    const DocNode& node = document_.nodes[i];
+    const bool is_table = node.is("Gather") && node.input(0) == weight && options_.embeddings &&
+                          node.integer("axis", 0) == 0 &&
+                          document_.find_tensor(weight)->sizes.size() == 2;
+    if (!is_table && !(has_weights(node) && node.input(1) == weight)) return &node;
+  }
+  return nullptr;
+}
+
 KeptReason Planner::why_float(const DocNode& node) const {
   const DocTensor& weight = *document_.find_tensor(node.input(1));
   const std::string& bias = node.input(2);
@@ -73,6 +86,8 @@ KeptReason Planner::why_float(const DocNode& node) const {
   const std::vector<std::string_view> names = {weight.name, node.name};
   if (KeptReason reason = options_.why_kept(names); !reason.text.empty()) return reason;
   if (visible_.contains(weight.name)) return {"read by inner graphs, or an output", false};
+  if (const DocNode* const other = float_reader(weight.name))
+    return {other->op + " reads it too, in floats", false};
   if (!is_single_or_half(&weight)) {
     const auto dtype = weight.dtype();
     return {fmt::format("of {}, {}", dtype ? info(*dtype).torch : "another type", kOtherFloats),

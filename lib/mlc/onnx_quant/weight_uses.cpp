@@ -1,7 +1,11 @@
 #include "mlc/onnx_quant/weight_uses.h"
 
+#include "mlc/tensor/strided.h"
+
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <utility>
 
 namespace mlc::onnx {
 namespace {
@@ -106,6 +110,22 @@ DataRef rows_of(const DataRef& source, int64_t begin, int64_t end) {
   return out;
 }
 
+/// SOURCE, a matrix, with its dimensions exchanged.
+DataRef transposed(const DataRef& source) {
+  auto out = std::make_shared<TensorData>(*source);
+  std::swap(out->sizes[0], out->sizes[1]);
+  out->identity.clear();
+  out->produce = [source]() -> Result<Buffer> {
+    MLC_TRY(const Buffer buffer, source->produce());
+    const auto owner = std::make_shared<std::vector<std::byte>>(source->byte_size());
+    const std::array<int64_t, 2> sizes{source->sizes[1], source->sizes[0]};
+    const std::array<int64_t, 2> strides{1, source->sizes[1]};
+    StridedReader(buffer.bytes, element_bytes(source->dtype), sizes, strides, 0).read(*owner);
+    return Buffer{*owner, owner};
+  };
+  return out;
+}
+
 }  // namespace
 
 bool WeightUses::has(Role role) const {
@@ -169,6 +189,44 @@ void skip_identities(Document& document) {
   std::erase_if(document.nodes, [&](const DocNode& node) {
     return node.is("Identity") && node.outputs.size() == 1 && same.contains(node.outputs[0]);
   });
+}
+
+void turn_matrices(Document& document) {
+  const auto visible = visible_names(document);
+  std::map<std::string, std::string, std::less<>> transposes;  // what they make: of what
+  std::map<std::string, size_t, std::less<>> readers;          // that are no such Transpose
+  for (const DocNode& node : document.nodes) {
+    const std::string of = transposed_constant(document, node);
+    if (!of.empty() && !visible.contains(node.outputs[0])) {
+      transposes.emplace(node.outputs[0], of);
+      continue;
+    }
+    for (const std::string& input : node.inputs) ++readers[input];
+  }
+  std::erase_if(transposes, [&](const auto& each) {
+    const DocTensor& tensor = *document.find_tensor(each.second);
+    const auto dtype = tensor.dtype();
+    return readers.contains(each.second) || visible.contains(each.second) || !tensor.data ||
+           !dtype || info(*dtype).kind != DTypeClass::floating;
+  });
+  std::set<std::string, std::less<>> turned;
+  for (const auto& [made, of] : transposes) {
+    DocTensor& tensor = *document.find_tensor(of);
+    if (!turned.insert(of).second) continue;
+    tensor.data = transposed(tensor.data);
+    std::swap(tensor.sizes[0], tensor.sizes[1]);
+  }
+  std::erase_if(document.nodes, [&](const DocNode& node) {
+    return !node.outputs.empty() && transposes.contains(node.outputs[0]);
+  });
+  for (DocNode& node : document.nodes) {
+    for (std::string& input : node.inputs) {
+      if (const auto found = transposes.find(input); found != transposes.end())
+        input = found->second;
+    }
+  }
+  document.drop_value_info(turned);
+  document.drop_unused_value_info();
 }
 
 std::vector<WeightUses> find_weights(const Document& document) {

@@ -48,6 +48,9 @@ void skip_identities(Document& document);
 /// keeps in one parameter. Errors: those of reading constants.
 Status split_slices(Document& document);
 
+/// Matrices that nothing but Transpose reads are stored as MatMul takes them: their names stay.
+void turn_matrices(Document& document);
+
 /// All weights of the outermost graph, in the order of their first use.
 std::vector<WeightUses> find_weights(const Document& document);
 
