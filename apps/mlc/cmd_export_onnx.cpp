@@ -64,8 +64,9 @@ class Job {
   Status fit_declared(const Artefact& source);
   Result<ProgramSource> capture(const Artefact& source, std::set<std::string> frozen);
   Result<ProgramSource> named_program(const Artefact& source, std::set<std::string> frozen);
-  Result<onnx::Lowered> lower(const ProgramSource& program);
+  Result<onnx::Lowered> lower(const ProgramSource& program, bool partial);
   Result<onnx::Lowered> lower_or_freeze(const Artefact& source, ProgramSource& program);
+  std::vector<ExportedRandom> random_besides(const ProgramSource& program);
   Status write_report(const Artefact& source);
   Status finish(onnx::Model& model);
   Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
@@ -167,7 +168,7 @@ Result<ProgramSource> Job::capture(const Artefact& source, std::set<std::string>
   return out;
 }
 
-Result<onnx::Lowered> Job::lower(const ProgramSource& program) {
+Result<onnx::Lowered> Job::lower(const ProgramSource& program, bool partial) {
   MLC_TRY(const passes::Functionalized pure, passes::functionalize(program.program->graph));
   std::vector<std::string> written = written_by(*program.program);
   for (const ir::Value* value : pure.written) written.push_back(value->name());
@@ -179,7 +180,7 @@ Result<onnx::Lowered> Job::lower(const ProgramSource& program) {
   MLC_TRY(const onnx::Program lowered, onnx_program(program));
   onnx::LowerOptions how;
   if (options_.opset != 0) how.opset = static_cast<int>(options_.opset);
-  if (options_.partial) how.partial_domain = kPartialDomain;
+  if (partial) how.partial_domain = kPartialDomain;
   how.map = &op_map_;
   return onnx::lower_program(lowered, how);
 }
@@ -205,13 +206,13 @@ std::string problem_of(const Result<onnx::Lowered>& lowered) {
 /// PROGRAM lowered; or, where numbers among its inputs are what cannot be ONNX, one in whose place
 /// it has these numbers.
 Result<onnx::Lowered> Job::lower_or_freeze(const Artefact& source, ProgramSource& program) {
-  auto lowered = lower(program);
+  auto lowered = lower(program, options_.partial);
   const bool whole = lowered.ok() && lowered->problems.empty();
   const std::vector<std::string> numbers = kept_numbers(*program.program);
   if (whole || numbers.empty() || source.exported() != nullptr) return lowered;
   std::vector<std::string> notes = notes_;
   auto frozen = named_program(source, {numbers.begin(), numbers.end()});
-  auto again = frozen.ok() ? lower(*frozen) : std::move(frozen).error();
+  auto again = frozen.ok() ? lower(*frozen, options_.partial) : std::move(frozen).error();
   if (!again.ok() || !again->problems.empty()) {
     notes_ = std::move(notes);
     return lowered;
@@ -222,6 +223,12 @@ Result<onnx::Lowered> Job::lower_or_freeze(const Artefact& source, ProgramSource
   }
   program = std::move(*frozen);
   return again;
+}
+
+/// The outputs of PROGRAM that are random, found through operators too that cannot become ONNX.
+std::vector<ExportedRandom> Job::random_besides(const ProgramSource& program) {
+  const auto kept = lower(program, true);
+  return kept.ok() ? exported_random(kept->model) : std::vector<ExportedRandom>();
 }
 
 /// What PROGRAM takes, whose sizes got other names, with the values that HELD have.
@@ -271,7 +278,7 @@ Result<ExitCode> Job::write(const Artefact& source, const onnx::Model& model) {
   }
   warn_of_odd_outputs(answer_.check, context_.reporter);
   show_export(answer_, context_);
-  if (const std::string random = random_text(answer_); !random.empty()) {
+  if (const std::string random = random_text(answer_.random_outputs); !random.empty()) {
     context_.reporter.warn(random);
   }
   if (source.exported() == nullptr) {
@@ -345,10 +352,12 @@ Result<ExitCode> Job::run() {
   const auto counts = count_operators(program.program->graph);
   warn_of_idle_rules(op_map_, counts, context_.reporter);
   if (options_.list_ops) {
+    const std::string random = random_text(random_besides(program));
+    if (!random.empty()) context_.reporter.warn(random);
     return list_operators_of(options_.model, counts, lowered->problems, context_);
   }
   if (!lowered->problems.empty()) {
-    return refused_export(lowered->problems).in_file(options_.model);
+    return refused_export(lowered->problems, random_besides(program)).in_file(options_.model);
   }
   least_ = least_sizes(lowered->model);
   if (source.exported() == nullptr) warn_of_least_sizes(lowered->model, context_.reporter);

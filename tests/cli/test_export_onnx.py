@@ -392,6 +392,19 @@ def test_everything_that_cannot_become_onnx_is_listed_at_once(mlc, tmp_path):
     assert {node.domain for node in onnx.load(tmp_path / "hard.onnx").graph.node} >= {"mlc.aten"}
 
 
+def test_random_outputs_were_not_told_beside_what_cannot_become_onnx(mlc, tmp_path):
+    class Both(nn.Module):
+        def forward(self, x):
+            y = torch.special.bessel_j0(x + torch.rand_like(x))  # what cannot be lowered hands it on
+            return x * 2, y, torch.linalg.qr(x)[0]
+
+    export(tmp_path / "both.pt2", Both(), (torch.randn(3, 3),))
+    for how, rc in ((("-o", "both.onnx"), 4), (("--list-ops",), 1)):
+        result = mlc("export-onnx", "both.pt2", *how)
+        assert result.rc == rc and "output.1 hangs on random numbers: aten::rand_like at " in " ".join(result.stderr.split()), result.stderr
+    assert "aten::special_bessel_j0" in mlc("export-onnx", "both.pt2", "-o", "both.onnx").stderr
+
+
 OPSETS = {  # what an opset is too low for
     "bitwise": (lambda x: x.int() & 3, 18), "triangle": (torch.tril, 14),
     "scatter_add": (lambda x: x.index_put((torch.tensor([0, 0]),), torch.ones(4), accumulate=True), 16),

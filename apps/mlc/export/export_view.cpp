@@ -189,11 +189,11 @@ std::vector<ExportedRandom> exported_random(const onnx::Model& model) {
   return out;
 }
 
-std::string random_text(const ExportAnswer& answer) {
+std::string random_text(std::span<const ExportedRandom> outputs) {
   constexpr size_t kMost = 3;
   std::vector<std::string> names;
   std::vector<std::string> sources;
-  for (const ExportedRandom& one : answer.random_outputs) {
+  for (const ExportedRandom& one : outputs) {
     names.push_back(printable(one.name));
     for (const std::string& source : one.sources) {
       if (std::ranges::find(sources, printable(source)) == sources.end()) {
@@ -210,7 +210,8 @@ std::string random_text(const ExportAnswer& answer) {
   return out;
 }
 
-Error refused_export(const std::vector<onnx::Problem>& problems) {
+Error refused_export(const std::vector<onnx::Problem>& problems,
+                     std::span<const ExportedRandom> random) {
   constexpr size_t kMost = 10;
   uint64_t nodes = 0;
   for (const onnx::Problem& one : problems) nodes += one.count;
@@ -222,6 +223,7 @@ Error refused_export(const std::vector<onnx::Problem>& problems) {
     if (!place.empty()) text += ", first " + printable(place);
   }
   if (problems.size() > kMost) text += fmt::format("\n  and {} more", problems.size() - kMost);
+  if (!random.empty()) text += "\nbesides, " + random_text(random);
   return unsupported(std::move(text), hint_of(problems));
 }
 
@@ -232,7 +234,7 @@ Error differing_export(const ExportAnswer& answer) {
   if (other_size) message += " at " + failed->other_size;
   message += "; " + first_problem(answer.check);
   std::string hint = "--no-verify writes it all the same, to look at";
-  const std::string random = failed->first_failing ? random_text(answer) : "";
+  const std::string random = failed->first_failing ? random_text(answer.random_outputs) : "";
   if (!random.empty()) {
     message += "; " + random;
     hint = "what is random cannot be compared: --no-verify writes it";

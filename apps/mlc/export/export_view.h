@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,10 +82,11 @@ void show_export(const ExportAnswer& answer, Context& context);
 /// The outputs of MODEL that hang on random numbers.
 std::vector<ExportedRandom> exported_random(const onnx::Model& model);
 /// "output hangs on random numbers: aten::rand in head, at model.py:7"; nothing where none does.
-std::string random_text(const ExportAnswer& answer);
+std::string random_text(std::span<const ExportedRandom> outputs);
 
-/// All of PROBLEMS, which is not empty, in one error: unsupported.
-Error refused_export(const std::vector<onnx::Problem>& problems);
+/// All of PROBLEMS, which is not empty, and the outputs that are RANDOM, in one error: unsupported.
+Error refused_export(const std::vector<onnx::Problem>& problems,
+                     std::span<const ExportedRandom> random);
 /// Why the file was not written. Requires: !answer.check.passed().
 Error differing_export(const ExportAnswer& answer);
 
