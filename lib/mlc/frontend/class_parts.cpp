@@ -42,8 +42,6 @@ Status need_mapping(const Node& node, std::string_view key, std::string_view exa
                     "for example " + std::string(key) + ": " + std::string(example));
 }
 
-// ---- arguments ---------------------------------------------------------------------------------
-
 Result<std::string> read_type(const Node& node) {
   if (node.kind() == yaml::Kind::sequence) {
     return node.error("a parameter is no list", "of a tensor say {shape: [10]}");
@@ -79,8 +77,6 @@ Result<SignatureArgument> read_argument(const std::string& name, const Node& nod
   out.required = false;
   return out;
 }
-
-// ---- tensors -----------------------------------------------------------------------------------
 
 Result<Ints> read_shape(const Node& node, const Scope& scope) {
   MLC_TRY(const Value value, evaluate(node, scope));
@@ -217,8 +213,6 @@ Status add_buffers(ScriptModule& module, const Node& node, const Scope& scope, P
   }
   return {};
 }
-
-// ---- ties --------------------------------------------------------------------------------------
 
 /// The tensor at the dotted NAME below MODULE, or null pointer.
 ScriptTensor* find_tensor(ScriptModule& module, std::string_view name) {

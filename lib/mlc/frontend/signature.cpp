@@ -10,8 +10,6 @@
 namespace mlc::arch {
 namespace {
 
-// ---- reading signatures ------------------------------------------------------------------------
-
 Value parse_default(std::string_view text) {
   if (text == "None") return {};
   if (text == "True" || text == "False") return text == "True";
@@ -28,8 +26,6 @@ Value parse_default(std::string_view text) {
   }
   return std::string(text);
 }
-
-// ---- matching values ---------------------------------------------------------------------------
 
 /// The digit at the end of "size2"; 0 if there is none.
 size_t count_of(std::string_view word) {

@@ -10,8 +10,6 @@
 namespace mlc::torch_module {
 namespace {
 
-// --- sizes that arguments give -------------------------------------------------------------------
-
 /// SCALE as TOP / BOTTOM, where it is one with a small power of two below.
 std::optional<std::pair<int64_t, int64_t>> fraction(double scale) {
   for (int64_t bottom = 1; bottom <= 1024; bottom *= 2) {
@@ -151,8 +149,6 @@ ExpectedSizes padded(Shapes& of) {
   }
   return out;
 }
-
-// --- parts and sums ------------------------------------------------------------------------------
 
 /// INDEX as slices take it: from the end where it is negative, and within 0..LENGTH.
 std::optional<Expr> within(ir::Symbols& symbols, Expr index, Expr length) {

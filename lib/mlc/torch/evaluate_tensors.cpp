@@ -330,8 +330,6 @@ constexpr EvaluatorRow kRows[] = {
     {"prim::shape", "*", all_sizes},
 };
 
-// --- what is in small tensors --------------------------------------------------------------------
-
 using Combine = std::optional<Expr> (*)(ir::Symbols&, Expr, Expr);
 
 Combine combination(const Call& call) {
