@@ -28,6 +28,13 @@ def test_a_header_length_that_looks_like_another_format_is_still_safetensors(mlc
     mlc.ok("load", "b.pt", "--expect", path)
 
 
+@pytest.mark.parametrize("length", [0x0408, 0x3A0408])
+def test_verbs_that_take_onnx_took_a_header_length_for_a_model(mlc, tmp_path, length):
+    safetensors_with_header_of(tmp_path / "a.safetensors", length)
+    mlc.ok("quantize", "a.safetensors", "-o", "q.safetensors", "--min-elements", "0")
+    mlc.ok("prune", "a.safetensors", "-o", "p.safetensors", "--amount", "1", "--tensor", "w=1")
+
+
 def test_a_shard_whose_header_length_looks_like_json_is_read(mlc, tmp_path):
     safetensors_with_header_of(tmp_path / "one.safetensors", 0x7B)
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": "one.safetensors"}}))

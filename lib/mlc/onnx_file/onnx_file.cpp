@@ -311,6 +311,14 @@ class ModelReader {
   std::set<Name> functions_;
 };
 
+/// The length of a header of JSON, then that. Lengths are multiples of 8, and 8 is the number of
+/// the field that a model begins with.
+bool looks_like_safetensors(Bytes file) {
+  constexpr size_t kLength = sizeof(uint64_t);
+  return file.size() > kLength && file[kLength] == std::byte{'{'} &&
+         load_le<uint64_t>(file.data()) <= file.size() - kLength;
+}
+
 bool is_model_field(const ProtoReader& reader) {
   return std::ranges::any_of(
       kModelFields, [&](const auto& field) { return reader.is(field.first, field.second); });
@@ -327,6 +335,7 @@ std::string_view to_string(OnnxKind kind) {
 }
 
 bool looks_like_onnx(Bytes file) {
+  if (looks_like_safetensors(file)) return false;
   ProtoReader reader(file);
   bool has_version = false;
   bool has_body = false;

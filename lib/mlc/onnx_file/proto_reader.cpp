@@ -32,6 +32,7 @@ Error ProtoReader::broken(std::string_view what) const {
 Result<bool> ProtoReader::next() {
   if (at_end()) return false;
   begin_ = position_;
+  number_ = 0;
   Bytes rest = message_.subspan(position_);
   offset_ = static_cast<uint64_t>(rest.data() - file_begin_);
   const auto key = take_varint(rest);

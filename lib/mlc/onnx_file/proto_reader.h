@@ -32,7 +32,7 @@ class ProtoReader {
 
   /// Goes to the next field; false at the end of the message. Error: corrupt, with the offset, for
   /// a field that is cut off, has a longer length than what is left, or belongs to a group;
-  /// number() and is() then tell what it would have been.
+  /// number() and is() then tell what it would have been, 0 where no field has its number.
   Result<bool> next();
 
   uint32_t number() const { return number_; }
