@@ -117,6 +117,21 @@ def test_ln_structured_of_dimension_0(mlc, tmp_path, model, norm, amount):
 
 
 @pytest.mark.parametrize("norm", [1, 2])
+@pytest.mark.parametrize("amount", [0.3, 0.61])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_norms_of_rows_are_rounded_to_half_precision(mlc, tmp_path, dtype, amount, norm):
+    """Many rows are alike then, and PyTorch cuts between them."""
+    weight = torch.randn(512, 256, generator=seeded(5)).to(dtype)
+    write(tmp_path / "model.pt", {"w": weight})
+    mlc.ok("prune", "model.pt", "-o", "out.pt", "--pattern", "rows", "--norm", f"l{norm}", "--amount", amount)
+    module = torch.nn.Module()
+    module.w = torch.nn.Parameter(weight.clone())
+    prune.ln_structured(module, "w", amount=amount, n=norm, dim=0)
+    prune.remove(module, "w")
+    assert_same(module.w.detach(), weights_of(tmp_path / "out.pt")["w"])
+
+
+@pytest.mark.parametrize("norm", [1, 2])
 @pytest.mark.parametrize("amount", [0.3, 0.5, 20])
 @pytest.mark.parametrize("make", [lambda: torch.ones(64, 50), lambda: torch.randn(8, 50, generator=seeded()).repeat(8, 1)])
 def test_equal_rows_at_the_cut_went_as_if_the_smallest_were_looked_for(mlc, tmp_path, make, norm, amount):

@@ -76,6 +76,19 @@ void compare_keys(const std::vector<Key>& keys, const Smallest& smallest, uint64
   }
 }
 
+/// What DTYPE keeps of the roots of SQUARES, or of sums.
+void round_norms(DType dtype, bool squares, std::vector<double>& scores) {
+  std::vector<float> values(scores.size());
+  std::vector<std::byte> stored(scores.size() * element_bytes(dtype));
+  std::ranges::transform(scores, values.begin(), [&](double score) {
+    return static_cast<float>(squares ? std::sqrt(score) : score);
+  });
+  auto* const bytes = reinterpret_cast<std::byte*>(values.data());
+  from_f32_kernel(dtype)(bytes, stored.data(), values.size());
+  to_f32_kernel(dtype)(stored.data(), bytes, values.size());
+  std::ranges::copy(values, scores.begin());
+}
+
 }  // namespace
 
 Result<PruneRows> PruneRows::open(const Checkpoint& checkpoint, const PrunedTensor& pruned,
@@ -157,7 +170,8 @@ Status PruneRows::values(size_t piece, std::vector<double>& out) const {
   return {};
 }
 
-/// The norms of the rows or blocks of a piece; squares of l2, which have the same order.
+/// The norms of the rows or blocks of a piece; squares of l2, which have the same order. PyTorch
+/// rounds norms of rows to the type of the weights, and rows that are alike then are ties.
 Status PruneRows::unit_scores(size_t piece, std::vector<double>& out) const {
   thread_local std::vector<double> weights;
   MLC_CHECK(values(piece, weights));
@@ -175,6 +189,8 @@ Status PruneRows::unit_scores(size_t piece, std::vector<double>& out) const {
       scores[c / width] += squares ? row[c] * row[c] : std::abs(row[c]);
     }
   }
+  const DType dtype = weights_.dtype();
+  if (rows && (dtype == DType::f16 || dtype == DType::bf16)) round_norms(dtype, squares, out);
   return {};
 }
 
