@@ -386,6 +386,25 @@ def test_min_sqnr_gives_more_bits(mlc, tmp_path, model):
     assert result.rc == 1 and not (tmp_path / "r.pt").exists()
 
 
+def test_half_precision_does_not_become_another_of_the_same_size(mlc, tmp_path):
+    write(tmp_path / "m.pt", weights(torch.bfloat16))
+    answer = report(mlc, "m.pt", "-n", "--min-sqnr", "60")
+    assert not answer["quantized"] and {row["reason"] for row in answer["kept"]} >= {"sqnr"}
+
+
+def test_the_least_size_was_more_than_int4_takes(mlc, tmp_path):
+    """With ties and small tensors what a file needs for one more tensor is less than the average."""
+    generator = torch.Generator().manual_seed(0)
+    state = {"emb.weight": torch.randn(200, 64, generator=generator), **{f"l{i}.weight": torch.randn(40 + i, 33, generator=generator) for i in range(12)}}
+    state["head.weight"] = state["tied.with.a.longer.name.weight"] = state["emb.weight"]
+    write(tmp_path / "m.pt", state)
+    least = report(mlc, "m.pt", "-o", "int4.pt", "--scheme", "int4")["file_bytes"]
+    result = mlc("quantize", "m.pt", "-o", "q.pt", "--target-size", least // 2)
+    said = int(re.search(r"would have ([\d,]+) bytes at least", result.stderr).group(1).replace(",", ""))
+    assert said <= least + 64, (said, least)
+    assert report(mlc, "m.pt", "-o", "q.pt", "--target-size", said)["file_bytes"] <= said
+
+
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_target_size(mlc, tmp_path, alike, suffix):
     reached = []

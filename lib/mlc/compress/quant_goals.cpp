@@ -39,10 +39,12 @@ void set_scheme(WeightPlan& weight, const QuantScheme& scheme, Kept kept) {
   weight.sums.reset();
 }
 
-/// compressed-tensors has no float16 weights beside others.
-size_t next_rung(size_t rung, QuantFormat format) {
-  const bool skips = format == QuantFormat::compressed_tensors && kLadder[rung] == SchemeKind::int8;
-  return skips ? rung + 2 : rung + 1;
+/// compressed-tensors has no float16 weights beside others, and half precision becomes no smaller
+/// by it.
+size_t next_rung(size_t rung, QuantFormat format, DType stored) {
+  const bool no_half =
+      format == QuantFormat::compressed_tensors || info(stored).bytes <= info(DType::f16).bytes;
+  return no_half && kLadder[rung] == SchemeKind::int8 ? rung + 2 : rung + 1;
 }
 
 bool too_noisy(const WeightPlan& weight, double min_sqnr) {
@@ -57,8 +59,9 @@ Status raise_noisy(const Checkpoint& checkpoint, QuantizePlan& plan, double min_
     MLC_CHECK(scan_weights(checkpoint, plan, options, reporter));
     for (WeightPlan& weight : plan.weights) {
       if (!too_noisy(weight, min_sqnr)) continue;
-      set_scheme(weight, on_rung(next_rung(rung_of(weight.scheme.kind), plan.format), plan.format),
-                 Kept::sqnr);
+      const DType stored = checkpoint.tensors[weight.tensor].dtype;
+      const size_t next = next_rung(rung_of(weight.scheme.kind), plan.format, stored);
+      set_scheme(weight, on_rung(next, plan.format), Kept::sqnr);
       raised = true;
     }
   }
@@ -195,6 +198,24 @@ std::vector<Step> walk_down(std::vector<Ladder> ladders, std::optional<double> m
   return walk;
 }
 
+/// Steps behind WALK to the lowest rung of each ladder: what walk_down() leaves out because the
+/// file needs more for a tensor on the average than that saves.
+std::vector<Step> lowest_steps(std::vector<Ladder> ladders, const std::vector<Step>& walk,
+                               std::optional<double> min_sqnr) {
+  for (const Step& step : walk) ladders[step.ladder].rung = step.rung;
+  std::vector<Step> out;
+  for (size_t i = 0; i < ladders.size(); ++i) {
+    for (size_t rung = 0; rung < ladders[i].rung; ++rung) {
+      const Choice& choice = ladders[i].choices[rung];
+      if (!choice.possible) continue;
+      if (min_sqnr && choice.plan.sums && choice.plan.sqnr() < *min_sqnr) continue;
+      out.push_back({0, i, rung});
+      break;
+    }
+  }
+  return out;
+}
+
 /// Takes as many steps as it needs until the file has MAX_BYTES: each makes it smaller, so that the
 /// number is found by halves.
 Result<GoalReport> fit_size(const Checkpoint& checkpoint, QuantizePlan& plan,
@@ -202,14 +223,26 @@ Result<GoalReport> fit_size(const Checkpoint& checkpoint, QuantizePlan& plan,
                             Reporter& reporter) {
   MLC_TRY(std::vector<Ladder> ladders, measure_ladders(checkpoint, plan, options, reporter));
   MLC_CHECK(add_overheads(checkpoint, plan, ladders, goals));
-  const std::vector<Step> walk = walk_down(ladders, goals.min_sqnr);
+  std::vector<Step> walk = walk_down(ladders, goals.min_sqnr);
   const auto after = [&](size_t steps) {
     std::vector<Ladder> moved = ladders;
     for (size_t i = 0; i < steps; ++i) moved[walk[i].ladder].rung = walk[i].rung;
     return with_choices(plan, moved);
   };
   QuantizePlan best = after(walk.size());
-  MLC_TRY(const uint64_t least, goals.file_size(best));
+  MLC_TRY(uint64_t least, goals.file_size(best));
+  if (least > goals.max_bytes) {
+    const size_t walked = walk.size();
+    std::ranges::move(lowest_steps(ladders, walk, goals.min_sqnr), std::back_inserter(walk));
+    QuantizePlan lowest = after(walk.size());
+    MLC_TRY(const uint64_t size, goals.file_size(lowest));
+    if (size < least) {
+      least = size;
+      best = std::move(lowest);
+    } else {
+      walk.resize(walked);
+    }
+  }
   size_t low = 0;
   size_t high = walk.size();
   while (low < high && least <= goals.max_bytes) {
