@@ -14,6 +14,9 @@
 #include "models/verify_view.h"
 
 #include <algorithm>
+#include <string>
+
+#include <fmt/format.h>
 
 namespace mlc::cli {
 namespace {
@@ -164,6 +167,26 @@ Result<VerifyGates> gates_of(const Options& options, const Artefact& first, cons
   return gates;
 }
 
+/// Where what differs still has nearly one direction, as a quantised model beside its source: says
+/// which gate asks for that.
+void tell_of_angle(const VerifyAnswer& answer, Context& context) {
+  constexpr double kNearlyOne = 0.95;
+  if (answer.gates.cosine || answer.passed()) return;
+  double least = 1;
+  for (const CaseResult& one : answer.cases) {
+    if (!one.failure.empty()) return;
+    for (const OutputDifference& output : one.comparison.outputs) {
+      if (!output.problem.empty()) return;
+      least = std::min(least, output.values.likeness().value_or(1));
+    }
+  }
+  if (least < kNearlyOne) return;
+  context.console.note(fmt::format(
+      "cosines are {:.6f} at the least: where one side is quantised, --min-cosine {} asks for that "
+      "in place of the tolerance",
+      least, least > 0.99 ? "0.99" : "0.95"));
+}
+
 Result<ExitCode> run(const Options& options, Context& context) {
   MLC_CHECK(parse_input_specs(options.engine.inputs));
   MLC_TRY(const Artefact first, open(options.a, options, context));
@@ -216,6 +239,7 @@ Result<ExitCode> run(const Options& options, Context& context) {
   }
   warn_of_odd_outputs(answer, context.reporter);
   show_verify(answer, context);
+  tell_of_angle(answer, context);
   return answer.passed() ? ExitCode::done : ExitCode::no;
 }
 
