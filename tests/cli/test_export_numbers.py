@@ -176,3 +176,16 @@ def test_a_pt2_names_the_numbers_that_torch_export_froze(mlc, tmp_path):
     torch.export.save(dynamic, tmp_path / "d.pt2")
     result = mlc.ok("export-onnx", "d.pt2", "-o", "d.onnx")
     assert "seed 0, k=8" in result.stdout and "frozen" not in result.stdout
+
+
+class Clamp(nn.Module):
+    def forward(self, t: Tensor):
+        return t.clamp(0, 3600), t.clamp(min=-5), t.clamp(max=7), t.clamp(0, 4102444800), t.clamp(9, 2)
+
+
+def test_large_integers_were_clamped_by_their_lower_bits(mlc, tmp_path):
+    torch.jit.script(Clamp()).save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["t:i64[n=4]=0..1000000000"]))
+    values = torch.tensor([2500000000, -2500000000, 5, 2**40, -2**40, 4102444801, 0, -3] * 2)
+    for got, want in zip(run(tmp_path / "m.onnx", values), Clamp()(values), strict=True):
+        assert torch.equal(torch.tensor(got), want)

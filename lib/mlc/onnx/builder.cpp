@@ -66,8 +66,9 @@ struct ExprMaker {
     Value* rest = b.node("Mod", {x, y}, {}, x->type);
     return b.div(b.sub(x, rest), y);
   }
-  Value* minimum(Value* x, Value* y) { return b.binary("Min", x, y); }
-  Value* maximum(Value* x, Value* y) { return b.binary("Max", x, y); }
+  // Of sizes 32 bits are enough.
+  Value* minimum(Value* x, Value* y) { return b.node("Min", {x, y}, {}, x->type); }
+  Value* maximum(Value* x, Value* y) { return b.node("Max", {x, y}, {}, x->type); }
   Value* rounded(const ir::RealSteps& steps, const std::vector<Value*>& operands);
 };
 

@@ -34,9 +34,35 @@ bool is_identity(const std::vector<int64_t>& permutation) {
   return true;
 }
 
+/// Of what is larger or smaller ONNX Runtime 1.31 compares the lower halves alone where numbers
+/// have 64 bits and the CPU has AVX2; its comparisons and ArgMax are right.
+bool compares_halves(std::string_view op, const Value* x) {
+  constexpr std::array<std::string_view, 5> kWrong = {"Max", "Min", "ReduceMax", "ReduceMin",
+                                                      "Sign"};
+  return x->type.dtype == DType::i64 && x->data == nullptr &&
+         std::ranges::find(kWrong, op) != kWrong.end();
+}
+
+Value* sign_of(Builder& b, Value* x) {
+  Value* zero = b.number(int64_t{0}, DType::i64);
+  return b.sub(b.cast(b.compare("Greater", x, zero), DType::i64),
+               b.cast(b.compare("Less", x, zero), DType::i64));
+}
+
+/// The largest or smallest of X along AXES, one after the other, by their places.
+Value* found_extreme(Builder& b, Value* x, bool largest, const std::vector<int64_t>& axes,
+                     bool keep) {
+  for (const int64_t axis : axes) {
+    Value* place = b.arg(largest ? "ArgMax" : "ArgMin", x, axis, true);
+    x = b.node("GatherElements", {x, place}, {{"axis", axis}}, {DType::i64, place->type.sizes});
+  }
+  return keep ? x : b.squeeze(x, axes);
+}
+
 }  // namespace
 
 Value* Builder::unary(std::string_view op, Value* x) {
+  if (compares_halves(op, x)) return sign_of(*this, x);
   if (op == "Not" && is_made_by(x, "Not")) return x->producer->inputs[0];
   const DType dtype = x->type.dtype;
   Value* in = cast(x, kernel_dtype(op, dtype));
@@ -46,6 +72,8 @@ Value* Builder::unary(std::string_view op, Value* x) {
 Value* Builder::binary(std::string_view op, Value* a, Value* b) {
   same_dtype(op, a, b);
   if (Value* simpler = without_neutral(*this, op, a, b)) return simpler;
+  if (compares_halves(op, a) || compares_halves(op, b))
+    return where(compare(op == "Max" ? "Greater" : "Less", a, b), a, b);
   const DType dtype = a->type.dtype;
   const DType computed = kernel_dtype(op, dtype);
   Sizes sizes = broadcast(a->type.sizes, b->type.sizes);
@@ -356,6 +384,8 @@ Value* Builder::reduce(std::string_view op, Value* x, std::vector<int64_t> axes,
     std::iota(axes.begin(), axes.end(), 0);
   }
   Sizes sizes;
+  if (compares_halves(op, x) && !axes.empty())
+    return found_extreme(*this, x, op == "ReduceMax", axes, keep);
   for (size_t i = 0; i < rank; ++i) {
     const bool gone = std::ranges::binary_search(axes, static_cast<int64_t>(i));
     if (!gone) sizes.push_back(x->type.sizes[i]);

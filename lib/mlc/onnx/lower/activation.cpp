@@ -32,6 +32,10 @@ Value* with_attributes(Call& c, std::string_view op, Value* x,
 Value* clip(Call& c, Value* x, double low, double high) {
   const DType computed = kernel_dtype("Clip", x->type.dtype);
   Value* in = c.b.cast(x, computed);
+  if (computed == DType::i64) {  // as clamp
+    Value* above = c.b.binary("Max", in, c.b.number(low, computed));
+    return c.b.binary("Min", above, c.b.number(high, computed));
+  }
   Value* y =
       c.b.node("Clip", {in, c.b.number(low, computed), c.b.number(high, computed)}, {}, in->type);
   return c.b.cast(y, x->type.dtype);

@@ -183,7 +183,8 @@ Value* clamped(Call& c, Value* x, std::string_view low, std::string_view high) {
   const bool scalars = (least == nullptr || least->type.sizes.empty()) &&
                        (most == nullptr || most->type.sizes.empty());
   const bool known = (least == nullptr || least->data) && (most == nullptr || most->data);
-  if (scalars && known && x->data == nullptr) {
+  // As Max and Min, Clip is wrong for large numbers of 64 bits.
+  if (scalars && known && x->data == nullptr && dtype != DType::i64) {
     const DType computed = kernel_dtype("Clip", dtype);
     // ONNX Runtime has the largest finite number for a bound that is left out.
     constexpr double kInfinity = std::numeric_limits<double>::infinity();
