@@ -1,5 +1,7 @@
 """export-onnx of TorchScript: what traces and scripts have that programs of torch.export have in another form."""
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -268,3 +270,35 @@ def test_values_out_of_range_were_blamed_on_sizes(mlc, tmp_path):
     result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:i64[2,9]=30..45")
     assert result.rc == 2 and "the table has 40 rows, and indices go from" in result.stderr, result.stderr
     mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:i64[b=2,s=9]=0..39")
+
+
+class Ended(nn.Module):
+    """Offsets with the end of the last bag, behind which there may be more."""
+
+    def __init__(self, mode):
+        super().__init__()
+        self.bags = nn.EmbeddingBag(10, 4, mode=mode, include_last_offset=True)
+
+    def forward(self, ids, offsets):
+        return self.bags(ids, offsets)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_the_last_bag_went_on_behind_its_end(mlc, tmp_path, mode):
+    model = Ended(mode).eval()
+    torch.jit.trace(model, (torch.arange(6), torch.tensor([0, 2, 4]))).save(tmp_path / "m.pt")
+    np.save(tmp_path / "offsets.npy", np.array([0, 2, 6]))
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "ids:i64[n=6]=0..9", "--input", "offsets=@offsets.npy")
+    for ids, offsets in (([1, 2, 3, 4, 5, 6], [0, 2, 4]), ([1, 2, 3, 4], [0, 3, 4]), ([1, 2, 3, 4, 5], [0, 0, 2])):
+        values = torch.tensor(ids), torch.tensor(offsets)
+        assert torch.allclose(torch.tensor(run(tmp_path / "m.onnx", *values)[0]), model(*values).detach(), atol=1e-6), (ids, offsets)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_of_a_matrix_took_33_nodes(mlc, tmp_path, mode):
+    model = nn.EmbeddingBag(10, 4, mode=mode).eval()
+    torch.jit.script(model).save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:i64[b=3,s=5]=0..9")
+    assert len(onnx.load(tmp_path / "m.onnx").graph.node) <= 7
+    ids = torch.randint(0, 10, (2, 7))
+    assert torch.allclose(torch.tensor(run(tmp_path / "m.onnx", ids)[0]), model(ids).detach(), atol=1e-6)

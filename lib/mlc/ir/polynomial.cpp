@@ -135,4 +135,19 @@ Division divide(const Polynomial& a, int64_t divisor) {
   return out;
 }
 
+std::optional<Division> divide(const Polynomial& a, const Term& divisor) {
+  Division out;
+  for (const Term& term : a) {
+    const auto whole = divide_exactly(term, divisor);
+    if (!whole) {
+      out.remainder.push_back(term);
+      continue;
+    }
+    const auto sum = add(out.quotient, Polynomial{*whole});
+    if (!sum) return std::nullopt;
+    out.quotient = *sum;
+  }
+  return out;
+}
+
 }  // namespace mlc::ir

@@ -46,5 +46,8 @@ struct Division {
   Polynomial remainder;
 };
 Division divide(const Polynomial& a, int64_t divisor);
+/// The same by a term that is not 0: the quotient has the terms of A that it divides, the remainder
+/// is all others. Nothing where numbers overflow.
+std::optional<Division> divide(const Polynomial& a, const Term& divisor);
 
 }  // namespace mlc::ir

@@ -190,6 +190,7 @@ Expr Symbols::floor_divide(Expr a, Expr b) {
   if (const auto number = constant_value(b)) return divide_by_constant(a, *number);
   const Bounds value = bounds(a);
   if (value.low >= 0 && less_equal(b, a) == false) return constant(0);
+  if (const auto whole = divide_by_term(a, b)) return *whole;
   return atom(Kind::floor_division, a, b, quotient(value, divisor));
 }
 
@@ -214,6 +215,19 @@ Expr Symbols::divide_by_constant(Expr a, int64_t divisor) {
   }
   return add(whole, atom(Kind::floor_division, rest, constant(divisor),
                          quotient(value, {divisor, divisor})));
+}
+
+// (q*d + r) // d = q + r // d, where d is a positive term and r // d is known: (b*s + s - 1) // s.
+std::optional<Expr> Symbols::divide_by_term(Expr a, Expr divisor) {
+  if (polynomial(divisor).size() != 1) return std::nullopt;
+  const auto parts = divide(polynomial(a), polynomial(divisor)[0]);
+  if (!parts || parts->quotient.empty()) return std::nullopt;
+  const Expr whole = intern(std::optional(parts->quotient));
+  const Expr rest = intern(std::optional(parts->remainder));
+  const Bounds value = bounds(rest);
+  if (value.low >= 0 && less_equal(divisor, rest) == false) return whole;
+  if (value.high < 0 && less_equal(negate(rest), divisor) == true) return add(whole, constant(-1));
+  return std::nullopt;
 }
 
 Expr Symbols::choose(Kind kind, Expr a, Expr b) {

@@ -129,6 +129,7 @@ class Symbols {
   Expr atom(Kind kind, Expr a, Expr b, Bounds bounds);
   Expr choose(Kind kind, Expr a, Expr b);
   Expr divide_by_constant(Expr a, int64_t divisor);
+  std::optional<Expr> divide_by_term(Expr a, Expr divisor);
   std::optional<Expr> as_division(const RealSize& value);
   Bounds bounds_of(const RealSize& value) const;
   Bounds bounds_of(const Polynomial& value) const;

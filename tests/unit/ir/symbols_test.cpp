@@ -66,6 +66,10 @@ TEST_CASE("equal expressions are one") {
       {"a - a", "0"},
       {"-(-a)", "a"},
       {"a // -3", "(-a) // 3"},
+      {"(a*b + b - 1) // b", "a"},
+      {"(a*b + 2*b*b - 5*b) // b", "a + 2*b - 5"},
+      {"(a*b - 1) // b", "a - 1"},
+      {"(a*b + b//2) // (b + 0)", "a + (b//2)//b"},
   };
   for (const auto& [left, right] : pairs) {
     INFO(left << " and " << right << ": " << of.shown(left) << " and " << of.shown(right));

@@ -15,32 +15,40 @@ struct Bags {
   Value* rows = nullptr;     // [indices, width]
   Value* weights = nullptr;  // [indices, 1]: of samples, 0 for padding; null: all are 1
   Value* counted = nullptr;  // [indices, 1]: 0 for padding; null: all are 1
-  Value* offsets = nullptr;  // [bags]
-  ir::Expr count;            // of bags
+  Value* offsets = nullptr;  // [bags], or one more: where the last of them ends
+  bool has_end = false;
+  ir::Expr count;  // of bags
 };
 
 /// The rows of every bag, where all bags are known to have as many.
 std::optional<ir::Expr> equal_bags(Builder& b, const Bags& bags) {
   const ir::Expr all = b.size_of(bags.rows, 0);
-  std::optional<int64_t> each;
-  if (const auto known = b.known_integers(bags.offsets); known && !known->empty()) {
+  std::optional<ir::Expr> each;
+  if (auto known = b.known_integers(bags.offsets); known && !known->empty()) {
     const auto total = b.symbols().constant_value(all);
+    if (bags.has_end && total != known->back()) return std::nullopt;
+    if (bags.has_end) known->pop_back();
     const auto count = std::ssize(*known);
-    if (!total || *total % count != 0) return std::nullopt;
-    each = *total / count;
+    if (!total || count == 0 || *total % count != 0) return std::nullopt;
     for (int64_t i = 0; i < count; ++i) {
-      if ((*known)[static_cast<size_t>(i)] != i * *each) return std::nullopt;
+      if ((*known)[static_cast<size_t>(i)] != i * (*total / count)) return std::nullopt;
     }
+    each = b.expr(*total / count);
   } else if (is_made_by(bags.offsets, "Range")) {
     const Inputs& range = bags.offsets->producer->inputs;
     const auto start = b.known_integers(range[0]);
     const auto step = b.known_integers(range[2]);
-    if (!start || !step || start->at(0) != 0) return std::nullopt;
-    each = step->at(0);
+    if (!start || start->at(0) != 0) return std::nullopt;
+    const ir::Expr share = b.symbols().floor_divide(all, bags.count);
+    if (step) {
+      each = b.expr(step->at(0));
+    } else if (b.integer(share) == range[2]) {
+      each = share;
+    }
   }
-  if (!each || *each == 0) return std::nullopt;
-  if (b.symbols().multiply(bags.count, b.expr(*each)) != all) return std::nullopt;
-  return b.expr(*each);
+  if (!each || b.symbols().constant_value(*each) == 0) return std::nullopt;
+  if (b.symbols().multiply(bags.count, *each) != all) return std::nullopt;
+  return each;
 }
 
 Value* over_equal_bags(Builder& b, const Bags& bags, ir::Expr each) {
@@ -58,17 +66,19 @@ Value* over_equal_bags(Builder& b, const Bags& bags, ir::Expr each) {
 /// UPDATES added to, or the largest with, [bags, width] of START at the bags of the rows.
 Value* scattered(Builder& b, const Bags& bags, Value* bag, Value* updates, double start,
                  const std::string& reduction) {
-  const Sizes sizes = {bags.count, b.size_of(updates, 1)};
+  // Rows behind the end are a bag of their own.
+  const ir::Expr count = b.symbols().add(bags.count, b.expr(bags.has_end ? 1 : 0));
+  const Sizes sizes = {count, b.size_of(updates, 1)};
   Value* base = b.expand(b.number(start, updates->type.dtype), sizes);
   Builder::Needs needs;
   needs.opset = reduction == "add" ? 16 : 18;
   if (!b.can_use(needs.opset)) {
     throw Unlowerable("it needs opset " + std::to_string(needs.opset));
   }
-  return b
-      .nodes("ScatterND", {base, b.unsqueeze(bag, {1}), updates}, {{"reduction", reduction}},
-             {base->type}, needs)
-      .front();
+  Value* all = b.nodes("ScatterND", {base, b.unsqueeze(bag, {1}), updates},
+                       {{"reduction", reduction}}, {base->type}, needs)
+                   .front();
+  return bags.has_end ? b.slice(all, 0, b.expr(0), bags.count) : all;
 }
 
 Value* over_any_bags(Builder& b, const Bags& bags) {
@@ -83,16 +93,22 @@ Value* over_any_bags(Builder& b, const Bags& bags) {
   Value* counted = bags.counted;
   if (counted == nullptr) counted = b.expand(b.number(1.0, dtype), {all, b.expr(1)});
   Value* rows = bags.rows;
+  // PyTorch stops adding up at the end; the largest, and the number that a mean divides by, are
+  // those of all rows from the last bag on.
+  Bags endless = bags;
+  endless.has_end = false;
+  Value* const last = b.sub(b.integer(bags.count), one);
+  Value* const open = bags.has_end ? b.binary("Min", bag, last) : bag;
   if (bags.mode == Mode::max) {
     const double least = -std::numeric_limits<double>::infinity();
-    Value* most = scattered(b, bags, bag, rows, least, "max");
-    Value* n = scattered(b, bags, bag, counted, 0, "add");
+    Value* most = scattered(b, endless, open, rows, least, "max");
+    Value* n = scattered(b, endless, open, counted, 0, "add");
     return b.where(b.cast(n, DType::boolean), most, b.number(0.0, dtype));
   }
   if (bags.weights != nullptr) rows = b.mul(rows, bags.weights);
   Value* sum = scattered(b, bags, bag, rows, 0, "add");
   if (bags.mode == Mode::sum) return sum;
-  Value* n = scattered(b, bags, bag, counted, 0, "add");
+  Value* n = scattered(b, endless, open, counted, 0, "add");
   return b.div(sum, b.binary("Max", n, b.number(1.0, dtype)));
 }
 
@@ -112,9 +128,7 @@ void lower_embedding_bag(Call& c) {
   bags.count = c.output_sizes(0).at(0);
   // LibTorch itself crashes without a bag, and nothing can be scattered into none.
   b.need_at_least(bags.count, 1);
-  if (c.boolean("include_last_offset", false)) {
-    bags.offsets = b.slice(bags.offsets, 0, b.expr(0), bags.count);
-  }
+  bags.has_end = c.boolean("include_last_offset", false);
   if (c.has("per_sample_weights")) {
     bags.weights = b.unsqueeze(b.cast(c.tensor("per_sample_weights"), computed), {1});
   }
