@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+from collections import Counter
 import shlex
 
 import numpy as np
@@ -403,6 +404,25 @@ def test_random_outputs_were_not_told_beside_what_cannot_become_onnx(mlc, tmp_pa
         result = mlc("export-onnx", "both.pt2", *how)
         assert result.rc == rc and "output.1 hangs on random numbers: aten::rand_like at " in " ".join(result.stderr.split()), result.stderr
     assert "aten::special_bessel_j0" in mlc("export-onnx", "both.pt2", "-o", "both.onnx").stderr
+
+
+def test_packed_projections_were_gathered_one_by_one(mlc, tmp_path):
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+
+        def forward(self, x):
+            return self.attention(x, x, x, need_weights=False)[0]
+
+    model = Attention().eval()
+    b, s = torch.export.Dim("b", min=1, max=64), torch.export.Dim("s", min=2, max=512)
+    export(tmp_path / "m.pt2", model, (torch.randn(2, 5, 16),), ({0: b, 1: s},))
+    mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx")
+    counts = Counter(one.op_type for one in onnx.load(tmp_path / "m.onnx").graph.node)
+    assert counts["Split"] == 1 and counts["Gather"] == 0 and sum(counts.values()) <= 26, counts
+    x = torch.randn(3, 7, 16)
+    assert torch.allclose(torch.tensor(run(tmp_path / "m.onnx", x)[0]), model(x).detach(), atol=1e-6)
 
 
 OPSETS = {  # what an opset is too low for

@@ -145,6 +145,7 @@ Value* Builder::reshape(Value* x, const Sizes& sizes) {
   if (x->type.sizes == sizes) return x;
   if (Value* simpler = batched_product(*this, x, sizes)) return simpler;
   if (Value* simpler = linear_of_reshaped(*this, x, sizes)) return simpler;
+  if (Value* simpler = parted_before(*this, x, sizes)) return simpler;
   if (is_made_by(x, "Reshape") || is_made_by(x, "Unsqueeze") || is_made_by(x, "Squeeze")) {
     Value* source = x->producer->inputs[0];
     if (source->type.sizes == sizes) return source;
@@ -383,9 +384,9 @@ Value* Builder::reduce(std::string_view op, Value* x, std::vector<int64_t> axes,
     axes.resize(rank);
     std::iota(axes.begin(), axes.end(), 0);
   }
-  Sizes sizes;
   if (compares_halves(op, x) && !axes.empty())
     return found_extreme(*this, x, op == "ReduceMax", axes, keep);
+  Sizes sizes;
   for (size_t i = 0; i < rank; ++i) {
     const bool gone = std::ranges::binary_search(axes, static_cast<int64_t>(i));
     if (!gone) sizes.push_back(x->type.sizes[i]);

@@ -103,6 +103,53 @@ Value* batched_product(Builder& b, Value* product, const Sizes& sizes) {
   return b.matmul(p, q);
 }
 
+namespace {
+
+/// How many of SIZES, one after the other, each dimension of WHOLE is parted in; nothing where it
+/// is not a matter of parting.
+std::optional<std::vector<size_t>> parted(Builder& b, const Sizes& whole, const Sizes& sizes) {
+  std::vector<size_t> out;
+  size_t at = 0;
+  for (const ir::Expr one : whole) {
+    ir::Expr product = b.expr(1);
+    const size_t begin = at;
+    while (at < sizes.size() && (product != one || at == begin))
+      product = b.symbols().multiply(product, sizes[at++]);
+    if (product != one || at == begin) return std::nullopt;
+    out.push_back(at - begin);
+  }
+  if (at != sizes.size()) return std::nullopt;
+  return out;
+}
+
+}  // namespace
+
+Value* parted_before(Builder& b, Value* transposed, const Sizes& sizes) {
+  if (!is_made_by(transposed, "Transpose") || sizes.size() <= transposed->type.sizes.size())
+    return nullptr;
+  Value* reshaped = input_of(transposed, 0);
+  if (!is_made_by(reshaped, "Reshape")) return nullptr;
+  const auto counts = parted(b, transposed->type.sizes, sizes);
+  if (!counts) return nullptr;
+  const auto& perm = std::get<std::vector<int64_t>>(*transposed->producer->find("perm"));
+  std::vector<std::vector<ir::Expr>> parts(perm.size());  // of each dimension of RESHAPED
+  size_t at = 0;
+  for (size_t i = 0; i < perm.size(); ++i)
+    for (size_t k = 0; k < (*counts)[i]; ++k)
+      parts[static_cast<size_t>(perm[i])].push_back(sizes[at++]);
+  Sizes before;
+  std::vector<int64_t> begins;
+  for (const auto& part : parts) {
+    begins.push_back(std::ssize(before));
+    before.insert(before.end(), part.begin(), part.end());
+  }
+  std::vector<int64_t> order;
+  for (const int64_t axis : perm)
+    for (size_t k = 0; k < parts[static_cast<size_t>(axis)].size(); ++k)
+      order.push_back(begins[static_cast<size_t>(axis)] + static_cast<int64_t>(k));
+  return b.transpose(b.reshape(input_of(reshaped, 0), before), order);
+}
+
 Value* linear_of_reshaped(Builder& b, Value* gemm, const Sizes& sizes) {
   if (!is_made_by(gemm, "Gemm") || sizes.size() < 3) return nullptr;
   const Node& node = *gemm->producer;
@@ -125,6 +172,66 @@ Value* linear_of_reshaped(Builder& b, Value* gemm, const Sizes& sizes) {
   Value* bias = node.inputs.size() > 2 ? node.inputs[2] : nullptr;
   if (bias != nullptr && bias->type.sizes.size() > 1) return nullptr;
   return bias == nullptr ? y : b.add(y, bias);
+}
+
+namespace {
+
+/// The dimensions of SIZES that are not 1, by their places.
+std::vector<size_t> real_axes(Builder& b, const Sizes& sizes) {
+  std::vector<size_t> out;
+  for (size_t i = 0; i < sizes.size(); ++i)
+    if (b.symbols().constant_value(sizes[i]) != 1) out.push_back(i);
+  return out;
+}
+
+/// Where AXIS of VIEW, which is not of size 1, was in what VIEW was made of; nothing where other
+/// dimensions than it and those of size 1 have moved.
+std::optional<size_t> axis_before(Builder& b, const Value* view, size_t axis) {
+  const Sizes& sizes = view->type.sizes;
+  const Sizes& before = input_of(view, 0)->type.sizes;
+  const std::vector<size_t> real = real_axes(b, sizes);
+  if (!is_made_by(view, "Transpose")) {
+    const std::vector<size_t> from = real_axes(b, before);
+    const bool same =
+        std::ranges::equal(real, from, [&](size_t x, size_t y) { return sizes[x] == before[y]; });
+    if (!same) return std::nullopt;
+    return from[static_cast<size_t>(std::ranges::find(real, axis) - real.begin())];
+  }
+  const auto& perm = std::get<std::vector<int64_t>>(*view->producer->find("perm"));
+  std::vector<int64_t> order;
+  for (const size_t one : real)
+    if (one != axis) order.push_back(perm[one]);
+  if (!std::ranges::is_sorted(order)) return std::nullopt;
+  return static_cast<size_t>(perm[axis]);
+}
+
+}  // namespace
+
+Value* projected_part(Builder& b, Value* viewed, size_t axis, int64_t index) {
+  if (axis >= viewed->type.sizes.size()) return nullptr;
+  const auto count = b.symbols().constant_value(viewed->type.sizes[axis]);
+  if (!count || *count < 2 || index < -*count || index >= *count) return nullptr;
+  Sizes sizes = viewed->type.sizes;
+  sizes.erase(sizes.begin() + static_cast<std::ptrdiff_t>(axis));
+  for (Value* at = viewed; at->producer != nullptr; at = input_of(at, 0)) {
+    const bool reshaped =
+        is_made_by(at, "Reshape") || is_made_by(at, "Unsqueeze") || is_made_by(at, "Squeeze");
+    if (!reshaped && !is_made_by(at, "Transpose")) return nullptr;
+    const Sizes& now = at->type.sizes;
+    const Sizes& before = input_of(at, 0)->type.sizes;
+    const bool parts = reshaped && before.size() + 1 == now.size() && axis + 2 == now.size() &&
+                       std::equal(before.begin(), before.end() - 1, now.begin());
+    if (parts && !b.symbols().constant_value(before.back())) return nullptr;
+    if (parts) {
+      const auto pieces = b.split(input_of(at, 0), static_cast<int64_t>(before.size()) - 1,
+                                  Sizes(static_cast<size_t>(*count), now.back()));
+      return b.reshape(pieces[static_cast<size_t>(index < 0 ? index + *count : index)], sizes);
+    }
+    const auto from = axis_before(b, at, axis);
+    if (!from) return nullptr;
+    axis = *from;
+  }
+  return nullptr;
 }
 
 Value* scaled_product(Builder& b, Value* x, Value* y) {

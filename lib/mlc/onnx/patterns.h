@@ -26,8 +26,18 @@ std::optional<size_t> counted_axis(Builder& b, const Value* value, ir::Expr size
 /// What torch.export makes of attention: products of three dimensions between reshapes of four.
 Value* batched_product(Builder& b, Value* product, const Sizes& sizes);
 
+/// What torch.export makes of attention: dimensions that are joined, exchanged with others, and
+/// parted again. SIZES part those of TRANSPOSED, which was reshaped before: it can be there
+/// already.
+Value* parted_before(Builder& b, Value* transposed, const Sizes& sizes);
+
 /// A linear layer between two reshapes that only join and part its leading dimensions.
 Value* linear_of_reshaped(Builder& b, Value* gemm, const Sizes& sizes);
+
+/// Part INDEX of VIEWED along AXIS, where views that move only dimensions of size 1 lead back to
+/// one that parts a last dimension, as the packed projections of attention: a piece of a Split that
+/// all parts share.
+Value* projected_part(Builder& b, Value* viewed, size_t axis, int64_t index);
 
 /// The scales of both factors of a product as one.
 Value* scaled_product(Builder& b, Value* x, Value* y);

@@ -1,6 +1,7 @@
 // Shapes, views and cutting. Sizes are expressions: most of these need no node for them.
 #include "mlc/onnx/kernels.h"
 #include "mlc/onnx/op_table.h"
+#include "mlc/onnx/patterns.h"
 
 #include <algorithm>
 #include <numeric>
@@ -141,7 +142,11 @@ void lower_slice(Call& c) {
 
 void lower_select(Call& c) {
   Value* x = c.tensor("self");
-  c.give(c.b.select(x, c.axis("dim", x->type.sizes.size()), c.integer("index")));
+  const int64_t axis = c.axis("dim", x->type.sizes.size());
+  const ir::Expr index = c.integer("index");
+  const auto known = c.symbols().constant_value(index);
+  Value* const part = known ? projected_part(c.b, x, static_cast<size_t>(axis), *known) : nullptr;
+  c.give(part != nullptr ? part : c.b.select(x, axis, index));
 }
 
 /// Whether argument NAME is a tensor, where others have a number.
