@@ -32,6 +32,7 @@ namespace {
 /// What rounding leaves of the equality with the model whose channels are unread; a wrong cut is
 /// far below.
 constexpr double kLeastEqualDb = 40;
+constexpr size_t kSizeRounds = 3;
 
 uint64_t count_weights(const onnx::Document& document) {
   uint64_t out = 0;
@@ -122,6 +123,14 @@ Result<onnx::Document> Job::read() const {
   document.fix_overridable();
   MLC_CHECK(document.lift_constants());
   MLC_CHECK(onnx::fold_indices(document));
+  // What views are computed of may be known only once others are.
+  for (size_t round = 0; round < kSizeRounds && shared_.host == nullptr; ++round) {
+    const auto sizes = onnx::infer_sizes(document.skeleton());
+    if (!sizes.ok()) break;
+    MLC_TRY(const size_t folded, onnx::fold_sizes(document, *sizes));
+    if (folded == 0) break;
+    MLC_CHECK(onnx::fold_indices(document));
+  }
   onnx::replace_constant_nodes(document, constants_);
   return document;
 }

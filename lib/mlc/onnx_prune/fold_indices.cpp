@@ -3,7 +3,9 @@
 #include "mlc/base/checked_math.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string_view>
 
@@ -33,8 +35,10 @@ std::optional<int64_t> computed(std::string_view op, int64_t a, int64_t b) {
   if (op == "Add") return checked_add(a, b);
   if (op == "Sub" && b != std::numeric_limits<int64_t>::min()) return checked_add(a, -b);
   if (op == "Mul") return checked_mul(a, b);
-  if (op != "Mod" || a < 0 || b <= 0) return std::nullopt;
-  return a % b;
+  if (a < 0 || b <= 0) return std::nullopt;
+  if (op == "Div") return a / b;
+  if (op == "Mod") return a % b;
+  return std::nullopt;
 }
 
 std::optional<Numbers> elementwise(std::string_view op, const Numbers& a, const Numbers& b) {
@@ -61,7 +65,7 @@ std::optional<Numbers> reshaped(const DocNode& node, const Numbers& x) {
 
 Result<std::optional<Numbers>> folded(const Document& document, const DocNode& node) {
   using Found = std::optional<Numbers>;
-  constexpr std::string_view kArithmetic[] = {"Add", "Sub", "Mul", "Mod"};
+  constexpr std::string_view kArithmetic[] = {"Add", "Sub", "Mul", "Div", "Mod"};
   const bool is_arithmetic =
       node.domain.empty() && std::ranges::find(kArithmetic, node.op) != std::end(kArithmetic);
   const bool moves = node.is("Reshape") || node.is("Squeeze") || node.is("Unsqueeze");
@@ -91,6 +95,60 @@ DataRef data_of(Numbers numbers) {
   return out;
 }
 
+/// The part [BEGIN, END) of the sizes that NODE, a Slice of a list of RANK numbers, takes.
+Result<std::optional<std::pair<int64_t, int64_t>>> sliced(const Document& document,
+                                                          const DocNode& node, int64_t rank) {
+  using Part = std::optional<std::pair<int64_t, int64_t>>;
+  std::array<int64_t, 4> given{0, 0, 0, 1};  // begin, end, axis, step
+  for (size_t i = 0; i < given.size(); ++i) {
+    const std::string name = node.input(i + 1);
+    if (name.empty() && i >= 2) continue;
+    MLC_TRY(const std::optional<Numbers> one, numbers_of(document, name));
+    if (!one || one->values.size() != 1) return Part();
+    given[i] = one->values[0];
+  }
+  if ((given[2] != 0 && given[2] != -1) || given[3] != 1) return Part();
+  const auto within = [rank](int64_t at) {
+    return std::clamp<int64_t>(at < 0 ? at + rank : at, 0, rank);
+  };
+  const std::pair<int64_t, int64_t> out{within(given[0]), within(given[1])};
+  return out.first < out.second ? Part(out) : Part();
+}
+
+/// The sizes that NODE takes of what SHAPES, nodes by their results, ask for.
+Result<std::optional<Numbers>> known_sizes(
+    const Document& document, const DocNode& node,
+    const std::map<std::string, std::string, std::less<>>& shapes, const InferredSizes& sizes) {
+  using Found = std::optional<Numbers>;
+  if ((!node.is("Gather") && !node.is("Slice")) || node.outputs.size() != 1) return Found();
+  const auto shape = shapes.find(node.input(0));
+  if (shape == shapes.end()) return Found();
+  const auto known = sizes.find(shape->second);
+  if (known == sizes.end()) return Found();
+  const auto rank = static_cast<int64_t>(known->second.size());
+  Numbers out;
+  std::pair<int64_t, int64_t> part;
+  if (node.is("Gather")) {
+    MLC_TRY(const Found at, numbers_of(document, node.input(1)));
+    if (!at || at->values.size() != 1) return Found();
+    const int64_t index = at->values[0] < 0 ? at->values[0] + rank : at->values[0];
+    if (index < 0 || index >= rank) return Found();
+    part = {index, index + 1};
+    out.sizes = at->sizes;
+  } else {
+    MLC_TRY(const auto taken, sliced(document, node, rank));
+    if (!taken) return Found();
+    part = *taken;
+    out.sizes = {part.second - part.first};
+  }
+  for (int64_t i = part.first; i < part.second; ++i) {
+    const std::optional<int64_t> size = known->second[static_cast<size_t>(i)].size;
+    if (!size) return Found();
+    out.values.push_back(*size);
+  }
+  return Found(std::move(out));
+}
+
 }  // namespace
 
 Status fold_indices(Document& document) {
@@ -107,6 +165,28 @@ Status fold_indices(Document& document) {
   }
   document.nodes = std::move(kept);
   return {};
+}
+
+Result<size_t> fold_sizes(Document& document, const InferredSizes& sizes) {
+  std::map<std::string, std::string, std::less<>> shapes;
+  for (const DocNode& node : document.nodes) {
+    if (node.is("Shape") && node.find("start") == nullptr && node.find("end") == nullptr)
+      shapes.emplace(node.outputs[0], node.input(0));
+  }
+  const auto& outputs = document.output_names();
+  std::vector<DocNode> kept;
+  size_t folded = 0;
+  for (DocNode& node : document.nodes) {
+    MLC_TRY(std::optional<Numbers> found, known_sizes(document, node, shapes, sizes));
+    if (!found || std::ranges::find(outputs, node.outputs[0]) != outputs.end()) {
+      kept.push_back(std::move(node));
+      continue;
+    }
+    document.name_tensor(node.outputs[0], data_of(std::move(*found)));
+    ++folded;
+  }
+  document.nodes = std::move(kept);
+  return folded;
 }
 
 }  // namespace mlc::onnx
