@@ -177,6 +177,7 @@ Result<FileReport> run_graph(FileTask& task, const QuantizeRequest& options,
     return quantize_script(task, how, options.onnx, shared);
   }
   QuantizeOnnxOptions onnx = options.onnx;
+  MLC_CHECK_CTX(take_onnx_recipe(recipe.onnx, onnx), options.recipe);
   if (!options.scheme.empty() || !options.recipe.empty()) {
     MLC_CHECK_CTX(take_scheme(recipe.scheme, onnx),
                   options.scheme.empty() ? options.recipe : "--scheme");

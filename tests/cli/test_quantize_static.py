@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import yaml
 from onnx import TensorProto, numpy_helper
 
 import onnx_models
@@ -439,3 +440,21 @@ def test_a_weight_that_others_read_in_floats_is_stored_once(mlc):
     assert [(kept["name"], kept["reason"]) for kept in answer["kept"]] == [("w", "ReduceSum reads it too, in floats")]
     assert [layer["name"] for layer in answer["quantized"]] == ["v"] and "w_quantized" not in initializers(mlc.cwd / "out.onnx")
     assert answer["file_bytes"] < answer["input_bytes"]
+
+
+def test_a_written_recipe_lost_the_form(mlc, valid):
+    onnx_models.save(chain(node("MatMul", ["x", "w"], "a"), node("Relu", ["a"], "r"), node("MatMul", ["r", "v"], "y"),
+                           weights=[weight("w", 64, 96), weight("v", 96, 64)]), mlc.cwd / "in.onnx")
+    np.save(mlc.cwd / "x.npy", np.random.default_rng(3).standard_normal((16, 64), np.float32))
+    how = ("--onnx", "static", "--reduce-range", "--calib-method", "mse", "--float-ends", "--min-cosine", "0.9")
+    mlc.ok("quantize", "in.onnx", "-o", "a.onnx", "--calib", "x.npy", *how, "--write-recipe", "r.yaml")
+    assert yaml.safe_load((mlc.cwd / "r.yaml").read_text())["onnx"] == {"form": "static", "calib_method": "mse", "reduce_range": True, "float_ends": True}
+    mlc.ok("quantize", "in.onnx", "-o", "b.onnx", "--calib", "x.npy", "--recipe", "r.yaml", "--min-cosine", "0.9", "--write-recipe", "s.yaml")
+    assert (mlc.cwd / "r.yaml").read_text() == (mlc.cwd / "s.yaml").read_text()
+    a, b = (onnx.load(mlc.cwd / name) for name in ("a.onnx", "b.onnx"))
+    assert a.graph == b.graph
+    # Another form on the command line counts alone.
+    mlc.ok("quantize", "in.onnx", "-o", "c.onnx", "--onnx", "dynamic", "--recipe", "r.yaml", "--min-cosine", "-1")
+    (mlc.cwd / "r.yaml").write_text("mlc: recipe/1\nonnx: {form: stativ}\n")
+    wrong = mlc("quantize", "in.onnx", "-n", "--recipe", "r.yaml")
+    assert wrong.rc == 2 and 'onnx: form: there is no "stativ"' in wrong.stderr, wrong.stderr

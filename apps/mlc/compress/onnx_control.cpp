@@ -1,5 +1,6 @@
 #include "compress/onnx_control.h"
 
+#include "compress/onnx_choices.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -43,7 +44,53 @@ bool is_plain_int8(const QuantScheme& scheme) {
   return scheme == default_scheme(SchemeKind::int8);
 }
 
+/// Sets TO, where it says nothing, to what WORD means in TABLE.
+template <class Table, class T>
+Status take_word(const Table& table, std::string_view key, const std::string& word,
+                 std::optional<T>& to) {
+  if (word.empty() || to) return {};
+  const auto row = std::ranges::find(table, word, [](const auto& one) { return one.first; });
+  if (row == table.end())
+    return usage_error(fmt::format("onnx: {}: there is no {}", key, quoted(word)),
+                       "schemas/recipe.schema.json has what there is");
+  to = row->second;
+  return {};
+}
+
+template <class Table, class T>
+std::string word_of(const Table& table, const std::optional<T>& value) {
+  if (!value) return "";
+  const auto row = std::ranges::find(table, *value, [](const auto& one) { return one.second; });
+  return std::string(row->first);
+}
+
 }  // namespace
+
+Status take_onnx_recipe(const OnnxRecipe& recipe, QuantizeOnnxOptions& options) {
+  std::optional<onnx::QuantForm> form;
+  MLC_CHECK(take_word(kForms, "form", recipe.form, form));
+  if (options.form && form && *options.form != *form) return {};
+  if (form) options.form = form;
+  MLC_CHECK(take_word(kTargets, "int8_target", recipe.int8_target, options.target));
+  MLC_CHECK(take_word(kMethods, "calib_method", recipe.calib_method, options.method));
+  if (!recipe.smooth.empty() && !options.smooth) options.smooth = recipe.smooth;
+  options.reduce_range = options.reduce_range || recipe.reduce_range;
+  options.no_embeddings = options.no_embeddings || recipe.no_embeddings;
+  options.float_ends = options.float_ends || recipe.float_ends;
+  return {};
+}
+
+OnnxRecipe onnx_recipe(const QuantizeOnnxOptions& options) {
+  OnnxRecipe out;
+  out.form = word_of(kForms, options.form);
+  out.int8_target = word_of(kTargets, options.target);
+  out.calib_method = word_of(kMethods, options.method);
+  out.smooth = options.smooth.value_or("");
+  out.reduce_range = options.reduce_range;
+  out.no_embeddings = options.no_embeddings;
+  out.float_ends = options.float_ends;
+  return out;
+}
 
 Status take_scheme(const QuantScheme& scheme, QuantizeOnnxOptions& options) {
   const bool has_blocks = options.form && onnx::has_blocks(*options.form);

@@ -19,6 +19,12 @@ namespace mlc::cli {
 /// ONNX models do not have, and where OPTIONS say otherwise.
 Status take_scheme(const QuantScheme& scheme, QuantizeOnnxOptions& options);
 
+/// Makes OPTIONS say what RECIPE says beside the scheme, as far as they do not say it themselves;
+/// nothing where they ask for another form. Errors: usage for words that mean nothing.
+Status take_onnx_recipe(const OnnxRecipe& recipe, QuantizeOnnxOptions& options);
+/// What take_onnx_recipe() makes OPTIONS of.
+OnnxRecipe onnx_recipe(const QuantizeOnnxOptions& options);
+
 /// RULES, which must outlive the result, for what OPTIONS make of a model. Errors: usage for
 /// schemes that weights in it cannot have.
 Result<std::vector<onnx::WeightRule>> weight_rules(std::span<const SchemeRule> rules,

@@ -3,6 +3,7 @@
 #include "compress/compress_report.h"
 #include "compress/judge_models.h"
 #include "compress/max_drop.h"
+#include "compress/onnx_choices.h"
 #include "compress/onnx_control.h"
 #include "compress/onnx_defaults.h"
 #include "compress/onnx_drop.h"
@@ -26,24 +27,6 @@
 namespace mlc::cli {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, onnx::QuantForm>, 5> kForms = {{
-    {"dynamic", onnx::QuantForm::dynamic},
-    {"weight-only", onnx::QuantForm::weight_only},
-    {"int4", onnx::QuantForm::int4},
-    {"int4-qdq", onnx::QuantForm::int4_qdq},
-    {"static", onnx::QuantForm::static_qdq},
-}};
-constexpr std::array<std::pair<std::string_view, onnx::RangeMethod>, 4> kMethods = {{
-    {"minmax", onnx::RangeMethod::minmax},
-    {"percentile", onnx::RangeMethod::percentile},
-    {"mse", onnx::RangeMethod::mse},
-    {"entropy", onnx::RangeMethod::entropy},
-}};
-constexpr std::array<std::pair<std::string_view, onnx::Int8Target>, 3> kTargets = {{
-    {"ort", onnx::Int8Target::onnxruntime},
-    {"trt", onnx::Int8Target::tensorrt},
-    {"openvino", onnx::Int8Target::openvino},
-}};
 constexpr std::array<std::pair<std::string_view, DropOf>, 2> kDrops = {
     {{"cosine", DropOf::cosine}, {"top1", DropOf::top1}}};
 constexpr double kLeastCosine = 0.99;
@@ -356,7 +339,9 @@ Status Job::write_recipe() const {
   if (shared_.rounding) given.rounding = *shared_.rounding;
   MLC_TRY(OutputFile out,
           OutputFile::create(shared_.write_recipe, shared_.writing.output_options()));
-  MLC_CHECK(out.write(recipe_yaml(done_recipe(given, how_))));
+  QuantRecipe done = done_recipe(given, how_);
+  done.onnx = onnx_recipe(options_);
+  MLC_CHECK(out.write(recipe_yaml(done)));
   return out.publish(document_->files());
 }
 

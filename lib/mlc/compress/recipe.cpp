@@ -98,10 +98,54 @@ Result<SchemeRule> parse_scheme_rule(std::string_view text) {
 
 namespace {
 
+struct OnnxText {
+  std::string_view key;
+  std::string OnnxRecipe::*text;
+};
+struct OnnxFlag {
+  std::string_view key;
+  bool OnnxRecipe::*flag;
+};
+constexpr OnnxText kOnnxTexts[] = {{"form", &OnnxRecipe::form},
+                                   {"int8_target", &OnnxRecipe::int8_target},
+                                   {"calib_method", &OnnxRecipe::calib_method},
+                                   {"smooth", &OnnxRecipe::smooth}};
+constexpr OnnxFlag kOnnxFlags[] = {{"reduce_range", &OnnxRecipe::reduce_range},
+                                   {"no_embeddings", &OnnxRecipe::no_embeddings},
+                                   {"float_ends", &OnnxRecipe::float_ends}};
+
+Result<OnnxRecipe> read_onnx(const yaml::Node& node) {
+  if (node.kind() != yaml::Kind::mapping)
+    return node.error("expected a mapping, found " + node.describe(), "onnx: {form: static}");
+  MLC_CHECK(node.only_keys({"form", "int8_target", "calib_method", "smooth", "reduce_range",
+                            "no_embeddings", "float_ends"}));
+  OnnxRecipe out;
+  for (const OnnxText& row : kOnnxTexts) {
+    const yaml::Node* const value = node.find(row.key);
+    if (value == nullptr) continue;
+    MLC_TRY(out.*row.text, value->as_string());
+  }
+  for (const OnnxFlag& row : kOnnxFlags) {
+    const yaml::Node* const value = node.find(row.key);
+    if (value == nullptr) continue;
+    MLC_TRY(out.*row.flag, value->as_bool());
+  }
+  return out;
+}
+
+MetaValue::Map onnx_map(const OnnxRecipe& onnx) {
+  MetaValue::Map out;
+  for (const OnnxText& row : kOnnxTexts)
+    if (!(onnx.*row.text).empty()) out.emplace_back(row.key, onnx.*row.text);
+  for (const OnnxFlag& row : kOnnxFlags)
+    if (onnx.*row.flag) out.emplace_back(row.key, true);
+  return out;
+}
+
 Result<QuantRecipe> recipe_of(const yaml::Node& root) {
   MLC_CHECK(check_format(root));
   MLC_CHECK(root.only_keys(
-      {"mlc", "scheme", "rounding", "min_elements", "include", "exclude", "tensors"}));
+      {"mlc", "scheme", "rounding", "min_elements", "include", "exclude", "tensors", "onnx"}));
   QuantRecipe out;
   if (const yaml::Node* node = root.find("scheme")) {
     MLC_TRY(out.scheme, read_scheme(*node));
@@ -125,6 +169,9 @@ Result<QuantRecipe> recipe_of(const yaml::Node& root) {
       MLC_TRY(SchemeRule rule, read_rule(item));
       out.rules.push_back(std::move(rule));
     }
+  }
+  if (const yaml::Node* node = root.find("onnx")) {
+    MLC_TRY(out.onnx, read_onnx(*node));
   }
   return out;
 }
@@ -165,6 +212,7 @@ std::string recipe_yaml(const QuantRecipe& recipe) {
     rules.emplace_back(std::move(one));
   }
   if (!rules.empty()) map.emplace_back("tensors", std::move(rules));
+  if (recipe.onnx != OnnxRecipe()) map.emplace_back("onnx", onnx_map(recipe.onnx));
   return MetaValue(std::move(map)).to_yaml();
 }
 

@@ -7,6 +7,7 @@
 //   exclude: ["lm_head.*"]
 //   tensors:
 //     - {regex: 'mlp\.', scheme: 'int4:g64'}
+//   onnx: {form: static, reduce_range: true}
 #pragma once
 
 #include "mlc/base/result.h"
@@ -30,6 +31,20 @@ struct SchemeRule {
   QuantScheme scheme;
 };
 
+/// What else is said of an ONNX model, in the words of the command line; empty and false as there.
+/// Of checkpoints it says nothing.
+struct OnnxRecipe {
+  std::string form;  // dynamic, static, ...
+  bool reduce_range = false;
+  bool no_embeddings = false;
+  bool float_ends = false;
+  std::string int8_target;  // ort, trt, openvino
+  std::string calib_method;
+  std::string smooth;
+
+  bool operator==(const OnnxRecipe&) const = default;
+};
+
 struct QuantRecipe {
   QuantScheme scheme = default_scheme(SchemeKind::int8);
   Rounding rounding = Rounding::rtn;
@@ -37,6 +52,7 @@ struct QuantRecipe {
   std::vector<std::string> include;            // globs; none: every key
   std::vector<std::string> exclude;
   std::vector<SchemeRule> rules;
+  OnnxRecipe onnx;
 };
 
 /// "REGEX=SCHEME", split at the last '='. Errors: usage.
