@@ -236,3 +236,13 @@ def test_checkpoints_say_what_they_lack(mlc, tmp_path):
     done = mlc("quantize", "w.pt", "-o", "o.pt", "--recipe", "r.yaml")
     assert done.rc == 2 and "--rounding awq needs samples of inputs" in done.stderr and not (tmp_path / "o.pt").exists()
     assert mlc("quantize", "w.pt", "-o", "o.pt", "--smooth", "0.5").rc == 2
+
+
+def test_norms_whose_axis_counts_from_the_front_took_no_factors(mlc):
+    """As mlc export-onnx writes them."""
+    answers = []
+    for axis in (-1, 2):
+        proto = block()
+        proto.graph.node[0].attribute[0].i = axis
+        answers.append(make(mlc, proto, normal(16, 4, 64), "--smooth", "0.5")[0]["factors"])
+    assert answers[0] == answers[1] and answers[0]["folded"] == 2, answers

@@ -209,6 +209,10 @@ class Folder {
                       static_cast<size_t>(tensor->sizes.back()) == channels;
     return fits ? tensor : nullptr;
   }
+  bool is_row(const std::string& name) const {
+    const DocTensor* const tensor = document_.find_tensor(name);
+    return tensor != nullptr && tensor->sizes.size() == 1;
+  }
   const DocTensor* matrix(const std::string& name, size_t dimension, size_t channels) const {
     const DocTensor* const tensor = document_.find_tensor(name);
     const bool fits = is_single_or_half(tensor) && tensor->sizes.size() == 2 &&
@@ -231,8 +235,10 @@ class Folder {
         visible_.contains(value))
       return false;
     const DocNode& node = document_.nodes[maker->second];
+    // A scale of one dimension is that of the last one, wherever the norm begins.
     if (node.is("LayerNormalization")) {
-      return node.integer("axis", -1) == -1 && vector(node.input(1), channels) != nullptr &&
+      return is_row(node.input(1)) && (node.input(2).empty() || is_row(node.input(2))) &&
+             vector(node.input(1), channels) != nullptr &&
              (node.input(2).empty() || vector(node.input(2), channels) != nullptr);
     }
     if (node.is("Gemm")) {
