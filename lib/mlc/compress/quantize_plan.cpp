@@ -33,6 +33,7 @@ constexpr auto kKept = std::to_array<KeptRow>({
     {Kept::by_recipe, "by_recipe", "as asked"},
     {Kept::no_gain, "no_gain", "no smaller when quantised"},
     {Kept::layout, "layout", "without a place in the format"},
+    {Kept::not_linear, "not_linear", "of no linear layer, which is all that the format has"},
     {Kept::not_finite, "not_finite", "not finite"},
     {Kept::out_of_range, "out_of_range", "too large for their scheme"},
     {Kept::too_small, "too_small", "too small for their scheme"},
@@ -153,7 +154,7 @@ void decide(const Checkpoint& checkpoint, WeightPlan& weight, bool ruled, const 
   if (reason != Kept::no) return keep(weight, reason);
   if (format == QuantFormat::compressed_tensors) {
     const Dims sizes = checkpoint.sizes(checkpoint.tensors[weight.tensor]);
-    if (!is_linear_weight(weight.names[0], sizes)) return keep(weight, Kept::layout);
+    if (!is_linear_weight(weight.names[0], sizes)) return keep(weight, Kept::not_linear);
     weight.asked = in_words(weight.asked);
     // A weight that loaders look for, with columns that are no whole groups: a fallback.
     if (weight.asked.group != 0 && sizes[1] % weight.asked.group != 0) {

@@ -36,7 +36,8 @@ enum class Kept : uint8_t {
   small,          // fewer elements than the recipe asks for
   by_recipe,      // excluded, not included, or a rule that says keep
   no_gain,        // codes and scales would take as many bytes
-  layout,         // compressed-tensors has no place for it
+  layout,         // compressed-tensors has no place for it: a fallback
+  not_linear,     // nor for what is no weight of a linear layer, as loaders know them
   not_finite,     // a weight is infinite or NaN: a fallback
   out_of_range,   // a weight is too large for what it would become: a fallback
   too_small,      // all weights are too small for it, and would be zero: a fallback
