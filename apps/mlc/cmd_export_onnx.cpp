@@ -53,6 +53,40 @@ void show_graph(const std::string& model, const ir::Graph& graph, Context& conte
   json.end_object();
 }
 
+/// What writes first into each value that lies outside of GRAPH, by name.
+std::map<std::string, onnx::Problem> first_writers(const ir::Graph& graph) {
+  std::map<std::string, onnx::Problem> out;
+  for (const ir::Node* node : graph.body().nodes()) {
+    if (!node->op().name.ends_with('_') || node->arguments().empty()) continue;
+    const auto* into = std::get_if<ir::Value*>(&node->arguments()[0].value);
+    if (into == nullptr || (*into)->kind() == ir::ValueKind::output) continue;
+    onnx::Problem one;
+    one.op = node->op().domain + "::" + node->op().name;
+    one.first = node->origin();
+    out.try_emplace((*into)->name(), std::move(one));
+  }
+  return out;
+}
+
+/// Something that lies outside of a program and is written into.
+struct Write {
+  std::string name;   // of the weight, or of the input
+  std::string value;  // of the graph
+};
+
+/// Adds what writes into the WRITTEN values to PROBLEMS.
+void add_writes(std::span<const Write> written, const std::map<std::string, onnx::Problem>& writers,
+                std::vector<onnx::Problem>& problems) {
+  for (const auto& [name, value] : written) {
+    const auto known = writers.find(value);
+    onnx::Problem one = known == writers.end() ? onnx::Problem() : known->second;
+    if (one.op.empty()) one.op = "aten::copy_";  // as what keeps the result of others
+    one.reason = "it writes into " + name + ", which an ONNX model cannot keep";
+    one.count = 1;
+    problems.push_back(std::move(one));
+  }
+}
+
 class Job {
  public:
   Job(const ExportOptions& options, Context& context) : options_(options), context_(context) {}
@@ -169,20 +203,21 @@ Result<ProgramSource> Job::capture(const Artefact& source, std::set<std::string>
 }
 
 Result<onnx::Lowered> Job::lower(const ProgramSource& program, bool partial) {
+  const std::map<std::string, onnx::Problem> writers = first_writers(program.program->graph);
   MLC_TRY(const passes::Functionalized pure, passes::functionalize(program.program->graph));
-  std::vector<std::string> written = written_by(*program.program);
-  for (const ir::Value* value : pure.written) written.push_back(value->name());
-  if (!written.empty()) {
-    return unsupported(
-        "the program writes into " + join_list(written) + ", which an ONNX model cannot keep",
-        "export it in eval mode, or give what it keeps as inputs and outputs");
-  }
+  std::vector<Write> written;
+  const std::vector<std::string> names = written_by(*program.program);
+  for (size_t i = 0; i < names.size(); ++i)
+    written.push_back({names[i], program.program->mutations[i].target->name()});
+  for (const ir::Value* value : pure.written) written.push_back({value->name(), value->name()});
   MLC_TRY(const onnx::Program lowered, onnx_program(program));
   onnx::LowerOptions how;
   if (options_.opset != 0) how.opset = static_cast<int>(options_.opset);
   if (partial) how.partial_domain = kPartialDomain;
   how.map = &op_map_;
-  return onnx::lower_program(lowered, how);
+  auto out = onnx::lower_program(lowered, how);
+  if (out.ok()) add_writes(written, writers, out->problems);
+  return out;
 }
 
 /// The program of SOURCE, whose sizes have the names that people gave them.

@@ -425,6 +425,55 @@ def test_packed_projections_were_gathered_one_by_one(mlc, tmp_path):
     assert torch.allclose(torch.tensor(run(tmp_path / "m.onnx", x)[0]), model(x).detach(), atol=1e-6)
 
 
+@pytest.mark.parametrize("how", ["pt2", "script"])
+def test_a_write_hid_what_else_cannot_become_onnx(mlc, tmp_path, how):
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("n", torch.zeros(()))
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            self.n += 1
+            return torch.special.i0(self.norm(x)), self.n * 1
+
+    if how == "pt2":
+        export(tmp_path / "m.pt2", Counts(), (torch.randn(4, 3),))
+    else:
+        torch.jit.trace(Counts(), torch.randn(4, 3), check_trace=False).save(tmp_path / "m.pt2")
+    more = () if how == "pt2" else ("--input", "x:f32[4,3]")
+    result = mlc("export-onnx", "m.pt2", "-o", "m.onnx", *more)
+    assert result.rc == 4
+    for words in ("i0: ", "aten::batch_norm: it updates its statistics", "n, which an ONNX model cannot keep, first at ", "test_export_onnx.py"):
+        assert words in result.stderr, result.stderr
+    listed = mlc("export-onnx", "m.pt2", "--list-ops", *more)
+    assert listed.rc == 1 and "it writes into" in listed.stdout
+
+
+def test_joined_sizes_were_told_before_they_were_known(mlc, tmp_path):
+    class Twice(nn.Module):
+        def forward(self, x):
+            return x * 2
+
+    export(tmp_path / "m.pt2", Twice(), (torch.randn(2, 3),), ({0: torch.export.Dim.DYNAMIC},))
+    result = mlc("export-onnx", "m.pt2", "-o", "m.onnx", "--dim", "batch=t", "--dim", "other=t")
+    assert result.rc == 2 and "one size" not in result.stderr, result.stderr
+
+
+def test_refused_scripts_did_not_name_what_helps(mlc, tmp_path):
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)
+
+        def forward(self, x, padding):
+            return self.encoder(x, src_key_padding_mask=padding)
+
+    torch.jit.script(Masked().eval()).save(tmp_path / "m.pt")
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[b=2,t=5,8]", "--input", "padding:bool[b,t]")
+    assert result.rc == 4 and "enable_nested_tensor=False" in result.stderr, result.stderr
+
+
 OPSETS = {  # what an opset is too low for
     "bitwise": (lambda x: x.int() & 3, 18), "triangle": (torch.tril, 14),
     "scatter_add": (lambda x: x.index_put((torch.tensor([0, 0]),), torch.ones(4), accumulate=True), 16),
@@ -725,7 +774,7 @@ def test_writes_through_what_a_branch_gave_are_never_lost(mlc, tmp_path, name):
 def test_a_write_into_an_input_through_a_branch_is_refused(mlc, tmp_path):
     torch.jit.script(mutation_programs.branch_gives_alias_of_input).save(str(tmp_path / "p.pt"))
     result = mlc("export-onnx", "p.pt", "-o", "p.onnx", "--no-verify", "--input", "x:f32[3,4]")
-    assert result.rc == 4 and "the program writes into x" in result.stderr
+    assert result.rc == 4 and "it writes into x, which" in result.stderr
 
 
 def test_writes_into_what_is_always_a_copy(mlc, tmp_path):

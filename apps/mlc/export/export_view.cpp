@@ -143,6 +143,8 @@ std::string hint_of(const std::vector<onnx::Problem>& problems) {
   if (any([](const onnx::Problem& one) { return one.op.starts_with("higher_order::map"); })) {
     return "torch.vmap instead of map(), then program.run_decompositions(), gives plain operators";
   }
+  if (any([](const onnx::Problem& one) { return one.reason.starts_with("it writes into"); }))
+    return "what is kept from run to run can be an input and an output; eval() ends most of it";
   // No domain has operators with programs in them.
   if (any(has_block)) return "";
   const bool unknown = any([](const onnx::Problem& one) {
