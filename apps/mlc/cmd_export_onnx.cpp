@@ -225,9 +225,10 @@ Result<ProgramSource> Job::named_program(const Artefact& source, std::set<std::s
   auto captured = capture(source, std::move(frozen));
   if (!captured.ok()) return std::move(captured).error().in_file(options_.model);
   const bool given = source.exported() == nullptr || !options_.engine.inputs.empty();
-  join_usual_names(*captured->program, names_, context_.reporter);
+  const std::vector<std::string> joined = join_usual_names(*captured->program, names_);
   Status named = name_sizes(*captured->program, names_, given ? specs_ : std::vector<InputSpec>());
   if (!named.ok()) return std::move(named).error().in_file(options_.model);
+  for (const std::string& note : joined) context_.reporter.warn(note);
   return captured;
 }
 
@@ -360,7 +361,7 @@ Status Job::finish(onnx::Model& model) {
 Result<ExitCode> Job::run() {
   if (options_.list_ops && options_.model.empty()) return list_known_operators(context_);
   MLC_CHECK(check_export_options(options_));
-  MLC_TRY(names_, dim_names(options_.dims, context_.reporter));
+  MLC_TRY(names_, dim_names(options_.dims));
   if (!options_.op_map.empty()) {
     MLC_TRY(op_map_, onnx::read_op_map(options_.op_map));
     MLC_CHECK(check_op_map(op_map_, options_.op_map));

@@ -11,20 +11,7 @@
 
 namespace mlc::cli {
 
-namespace {
-
-void warn_of_one_size(const std::string& one, const std::string& other, const std::string& wanted,
-                      Reporter& reporter) {
-  reporter.warn(
-      fmt::format("{} and {} become one size, {}: the model will take only inputs where they are "
-                  "equal",
-                  printable(one), printable(other), printable(wanted)));
-}
-
-}  // namespace
-
-Result<std::map<std::string, std::string>> dim_names(std::span<const std::string> options,
-                                                     Reporter& reporter) {
+Result<std::map<std::string, std::string>> dim_names(std::span<const std::string> options) {
   std::map<std::string, std::string> out;
   for (const std::string& text : options) {
     const size_t at = text.find('=');
@@ -39,10 +26,6 @@ Result<std::map<std::string, std::string>> dim_names(std::span<const std::string
           "names have letters, digits, _ and ., no digit first, and are none of min, max, "
           "inf, nan, none, true and false");
     }
-    const auto same = std::ranges::find(out, wanted, [](const auto& row) { return row.second; });
-    if (same != out.end() && same->first != old) {
-      warn_of_one_size(same->first, old, wanted, reporter);
-    }
     if (!out.emplace(old, wanted).second) {
       return usage_error("--dim names " + quoted(old) + " twice");
     }
@@ -50,8 +33,8 @@ Result<std::map<std::string, std::string>> dim_names(std::span<const std::string
   return out;
 }
 
-void join_usual_names(const ExportedProgram& program, std::map<std::string, std::string>& names,
-                      Reporter& reporter) {
+std::vector<std::string> join_usual_names(const ExportedProgram& program,
+                                          std::map<std::string, std::string>& names) {
   const std::map<std::string, std::string> usual = usual_size_names(program);
   const auto own_name = [&](const std::string& said) {
     const auto row = std::ranges::find(usual, said, [](const auto& one) { return one.second; });
@@ -63,10 +46,20 @@ void join_usual_names(const ExportedProgram& program, std::map<std::string, std:
   for (const auto& [old, wanted] : names) {
     const std::string other = own_name(wanted);
     if (!usual.contains(other) || renamed.contains(other)) continue;
-    warn_of_one_size(wanted, old, wanted, reporter);
     more.emplace(other, wanted);
   }
+  std::map<std::string, std::vector<std::string>> joined;  // by the name that they get
+  for (const auto& [other, wanted] : more) joined[wanted].push_back(wanted);
+  for (const auto& [old, wanted] : names) joined[wanted].push_back(old);
   names.merge(more);
+  std::vector<std::string> out;
+  for (const auto& [wanted, sizes] : joined) {
+    if (sizes.size() < 2) continue;
+    out.push_back(
+        fmt::format("{} become one size, {}: the model will take only inputs where they are equal",
+                    join_list(printable_all(sizes)), printable(wanted)));
+  }
+  return out;
 }
 
 std::map<std::string, int64_t> least_sizes(const onnx::Model& model) {

@@ -17,14 +17,13 @@
 
 namespace mlc::cli {
 
-/// Of --dim OLD=NEW, by OLD. Warns of two sizes that become one. Errors: usage.
-Result<std::map<std::string, std::string>> dim_names(std::span<const std::string> options,
-                                                     Reporter& reporter);
+/// Of --dim OLD=NEW, by OLD. Errors: usage.
+Result<std::map<std::string, std::string>> dim_names(std::span<const std::string> options);
 
 /// Adds to NAMES the sizes of PROGRAM that are called by default as others are to be: both become
-/// one, of which it warns.
-void join_usual_names(const ExportedProgram& program, std::map<std::string, std::string>& names,
-                      Reporter& reporter);
+/// one. What to warn of, once it is known that all of these sizes are there: sizes that become one.
+std::vector<std::string> join_usual_names(const ExportedProgram& program,
+                                          std::map<std::string, std::string>& names);
 
 /// Below which sizes MODEL does not hold, by their texts: what the program says itself, and what
 /// operators need that would give other ranks.
