@@ -10,6 +10,7 @@
 #include "mlc/torch/torch_values.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <torch/csrc/jit/api/function_impl.h>
@@ -51,6 +52,23 @@ std::unordered_map<const Node*, std::vector<const Value*>> last_uses(const Block
   return out;
 }
 
+/// The way out of PROBLEMS; empty where none is known.
+std::string advice_on(const std::vector<std::string>& problems, bool keeps_loops) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kAdvice = {{
+      {"quantised tensor",
+       "export the model as it was before, then quantise the ONNX file: mlc quantize model.onnx"},
+      {"_nested_tensor_from_mask",
+       "nn.TransformerEncoder(..., enable_nested_tensor=False) computes the same without a look at "
+       "the mask"},
+  }};
+  for (const auto& [words, advice] : kAdvice) {
+    const bool fits = std::ranges::any_of(
+        problems, [&](const std::string& one) { return one.find(words) != std::string::npos; });
+    if (fits) return std::string(advice);
+  }
+  return keeps_loops ? "loops over sizes that are declared fixed are unrolled" : "";
+}
+
 bool takes_tensor(const c10::Argument& argument) {
   c10::TypePtr type = argument.type();
   if (const auto optional = type->cast<c10::OptionalType>()) type = optional->getElementType();
@@ -82,14 +100,8 @@ Result<CapturedProgram> Capturer::run() {
   if (!problems_.empty() && stop_ != CaptureStop::written_weight) {
     // Whatever came behind what was refused.
     stop_ = CaptureStop::none;
-    const bool quantised = std::ranges::any_of(problems_, [](const std::string& one) {
-      return one.find("quantised tensor") != std::string::npos;
-    });
     return unsupported("the program has what mlc cannot capture: " + join_list(problems_),
-                       quantised      ? "export the model as it was before, then quantise the ONNX "
-                                        "file: mlc quantize model.onnx"
-                       : keeps_loops_ ? "loops over sizes that are declared fixed are unrolled"
-                                      : "");
+                       advice_on(problems_, keeps_loops_));
   }
   MLC_CHECK(std::move(done));
   erase_dead();

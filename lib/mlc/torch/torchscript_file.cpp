@@ -112,7 +112,8 @@ Result<CodeFacts> check_code(const std::string& path) {
     return unsupported("the model uses " + plural(missing.size(), "custom operator") +
                            " that LibTorch does not have: " + join_list(missing),
                        "they come from a library that extends PyTorch, which mlc does not load; "
-                       "export the model without them");
+                       "of a .pt2, what torch.export.save() writes, --partial and --op-map take "
+                       "them along; else export the model without them");
   });
 }
 
