@@ -146,6 +146,12 @@ def test_labels_are_told_as_often_as_asked_for(mlc, valid, x):
     assert found["of"] == "labels" and found["right"] == pytest.approx(28 / 36)
     told = (outputs(out, x).argmax(1) == labels)[counted].mean()
     assert found["drop"] == pytest.approx(max(0, 28 / 36 - told)) and found["drop"] <= 0.01 < found["trail"][0]["drop"]
+    # As datasets have them; where none is negative bytes do too.
+    for name, dtype, kept in (("small", np.int32, labels), ("bytes", np.uint8, np.where(labels < 0, 9, labels)), ("floats", np.float32, labels)):
+        np.save(mlc.cwd / f"{name}.npy", kept.astype(dtype))
+        done = mlc(*ARGS, "-f", "--onnx", "int4", "--block", "64", "--labels", f"{name}.npy", "--max-drop", "50%")
+        assert done.rc == (2 if name == "floats" else 0), done.stderr
+    assert "--labels, whole numbers" in done.stderr
 
 
 def test_labels_that_no_output_can_give_passed_any_gate(mlc, x):

@@ -4,6 +4,7 @@
 #include "mlc/compress/drop_search.h"
 #include "mlc/engine/compare.h"
 #include "mlc/engine/match_inputs.h"
+#include "mlc/tensor/element_values.h"
 #include "mlc/tensor/float_kernels.h"
 
 #include <algorithm>
@@ -39,6 +40,7 @@ class DropMeter {
   Result<std::shared_ptr<const Values>> wanted(int64_t sample);
   Status find_right();
   Status check_labels(const NamedValue& output) const;
+  Result<std::vector<int64_t>> labels_of(uint64_t i) const;
   /// Adds the labels of SAMPLE that OUTPUT tells.
   Status count_right(int64_t sample, const HostTensor& output, RightLabels& sum) const;
   Result<size_t> labelled_output(const Values& outputs) const;
@@ -80,11 +82,19 @@ Result<std::shared_ptr<const DropMeter::Values>> DropMeter::wanted(int64_t sampl
   return made;
 }
 
+/// The labels that belong to sample I of the file.
+Result<std::vector<int64_t>> DropMeter::labels_of(uint64_t i) const {
+  MLC_TRY(const auto read, wish_.labels->sample(i));
+  const Bytes bytes = as_bytes(*read[0].tensor.bytes);
+  std::vector<double> values(bytes.size() / element_bytes(wish_.label_dtype));
+  load_values(wish_.label_dtype, bytes, values.data());
+  return std::vector<int64_t>(values.begin(), values.end());
+}
+
 /// The first output with one row of numbers for each label.
 Result<size_t> DropMeter::labelled_output(const Values& outputs) const {
-  MLC_TRY(const auto labels, wish_.labels->sample(0));
-  const uint64_t each = labels[0].tensor.bytes->size() / sizeof(int64_t);
-  const uint64_t all = each * static_cast<uint64_t>(labels_a_sample());
+  MLC_TRY(const auto labels, labels_of(0));
+  const uint64_t all = labels.size() * static_cast<uint64_t>(labels_a_sample());
   for (size_t i = 0; i < outputs.size(); ++i) {
     const HostTensor& one = outputs[i].tensor;
     if (info(one.dtype).kind != DTypeClass::floating || one.sizes.empty() || one.sizes.back() < 2)
@@ -105,13 +115,11 @@ Status DropMeter::count_right(int64_t sample, const HostTensor& output, RightLab
                               reinterpret_cast<std::byte*>(values.data()), values.size());
   size_t row = 0;
   for (int64_t i = 0; i < labels_a_sample(); ++i) {
-    MLC_TRY(const auto labels,
-            wish_.labels->sample(static_cast<uint64_t>(sample * labels_a_sample() + i)));
-    const Bytes bytes = as_bytes(*labels[0].tensor.bytes);
-    for (size_t at = 0; at < bytes.size(); at += sizeof(int64_t), ++row) {
-      const auto label = load_le<int64_t>(bytes.data() + at);
+    MLC_TRY(const auto labels, labels_of(static_cast<uint64_t>(sample * labels_a_sample() + i)));
+    for (const int64_t label : labels) {
+      const size_t at = row++;
       if (label < 0) continue;  // of what is not to be counted, as PyTorch's ignore_index
-      const auto begin = values.begin() + static_cast<std::ptrdiff_t>(row * classes);
+      const auto begin = values.begin() + static_cast<std::ptrdiff_t>(at * classes);
       const auto largest = std::max_element(begin, begin + static_cast<std::ptrdiff_t>(classes));
       sum.right += largest - begin == label ? 1 : 0;
       ++sum.all;
@@ -125,10 +133,8 @@ Status DropMeter::count_right(int64_t sample, const HostTensor& output, RightLab
 Status DropMeter::check_labels(const NamedValue& output) const {
   const int64_t classes = output.tensor.sizes.back();
   for (uint64_t i = 0; i < wish_.labels->samples(); ++i) {
-    MLC_TRY(const auto labels, wish_.labels->sample(i));
-    const Bytes bytes = as_bytes(*labels[0].tensor.bytes);
-    for (size_t at = 0; at < bytes.size(); at += sizeof(int64_t)) {
-      const auto label = load_le<int64_t>(bytes.data() + at);
+    MLC_TRY(const auto labels, labels_of(i));
+    for (const int64_t label : labels) {
       if (label < classes) continue;
       return usage_error(fmt::format("--labels has the label {} (number {}), but output {} has {} "
                                      "classes, 0 to {}",
@@ -361,11 +367,20 @@ Result<DropWish> read_drop_wish(const QuantizeOnnxOptions& options, Reporter& re
   if (options.labels.empty()) return wish;
   OnnxValue value;
   value.name = "labels";
-  value.element = info(DType::i64).onnx;
-  MLC_TRY_CTX(wish.labels, CalibrationData::open({&options.labels, 1}, {&value, 1}, reporter),
-              "--labels");
   wish.goal.of = DropOf::labels;
-  return wish;
+  std::optional<Error> refused;  // of 64 bits, as PyTorch has them
+  for (const DType dtype : {DType::i64, DType::i32, DType::i16, DType::u8, DType::i8}) {
+    value.element = info(dtype).onnx;
+    auto opened = CalibrationData::open({&options.labels, 1}, {&value, 1}, reporter);
+    if (opened.ok()) {
+      wish.labels = std::move(*opened);
+      wish.label_dtype = dtype;
+      return wish;
+    }
+    if (!refused) refused = std::move(opened).error();
+    if (refused->kind() != ErrorKind::usage) break;
+  }
+  return std::move(*refused).during("--labels, whole numbers");
 }
 
 Result<DropAnswer> reach_drop(DropSubject& subject, const JudgeOptions& samples,

@@ -24,6 +24,7 @@ namespace mlc::cli {
 struct DropWish {
   DropGoal goal;
   std::optional<CalibrationData> labels;  // with DropOf::labels
+  DType label_dtype = DType::i64;
 };
 /// What --max-drop, --drop-of and --labels say. Errors: usage, those of CalibrationData::open().
 Result<DropWish> read_drop_wish(const QuantizeOnnxOptions& options, Reporter& reporter);
