@@ -180,12 +180,13 @@ def test_a_pt2_names_the_numbers_that_torch_export_froze(mlc, tmp_path):
 
 class Clamp(nn.Module):
     def forward(self, t: Tensor):
-        return t.clamp(0, 3600), t.clamp(min=-5), t.clamp(max=7), t.clamp(0, 4102444800), t.clamp(9, 2)
+        return t.clamp(0, 3600), t.clamp(min=-5), t.clamp(max=7), t.clamp(0, 4102444800), t.clamp(9, 2), torch.relu(t), t.sign(), \
+            torch.maximum(t, t.flip(0)), torch.minimum(t, t.flip(0)), t.amax(0), t.amin(-1), t.view(2, -1).amax(1), t.view(2, -1).max(1)[0]
 
 
 def test_large_integers_were_clamped_by_their_lower_bits(mlc, tmp_path):
     torch.jit.script(Clamp()).save(tmp_path / "m.pt")
-    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["t:i64[n=4]=0..1000000000"]))
-    values = torch.tensor([2500000000, -2500000000, 5, 2**40, -2**40, 4102444801, 0, -3] * 2)
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["t:i64[n=4..64]=0..1000000000"]))
+    values = torch.tensor([2500000000, -2500000000, 5, 2**40, -2**40, 4102444801, 0, -3, 2**53 + 1, 2**63 - 1, -2**63, 9])
     for got, want in zip(run(tmp_path / "m.onnx", values), Clamp()(values), strict=True):
         assert torch.equal(torch.tensor(got), want)

@@ -151,7 +151,9 @@ std::string hint_of(const std::vector<onnx::Problem>& problems) {
     return one.reason.starts_with("no lowering") || one.reason.find("ONNX") != std::string::npos;
   });
   const bool helps = unknown && std::ranges::all_of(problems, &onnx::Problem::can_be_kept);
-  return helps ? "--partial keeps unknown operators in a domain of their own" : "";
+  return helps ? "--partial keeps unknown operators in a domain of their own; --op-map says which "
+                 "operator of a runtime each of them is"
+               : "";
 }
 
 }  // namespace

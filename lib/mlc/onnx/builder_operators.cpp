@@ -63,6 +63,9 @@ Value* found_extreme(Builder& b, Value* x, bool largest, const std::vector<int64
 
 Value* Builder::unary(std::string_view op, Value* x) {
   if (compares_halves(op, x)) return sign_of(*this, x);
+  // There is no Relu of 64 bits, and not all of them fit a double.
+  if (op == "Relu" && x->type.dtype == DType::i64 && x->data == nullptr)
+    return binary("Max", x, number(int64_t{0}, DType::i64));
   if (op == "Not" && is_made_by(x, "Not")) return x->producer->inputs[0];
   const DType dtype = x->type.dtype;
   Value* in = cast(x, kernel_dtype(op, dtype));
