@@ -5,6 +5,7 @@
 #include "mlc/torch/source_place.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
@@ -407,6 +408,22 @@ Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequ
   Status at_examples = trials.run(trials.examples());
   if (!at_examples.ok()) return std::move(at_examples).error();
   return explain_by(trials, std::move(error), target, request, varying);
+}
+
+std::string advice_on(const std::vector<std::string>& problems, bool keeps_loops) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kAdvice = {{
+      {"quantised tensor",
+       "export the model as it was before, then quantise the ONNX file: mlc quantize model.onnx"},
+      {"_nested_tensor_from_mask",
+       "nn.TransformerEncoder(..., enable_nested_tensor=False) computes the same without a look at "
+       "the mask"},
+  }};
+  for (const auto& [words, advice] : kAdvice) {
+    const bool fits = std::ranges::any_of(
+        problems, [&](const std::string& one) { return one.find(words) != std::string::npos; });
+    if (fits) return std::string(advice);
+  }
+  return keeps_loops ? "loops over sizes that are declared fixed are unrolled" : "";
 }
 
 }  // namespace mlc::torch_module

@@ -1,11 +1,12 @@
-// Why a program cannot be captured at other sizes than the examples: which sizes it takes, found
-// out by running it.
+// Why a program cannot be captured: which sizes it takes, found out by running it, and what helps
+// where it is not a matter of sizes.
 #pragma once
 
 #include "mlc/engine/lanes.h"
 #include "mlc/torch/capture.h"
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace mlc::torch_module {
@@ -24,5 +25,8 @@ Varying varying(const CaptureRequest& request);
 /// does. Requires: runs inside guarded().
 Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequest& request,
                      const Varying& varying);
+
+/// The way out of PROBLEMS, what a capture refused; empty where none is known.
+std::string advice_on(const std::vector<std::string>& problems, bool keeps_loops);
 
 }  // namespace mlc::torch_module

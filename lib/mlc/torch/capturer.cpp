@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/engine/exception_text.h"
 #include "mlc/torch/call_operator.h"
+#include "mlc/torch/capture_limits.h"
 #include "mlc/torch/evaluators.h"
 #include "mlc/torch/grown_list.h"
 #include "mlc/torch/number_inputs.h"
@@ -10,7 +11,6 @@
 #include "mlc/torch/torch_values.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include <torch/csrc/jit/api/function_impl.h>
@@ -50,23 +50,6 @@ std::unordered_map<const Node*, std::vector<const Value*>> last_uses(const Block
   std::unordered_map<const Node*, std::vector<const Value*>> out;
   for (const auto& [value, node] : last) out[node].push_back(value);
   return out;
-}
-
-/// The way out of PROBLEMS; empty where none is known.
-std::string advice_on(const std::vector<std::string>& problems, bool keeps_loops) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kAdvice = {{
-      {"quantised tensor",
-       "export the model as it was before, then quantise the ONNX file: mlc quantize model.onnx"},
-      {"_nested_tensor_from_mask",
-       "nn.TransformerEncoder(..., enable_nested_tensor=False) computes the same without a look at "
-       "the mask"},
-  }};
-  for (const auto& [words, advice] : kAdvice) {
-    const bool fits = std::ranges::any_of(
-        problems, [&](const std::string& one) { return one.find(words) != std::string::npos; });
-    if (fits) return std::string(advice);
-  }
-  return keeps_loops ? "loops over sizes that are declared fixed are unrolled" : "";
 }
 
 bool takes_tensor(const c10::Argument& argument) {
