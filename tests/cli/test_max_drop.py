@@ -264,3 +264,16 @@ def test_processors_that_cut_sums_get_the_way_out(mlc, x):
     done = mlc(*ARGS, "--max-drop", "0")
     assert done.rc == 1 and "--reduce-range avoids that" in done.stderr
     assert mlc(*ARGS, "--onnx", "int4", "--max-drop", "50%", "--reduce-range").rc == 0
+
+
+def test_reduce_range_was_refused_with_a_target_size(mlc, x):
+    size = (mlc.cwd / "in.onnx").stat().st_size
+    done = mlc.ok("quantize", "in.onnx", "-n", "--min-elements", "0", "--target-size", str(size // 3), "--reduce-range", "--min-cosine", "-1", "--json")
+    assert any(layer["scheme"] == "int8" for layer in done.json["quantized"])
+
+
+@pytest.mark.skipif(not ADDS_IN_16_BITS, reason="this processor adds products of bytes in 32 bits")
+def test_sums_that_are_cut_left_weights_in_floats_without_a_word(mlc, x):
+    words = "with --reduce-range fewer weights may stay in floats"
+    assert words in mlc.ok(*ARGS, "--max-drop", "1%").stderr
+    assert words not in mlc.ok(*ARGS, "--max-drop", "1%", "--reduce-range", "-f").stderr

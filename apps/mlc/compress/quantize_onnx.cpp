@@ -84,8 +84,9 @@ Status Job::check_usage() {
   answer_.form = options_.form.value_or(onnx::QuantForm::dynamic);
   answer_.reduced = options_.reduce_range;
   answer_.multiplies_bytes =
-      multiplies_bytes(answer_.form) || (answer_.form == onnx::QuantForm::int4 &&
-                                         (options_.max_drop || !shared_.recipe.rules.empty()));
+      multiplies_bytes(answer_.form) ||
+      (answer_.form == onnx::QuantForm::int4 &&
+       (options_.max_drop || shared_.target_size > 0 || !shared_.recipe.rules.empty()));
   answer_.target = options_.target.value_or(onnx::Int8Target::onnxruntime);
   const bool is_static = answer_.form == onnx::QuantForm::static_qdq;
   MLC_CHECK(check_samples_have_a_use());
@@ -104,7 +105,7 @@ Status Job::check_usage() {
   if (options_.reduce_range && !answer_.multiplies_bytes)
     return usage_error(
         "--reduce-range is for products of bytes: --onnx dynamic and static, and "
-        "int4 with --max-drop or rules");
+        "int4 with --max-drop, --target-size or rules");
   MLC_CHECK(check_sample_options(options_));
   MLC_CHECK(check_drop_options(options_));
   MLC_TRY(wish_, judge_wish(options_, shared_));
@@ -211,6 +212,11 @@ Status Job::quantize() {
   OnnxQuantizer quantizer(task_, options_, shared_, data_ ? &*data_ : nullptr, engine_);
   how_ = quant_options();
   if (options_.max_drop) MLC_CHECK(reach_drop(quantizer, how_));
+  if (answer_.drop && !answer_.drop->in_floats.empty() && answer_.multiplies_bytes &&
+      !answer_.reduced && adds_products_in_16_bits(this_cpu())) {
+    task_.reporter.warn(std::string(kCutSums) +
+                        "cuts large sums: with --reduce-range fewer weights may stay in floats");
+  }
   if (shared_.target_size > 0) {
     const auto finish = [this](onnx::Document& document) { return add_metadata(document); };
     MLC_CHECK(reach_size(quantizer, shared_.target_size, finish, how_));
