@@ -446,3 +446,28 @@ def test_outputs_are_called_pt_and_never_in_place(mlc):
     write(mlc, model, x, "traced")
     assert "name it .pt" in prune(mlc, "--amount", "0.5", out="small.onnx", code=2).stderr
     assert mlc("prune", "net.pt", "--in-place", "--method", "channels", "--amount", "0.5").rc == 2
+
+
+class Widths(nn.Module):
+    """The width of a head is a part of that of what goes in, which loses channels of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.e, self.qkv, self.o, self.up, self.fc = nn.Linear(8, 24), nn.Linear(24, 72), nn.Linear(24, 24), nn.Linear(24, 96), nn.Linear(96, 5)
+
+    def forward(self, x):
+        x = self.e(x)
+        b, t, c = x.shape
+        q, k, v = self.qkv(x).reshape(b, t, 3, 6, c // 6).permute(2, 0, 3, 1, 4).unbind(0)
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, c)
+        return self.fc(F.relu(self.up(x + self.o(y))))
+
+
+@pytest.mark.parametrize("form", [torch.jit.script, lambda model: torch.jit.trace(model, torch.randn(2, 5, 8))], ids=["script", "trace"])
+def test_widths_that_are_computed_of_channels_failed_as_a_whole(mlc, form):
+    torch.manual_seed(0)
+    form(Widths().eval()).save(mlc.cwd / "in.pt")
+    answer = mlc.ok("prune", "in.pt", "-o", "out.pt", "--method", "channels", "--amount", "0.5", "--input", "x:f32[b=2,t=5,8]", "--json").json
+    assert [(group["channels"], group["gone"]) for group in answer["groups"]] == [(24, 12), (72, 3), (96, 48), (5, 0)]
+    state = torch.jit.load(mlc.cwd / "out.pt")
+    assert state.qkv.weight.shape == (36, 12) and state(torch.randn(4, 9, 8)).shape == (4, 9, 5)

@@ -79,6 +79,7 @@ class Job : public ChannelHost {
   Result<std::unique_ptr<Model>> load(Reporter& reporter) const;
   Result<ResizeRequest> tensors_of(const onnx::Document& document) const;
   Result<ExtraFiles> extra_files() const;
+  Result<OutputFile> resized(const ResizeRequest& request, const TraceOptions& form);
   Status compare(const onnx::Document& unread, const OutputFile& out) const;
 
   /// Where files that nobody names lie.
@@ -305,20 +306,37 @@ Status Job::compare(const onnx::Document& unread, const OutputFile& out) const {
 Status Job::write(const onnx::Document& unread, const onnx::Document& small,
                   PruneOnnxAnswer& answer) {
   MLC_TRY(ResizeRequest request, tensors_of(small));
-  request.numbers = numbers_->changed(answer.plan);
-  MLC_CHECK(model_->resize(request));
   TraceOptions form;
   MLC_TRY(form.extra, extra_files());
+  request.numbers = numbers_->changed(answer.plan, false);
+  MLC_TRY(OutputFile first, resized(request, form));
+  std::optional<OutputFile> out(std::move(first));
+  Status compared = compare(unread, *out);
+  // A number may have been computed of channels that went, as the width of heads of that of all.
+  if (!compared.ok() && compared.error().kind() == ErrorKind::conflict) {
+    request.numbers = numbers_->changed(answer.plan, true);
+    MLC_TRY(OutputFile other, resized(request, form));
+    if (compare(unread, other).ok()) {
+      out.emplace(std::move(other));
+      compared = {};
+    }
+  }
+  MLC_CHECK(std::move(compared));
+  answer.file_bytes = out->position();
+  if (shared_.writing.dry_run) return {};
+  return out->publish(source_->checkpoint().files);
+}
+
+/// The model as REQUEST says, in a file without a name.
+Result<OutputFile> Job::resized(const ResizeRequest& request, const TraceOptions& form) {
+  MLC_CHECK(model_->resize(request));
   const OutputOptions nameless{.replace = true, .sync = false, .mode = 0};
   MLC_TRY(OutputFile out,
           OutputFile::create(beside(),
                              task_.output.empty() ? nameless : shared_.writing.output_options()));
   MLC_CHECK(model_->write_torchscript(form, [&out](Bytes bytes) { return out.write(bytes); }));
   MLC_CHECK(out.flush());
-  MLC_CHECK(compare(unread, out));
-  answer.file_bytes = out.position();
-  if (shared_.writing.dry_run) return {};
-  return out.publish(source_->checkpoint().files);
+  return out;
 }
 
 Result<FileReport> Job::run() {

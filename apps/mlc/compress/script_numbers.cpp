@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -73,15 +74,19 @@ class SiteReader {
     if (number == nullptr) return freeze(labels, where + " is given a size that varies");
     if (number->value == -1 && times > 0) return;  // what is left
     const auto count = static_cast<int64_t>(labels.size());
-    if (!labels.empty() && number->value * divisor != count * times)
+    if (!labels.empty() && number->value * divisor != count * times) {
+      if (number->is_computed)
+        out_.push_back({number->place, number->value, {}, 1, 1, where, true});
       return freeze(labels, fmt::format("{} is given {}", where, number->value));
+    }
     if (!labels.empty() && number->is_computed && !sizes_vary_) {
       return freeze(labels,
                     fmt::format("the program computes the {} that {} is given, and takes no "
                                 "other number of inputs",
                                 number->value, where));
     }
-    out_.push_back({number->place, number->value, labels, times, divisor, where});
+    out_.push_back(
+        {number->place, number->value, labels, times, divisor, where, number->is_computed});
   }
   /// All outputs have as many along AXIS.
   void alike(size_t axis) const {
@@ -317,14 +322,19 @@ void ScriptNumbers::restrict(const onnx::Document& whole, const onnx::ValueAxes&
   agree(graph);
 }
 
-std::map<size_t, int64_t> ScriptNumbers::changed(onnx::ChannelPlan& plan) const {
+std::map<size_t, int64_t> ScriptNumbers::changed(onnx::ChannelPlan& plan, bool fixes) const {
   std::map<size_t, int64_t> out;
+  std::set<size_t> unlike;  // places that calls need to be two numbers
   for (const Stated& one : stated_) {
-    if (one.counted.empty()) continue;
+    const bool is_fixed = fixes && one.is_computed;
+    if (one.counted.empty() && !is_fixed) continue;
     const auto kept = static_cast<int64_t>(plan.kept_of(one.counted).size());
-    const int64_t number = kept * one.times / one.divisor;
-    if (number != one.value) out[one.place] = number;
+    const int64_t number = one.counted.empty() ? one.value : kept * one.times / one.divisor;
+    if (number == one.value && !is_fixed) continue;
+    const auto [known, is_new] = out.emplace(one.place, number);
+    if (!is_new && known->second != number) unlike.insert(one.place);
   }
+  if (fixes) std::erase_if(out, [&](const auto& each) { return unlike.contains(each.first); });
   return out;
 }
 

@@ -23,8 +23,9 @@ class ScriptNumbers {
   /// that one number counts, and those stay whose numbers cannot be exchanged, with the reason.
   void restrict(const onnx::Document& whole, const onnx::ValueAxes& values,
                 onnx::ChannelGraph& graph);
-  /// What becomes of them, for ResizeRequest. Requires: PLAN is of the graph of restrict().
-  std::map<size_t, int64_t> changed(onnx::ChannelPlan& plan) const;
+  /// What becomes of them, for ResizeRequest. FIXES: those that the program computes are stated, as
+  /// it may compute them of channels that go. Requires: PLAN is of the graph of restrict().
+  std::map<size_t, int64_t> changed(onnx::ChannelPlan& plan, bool fixes) const;
 
   struct Stated {
     size_t place = 0;
@@ -33,6 +34,7 @@ class ScriptNumbers {
     int64_t times = 1;
     int64_t divisor = 1;
     std::string where;
+    bool is_computed = false;
   };
 
  private:
