@@ -128,7 +128,6 @@ void lower_embedding_bag(Call& c) {
   bags.count = c.output_sizes(0).at(0);
   // LibTorch itself crashes without a bag, and nothing can be scattered into none.
   b.need_at_least(bags.count, 1);
-  bags.has_end = c.boolean("include_last_offset", false);
   if (c.has("per_sample_weights")) {
     bags.weights = b.unsqueeze(b.cast(c.tensor("per_sample_weights"), computed), {1});
   }
@@ -136,6 +135,12 @@ void lower_embedding_bag(Call& c) {
   // Counted from the end, where it is not only left out.
   if (padding < 0 && c.has("padding_idx") && c.op() == "aten::embedding_bag") {
     padding += c.symbols().constant_value(b.size_of(table, 0)).value_or(0);
+  }
+  // PyTorch stops at the last offset on its fast path alone; else it goes on to the last index.
+  const bool has_last = c.boolean("include_last_offset", false);
+  bags.has_end = has_last && padding < 0 && dtype != DType::f64;
+  if (has_last && !bags.has_end) {
+    bags.offsets = b.slice(bags.offsets, 0, b.expr(0), bags.count);
   }
   if (padding >= 0) {
     if (bags.mode == Mode::max) Call::refuse("the largest of bags that hold padding");
