@@ -517,3 +517,10 @@ def test_a_folder_names_the_library_in_it(mlc, net, onnxruntime_engine):
     folder = pathlib.Path(onnxruntime_engine["library"]).parent
     answer = mlc.ok("doctor", "--json", env={"MLC_ONNXRUNTIME": str(folder)}).json
     assert json.dumps(answer["onnxruntime"]["library"]) == json.dumps(onnxruntime_engine["library"])
+
+
+def test_onnxruntime_left_an_identifier_of_the_machine(mlc, net, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    mlc.ok("run", net / "net.onnx", "--input", IMAGE, env={"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")})
+    assert list(home.iterdir()) == []

@@ -4,6 +4,7 @@
 #include "mlc/engine/onnxruntime_library.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace mlc::ort_module {
 namespace {
@@ -43,6 +44,10 @@ OrtLibrary::~OrtLibrary() {
 }
 
 Status OrtLibrary::create_environment() {
+  // The making of an environment alone tells Microsoft of the process, and writes an identifier of
+  // the machine into the home folder, unless this is set; DisableTelemetryEvents() comes too late.
+  constexpr int kUnlessSet = 0;
+  setenv("ORT_DISABLE_TELEMETRY", "1", kUnlessSet);
   MLC_CHECK(check(
       api_->CreateEnvWithCustomLogger(log, this, ORT_LOGGING_LEVEL_WARNING, "mlc", &environment_)));
   MLC_CHECK(check(api_->DisableTelemetryEvents(environment_)));
