@@ -700,6 +700,21 @@ def test_exports_of_multihead_attention_kept_all_channels(weights, varies, mlc):
     assert initializers(mlc.cwd / "out.onnx")["a.in_proj_bias"].shape == (48,)
 
 
+@pytest.mark.parametrize("how", ["pt2", "trace"])
+def test_heads_of_exported_multihead_attention_stayed(mlc, how):
+    torch.manual_seed(0)
+    model, x = Multihead(False).eval(), torch.randn(2, 5, 8)
+    if how == "trace":
+        torch.jit.trace(model, x, check_trace=False).save(mlc.cwd / "m.pt2")
+    else:
+        b, s = torch.export.Dim("b", min=1, max=64), torch.export.Dim("s", min=2, max=512)
+        torch.export.save(torch.export.export(model, (x,), dynamic_shapes=({0: b, 1: s},)), mlc.cwd / "m.pt2")
+    mlc.ok("export-onnx", "m.pt2", "-o", "in.onnx", *(("--input", "x:f32[b=2,s=5,8]") if how == "trace" else ()))
+    assert [(group["can_go"], group["channels"]) for group in groups(mlc)] == [(32, 32), (4, 96), (0, 3)]
+    mlc.ok("prune", "in.onnx", "-o", "out.onnx", "--method", "channels", "--amount", "0.5", "--input", "x:f32[3,7,8]")
+    assert run(mlc.cwd / "out.onnx", {"x": np.ones((4, 9, 8), np.float32)})[0].shape == (9, 3)
+
+
 class Chunked(nn.Module):
     """Views whose sizes the exporter asks for, all of them, because the batch varies."""
 

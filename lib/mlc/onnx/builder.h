@@ -117,6 +117,9 @@ class Builder {
 
   // Shapes. Axes may be negative.
   Value* reshape(Value* x, const Sizes& sizes);
+  /// What a Reshape from sizes to sizes is given where that is a constant, with 0 for sizes that stay
+  /// and -1 for one that follows.
+  std::optional<std::vector<int64_t>> reshape_target(const Sizes& from, const Sizes& to);
   /// A Reshape, whatever X comes from.
   Value* plain_reshape(Value* x, const Sizes& sizes);
   Value* transpose(Value* x, const std::vector<int64_t>& permutation);
@@ -177,7 +180,6 @@ class Builder {
                              std::vector<TensorType> types, const Needs& needs);
   static void same_dtype(std::string_view op, const Value* a, const Value* b);
   Value* symbol_tensor(size_t index);
-  std::optional<std::vector<int64_t>> reshape_target(const Sizes& from, const Sizes& to);
   void raise_opset(int opset);
 
   Model& model_;

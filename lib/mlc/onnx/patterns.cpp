@@ -157,12 +157,12 @@ Value* linear_of_reshaped(Builder& b, Value* gemm, const Sizes& sizes) {
   Value* flat = node.inputs[0];
   if (!is_made_by(flat, "Reshape")) return nullptr;
   Value* x = input_of(flat, 0);
-  const Sizes& from = x->type.sizes;
-  if (from.size() != sizes.size() || from.back() != flat->type.sizes.back() ||
-      sizes.back() != gemm->type.sizes.back() ||
-      !std::equal(sizes.begin(), sizes.end() - 1, from.begin())) {
-    return nullptr;
-  }
+  if (sizes.back() != gemm->type.sizes.back()) return nullptr;
+  Sizes rows = sizes;
+  rows.back() = flat->type.sizes.back();
+  // As the heads of attention, which are joined together with what lies before them.
+  if (x->type.sizes != rows && b.reshape_target(x->type.sizes, rows)) x = b.reshape(x, rows);
+  if (x->type.sizes != rows) return nullptr;
   Value* weight = node.inputs[1];
   if (node.find("transB") != nullptr) {
     if (weight->data == nullptr) return nullptr;

@@ -31,7 +31,8 @@ Value* batched_product(Builder& b, Value* product, const Sizes& sizes);
 /// already.
 Value* parted_before(Builder& b, Value* transposed, const Sizes& sizes);
 
-/// A linear layer between two reshapes that only join and part its leading dimensions.
+/// A linear layer between two reshapes that join and part its leading dimensions: one of as many
+/// dimensions as SIZES, without the second reshape.
 Value* linear_of_reshaped(Builder& b, Value* gemm, const Sizes& sizes);
 
 /// Part INDEX of VIEWED along AXIS, where views that move only dimensions of size 1 lead back to
