@@ -453,6 +453,10 @@ def test_a_written_recipe_lost_the_form(mlc, valid):
     assert (mlc.cwd / "r.yaml").read_text() == (mlc.cwd / "s.yaml").read_text()
     a, b = (onnx.load(mlc.cwd / name) for name in ("a.onnx", "b.onnx"))
     assert a.graph == b.graph
+    mlc.ok("quantize", "in.onnx", "-o", "d.onnx", "--calib", "x.npy", "--onnx", "static", "--calib-method", "percentile", "--percentile", "90", "--reduce-range",
+           "--min-cosine", "-1", "--write-recipe", "p.yaml")
+    mlc.ok("quantize", "in.onnx", "-o", "e.onnx", "--calib", "x.npy", "--recipe", "p.yaml", "--min-cosine", "-1")
+    assert onnx.load(mlc.cwd / "d.onnx").graph == onnx.load(mlc.cwd / "e.onnx").graph
     # Another form on the command line counts alone.
     mlc.ok("quantize", "in.onnx", "-o", "c.onnx", "--onnx", "dynamic", "--recipe", "r.yaml", "--min-cosine", "-1")
     (mlc.cwd / "r.yaml").write_text("mlc: recipe/1\nonnx: {form: stativ}\n")

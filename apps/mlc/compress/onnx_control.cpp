@@ -1,6 +1,7 @@
 #include "compress/onnx_control.h"
 
 #include "compress/onnx_choices.h"
+#include "compress/quantize_checkpoint.h"
 #include "mlc/base/text.h"
 
 #include <algorithm>
@@ -73,6 +74,9 @@ Status take_onnx_recipe(const OnnxRecipe& recipe, QuantizeOnnxOptions& options) 
   if (form) options.form = form;
   MLC_CHECK(take_word(kTargets, "int8_target", recipe.int8_target, options.target));
   MLC_CHECK(take_word(kMethods, "calib_method", recipe.calib_method, options.method));
+  if (!recipe.percentile.empty() && !options.percentile) {
+    MLC_TRY(options.percentile, parse_number("onnx: percentile", recipe.percentile, 50, 100));
+  }
   if (!recipe.smooth.empty() && !options.smooth) options.smooth = recipe.smooth;
   options.reduce_range = options.reduce_range || recipe.reduce_range;
   options.no_embeddings = options.no_embeddings || recipe.no_embeddings;
@@ -82,9 +86,10 @@ Status take_onnx_recipe(const OnnxRecipe& recipe, QuantizeOnnxOptions& options) 
 
 OnnxRecipe onnx_recipe(const QuantizeOnnxOptions& options) {
   OnnxRecipe out;
-  out.form = word_of(kForms, options.form);
+  out.form = word_of(kForms, std::optional(options.form.value_or(onnx::QuantForm::dynamic)));
   out.int8_target = word_of(kTargets, options.target);
   out.calib_method = word_of(kMethods, options.method);
+  if (options.percentile) out.percentile = fmt::format("{}", *options.percentile);
   out.smooth = options.smooth.value_or("");
   out.reduce_range = options.reduce_range;
   out.no_embeddings = options.no_embeddings;

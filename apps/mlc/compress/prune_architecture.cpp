@@ -95,8 +95,8 @@ class Job : public ChannelHost {
                    size_t number);
   arch::SizeWishes wishes(const onnx::Document& small, onnx::ChannelPlan& plan) const;
   WeightSource weights_of(const onnx::Document& document, WeightSource others) const;
-  Status compare(const arch::Architecture& made, const onnx::Document& unread,
-                 const onnx::Document& small);
+  Result<Judgement> compare(const arch::Architecture& made, const onnx::Document& unread,
+                            const onnx::Document& small);
   Status exchange(const onnx::Document& small);
   Result<uint32_t> made_tensor(uint32_t old, const onnx::DataRef& data);
   Status carry_architecture(const arch::Architecture& made);
@@ -314,8 +314,8 @@ WeightSource Job::weights_of(const onnx::Document& document, WeightSource others
 }
 
 /// Whether the new model is the old one in which nobody reads the channels that went.
-Status Job::compare(const arch::Architecture& made, const onnx::Document& unread,
-                    const onnx::Document& small) {
+Result<Judgement> Job::compare(const arch::Architecture& made, const onnx::Document& unread,
+                               const onnx::Document& small) {
   Weights others(*input_.checkpoint, *state_dict_);
   LoadOptions how;
   how.threads = task_.threads;
@@ -326,12 +326,12 @@ Status Job::compare(const arch::Architecture& made, const onnx::Document& unread
                                        *torch_, how, null_reporter()));
   JudgeOptions judge =
       judge_options(source_->declared(), nullptr, 2, options_.seed, task_.threads, null_reporter());
-  judge.seconds = 0;
+  if (options_.no_verify) judge.seconds = 0;
   Judgement pair;
   MLC_CHECK_CTX(judge_models(*torch_, *before, *after, judge, task_.reporter, pair),
                 "running the new architecture");
   const JudgedOutput* const wrong = find_unequal(pair);
-  if (wrong == nullptr) return {};
+  if (wrong == nullptr) return pair;
   return conflict(
       fmt::format("with other numbers alone the architecture computes something else: output {} is "
                   "at {:.1f} dB of what it has to be; nothing was written",
@@ -448,7 +448,8 @@ Status Job::write(const onnx::Document& unread, const onnx::Document& small,
           arch::resize(architecture(), origins_, wishes(small, answer.plan)));
   const std::string name = own_.emit.empty() ? architecture().file() : own_.emit;
   MLC_TRY(const arch::Architecture made, arch::Architecture::parse(yaml, name));
-  MLC_CHECK(compare(made, unread, small));
+  MLC_TRY(const Judgement pair, compare(made, unread, small));
+  MLC_CHECK(take_speed(pair, options_, answer, task_.reporter));
   MLC_CHECK(ready_for_weights(input_, *state_dict_, false, task_.output, task_.reporter));
   MLC_CHECK(exchange(small));
   return save(yaml, made, answer);

@@ -48,6 +48,17 @@ bool counts(const OnnxFile& file, const std::string& output) {
   return !dtype || info(*dtype).kind != DTypeClass::floating;
 }
 
+Status check_speed(const Judgement& judgement, bool is_required, Reporter& reporter) {
+  if (judgement.seconds_after < judgement.seconds_before) return {};
+  const std::string slower =
+      fmt::format("it is no faster here: {:.3g} ms, the whole model {:.3g} ms",
+                  judgement.seconds_after * 1e3, judgement.seconds_before * 1e3);
+  if (is_required)
+    return conflict(slower + "; nothing was written", "--round-to 8 suits vector instructions");
+  reporter.warn(slower);
+  return {};
+}
+
 class Job {
  public:
   Job(FileTask& task, const PruneOnnxOptions& options, const PruneOnnxShared& shared)
@@ -378,14 +389,9 @@ Status Job::gates() const {
   MLC_CHECK(check_outputs(answer_, {shared_.gates.min_cosine.value_or(-1), shared_.gates.min_sqnr},
                           "a smaller --amount, --exclude for what costs most, or --calib, which "
                           "makes up for what went"));
-  if (answer_.seconds_after < answer_.seconds_before) return {};
-  const std::string slower =
-      fmt::format("it is no faster here: {:.3g} ms, the whole model {:.3g} ms",
-                  answer_.seconds_after * 1e3, answer_.seconds_before * 1e3);
-  if (options_.require_speedup)
-    return conflict(slower + "; nothing was written", "--round-to 8 suits vector instructions");
-  task_.reporter.warn(slower);
-  return {};
+  // How fast a host is, its own engine says.
+  return shared_.host != nullptr ? Status()
+                                 : check_speed(answer_, options_.require_speedup, task_.reporter);
 }
 
 /// A result that does not run or is not equal, where the source contradicts itself already.
@@ -493,6 +499,17 @@ void add_channel_options(const PruneOnnxOptions& options, const PruneOnnxShared&
   out.list("calib", options.calib)
       .list("include", shared.rules.include)
       .list("exclude", shared.rules.exclude);
+}
+
+Status take_speed(const Judgement& pair, const PruneOnnxOptions& options, PruneOnnxAnswer& answer,
+                  Reporter& reporter) {
+  if (options.no_verify) return {};
+  answer.engine = pair.engine;
+  answer.cpu = pair.cpu;
+  answer.threads = pair.threads;
+  answer.seconds_before = pair.seconds_before;
+  answer.seconds_after = pair.seconds_after;
+  return check_speed(pair, options.require_speedup, reporter);
 }
 
 Result<FileReport> prune_onnx(FileTask& task, const PruneOnnxOptions& options,

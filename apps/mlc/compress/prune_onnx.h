@@ -73,6 +73,12 @@ struct PruneOnnxShared {
 void add_channel_options(const PruneOnnxOptions& options, const PruneOnnxShared& shared,
                          ProvenanceOptions& out);
 
+/// Gives ANSWER the times of PAIR, a host before and after in the engine that runs it, where they
+/// were measured. Error: conflict where OPTIONS ask for a speedup and there is none; otherwise that
+/// is a warning.
+Status take_speed(const Judgement& pair, const PruneOnnxOptions& options, PruneOnnxAnswer& answer,
+                  Reporter& reporter);
+
 /// Takes channels away from the model of TASK. Errors: those of Document::open(), find_channels()
 /// and plan_channels(); conflict for a quantised model, where no channel can go, with the
 /// reasons, and where a gate is not met; then, and where the result does not compute what the rest

@@ -183,11 +183,11 @@ std::vector<std::vector<std::string>> pruned_onnx_facts(const PruneOnnxAnswer& a
             plural(answer.compensated, "weight") +
                 (answer.restated > 0 ? " and " + plural(answer.restated, "batch norm") : ""),
             plural(answer.calibrated_on, "sample"), 100 * answer.rebuilt));
+  if (answer.seconds_after > 0) add("latency", latency_text(answer));
   if (!answer.not_verified.empty()) {
     add("verified", "no: " + answer.not_verified);
     return out;
   }
-  add("latency", latency_text(answer));
   add("verified",
       fmt::format("{} beside the whole model with these channels unread: {}", samples_text(answer),
                   answer.equal_db ? fmt::format("{:.0f} dB", *answer.equal_db) : "exact"));

@@ -80,7 +80,7 @@ class Job : public ChannelHost {
   Result<ResizeRequest> tensors_of(const onnx::Document& document) const;
   Result<ExtraFiles> extra_files() const;
   Result<OutputFile> resized(const ResizeRequest& request, const TraceOptions& form);
-  Status compare(const onnx::Document& unread, const OutputFile& out) const;
+  Result<Judgement> compare(const onnx::Document& unread, const OutputFile& out) const;
 
   /// Where files that nobody names lie.
   const std::string& beside() const { return task_.output.empty() ? task_.input : task_.output; }
@@ -275,7 +275,7 @@ Result<ExtraFiles> Job::extra_files() const {
 }
 
 /// Whether the new program is the old one in which nobody reads the channels that went.
-Status Job::compare(const onnx::Document& unread, const OutputFile& out) const {
+Result<Judgement> Job::compare(const onnx::Document& unread, const OutputFile& out) const {
   const std::string hint = "--exclude leaves channels whole that its code counts in another way";
   MLC_TRY(const auto before, load(null_reporter()));
   MLC_TRY(const ResizeRequest zeros, tensors_of(unread));
@@ -287,7 +287,7 @@ Status Job::compare(const onnx::Document& unread, const OutputFile& out) const {
               "reading the new file back");
   JudgeOptions judge =
       judge_options(specs_, nullptr, 2, options_.seed, task_.threads, null_reporter());
-  judge.seconds = 0;
+  if (options_.no_verify) judge.seconds = 0;
   Judgement pair;
   Status judged = judge_models(*torch_, *before, *after, judge, task_.reporter, pair);
   if (!judged.ok() && judged.error().kind() == ErrorKind::internal)
@@ -295,7 +295,7 @@ Status Job::compare(const onnx::Document& unread, const OutputFile& out) const {
                     hint);
   MLC_CHECK(std::move(judged));
   const JudgedOutput* const wrong = find_unequal(pair);
-  if (wrong == nullptr) return {};
+  if (wrong == nullptr) return pair;
   return conflict(
       fmt::format("with fewer channels the program computes something else: output {} is at "
                   "{:.1f} dB of what it has to be; nothing was written",
@@ -311,17 +311,18 @@ Status Job::write(const onnx::Document& unread, const onnx::Document& small,
   request.numbers = numbers_->changed(answer.plan, false);
   MLC_TRY(OutputFile first, resized(request, form));
   std::optional<OutputFile> out(std::move(first));
-  Status compared = compare(unread, *out);
+  auto compared = compare(unread, *out);
   // A number may have been computed of channels that went, as the width of heads of that of all.
   if (!compared.ok() && compared.error().kind() == ErrorKind::conflict) {
     request.numbers = numbers_->changed(answer.plan, true);
     MLC_TRY(OutputFile other, resized(request, form));
-    if (compare(unread, other).ok()) {
+    if (auto again = compare(unread, other); again.ok()) {
       out.emplace(std::move(other));
-      compared = {};
+      compared = std::move(again);
     }
   }
-  MLC_CHECK(std::move(compared));
+  MLC_TRY(const Judgement pair, std::move(compared));
+  MLC_CHECK(take_speed(pair, options_, answer, task_.reporter));
   answer.file_bytes = out->position();
   if (shared_.writing.dry_run) return {};
   return out->publish(source_->checkpoint().files);

@@ -109,6 +109,7 @@ struct OnnxFlag {
 constexpr OnnxText kOnnxTexts[] = {{"form", &OnnxRecipe::form},
                                    {"int8_target", &OnnxRecipe::int8_target},
                                    {"calib_method", &OnnxRecipe::calib_method},
+                                   {"percentile", &OnnxRecipe::percentile},
                                    {"smooth", &OnnxRecipe::smooth}};
 constexpr OnnxFlag kOnnxFlags[] = {{"reduce_range", &OnnxRecipe::reduce_range},
                                    {"no_embeddings", &OnnxRecipe::no_embeddings},
@@ -117,8 +118,8 @@ constexpr OnnxFlag kOnnxFlags[] = {{"reduce_range", &OnnxRecipe::reduce_range},
 Result<OnnxRecipe> read_onnx(const yaml::Node& node) {
   if (node.kind() != yaml::Kind::mapping)
     return node.error("expected a mapping, found " + node.describe(), "onnx: {form: static}");
-  MLC_CHECK(node.only_keys({"form", "int8_target", "calib_method", "smooth", "reduce_range",
-                            "no_embeddings", "float_ends"}));
+  MLC_CHECK(node.only_keys({"form", "int8_target", "calib_method", "percentile", "smooth",
+                            "reduce_range", "no_embeddings", "float_ends"}));
   OnnxRecipe out;
   for (const OnnxText& row : kOnnxTexts) {
     const yaml::Node* const value = node.find(row.key);

@@ -40,6 +40,7 @@ struct OnnxRecipe {
   bool float_ends = false;
   std::string int8_target;  // ort, trt, openvino
   std::string calib_method;
+  std::string percentile;
   std::string smooth;
 
   bool operator==(const OnnxRecipe&) const = default;
