@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(bool(os.environ.get("MLC_SANITIZED") or os.envir
 
 
 # How the programs are written: by torch.export, after run_decompositions(), by torch.jit.trace. One in so many is tested.
-MODES = {"raw": 2, "core": 8, "script": 8}
+MODES = {"raw": 4, "core": 8, "script": 8}
 
 
 def table_of(mode):
