@@ -117,8 +117,8 @@ class Builder {
 
   // Shapes. Axes may be negative.
   Value* reshape(Value* x, const Sizes& sizes);
-  /// What a Reshape from sizes to sizes is given where that is a constant, with 0 for sizes that stay
-  /// and -1 for one that follows.
+  /// What a Reshape from sizes to sizes is given where that is a constant, with 0 for sizes that
+  /// stay and -1 for one that follows.
   std::optional<std::vector<int64_t>> reshape_target(const Sizes& from, const Sizes& to);
   /// A Reshape, whatever X comes from.
   Value* plain_reshape(Value* x, const Sizes& sizes);
