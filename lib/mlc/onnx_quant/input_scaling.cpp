@@ -209,10 +209,6 @@ class Folder {
                       static_cast<size_t>(tensor->sizes.back()) == channels;
     return fits ? tensor : nullptr;
   }
-  bool is_row(const std::string& name) const {
-    const DocTensor* const tensor = document_.find_tensor(name);
-    return tensor != nullptr && tensor->sizes.size() == 1;
-  }
   const DocTensor* matrix(const std::string& name, size_t dimension, size_t channels) const {
     const DocTensor* const tensor = document_.find_tensor(name);
     const bool fits = is_single_or_half(tensor) && tensor->sizes.size() == 2 &&
@@ -235,10 +231,10 @@ class Folder {
         visible_.contains(value))
       return false;
     const DocNode& node = document_.nodes[maker->second];
-    // A scale of one dimension is that of the last one, wherever the norm begins.
+    // A scale with a number for each channel is that of the last dimension, wherever the norm
+    // begins.
     if (node.is("LayerNormalization")) {
-      return is_row(node.input(1)) && (node.input(2).empty() || is_row(node.input(2))) &&
-             vector(node.input(1), channels) != nullptr &&
+      return vector(node.input(1), channels) != nullptr &&
              (node.input(2).empty() || vector(node.input(2), channels) != nullptr);
     }
     if (node.is("Gemm")) {
@@ -258,8 +254,8 @@ class Folder {
   void change(const std::string& value, const std::vector<float>& factors) {
     DocNode& node = document_.nodes[makers_.at(value)];
     if (node.is("LayerNormalization")) {
-      scale(node, 1, 0, factors);
-      if (!node.input(2).empty()) scale(node, 2, 0, factors);
+      scale_last(node, 1, factors);
+      if (!node.input(2).empty()) scale_last(node, 2, factors);
     } else if (node.is("Gemm")) {
       scale(node, 1, output_dimension(node), factors);
       if (!node.input(2).empty()) scale_last(node, 2, factors);

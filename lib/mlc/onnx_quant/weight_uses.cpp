@@ -1,6 +1,6 @@
 #include "mlc/onnx_quant/weight_uses.h"
 
-#include "mlc/tensor/strided.h"
+#include "mlc/onnx/constants.h"
 
 #include <algorithm>
 #include <array>
@@ -110,22 +110,6 @@ DataRef rows_of(const DataRef& source, int64_t begin, int64_t end) {
   return out;
 }
 
-/// SOURCE, a matrix, with its dimensions exchanged.
-DataRef transposed(const DataRef& source) {
-  auto out = std::make_shared<TensorData>(*source);
-  std::swap(out->sizes[0], out->sizes[1]);
-  out->identity.clear();
-  out->produce = [source]() -> Result<Buffer> {
-    MLC_TRY(const Buffer buffer, source->produce());
-    const auto owner = std::make_shared<std::vector<std::byte>>(source->byte_size());
-    const std::array<int64_t, 2> sizes{source->sizes[1], source->sizes[0]};
-    const std::array<int64_t, 2> strides{1, source->sizes[1]};
-    StridedReader(buffer.bytes, element_bytes(source->dtype), sizes, strides, 0).read(*owner);
-    return Buffer{*owner, owner};
-  };
-  return out;
-}
-
 }  // namespace
 
 bool WeightUses::has(Role role) const {
@@ -213,7 +197,7 @@ void turn_matrices(Document& document) {
   for (const auto& [made, of] : transposes) {
     DocTensor& tensor = *document.find_tensor(of);
     if (!turned.insert(of).second) continue;
-    tensor.data = transposed(tensor.data);
+    tensor.data = transpose_data(tensor.data, {1, 0});
     std::swap(tensor.sizes[0], tensor.sizes[1]);
   }
   std::erase_if(document.nodes, [&](const DocNode& node) {
