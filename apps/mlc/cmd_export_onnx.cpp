@@ -100,7 +100,8 @@ class Job {
   Result<ProgramSource> named_program(const Artefact& source, std::set<std::string> frozen);
   Result<onnx::Lowered> lower(const ProgramSource& program, bool partial);
   Result<onnx::Lowered> lower_or_freeze(const Artefact& source, ProgramSource& program);
-  std::vector<ExportedRandom> random_besides(const ProgramSource& program);
+  std::vector<ExportedRandom> random_besides(const ProgramSource& program,
+                                             const onnx::Lowered& lowered);
   Status write_report(const Artefact& source);
   Status finish(onnx::Model& model);
   Result<ExitCode> write(const Artefact& source, const onnx::Model& model);
@@ -261,8 +262,11 @@ Result<onnx::Lowered> Job::lower_or_freeze(const Artefact& source, ProgramSource
   return again;
 }
 
-/// The outputs of PROGRAM that are random, found through operators too that cannot become ONNX.
-std::vector<ExportedRandom> Job::random_besides(const ProgramSource& program) {
+/// The outputs of PROGRAM that are random, found through operators too that cannot become ONNX; it
+/// was LOWERED without them.
+std::vector<ExportedRandom> Job::random_besides(const ProgramSource& program,
+                                                const onnx::Lowered& lowered) {
+  if (lowered.problems.empty()) return exported_random(lowered.model);
   const auto kept = lower(program, true);
   return kept.ok() ? exported_random(kept->model) : std::vector<ExportedRandom>();
 }
@@ -388,12 +392,13 @@ Result<ExitCode> Job::run() {
   const auto counts = count_operators(program.program->graph);
   warn_of_idle_rules(op_map_, counts, context_.reporter);
   if (options_.list_ops) {
-    const std::string random = random_text(random_besides(program));
+    const std::string random = random_text(random_besides(program, *lowered));
     if (!random.empty()) context_.reporter.warn(random);
     return list_operators_of(options_.model, counts, lowered->problems, context_);
   }
   if (!lowered->problems.empty()) {
-    return refused_export(lowered->problems, random_besides(program)).in_file(options_.model);
+    return refused_export(lowered->problems, random_besides(program, *lowered))
+        .in_file(options_.model);
   }
   least_ = least_sizes(lowered->model);
   if (source.exported() == nullptr) warn_of_least_sizes(lowered->model, context_.reporter);
