@@ -53,37 +53,29 @@ void show_graph(const std::string& model, const ir::Graph& graph, Context& conte
   json.end_object();
 }
 
-/// What writes first into each value that lies outside of GRAPH, by name.
-std::map<std::string, onnx::Problem> first_writers(const ir::Graph& graph) {
-  std::map<std::string, onnx::Problem> out;
-  for (const ir::Node* node : graph.body().nodes()) {
-    if (!node->op().name.ends_with('_') || node->arguments().empty()) continue;
-    const auto* into = std::get_if<ir::Value*>(&node->arguments()[0].value);
-    if (into == nullptr || (*into)->kind() == ir::ValueKind::output) continue;
-    onnx::Problem one;
-    one.op = node->op().domain + "::" + node->op().name;
-    one.first = node->origin();
-    out.try_emplace((*into)->name(), std::move(one));
-  }
-  return out;
-}
-
-/// Something that lies outside of a program and is written into.
-struct Write {
-  std::string name;   // of the weight, or of the input
-  std::string value;  // of the graph
-};
-
-/// Adds what writes into the WRITTEN values to PROBLEMS.
-void add_writes(std::span<const Write> written, const std::map<std::string, onnx::Problem>& writers,
+/// Adds the writes into what lies outside of the program to PROBLEMS: into inputs and weights, as
+/// PURE found them, and into what the file names as KEPT: its name and the value of the graph.
+void add_writes(const passes::Functionalized& pure,
+                std::span<const std::pair<std::string, std::string>> kept,
                 std::vector<onnx::Problem>& problems) {
-  for (const auto& [name, value] : written) {
-    const auto known = writers.find(value);
-    onnx::Problem one = known == writers.end() ? onnx::Problem() : known->second;
-    if (one.op.empty()) one.op = "aten::copy_";  // as what keeps the result of others
+  const auto add = [&](const std::string& name, const passes::Write* write) {
+    onnx::Problem one;
+    // The program of a .pt2 may have its writes as outputs: what a copy_ behind it would keep.
+    one.op = write == nullptr ? "aten::copy_" : write->op.domain + "::" + write->op.name;
+    if (write != nullptr) one.first = write->origin;
     one.reason = "it writes into " + name + ", which an ONNX model cannot keep";
     one.count = 1;
     problems.push_back(std::move(one));
+  };
+  std::set<std::string> told;
+  for (const auto& [name, value] : kept) {
+    const auto found = std::ranges::find(pure.written, value,
+                                         [](const passes::Write& one) { return one.into->name(); });
+    add(name, found == pure.written.end() ? nullptr : &*found);
+    told.insert(value);
+  }
+  for (const passes::Write& one : pure.written) {
+    if (!told.contains(one.into->name())) add(one.into->name(), &one);
   }
 }
 
@@ -204,20 +196,18 @@ Result<ProgramSource> Job::capture(const Artefact& source, std::set<std::string>
 }
 
 Result<onnx::Lowered> Job::lower(const ProgramSource& program, bool partial) {
-  const std::map<std::string, onnx::Problem> writers = first_writers(program.program->graph);
   MLC_TRY(const passes::Functionalized pure, passes::functionalize(program.program->graph));
-  std::vector<Write> written;
+  std::vector<std::pair<std::string, std::string>> kept;
   const std::vector<std::string> names = written_by(*program.program);
   for (size_t i = 0; i < names.size(); ++i)
-    written.push_back({names[i], program.program->mutations[i].target->name()});
-  for (const ir::Value* value : pure.written) written.push_back({value->name(), value->name()});
+    kept.emplace_back(names[i], program.program->mutations[i].target->name());
   MLC_TRY(const onnx::Program lowered, onnx_program(program));
   onnx::LowerOptions how;
   if (options_.opset != 0) how.opset = static_cast<int>(options_.opset);
   if (partial) how.partial_domain = kPartialDomain;
   how.map = &op_map_;
   auto out = onnx::lower_program(lowered, how);
-  if (out.ok()) add_writes(written, writers, out->problems);
+  if (out.ok()) add_writes(pure, kept, out->problems);
   return out;
 }
 

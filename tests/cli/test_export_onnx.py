@@ -450,6 +450,22 @@ def test_a_write_hid_what_else_cannot_become_onnx(mlc, tmp_path, how):
     assert listed.rc == 1 and "it writes into" in listed.stdout
 
 
+class CountsInABranch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("n", torch.zeros(3))
+
+    def forward(self, x):
+        if x.sum() > 0:
+            self.n[0] += 1
+        return x + self.n
+
+
+def test_a_write_within_a_branch_had_no_place(mlc, tmp_path):
+    torch.jit.script(CountsInABranch().eval()).save(str(tmp_path / "m.pt"))
+    result = mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[4,3]")
+    assert result.rc == 4
+    assert "1 x aten::add_: it writes into n, which an ONNX model cannot keep, first at self.n[0] += 1 (test_export_onnx.py:" in result.stderr
 def test_joined_sizes_were_told_before_they_were_known(mlc, tmp_path):
     class Twice(nn.Module):
         def forward(self, x):

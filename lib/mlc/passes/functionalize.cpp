@@ -196,11 +196,16 @@ Status Rewriter::store(Value* self, Value* part, const Node& by, Node* place, St
   Memory& memory = memory_of(target.root, state);
   memory.value = whole;
   ++memory.version;
+  const auto note = [&](Value* root) {
+    first_.try_emplace(root, Write{root, by.op(), by.origin()});
+  };
+  note(target.root);
   target.value = part;
   target.version = memory.version;
   for (Value* kin : Roots(state.kin[target.root])) {
     Memory& other = memory_of(kin, state);
     other.may_be_written = true;
+    note(kin);
     other.doubt = {"it reads memory that " + place_of(by) +
                        " may or may not have written, as the branches before it go",
                    "give what the branches give memory of its own, as by .clone(), before it or "
@@ -266,10 +271,10 @@ Result<Functionalized> Rewriter::run() {
   for (const auto& [root, memory] : state.memories) {
     const bool written = memory.version > 0 || memory.may_be_written;
     if (written && root->kind() != ir::ValueKind::output) {
-      facts_.written.push_back(root);
+      facts_.written.push_back(first_[root]);
     }
   }
-  std::ranges::sort(facts_.written, {}, [](const Value* value) { return value->name(); });
+  std::ranges::sort(facts_.written, {}, [](const Write& one) { return one.into->name(); });
   return std::move(facts_);
 }
 

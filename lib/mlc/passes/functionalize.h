@@ -15,12 +15,19 @@
 
 namespace mlc::passes {
 
+/// The first write into the memory of a value.
+struct Write {
+  ir::Value* into = nullptr;
+  ir::OpName op;
+  ir::Origin origin;
+};
+
 struct Functionalized {
   /// Writes that became new values.
   uint64_t writes = 0;
-  /// Names of the inputs and weights whose memory the program wrote into: their callers would see
-  /// it.
-  std::vector<ir::Value*> written;
+  /// Inputs and weights whose memory the program wrote into: their callers would see it. Sorted by
+  /// name.
+  std::vector<Write> written;
 };
 
 /// Error: unsupported, naming the operator and its place, for a write that cannot be followed:

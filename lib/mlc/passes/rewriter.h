@@ -95,6 +95,7 @@ class Rewriter {
 
   Graph& graph_;
   Functionalized facts_;
+  std::map<const Value*, Write> first_;  // by the memory
 };
 
 }  // namespace mlc::passes

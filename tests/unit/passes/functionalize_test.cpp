@@ -69,7 +69,7 @@ TEST_CASE("a write into an input is reported") {
   const auto done = passes::functionalize(graph);
   REQUIRE(done.ok());
   REQUIRE(done->written.size() == 1);
-  CHECK(done->written[0]->name() == "x");
+  CHECK(done->written[0].into->name() == "x");
 }
 
 TEST_CASE("what may be a view is refused only where it matters") {
