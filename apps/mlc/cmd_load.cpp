@@ -40,7 +40,8 @@ Status check(const LoadOptions& load) {
 }
 
 void setup(OptionSet& set, Options& options) {
-  set.positionals("INPUT", options.inputs, 1, "checkpoints, shard indexes or DCP folders");
+  set.positionals("INPUT", options.inputs, 1,
+                  "checkpoints, shard indexes, DCP folders or ONNX models");
   set.group("What to show");
   set.key_path(
       "--key", options.load.key,
@@ -105,6 +106,7 @@ constexpr Example kExamples[] = {
     {"mlc load runs/*.pt --require-finite --summary -q", "which ones have diverged?"},
     {"mlc load a.pt --expect b.safetensors", "would load_state_dict accept it?"},
     {"mlc load a.pt --expect arch.yaml", "does it fit this architecture?"},
+    {"mlc load model.onnx --summary", "inputs, outputs, operators, opset"},
 };
 
 }  // namespace
@@ -113,11 +115,14 @@ Command load_command() {
   return {
       .name = "load",
       .group = Group::inspect,
-      .summary = "show and check what a checkpoint holds",
+      .summary = "show and check what a checkpoint or ONNX model holds",
       .details =
           "Reads every file torch.load reads and more, by its content: zip and legacy "
           ".pt/.pth/.bin/.ckpt, pickled modules, TorchScript, .pt2, safetensors, shard "
-          "indexes, DCP folders, .npz and .npy. Nothing in a file is ever executed.\n\n"
+          "indexes, DCP folders, .npz and .npy; and ONNX models, of which it shows what they take, "
+          "give "
+          "and are made of, and their weights (--include, --exclude, --stats, --require-finite, "
+          "--summary). Nothing in a file is ever executed.\n\n"
           "Parameters are all elements of the state_dict, buffers such as running_mean and "
           "what quantised modules pack included; "
           "tensors that show the same elements (tied weights) count once, other views of one "

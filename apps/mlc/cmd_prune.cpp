@@ -22,6 +22,7 @@
 #include "mlc/checkpoint/save.h"
 #include "mlc/compress/data_pruning.h"
 #include "mlc/compress/prune_plan.h"
+#include "models/is_onnx_model.h"
 
 #include <algorithm>
 #include <cmath>

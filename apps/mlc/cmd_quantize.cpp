@@ -3,6 +3,7 @@
 #include "compress/quantize_checkpoint.h"
 #include "mlc/base/file.h"
 #include "mlc/base/text.h"
+#include "models/is_onnx_model.h"
 
 #include <algorithm>
 #include <optional>

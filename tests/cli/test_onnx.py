@@ -282,8 +282,8 @@ def test_cuda_where_there_is_none(mlc, net, onnxruntime_engine):
 
 
 def test_other_verbs_say_what_takes_it(mlc, net, tmp_path):
-    message = fails(mlc, 4, "load", net / "net.onnx")
-    assert "is an ONNX model" in message and "`mlc run`" in message
+    message = fails(mlc, 4, "save", net / "net.onnx", "-o", "t.pt")
+    assert "is an ONNX model" in message and "`mlc load`, `run`" in message
     shutil.copy(net / "net.onnx", tmp_path / "net.pt")  # by content, not by name
     assert mlc.ok("run", "net.pt", "--json").json["engine"].startswith("ONNX Runtime")
     assert "cannot become TorchScript" in fails(mlc, 4, "trace", net / "net.onnx", "-o", "t.pt")

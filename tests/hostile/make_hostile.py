@@ -601,8 +601,7 @@ def item_40_no_regular_files():
     yield Case("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", CORRUPT, "Git LFS pointer")
     yield Case("gzip", b"\x1f\x8b" + bytes(100), UNSUPPORTED, "gzip")
     model = b"\x08\x08\x12\x07pytorch:\x02\x0a\x00B\x02\x10\x11"  # IR version, producer, graph with a node, opset
-    yield Case("onnx", model, UNSUPPORTED, "is an ONNX model, which holds a graph and no state_dict")
-    yield Case("onnx-cut", model[:13], UNSUPPORTED, "is an ONNX model")
+    yield Case("onnx-cut", model[:13], CORRUPT, "byte 11: a field of 2 bytes, where 0 are left")
     yield Case("text", b"hello world\n" * 10, CORRUPT, "is text, not a checkpoint")
 
 

@@ -500,13 +500,6 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
   });
 }
 
-bool is_onnx_model(const std::string& path) {
-  const auto file = InputFile::open(path);
-  if (!file.ok()) return false;
-  const auto bytes = (*file)->map();
-  return bytes.ok() && looks_like_onnx(*bytes);
-}
-
 Result<FileReport> quantize_onnx(FileTask& task, const QuantizeOnnxOptions& options,
                                  const QuantizeOnnxShared& shared) {
   return Job(task, options, shared).run();

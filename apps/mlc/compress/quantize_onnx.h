@@ -90,9 +90,6 @@ Status read_min_cosine(const QuantizeOnnxOptions& options, double& least);
 
 void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options);
 
-/// Whether PATH is a file that begins as an ONNX model does.
-bool is_onnx_model(const std::string& path);
-
 /// Quantises the model of TASK; where nothing in it can be, it is written as it is, with a warning.
 /// Errors: those of Document::open() and quantize_weights(); conflict for a model that is quantised
 /// already, and where a gate is not met; then nothing is written.

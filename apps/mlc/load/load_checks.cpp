@@ -70,41 +70,6 @@ std::string LoadReport::integrity_text() const {
                    " no CRC to compare";
 }
 
-/// What --stats is asked for most: whether training has diverged.
-NonFinite LoadReport::non_finite() const {
-  NonFinite out;
-  for (const std::optional<TensorStats>& one : stats_) {
-    out.unseen += one ? 0 : 1;
-    if (!one) continue;
-    out.nans += one->nans;
-    out.infs += one->infs;
-    out.tensors += one->nans + one->infs > 0 ? 1 : 0;
-  }
-  return out;
-}
-
-std::string LoadReport::non_finite_text() const {
-  const auto [nans, infs, tensors, unseen] = non_finite();
-  const std::string rest = unseen > 0 ? plural(unseen, "tensor") + " not examined" : "";
-  if (unseen > 0 && unseen == stats_.size()) return rest;
-  const std::string found = tensors == 0 ? "no NaN or Inf"
-                                         : format_count(nans) + " NaN and " + format_count(infs) +
-                                               " Inf in " + plural(tensors, "tensor");
-  return rest.empty() ? found : found + ", " + rest;
-}
-
-/// ": fc.weight and fc.bias", the first tensors with such values.
-std::string LoadReport::non_finite_names() const {
-  constexpr size_t kShown = 5;
-  std::vector<std::string> names;
-  for (size_t i = 0; i < stats_.size(); ++i) {
-    if (stats_[i] && stats_[i]->nans + stats_[i]->infs > 0) {
-      names.push_back(sentence_key(tensors_[i].path));
-    }
-  }
-  return names.empty() ? "" : ": " + join_list(names, kShown);
-}
-
 /// The name of a tensor in STORAGE, or the file's own name for that.
 std::string LoadReport::tensor_of(uint32_t storage) const {
   const Checkpoint& checkpoint = *input_.checkpoint;

@@ -2,50 +2,14 @@
 #include "files/unsafe_values.h"
 #include "load/load_report.h"
 #include "load/load_tree.h"
+#include "load/stats_view.h"
 #include "load/values_json.h"
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/stored_parts.h"
 #include "mlc/engine/extra_files.h"
 
-#include <cmath>
-
 namespace mlc::cli {
-namespace {
-
-/// JSON has no number for what is infinite: its text stands beside the null then.
-void extreme_json(JsonWriter& json, std::string_view name, const std::optional<double>& value,
-                  const std::string* exact) {
-  json.key(name);
-  if (exact != nullptr) return json.raw(*exact);
-  json.value(value);
-  if (value && std::isinf(*value)) {
-    json.field(std::string(name) + "_text", *value < 0 ? "-inf" : "inf");
-  }
-}
-
-/// Of a tensor whose elements were not read: nulls.
-void stats_json(JsonWriter& json, const std::optional<TensorStats>& examined) {
-  const TensorStats stats = examined.value_or(TensorStats());
-  const auto& integers = stats.integers;
-  json.begin_object();
-  extreme_json(json, "min", stats.min, integers ? &integers->min : nullptr);
-  extreme_json(json, "max", stats.max, integers ? &integers->max : nullptr);
-  extreme_json(json, "mean", stats.mean, nullptr);
-  extreme_json(json, "std", stats.std, nullptr);
-  for (const auto& [name, count] :
-       {std::pair("zeros", stats.zeros), {"nans", stats.nans}, {"infs", stats.infs}}) {
-    json.key(name);
-    if (examined)
-      json.value(count);
-    else
-      json.null();
-  }
-  json.end_object();
-}
-
-}  // namespace
-
 void LoadReport::tensor_json(JsonWriter& json, size_t i) {
   const Checkpoint& checkpoint = *input_.checkpoint;
   const Tensor& tensor = checkpoint.tensors[tensors_[i].tensor];
@@ -124,11 +88,7 @@ void LoadReport::summary_json(JsonWriter& json) const {
   json.field("dead_bytes", dead_bytes(*input_.checkpoint));
   if (arrays_ > 0) json.field("numpy_arrays", arrays_);
   if (options_.stats) {
-    const NonFinite found = non_finite();
-    json.field("nans", found.nans);
-    json.field("infs", found.infs);
-    json.field("non_finite_tensors", found.tensors);
-    json.field("not_examined", found.unseen);
+    count_non_finite(stats_).write(json);
   }
   json.end_object();
   json.key("dtypes");

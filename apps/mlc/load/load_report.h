@@ -24,14 +24,6 @@
 
 namespace mlc::cli {
 
-/// NaN and Inf in all tensors that --stats examined.
-struct NonFinite {
-  uint64_t nans = 0;
-  uint64_t infs = 0;
-  uint64_t tensors = 0;  // that have some
-  uint64_t unseen = 0;   // tensors that are not plain
-};
-
 class LoadReport {
  public:
   LoadReport(FileTask& task, const LoadOptions& options)
@@ -79,15 +71,13 @@ class LoadReport {
   void line(std::string_view label, std::string_view text);
   std::string kind_text(uint32_t index) const;
   std::string location_of(const Tensor& tensor) const;
-  NonFinite non_finite() const;
-  std::string non_finite_text() const;
-  std::string non_finite_names() const;
   std::string integrity_text() const;
   std::vector<std::string> damaged_tensors(const DamagedRecord& record) const;
   uint64_t tensors_without_crc() const;
   Error damage_error() const;
   std::string tensor_of(uint32_t storage) const;
   void warn_of_zero_tails();
+  std::string values_text() const;
   std::string summary_line() const;
   std::string safety_text() const;
   std::vector<std::string> hints_of_prefixes() const;

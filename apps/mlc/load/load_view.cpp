@@ -4,8 +4,10 @@
 #include "files/metadata_sources.h"
 #include "files/unsafe_values.h"
 #include "files/unused_patterns.h"
+#include "load/load_onnx.h"
 #include "load/load_report.h"
 #include "load/load_tree.h"
+#include "load/stats_view.h"
 #include "mlc/base/sentence_key.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
@@ -19,6 +21,7 @@
 #include "mlc/engine/extra_files.h"
 #include "mlc/keys/apply_plan.h"
 #include "mlc/keys/prefix.h"
+#include "models/is_onnx_model.h"
 
 #include <algorithm>
 #include <iterator>
@@ -97,21 +100,6 @@ std::string recovered_text(const StateDict& state_dict) {
           ? ""
           : " but for what only its classes know: " + join_list(sentence_keys(state_dict.packed));
   return " (recovered from a pickled module" + packed + ")";
-}
-
-/// Of a tensor whose elements were not read: nothing.
-void add_stats(Table& table, const std::optional<TensorStats>& examined) {
-  const TensorStats stats = examined.value_or(TensorStats());
-  const auto text = [](const std::optional<double>& value) {
-    return value ? fmt::format("{:.6g}", *value) : std::string("-");
-  };
-  table.cell(stats.integers ? stats.integers->min : text(stats.min));
-  table.cell(stats.integers ? stats.integers->max : text(stats.max));
-  table.cell(text(stats.mean));
-  table.cell(text(stats.std));
-  for (const uint64_t count : {stats.zeros, stats.nans, stats.infs}) {
-    table.cell(examined ? std::to_string(count) : "-");
-  }
 }
 
 }  // namespace
@@ -252,7 +240,7 @@ Result<FileReport> LoadReport::run() {
     report.damage = damage_error();
   }
   const bool refused = options_.require_safe && !verdict_.accepts();
-  const bool diverged = options_.require_finite && non_finite().tensors > 0;
+  const bool diverged = options_.require_finite && count_non_finite(stats_).tensors > 0;
   if ((expected_ && !expected_->satisfied) || refused || diverged) {
     report.code = worst(report.code, ExitCode::no);
   }
@@ -308,12 +296,19 @@ std::string LoadReport::location_of(const Tensor& tensor) const {
                          options_.map_location);
 }
 
+/// What --stats is asked for most: whether training has diverged, and where.
+std::string LoadReport::values_text() const {
+  return count_non_finite(stats_).text() +
+         non_finite_names(stats_, [this](size_t i) { return tensors_[i].path; });
+}
+
 std::string LoadReport::summary_line() const {
   std::string text = plural(summary_.tensors, "tensor") + ", " +
                      plural(summary_.parameters, "parameter") + ", " + format_bytes(summary_.bytes);
   if (arrays_ > 0) text += "; not counted: " + plural(arrays_, "NumPy array");
   if (outside_ > 0) text += "; " + plural(outside_, "tensor") + " in none of the state_dicts";
-  if (options_.stats) text += "; " + non_finite_text() + (task_.alone ? "" : non_finite_names());
+  if (options_.stats)
+    text += "; " + (task_.alone ? count_non_finite(stats_).text() : values_text());
   if (integrity_) text += "; " + integrity_text();
   if (expected_) text += expected_->satisfied ? "; as expected" : "; not as expected";
   if (!file_hash_.empty()) text += "; sha256 " + file_hash_;
@@ -463,7 +458,7 @@ void LoadReport::show_lines() {
   show_deepspeed();
   show_codes();
   show_deflated();
-  if (options_.require_finite) line("values", non_finite_text() + non_finite_names());
+  if (options_.require_finite) line("values", values_text());
   show_verdict();
 }
 
@@ -556,11 +551,7 @@ void LoadReport::show_table() {
                                  {"BYTES", Align::right}};
   if (show_devices_ || !options_.map_location.empty()) columns.push_back({"DEVICE", Align::left});
   const bool devices = columns.size() == 5;
-  if (options_.stats) {
-    for (const char* title : {"MIN", "MAX", "MEAN", "STD", "ZEROS", "NAN", "INF"}) {
-      columns.push_back({title, Align::right});
-    }
-  }
+  if (options_.stats) add_stats_columns(columns);
   if (!hashes_.empty()) columns.push_back({"SHA256", Align::left});
   Table table(columns);
   table.reserve(tensors_.size());
@@ -593,7 +584,7 @@ void LoadReport::show_text() {
 }
 
 Result<FileReport> load_one(FileTask& task, const LoadOptions& options) {
-  return LoadReport(task, options).run();
+  return is_onnx_model(task.input) ? load_onnx(task, options) : LoadReport(task, options).run();
 }
 
 }  // namespace mlc::cli

@@ -12,8 +12,6 @@
 namespace mlc::cli {
 namespace {
 
-constexpr std::string_view kMetadataKey = "mlc.metadata";
-
 std::string base_name(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }

@@ -17,6 +17,9 @@
 
 namespace mlc::cli {
 
+/// The entry of metadata_props that has the YAML.
+inline constexpr std::string_view kMetadataKey = "mlc.metadata";
+
 /// Where a model without a name can be read as long as this lives: by its descriptor, or, where its
 /// weights lie beside it, in a folder that has both under the names they will get. It has to live
 /// until they have their names: Linux gives a file that lost its last name no other one.

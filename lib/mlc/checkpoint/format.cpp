@@ -201,7 +201,7 @@ Status refuse_onnx(const InputFile& file) {
   MLC_TRY(const Bytes bytes, file.map());
   if (!looks_like_onnx(bytes)) return {};
   return unsupported("is an ONNX model, which holds a graph and no state_dict",
-                     "`mlc run`, `verify`, `bench`, `quantize` and `prune` take it");
+                     "`mlc load`, `run`, `verify`, `bench`, `quantize` and `prune` take it");
 }
 
 Result<Recognised> recognise(Checkpoint& checkpoint, std::string_view head) {

@@ -138,6 +138,8 @@ class Document {
   /// An entry of metadata_props; replaces one of that key.
   void set_metadata(std::string_view key, std::string_view value);
   std::optional<std::string> metadata(std::string_view key) const;
+  /// All entries, in the order of the file.
+  const std::vector<std::pair<std::string, std::string>>& all_metadata() const { return metadata_; }
   /// Of ONNX's own operators; the nodes have to be those of VERSION.
   void set_opset(int64_t version);
   /// At least VERSION.
