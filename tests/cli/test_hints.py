@@ -726,3 +726,18 @@ def test_an_edit_in_place_wanted_a_folder_it_could_write_to(mlc, tmp_path):
     done = mlc.shell(f"{as_nobody}$MLC strip-module-prefix {folder / 'a.pt'} --in-place")
     assert done.rc == 0, done
     assert list(torch.load(folder / "a.pt")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("given", ["photo.npy", "@photo.npy", "a/photo.safetensors"])
+def test_a_file_without_the_name_of_its_input(mlc, given):
+    result = mlc("run", "any.pt", "--input", given)
+    assert result.rc == 2 and f"as in image=@{given.removeprefix('@')}; " in result.stderr
+
+
+@pytest.mark.parametrize(("verb", "flag", "hint"), [
+    ("prune", "--sparsity", "here it is `--amount`"), ("export-onnx", "--fp16", "here it is `--dtype fp16`"),
+    ("load", "--requ", "flags that begin so: `--require-safe` and `--require-finite`"),
+    ("load", "--fp16", "`mlc load --help` lists the flags")])
+def test_what_other_tools_call_an_option(mlc, verb, flag, hint):
+    result = mlc(verb, "any.pt", flag)
+    assert result.rc == 2 and result.stderr.endswith(f"hint: {hint}\n")

@@ -177,6 +177,7 @@ def test_inputs_from_files_are_one_case(mlc, models, tmp_path):
     np.save(tmp_path / "image.npy", np.ones((2, 1, 8, 8), np.float32))
     answer = mlc.ok("verify", models / "traced.pt", models / "scripted.pt", "--input", "image=@image.npy", "--json").json
     assert len(answer["cases"]) == 1
+    assert answer["cases"][0]["case"] == "given inputs"  # no seed made them
 
 
 def test_a_size_that_a_refuses_does_not_lose_the_other_cases(mlc, models, valid, tmp_path):

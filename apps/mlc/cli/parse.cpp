@@ -92,10 +92,41 @@ std::vector<std::string> all_flags(const OptionSet& set) {
   return names;
 }
 
+/// What other tools call the options of mlc.
+constexpr std::pair<std::string_view, std::string_view> kElsewhere[] = {
+    {"--bits", "--scheme"},         {"--calibration-data", "--calib"},
+    {"--data", "--calib"},          {"--dataset", "--calib"},
+    {"--dynamic-axes", "--input"},  {"--dynamic-shapes", "--input"},
+    {"--fp16", "--dtype fp16"},     {"--half", "--dtype fp16"},
+    {"--input-shape", "--input"},   {"--opset-version", "--opset"},
+    {"--out", "--output"},          {"--overwrite", "--force"},
+    {"--prefix", "--strip-prefix"}, {"--ratio", "--amount"},
+    {"--shape", "--input"},         {"--sparsity", "--amount"},
+    {"--target", "--int8-target"},
+};
+
+/// A hint with the option that is called NAME elsewhere, or that begins so; empty where none is.
+std::string known_elsewhere(const OptionSet& set, std::string_view name) {
+  const std::vector<std::string> flags = all_flags(set);
+  for (const auto& [theirs, ours] : kElsewhere) {
+    const std::string flag(ours.substr(0, ours.find(' ')));
+    if (theirs == name && std::ranges::find(flags, flag) != flags.end())
+      return "here it is `" + std::string(ours) + "`";
+  }
+  std::vector<std::string> longer;
+  for (const std::string& flag : flags) {
+    if (name.size() > 3 && flag.starts_with(name)) longer.push_back("`" + flag + "`");
+  }
+  if (longer.empty() || longer.size() > 4) return "";
+  return longer.size() == 1 ? "did you mean " + longer[0] + "?"
+                            : "flags that begin so: " + join_list(longer);
+}
+
 Error unknown_flag(const OptionSet& set, const std::string& text, std::string_view verb) {
   const std::string name = text.substr(0, text.find('='));
   // A short flag is at edit distance 1 from every other: only long names are worth a guess.
   std::string hint = name.starts_with("--") ? did_you_mean(name, all_flags(set)) : std::string();
+  if (hint.empty() && name.starts_with("--")) hint = known_elsewhere(set, name);
   if (hint.empty()) hint = "`mlc " + std::string(verb) + " --help` lists the flags";
   return usage_error("unknown flag " + mlc::quoted(name), hint);
 }

@@ -41,6 +41,9 @@ std::vector<std::string> dtype_names() {
   return names;
 }
 
+/// How names of files with inputs end.
+constexpr std::array<std::string_view, 4> kDataFiles = {".npy", ".npz", ".safetensors", ".pt"};
+
 class SpecParser {
  public:
   SpecParser(std::string_view text, std::string_view source) : text_(text), source_(source) {}
@@ -56,6 +59,12 @@ class SpecParser {
     const size_t end = name_end();
     spec.name = text_.substr(0, end);
     if (trim(spec.name).empty()) return fail(0, "the name of the input is missing");
+    if (end == text_.size() && names_a_file()) {
+      const std::string_view file = text_.substr(text_.starts_with('@') ? 1 : 0);
+      return fail(0, "a file, and not of which input it is",
+                  "its name comes first, as in image=@" + printable(file) +
+                      "; without --input, `mlc run` shows what the model takes");
+    }
     if (const size_t odd = spec.name.find_first_of(" \t\r\n[],@"); odd != std::string::npos) {
       return fail(odd, "a name has no " + quoted(text_.substr(odd, 1)));
     }
@@ -91,6 +100,13 @@ class SpecParser {
     const std::string_view head = text_.substr(0, std::min(bracket, text_.find('=')));
     const size_t colon = head.rfind(':');
     return colon != head.npos ? colon : std::min(text_.find_first_of(":="), text_.size());
+  }
+
+  /// What looks like a file that stands where a name should.
+  bool names_a_file() const {
+    return text_.starts_with('@') || std::ranges::any_of(kDataFiles, [this](std::string_view end) {
+             return text_.ends_with(end);
+           });
   }
 
   bool at_char(char c) const { return at_ < text_.size() && text_[at_] == c; }

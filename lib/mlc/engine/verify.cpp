@@ -123,6 +123,7 @@ std::vector<VerifyCase> seeded_cases(std::span<const InputSpec> specs, uint64_t 
   if (any_held) out.push_back({"sample inputs", {specs.begin(), specs.end()}, seed, "", {}});
   const std::vector<InputSpec> others = without_floating_values(specs);
   const bool random = std::ranges::any_of(others, is_random);
+  if (!random && !any_held && !specs.empty()) return {{"given inputs", others, seed, "", {}}};
   const uint64_t seeds = random ? samples : any_held ? 0 : 1;
   for (uint64_t i = 0; i < seeds; ++i) {
     out.push_back({"seed " + std::to_string(seed + i), others, seed + i, "", {}});

@@ -171,6 +171,8 @@ TEST_CASE("mistakes are named") {
   CHECK(hint_of({"x", "--zzzzzz"}) == "`mlc verb --help` lists the flags");
   CHECK(message_of({"x", "-z"}) == "unknown flag \"-z\"");
   CHECK(message_of({"x", "--out", "y"}) == "unknown flag \"--out\"");  // no abbreviations
+  CHECK(hint_of({"x", "--out", "y"}) == "here it is `--output`");
+  CHECK(hint_of({"x", "--outp", "y"}) == "did you mean `--output`?");
   CHECK(message_of({"x", "--output"}) == "--output needs a value");
   CHECK(message_of({"x", "-o"}) == "--output needs a value");
   CHECK(message_of({"--output=", "x"}) == "--output needs a value");
