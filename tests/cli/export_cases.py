@@ -492,6 +492,7 @@ def complex_numbers(x, y):
     made = [a + b, a - b, a * b, a / b, 2 - a, a * 2, x * a, a / y, torch.polar(x, y), a.conj().resolve_conj(), a.exp(), 1 / a, a @ b.mT, -a]
     made += [a.reshape(-1), a.transpose(0, 1), a[1:], torch.cat([a, b]), torch.stack([a, b], -1), a.sum(0), a.mean(-1), a.unsqueeze(0)]
     made += [a.flip(0), a[:, torch.tensor([1, 0])], a.expand(2, -1, -1), a + x, a + 1]
+    made += [a * 1j, 1j - a, x + 2j, (1 - 2j) * x, x / 0.5j, x.double() * 0.1j, x.double() + a, 1j * torch.arange(3)]
     return [torch.view_as_real(one) for one in made] + [
         torch.view_as_real(x.to(torch.complex64) + a), a.abs(), a.angle(), a.real, (a * b).imag, x.angle()]
 

@@ -192,6 +192,24 @@ def test_numbers_of_python_made_float64_of_traces(mlc, tmp_path):
         assert torch.allclose(torch.tensor(one).double(), want.double(), atol=1e-2 if want.dtype == torch.float16 else 1e-5), i
 
 
+class Waves(nn.Module):
+    def forward(self, size, angle):
+        wave = size * (torch.cos(angle) + 1j * torch.sin(angle))
+        made = [wave, size * torch.exp(1j * angle), wave * (2 - 1j) + 3j, 1j - wave, wave / 2j, size.double() * 0.1j]
+        return [torch.view_as_real(one) for one in made]
+
+
+@pytest.mark.parametrize("how", [torch.jit.trace, torch.jit.script])
+def test_complex_numbers_of_python_were_refused(mlc, tmp_path, how):
+    args = torch.randn(2, 5), torch.randn(2, 5)
+    (how(Waves(), args) if how is torch.jit.trace else how(Waves())).save(tmp_path / "m.pt")
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["size:f32[b=2,5]", "angle:f32[b=2,5]"]))
+    check(tmp_path / "m.onnx", Waves(), args, (torch.randn(7, 5), torch.randn(7, 5)))
+    nodes = [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
+    # Parts of pairs are not looked up where they were just made; of 1j - wave scripts make -wave + 1j.
+    assert nodes.count("Gather") <= (2 if how is torch.jit.script else 0), nodes
+
+
 # --- sizes that vary
 
 

@@ -89,7 +89,7 @@ class ProgramReader {
   JsonPlace root_;
   ExportedProgram out_;
   ProgramSizes sizes_{out_.graph.symbols()};
-  ProgramArguments arguments_{out_.graph.symbols()};
+  ProgramArguments arguments_{out_.graph};
   std::map<std::string, Value*, std::less<>> weights_by_key_;
   int depth_ = 0;
 };
@@ -178,10 +178,18 @@ Result<std::vector<ir::Output>> ProgramReader::read_outputs(ProgramScope& scope,
   return out;
 }
 
+/// Whether a number has become a tensor: a complex one.
+bool has_other_tensor(const std::vector<ir::Argument>& arguments) {
+  const auto other = std::ranges::find(arguments, "other", &ir::Argument::name);
+  if (other == arguments.end()) return false;
+  auto* const* value = std::get_if<ir::Value*>(&other->value);
+  return value != nullptr && (*value)->tensor() != nullptr;
+}
+
 Status ProgramReader::read_node(ProgramScope& scope, const JsonPlace& node) {
   MLC_TRY(const JsonPlace target, node.at("target"));
   MLC_TRY(const std::string text, target.string());
-  const auto op = ir::op_name(text);
+  auto op = ir::op_name(text);
   if (!op) {
     return unsupported(
         "the program calls " + quoted(text, 80) + ", which is no operator",
@@ -189,6 +197,7 @@ Status ProgramReader::read_node(ProgramScope& scope, const JsonPlace& node) {
   }
   ProgramGraphs graphs;
   MLC_TRY(std::vector<ir::Argument> arguments, arguments_.read(scope, node, graphs));
+  if (op->overload == "Scalar" && has_other_tensor(arguments)) op->overload = "Tensor";
   std::vector<std::string> names;
   MLC_TRY(std::vector<ir::Output> outputs, read_outputs(scope, node, names));
   Node* made = out_.graph.append(*scope.block, *op, std::move(arguments), std::move(outputs),

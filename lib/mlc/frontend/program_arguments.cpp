@@ -3,6 +3,7 @@
 #include "mlc/base/text.h"
 #include "mlc/tensor/dtype.h"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
@@ -186,22 +187,62 @@ Result<Attribute> ProgramArguments::attribute(ProgramScope& scope, const JsonPla
   return list_attribute(scope, kind, value);
 }
 
+/// Without sizes, so that DOUBLES, the precision of what stands beside it, changes no dtype: as
+/// PyTorch has it of numbers.
+Value* ProgramArguments::complex_tensor(ir::Block& block, const Complex& number, bool doubles) {
+  const auto append = [&](std::string name, std::vector<ir::Argument> arguments, DType dtype) {
+    return graph_
+        .append(block, ir::OpName{"aten", std::move(name), ""}, std::move(arguments),
+                {ir::Output(ir::TensorType{dtype, std::vector<Expr>()})})
+        ->output(0);
+  };
+  const DType part = doubles ? DType::f64 : DType::f32;
+  Value* const real = append("scalar_tensor", {{"s", number.real}, {"dtype", part}}, part);
+  Value* const imag = append("scalar_tensor", {{"s", number.imag}, {"dtype", part}}, part);
+  return append("complex", {{"real", real}, {"imag", imag}}, doubles ? DType::c128 : DType::c64);
+}
+
+/// Whether ARGUMENT is a tensor of 64-bit floats, or of pairs of them.
+bool is_of_doubles(const ir::Argument& argument) {
+  auto* const* value = std::get_if<Value*>(&argument.value);
+  const ir::TensorType* type = value == nullptr ? nullptr : (*value)->tensor();
+  return type != nullptr && (type->dtype == DType::f64 || type->dtype == DType::c128);
+}
+
 Result<std::vector<ir::Argument>> ProgramArguments::read(ProgramScope& scope, const JsonPlace& node,
                                                          ProgramGraphs& graphs) {
   MLC_TRY(const JsonPlace inputs, node.at("inputs"));
   MLC_TRY(const size_t count, inputs.size());
+  MLC_TRY(const JsonPlace target, node.at("target"));
+  MLC_TRY(const std::string op, target.string());
+  const bool takes_tensors = op.ends_with(".Tensor") || op.ends_with(".Scalar");
   std::vector<ir::Argument> out;
+  std::vector<Complex> complex;
   for (size_t i = 0; i < count; ++i) {
     MLC_TRY(const JsonPlace input, inputs.at(i));
     MLC_TRY(const JsonPlace name_place, input.at("name"));
     MLC_TRY(std::string name, name_place.string());
     MLC_TRY(const JsonPlace argument, input.at("arg"));
+    MLC_TRY(const auto member, argument.only());
+    if (takes_tensors && name == "other" && member.first == "as_complex") {
+      MLC_TRY(const JsonPlace real, member.second.at("real"));
+      MLC_TRY(const JsonPlace imag, member.second.at("imag"));
+      Complex& number = complex.emplace_back();
+      number.argument = out.size();
+      MLC_TRY(number.real, real.number());
+      MLC_TRY(number.imag, imag.number());
+      out.push_back({name.empty() ? std::to_string(i) : std::move(name), ir::None{}});
+      continue;
+    }
     const size_t graphs_before = graphs.size();
     MLC_TRY(Attribute value, attribute(scope, argument, &graphs));
     if (graphs.size() != graphs_before) continue;  // it becomes a block
     if (name.empty()) name = std::to_string(i);
     out.push_back({std::move(name), std::move(value)});
   }
+  const bool doubles = std::ranges::any_of(out, is_of_doubles);
+  for (const Complex& number : complex)
+    out[number.argument].value = complex_tensor(*scope.block, number, doubles);
   return out;
 }
 

@@ -22,13 +22,14 @@ struct ProgramScope {
 /// Subgraphs among the arguments of a node, which become its blocks.
 using ProgramGraphs = std::vector<JsonPlace>;
 
-/// Reads arguments, whose integers become expressions of SYMBOLS, the graph's own. Errors: corrupt,
-/// with the place in the file; unsupported for kinds that mlc does not have.
+/// Reads arguments, whose integers become expressions of GRAPH's symbols. Errors: corrupt, with the
+/// place in the file; unsupported for kinds that mlc does not have.
 class ProgramArguments {
  public:
-  explicit ProgramArguments(ir::Symbols& symbols) : symbols_(symbols) {}
+  explicit ProgramArguments(ir::Graph& graph) : graph_(graph), symbols_(graph.symbols()) {}
 
-  /// All of NODE's but its subgraphs, which are added to GRAPHS.
+  /// All of NODE's but its subgraphs, which are added to GRAPHS. Complex numbers where tensors may
+  /// stand become tensors: the nodes that make them are appended to the block of SCOPE.
   Result<std::vector<ir::Argument>> read(ProgramScope& scope, const JsonPlace& node,
                                          ProgramGraphs& graphs);
   /// One; a subgraph is unsupported where GRAPHS is null.
@@ -36,10 +37,20 @@ class ProgramArguments {
                                   ProgramGraphs* graphs);
 
  private:
+  /// A complex number among the arguments, by its place there.
+  struct Complex {
+    size_t argument = 0;
+    double real = 0;
+    double imag = 0;
+  };
+
   Result<ir::Attribute> list_attribute(ProgramScope& scope, const std::string& kind,
                                        const JsonPlace& items);
   Result<ir::Attribute> symbolic(ProgramScope& scope, const JsonPlace& value, bool integer);
 
+  ir::Value* complex_tensor(ir::Block& block, const Complex& number, bool doubles);
+
+  ir::Graph& graph_;
   ir::Symbols& symbols_;
 };
 

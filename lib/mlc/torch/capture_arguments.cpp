@@ -132,6 +132,10 @@ std::optional<Attribute> Capturer::attribute(const Item& item, const c10::TypePt
   }
   if (const auto* other = item.as<IValue>()) {
     if (other->isDevice()) return Attribute(ir::Device{other->toDevice().str()});
+    if (other->isComplexDouble()) {
+      const at::Tensor tensor = at::scalar_tensor(other->toScalar(), at::kComplexDouble);
+      return Attribute(constant(tensor, "constant")->value);
+    }
     return std::nullopt;
   }
   const Items* items = item.items();

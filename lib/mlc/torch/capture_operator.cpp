@@ -127,7 +127,7 @@ void wrap_numbers(const Node& node, Stack& stack) {
   const auto& arguments = node.schema().arguments();
   for (size_t i = 0; i < std::min(arguments.size(), stack.size()); ++i) {
     const bool takes_tensor = arguments[i].type()->kind() == TypeKind::TensorType;
-    if (takes_tensor && stack[i].isDouble())
+    if (takes_tensor && (stack[i].isDouble() || stack[i].isComplexDouble()))
       stack[i] = at::native::wrapped_scalar_tensor(stack[i].toScalar());
   }
 }

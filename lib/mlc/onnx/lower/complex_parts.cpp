@@ -1,5 +1,7 @@
 #include "mlc/onnx/lower/complex_parts.h"
 
+#include <algorithm>
+
 namespace mlc::onnx {
 
 Value* paired(Builder& b, const Parts& parts) {
@@ -7,6 +9,15 @@ Value* paired(Builder& b, const Parts& parts) {
 }
 
 Parts parts_of_pairs(Builder& b, Value* pairs) {
+  // Those that paired() made are there already.
+  const Node* made = pairs->producer;
+  const auto is_part = [&](const Value* x) {
+    return x->type.sizes.size() == pairs->type.sizes.size() &&
+           b.symbols().constant_value(x->type.sizes.back()) == 1;
+  };
+  if (made != nullptr && made->op == "Concat" && made->inputs.size() == 2 &&
+      std::ranges::all_of(made->inputs, is_part))
+    return {b.squeeze(made->inputs[0], {-1}), b.squeeze(made->inputs[1], {-1})};
   return {b.select(pairs, -1, b.expr(0)), b.select(pairs, -1, b.expr(1))};
 }
 
@@ -16,9 +27,9 @@ bool is_complex_argument(const Call& c, std::string_view name) {
   return value != nullptr && is_complex(*value);
 }
 
-/// DTYPE: of a number among the operands, which has none of its own.
+/// DTYPE: of the parts of the result. A number among the operands has none of its own.
 Parts parts_of(Call& c, std::string_view name, DType dtype) {
-  if (is_complex_argument(c, name)) return parts_of_pairs(c.b, c.tensor(name));
+  if (is_complex_argument(c, name)) return parts_of_pairs(c.b, c.b.cast(c.tensor(name), dtype));
   return {c.b.cast(c.operand(name).value, dtype), nullptr};
 }
 
