@@ -45,13 +45,12 @@ class Job {
     MLC_CHECK(refuse_quantised());
     MLC_TRY(plan_, plan_pruning(*input_.checkpoint, *state_dict_, rules_));
     MLC_CHECK(decide());
-    MLC_CHECK(write());
+    Status written = write();
+    if (!written.ok() && is_refused_) MLC_CHECK(write_report(written.error().message()));
+    if (!written.ok()) return std::move(written).error();
     warn_afterwards();
     const PruneAnswer answer = this->answer();
-    if (!options_.report.empty() && !options_.writing.dry_run) {
-      MLC_CHECK(write_html(pruned_html(answer, task_), options_.report,
-                           options_.writing.output_options(), input_.checkpoint->files));
-    }
+    MLC_CHECK(write_report(""));
     show_pruned(answer, task_);
     return FileReport{ExitCode::done, pruned_summary(answer, task_)};
   }
@@ -61,8 +60,9 @@ class Job {
   Status refuse_quantised() const;
   Status decide();
   Status choose_by_samples();
-  Status check_gates() const;
+  Status check_gates();
   Status write();
+  Status write_report(std::string_view refused) const;
   void warn_of_small_count();
   void warn_afterwards();
   void warn_of_optimizers();
@@ -79,6 +79,7 @@ class Job {
   PrunePlan plan_;
   std::optional<DataPruning> by_data_;
   SaveReport saved_;
+  bool is_refused_ = false;  // by a gate
 };
 
 Status Job::choose() {
@@ -158,9 +159,10 @@ Status Job::choose_by_samples() {
 }
 
 /// Requires: the weights have been counted. Error: conflict.
-Status Job::check_gates() const {
+Status Job::check_gates() {
   if (!gates_.any()) return {};
   const auto refuse = [this](const std::string& what, const std::string& option, double least) {
+    is_refused_ = true;
     return conflict(what + fmt::format(", below {} {}; nothing was written", option, least),
                     "a smaller --amount, or --exclude for what costs most")
         .in_file(task_.input);
@@ -187,6 +189,13 @@ Status Job::check_gates() const {
     return refuse(name + " has an SQNR of " + value_below(db, *gates_.min_sqnr, 1) + " dB",
                   "--min-sqnr", *gates_.min_sqnr);
   return {};
+}
+
+/// Of what a gate REFUSED too: it shows which tensors cost most.
+Status Job::write_report(std::string_view refused) const {
+  if (options_.report.empty() || options_.writing.dry_run) return {};
+  return write_html(pruned_html(answer(), task_, refused), options_.report,
+                    options_.writing.output_options(), input_.checkpoint->files);
 }
 
 Status Job::write() {

@@ -73,6 +73,14 @@ def test_pruned_checkpoint(mlc, tmp_path, model):
         assert words in page.texts, words
 
 
+def test_a_failed_gate_of_a_checkpoint_wrote_no_page(mlc, tmp_path, model):
+    result = mlc("prune", model, "-o", "p.pt", "--amount", "0.5", "--min-sqnr", "90", "--report", "p.html")
+    assert result.rc == 1 and not (tmp_path / "p.pt").exists()
+    page = Page(tmp_path / "p.html")
+    assert "No model was written" in page.texts and "p.pt" not in page.texts
+    assert any("below --min-sqnr 90" in text for text in page.texts)
+
+
 @pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine")
 def test_quantised_onnx(mlc, tmp_path):
     def weight(name, *sizes):

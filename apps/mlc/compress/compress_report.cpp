@@ -265,7 +265,7 @@ std::string quantized_script_html(const QuantizeScriptAnswer& answer, const File
   return html_page("mlc quantize", out + kept_table(left));
 }
 
-std::string pruned_html(const PruneAnswer& answer, const FileTask& task) {
+std::string pruned_html(const PruneAnswer& answer, const FileTask& task, std::string_view refused) {
   const PruneTotals totals = totals_of(answer.plan);
   const auto folded =
       static_cast<uint64_t>(std::ranges::count_if(answer.plan.tensors, &PrunedTensor::is_folded));
@@ -273,7 +273,8 @@ std::string pruned_html(const PruneAnswer& answer, const FileTask& task) {
   Rows rows = {
       {"source", task.input},
       {"file", task.output},
-      {"size", size_text(answer.input_bytes, answer.saved.file_size)},
+      {"size", refused.empty() ? size_text(answer.input_bytes, answer.saved.file_size)
+                               : format_bytes(answer.input_bytes)},
       {"pruned", how_text(answer.plan.rules)},
       {"zeros", fmt::format("{} of {} weights in {}, {} before",
                             percent(static_cast<double>(totals.zeros_after), weights),
@@ -283,6 +284,8 @@ std::string pruned_html(const PruneAnswer& answer, const FileTask& task) {
       {"deflated", plural(answer.saved.deflated, "record")},
       {"left", left_counts(answer.plan)},
   };
+  if (!refused.empty())
+    std::erase_if(rows, [](const auto& row) { return row[0] == "file" || row[0] == "deflated"; });
   if (folded > 0)
     rows.push_back(
         {"masks", plural(folded, "tensor") +
@@ -301,7 +304,7 @@ std::string pruned_html(const PruneAnswer& answer, const FileTask& task) {
   }
   return html_page(
       "mlc prune",
-      html_table({}, rows, TableKind::text) +
+      refusal(refused) + html_table({}, rows, TableKind::text) +
           points_of(layers, "bytes",
                     "What is left of each tensor to what went, in squares. More dB are better.") +
           worst_plot(layers, "The smallest SQNR first: longer is better."));

@@ -22,7 +22,7 @@ std::string quantized_onnx_html(const QuantizeOnnxAnswer& answer, const FileTask
                                 std::string_view refused);
 std::string quantized_script_html(const QuantizeScriptAnswer& answer, const FileTask& task,
                                   std::string_view refused);
-std::string pruned_html(const PruneAnswer& answer, const FileTask& task);
+std::string pruned_html(const PruneAnswer& answer, const FileTask& task, std::string_view refused);
 std::string pruned_channels_html(const PruneOnnxAnswer& answer, const FileTask& task,
                                  std::string_view refused);
 
