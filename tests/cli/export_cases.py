@@ -571,6 +571,16 @@ def least_integers(x, y):
             torch.remainder(z, w), z // w, torch.remainder(x.to(torch.int8), y.to(torch.int8)), torch.fmod(x, y))
 
 
+ENDS = torch.tensor([2**63 - 1, -(2**63 - 1), 2**63 - 2, -(2**63 - 3), 9, -9, 0])
+
+
+def quotients_at_the_ends(x, y):
+    """A dividend less its remainder has no room in its type there."""
+    ends = [x // y, x // 7, x // -6, x // (y * 3), torch.div(x, 5, rounding_mode="floor"), x // torch.tensor([1, 2, 3, 4, 5, 6, 7])]
+    z = (x // 2**32).int()  # the same of 32 bits
+    return [*ends, z // y.int(), z // 7, z // -6, (x // 2**56).to(torch.int8) // 7]
+
+
 def few(*sizes):
     """Small integers."""
     return (randn(*sizes) * 2).round().clamp(-4, 4)
@@ -653,6 +663,8 @@ CASES = {
     "means": Case(means, (randn(5, 3),), ({0: torch.export.Dim("rows", min=0, max=64)},), without=("ReduceMean",), more=((randn(0, 3),), (randn(1, 3),))),
     "means of something": Case(lambda x: (x.mean(0), x.mean(1)), (randn(5, 3),), ({0: BATCH},), ("ReduceMean", "ReduceMean"), ("Div",)),
     "least integers": Case(least_integers, LEAST, None, verify=False, more=((torch.tensor([5, -8, 7]), torch.tensor([3, 5, -2])),)),
+    "quotients at the ends": Case(quotients_at_the_ends, (ENDS, torch.tensor([7, -6, 6, -7, 2, -2, 5])), None,
+                                  more=((ENDS.flip(0), torch.tensor([-3, 11, -1, 1, 9, 8, -13])),)),
     "lp pool": Case(lambda x: (F.lp_pool2d(x, 2, 3), F.lp_pool1d(x[0], 2, 2)), (randn(2, 3, 7, 8),), ({0: BATCH},)),
     "fractional pool": Case(nn.FractionalMaxPool2d(2, output_size=3), (randn(2, 3, 7, 8),), refused="at random"),
     "bags": Case(Bags(), (torch.tensor([[1, 2, 3], [3, 3, 0]]), torch.tensor([1, 2, 3, 1, 7, 9]), torch.tensor([0, 0, 2, 5]), randn(6)),

@@ -58,15 +58,23 @@ bool is_integral(DType dtype) {
   return kind == DTypeClass::integer || kind == DTypeClass::boolean;
 }
 
-// Of integers, Mod has the sign of the divisor, as Python's, and Div rounds towards zero: without
-// the remainder it is exact.
+// Of integers, Mod has the sign of the divisor, as Python's, and Div rounds towards zero.
 Value* integer_floor_divide(Builder& b, Value* x, Value* y) {
   const DType dtype = x->type.dtype;
   const DType computed = kernel_dtype("Div", dtype);
   Value* n = b.cast(x, computed);
   Value* d = b.cast(y, computed);
-  Value* rest = b.binary("Mod", n, d);
-  return b.cast(b.div(b.sub(n, rest), d), dtype);
+  // Without its remainder a number is divided exactly, but at the ends of a type it has no room.
+  if (dtype != computed) return b.cast(b.div(b.sub(n, b.binary("Mod", n, d)), d), dtype);
+  const auto known = b.known_integers(d);
+  const auto is_positive = [](int64_t one) { return one > 0; };
+  if (known && std::ranges::all_of(*known, is_positive)) {
+    Value* negative = b.cast(b.compare("Less", n, b.number(int64_t{0}, dtype)), dtype);
+    return b.sub(b.div(b.add(n, negative), d), negative);
+  }
+  Value* quotient = b.div(n, d);
+  Value* rest = b.sub(n, b.mul(quotient, d));
+  return b.sub(quotient, b.div(b.sub(b.binary("Mod", n, d), rest), d));
 }
 
 Value* where_minus_one(Builder& b, Value* y) {
