@@ -124,6 +124,16 @@ class NeverEntered(nn.Module):
         return x
 
 
+class CountsDown(nn.Module):
+    def forward(self, x):
+        y = torch.zeros_like(x[0])
+        for t in range(x.size(0) - 1, -1, -1):
+            y = y * 0.5 + x[t]
+        for t in range(x.size(0), 0, -2):
+            y = y.tanh() + x[t - 1]
+        return y
+
+
 def _rows(n, scale=1.0):
     return torch.linspace(-1, 2, n * 4).reshape(n, 4) * scale
 
@@ -139,6 +149,7 @@ LOOPS = {
     "sums": (Sums, ["x:f32[n=3,4]=1.0..2.0"], [(_rows(3, 2.1),), (_rows(3, 0.01),)]),
     "nested": (Nested, ["x:f32[n=3,m=4]"], [(_rows(3),), (_rows(2)[:, :3].contiguous(),)]),
     "appends": (Appends, ["x:f32[n=3,4]"], [(_rows(3),), (_rows(1),), (_rows(9),)]),
+    "counts_down": (CountsDown, ["x:f32[n=4,4]"], [(_rows(4),), (_rows(1),), (_rows(7),)]),
     "branch_within": (BranchWithin, ["x:f32[n=3,4]"], [(_rows(3),), (-_rows(5),)]),
 }
 # What cannot be a loop of ONNX yet, and what mlc says of it.

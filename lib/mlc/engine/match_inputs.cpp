@@ -170,6 +170,7 @@ bool tells_more(const Signature& signature, std::span<const NamedValue> inputs) 
 
 /// Where the sizes are that the inputs have to fit, if ERROR is about sizes.
 std::string sizes_of_weights(const Error& error, const Signature& signature) {
+  if (error.kind() == ErrorKind::unsupported) return "";  // no size would help
   const bool of_sizes = std::ranges::any_of(
       std::array<std::string_view, 5>{"shape", "size", "dimension", "channels", "multiplied"},
       [&](auto word) { return error.message().find(word) != std::string::npos; });

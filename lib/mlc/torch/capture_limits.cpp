@@ -411,12 +411,17 @@ Error explain_limits(Error error, const CaptureTarget& target, const CaptureRequ
 }
 
 std::string advice_on(const std::vector<std::string>& problems, bool keeps_loops) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kAdvice = {{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kAdvice = {{
       {"quantised tensor",
        "export the model as it was before, then quantise the ONNX file: mlc quantize model.onnx"},
       {"_nested_tensor_from_mask",
        "nn.TransformerEncoder(..., enable_nested_tensor=False) computes the same without a look at "
        "the mask"},
+      {"if is_causal and ",
+       "nn.Transformer asks the values of a mask whether it is causal, unless forward gives "
+       "is_causal=False (tgt_is_causal, memory_is_causal); a trace has the answer, too"},
+      {" on a number that varies",
+       "where it is a size, one that --input declares as fixed does not vary"},
   }};
   for (const auto& [words, advice] : kAdvice) {
     const bool fits = std::ranges::any_of(

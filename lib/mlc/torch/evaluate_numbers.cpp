@@ -334,8 +334,12 @@ Result<bool> range_length(Capturer& capturer, const Call& call) {
   const auto* end = call.inputs[1].as<Expr>();
   const auto* step = call.inputs[2].as<Expr>();
   if (start == nullptr || end == nullptr || step == nullptr) return false;
-  if (symbols.bounds(*step).low <= 0) return false;
-  const Expr count = symbols.ceil_divide(symbols.subtract(*end, *start), *step);
+  const ir::Bounds by = symbols.bounds(*step);
+  if (by.low <= 0 && by.high >= 0) return false;
+  const bool down = by.high < 0;
+  const Expr span = down ? symbols.subtract(*start, *end) : symbols.subtract(*end, *start);
+  const Expr size = down ? symbols.subtract(symbols.constant(0), *step) : *step;
+  const Expr count = symbols.ceil_divide(span, size);
   capturer.set(call.node.output(), symbols.maximum(count, symbols.constant(0)));
   return true;
 }
