@@ -442,6 +442,19 @@ def test_tied_views_and_odd_weights(mlc, tmp_path):
     assert math.isnan(found["odd"][0, 0]) and found["odd"][0, 1] == -math.inf and (found["odd"] == 0).sum() == 450
 
 
+def test_blocks_with_nan_kept_more_than_two_of_four(mlc, tmp_path):
+    weights = torch.randn(8, 8)
+    nan = float("nan")
+    weights[0, 0], weights[1, :3], weights[2, 1:3], weights[3, 4], weights[4, :4] = nan, nan, nan, float("inf"), nan
+    torch.save({"w": weights}, tmp_path / "m.pt")
+    mlc.ok("prune", "m.pt", "-o", "p.pt", "--pattern", "2:4")
+    kept = torch.load(tmp_path / "p.pt")["w"].reshape(-1, 4) != 0
+    assert (kept.sum(1) == 2).all()
+    # NaN and infinities are the largest.
+    odd = ~weights.reshape(-1, 4).isfinite()
+    assert (kept & odd).sum(1).equal(odd.sum(1).clamp(max=2))
+
+
 def test_quantised_and_damaged_input_is_refused(mlc, tmp_path):
     path = write(tmp_path / "model.pt", {"w": torch.randn(80, 80)})
     mlc.ok("quantize", path, "-o", "q.pt")

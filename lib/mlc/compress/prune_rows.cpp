@@ -286,8 +286,9 @@ Status PruneRows::keep_n_of_m(size_t piece, std::vector<uint8_t>& out) const {
   for (int64_t group = 0; group < groups; ++group) {
     for (int64_t inner = 0; inner < inner_; ++inner) {
       const int64_t first = group * m * inner_ + inner;
+      // As bits NaN is the largest, and equal to itself.
       const auto size_of = [&](int64_t i) {
-        return std::abs(weights[static_cast<size_t>(first + i * inner_)]);
+        return std::bit_cast<uint64_t>(std::abs(weights[static_cast<size_t>(first + i * inner_)]));
       };
       for (int64_t i = 0; i < m; ++i) {
         int64_t larger = 0;
