@@ -213,6 +213,40 @@ def test_complex_numbers_of_python_were_refused(mlc, tmp_path, how):
 # --- sizes that vary
 
 
+class Frames(nn.Module):
+    """A size of windows that is counted on behind them."""
+
+    def __init__(self, center, back=False):
+        super().__init__()
+        self.center, self.back = center, back
+        self.register_buffer("window", torch.hann_window(64))
+
+    def forward(self, x):
+        y = torch.stft(x, 64, 16, 64, self.window, center=self.center, return_complex=True)
+        if self.back:
+            return torch.istft(y * 0.5, 64, 16, 64, self.window)
+        return y.abs().reshape(y.size(0), -1) / y.size(2)
+
+
+@pytest.mark.parametrize("how", [torch.jit.trace, torch.jit.script])
+@pytest.mark.parametrize("model", [Frames(True), Frames(False), Frames(True, True)])
+def test_frames_of_a_range_were_those_of_its_low_end(mlc, tmp_path, model, how):
+    (how(model, torch.randn(2, 320)) if how is torch.jit.trace else how(model)).save(str(tmp_path / "m.pt"))
+    said = mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[batch=2,n=160..1001]").stdout
+    assert "n//16" in said or "n - 64)//16" in said, said
+    check(tmp_path / "m.onnx", model, (torch.randn(2, 160),), (torch.randn(1, 177),), (torch.randn(3, 1001),))
+
+
+def test_the_size_that_a_factor_gives_was_guessed(mlc, tmp_path):
+    model = nn.Upsample(scale_factor=0.7, mode="linear")
+    torch.jit.trace(model, torch.randn(2, 4, 160)).save(str(tmp_path / "m.pt"))
+    said = mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--atol", "1e-4", "--input", "input:f32[batch=2,4,n=160]").stdout
+    assert "f32[batch, 4, trunc(float(n)*0.7)]" in said, said
+    close = mlc("export-onnx", "m.pt", "-o", "n.onnx", "--input", "input:f32[batch=2,4,n=160]")
+    assert close.rc == 0 or "it looks like rounding" in close.stderr and "--atol 0.0001 allows for it" in close.stderr
+
+
+
 class Largest(nn.Module):
     def forward(self, x):
         y, at = nn.functional.adaptive_max_pool2d_with_indices(x, [1, 1])
@@ -322,3 +356,15 @@ def test_bags_of_a_matrix_took_33_nodes(mlc, tmp_path, mode):
     assert len(onnx.load(tmp_path / "m.onnx").graph.node) <= 7
     ids = torch.randint(0, 10, (2, 7))
     assert torch.allclose(torch.tensor(run(tmp_path / "m.onnx", ids)[0]), model(ids).detach(), atol=1e-6)
+
+
+def test_centred_spectra_of_an_architecture_lost_their_padding(mlc, tmp_path):
+    # torch.stft there is the operator that pads itself.
+    window = torch.hann_window(64)
+    torch.save({"win": window}, tmp_path / "m.pt")
+    (tmp_path / "m.yaml").write_text("mlc: architecture/1\nbuffers: {win: {shape: [64]}}\nforward: |\n  def forward(self, wav: Tensor) -> Tensor:\n"
+                                     "      return torch.stft(wav, 64, 32, 64, self.win, return_complex=True).abs()\n")
+    mlc.ok("export-onnx", "m.pt", "--arch", "m.yaml", "-o", "m.onnx", "--input", "wav:f32[batch=2,n=640..1600]")
+    wav = torch.randn(3, 1000)
+    assert torch.allclose(torch.tensor(run(tmp_path / "m.onnx", wav)[0]),
+                          torch.stft(wav, 64, 32, 64, window, return_complex=True).abs(), atol=1e-4)

@@ -242,6 +242,8 @@ Error differing_export(const ExportAnswer& answer) {
   if (!random.empty()) {
     message += "; " + random;
     hint = "what is random cannot be compared: --no-verify writes it";
+  } else if (const std::string rounding = rounding_hint(answer.check); !rounding.empty()) {
+    hint = rounding;
   } else if (other_size) {
     const std::string size = failed->other_size.substr(0, failed->other_size.find('='));
     const bool one = failed->other_size.ends_with("=1");

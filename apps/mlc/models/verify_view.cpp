@@ -210,6 +210,28 @@ std::string first_problem(const VerifyAnswer& answer) {
          "): " + difference_text(output, answer.gates) + odd_pairs(output, answer.gates);
 }
 
+std::string rounding_hint(const VerifyAnswer& answer) {
+  // One wrong element of thousands makes more of an output.
+  constexpr double kRounded = 1e-4;
+  const auto failed = std::ranges::find(answer.cases, false, &CaseResult::passed);
+  if (failed == answer.cases.end() || !failed->first_failing) return "";
+  double most = 0;
+  for (const OutputDifference& output : failed->comparison.outputs) {
+    if (counts_as_same(output, answer.gates)) continue;
+    const CompareResult& values = output.values;
+    const bool rounds = output.problem.empty() && !output.integers && values.rel_norm &&
+                        *values.rel_norm <= kRounded && values.nan_pairs == 0 &&
+                        std::isfinite(values.max_abs);
+    if (!rounds) return "";
+    most = std::max(most, output.values.max_abs);
+  }
+  if (!(most > 0)) return "";
+  return fmt::format(
+      "it looks like rounding, {:.1g} of the length of the output: --atol {:g} allows for it",
+      *failed->comparison.outputs[*failed->first_failing].values.rel_norm,
+      std::pow(10, std::ceil(std::log10(most))));
+}
+
 namespace {
 
 void show_text(const VerifyAnswer& answer, Context& context) {

@@ -37,6 +37,9 @@ void cases_json(const VerifyAnswer& answer, JsonWriter& json);
 void warn_of_odd_outputs(const VerifyAnswer& answer, Reporter& reporter);
 /// The sentence that names the first problem; empty where all passed.
 std::string first_problem(const VerifyAnswer& answer);
+/// What to do where the first failing case looks like rounding alone: "... --atol 0.001 ...". Empty
+/// where it does not.
+std::string rounding_hint(const VerifyAnswer& answer);
 
 /// For what makes a file of a model: the model takes no other size of a dimension that has a name,
 /// or not all of its range.

@@ -137,7 +137,8 @@ Error refused_trace(const TraceAnswer& answer, const std::string& turned) {
     message = "the " + what + " is wrong at " + failed->other_size + ": a size is fixed in it";
   if (!turned.empty()) message += ", for there the model goes another way at: " + turned;
   message += "; " + first_problem(answer.check) + "; nothing was written";
-  std::string hint;
+  std::string hint = rounding_hint(answer.check);
+  if (!hint.empty()) return conflict(std::move(message), std::move(hint)).in_file(answer.output);
   if (answer.method == "trace") {
     hint = "--method script keeps control flow";
   } else if (answer.optimized) {

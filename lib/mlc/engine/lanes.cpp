@@ -19,11 +19,25 @@ struct Steps {
   int64_t first = 2;
   int64_t step = 1;
   bool shared = false;  // other symbols may have the same numbers, in other lanes
+  /// The last lane is twice as large as the one before, where the example is far larger: of numbers
+  /// close together 0.7 * n may be n - 3 in all lanes.
+  bool leaps = false;
 };
+
+/// Numbers of a range that begins high are apart by a quarter of it: next to each other they may
+/// give the same number of windows. Odd, so that not all are multiples of 2.
+Steps small_steps(const LaneSymbol& symbol) {
+  constexpr int64_t kHigh = 32;
+  constexpr int64_t kGaps = 3;  // of four lanes
+  if (symbol.bounds.low <= kHigh) return {.leaps = true};
+  const int64_t room = (symbol.bounds.high - symbol.bounds.low) / kGaps;
+  const int64_t step = std::min(symbol.bounds.low / 4 | 1, room);
+  return {symbol.bounds.low, std::max<int64_t>(step, 1), false};
+}
 
 Steps steps_of(const LaneSymbol& symbol, LaneScale scale) {
   const int64_t example = std::max<int64_t>(symbol.example, 1);
-  if (scale == LaneScale::small) return {};
+  if (scale == LaneScale::small) return small_steps(symbol);
   if (scale == LaneScale::large) return {example, example, true};
   const int64_t power = power_of_two_in(example);
   // A batch or the like stays small.
@@ -39,17 +53,23 @@ std::vector<int64_t> choose(const LaneSymbol& symbol, const Steps& steps, std::s
   constexpr int64_t kTries = 4096;
   const int64_t low = std::max<int64_t>(symbol.bounds.low, 1);
   std::vector<int64_t> out;
-  const auto collect = [&](int64_t number, int64_t step, bool shared) {
+  const auto collect = [&](int64_t number, int64_t step, bool shared, bool leaps) {
     if (number < low) number += (low - number + step - 1) / step * step;
+    bool is_far = !leaps;
     for (int64_t i = 0; i < kTries && out.size() < lanes; ++i, number += step) {
+      if (!is_far && out.size() + 1 == lanes) {
+        if (number <= symbol.example / 4) number *= 2;
+        is_far = true;
+      }
       if (number > symbol.bounds.high) return;
       const bool fits = shared || !taken.contains(number);
       if (fits && std::ranges::find(out, number) == out.end()) out.push_back(number);
     }
   };
-  collect(steps.first, steps.step, steps.shared);
-  collect(steps.first, steps.step, true);
-  collect(1, 1, true);
+  collect(steps.first, steps.step, steps.shared, steps.leaps);
+  collect(steps.first, steps.step, steps.shared, false);
+  collect(steps.first, steps.step, true, false);
+  collect(1, 1, true, false);
   if (!steps.shared) taken.insert(out.begin(), out.end());
   const size_t different = out.size();
   for (size_t i = 0; out.size() < lanes; ++i) out.push_back(out[i % different]);

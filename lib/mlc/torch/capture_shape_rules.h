@@ -97,7 +97,7 @@ inline ExpectedSizes known(const Exprs& sizes) {
   return {sizes.begin(), sizes.end()};
 }
 
-/// Of windows that slide: convolutions, pools, unfold() and im2col.
+/// Of windows that slide: convolutions, pools, unfold(), im2col, stft() and back.
 ExpectedSizes convolution(Shapes& of);
 ExpectedSizes transposed_convolution(Shapes& of);
 /// COUNT: 1, 2 or 3 dimensions.
@@ -105,5 +105,7 @@ template <size_t Count>
 ExpectedSizes pooled(Shapes& of);
 ExpectedSizes unfolded(Shapes& of);
 ExpectedSizes columns(Shapes& of);
+ExpectedSizes short_spectra(Shapes& of);
+ExpectedSizes signal_of_spectra(Shapes& of);
 
 }  // namespace mlc::torch_module

@@ -21,6 +21,19 @@ std::optional<std::pair<int64_t, int64_t>> fraction(double scale) {
   return std::nullopt;
 }
 
+/// SIZE by SCALE, cut off to an integer, as PyTorch has it in doubles.
+Expr scaled(ir::Symbols& symbols, Expr size, double scale) {
+  if (const auto parts = fraction(scale)) {
+    const Expr top = symbols.multiply(size, symbols.constant(parts->first));
+    return symbols.floor_divide(top, symbols.constant(parts->second));
+  }
+  const ir::RealSteps steps = {{ir::RealOp::operand, 0, 0},
+                               {ir::RealOp::number, scale, 0},
+                               {ir::RealOp::multiply, 0, 0},
+                               {ir::RealOp::truncate, 0, 0}};
+  return symbols.rounded({steps, {size}});
+}
+
 ExpectedSizes resized(Shapes& of) {
   auto input = of.tensor("self");
   if (!input) input = of.tensor("input");
@@ -36,10 +49,8 @@ ExpectedSizes resized(Shapes& of) {
   if (items == nullptr || items->size() != count) return {};
   for (size_t i = 0; i < count; ++i) {
     const auto* scale = (*items)[i].as<double>();
-    const auto parts = scale == nullptr ? std::nullopt : fraction(*scale);
-    if (!parts) return {};
-    const Expr top = of.symbols().multiply((*input)[2 + i], of.number(parts->first));
-    out[2 + i] = of.symbols().floor_divide(top, of.number(parts->second));
+    if (scale == nullptr || !std::isfinite(*scale)) return {};
+    out[2 + i] = scaled(of.symbols(), (*input)[2 + i], *scale);
   }
   return out;
 }
@@ -319,6 +330,7 @@ constexpr Row kRows[] = {
     {"flatten", flattened},
     {"full", given_sizes},
     {"im2col", columns},
+    {"istft", signal_of_spectra},
     {"max_pool1d", pooled<1>},
     {"max_pool1d_with_indices", pooled<1>},
     {"max_pool2d", pooled<2>},
@@ -347,6 +359,7 @@ constexpr Row kRows[] = {
     {"slice", sliced},
     {"split", split},
     {"split_with_sizes", split},
+    {"stft", short_spectra},
     {"tensor_split", evenly_split},
     {"tile", repeated},
     {"unfold", unfolded},

@@ -138,4 +138,48 @@ ExpectedSizes columns(Shapes& of) {
   return out;
 }
 
+namespace {
+
+/// How far the windows of stft() and istft() are apart.
+Expr hop_of(Shapes& of, Expr window) {
+  return of.integer("hop_length").value_or(of.symbols().floor_divide(window, of.number(4)));
+}
+
+/// What centred windows stick out on both sides together.
+Expr centred(Shapes& of, Expr window) {
+  return of.symbols().multiply(of.number(2), of.symbols().floor_divide(window, of.number(2)));
+}
+
+}  // namespace
+
+/// torch.stft: [batch, frequencies, frames], and pairs where it gives no complex numbers.
+ExpectedSizes short_spectra(Shapes& of) {
+  const auto input = of.tensor("self");
+  const auto window = of.integer("n_fft");
+  if (!input || input->empty() || !window) return {};
+  ir::Symbols& symbols = of.symbols();
+  Expr length = input->back();
+  if (of.truth("center")) length = symbols.add(length, centred(of, *window));
+  ExpectedSizes out(input->size() + 1);
+  for (size_t i = 0; i + 1 < input->size(); ++i) out[i] = (*input)[i];
+  out.back() = symbols.add(
+      symbols.floor_divide(symbols.subtract(length, *window), hop_of(of, *window)), of.number(1));
+  if (!of.truth("return_complex")) out.push_back(of.number(2));
+  return out;
+}
+
+/// torch.istft of complex numbers.
+ExpectedSizes signal_of_spectra(Shapes& of) {
+  const auto input = of.tensor("self");
+  const auto window = of.integer("n_fft");
+  if (!input || input->size() < 2 || !window) return {};
+  ir::Symbols& symbols = of.symbols();
+  ExpectedSizes out(input->begin(), input->end() - 1);
+  const Expr steps = symbols.subtract(input->back(), of.number(1));
+  Expr length = symbols.add(*window, symbols.multiply(hop_of(of, *window), steps));
+  if (of.truth("center")) length = symbols.subtract(length, centred(of, *window));
+  out.back() = of.integer("length").value_or(length);
+  return out;
+}
+
 }  // namespace mlc::torch_module

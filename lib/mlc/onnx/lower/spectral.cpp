@@ -360,7 +360,8 @@ void lower_stft(Call& c) {
   const Frames f = frames_of(c, DType::f32);
   const bool single = x->type.sizes.size() == 1;
   x = b.unsqueeze(x, single ? std::vector<int64_t>{0, 1} : std::vector<int64_t>{1});
-  if (c.boolean("center", false)) {
+  // Of the overload without it torch.stft pads before.
+  if (c.boolean("center", c.node.op().overload == "center")) {
     const Sizes around = {b.expr(0), b.expr(0), b.expr(f.size / 2)};
     const std::string mode = c.text("pad_mode", "reflect");
     x = b.pad(x, around, around, mode == "replicate" ? "edge" : mode);
