@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import rnn
+from torch.nn.utils import parametrizations, rnn
 
 from test_export_onnx import given, run
 
@@ -368,3 +368,38 @@ def test_centred_spectra_of_an_architecture_lost_their_padding(mlc, tmp_path):
     wav = torch.randn(3, 1000)
     assert torch.allclose(torch.tensor(run(tmp_path / "m.onnx", wav)[0]),
                           torch.stft(wav, 64, 32, 64, window, return_complex=True).abs(), atol=1e-4)
+
+
+@pytest.mark.parametrize("how", ["pt", "pt2"])
+@pytest.mark.parametrize("form", [parametrizations.weight_norm, nn.utils.weight_norm, parametrizations.spectral_norm, nn.utils.spectral_norm])
+def test_weights_of_norms_were_computed_in_every_run(mlc, tmp_path, form, how):
+    torch.manual_seed(0)
+    model = nn.Sequential(form(nn.Conv1d(4, 8, 3)), nn.ReLU(), form(nn.Conv1d(8, 6, 3)), nn.ReLU(), nn.Conv1d(6, 3, 3))
+    x = torch.randn(2, 4, 32)
+    for _ in range(20):  # of training: spectral_norm finds its vectors
+        model(x)
+    model.eval()
+    if how == "pt":
+        torch.jit.trace(model, x).save(str(tmp_path / "m.pt"))
+        mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:f32[b=2,4,n=32]")
+    else:
+        program = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("b", max=64)},))
+        torch.export.save(program, tmp_path / "m.pt2")
+        mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx")
+        model = program.module()  # exporting turns u and v of the old spectral_norm
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    assert [node.op_type for node in graph.node] == ["Conv", "Relu", "Conv", "Relu", "Conv"]
+    assert {one.name for one in graph.initializer} == {f"{i}.{kind}" for i in (0, 2, 4) for kind in ("weight", "bias")}
+    check(tmp_path / "m.onnx", model, (x,), (torch.randn(5, 4, 32),))
+    channels = mlc.ok("prune", "m.onnx", "-o", "p.onnx", "--method", "channels", "--amount", "0.5", "--json", "--input", "input:f32[2,4,32]").json
+    assert channels["gone"] == 7
+
+
+def test_large_weights_of_norms_are_computed_as_the_file_is_written(mlc, tmp_path):
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(1100, 1000)), nn.Tanh()).eval()
+    torch.jit.trace(model, torch.randn(2, 1100)).save(str(tmp_path / "m.pt"))
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:f32[b=2,1100]")
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    assert [node.op_type for node in graph.node] == ["Gemm", "Tanh"]
+    got = onnx.numpy_helper.to_array(next(one for one in graph.initializer if one.name == "0.weight"))
+    assert np.allclose(got, model[0].weight.detach().numpy(), atol=1e-7)

@@ -1,5 +1,6 @@
 #include "mlc/onnx/fold.h"
 
+#include "mlc/onnx/computed_weight.h"
 #include "mlc/onnx/constants.h"
 #include "mlc/tensor/shape.h"
 
@@ -15,6 +16,7 @@ namespace {
 
 // Enough for masks and position tables; larger results would only make the file larger.
 constexpr uint64_t kMaxElements = uint64_t{1} << 20;
+constexpr uint64_t kMaxProducts = uint64_t{1} << 30;  // of a MatMul
 
 using Sizes = std::vector<int64_t>;
 
@@ -418,6 +420,42 @@ std::optional<Array> reduce(const Call& call) {
   return out;
 }
 
+/// The root of the sum of squares.
+std::optional<Array> norm(const Call& call) {
+  if (!call.x().is_floating()) return std::nullopt;
+  Call squares = call;
+  squares.op = "ReduceSum";
+  for (double& value : squares.in[0]->doubles) value *= value;
+  auto out = reduce(squares);
+  if (out) {
+    for (double& value : out->doubles) value = std::sqrt(value);
+  }
+  return out;
+}
+
+/// Of two matrices, one of which may be a vector.
+std::optional<Array> matrix_product(const Call& call) {
+  const Array& x = call.x();
+  const Array& y = call.in.at(1).value();
+  if (!x.is_floating() || x.sizes.empty() || y.sizes.empty() || x.sizes.size() > 2 ||
+      y.sizes.size() > 2)
+    return std::nullopt;
+  const auto inner = static_cast<size_t>(x.sizes.back());
+  const size_t columns = y.sizes.size() == 2 ? static_cast<size_t>(y.sizes[1]) : 1;
+  const size_t rows = x.sizes.size() == 2 ? static_cast<size_t>(x.sizes[0]) : 1;
+  if (inner != static_cast<size_t>(y.sizes[0]) || rows * inner * columns > kMaxProducts)
+    return std::nullopt;
+  Array out = empty_like(call);
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t k = 0; k < inner; ++k) {
+      const double factor = x.doubles.at(row * inner + k);
+      for (size_t column = 0; column < columns; ++column)
+        out.doubles.at(row * columns + column) += factor * y.doubles.at(k * columns + column);
+    }
+  }
+  return out;
+}
+
 std::optional<Array> cumulative_sum(const Call& call) {
   if (call.integer("exclusive", 0) != 0 || call.integer("reverse", 0) != 0) return std::nullopt;
   Array out = call.x();
@@ -475,6 +513,7 @@ constexpr Row kRows[] = {
     {"Less", binary},
     {"LessOrEqual", binary},
     {"Log", unary},
+    {"MatMul", matrix_product},
     {"Max", binary},
     {"Min", binary},
     {"Mod", binary},
@@ -485,6 +524,7 @@ constexpr Row kRows[] = {
     {"Pow", binary},
     {"Range", range},
     {"Reciprocal", unary},
+    {"ReduceL2", norm},
     {"ReduceMax", reduce},
     {"ReduceMean", reduce},
     {"ReduceMin", reduce},
@@ -505,6 +545,22 @@ constexpr Row kRows[] = {
     {"Xor", binary},
 };
 
+/// What weights are computed with from others: by weight_norm and spectral_norm.
+constexpr std::array<std::string_view, 4> kOfWeights = {"Div", "MatMul", "Mul", "ReduceL2"};
+
+/// The inputs as arrays, where all are known and can be read.
+std::optional<Call> call_of(std::string_view op, const std::vector<DataRef>& inputs,
+                            const std::vector<Attribute>& attributes, DType dtype, Sizes sizes) {
+  Call call{op, {}, &attributes, dtype, std::move(sizes)};
+  for (const DataRef& input : inputs) {
+    std::optional<Array> array;
+    if (input != nullptr && !(array = array_of(*input))) return std::nullopt;
+    call.in.push_back(std::move(array));
+  }
+  if (!call.in[0]) return std::nullopt;
+  return call;
+}
+
 }  // namespace
 
 std::optional<std::vector<DataRef>> fold(std::string_view op, const std::vector<Value*>& inputs,
@@ -516,21 +572,32 @@ std::optional<std::vector<DataRef>> fold(std::string_view op, const std::vector<
   auto sizes = fixed_sizes(symbols, types[0].sizes);
   if (!sizes) return std::nullopt;
   const auto count = element_count(*sizes);
-  if (!count || static_cast<uint64_t>(*count) > kMaxElements) return std::nullopt;
+  if (!count) return std::nullopt;
+  std::vector<DataRef> known;
+  bool large = static_cast<uint64_t>(*count) > kMaxElements;
   for (const Value* input : inputs) {
-    if (input == nullptr) continue;
-    if (input->data == nullptr || input->data->count() > kMaxElements) return std::nullopt;
+    if (input != nullptr && input->data == nullptr) return std::nullopt;
+    large = large || (input != nullptr && input->data->count() > kMaxElements);
+    known.push_back(input == nullptr ? nullptr : input->data);
   }
-  Call call{op, {}, &attributes, types[0].dtype, std::move(*sizes)};
-  for (const Value* input : inputs) {
-    std::optional<Array> array;
-    if (input != nullptr && !(array = array_of(*input->data))) return std::nullopt;
-    call.in.push_back(std::move(array));
+  if (large) {
+    if (std::ranges::find(kOfWeights, op) == kOfWeights.end()) return std::nullopt;
+    const auto produce = [row, known, attributes, dtype = types[0].dtype,
+                          sizes = *sizes]() -> Result<Buffer> {
+      auto call = call_of(row->op, known, attributes, dtype, sizes);
+      const auto result = call ? row->compute(*call) : std::nullopt;
+      if (!result) return internal_error("a weight cannot be computed of those it is made of");
+      return bytes_of(*result);
+    };
+    DataRef made = computed_weight(known, types[0].dtype, std::move(*sizes), produce);
+    return made == nullptr ? std::nullopt : std::optional(std::vector{std::move(made)});
   }
-  if (!call.in[0]) return std::nullopt;
-  const auto result = row->compute(call);
+  const auto call = call_of(op, known, attributes, types[0].dtype, *sizes);
+  const auto result = call ? row->compute(*call) : std::nullopt;
   if (!result) return std::nullopt;
-  return std::vector<DataRef>{data_of(*result)};
+  DataRef out = data_of(*result);
+  std::const_pointer_cast<TensorData>(out)->key = key_of_computed(known, *sizes);
+  return std::vector<DataRef>{std::move(out)};
 }
 
 }  // namespace mlc::onnx
