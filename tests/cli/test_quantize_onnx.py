@@ -697,3 +697,21 @@ def test_inputs_with_defaults_went_without_a_word(mlc, how, ir):
     done = mlc(how[0], "in.onnx", "-o", "out.onnx", "--min-cosine", "-1", *how[1:])
     assert done.rc == 0, done.stderr
     assert ("the input gain with its default became a constant, which no caller can exchange" in done.stderr) == (ir >= 4), done.stderr
+
+
+def test_quality_and_speed_were_those_of_one_token(mlc, tmp_path, valid):
+    weight = numpy_helper.from_array(np.random.default_rng(0).standard_normal((32, 64), np.float32), "w")
+    table = numpy_helper.from_array(np.random.default_rng(1).standard_normal((50, 32), np.float32), "table")
+    nodes = [helper.make_node("Gather", ["table", "ids"], ["e"]), helper.make_node("MatMul", ["e", "w"], ["h"]),
+             helper.make_node("Cast", ["mask"], ["m"], to=1), helper.make_node("Unsqueeze", ["m", "axes"], ["u"]), helper.make_node("Mul", ["h", "u"], ["y"])]
+    inputs = [onnx_models.value("ids", ("batch", "seq"), 7), onnx_models.value("mask", ("batch", "seq"), 7)]
+    axes = numpy_helper.from_array(np.array([-1]), "axes")
+    onnx_models.save(onnx_models.model(nodes, inputs, [onnx_models.value("y", None)], [weight, table, axes]), tmp_path / "m.onnx")
+    said = mlc.ok("quantize", "m.onnx", "-o", "q.onnx", "--reduce-range", "--min-elements", "1").stdout
+    assert "of ids i64[1, 16] and mask i64[1, 16] beside the float model" in said
+    answer = mlc.ok("quantize", "m.onnx", "-o", "q.onnx", "-f", "--reduce-range", "--min-elements", "1", "--json").json
+    valid(answer, "quantize-onnx")
+    assert answer["assumed"] == "ids i64[1, 16] and mask i64[1, 16]"
+    said = mlc.ok("quantize", "m.onnx", "-o", "q.onnx", "-f", "--reduce-range", "--min-elements", "1", "--input", "ids:i64[2,5]=0..49",
+                  "--input", "mask:i64[2,5]=1").stdout
+    assert "assumed" not in said and "i64[" not in said

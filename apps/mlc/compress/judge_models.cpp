@@ -178,10 +178,18 @@ JudgeOptions judge_options(const std::vector<InputSpec>& specs, const Calibratio
   return out;
 }
 
-std::string choose_picture_sizes(std::vector<InputSpec>& specs) {
+namespace {
+
+using Sizes = std::map<std::string, int64_t>;  // by the symbol
+
+bool varies(const InputDim& dim) {
+  return !dim.symbol.empty() && dim.example == 1;
+}
+
+/// Heights and widths of what looks like pictures: floating, one dimension beside the first fixed,
+/// two not.
+void add_sides(const std::vector<InputSpec>& specs, Sizes& out) {
   constexpr int64_t kUsual = 224;
-  const auto varies = [](const InputDim& dim) { return !dim.symbol.empty() && dim.example == 1; };
-  std::set<std::string> sides;
   for (const InputSpec& spec : specs) {
     const bool may_be = info(spec.dtype).kind == DTypeClass::floating && spec.file.empty();
     if (!may_be || spec.dims.size() != 4) continue;
@@ -190,30 +198,61 @@ std::string choose_picture_sizes(std::vector<InputSpec>& specs) {
     const auto fixed = std::ranges::find_if_not(rest, varies);
     if (!fixed->symbol.empty()) continue;
     for (const InputDim& dim : rest)
-      if (varies(dim)) sides.insert(dim.symbol);
+      if (varies(dim)) out.emplace(dim.symbol, kUsual);
   }
   // What tokens are counted by too is a length, as of a mask of attention.
   for (const InputSpec& spec : specs) {
     if (spec.dims.size() == 4) continue;
-    for (const InputDim& dim : spec.dims) sides.erase(dim.symbol);
+    for (const InputDim& dim : spec.dims) out.erase(dim.symbol);
   }
-  std::vector<std::string> chosen;
+}
+
+/// Lengths of what looks like tokens, integers in rows, or like a sequence of vectors.
+void add_lengths(const std::vector<InputSpec>& specs, Sizes& out) {
+  constexpr int64_t kUsual = 16;
+  for (const InputSpec& spec : specs) {
+    if (!spec.file.empty() || spec.dims.size() < 2) continue;
+    const std::span<const InputDim> rest = std::span(spec.dims).subspan(1);
+    const DTypeClass kind = info(spec.dtype).kind;
+    const bool vectors = kind == DTypeClass::floating && spec.dims.size() == 3 &&
+                         std::ranges::count_if(rest, varies) == 1;
+    if (kind != DTypeClass::integer && !vectors) continue;
+    for (const InputDim& dim : rest)
+      if (varies(dim)) out.emplace(dim.symbol, kUsual);
+  }
+}
+
+/// The nearest to SIZE that DIM may be.
+int64_t within(const InputDim& dim, int64_t size) {
+  if (!dim.bounds) return size;
+  return std::max(dim.bounds->first, std::min(dim.bounds->second, size));
+}
+
+}  // namespace
+
+std::string choose_usual_sizes(std::vector<InputSpec>& specs) {
+  Sizes sizes;
+  add_sides(specs, sizes);
+  add_lengths(specs, sizes);
+  std::set<std::string> changed;
   for (InputSpec& spec : specs) {
-    bool changed = false;
-    std::vector<int64_t> sizes;
     for (InputDim& dim : spec.dims) {
-      if (varies(dim) && sides.contains(dim.symbol)) {
-        dim.example = kUsual;
-        changed = true;
-      }
-      sizes.push_back(dim.example);
+      const auto chosen = sizes.find(dim.symbol);
+      if (!varies(dim) || chosen == sizes.end()) continue;
+      dim.example = within(dim, chosen->second);
+      changed.insert(spec.name);
     }
-    if (!changed) continue;
-    chosen.push_back(printable(spec.name) + " " + std::string(info(spec.dtype).brief) +
-                     format_shape(sizes));
   }
   compute_sizes(specs);
-  return chosen.empty() ? "" : join_list(chosen);
+  std::vector<std::string> texts;
+  for (const InputSpec& spec : specs) {
+    if (!changed.contains(spec.name)) continue;
+    std::vector<int64_t> shape;
+    for (const InputDim& dim : spec.dims) shape.push_back(dim.example);
+    texts.push_back(printable(spec.name) + " " + std::string(info(spec.dtype).brief) +
+                    format_shape(shape));
+  }
+  return texts.empty() ? "" : join_list(texts);
 }
 
 Result<bool> can_judge_onnx(const JudgeWish& wish, std::unique_ptr<Engine>& engine,
@@ -347,6 +386,7 @@ void judgement_json(const Judgement& judgement, JsonWriter& json) {
   json.field("cpu", judgement.cpu);
   json.field("threads", static_cast<uint64_t>(judgement.threads));
   json.field("samples", judgement.samples);
+  if (!judgement.assumed.empty()) json.field("assumed", judgement.assumed);
   json.field("seconds_before", judgement.seconds_before);
   json.field("seconds_after", judgement.seconds_after);
   json.key("outputs");

@@ -34,7 +34,7 @@ struct Judgement {
   unsigned threads = 1;
   int64_t samples = 0;
   int64_t samples_there = 0;  // of --calib; 0 for random ones
-  std::string assumed;        // inputs whose sizes choose_picture_sizes() chose
+  std::string assumed;        // inputs whose sizes choose_usual_sizes() chose
   std::vector<JudgedOutput> outputs;
   double seconds_before = 0;  // least medians of rounds, which both models run in turns
   double seconds_after = 0;
@@ -56,11 +56,11 @@ JudgeOptions judge_options(const std::vector<InputSpec>& specs, const Calibratio
                            std::optional<int64_t> samples, int64_t seed, unsigned threads,
                            Reporter& reporter);
 
-/// Makes heights and widths that may vary 224, in inputs of four dimensions that look like
-/// pictures: floating, one dimension beside the first fixed, two not. At a size of 1 a convolution
-/// computes little more than its padding. Returns what was chosen, "image f32[1, 3, 224, 224]";
-/// empty for nothing.
-std::string choose_picture_sizes(std::vector<InputSpec>& specs);
+/// Makes sizes that may vary, and are 1 so far, what is usual as far as their bounds allow: 224 for
+/// heights and widths of pictures, for at a size of 1 a convolution computes little more than its
+/// padding; 16 for lengths of sequences, for one token attends to nothing and takes no time.
+/// Returns what was chosen, "image f32[1, 3, 224, 224]"; empty for nothing.
+std::string choose_usual_sizes(std::vector<InputSpec>& specs);
 
 /// What --verify, --no-verify and --require-speedup say.
 struct JudgeWish {

@@ -181,7 +181,7 @@ Status Job::open() {
   if (specs_.empty() && shared_.host != nullptr) specs_ = shared_.host->inputs();
   if (specs_.empty()) {
     specs_ = declared;
-    if (options_.calib.empty()) answer_.assumed = choose_picture_sizes(specs_);
+    if (options_.calib.empty()) answer_.assumed = choose_usual_sizes(specs_);
   }
   if (!options_.calib.empty()) {
     MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));

@@ -150,7 +150,7 @@ Status Job::open() {
   MLC_TRY(const std::vector<InputSpec> declared, onnx_inputs(document.facts()));
   if (specs_.empty()) {
     specs_ = declared;
-    if (options_.calib.empty()) answer_.assumed = choose_picture_sizes(specs_);
+    if (options_.calib.empty()) answer_.assumed = choose_usual_sizes(specs_);
   }
   if (!options_.calib.empty()) {
     MLC_TRY(data_, CalibrationData::open(options_.calib, document.facts().inputs, task_.reporter));
