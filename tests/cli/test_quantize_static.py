@@ -462,3 +462,9 @@ def test_a_written_recipe_lost_the_form(mlc, valid):
     (mlc.cwd / "r.yaml").write_text("mlc: recipe/1\nonnx: {form: stativ}\n")
     wrong = mlc("quantize", "in.onnx", "-n", "--recipe", "r.yaml")
     assert wrong.rc == 2 and 'onnx: form: there is no "stativ"' in wrong.stderr, wrong.stderr
+
+
+def test_statistics_that_are_not_there_were_those_of_another_model(mlc):
+    onnx_models.save(residual(), mlc.cwd / "in.onnx")
+    done = mlc("quantize", "in.onnx", "-o", "q.onnx", "--onnx", "static", "--stats", "none.json")
+    assert done.rc == 2 and 'there are no statistics "none.json" yet' in done.stderr and "--calib" in done.stderr

@@ -356,3 +356,9 @@ def test_samples_of_another_shape_gave_the_words_of_libtorch_alone(mlc, tmp_path
     assert result.rc == 2, result.stderr
     assert 'does not take sample 0 of c.npz, "input" f32[1, 1, 8, 8]' in result.stderr and "3 channels" in result.stderr
     assert not (tmp_path / "out.pt").exists()
+
+
+def test_nothing_quantised_was_said_in_numbers(mlc, tmp_path):
+    torch.jit.trace(nn.Conv1d(4, 4, 3).eval(), torch.randn(2, 4, 8)).save(str(tmp_path / "m.pt"))
+    said = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", "--input", "input:f32[2,4,8]", "--min-cosine", "-1").stdout
+    assert "quantised  nothing\n" in said and "0 B" not in said and "exact dB" not in said

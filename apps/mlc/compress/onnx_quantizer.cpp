@@ -235,9 +235,11 @@ Result<std::unique_ptr<Model>> OnnxQuantizer::load_watched(onnx::Document docume
 /// Runs the float model, its activations NAMES among its outputs, on all samples.
 Result<onnx::Observers> OnnxQuantizer::run_samples(const std::vector<std::string>& names) {
   if (data_ == nullptr) {
-    return usage_error(
-        "the statistics of " + options_.stats + " belong to another model or other options",
-        "--calib FILE gives samples to make them of");
+    const bool is_there = InputFile::open(options_.stats).ok();
+    return usage_error(is_there ? "the statistics of " + options_.stats +
+                                      " belong to another model or other options"
+                                : "there are no statistics " + quoted(options_.stats) + " yet",
+                       "--calib FILE gives samples to make them of");
   }
   MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
   MLC_CHECK(prepare(document));

@@ -387,8 +387,8 @@ Status Job::judge(const OnnxDraft& draft) {
 Status Job::gates() const {
   if (!answer_.not_verified.empty()) return {};
   MLC_CHECK(check_outputs(answer_, {shared_.gates.min_cosine.value_or(-1), shared_.gates.min_sqnr},
-                          "a smaller --amount, --exclude for what costs most, or --calib, which "
-                          "makes up for what went"));
+                          std::string("a smaller --amount, or --exclude for what costs most") +
+                              (data_ ? "" : "; --calib makes up for what went")));
   // How fast a host is, its own engine says.
   return shared_.host != nullptr ? Status()
                                  : check_speed(answer_, options_.require_speedup, task_.reporter);

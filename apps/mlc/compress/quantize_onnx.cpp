@@ -467,8 +467,10 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
            "7 bits, for CPUs without VNNI, whose 16-bit sums 8 bits can exceed");
   set.integer("--block", options.block, "N", "weights for one scale of int4 (default 32)", 16, 256);
   set.flag("--symmetric", options.symmetric, "int4 without zero points");
-  set.list("--input", options.inputs, "SPEC",
-           "inputs to compare with, as in `mlc run`; repeatable");
+  set.list(
+      "--input", options.inputs, "SPEC",
+      "inputs to compare with, as in `mlc run`; without it sizes that vary are 224 in pictures, "
+      "16 in sequences, else 1; repeatable");
   set.is_input_spec();
   set.integer("--seed", options.seed, "N", "of random inputs (default 0)", 0);
   set.integer("--samples", options.samples, "N",

@@ -31,14 +31,17 @@ void show_text(const QuantizeScriptAnswer& answer, FileTask& task) {
   line("model", fmt::format("{} ({})", printable(task.input), format_bytes(answer.input_bytes)));
   line("form", answer.form + (answer.reduced ? ", activations of 7 bits" : "") + ", " +
                    answer.report.backend);
-  line("quantised", fmt::format("{}, {} to {}", operators_text(answer.report),
-                                format_bytes(totals.before), format_bytes(totals.after)));
+  const bool any = totals.before > 0;
+  line("quantised", any ? fmt::format("{}, {} to {}", operators_text(answer.report),
+                                      format_bytes(totals.before), format_bytes(totals.after))
+                        : "nothing");
   line("size",
-       fmt::format("{} to {}, {:.2f}x, {:.2f} bits a quantised weight",
-                   format_bytes(answer.input_bytes), format_bytes(answer.file_bytes),
-                   static_cast<double>(answer.input_bytes) / static_cast<double>(answer.file_bytes),
-                   totals.bits()));
-  line("SQNR", db_text(sqnr_db(totals.signal, totals.noise)) + " dB of all quantised weights");
+       fmt::format(
+           "{} to {}, {:.2f}x", format_bytes(answer.input_bytes), format_bytes(answer.file_bytes),
+           static_cast<double>(answer.input_bytes) / static_cast<double>(answer.file_bytes)) +
+           (any ? fmt::format(", {:.2f} bits a quantised weight", totals.bits()) : ""));
+  if (any)
+    line("SQNR", db_text(sqnr_db(totals.signal, totals.noise)) + " dB of all quantised weights");
   if (answer.drop) line("drop", drop_result_text(*answer.drop));
   if (answer.drop && answer.drop->right) line("right", right_text(*answer.drop));
   const auto& kept = answer.report.kept;
