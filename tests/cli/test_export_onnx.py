@@ -1262,7 +1262,7 @@ class NamedLikeOurs(nn.Module):
         self.constant, self.other = nn.Parameter(torch.randn(4, 4)), nn.Parameter(torch.randn(4))
 
     def forward(self, x):
-        return (x[:, :3] * 2).sum(1, keepdim=True) + torch.arange(4.0) @ self.constant + self.other
+        return (x[:, :3] * 2).sum(1, keepdim=True) + (x[:, :1] * torch.arange(4.0)) @ self.constant + self.other
 
 
 @pytest.mark.parametrize("kind", ["pt2", "traced", "scripted"])

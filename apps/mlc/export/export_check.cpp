@@ -2,6 +2,7 @@
 
 #include "export/export_numbers.h"
 #include "export/export_sizes.h"
+#include "export/stated_sizes.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
 #include "mlc/engine/cast_inputs.h"
@@ -155,9 +156,11 @@ std::vector<VerifyCase> ExportCheck::all_cases(const Artefact& source,
 }
 
 /// Compares the file, which has no name yet, with the source.
-Status ExportCheck::compare(const std::vector<InputSpec>& specs,
+Status ExportCheck::compare(const onnx::Model& model, const std::vector<InputSpec>& specs,
                             const std::vector<VerifyCase>& cases) {
-  MLC_TRY_CTX(const auto written, load_written(), "reading the new file back");
+  MLC_TRY_CTX(auto loaded, load_written(), "reading the new file back");
+  std::string other_sizes;
+  const auto written = with_stated_sizes(std::move(loaded), model, other_sizes);
   answer_.check.a = options_.model;
   answer_.check.b = "the new file";
   answer_.check.engine = torch_->title();
@@ -174,6 +177,11 @@ Status ExportCheck::compare(const std::vector<InputSpec>& specs,
     }
     if (!done.ok()) return at_given_sizes(std::move(done).error(), *written, cases);
     CaseResult result = std::move(*done);
+    if (!other_sizes.empty()) {
+      return Error(ErrorKind::internal,
+                   other_sizes + " (" + result.label + "); nothing was written",
+                   "--no-verify writes it all the same, to look at");
+    }
     // Few models say that a size may not be 1, and some then have no result. What numbers may be
     // no model says.
     const std::string varied = one.other_size.substr(0, one.other_size.find('='));
@@ -197,7 +205,8 @@ Result<bool> ExportCheck::run(const Artefact& source, const onnx::Model& model,
   gates_ = options_.gates();
   gates_.same_types = options_.engine.dtype.empty();
   set_usual_gates({.half = options_.is_narrow(), .bytes = has_quantize_linear(model)}, gates_);
-  MLC_CHECK_CTX(compare(specs, all_cases(source, specs, least)), "checking " + options_.output);
+  MLC_CHECK_CTX(compare(model, specs, all_cases(source, specs, least)),
+                "checking " + options_.output);
   return true;
 }
 

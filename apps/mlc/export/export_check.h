@@ -45,7 +45,8 @@ class ExportCheck {
                                     const std::map<std::string, int64_t>& least) const;
   void add_range_ends(const std::vector<InputSpec>& specs, uint64_t seed,
                       std::vector<VerifyCase>& cases) const;
-  Status compare(const std::vector<InputSpec>& specs, const std::vector<VerifyCase>& cases);
+  Status compare(const onnx::Model& model, const std::vector<InputSpec>& specs,
+                 const std::vector<VerifyCase>& cases);
 
   const ExportOptions& options_;
   Context& context_;
