@@ -378,7 +378,6 @@ def test_embeddings_become_tables_beside_static_products(mlc):
 
 
 @pytest.mark.parametrize("args, message", [
-    (("--calib", "a.npz", "--calib", "b.npz"), '"x" is in a.npz and in b.npz'),
     (("--calib", "a.npz", "--input", "x=@b.npz"), "--input and --calib exclude each other"),
     (("--calib", "a.npz", "--format", "compressed-tensors"), "ONNX models have no --format"),
     (("--calib", "a.npz", "--arch", "a.yaml"), "ONNX models have no --arch"),

@@ -6,9 +6,11 @@
 #include "mlc/checkpoint/folder.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/write_sharded.h"
+#include "mlc/engine/sample_files.h"
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <string_view>
 #include <system_error>
@@ -41,13 +43,18 @@ bool names_other_files(const std::string& path) {
   return head.ok() && looks_like_json_object(*head);
 }
 
-/// The files that are read where PATH is named, itself first. What cannot be opened is for the
-/// command to complain about.
-std::vector<std::string> files_read(const std::string& path) {
-  std::vector<std::string> files = {path};
-  if (!names_other_files(path)) return files;
-  const auto checkpoint = open_checkpoint(path);
-  if (!checkpoint.ok()) return files;
+/// The files that are read where USE is named, itself first. What cannot be opened is for the
+/// command to complain about; but a folder that an option names may be one of samples.
+std::vector<std::string> files_read(const FileUse& use) {
+  std::vector<std::string> files = {use.path};
+  if (!names_other_files(use.path)) return files;
+  const auto checkpoint = open_checkpoint(use.path);
+  if (!checkpoint.ok()) {
+    if (use.option.empty()) return files;
+    auto samples = sample_paths(use.path);
+    if (samples.ok()) std::ranges::move(*samples, std::back_inserter(files));
+    return files;
+  }
   for (const auto& file : (*checkpoint)->files) {
     files.push_back(std::filesystem::path(file->path()).lexically_normal().string());
   }
@@ -182,7 +189,7 @@ Status refuse_replaced_inputs(const FilePlan& plan) {
   if (replaced.empty()) return {};  // then the files of shards need not be looked up
   std::multimap<Identity, Reading> readings;
   for (const FileUse& use : plan.reads) {
-    for (std::string& file : files_read(use.path)) {
+    for (std::string& file : files_read(use)) {
       if (const auto id = identity_of(file)) readings.emplace(*id, Reading{&use, std::move(file)});
     }
   }

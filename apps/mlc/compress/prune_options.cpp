@@ -133,9 +133,11 @@ void add_prune_options(OptionSet& set, PruneRequest& options) {
       "which weights go: magnitude (default), random; by what they are multiplied with, for which "
       "they take --calib: wanda, sparsegpt, which changes the others to make up for it; channels: "
       "whole channels of ONNX models, TorchScript, and checkpoints with their architecture");
-  set.list("--calib", options.calib, "FILE",
-           "samples for wanda, sparsegpt and channels, where they make up for what went; a tensor "
-           "for each input: .npy, .npz, .pt, ...; repeatable");
+  set.list(
+      "--calib", options.calib, "FILE",
+      "samples for wanda, sparsegpt and channels, where they make up for what went; a tensor "
+      "for each input: .npy, .npz, .pt, ..., or a folder of them; repeatable, and what several "
+      "have of an input follows each other");
   set.file("--arch", options.architecture, "YAML",
            "of the checkpoint, for wanda, sparsegpt and channels");
   set.choice("--scope", options.scope, kScopes,

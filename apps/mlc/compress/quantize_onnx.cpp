@@ -446,9 +446,11 @@ void add_quantize_onnx_options(OptionSet& set, QuantizeOnnxOptions& options) {
              "bytes in the file; "
              "int4: four bits, for ONNX Runtime only; int4-qdq: the same for any with opset 21; "
              "static: convolutions too, with --calib");
-  set.list("--calib", options.calib, "FILE",
-           "samples for static, --smooth, awq, gptq and --max-drop, a tensor for each input: "
-           ".npy, .npz, .pt, ...; repeatable");
+  set.list(
+      "--calib", options.calib, "FILE",
+      "samples for static, --smooth, awq, gptq and --max-drop, a tensor for each input: "
+      ".npy, .npz, .pt, ..., or a folder of them; repeatable, and what several have of an input "
+      "follows each other");
   set.choice("--calib-method", options.method, kMethods,
              "how ranges come of samples: minmax (default), percentile, mse, entropy");
   set.real("--percentile", options.percentile, "P", "of values inside the range (default 99.99)",

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <string_view>
+#include <system_error>
 
 #include <dirent.h>
 #include <unistd.h>
@@ -33,6 +35,8 @@ constexpr auto kFolderNames = std::to_array<std::string_view>({
 /// Endings of files that hold checkpoints; shells take them after a `*`.
 constexpr auto kEndings = std::to_array<std::string_view>(
     {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".npz", ".pth.tar"});
+
+constexpr std::string_view kArray = ".npy";  // tensors, but no checkpoint
 
 constexpr size_t kMostNames = 100'000;  // looked at; a folder may hold a whole data set
 
@@ -139,6 +143,13 @@ Error nothing_found(const std::string& folder, const std::vector<std::string>& n
                    "pytorch_model.bin[.index.json]; or name the file itself");
 }
 
+bool holds_tensors(std::string_view name) {
+  if (name.starts_with('.')) return false;
+  return name.ends_with(kArray) || std::ranges::any_of(kEndings, [&](std::string_view ending) {
+           return name.ends_with(ending);
+         });
+}
+
 }  // namespace
 
 Result<FolderContent> look_into_folder(const std::string& folder) {
@@ -172,6 +183,28 @@ Result<FolderContent> look_into_folder(const std::string& folder) {
     if (name.ends_with(".safetensors")) break;  // one tells of all
   }
   return nothing_found(folder, names);
+}
+
+Result<std::vector<std::string>> tensor_files_in(const std::string& folder) {
+  std::vector<std::string> names = names_in(folder);
+  if (names.size() == kMostNames)
+    return unsupported("is a folder with more than " + format_count(kMostNames) + " files",
+                       "name files in it, or put many samples into one");
+  const std::string base = folder.ends_with('/') ? folder : folder + "/";
+  std::erase_if(names, [&](const std::string& name) {
+    std::error_code error;
+    return !holds_tensors(name) || !std::filesystem::is_regular_file(base + name, error);
+  });
+  if (names.empty()) {
+    std::vector<std::string> endings = {std::string(kArray)};
+    endings.insert(endings.end(), kEndings.begin(), kEndings.end());
+    return not_found(
+        "is a folder without a file of tensors in it",
+        "files were looked for, not in folders below it, that end in " + join_list(endings));
+  }
+  std::ranges::stable_sort(names, natural_less);
+  for (std::string& name : names) name.insert(0, base);
+  return names;
 }
 
 }  // namespace mlc

@@ -1,14 +1,13 @@
 #include "mlc/engine/calibration_data.h"
 
+#include "mlc/base/checked_math.h"
 #include "mlc/base/text.h"
-#include "mlc/checkpoint/copy_tensors.h"
-#include "mlc/checkpoint/format.h"
-#include "mlc/checkpoint/state_dict.h"
 #include "mlc/onnx_file/element_type.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -16,38 +15,43 @@
 namespace mlc {
 namespace {
 
-struct Found {
-  const Checkpoint* checkpoint = nullptr;
-  uint32_t tensor = 0;
-  std::string place;   // the file
-  std::string name{};  // where it is another one than asked for
-};
-
-using Files = std::vector<std::unique_ptr<Checkpoint>>;
-
-std::optional<Found> find(const Files& files, std::span<const std::string> paths,
-                          const std::string& name, bool only_input) {
-  for (size_t i = 0; i < files.size(); ++i) {
-    const auto all = all_tensors(*files[i], files[i]->root);
-    const auto named = std::ranges::find(all, name, &NamedTensor::path);
-    if (named != all.end()) return Found{files[i].get(), named->tensor, printable(paths[i])};
-    if (only_input && all.size() == 1)
-      return Found{files[i].get(), all.front().tensor, printable(paths[i]), all.front().path};
-  }
-  return std::nullopt;
+/// "a.npz", "a.npz and 3 more files".
+std::string places_of(const SampleFiles& files, std::span<const SampleTensor> parts) {
+  const std::string first = files.place(parts.front().file);
+  if (parts.size() == 1) return first;
+  return first + " and " + plural(parts.size() - 1, "more file", "more files");
 }
 
-/// Another file that has FOUND too, or would stand for the only input: samples are taken from one.
-std::optional<std::string> second_place(const Files& files, std::span<const std::string> paths,
-                                        const std::string& name, bool only_input,
-                                        const Found& found) {
-  for (size_t i = 0; i < files.size(); ++i) {
-    if (files[i].get() == found.checkpoint) continue;
-    const auto all = all_tensors(*files[i], files[i]->root);
-    const bool named = std::ranges::find(all, name, &NamedTensor::path) != all.end();
-    if (named || (only_input && all.size() == 1)) return printable(paths[i]);
+bool can_follow(const SampleTensor& first, const SampleTensor& other) {
+  if (first.dtype != other.dtype || first.sizes.size() != other.sizes.size()) return false;
+  const size_t head = first.sizes.empty() ? 0 : 1;
+  return std::ranges::equal(std::span(first.sizes).subspan(head),
+                            std::span(other.sizes).subspan(head));
+}
+
+/// What keeps PARTS from being one tensor; empty where nothing does.
+std::string difference_among(const SampleFiles& files, std::span<const SampleTensor> parts) {
+  const SampleTensor& first = parts.front();
+  const auto other = std::ranges::find_if(
+      parts, [&](const SampleTensor& part) { return !can_follow(first, part); });
+  if (other == parts.end()) return "";
+  return "is " + describe(first.dtype, first.sizes) + " in " + files.place(first.file) + " and " +
+         describe(other->dtype, other->sizes) + " in " + files.place(other->file);
+}
+
+/// The sizes of PARTS one after the other, each of which learns where it begins. Nothing where they
+/// have more rows than can be counted.
+std::optional<std::vector<int64_t>> string_together(std::span<SampleTensor> parts) {
+  std::vector<int64_t> sizes = parts.front().sizes;
+  if (sizes.empty()) return sizes;
+  sizes[0] = 0;
+  for (SampleTensor& part : parts) {
+    part.first = sizes[0];
+    const auto sum = checked_add(sizes[0], part.sizes[0]);
+    if (!sum) return std::nullopt;
+    sizes[0] = *sum;
   }
-  return std::nullopt;
+  return sizes;
 }
 
 /// What is wrong with SIZES and DTYPE for INPUT; empty where nothing is.
@@ -106,77 +110,151 @@ bool same_values(std::span<const NamedValue> a, std::span<const NamedValue> b) {
   });
 }
 
+/// The one of PARTS that has ROW. Requires: one does, and all have rows.
+std::vector<SampleTensor>::const_iterator part_at(const std::vector<SampleTensor>& parts,
+                                                  int64_t row) {
+  return std::prev(std::ranges::upper_bound(parts, row, {}, &SampleTensor::first));
+}
+
+/// The tensors of one input as what is read of them.
+struct Fitted {
+  std::string problem;  // why they do not fit; then nothing else is set
+  std::string place;    // all of the files
+  std::vector<SampleTensor> parts;
+  std::vector<int64_t> sizes;  // of a sample
+  uint64_t samples = 0;
+};
+
+/// Requires: PARTS is not empty.
+Fitted fit(const SampleFiles& files, const OnnxValue& input, std::vector<SampleTensor> parts) {
+  Fitted out;
+  out.place = places_of(files, parts);
+  out.problem = difference_among(files, parts);
+  if (!out.problem.empty()) return out;
+  const DType dtype = parts.front().dtype;
+  auto sizes = string_together(parts);
+  out.problem = sizes ? problem_of(input, dtype, *sizes) : "has more rows than can be counted";
+  if (!out.problem.empty()) {
+    out.problem = "in " + out.place + " " + out.problem;
+    return out;
+  }
+  const int64_t rows = input.dims && !input.dims->empty() ? (*input.dims)[0].size.value_or(1) : 1;
+  out.samples = static_cast<uint64_t>((*sizes)[0]) / static_cast<uint64_t>(rows);
+  out.sizes = std::move(*sizes);
+  out.sizes[0] = rows;
+  std::erase_if(parts, [](const SampleTensor& part) { return part.sizes[0] == 0; });
+  out.parts = std::move(parts);
+  return out;
+}
+
+Error does_not_fit(std::span<const std::string> problems, size_t files) {
+  std::string hint =
+      "the first dimension of each tensor counts samples, and its name is that of the input";
+  if (files > 1) hint += "; an input in several files has one dtype, and all other sizes agree";
+  return usage_error("calibration data: " + join_list(problems), std::move(hint));
+}
+
 }  // namespace
 
 Result<CalibrationData> CalibrationData::open(std::span<const std::string> files,
                                               std::span<const OnnxValue> inputs,
                                               Reporter& reporter) {
   CalibrationData out;
-  for (const std::string& path : files) {
-    MLC_TRY(auto opened, open_checkpoint(path));
-    for (const std::string& warning : opened->warnings)
-      reporter.warn(printable(path) + ": " + warning);
-    out.files_.push_back(std::move(opened));
-  }
+  MLC_TRY(out.files_, SampleFiles::list(files, inputs.size()));
+  MLC_TRY(auto found, out.files_->find(inputs, reporter));
   std::vector<std::string> problems;
   std::optional<uint64_t> samples;
-  for (const OnnxValue& input : inputs) {
-    const auto found = find(out.files_, files, input.name, inputs.size() == 1);
-    if (!found) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const OnnxValue& input = inputs[i];
+    if (found[i].empty()) {
       problems.push_back("no tensor is named " + quoted(input.name));
       continue;
     }
-    if (const auto other =
-            second_place(out.files_, files, input.name, inputs.size() == 1, *found)) {
-      problems.push_back(quoted(input.name) + " is in " + found->place + " and in " + *other);
+    for (const SampleTensor& part : found[i]) MLC_CHECK(out.files_->check(part));
+    const DType dtype = found[i].front().dtype;
+    Fitted fitted = fit(*out.files_, input, std::move(found[i]));
+    if (fitted.problem.empty() && samples && *samples != fitted.samples)
+      fitted.problem = "in " + fitted.place + " has " + plural(fitted.samples, "sample") +
+                       ", others have " + std::to_string(*samples);
+    if (!fitted.problem.empty()) {
+      problems.push_back(quoted(input.name) + " " + fitted.problem);
       continue;
     }
-    const Tensor& tensor = found->checkpoint->tensors[found->tensor];
-    if (tensor.storage != kNoIndex) MLC_CHECK(check_storage(*found->checkpoint, tensor.storage));
-    MLC_TRY_CTX(const TensorView view, found->checkpoint->view(found->tensor), found->place);
-    std::string problem = problem_of(input, view.dtype, view.sizes);
-    const int64_t rows = input.dims && !input.dims->empty() ? (*input.dims)[0].size.value_or(1) : 1;
-    const uint64_t count =
-        problem.empty() ? static_cast<uint64_t>(view.sizes[0]) / static_cast<uint64_t>(rows) : 0;
-    if (problem.empty() && samples && *samples != count)
-      problem = "has " + plural(count, "sample") + ", others have " + std::to_string(*samples);
-    if (!problem.empty()) {
-      problems.push_back(quoted(input.name) + " in " + found->place + " " + problem);
-      continue;
-    }
-    if (!found->name.empty())
-      reporter.warn("the samples of input " + quoted(input.name) + " are " + quoted(found->name) +
-                    " of " + found->place + ", the only tensor there");
-    samples = count;
-    out.sources_.push_back({input.name, view, rows, input.dims && input.dims->empty()});
+    samples = fitted.samples;
+    out.sources_.push_back({input.name, std::move(fitted.parts), dtype, std::move(fitted.sizes),
+                            input.dims && input.dims->empty()});
   }
-  if (!problems.empty())
-    return usage_error("calibration data: " + join_list(problems),
-                       "the first dimension of each tensor counts samples, and its name is that of "
-                       "the input");
+  if (!problems.empty()) return does_not_fit(problems, out.files_->size());
   out.samples_ = samples.value_or(0);
   if (out.samples_ == 0) return usage_error("calibration data: there are no samples");
+  out.warn_of_other_names(reporter);
+  out.warn_of_unread(reporter);
+  return out;
+}
+
+/// Of tensors that stand for the only input by being alone.
+void CalibrationData::warn_of_other_names(Reporter& reporter) const {
+  const Source& source = sources_.front();
+  const SampleTensor& first = source.parts.front();
+  if (first.other.empty()) return;
+  std::string text = "the samples of input " + quoted(source.input) + " are " +
+                     quoted(first.other) + " of " + files_->place(first.file) +
+                     ", the only tensor there";
+  const size_t others = source.parts.size() - 1;
+  if (others > 0) text += ", and so in " + plural(others, "more file", "more files");
+  reporter.warn(text);
+}
+
+void CalibrationData::warn_of_unread(Reporter& reporter) const {
+  std::vector<bool> read(files_->size());
+  for (const Source& source : sources_)
+    for (const SampleTensor& part : source.parts) read[part.file] = true;
+  std::vector<std::string> unread;
+  for (size_t i = 0; i < read.size(); ++i)
+    if (!read[i]) unread.push_back(files_->place(i));
+  if (unread.empty()) return;
+  reporter.warn("no samples are taken from " + join_list(unread, 3) +
+                ": they are tensors with the name of an input");
+}
+
+/// Where SAMPLE begins, as a person finds it; empty where there is one file.
+std::string CalibrationData::place_in(const Source& source, uint64_t sample) const {
+  if (source.parts.size() < 2) return "";
+  const int64_t row = static_cast<int64_t>(sample) * source.sizes[0];
+  const SampleTensor& part = *part_at(source.parts, row);
+  return " (" + std::to_string(row - part.first) + " of " + files_->place(part.file) + ")";
+}
+
+/// The rows of SAMPLE, which may begin in one file and end in another.
+Result<std::string> CalibrationData::bytes_of(const Source& source, uint64_t sample) const {
+  int64_t row = static_cast<int64_t>(sample) * source.sizes[0];
+  int64_t left = source.sizes[0];
+  std::string out;
+  for (auto part = part_at(source.parts, row); left > 0; ++part) {
+    const int64_t begin = row - part->first;
+    const int64_t count = std::min(left, part->sizes[0] - begin);
+    MLC_TRY_CTX(std::string bytes, files_->rows(*part, begin, count),
+                "input " + quoted(source.input));
+    out = out.empty() ? std::move(bytes) : out + bytes;
+    row += count;
+    left -= count;
+  }
   return out;
 }
 
 Result<std::vector<NamedValue>> CalibrationData::sample(uint64_t i) const {
   std::vector<NamedValue> out;
   for (const Source& source : sources_) {
-    TensorView view = source.view;
-    std::vector<int64_t> sizes(view.sizes.begin(), view.sizes.end());
-    sizes[0] = source.rows;
-    view.sizes = sizes;
-    view.offset += static_cast<int64_t>(i) * source.rows * view.strides[0];
-    MLC_TRY_CTX(std::string bytes, contiguous_bytes(view, view.byte_size()),
-                "input " + quoted(source.input));
-    if (view.dtype == DType::f32) {
+    MLC_TRY(std::string bytes, bytes_of(source, i));
+    if (source.dtype == DType::f32) {
       if (const uint64_t broken = broken_values(bytes); broken > 0)
         return conflict("calibration data: " + quoted(source.input) + " in sample " +
-                            std::to_string(i) + " has " + plural(broken, "NaN or infinite value"),
+                            std::to_string(i) + place_in(source, i) + " has " +
+                            plural(broken, "NaN or infinite value"),
                         "samples count from 0; take it out or find what made it");
     }
-    if (source.single) sizes.clear();
-    MLC_TRY(HostTensor tensor, make_host_tensor(view.dtype, std::move(sizes), std::move(bytes)));
+    std::vector<int64_t> sizes = source.single ? std::vector<int64_t>() : source.sizes;
+    MLC_TRY(HostTensor tensor, make_host_tensor(source.dtype, std::move(sizes), std::move(bytes)));
     out.push_back({source.input, std::move(tensor)});
   }
   return out;

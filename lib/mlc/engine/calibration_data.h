@@ -1,14 +1,15 @@
 // Samples of real inputs of a model, from files of tensors: .npy, .npz, .pt, .safetensors, ...
 //
 // Each input of the model has a tensor of its name whose first dimension counts the samples; where
-// the model has one input, a file with one tensor needs no name. A sample is one of them, or as
-// many as the model takes at once. Tensors stay in the mapped files; a sample is a copy.
+// the model has one input, a file with one tensor needs no name. Several tensors of one name, each
+// in a file of its own, are one in the order of the files. A sample is one of the rows, or as many
+// as the model takes at once. Tensors stay in the files; a sample is a copy.
 #pragma once
 
 #include "mlc/base/reporter.h"
 #include "mlc/base/result.h"
-#include "mlc/checkpoint/checkpoint.h"
 #include "mlc/engine/host_tensor.h"
+#include "mlc/engine/sample_files.h"
 #include "mlc/onnx_file/onnx_file.h"
 
 #include <cstdint>
@@ -21,8 +22,9 @@ namespace mlc {
 
 class CalibrationData {
  public:
-  /// INPUTS are those of the model. Errors: those of open_checkpoint(), each with its file; usage
-  /// for missing names, other dtypes, ranks and sizes (all of them at once) and for no samples.
+  /// FILES may be folders, as sample_paths() reads them; INPUTS are those of the model. Errors:
+  /// those of SampleFiles, each with its file; usage for missing names, for dtypes, ranks and sizes
+  /// that differ from the input's or among its files (all of them at once) and for no samples.
   static Result<CalibrationData> open(std::span<const std::string> files,
                                       std::span<const OnnxValue> inputs, Reporter& reporter);
 
@@ -37,12 +39,18 @@ class CalibrationData {
  private:
   struct Source {
     std::string input;
-    TensorView view;
-    int64_t rows = 1;     // of a sample
-    bool single = false;  // a number, without a dimension
+    std::vector<SampleTensor> parts;  // none without rows
+    DType dtype = DType::f32;
+    std::vector<int64_t> sizes;  // of a sample, the rows that it takes first
+    bool single = false;         // a number, without a dimension
   };
 
-  std::vector<std::unique_ptr<Checkpoint>> files_;
+  void warn_of_other_names(Reporter& reporter) const;
+  void warn_of_unread(Reporter& reporter) const;
+  std::string place_in(const Source& source, uint64_t sample) const;
+  Result<std::string> bytes_of(const Source& source, uint64_t sample) const;
+
+  std::unique_ptr<SampleFiles> files_;
   std::vector<Source> sources_;
   uint64_t samples_ = 0;
 };
