@@ -36,7 +36,8 @@ struct OtherFiles {
 };
 
 /// All that the command reads and writes. A path that is a folder or an index stands for all files
-/// of its checkpoint where it is read, and for the shards in it where it is written.
+/// of its checkpoint where it is read, or of its samples, and for the shards in it where it is
+/// written.
 struct FilePlan {
   std::vector<FileUse> reads;
   std::vector<FileUse> writes;
