@@ -199,6 +199,64 @@ def test_tied_weights_stay_tied(mlc):
     assert yaml.safe_load((mlc.cwd / "small.yaml").read_text())["modules"]["head"]["in_features"] == 8
 
 
+# No `tie`: the model reads one tensor under two names, and only the checkpoint knows.
+SHARED = """mlc: architecture/1
+inputs: ["ids:i64[batch=1..4,length=1..8]=0..29"]
+modules:
+  embed: {type: Embedding, num_embeddings: 30, embedding_dim: 16}
+  up: {type: Linear, in_features: 16, out_features: 40}
+  down: {type: Linear, in_features: 40, out_features: 16}
+  head: {type: Linear, in_features: 16, out_features: 30, bias: false}
+forward: |
+  def forward(self, ids: Tensor) -> Tensor:
+      x = self.embed(ids)
+      return self.head(BETWEEN)
+"""
+RESIDUAL = "x + self.down(torch.relu(self.up(x)))"
+
+
+def share(mlc, source, between):
+    """A checkpoint of SHARED whose head is its table, as a .pt of one object or two, or with a name in __metadata__."""
+    state = make(mlc, SHARED.replace("BETWEEN", between), "raw.pt")
+    table = state["embed.weight"]
+    state["head.weight"] = table if source == "one.pt" else table.view_as(table)
+    torch.save(state, mlc.cwd / (source if source.endswith(".pt") else "raw.pt"))
+    if not source.endswith(".pt"):
+        mlc.ok("save", "raw.pt", "-o", source)
+    return state
+
+
+@pytest.mark.parametrize("source", ["one.pt", "two.pt", "net.safetensors"])
+@pytest.mark.parametrize("between", [RESIDUAL, "self.down(torch.relu(self.up(x)))"])
+@pytest.mark.parametrize("exclude", [[], ["--exclude", "embed*"]])
+def test_names_of_one_tensor_share_what_is_left_of_it(source, between, exclude, mlc):
+    before = share(mlc, source, between)
+    out = "small" + source[source.index("."):]
+    told = prune(mlc, "--amount", "0.5", *exclude, source=source, out=out).stderr
+    assert "were one tensor" not in told and ("1 tied name recorded (head.weight is embed.weight)" in told) == out.endswith("s")
+    mlc.ok("save", out, "-o", "back.pt")
+    found = torch.load(mlc.cwd / "back.pt" if out.endswith("s") else mlc.cwd / out)
+    assert found["up.weight"].shape[0] == 20 and found["embed.weight"].data_ptr() == found["head.weight"].data_ptr()
+    assert len({tensor.untyped_storage().data_ptr() for tensor in found.values()}) == len(found) - 1
+    assert found["embed.weight"].shape == (30, 16 if exclude else 8)
+    assert not exclude or torch.equal(found["embed.weight"], before["embed.weight"])
+    assert (mlc.cwd / out).stat().st_size < (mlc.cwd / source).stat().st_size
+    mlc.ok("load", out, "--expect", "small.yaml")
+
+
+@pytest.mark.parametrize("exclude", [[], ["--exclude", "embed*"]])
+def test_names_that_lose_different_channels_part_with_a_warning(exclude, mlc):
+    """In half precision each name is converted by itself, so that the model has two tensors."""
+    state = {key: tensor.half() for key, tensor in share(mlc, "two.pt", RESIDUAL if not exclude else "self.down(torch.relu(self.up(x)))").items()}
+    torch.save({**state, "head.weight": state["embed.weight"].view(30, 16)}, mlc.cwd / "net.pt")
+    told = prune(mlc, "--amount", "0.5", *exclude).stderr
+    found = torch.load(mlc.cwd / "small.pt")
+    assert ("embed.weight and head.weight were one tensor" in told and "`tie`" in told) == bool(exclude)
+    assert (found["embed.weight"].data_ptr() == found["head.weight"].data_ptr()) == (not exclude)
+    assert found["head.weight"].shape == (30, 8) and found["embed.weight"].shape == (30, 16 if exclude else 8)
+    mlc.ok("load", "small.pt", "--expect", "small.yaml")
+
+
 @pytest.mark.parametrize("out", ["small.pt", "small.safetensors"])
 def test_tensors_of_classes_and_formats(out, mlc):
     make(mlc, OWN, "net.safetensors")

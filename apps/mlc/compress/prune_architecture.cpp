@@ -1,6 +1,7 @@
 #include "compress/prune_architecture.h"
 
 #include "compress/channel_picture.h"
+#include "compress/shared_exchange.h"
 #include "files/in_place.h"
 #include "files/metadata_sources.h"
 #include "files/open_input.h"
@@ -9,8 +10,7 @@
 #include "mlc/base/text.h"
 #include "mlc/checkpoint/format.h"
 #include "mlc/checkpoint/optimizer.h"
-#include "mlc/compress/exchange_entries.h"
-#include "mlc/compress/made_tensor.h"
+#include "mlc/checkpoint/tensor_identity.h"
 #include "mlc/engine/artefact.h"
 #include "mlc/engine/capture_request.h"
 #include "mlc/engine/module_loader.h"
@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -90,6 +91,8 @@ class Job : public ChannelHost {
   Status check_usage() const;
   Status open();
   Status picture();
+  void tie_shared(const NamedSizes& tensors);
+  bool is_tied(const std::string& key, const std::string& other) const;
   onnx::KeptAxis why_computed(const onnx::Document& whole, const std::string& name) const;
   bool find_stated(const onnx::DocNode& node, const onnx::ChannelGraph& graph, size_t edit,
                    size_t number);
@@ -98,7 +101,8 @@ class Job : public ChannelHost {
   Result<Judgement> compare(const arch::Architecture& made, const onnx::Document& unread,
                             const onnx::Document& small);
   Status exchange(const onnx::Document& small);
-  Result<uint32_t> made_tensor(uint32_t old, const onnx::DataRef& data);
+  Result<std::shared_ptr<const std::string>> bytes_like(uint32_t old,
+                                                        const onnx::DataRef& data) const;
   Status carry_architecture(const arch::Architecture& made);
   ProvenanceOptions provenance() const;
   Status save(const std::string& yaml, const arch::Architecture& made, PruneOnnxAnswer& answer);
@@ -192,11 +196,41 @@ onnx::KeptAxis Job::why_computed(const onnx::Document& whole, const std::string&
   return {"it is computed from weights", false};
 }
 
+bool Job::is_tied(const std::string& key, const std::string& other) const {
+  const auto [first, last] = ties_.equal_range(key);
+  return std::any_of(first, last, [&](const auto& tie) { return tie.second == other; });
+}
+
+/// What is one tensor in the checkpoint is one in the picture too, under the first of its names,
+/// whether or not the architecture ties them.
+void Job::tie_shared(const NamedSizes& tensors) {
+  std::map<std::string, TensorIdentity> identities;
+  for (const StateDictEntry& entry : state_dict_->entries) {
+    const Tensor& tensor = input_.checkpoint->tensors[entry.tensor];
+    if (tensor.storage != kNoIndex)
+      identities.emplace(entry.key, identity_of(*input_.checkpoint, tensor));
+  }
+  std::map<TensorIdentity, std::string> shown;
+  std::set<std::string> keys;
+  for (const auto& [name, one] : pictured_) {
+    keys.insert(one.key);
+    const auto found = identities.find(one.key);
+    if (found != identities.end()) shown.emplace(found->second, one.key);
+  }
+  for (const auto& [name, sizes] : tensors) {
+    const auto found = identities.find(name);
+    if (keys.contains(name) || found == identities.end()) continue;
+    const auto one = shown.find(found->second);
+    if (one != shown.end() && !is_tied(one->second, name)) ties_.emplace(one->second, name);
+  }
+}
+
 onnx::KeptAxes Job::kept_axes(const onnx::Document& whole) {
   NamedSizes tensors;
   for (arch::StateDictTensor& row : arch::state_dict_of(architecture()))
     tensors.emplace_back(std::move(row.name), std::move(row.shape));
   pictured_ = find_pictured(whole, tensors);
+  tie_shared(tensors);
   std::map<std::pair<std::string, size_t>, std::string> rigid;
   for (arch::RigidAxis& each : arch::rigid_axes(architecture(), origins_))
     rigid[{each.tensor, each.axis}] = std::move(each.why);
@@ -301,7 +335,7 @@ WeightSource Job::weights_of(const onnx::Document& document, WeightSource others
   return [this, &document,
           others = std::move(others)](const arch::ScriptTensor& tensor) -> Result<Weight> {
     for (const auto& [name, one] : pictured_) {
-      if (one.key != tensor.path) continue;
+      if (one.key != tensor.path && !is_tied(one.key, tensor.path)) continue;
       const onnx::DataRef data = data_of_pictured(document, name, one);
       if (data == nullptr) break;
       MLC_TRY(onnx::Buffer buffer, data->produce());
@@ -339,21 +373,20 @@ Result<Judgement> Job::compare(const arch::Architecture& made, const onnx::Docum
       "forward may hold a number of channels: --exclude leaves those whole");
 }
 
-/// A tensor of the type of OLD that holds DATA.
-Result<uint32_t> Job::made_tensor(uint32_t old, const onnx::DataRef& data) {
+/// The elements of DATA in the type of OLD.
+Result<std::shared_ptr<const std::string>> Job::bytes_like(uint32_t old,
+                                                           const onnx::DataRef& data) const {
   const DType dtype = input_.checkpoint->tensors[old].dtype;
   MLC_TRY(const onnx::Buffer buffer, data->produce());
-  auto bytes = std::make_shared<std::string>(as_text(buffer.bytes));
-  if (dtype != data->dtype) {
-    auto converted = std::make_shared<std::string>(data->count() * element_bytes(dtype), '\0');
-    MLC_CHECK(convert_block(data->dtype, as_bytes(*bytes), dtype,
-                            std::as_writable_bytes(std::span(*converted))));
-    bytes = converted;
-  }
-  return add_stored(*input_.checkpoint, dtype, data->sizes, bytes);
+  if (dtype == data->dtype) return std::make_shared<const std::string>(as_text(buffer.bytes));
+  auto out = std::make_shared<std::string>(data->count() * element_bytes(dtype), '\0');
+  MLC_CHECK(
+      convert_block(data->dtype, buffer.bytes, dtype, std::as_writable_bytes(std::span(*out))));
+  return std::shared_ptr<const std::string>(std::move(out));
 }
 
-/// Puts what SMALL has in the places of the tensors of the state_dict; tied ones stay tied.
+/// Puts what SMALL has in the places of the tensors of the state_dict; tied ones stay tied where
+/// they can.
 Status Job::exchange(const onnx::Document& small) {
   std::map<std::string, std::string> names;  // of initializers, by key
   for (const auto& [name, one] : pictured_) {
@@ -361,20 +394,20 @@ Status Job::exchange(const onnx::Document& small) {
     const auto [first, last] = ties_.equal_range(one.key);
     for (auto tie = first; tie != last; ++tie) names[tie->second] = name;
   }
-  std::map<uint32_t, NewEntries> changed;
-  std::map<uint32_t, uint32_t> made;  // by tensor
+  SharedExchange exchanged(*input_.checkpoint, *state_dict_);
   for (const StateDictEntry& entry : state_dict_->entries) {
     const auto name = names.find(std::string(entry.key));
     if (name == names.end()) continue;
     const onnx::DataRef data = data_of_pictured(small, name->second, pictured_.at(name->second));
     if (data == nullptr) continue;
-    const auto [place, is_new] = made.emplace(entry.tensor, 0);
-    if (is_new) {
-      MLC_TRY(place->second, made_tensor(entry.tensor, data));
-    }
-    changed[entry.position] = {{std::string(entry.key), place->second}};
+    MLC_TRY(auto bytes, bytes_like(entry.tensor, data));
+    MLC_CHECK(exchanged.put(entry, data->sizes, std::move(bytes)));
   }
-  exchange_entries(*input_.checkpoint, *state_dict_, changed);
+  for (const auto& parted : exchanged.finish()) {
+    task_.reporter.warn(join_list(sentence_keys(parted)) +
+                        " were one tensor and are none any more: what is left of them differs; "
+                        "`tie` in the architecture keeps them one");
+  }
   return {};
 }
 
@@ -423,6 +456,7 @@ Status Job::save(const std::string& yaml, const arch::Architecture& made, PruneO
             plan_checkpoint(*input_.checkpoint, state_dict_,
                             place_to_check(task_.output, shared_.writing), options));
     answer.file_bytes = report.file_size;
+    answer.tied = tied_text(report);
     return {};
   }
   std::optional<OutputFile> emitted;
@@ -434,6 +468,7 @@ Status Job::save(const std::string& yaml, const arch::Architecture& made, PruneO
   MLC_TRY(const SaveReport report,
           save_checkpoint(*input_.checkpoint, state_dict_, task_.output, options, task_.reporter));
   answer.file_bytes = report.file_size;
+  answer.tied = tied_text(report);
   answer.architecture = own_.emit;
   std::vector<std::string> optimizers;
   for (const OptimizerState& one : find_optimizers(*input_.checkpoint))

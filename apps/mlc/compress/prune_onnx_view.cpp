@@ -205,10 +205,11 @@ std::string pruned_onnx_summary(const PruneOnnxAnswer& answer, const FileTask& t
   if (answer.only_groups)
     return fmt::format("{}, {} of which cannot lose channels",
                        plural(answer.plan.groups.size(), "group"), totals.whole);
-  return fmt::format(
-      "{} {}: {} of {} channels taken away, {}", answer.dry_run ? "would write" : "wrote",
-      task.output.empty() ? "it" : output_text(task.output), format_count(totals.gone),
-      format_count(totals.channels), format_bytes(answer.file_bytes + answer.sidecar_bytes));
+  return fmt::format("{} {}: {} of {} channels taken away, {}{}",
+                     answer.dry_run ? "would write" : "wrote",
+                     task.output.empty() ? "it" : output_text(task.output),
+                     format_count(totals.gone), format_count(totals.channels),
+                     format_bytes(answer.file_bytes + answer.sidecar_bytes), answer.tied);
 }
 
 }  // namespace mlc::cli

@@ -21,6 +21,7 @@ struct PruneOnnxAnswer : Judgement {
   uint64_t weights_before = 0;  // elements of all initializers
   uint64_t weights_after = 0;
   std::string architecture;  // where the new YAML is; empty: nowhere
+  std::string tied;          // tied_text() of a checkpoint
   bool only_groups = false;  // --list-groups
   bool dry_run = false;
   /// The worst SQNR of the outputs beside those of the whole model with these channels unread;
