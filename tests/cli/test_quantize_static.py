@@ -467,3 +467,52 @@ def test_statistics_that_are_not_there_were_those_of_another_model(mlc):
     onnx_models.save(residual(), mlc.cwd / "in.onnx")
     done = mlc("quantize", "in.onnx", "-o", "q.onnx", "--onnx", "static", "--stats", "none.json")
     assert done.rc == 2 and 'there are no statistics "none.json" yet' in done.stderr and "--calib" in done.stderr
+
+
+def tied_model(dtype=np.float32):
+    """What torch's dynamo exporter makes of a table that is the head too: nothing but a Transpose lies between."""
+    table = numpy_helper.from_array((numpy_helper.to_array(weight("head.weight", 300, 64)) * 3).astype(dtype), "head.weight")
+    kind = TensorProto.FLOAT16 if dtype == np.float16 else TensorProto.FLOAT
+    return onnx_models.model([node("Gather", ["head.weight", "ids"], "e"), node("Tanh", ["e"], "t"), node("Transpose", ["head.weight"], "turned", perm=[1, 0]),
+                              node("MatMul", ["t", "turned"], "y")],
+                             [value("ids", "n", 8, dtype=TensorProto.INT64)], [value("y", "n", 8, 300, dtype=kind)], [table])
+
+
+def quantize_tied(mlc, proto, *args):
+    source, ids = onnx_models.save(proto, mlc.cwd / "in.onnx"), np.random.default_rng(3).integers(0, 300, (16, 8))
+    np.savez(mlc.cwd / "x.npz", ids=ids)
+    done = mlc("quantize", "in.onnx", "-o", "out.onnx", "--onnx", "static", "--calib", "x.npz", "--reduce-range", "--json", *args)
+    assert done.rc == 0, done.stderr
+    onnx.checker.check_model(mlc.cwd / "out.onnx", full_check=True)
+    was, made = (onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"ids": ids})[0] for path in (source, mlc.cwd / "out.onnx"))
+    assert cosine(was, made) > 0.999
+    return json.loads(done.stdout), done.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("target", ["ort", "trt", "openvino"])
+def test_a_tied_table_behind_a_transpose_is_stored_once(dtype, target, mlc, tmp_path):
+    answer, _ = quantize_tied(mlc, tied_model(dtype), "--int8-target", target)
+    assert [(one["name"], one["scheme"]) for one in answer["quantized"]] == [("head.weight", "int8 table, tied")] and answer["kept"] == []
+    made = initializers(mlc.cwd / "out.onnx")
+    assert [array.shape for array in made.values() if array.size == 300 * 64] == [(300, 64)] and made["head.weight_quantized"].dtype == np.int8
+    if target == "ort" and dtype == np.float32:
+        assert fused(mlc.cwd / "out.onnx", tmp_path)["MatMulIntegerToFloat"] == 1
+
+
+def test_a_tied_table_of_a_gemm_is_stored_once(mlc):
+    proto = tied_model()
+    del proto.graph.node[2:]
+    proto.graph.node.extend([node("Reshape", ["t", "shape"], "flat"), node("Gemm", ["flat", "head.weight", "b"], "g", transB=1), node("Reshape", ["g", "back"], "y")])
+    proto.graph.initializer.extend([weight("b", 300), numpy_helper.from_array(np.array([-1, 64]), "shape"), numpy_helper.from_array(np.array([-1, 8, 300]), "back")])
+    answer, _ = quantize_tied(mlc, proto)
+    assert [one["scheme"] for one in answer["quantized"]] == ["int8 table, tied"]
+    assert sum(array.size == 300 * 64 for array in initializers(mlc.cwd / "out.onnx").values()) == 1
+
+
+@pytest.mark.parametrize("args", [["--exclude", "/y"], ["--exclude", "head.weight"], ["--exclude", "/e"], ["--no-embeddings"], ["--min-elements", "20000"]])
+def test_a_tied_table_stays_whole_where_one_of_both_stays(args, mlc):
+    answer, told = quantize_tied(mlc, tied_model(), *args)
+    made = initializers(mlc.cwd / "out.onnx")
+    assert answer["quantized"] == [] and [array.dtype for array in made.values() if array.size == 300 * 64] == [np.float32]
+    assert "computes in floats" not in told and ("--min-elements" in told) == (args[0] == "--min-elements")

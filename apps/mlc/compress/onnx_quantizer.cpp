@@ -102,8 +102,8 @@ Result<std::set<std::string, std::less<>>> OnnxQuantizer::multiplied_weights(
   MLC_TRY(onnx::Document document, onnx::Document::open(task_.input));
   MLC_CHECK(simplify(document));
   if (how.form == onnx::QuantForm::static_qdq) {
-    for (const size_t node : onnx::plan_static(document, how).nodes)
-      out.insert(document.nodes[node].input(1));
+    const onnx::StaticPlan plan = onnx::plan_static(document, how);
+    for (const size_t node : plan.nodes) out.insert(plan.weight(document, node));
     return out;
   }
   how.rounding = Rounding::rtn;  // it is only about which

@@ -257,12 +257,15 @@ Status Job::keep_source() {
   const auto& kept = answer_.report.kept;
   const onnx::KeptWeight first = kept.empty() ? onnx::KeptWeight() : kept.front();
   const std::string why = nothing_to_quantise(first.weight, first.reason, kept.size());
-  const std::string hint = answer_.form == onnx::QuantForm::static_qdq
-                               ? "--min-elements 0 takes small weights"
-                               : "--onnx static with --calib takes convolutions, --min-elements 0 "
-                                 "small weights";
+  const bool small = std::ranges::any_of(
+      kept, [](const onnx::KeptWeight& one) { return one.reason.starts_with("small:"); });
+  std::vector<std::string> hints;
+  if (answer_.form != onnx::QuantForm::static_qdq)
+    hints.emplace_back("--onnx static with --calib takes convolutions");
+  if (small) hints.emplace_back("--min-elements 0 takes small weights");
+  const std::string hint = fmt::format("{}", fmt::join(hints, ", "));
   if (options_.require_speedup) return conflict(why + ", so it is no faster", hint);
-  task_.reporter.warn(why + "; " + hint);
+  task_.reporter.warn(why + (hint.empty() ? "" : "; " + hint));
   return {};
 }
 

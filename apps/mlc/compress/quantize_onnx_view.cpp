@@ -153,8 +153,8 @@ OnnxQuantTotals totals_of(const onnx::QuantReport& report) {
     out.before += layer.bytes_before;
     out.after += layer.bytes_after;
     out.sums.add(layer.facts.sums);
-    // Tables are not multiplied, and blocks of four bits are no bytes.
-    if (layer.scheme != "int8") continue;
+    // Tables alone are not multiplied, and blocks of four bits are no bytes.
+    if (layer.scheme != "int8" && layer.scheme != "int8 table, tied") continue;
     out.pairs += layer.facts.pairs;
     out.saturating += layer.facts.saturating;
   }

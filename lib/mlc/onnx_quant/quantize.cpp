@@ -68,6 +68,7 @@ class Rewriter {
   bool has_gain(const WeightUses& weight) const;
   bool wants_bytes(const WeightUses& weight) const;
   Status quantize(const WeightUses& weight);
+  Result<std::shared_ptr<const ChannelWeight>> channel_weight(const WeightUses& weight) const;
   Status by_channel(const WeightUses& weight, Way way);
   Result<std::shared_ptr<const BlockWeight>> block_weight(const WeightUses& weight) const;
   DType scale_type(const WeightUses& weight, const BlockWeight& made) const;
@@ -108,8 +109,12 @@ std::vector<std::string_view> Rewriter::names_of(const WeightUses& weight) const
 std::string Rewriter::why_kept(const WeightUse& use, const DocTensor& tensor) const {
   const DocNode& node = document_.nodes[use.node];
   const bool is_dynamic = options_.form == QuantForm::dynamic;
-  if (options_.form == QuantForm::static_qdq && use.role != Role::table && use.role != Role::other)
-    return fmt::format("of {}, which computes in floats", printable(node.op));
+  if (options_.form == QuantForm::static_qdq && use.role != Role::table &&
+      use.role != Role::other) {
+    const bool computes = use.role == Role::deconv || use.role == Role::recurrent;
+    return fmt::format("of {}, {}", printable(node.op),
+                       computes ? "which computes in floats" : "whose operands are constants");
+  }
   switch (use.role) {
     case Role::table:
       return "";
@@ -143,7 +148,7 @@ KeptReason Rewriter::why_kept(const WeightUses& weight) const {
   if (weight.has(Role::table) && !options_.embeddings) return {"an embedding", true};
   if (weight.is_visible) return {"read by inner graphs, or an output", false};
   const bool is_small = static_cast<int64_t>(tensor.data->count()) < options_.min_elements &&
-                        !options_.choice_of(names);
+                        !options_.choice_of(names) && !options_.stored.contains(weight.tensor);
   // Floats that are stored narrow and cast where they are read are weights of others too.
   const bool multiplied = std::ranges::any_of(weight.uses, [&](const WeightUse& use) {
     return use.role != Role::other || document_.nodes[use.node].is("Cast");
@@ -322,11 +327,20 @@ void Rewriter::multiply_blocks(const WeightUse& use, const BlockWeight& weight,
   give(node, result, to);
 }
 
+/// WEIGHT in bytes by channel, as a layer has it already where one does.
+Result<std::shared_ptr<const ChannelWeight>> Rewriter::channel_weight(
+    const WeightUses& weight) const {
+  if (const auto stored = options_.stored.find(weight.tensor); stored != options_.stored.end())
+    return stored->second.weight;
+  return ChannelWeight::make(*document_.find_tensor(weight.tensor), weight.uses.front().channels,
+                             options_.reduce_range ? kLargestReduced : kLargestCode,
+                             options_.threads);
+}
+
 Status Rewriter::by_channel(const WeightUses& weight, Way way) {
   const DocTensor tensor = *document_.find_tensor(weight.tensor);
   const Channels channels = weight.uses.front().channels;
-  const int largest = options_.reduce_range ? kLargestReduced : kLargestCode;
-  MLC_TRY(const auto made, ChannelWeight::make(tensor, channels, largest, options_.threads));
+  MLC_TRY(const auto made, channel_weight(weight));
   const WeightFacts& facts = made->facts();
   if (facts.not_finite > 0) {
     keep(weight, {plural(facts.not_finite, "weight") + " not finite", false});
@@ -337,7 +351,9 @@ Status Rewriter::by_channel(const WeightUses& weight, Way way) {
   const bool has_table = weight.has(Role::table);
   const int64_t rows = facts.rows;
   std::string codes;  // as they lie in the file
-  if (has_table || way == Way::dequantize) {
+  if (const auto stored = options_.stored.find(name); stored != options_.stored.end()) {
+    codes = stored->second.name;
+  } else if (has_table || way == Way::dequantize) {
     codes = document_.add_tensor(name + "_quantized",
                                  made->codes(tensor.sizes, channels == Channels::last));
   }

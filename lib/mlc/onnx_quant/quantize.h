@@ -74,6 +74,12 @@ struct KeptReason {
   bool chosen = false;  // by options, not for what the weight is
 };
 
+/// A weight that is in the model as bytes, with one scale a row.
+struct StoredCodes {
+  std::shared_ptr<const ChannelWeight> weight;
+  std::string name;  // of the initializer
+};
+
 struct QuantOptions {
   QuantForm form = QuantForm::dynamic;
   bool embeddings = true;
@@ -92,6 +98,8 @@ struct QuantOptions {
   std::set<std::string, std::less<>> bytes;     // of int4: weights that get 8 bits, for the same
   bool float_ends = false;                      // of static_qdq: the first and the last layer stay
   Int8Target target = Int8Target::onnxruntime;  // of static_qdq
+  /// Of static_qdq: tables that layers made bytes of, by name.
+  std::map<std::string, StoredCodes, std::less<>> stored;
   unsigned threads = 1;
   /// Where given: blocks of four bits that were made already, by weight, for who quantises the same
   /// model in several ways.

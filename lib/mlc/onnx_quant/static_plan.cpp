@@ -2,6 +2,7 @@
 
 #include "mlc/base/text.h"
 #include "mlc/onnx_quant/constant_floats.h"
+#include "mlc/onnx_quant/weight_uses.h"
 
 #include <algorithm>
 #include <array>
@@ -40,6 +41,9 @@ class Planner {
   /// Why a node with weights computes in floats; empty where it does not.
   KeptReason why_float(const DocNode& node) const;
   bool has_weights(const DocNode& node) const;
+  /// The second operand of NODE, before a Transpose that MatMul reads.
+  const std::string& weight_of(const DocNode& node) const;
+  bool is_table(const DocNode& node, const std::string& weight) const;
   const DocNode* float_reader(const std::string& weight) const;
   void index();
   void choose_weighted();
@@ -54,33 +58,51 @@ class Planner {
   const QuantOptions& options_;
   std::map<std::string, std::vector<size_t>, std::less<>> readers_;
   std::set<std::string, std::less<>> visible_;
-  std::set<std::string, std::less<>> bytes_;  // what nodes that were chosen give
+  std::map<std::string, std::string, std::less<>> turned_;  // what Transposes make: of what
+  std::set<std::string, std::less<>> bytes_;                // what nodes that were chosen give
   std::set<size_t> weighted_;
   StaticPlan plan_;
 };
 
+const std::string& Planner::weight_of(const DocNode& node) const {
+  const auto turned = node.is("MatMul") ? turned_.find(node.input(1)) : turned_.end();
+  return turned == turned_.end() ? node.input(1) : turned->second;
+}
+
 bool Planner::has_weights(const DocNode& node) const {
   const bool right = node.is("Conv") || node.is("Gemm") || node.is("MatMul");
   if (!right || node.outputs.size() != 1) return false;
-  const DocTensor* const weight = document_.find_tensor(node.input(1));
+  const DocTensor* const weight = document_.find_tensor(weight_of(node));
   return weight != nullptr && weight->data && weight->sizes.size() >= 2 &&
          weight->data->count() > 0 && !is_constant(node.input(0));
+}
+
+/// Whether NODE looks up rows of WEIGHT, and may do so in bytes.
+bool Planner::is_table(const DocNode& node, const std::string& weight) const {
+  const std::vector<std::string_view> names = {weight, node.name};
+  return node.is("Gather") && node.input(0) == weight && options_.embeddings &&
+         node.integer("axis", 0) == 0 && document_.find_tensor(weight)->sizes.size() == 2 &&
+         options_.why_kept(names).text.empty();
 }
 
 /// A node that would go on to read WEIGHT in floats: the file would hold it twice.
 const DocNode* Planner::float_reader(const std::string& weight) const {
   for (const size_t i : readers_.at(weight)) {
     const DocNode& node = document_.nodes[i];
-    const bool is_table = node.is("Gather") && node.input(0) == weight && options_.embeddings &&
-                          node.integer("axis", 0) == 0 &&
-                          document_.find_tensor(weight)->sizes.size() == 2;
-    if (!is_table && !(has_weights(node) && node.input(1) == weight)) return &node;
+    if (is_table(node, weight) || (has_weights(node) && weight_of(node) == weight)) continue;
+    if (!node.is("Transpose") || !turned_.contains(node.outputs[0])) return &node;
+    const auto behind = readers_.find(node.outputs[0]);
+    if (behind == readers_.end()) continue;
+    for (const size_t k : behind->second) {
+      const DocNode& reader = document_.nodes[k];
+      if (!has_weights(reader) || weight_of(reader) != weight) return &reader;
+    }
   }
   return nullptr;
 }
 
 KeptReason Planner::why_float(const DocNode& node) const {
-  const DocTensor& weight = *document_.find_tensor(node.input(1));
+  const DocTensor& weight = *document_.find_tensor(weight_of(node));
   const std::string& bias = node.input(2);
   const DocTensor* const added = document_.find_tensor(bias);
   const std::vector<std::string_view> names = {weight.name, node.name};
@@ -109,6 +131,7 @@ KeptReason Planner::why_float(const DocNode& node) const {
 }
 
 void Planner::index() {
+  turned_ = turned_constants(document_);
   visible_.insert(document_.output_names().begin(), document_.output_names().end());
   for (size_t i = 0; i < document_.nodes.size(); ++i) {
     const DocNode& node = document_.nodes[i];
@@ -129,15 +152,16 @@ void Planner::choose_weighted() {
     if (why.text.empty() && options_.float_ends && is_end && all.size() > 2)
       why = {i == all.front() ? "the first layer" : "the last layer", true};
     if (!why.text.empty()) {
-      plan_.kept.emplace(node.input(1), std::move(why));
+      plan_.kept.emplace(weight_of(node), std::move(why));
       continue;
     }
+    if (weight_of(node) != node.input(1)) plan_.turned.emplace(i, weight_of(node));
     weighted_.insert(i);
     plan_.nodes.insert(i);
   }
   // A weight is bytes for all that read it, or for none.
   for (const size_t i : all) {
-    if (plan_.kept.contains(document_.nodes[i].input(1))) {
+    if (plan_.kept.contains(weight_of(document_.nodes[i]))) {
       weighted_.erase(i);
       plan_.nodes.erase(i);
     }
@@ -212,7 +236,7 @@ void Planner::drop_useless() {
 void Planner::collect() {
   for (const size_t i : plan_.nodes) {
     const DocNode& node = document_.nodes[i];
-    const DocTensor* const weight = document_.find_tensor(node.input(1));
+    const DocTensor* const weight = document_.find_tensor(weight_of(node));
     const bool is_half = weighted_.contains(i) ? weight->dtype() == DType::f16
                                                : plan_.halves.contains(node.input(0));
     if (is_half) plan_.halves.insert({node.input(0), node.outputs[0], plan_.output(document_, i)});
@@ -240,6 +264,11 @@ const std::string& StaticPlan::root(const std::string& name) const {
   for (auto found = same_scale.find(*out); found != same_scale.end(); found = same_scale.find(*out))
     out = &found->second;
   return *out;
+}
+
+const std::string& StaticPlan::weight(const Document& document, size_t i) const {
+  const auto found = turned.find(i);
+  return found == turned.end() ? document.nodes[i].input(1) : found->second;
 }
 
 std::vector<std::string> StaticPlan::observed() const {

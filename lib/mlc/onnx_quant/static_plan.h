@@ -23,11 +23,14 @@ struct StaticPlan {
   /// Activations that have the scale of another one, because an operator between them moves
   /// elements only.
   std::map<std::string, std::string> same_scale;
+  std::map<size_t, std::string> turned;    // MatMuls that read Transpose of a weight, which one
   std::map<std::string, KeptReason> kept;  // weights that stay as they are, and why
   std::set<std::string> halves;  // what nodes read and give that is float16 in the float model
 
   /// The activation that has the scale of NAME.
   const std::string& root(const std::string& name) const;
+  /// The weight of node I, which has one.
+  const std::string& weight(const Document& document, size_t i) const;
   /// All roots: what has to be observed.
   std::vector<std::string> observed() const;
   /// The activation that node I gives: of its Relu, where that falls away.

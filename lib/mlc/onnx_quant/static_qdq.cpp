@@ -25,10 +25,15 @@ struct ScaleNames {
   std::string zero_point;
 };
 
-/// A weight as bytes, and the name that it has behind DequantizeLinear.
+/// A weight as bytes, and its names: of its initializers and, with its dimensions exchanged or not,
+/// behind DequantizeLinear.
 struct StoredWeight {
   std::shared_ptr<const ChannelWeight> weight;
-  std::string name;
+  bool own_scales = true;  // no bias wanted others
+  std::string codes;
+  std::string scale;
+  std::string zero_point;
+  std::map<bool, std::string> floats;  // by whether it is turned
 };
 
 class StaticRewriter {
@@ -43,12 +48,17 @@ class StaticRewriter {
         builder_(document) {}
 
   Result<QuantReport> run();
+  /// Weights by row that tables can share.
+  std::map<std::string, StoredCodes, std::less<>> stored_rows() const;
 
  private:
   Status rewrite_node(size_t i, std::vector<DocNode>& out);
-  Result<const StoredWeight*> stored_weight(const DocNode& node, const std::vector<float>& least,
-                                            std::vector<DocNode>& out);
-  Status give_weights(DocNode& node, std::vector<DocNode>& out);
+  Result<StoredWeight*> stored_weight(const DocNode& node, const std::string& name, bool first,
+                                      const std::vector<float>& least);
+  void store(const DocTensor& tensor, bool first, StoredWeight& weight);
+  const std::string& floats_of(const std::string& name, bool first, bool turned,
+                               StoredWeight& weight, std::vector<DocNode>& out);
+  Status give_weights(DocNode& node, const std::string& weight, std::vector<DocNode>& out);
   Result<std::vector<float>> bias_of(const DocNode& node) const;
   bool is_half(const std::string& name) const;
   std::string bias_codes(const DocNode& node, const std::vector<float>& bias,
@@ -168,14 +178,11 @@ void StaticRewriter::add_layer(const DocNode& node, const DocTensor& tensor,
   report_.layers.push_back(std::move(layer));
 }
 
-/// The weight of NODE, which several may read, and what stands for it in the graph. Its bias needs
-/// scales of at least LEAST.
-Result<const StoredWeight*> StaticRewriter::stored_weight(const DocNode& node,
-                                                          const std::vector<float>& least,
-                                                          std::vector<DocNode>& out) {
-  const DocTensor tensor = *document_.find_tensor(node.input(1));
-  const bool first = node.is("Conv") || node.integer("transB", 0) != 0;
-  StoredWeight& stored = weights_[{tensor.name, first}];
+/// The weight NAME of NODE, which several may read. Its bias needs scales of at least LEAST.
+Result<StoredWeight*> StaticRewriter::stored_weight(const DocNode& node, const std::string& name,
+                                                    bool first, const std::vector<float>& least) {
+  const DocTensor tensor = *document_.find_tensor(name);
+  StoredWeight& stored = weights_[{name, first}];
   const bool is_new = !stored.weight;
   if (is_new) {
     MLC_TRY(stored.weight,
@@ -195,46 +202,81 @@ Result<const StoredWeight*> StaticRewriter::stored_weight(const DocNode& node,
     to = &others_.emplace_back();
     to->weight = stored.weight;
   }
-  if (too_fine) to->weight = to->weight->with_least_scales(least);
-  if (!to->name.empty()) return to;
+  if (too_fine) {
+    to->weight = to->weight->with_least_scales(least);
+    to->own_scales = false;
+  }
+  if (!to->codes.empty()) return to;
   add_layer(node, tensor, *to->weight);
-  const int64_t rows = to->weight->facts().rows;
-  const std::string codes =
-      document_.add_tensor(tensor.name + "_quantized", to->weight->codes(tensor.sizes, !first));
-  const std::string scale =
-      document_.add_tensor(tensor.name + "_scale", to->weight->scale_data({rows}));
-  const std::string zero = document_.add_tensor(
-      tensor.name + "_zero_point",
-      numbers(DType::i8, std::vector<int8_t>(static_cast<size_t>(rows), 0), {rows}));
-  to->name =
-      builder_.add(out, "DequantizeLinear", {codes, scale, zero}, tensor.name + "_dequantized");
-  out.back().attributes.push_back(document_.attribute("axis", first ? 0 : 1));
+  store(tensor, first, *to);
   return to;
 }
 
-/// Gives NODE weights of whole numbers, and a bias of such where the target reads it.
-Status StaticRewriter::give_weights(DocNode& node, std::vector<DocNode>& out) {
+/// Adds the initializers of WEIGHT, which is that of TENSOR.
+void StaticRewriter::store(const DocTensor& tensor, bool first, StoredWeight& weight) {
+  const int64_t rows = weight.weight->facts().rows;
+  weight.codes =
+      document_.add_tensor(tensor.name + "_quantized", weight.weight->codes(tensor.sizes, !first));
+  weight.scale = document_.add_tensor(tensor.name + "_scale", weight.weight->scale_data({rows}));
+  weight.zero_point = document_.add_tensor(
+      tensor.name + "_zero_point",
+      numbers(DType::i8, std::vector<int8_t>(static_cast<size_t>(rows), 0), {rows}));
+}
+
+/// What stands for WEIGHT in the graph. ONNX Runtime computes a Transpose of codes once, and makes
+/// a product of bytes of MatMul right behind DequantizeLinear; others want that right behind codes.
+const std::string& StaticRewriter::floats_of(const std::string& name, bool first, bool turned,
+                                             StoredWeight& weight, std::vector<DocNode>& out) {
+  std::string& made = weight.floats[turned];
+  if (!made.empty()) return made;
+  const bool before = turned && options_.target == Int8Target::onnxruntime;
+  std::string codes = weight.codes;
+  if (before) codes = builder_.add(out, "Transpose", {codes}, name + "_columns");
+  made = builder_.add(out, "DequantizeLinear", {codes, weight.scale, weight.zero_point},
+                      name + "_dequantized");
+  out.back().attributes.push_back(document_.attribute("axis", first != before ? 0 : 1));
+  if (turned && !before) made = builder_.add(out, "Transpose", {made}, name + "_turned");
+  return made;
+}
+
+std::map<std::string, StoredCodes, std::less<>> StaticRewriter::stored_rows() const {
+  std::map<std::string, StoredCodes, std::less<>> out;
+  for (const auto& [key, stored] : weights_) {
+    const auto& [name, first] = key;
+    if (first && stored.own_scales && !stored.codes.empty())
+      out.emplace(name, StoredCodes{stored.weight, stored.codes});
+  }
+  return out;
+}
+
+/// Gives NODE its WEIGHT in whole numbers, and a bias of such where the target reads it.
+Status StaticRewriter::give_weights(DocNode& node, const std::string& weight,
+                                    std::vector<DocNode>& out) {
   std::vector<float> bias;
   if (!target_.float_bias) {
     MLC_TRY(bias, bias_of(node));
   } else if (!node.input(2).empty() && is_half(node.input(2))) {
     node.inputs[2] = builder_.widened(node.input(2));
   }
+  const bool turned = weight != node.input(1);
+  const bool first = turned || node.is("Conv") || node.integer("transB", 0) != 0;
   const float input_scale = scales_.at(plan_.root(node.input(0))).scale;
   std::vector<float> least;
   for (const float one : bias) least.push_back(std::abs(one) / (input_scale * kLargestBias));
-  MLC_TRY(const StoredWeight* const stored, stored_weight(node, least, out));
+  MLC_TRY(StoredWeight* const stored, stored_weight(node, weight, first, least));
+  const std::string& floats = floats_of(weight, first, turned, *stored, out);
   if (!bias.empty())
     node.inputs[2] = bias_codes(node, bias, stored->weight->scales(), input_scale, out);
-  node.inputs[1] = stored->name;
+  node.inputs[1] = floats;
   return {};
 }
 
 Status StaticRewriter::rewrite_node(size_t i, std::vector<DocNode>& out) {
-  DocNode node = std::move(document_.nodes[i]);
   const bool computes = plan_.nodes.contains(i);
+  const std::string weight = computes ? plan_.weight(document_, i) : "";
+  DocNode node = std::move(document_.nodes[i]);
   const bool weighted = computes && (node.is("Conv") || node.is("Gemm") || node.is("MatMul"));
-  if (weighted) MLC_CHECK_CTX(give_weights(node, out), "tensor " + printable(node.input(1)));
+  if (weighted) MLC_CHECK_CTX(give_weights(node, weight, out), "tensor " + printable(weight));
   for (std::string& input : node.inputs) {
     const auto found = dequantized_.find(input);
     // Floats that are there anyway are better than floats of bytes.
@@ -302,17 +344,36 @@ Result<QuantReport> StaticRewriter::run() {
   return std::move(report_);
 }
 
+/// Adds what is told of tables to LAYERS. One that is a layer's weight too is told of once.
+void add_tables(std::vector<QuantizedLayer> tables, const QuantOptions& options,
+                std::vector<QuantizedLayer>& layers) {
+  for (QuantizedLayer& table : tables) {
+    const auto tied = options.stored.contains(table.weight)
+                          ? std::ranges::find(layers, table.weight, &QuantizedLayer::weight)
+                          : layers.end();
+    if (tied == layers.end()) {
+      layers.push_back(std::move(table));
+      continue;
+    }
+    tied->scheme = "int8 table, tied";
+    std::ranges::move(table.nodes, std::back_inserter(tied->nodes));
+    tied->bytes_after += static_cast<uint64_t>(table.facts.rows) * sizeof(float);
+  }
+}
+
 }  // namespace
 
 Result<QuantReport> quantize_static(Document& document, const StaticPlan& plan,
                                     const std::map<std::string, ByteScale>& scales,
                                     const QuantOptions& options) {
-  MLC_TRY(QuantReport report, StaticRewriter(document, plan, scales, options).run());
+  StaticRewriter layers(document, plan, scales, options);
+  MLC_TRY(QuantReport report, layers.run());
   QuantOptions rest = options;
+  rest.stored = layers.stored_rows();
   rest.form = QuantForm::static_qdq;
   rest.min_elements = std::max(rest.min_elements, QuantOptions().min_elements);
   MLC_TRY(QuantReport tables, quantize_weights(document, rest));
-  std::ranges::move(tables.layers, std::back_inserter(report.layers));
+  add_tables(std::move(tables.layers), rest, report.layers);
   for (KeptWeight& kept : tables.kept) {
     if (const auto why = plan.kept.find(kept.weight); why != plan.kept.end()) {
       kept.reason = why->second.text;

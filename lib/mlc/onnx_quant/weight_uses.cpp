@@ -213,6 +213,17 @@ void turn_matrices(Document& document) {
   document.drop_unused_value_info();
 }
 
+std::map<std::string, std::string, std::less<>> turned_constants(const Document& document) {
+  const auto visible = visible_names(document);
+  std::map<std::string, std::string, std::less<>> out;
+  for (const DocNode& node : document.nodes) {
+    std::string of = transposed_constant(document, node);
+    if (!of.empty() && !visible.contains(node.outputs[0]))
+      out.emplace(node.outputs[0], std::move(of));
+  }
+  return out;
+}
+
 std::vector<WeightUses> find_weights(const Document& document) {
   const auto visible = visible_names(document);
   std::vector<WeightUses> out;

@@ -51,6 +51,9 @@ Status split_slices(Document& document);
 /// Matrices that nothing but Transpose reads are stored as MatMul takes them: their names stay.
 void turn_matrices(Document& document);
 
+/// Values that a Transpose makes of a matrix, for its nodes alone, by name, and the matrix.
+std::map<std::string, std::string, std::less<>> turned_constants(const Document& document);
+
 /// All weights of the outermost graph, in the order of their first use.
 std::vector<WeightUses> find_weights(const Document& document);
 
