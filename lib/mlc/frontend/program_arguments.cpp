@@ -76,6 +76,13 @@ Result<std::string> word_of(const std::array<std::string_view, N>& words, const 
   return std::string(words[static_cast<size_t>(number)]);
 }
 
+/// Whether ARGUMENT is a tensor of 64-bit floats, or of pairs of them.
+bool is_of_doubles(const ir::Argument& argument) {
+  auto* const* value = std::get_if<Value*>(&argument.value);
+  const ir::TensorType* type = value == nullptr ? nullptr : (*value)->tensor();
+  return type != nullptr && (type->dtype == DType::f64 || type->dtype == DType::c128);
+}
+
 }  // namespace
 
 // {"as_name": "sym_size"}, {"as_int": 3}, {"as_bool": true}, {"as_float": 0.5}. An integer is its
@@ -202,13 +209,6 @@ Value* ProgramArguments::complex_tensor(ir::Block& block, const Complex& number,
   return append("complex", {{"real", real}, {"imag", imag}}, doubles ? DType::c128 : DType::c64);
 }
 
-/// Whether ARGUMENT is a tensor of 64-bit floats, or of pairs of them.
-bool is_of_doubles(const ir::Argument& argument) {
-  auto* const* value = std::get_if<Value*>(&argument.value);
-  const ir::TensorType* type = value == nullptr ? nullptr : (*value)->tensor();
-  return type != nullptr && (type->dtype == DType::f64 || type->dtype == DType::c128);
-}
-
 Result<std::vector<ir::Argument>> ProgramArguments::read(ProgramScope& scope, const JsonPlace& node,
                                                          ProgramGraphs& graphs) {
   MLC_TRY(const JsonPlace inputs, node.at("inputs"));
@@ -231,7 +231,7 @@ Result<std::vector<ir::Argument>> ProgramArguments::read(ProgramScope& scope, co
       number.argument = out.size();
       MLC_TRY(number.real, real.number());
       MLC_TRY(number.imag, imag.number());
-      out.push_back({name.empty() ? std::to_string(i) : std::move(name), ir::None{}});
+      out.push_back({std::move(name), ir::None{}});
       continue;
     }
     const size_t graphs_before = graphs.size();
