@@ -13,9 +13,9 @@ constexpr size_t kLanes = 8;
 constexpr size_t kBatch = size_t{1} << 20U;
 
 using Bits = int32_t __attribute__((vector_size(32)));
-using Bytes8 = uint8_t __attribute__((vector_size(8)));
-using Floats = float __attribute__((vector_size(32)));
-using Doubles = double __attribute__((vector_size(64)));
+// Wider vectors than registers, and bytes that are converted, go through memory one by one.
+using HalfFloats = float __attribute__((vector_size(16)));
+using Doubles = double __attribute__((vector_size(32)));
 
 MLC_INLINE void magnitudes_of(const float* w, size_t count, uint32_t* keys) {
   for (size_t i = 0; i < count; ++i) {
@@ -36,51 +36,61 @@ MLC_INLINE void zero_all(const uint8_t* keep, size_t count, uint32_t sign, uint3
   }
 }
 
-MLC_INLINE void count_batch(const float* w, const uint8_t* keep, size_t count, PruneSums& sums) {
-  constexpr int32_t kInfinity = 0x7F80'0000;
+/// What kLanes weights add, lane by lane.
+struct LaneSums {
   Bits zeros_before{};
   Bits zeros_after{};
   Bits not_finite{};
-  Doubles before{};
-  Doubles after{};
-  for (size_t i = 0; i < count; i += kLanes) {
-    // Past the end there are zeros, which are taken off again below.
-    Bits bits{};
-    Bytes8 kept{};
-    const size_t some = std::min(kLanes, count - i);
-    if (some == kLanes) {
-      std::memcpy(&bits, w + i, sizeof bits);
-      std::memcpy(&kept, keep + i, sizeof kept);
-    } else {
-      std::memcpy(&bits, w + i, some * sizeof(float));
-      std::memcpy(&kept, keep + i, some);
-    }
-    const Bits magnitude = bits & 0x7FFF'FFFF;
-    const Bits is_zero = magnitude == 0;
-    const Bits is_kept = -__builtin_convertvector(kept, Bits);
-    const Bits finite = magnitude < kInfinity;
-    zeros_before -= is_zero;
-    zeros_after -= is_zero | ~is_kept;
-    not_finite -= ~finite;
-    const Bits counted = bits & finite;
-    Floats value;
-    std::memcpy(&value, &counted, sizeof value);
-    const Doubles wide = __builtin_convertvector(value, Doubles);
-    const Bits left = counted & is_kept;
-    std::memcpy(&value, &left, sizeof value);
-    const Doubles wide_left = __builtin_convertvector(value, Doubles);
-    before += wide * wide;
-    after += wide_left * wide_left;
+  Doubles before[2]{};
+  Doubles after[2]{};
+};
+
+MLC_INLINE void add_squares(Bits bits, Doubles sums[2]) {
+  HalfFloats halves[2];
+  std::memcpy(halves, &bits, sizeof bits);
+  for (size_t half = 0; half < 2; ++half) {
+    const Doubles wide = __builtin_convertvector(halves[half], Doubles);
+    sums[half] += wide * wide;
   }
-  const auto padding = static_cast<uint64_t>((kLanes - count % kLanes) % kLanes);
-  sums.zeros_before -= padding;
-  sums.zeros_after -= padding;
+}
+
+MLC_INLINE void count_lanes(const float* w, const uint8_t* keep, LaneSums& sums) {
+  constexpr int32_t kInfinity = 0x7F80'0000;
+  Bits bits;
+  std::memcpy(&bits, w, sizeof bits);
+  Bits kept;
+  for (size_t j = 0; j < kLanes; ++j) kept[j] = keep[j];
+  const Bits magnitude = bits & 0x7FFF'FFFF;
+  const Bits is_zero = magnitude == 0;
+  const Bits is_kept = -kept;
+  const Bits finite = magnitude < kInfinity;
+  sums.zeros_before -= is_zero;
+  sums.zeros_after -= is_zero | ~is_kept;
+  sums.not_finite -= ~finite;
+  add_squares(bits & finite, sums.before);
+  add_squares(bits & finite & is_kept, sums.after);
+}
+
+MLC_INLINE void count_batch(const float* w, const uint8_t* keep, size_t count, PruneSums& sums) {
+  LaneSums lanes;
+  const size_t whole = count - count % kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) count_lanes(w + i, keep + i, lanes);
+  if (whole < count) {
+    // Behind the end there are zeros, which are taken off again.
+    float last[kLanes] = {};
+    uint8_t last_keep[kLanes] = {};
+    std::copy(w + whole, w + count, last);
+    std::copy(keep + whole, keep + count, last_keep);
+    count_lanes(last, last_keep, lanes);
+    sums.zeros_before -= kLanes - (count - whole);
+    sums.zeros_after -= kLanes - (count - whole);
+  }
   for (size_t j = 0; j < kLanes; ++j) {
-    sums.zeros_before += static_cast<uint64_t>(zeros_before[j]);
-    sums.zeros_after += static_cast<uint64_t>(zeros_after[j]);
-    sums.not_finite += static_cast<uint64_t>(not_finite[j]);
-    sums.energy_before += before[j];
-    sums.energy_after += after[j];
+    sums.zeros_before += static_cast<uint64_t>(lanes.zeros_before[j]);
+    sums.zeros_after += static_cast<uint64_t>(lanes.zeros_after[j]);
+    sums.not_finite += static_cast<uint64_t>(lanes.not_finite[j]);
+    sums.energy_before += lanes.before[j / 4][j % 4];
+    sums.energy_after += lanes.after[j / 4][j % 4];
   }
 }
 

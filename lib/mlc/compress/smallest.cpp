@@ -32,9 +32,21 @@ void count_digits(const std::vector<Key>& keys, int shift, uint64_t prefix, bool
     return;
   }
   const auto wanted = static_cast<Key>(prefix);
-  for (const Key key : keys) {
-    if (key >> (shift + kDigit) == wanted) ++counts[key >> shift & (kBins - 1)];
+  const auto count = [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      if (keys[i] >> (shift + kDigit) == wanted) ++counts[keys[i] >> shift & (kBins - 1)];
+    }
+  };
+  // Few keys have the prefix: most groups are passed over after one comparison of vectors.
+  constexpr size_t kGroup = 16;
+  const size_t whole = keys.size() - keys.size() % kGroup;
+  for (size_t begin = 0; begin < whole; begin += kGroup) {
+    Key found = 0;
+    for (size_t i = begin; i < begin + kGroup; ++i)
+      found |= keys[i] >> (shift + kDigit) == wanted ? 1 : 0;
+    if (found != 0) count(begin, begin + kGroup);
   }
+  count(whole, keys.size());
 }
 
 Result<std::vector<uint64_t>> histogram(const KeyBlocks& keys, int shift, uint64_t prefix,
