@@ -5,6 +5,7 @@ import onnx
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, rnn
 
 from test_export_onnx import given, run
@@ -249,6 +250,41 @@ def test_the_size_that_a_factor_gives_was_guessed(mlc, tmp_path):
     assert "f32[batch, 4, trunc(float(n)*0.7)]" in said, said
     close = mlc("export-onnx", "m.pt", "-o", "n.onnx", "--input", "input:f32[batch=2,4,n=160]")
     assert close.rc == 0 or "it looks like rounding" in close.stderr and "--atol 0.0001 allows for it" in close.stderr
+
+
+class Pooled(nn.Module):
+    """To a size that does not divide what it pools, as VGG does."""
+
+    def forward(self, x):
+        return [F.adaptive_avg_pool2d(x, (7, 3)), F.adaptive_max_pool2d(x, (3, 2)), F.adaptive_avg_pool2d(x, (x.size(2), 4)), F.adaptive_avg_pool1d(x.flatten(2), 5),
+                F.adaptive_max_pool1d(x.flatten(2), 4), F.interpolate(x, scale_factor=0.6, mode="area")]
+
+
+@pytest.mark.parametrize("how", ["traced", "scripted"])
+def test_pools_of_sizes_that_vary_were_refused(mlc, tmp_path, how):
+    x = torch.randn(2, 3, 20, 15)
+    saved_as(how, Pooled(), x).save(str(tmp_path / "m.pt"))
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[b=2,3,h=20,w=15]"]))
+    check(tmp_path / "m.onnx", Pooled(), (x,), (torch.randn(1, 3, 7, 3),), (torch.randn(3, 3, 33, 8),), (torch.randn(1, 3, 5, 2),))
+
+
+def test_places_of_pools_of_sizes_that_vary_are_refused(mlc, tmp_path):
+    torch.jit.trace(nn.AdaptiveMaxPool2d((3, 3), return_indices=True), torch.randn(2, 3, 20, 15)).save(str(tmp_path / "m.pt"))
+    assert "indices of sizes that vary" in mlc("export-onnx", "m.pt", "-o", "m.onnx", "--input", "input:f32[2,3,h=20,w=15]").stderr
+
+
+class Covariances(nn.Module):
+    def forward(self, x, often, much):
+        often = often.abs() + 1
+        return [torch.cov(x), torch.cov(x, fweights=often), torch.cov(x, aweights=much.abs()), torch.cov(x, correction=0, fweights=often, aweights=much.abs()),
+                torch.cov(x[0], fweights=often), torch.corrcoef(x), torch.corrcoef(x[:1]), torch.corrcoef(x[0])]
+
+
+def test_covariances_of_weighted_samples_were_refused(mlc, tmp_path):
+    args = torch.randn(3, 9), torch.randint(1, 5, (9,)), torch.rand(9)
+    torch.jit.trace(Covariances(), args).save(str(tmp_path / "m.pt"))
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", *given(["x:f32[3,n=9..64]", "often:i64[n]=1..4", "much:f32[n]"]))
+    check(tmp_path / "m.onnx", Covariances(), args, (torch.randn(3, 14), torch.randint(1, 5, (14,)), torch.rand(14)))
 
 
 class Largest(nn.Module):

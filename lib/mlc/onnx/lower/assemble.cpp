@@ -36,17 +36,45 @@ Value* covariance(Call& c, Value* x, int64_t correction) {
   return b.div(b.matmul(centred, b.swap_axes(centred, 0, 1)), rest);
 }
 
+/// Of samples that count as often as FWEIGHTS says and as much as AWEIGHTS does, as torch.cov has
+/// it (aten/src/ATen/native/Correlation.cpp); null where there are none.
+Value* weighted_covariance(Call& c, Value* x, Value* fweights, Value* aweights) {
+  Builder& b = c.b;
+  const DType dtype = x->type.dtype;
+  const auto correction = static_cast<double>(c.fixed("correction", 1));
+  if (rank_of(x) < 2) x = b.reshape(x, {b.expr(1), b.product(x->type.sizes)});
+  const auto as_floats = [&](Value* one) { return one == nullptr ? nullptr : b.cast(one, dtype); };
+  fweights = as_floats(fweights);
+  aweights = as_floats(aweights);
+  Value* weights = fweights == nullptr ? aweights : fweights;
+  if (fweights != nullptr && aweights != nullptr) weights = b.mul(fweights, aweights);
+  Value* sum = b.reduce("ReduceSum", weights, {0}, true);
+  Value* mean = b.div(b.reduce("ReduceSum", b.mul(x, weights), {1}, true), sum);
+  Value* lost = b.number(correction, dtype);
+  if (aweights != nullptr) {
+    Value* squares = b.reduce("ReduceSum", b.mul(weights, aweights), {0}, true);
+    lost = b.mul(b.div(squares, sum), correction);
+  }
+  Value* rest = b.binary("Max", b.sub(sum, lost), b.number(0.0, dtype));
+  Value* centred = b.sub(x, mean);
+  return b.div(b.matmul(centred, b.swap_axes(b.mul(centred, weights), 0, 1)), rest);
+}
+
 void lower_cov(Call& c) {
-  if (c.has("fweights") || c.has("aweights")) Call::refuse("its samples have weights");
-  Value* y = covariance(c, c.floating("self"), c.fixed("correction", 1));
+  Value* x = c.floating("self");
+  Value* fweights = c.has("fweights") ? c.tensor("fweights") : nullptr;
+  Value* aweights = c.has("aweights") ? c.tensor("aweights") : nullptr;
+  const bool weighted = fweights != nullptr || aweights != nullptr;
+  Value* y = weighted ? weighted_covariance(c, x, fweights, aweights)
+                      : covariance(c, x, c.fixed("correction", 1));
   c.give(c.b.reshape(y, c.output_sizes()));
 }
 
 void lower_corrcoef(Call& c) {
   Builder& b = c.b;
   Value* x = c.floating("self");
-  if (rank_of(x) < 2) return c.give(b.number(1.0, x->type.dtype));
   Value* y = covariance(c, x, 1);
+  if (c.output_sizes().empty()) return c.give(b.reshape(b.div(y, y), {}));  // of one variable
   Value* zero = b.number(int64_t{0}, DType::i64);
   Value* places = b.range(zero, b.number(int64_t{1}, DType::i64), b.size_of(y, 0));
   Value* on = b.compare("Equal", b.unsqueeze(places, {1}), places);

@@ -227,6 +227,22 @@ Value* window_means(Builder& b, int64_t in, int64_t out, DType dtype) {
   return b.floats(rows, {out, in}, dtype);
 }
 
+/// The same of sizes that vary, in columns: [IN, OUT].
+Value* computed_window_means(Builder& b, ir::Expr in, ir::Expr out, DType dtype) {
+  Value* const one = b.number(int64_t{1}, DType::i64);
+  Value* const zero = b.number(int64_t{0}, DType::i64);
+  Value* const size = b.integer(in);
+  Value* const count = b.integer(b.symbols().maximum(out, b.expr(1)));
+  Value* const window = b.range(zero, one, out);
+  Value* const place = b.unsqueeze(b.range(zero, one, in), {1});
+  Value* const first = b.div(b.mul(window, size), count);
+  Value* const ends = b.add(b.mul(b.add(window, one), size), b.sub(count, one));
+  Value* const end = b.div(ends, count);
+  Value* const begun = b.logical_not(b.compare("Less", place, first));
+  Value* const inside = b.logical("And", begun, b.compare("Less", place, end));
+  return b.div(b.cast(inside, dtype), b.cast(b.sub(end, first), dtype));
+}
+
 /// What to pool to: None keeps a size.
 Sizes adaptive_sizes(Call& c, size_t dims) {
   const Sizes sizes = c.output_sizes();
@@ -254,13 +270,9 @@ void lower_adaptive_avg_pool(Call& c) {
   for (size_t i = 0; i < dims; ++i) {
     const auto in = s.constant_value(x->type.sizes[2 + i]);
     const auto out = s.constant_value(to[i]);
-    if (x->type.sizes[2 + i] == to[i]) {
-      kernel.push_back(1);
-    } else if (!in || !out || *out == 0) {
-      Call::refuse("it pools sizes that vary to sizes that do not divide them");
-    } else {
-      kernel.push_back(*in % *out == 0 ? *in / *out : 0);
-    }
+    if (out == 0) Call::refuse("it pools to a size of 0");
+    const bool divides = in && out && *in % *out == 0;
+    kernel.push_back(x->type.sizes[2 + i] == to[i] ? 1 : divides ? *in / *out : 0);
   }
   if (std::ranges::find(kernel, 0) == kernel.end()) {
     if (std::ranges::all_of(kernel, [](int64_t k) { return k == 1; })) return done(x);
@@ -269,22 +281,24 @@ void lower_adaptive_avg_pool(Call& c) {
   }
   for (size_t i = 0; i < dims; ++i) {
     if (kernel[i] == 1) continue;
-    const int64_t in = *s.constant_value(x->type.sizes[2 + i]);
-    const int64_t out = *s.constant_value(to[i]);
+    const auto in = s.constant_value(x->type.sizes[2 + i]);
+    const auto out = s.constant_value(to[i]);
     const auto axis = static_cast<int64_t>(2 + i);
-    Value* means = b.swap_axes(window_means(b, in, out, x->type.dtype), 0, 1);
+    Value* means = in && out ? b.swap_axes(window_means(b, *in, *out, x->type.dtype), 0, 1)
+                             : computed_window_means(b, x->type.sizes[2 + i], to[i], x->type.dtype);
     x = b.swap_axes(b.matmul(b.swap_axes(x, axis, -1), means), axis, -1);
   }
   done(x);
 }
 
 /// Along one axis, the largest of each window.
-Value* adaptive_max(Builder& b, Value* x, int64_t axis, int64_t in, int64_t out) {
+Value* adaptive_max(Builder& b, ir::Symbols& s, Value* x, int64_t axis, int64_t out) {
   Inputs parts;
+  const ir::Expr in = x->type.sizes[static_cast<size_t>(axis)];
   for (int64_t o = 0; o < out; ++o) {
-    const int64_t first = o * in / out;
-    const int64_t last = ((o + 1) * in + out - 1) / out;
-    Value* piece = b.slice(x, axis, b.expr(first), b.expr(last));
+    const ir::Expr first = s.floor_divide(s.multiply(in, b.expr(o)), b.expr(out));
+    const ir::Expr last = s.ceil_divide(s.multiply(in, b.expr(o + 1)), b.expr(out));
+    Value* piece = b.slice(x, axis, first, last);
     parts.push_back(b.reduce("ReduceMax", piece, {axis}, true));
   }
   return b.concat(parts, axis);
@@ -380,12 +394,14 @@ void lower_adaptive_max_pool(Call& c) {
   const bool global = std::ranges::all_of(to, [&](ir::Expr n) { return s.constant_value(n) == 1; });
   if (global && std::any_of(x->type.sizes.begin() + 2, x->type.sizes.end(), varies))
     return give_global_max(c, x, dims, unbatched);
+  const bool wants_places = c.output_count() > 1 && c.is_used(1);
   std::vector<int64_t> kernel;
   for (size_t i = 0; i < dims; ++i) {
     const auto in = s.constant_value(x->type.sizes[2 + i]);
     const auto out = s.constant_value(to[i]);
-    if (!in || !out || *out == 0) Call::refuse("it pools sizes that vary");
-    kernel.push_back(*in % *out == 0 ? *in / *out : 0);
+    if (!out || *out == 0) Call::refuse("it pools to a size that varies, or to 0");
+    if (!in && wants_places) Call::refuse("indices of sizes that vary");
+    kernel.push_back(in && *in % *out == 0 ? *in / *out : 0);
   }
   const bool divides = std::ranges::find(kernel, 0) == kernel.end();
   if (divides) {
@@ -401,10 +417,10 @@ void lower_adaptive_max_pool(Call& c) {
     const auto both = b.nodes("MaxPool", {p.input}, window(p, p.padding, p.padding),
                               {type, {DType::i64, type.sizes}});
     give_pooled(c, p, both[0]);
-    if (c.output_count() > 1 && c.is_used(1)) give_pooled(c, p, plane_indices(c, p, both[1]), 1);
+    if (wants_places) give_pooled(c, p, plane_indices(c, p, both[1]), 1);
     return;
   }
-  if (c.output_count() > 1 && c.is_used(1)) {
+  if (wants_places) {
     std::vector<int64_t> in;
     std::vector<int64_t> out;
     for (size_t i = 0; i < dims; ++i) {
@@ -414,8 +430,7 @@ void lower_adaptive_max_pool(Call& c) {
     return adaptive_max_places(c, x, in, out, unbatched);
   }
   for (size_t i = 0; i < dims; ++i) {
-    x = adaptive_max(b, x, static_cast<int64_t>(2 + i), *s.constant_value(x->type.sizes[2 + i]),
-                     *s.constant_value(to[i]));
+    x = adaptive_max(b, s, x, static_cast<int64_t>(2 + i), *s.constant_value(to[i]));
   }
   c.give(unbatched ? b.squeeze(x, {0}) : x);
 }
