@@ -287,6 +287,19 @@ def test_covariances_of_weighted_samples_were_refused(mlc, tmp_path):
     check(tmp_path / "m.onnx", Covariances(), args, (torch.randn(3, 14), torch.randint(1, 5, (14,)), torch.rand(14)))
 
 
+class Ends(nn.Module):
+    def forward(self, x):
+        return x[-3:], x[5:], x[:-5], x[-3:-1], x * 2
+
+
+@pytest.mark.parametrize("how", ["traced", "scripted"])
+def test_slices_to_the_end_were_stated_to_be_never_short(mlc, tmp_path, how):
+    saved_as(how, Ends(), torch.randn(7, 2)).save(str(tmp_path / "m.pt"))
+    said = mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[n=7,2]").stdout
+    assert "f32[max(0, n - min(n, max(0, n - 3))), 2]" in said
+    check(tmp_path / "m.onnx", Ends(), *((torch.randn(n, 2),) for n in (1, 2, 3, 4, 9)))
+
+
 class Largest(nn.Module):
     def forward(self, x):
         y, at = nn.functional.adaptive_max_pool2d_with_indices(x, [1, 1])

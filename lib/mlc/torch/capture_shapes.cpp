@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace mlc::torch_module {
@@ -163,6 +164,8 @@ ExpectedSizes padded(Shapes& of) {
 
 /// INDEX as slices take it: from the end where it is negative, and within 0..LENGTH.
 std::optional<Expr> within(ir::Symbols& symbols, Expr index, Expr length) {
+  // Traces say so where a slice goes to the end; bounds have no room for it.
+  if (symbols.constant_value(index) == std::numeric_limits<int64_t>::max()) return length;
   const ir::Bounds bounds = symbols.bounds(index);
   if (bounds.high < 0) {
     index = symbols.add(index, length);
