@@ -739,6 +739,43 @@ def test_heads_behind_sizes_of_shapes_stayed(mlc):
     assert session.run(None, {"ids": np.ones((3, 7), np.int64)})[0].shape == (3, 7, 24)
 
 
+class Shared(nn.Module):
+    """Keys and values of two heads, each read by three heads of queries: as Llama has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.e, self.o = nn.Embedding(50, 24), nn.Linear(24, 24)
+        self.q, self.k, self.v = nn.Linear(24, 24), nn.Linear(24, 8), nn.Linear(24, 8)
+
+    def forward(self, ids):
+        x = self.e(ids)
+        b, t, _ = x.shape
+        q = self.q(x).view(b, t, -1, 4).transpose(1, 2)
+        k, v = (one.view(b, t, -1, 4).transpose(1, 2) for one in (self.k(x), self.v(x)))
+        k, v = (one[:, :, None].expand(b, 2, 3, t, 4).reshape(b, 6, t, 4) for one in (k, v))
+        return self.o(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, -1))
+
+
+@pytest.mark.parametrize("how", ["mlc", "mlc_pt2", "legacy"])
+def test_heads_that_share_keys_stayed(mlc, how):
+    torch.manual_seed(0)
+    model, ids = Shared().eval(), torch.randint(0, 50, (2, 7))
+    dims = {0: torch.export.Dim("b", max=64), 1: torch.export.Dim("t", max=64)}
+    if how == "mlc":
+        torch.jit.trace(model, ids, check_trace=False).save(mlc.cwd / "m.pt")
+        mlc.ok("export-onnx", "m.pt", "-o", "in.onnx", "--input", "ids:i64[b=2,t=7]=0..49")
+    elif how == "mlc_pt2":
+        torch.export.save(torch.export.export(model, (ids,), dynamic_shapes=(dims,)), mlc.cwd / "m.pt2")
+        mlc.ok("export-onnx", "m.pt2", "-o", "in.onnx")
+    else:
+        torch.onnx.export(model, (ids,), mlc.cwd / "in.onnx", dynamo=False, input_names=["ids"], dynamic_axes={"ids": {0: "b", 1: "t"}}, opset_version=17)
+    assert (2, 24) in [(group["can_go"], group["channels"]) for group in groups(mlc)]
+    mlc.ok("prune", "in.onnx", "-o", "out.onnx", "--method", "channels", "--amount", "0.5", "--input", "ids:i64[2,7]=0..49")
+    assert {name: one.shape for name, one in initializers(mlc.cwd / "out.onnx").items() if name.endswith("bias")} == {"q.bias": (12,), "k.bias": (4,), "v.bias": (4,), "o.bias": (24,)}
+    session = onnxruntime.InferenceSession(str(mlc.cwd / "out.onnx"), providers=["CPUExecutionProvider"])
+    assert session.run(None, {"ids": np.ones((3, 9), np.int64)})[0].shape == (3, 9, 24)
+
+
 def test_a_dry_run_without_an_output_was_not_verified(mlc):
     export("residual", mlc.cwd / "in.onnx")
     before = sorted(mlc.cwd.iterdir())

@@ -12,6 +12,7 @@
 #include "mlc/onnx_edit/document.h"
 #include "mlc/onnx_file/element_type.h"
 #include "mlc/onnx_prune/compensate.h"
+#include "mlc/onnx_prune/expand_shapes.h"
 #include "mlc/onnx_prune/fold_constants.h"
 #include "mlc/onnx_prune/fold_indices.h"
 #include "mlc/onnx_prune/norms.h"
@@ -134,6 +135,7 @@ Result<onnx::Document> Job::read() const {
   document.fix_overridable();
   MLC_CHECK(document.lift_constants());
   MLC_CHECK(onnx::fold_indices(document));
+  MLC_CHECK(onnx::simplify_expand_shapes(document));
   // What views are computed of may be known only once others are.
   for (size_t round = 0; round < kSizeRounds && shared_.host == nullptr; ++round) {
     const auto sizes = onnx::infer_sizes(document.skeleton());

@@ -33,7 +33,9 @@ bool choose_anew(Walker& walker, SplitChoices& choices, std::set<size_t>& given_
       if (++chosen < walker.splits().at(*node).candidates) break;
       chosen = 0;
     }
-    if (node == nodes.rend()) given_up.insert(nodes.begin(), nodes.end());
+    if (node != nodes.rend()) continue;
+    for (const size_t each : nodes) choices[each] = walker.splits().at(each).told;
+    given_up.insert(nodes.begin(), nodes.end());
   }
   return !families.empty();
 }
@@ -54,7 +56,7 @@ Result<ChannelGraph> find_channels(const Document& document, const InferredSizes
   // Where an axis becomes several, the first choice of one is kept if its channels can go; heads
   // have to be found that way, because what is summed over inside of them cannot.
   SplitChoices choices;
-  std::set<size_t> given_up;  // no choice helps: the reasons of the first are told
+  std::set<size_t> given_up;  // no choice helps: the reasons of one of them are told
   for (size_t walk = 0;; ++walk) {
     Walker walker(document, sizes, choices);
     MLC_CHECK(walker.run());

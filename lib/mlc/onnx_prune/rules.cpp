@@ -8,9 +8,9 @@ namespace mlc::onnx {
 namespace {
 
 /// Those that may read numbers which are sizes and make numbers of the same kind of them.
-constexpr std::array<std::string_view, 10> kShapeOps = {"Shape",     "Gather",  "Slice", "Concat",
+constexpr std::array<std::string_view, 11> kShapeOps = {"Shape",     "Gather",  "Slice", "Concat",
                                                         "Unsqueeze", "Squeeze", "Cast",  "Reshape",
-                                                        "Identity",  "Resize"};
+                                                        "Identity",  "Resize",  "Expand"};
 
 const std::map<std::string_view, ChannelRule>& all_rules() {
   static const auto* const rules = [] {

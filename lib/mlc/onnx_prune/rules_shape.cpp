@@ -200,7 +200,9 @@ void Regrouping::spread_over(size_t labelled, size_t in_begin, size_t in_end, si
     total *= size;
     if (i > labelled) inner *= size;
   }
-  // Two or three parts are what comes out of one product; more of them are heads and the like.
+  // Two or three parts are what comes out of one product, or what a shuffle mixes; more of them are
+  // heads and the like, and so are two or three that go on as they are.
+  const bool shuffled = walker_.only_changes_places(y());
   std::vector<size_t> candidates;
   for (const bool few : {false, true}) {
     for (size_t k = out_begin; k < out_end; ++k) {
@@ -209,6 +211,8 @@ void Regrouping::spread_over(size_t labelled, size_t in_begin, size_t in_end, si
     }
   }
   if (candidates.empty() || total > kMostElements) return freeze(labelled, labelled + 1);
+  const size_t told = candidates.front();
+  if (candidates.size() == 2 && !shuffled) std::ranges::sort(candidates);
   const size_t chosen = candidates[walker_.choice(candidates.size())];
   const int64_t size = *out_size(chosen);
   int64_t out_inner = 1;
@@ -227,7 +231,8 @@ void Regrouping::spread_over(size_t labelled, size_t in_begin, size_t in_end, si
       seen[place] = true;
     }
   }
-  walker_.chose(candidates.size(), labels);
+  const auto told_at = std::ranges::find(candidates, told) - candidates.begin();
+  walker_.chose({candidates.size(), static_cast<size_t>(told_at), labels});
   state(chosen, out, std::nullopt);
   walker_.give(y(), chosen, std::move(out));
 }
@@ -349,10 +354,47 @@ void flatten(Walker& walker) {
   if (walker.has_labels(x)) Regrouping(walker, nullptr).run();
 }
 
+/// One axis of what an Expand reads, and what its shape says of it.
+void expand_axis(Walker& walker, size_t from, size_t to, const SizeItem* item) {
+  const std::string& x = walker.node().input(0);
+  const std::string& y = walker.node().outputs[0];
+  Labels labels = walker.labels(x, from);
+  if (labels.empty()) {
+    if (item != nullptr) walker.fix_item(*item);
+    return;
+  }
+  if (labels.size() == 1 && walker.size(y, to) != 1)
+    return walker.freeze(labels, walker.here() + " repeats it");
+  const bool follows = item == nullptr || (item->kind == Kind::number && item->number == 1);
+  if (!follows) walker.count_item(*item, labels, walker.here() + " states its size");
+  walker.give(y, to, std::move(labels));
+}
+
+/// Repeats axes of one index, as keys and values that several heads of queries read.
+void expand(Walker& walker) {
+  const DocNode& node = walker.node();
+  const std::string& x = node.input(0);
+  const auto items = walker.input_items(1);
+  const auto in = walker.rank(x);
+  const auto out = walker.rank(node.outputs[0]);
+  if (walker.is_constant(x)) return walker.keep_constant(x);
+  if (!items || !in || !out || *in > *out || items->size() > *out)
+    return walker.freeze_value(x, walker.here() + " computes its shape");
+  const size_t unstated = *out - items->size();
+  for (size_t k = 0; k < *out; ++k) {
+    const SizeItem* const item = k < unstated ? nullptr : &(*items)[k - unstated];
+    if (k + *in < *out) {
+      if (item != nullptr) walker.fix_item(*item);
+    } else {
+      expand_axis(walker, k + *in - *out, k, item);
+    }
+  }
+}
+
 constexpr std::array kRows = {
     RuleRow{"Shape", shape_of},    RuleRow{"Squeeze", squeeze}, RuleRow{"Unsqueeze", unsqueeze},
     RuleRow{"Identity", identity}, RuleRow{"Cast", cast},       RuleRow{"Reshape", reshape},
-    RuleRow{"Flatten", flatten},
+    RuleRow{"Flatten", flatten},   RuleRow{"Expand", expand},
 };
 
 }  // namespace

@@ -70,6 +70,18 @@ bool Walker::same_size(const std::string& a, size_t i, const std::string& b, siz
   return !symbol.empty() && symbol == second->second[k].symbol;
 }
 
+bool Walker::only_changes_places(const std::string& name) const {
+  const auto read_by = [&](const std::string& value, std::string_view op, const auto& each) {
+    return std::ranges::all_of(document_.nodes, [&](const DocNode& node) {
+      const bool reads = std::ranges::find(node.inputs, value) != node.inputs.end();
+      return !reads || (node.is(op) && each(node));
+    });
+  };
+  return read_by(name, "Transpose", [&](const DocNode& moved) {
+    return read_by(moved.outputs[0], "Reshape", [](const DocNode&) { return true; });
+  });
+}
+
 std::optional<std::vector<int64_t>> Walker::integers(const std::string& name) const {
   const auto found = integers_.find(name);
   return found == integers_.end() ? std::nullopt : std::optional(found->second);

@@ -44,6 +44,7 @@ class Walker {
   /// The candidates that nodes had, and the atoms that they chose.
   struct Split {
     size_t candidates = 0;
+    size_t told = 0;  // whose reasons are told where none helps
     Labels labels;
   };
   const std::map<size_t, Split>& splits() const { return splits_; }
@@ -61,6 +62,8 @@ class Walker {
   std::optional<int64_t> size(const std::string& name, size_t axis) const;
   /// Whether two axes are known to have the same size.
   bool same_size(const std::string& a, size_t i, const std::string& b, size_t k) const;
+  /// Whether all that reads NAME is a Transpose, and all that reads that a Reshape.
+  bool only_changes_places(const std::string& name) const;
   bool is_constant(const std::string& name) const { return constants_.contains(name); }
   /// The elements of a constant of i64 or i32; nothing where it is none, or has very many.
   std::optional<std::vector<int64_t>> integers(const std::string& name) const;
@@ -115,9 +118,9 @@ class Walker {
   void same_count(const Labels& a, const Labels& b) { counts_.push_back({a, b, here(), {}}); }
   void span(const Labels& labels) { graph_.spans.push_back(labels); }
   void note(std::string text) { graph_.notes.push_back(std::move(text)); }
-  /// Which of CANDIDATES this node takes; LABELS are told by chose().
+  /// Which of CANDIDATES this node takes.
   size_t choice(size_t candidates);
-  void chose(size_t candidates, const Labels& labels) { splits_[index_] = {candidates, labels}; }
+  void chose(Split split) { splits_[index_] = std::move(split); }
 
  private:
   struct Constant {

@@ -1,0 +1,123 @@
+#include "mlc/onnx_prune/expand_shapes.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace mlc::onnx {
+namespace {
+
+constexpr uint64_t kMostSizes = 64;
+/// How many nodes lie between a size and the Shape that tells it, as exporters write them.
+constexpr int kMostSteps = 4;
+
+class ExpandShapes {
+ public:
+  explicit ExpandShapes(Document& document) : document_(document) {
+    for (const DocNode& node : document.nodes)
+      for (const std::string& output : node.outputs) makers_.emplace(output, &node);
+  }
+
+  Status run();
+
+ private:
+  const DocNode* maker(const std::string& name) const {
+    const auto found = makers_.find(name);
+    return found == makers_.end() ? nullptr : found->second;
+  }
+  Result<bool> is_size(const std::string& name) const;
+  Result<const DocNode*> sizes_behind(const std::string& shape) const;
+  void drop_unread();
+
+  Document& document_;
+  std::map<std::string, const DocNode*, std::less<>> makers_;
+  std::set<std::string, std::less<>> left_;  // nobody may read them any more
+};
+
+/// Whether NAME holds numbers that are not negative, whatever the inputs.
+Result<bool> ExpandShapes::is_size(const std::string& name) const {
+  if (const DocTensor* const tensor = document_.find_tensor(name)) {
+    if (tensor->dtype() != DType::i64 || tensor->data->count() > kMostSizes) return false;
+    MLC_TRY(const Buffer buffer, tensor->data->produce());
+    for (size_t at = 0; at + 8 <= buffer.bytes.size(); at += 8)
+      if (load_le<int64_t>(buffer.bytes.data() + at) < 0) return false;
+    return true;
+  }
+  constexpr std::array<std::string_view, 5> kTake = {"Gather", "Slice", "Unsqueeze", "Squeeze",
+                                                     "Identity"};
+  const DocNode* node = maker(name);
+  for (int step = 0; step < kMostSteps && node != nullptr; ++step) {
+    if (node->is("Shape")) return true;
+    const bool takes = std::ranges::any_of(kTake, [&](auto op) { return node->is(op); });
+    node = takes ? maker(node->input(0)) : nullptr;
+  }
+  return false;
+}
+
+/// The Concat of sizes whose numbers SHAPE, a Where, has; null where it is not known to.
+Result<const DocNode*> ExpandShapes::sizes_behind(const std::string& shape) const {
+  const DocNode* const none = nullptr;
+  const DocNode* const where = maker(shape);
+  if (where == nullptr || !where->is("Where")) return none;
+  const DocNode* const equal = maker(where->input(0));
+  if (equal == nullptr || !equal->is("Equal") || equal->input(0) != where->input(2)) return none;
+  const DocNode* minus = maker(equal->input(1));
+  if (minus == nullptr || !minus->is("Mul")) return none;
+  // Whatever it is compared with is negative: ones times a constant that is.
+  const DocNode* const ones = maker(minus->input(0));
+  MLC_TRY(const bool positive, is_size(minus->input(1)));
+  const bool negative = document_.find_tensor(minus->input(1)) != nullptr && !positive;
+  if (ones == nullptr || !ones->is("ConstantOfShape") || !negative) return none;
+  if (where->input(1) != minus->input(0)) return none;
+  const DocNode* sizes = maker(where->input(2));
+  if (sizes != nullptr && sizes->is("Reshape")) sizes = maker(sizes->input(0));
+  if (sizes == nullptr || !sizes->is("Concat")) return none;
+  for (const std::string& each : sizes->inputs) {
+    MLC_TRY(const bool is, is_size(each));
+    if (!is) return none;
+  }
+  return sizes;
+}
+
+void ExpandShapes::drop_unread() {
+  std::set<std::string, std::less<>> read(document_.output_names().begin(),
+                                          document_.output_names().end());
+  std::vector<DocNode> kept;
+  for (size_t i = document_.nodes.size(); i-- > 0;) {
+    DocNode& node = document_.nodes[i];
+    const bool unread = node.outputs.size() == 1 && !read.contains(node.outputs[0]);
+    if (unread && left_.contains(node.outputs[0])) {
+      left_.insert(node.inputs.begin(), node.inputs.end());
+      continue;
+    }
+    read.insert(node.inputs.begin(), node.inputs.end());
+    read.insert(node.inner_names.begin(), node.inner_names.end());
+    kept.push_back(std::move(node));
+  }
+  std::ranges::reverse(kept);
+  document_.nodes = std::move(kept);
+}
+
+Status ExpandShapes::run() {
+  for (DocNode& node : document_.nodes) {
+    if (!node.is("Expand")) continue;
+    MLC_TRY(const DocNode* const sizes, sizes_behind(node.input(1)));
+    if (sizes == nullptr) continue;
+    left_.insert(node.inputs[1]);
+    node.inputs[1] = sizes->outputs[0];
+  }
+  makers_.clear();  // it points to nodes
+  if (!left_.empty()) drop_unread();
+  return {};
+}
+
+}  // namespace
+
+Status simplify_expand_shapes(Document& document) {
+  return ExpandShapes(document).run();
+}
+
+}  // namespace mlc::onnx
