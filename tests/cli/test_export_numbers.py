@@ -190,3 +190,73 @@ def test_large_integers_were_clamped_by_their_lower_bits(mlc, tmp_path):
     values = torch.tensor([2500000000, -2500000000, 5, 2**40, -2**40, 4102444801, 0, -3, 2**53 + 1, 2**63 - 1, -2**63, 9])
     for got, want in zip(run(tmp_path / "m.onnx", values), Clamp()(values), strict=True):
         assert torch.equal(torch.tensor(got), want)
+
+
+class Quotients(nn.Module):
+    def forward(self, x, y):
+        return x // 0.1, x % 0.1, x // y, x % y, torch.div(x, 2, rounding_mode="floor"), torch.remainder(x, -0.3)
+
+
+@pytest.mark.parametrize("how", ["trace", "pt2"])
+def test_floor_division_of_floats_rounded_the_quotient_up_first(mlc, tmp_path, how):
+    inf, nan = float("inf"), float("nan")
+    x = torch.tensor([1.0, 6, -6, 0.3, -0.3, 5, -5, inf, 7, 0, 3e7, -2.5, nan, 0.0, 16777217, 1e-30])
+    y = torch.tensor([0.1, 0.1, 0.1, 0.1, -0.1, inf, inf, 2, 0, 0, 1, 0.5, 1, -3, -1, 3.0])
+    save(how, Quotients(), (x, y), tmp_path / "m")
+    mlc.ok("export-onnx", "m", "-o", "m.onnx", *(given(["x:f32[16]", "y:f32[16]"]) if how == "trace" else ()))
+    for got, want in zip(run(tmp_path / "m.onnx", x, y), Quotients()(x, y), strict=True):
+        assert torch.equal(torch.tensor(got).nan_to_num(12345), want.nan_to_num(12345)), (got, want)
+
+
+def save(how, model, args, path):
+    if how == "pt2":
+        with path.open("wb") as file:
+            torch.export.save(torch.export.export(model, args), file)
+    else:
+        getattr(torch.jit, how)(model, *((args,) if how == "trace" else ())).save(str(path))
+
+
+class Floats(nn.Module):
+    def forward(self, x):
+        return x * 2, 3.5, x.sum().item(), x.size(0) / 2
+
+
+@pytest.mark.parametrize("how", ["script", "pt2"])
+def test_floats_of_python_among_outputs_were_float32(mlc, tmp_path, how):
+    x = torch.randn(7, 3)
+    save(how, Floats(), (x,), tmp_path / "m")
+    mlc.ok("export-onnx", "m", "-o", "m.onnx", *(given(["x:f32[7,3]"]) if how == "script" else ()))
+    got = run(tmp_path / "m.onnx", x)
+    assert [one.dtype for one in got[1:]] == ["float64"] * 3 and got[1:2] + got[3:] == [3.5, 3.5]
+
+
+class Narrow(nn.Module):
+    def forward(self, x):
+        return x.to(torch.float8_e4m3fn).float(), x.to(torch.float8_e5m2).float()
+
+
+@pytest.mark.parametrize("how", ["trace", "pt2"])
+def test_bytes_that_are_floats_need_opset_19(mlc, tmp_path, how):
+    x = torch.randn(7, 3) * 100
+    save(how, Narrow(), (x,), tmp_path / "m")
+    shape = given(["x:f32[7,3]"]) if how == "trace" else ()
+    assert "19 (Cast needs it)" in mlc.ok("export-onnx", "m", "-o", "m.onnx", *shape).stdout
+    for got, want in zip(run(tmp_path / "m.onnx", x), Narrow()(x), strict=True):
+        assert torch.equal(torch.tensor(got), want)
+
+
+class Second(nn.Module):
+    """Operators under the names that torch.export leaves them."""
+
+    def forward(self, x):
+        y = x.abs() + 0.1
+        return [torch.absolute(x), torch.arctan2(x, y), torch.arcsin(x / 9), torch.special.erf(x), torch.special.gammaln(y), torch.special.log_softmax(x, 1),
+                torch.special.xlogy(x, y), torch.special.round(x), torch.special.logit(y / 9), torch.special.multigammaln(y + 2, 2)]
+
+
+def test_second_names_of_operators_were_not_known(mlc, tmp_path):
+    x = torch.randn(4, 5)
+    save("pt2", Second(), (x,), tmp_path / "m")
+    mlc.ok("export-onnx", "m", "-o", "m.onnx")
+    for got, want in zip(run(tmp_path / "m.onnx", x), Second()(x), strict=True):
+        torch.testing.assert_close(torch.tensor(got), want, atol=1e-5, rtol=1e-4)

@@ -325,7 +325,8 @@ Value* Builder::integer_list(const Sizes& values) {
 
 std::vector<Value*> Builder::append(std::string_view op, Inputs inputs, Attributes attributes,
                                     std::vector<TensorType> types, const Needs& needs) {
-  const int opset = std::max(needs.opset, opset_of(op, attributes, needs.domain));
+  int opset = std::max(needs.opset, opset_of(op, attributes, needs.domain));
+  for (const TensorType& type : types) opset = std::max(opset, least_opset(type.dtype));
   if (!can_use(opset)) throw Unlowerable(fmt::format("it needs opset {}", opset));
   raise_opset(opset);
   if (!needs.domain.empty()) model_.domains.emplace(needs.domain, needs.domain_version);

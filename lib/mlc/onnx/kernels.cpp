@@ -173,6 +173,12 @@ int least_opset(std::string_view op, std::string_view reduction) {
   return row == std::end(kOpsets) ? 0 : row->opset;
 }
 
+int least_opset(DType dtype) {
+  constexpr std::array kFloat8 = {DType::f8_e4m3fn, DType::f8_e5m2, DType::f8_e4m3fnuz,
+                                  DType::f8_e5m2fnuz};
+  return std::ranges::find(kFloat8, dtype) != kFloat8.end() ? 19 : 0;
+}
+
 DType kernel_dtype(std::string_view op, DType dtype) {
   const auto row = std::ranges::lower_bound(kRows, op, {}, &Row::op);
   const bool known = row != std::end(kRows) && row->op == op;

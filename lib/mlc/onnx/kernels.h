@@ -18,5 +18,7 @@ DType kernel_dtype(std::string_view op, DType dtype);
 /// empty); 0 for those that every opset from 13 on has.
 /// Source: the operators' changelog of ONNX 1.19.
 int least_opset(std::string_view op, std::string_view reduction);
+/// The same of values of DTYPE.
+int least_opset(DType dtype);
 
 }  // namespace mlc::onnx

@@ -128,6 +128,15 @@ std::vector<const ir::Value*> values_of(const ir::Node& node) {
   return out;
 }
 
+/// Whether ARGUMENT of NODE is a float of Python, which has 64 bits.
+bool is_real_number(const ir::Node& node, size_t argument) {
+  const ir::Attribute& attribute = node.arguments().at(argument).value;
+  const auto* const value = std::get_if<ir::Value*>(&attribute);
+  if (value == nullptr) return std::holds_alternative<double>(attribute);
+  const auto* const scalar = std::get_if<ir::ScalarType>(&(*value)->type());
+  return scalar != nullptr && scalar->kind == ir::ScalarKind::number;
+}
+
 bool touches_complex(const ir::Node& node) {
   return std::ranges::any_of(values_of(node), is_complex) ||
          std::ranges::any_of(node.outputs(), is_complex);
@@ -553,6 +562,7 @@ void ProgramLowering::add_outputs() {
         Call::refuse("its output " + name + " is complex: return torch.view_as_real of it");
       }
       Value* value = ends.tensor_at(result);
+      if (is_real_number(results, result)) value = builder_.cast(value, DType::f64);
       // An output has a name of its own, so that what has one already is passed through.
       const bool named = value->producer == nullptr ||
                          std::ranges::any_of(out_.model.graph.outputs, [&](const auto& other) {

@@ -84,12 +84,46 @@ constexpr std::string_view kCaptured[] = {
     "quantized::threshold",
 };
 
+/// Second names that operators have in programs as torch.export writes them; TorchScript gives them
+/// their first ones (torch/csrc/jit/passes/normalize_ops.cpp).
+constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
+    {"aten::absolute", "aten::abs"},
+    {"aten::arccos", "aten::acos"},
+    {"aten::arccosh", "aten::acosh"},
+    {"aten::arcsin", "aten::asin"},
+    {"aten::arcsinh", "aten::asinh"},
+    {"aten::arctan", "aten::atan"},
+    {"aten::arctan2", "aten::atan2"},
+    {"aten::arctanh", "aten::atanh"},
+    {"aten::linalg_matmul", "aten::matmul"},
+    {"aten::special_digamma", "aten::digamma"},
+    {"aten::special_erf", "aten::erf"},
+    {"aten::special_erfc", "aten::erfc"},
+    {"aten::special_erfinv", "aten::erfinv"},
+    {"aten::special_exp2", "aten::exp2"},
+    {"aten::special_gammainc", "aten::igamma"},
+    {"aten::special_gammaincc", "aten::igammac"},
+    {"aten::special_gammaln", "aten::lgamma"},
+    {"aten::special_i0", "aten::i0"},
+    {"aten::special_log1p", "aten::log1p"},
+    {"aten::special_log_softmax", "aten::log_softmax"},
+    {"aten::special_logit", "aten::logit"},
+    {"aten::special_multigammaln", "aten::mvlgamma"},
+    {"aten::special_polygamma", "aten::polygamma"},
+    {"aten::special_psi", "aten::digamma"},
+    {"aten::special_round", "aten::round"},
+    {"aten::special_sinc", "aten::sinc"},
+    {"aten::special_softmax", "aten::softmax"},
+    {"aten::special_xlogy", "aten::xlogy"},
+};
+
 const std::unordered_map<std::string_view, const Row*>& all_rows() {
   static const auto rows = [] {
     std::unordered_map<std::string_view, const Row*> out;
     for (const Table table : kTables) {
       for (const Row& row : table()) out.emplace(row.op, &row);
     }
+    for (const auto& [alias, op] : kAliases) out.emplace(alias, out.at(op));
     // Those that make complex numbers, or take nothing else.
     for (const Table table : kComplexTables) {
       for (const Row& row : table()) {

@@ -34,8 +34,46 @@ void lower_mul(Call& c) {
   c.give(c.b.mul(v[0], v[1]));
 }
 
+/// What a division towards zero leaves, with the sign of X: that of floats is exact.
+Value* float_remainder(Builder& b, Value* x, Value* y) {
+  return b.node("Mod", {x, y}, {{"fmod", int64_t{1}}},
+                {x->type.dtype, b.broadcast(x->type.sizes, y->type.sizes)});
+}
+
+bool is_known_positive(Builder& b, const Value* y) {
+  const auto known = b.known_number(y);
+  return known && *known > 0;
+}
+
+/// Where REST, float_remainder() by Y, has another sign than Y.
+Value* has_other_sign(Builder& b, Value* rest, Value* y) {
+  Value* zero = b.number(0.0, y->type.dtype);
+  Value* below = b.compare("Less", rest, zero);
+  if (is_known_positive(b, y)) return below;
+  Value* differs = b.logical("Xor", below, b.compare("Less", y, zero));
+  return b.logical("And", differs, b.logical_not(b.compare("Equal", rest, zero)));
+}
+
+/// As PyTorch has it (c10/util/generic_math.h): without its rest a number is divided to nearly an
+/// integer, where the quotient itself may have been rounded up to the next one.
+Value* float_floor_divide(Builder& b, Value* x, Value* y) {
+  const DType dtype = x->type.dtype;
+  const DType computed = kernel_dtype("Mod", dtype);
+  x = b.cast(x, computed);
+  y = b.cast(y, computed);
+  Value* rest = float_remainder(b, x, y);
+  Value* quotient = b.div(b.sub(x, rest), y);
+  Value* less = b.cast(has_other_sign(b, rest, y), computed);
+  Value* whole = b.unary("Round", b.sub(quotient, less));
+  if (!is_known_positive(b, y)) {
+    Value* is_zero = b.compare("Equal", y, b.number(0.0, computed));
+    whole = b.where(is_zero, b.div(x, y), whole);
+  }
+  return b.cast(whole, dtype);
+}
+
 Value* floor_divide(Builder& b, Value* x, Value* y) {
-  if (!is_integral(x->type.dtype)) return b.unary("Floor", b.div(x, y));
+  if (!is_integral(x->type.dtype)) return float_floor_divide(b, x, y);
   Value* minus_one = where_minus_one(b, y);
   if (minus_one == nullptr) return integer_floor_divide(b, x, y);
   Value* other = b.where(minus_one, b.number(int64_t{1}, y->type.dtype), y);
@@ -71,12 +109,16 @@ void lower_floor_divide(Call& c) {
 void lower_remainder(Call& c) {
   const auto v = c.promoted({"self", "other"});
   if (is_integral(v[0]->type.dtype)) return c.give(integer_remainder(c.b, v[0], v[1]));
-  c.give(c.b.sub(v[0], c.b.mul(c.b.unary("Floor", c.b.div(v[0], v[1])), v[1])));
+  Builder& b = c.b;
+  const DType computed = kernel_dtype("Mod", v[0]->type.dtype);
+  Value* y = b.cast(v[1], computed);
+  Value* rest = float_remainder(b, b.cast(v[0], computed), y);
+  Value* wrapped = b.where(has_other_sign(b, rest, y), b.add(rest, y), rest);
+  c.give(b.cast(wrapped, v[0]->type.dtype));
 }
 void lower_fmod(Call& c) {
   const auto v = c.promoted({"self", "other"});
-  c.give(c.b.node("Mod", {v[0], v[1]}, {{"fmod", int64_t{1}}},
-                  {v[0]->type.dtype, c.b.broadcast(v[0]->type.sizes, v[1]->type.sizes)}));
+  c.give(float_remainder(c.b, v[0], v[1]));
 }
 
 template <const char* kOp>
