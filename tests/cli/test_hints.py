@@ -741,3 +741,14 @@ def test_a_file_without_the_name_of_its_input(mlc, given):
 def test_what_other_tools_call_an_option(mlc, verb, flag, hint):
     result = mlc(verb, "any.pt", flag)
     assert result.rc == 2 and result.stderr.endswith(f"hint: {hint}\n")
+
+
+class Classes(torch.nn.Module):
+    def forward(self, x):
+        return torch.nn.functional.one_hot(x.long(), 4)
+
+
+def test_values_that_a_model_refuses_had_no_hint(mlc, tmp_path):
+    torch.export.save(torch.export.export(Classes(), (torch.rand(4),)), tmp_path / "m.pt2")
+    assert "--input 'x:f32[4]=LOW..HIGH' says which values it takes" in mlc("export-onnx", "m.pt2", "-o", "m.onnx").stderr
+    mlc.ok("export-onnx", "m.pt2", "-o", "m.onnx", "--input", "x:f32[4]=0..3")

@@ -157,6 +157,22 @@ std::string beyond_a_size(const Error& error, std::span<const NamedValue> inputs
   return "";
 }
 
+/// That inputs can be given ranges, where ERROR says that their values are refused.
+std::string beyond_values(const Error& error, std::span<const NamedValue> inputs) {
+  const auto says = [&](auto word) { return error.message().find(word) != std::string::npos; };
+  const std::array<std::string_view, 4> of_values = {"negative", "positive", "probabilit",
+                                                     "between 0 and 1"};
+  const std::array<std::string_view, 3> of_sizes = {"dimension", "size", "shape"};
+  const bool may_be = std::ranges::any_of(of_values, says) && std::ranges::none_of(of_sizes, says);
+  std::string options;
+  for (const NamedValue& value : inputs) {
+    if (!may_be || info(value.tensor.dtype).kind == DTypeClass::boolean) continue;
+    options += fmt::format("{}--input '{}:{}=LOW..HIGH'", options.empty() ? "" : " ",
+                           printable(value.name), spelled(value.tensor.dtype, value.tensor.sizes));
+  }
+  return options.empty() ? "" : options + " says which values it takes";
+}
+
 /// Whether what the model takes says more than INPUTS, which it has refused, say themselves.
 bool tells_more(const Signature& signature, std::span<const NamedValue> inputs) {
   return std::ranges::any_of(signature.inputs, [&](const InputInfo& input) {
@@ -274,6 +290,8 @@ Error explain_run_error(Error error, const Signature& signature,
            half + " or --dtype fp32";
   } else if (std::string range = beyond_a_table(error, inputs); !range.empty()) {
     hint = std::move(range);
+  } else if (std::string values = beyond_values(error, inputs); !values.empty()) {
+    hint = std::move(values);
   } else if (std::string beyond = beyond_a_size(error, inputs); !beyond.empty()) {
     hint = std::move(beyond);
   } else if (!different.empty()) {
