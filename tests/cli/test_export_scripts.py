@@ -300,6 +300,30 @@ def test_slices_to_the_end_were_stated_to_be_never_short(mlc, tmp_path, how):
     check(tmp_path / "m.onnx", Ends(), *((torch.randn(n, 2),) for n in (1, 2, 3, 4, 9)))
 
 
+class Diagonals(nn.Module):
+    def forward(self, x):
+        return x.diagonal(), torch.diagonal(x, 1), torch.diagonal(x[None], -1, 1, 2), torch.diag(x), x * 2
+
+
+@pytest.mark.parametrize("how", ["traced", "scripted"])
+def test_diagonals_of_a_size_that_varies_were_refused(mlc, tmp_path, how):
+    saved_as(how, Diagonals(), torch.randn(7, 3)).save(str(tmp_path / "m.pt"))
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[n=7,3]")
+    check(tmp_path / "m.onnx", Diagonals(), *((torch.randn(n, 3),) for n in (1, 2, 3, 4, 9)))
+
+
+class Narrowed(nn.Module):
+    def forward(self, x):
+        return x.narrow(0, -3, 3), x.narrow(0, 1, 2), x.narrow(1, -2, 1), x * 2
+
+
+@pytest.mark.parametrize("how", ["traced", "scripted"])
+def test_parts_that_begin_at_the_end_were_empty(mlc, tmp_path, how):
+    saved_as(how, Narrowed(), torch.randn(7, 3)).save(str(tmp_path / "m.pt"))
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[n=7,3]")
+    check(tmp_path / "m.onnx", Narrowed(), *((torch.randn(n, 3),) for n in (3, 4, 9)))
+
+
 class Largest(nn.Module):
     def forward(self, x):
         y, at = nn.functional.adaptive_max_pool2d_with_indices(x, [1, 1])

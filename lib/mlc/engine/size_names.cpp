@@ -15,9 +15,10 @@ bool is_number_of_export(std::string_view name) {
          std::ranges::all_of(name.substr(1), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-std::string usual(size_t rank, size_t axis) {
+/// IMAGE: both of the last two sizes vary, which keys of heads do not.
+std::string usual(size_t rank, size_t axis, bool image) {
   if (axis == 0) return "batch";
-  if (rank == 4 && axis >= 2) return axis == 2 ? "height" : "width";
+  if (rank == 4 && image && axis >= 2) return axis == 2 ? "height" : "width";
   if (rank <= 3 && axis == 1) return "seq";
   return fmt::format("dim{}", axis);
 }
@@ -38,12 +39,15 @@ std::map<std::string, std::string> usual_size_names(const ExportedProgram& progr
   for (const ProgramInput& input : program.inputs) {
     const ir::TensorType* type = input.value == nullptr ? nullptr : input.value->tensor();
     if (type == nullptr || !type->sizes) continue;
-    for (size_t axis = 0; axis < type->sizes->size(); ++axis) {
+    const auto varies = [&](ir::Expr size) { return !symbols.constant_value(size); };
+    const size_t rank = type->sizes->size();
+    const bool image = rank == 4 && varies((*type->sizes)[2]) && varies((*type->sizes)[3]);
+    for (size_t axis = 0; axis < rank; ++axis) {
       const auto symbol = lone_symbol(symbols, (*type->sizes)[axis]);
       if (!symbol) continue;
       const std::string& old = symbols.all()[*symbol].name;
       if (!is_number_of_export(old) || out.contains(old)) continue;
-      const std::string wanted = usual(type->sizes->size(), axis);
+      const std::string wanted = usual(rank, axis, image);
       // Two sizes are not one because they stand at the same place.
       std::string free = wanted;
       for (int n = 2; !taken.insert(free).second; ++n) free = fmt::format("{}_{}", wanted, n);

@@ -151,7 +151,8 @@ bool is_quantised(const Node& node) {
   return name.starts_with("quantized::") || name.starts_with("aten::quantize");
 }
 
-/// ": the table has 10 rows, the largest index is 12" where CALL looks rows up; else nothing.
+/// ": the table has 10 rows, and indices go from 0 to 12" where CALL looks rows up that are not
+/// there; else nothing.
 std::string rows_text(const Call& call, size_t lane) {
   if (!call.node.kind().is_aten() || call.inputs.size() < 2) return "";
   if (std::string_view(call.node.kind().toUnqualString()).find("embedding") == std::string::npos) {
@@ -160,9 +161,12 @@ std::string rows_text(const Call& call, size_t lane) {
   const TensorItem* table = call.inputs[0].tensor();
   const TensorItem* indices = call.inputs[1].tensor();
   if (table == nullptr || indices == nullptr || indices->lanes[lane].numel() == 0) return "";
-  return ": the table has " + plural(static_cast<uint64_t>(table->lanes[lane].size(0)), "row") +
-         ", and indices go from " + std::to_string(indices->lanes[lane].min().item().toLong()) +
-         " to " + std::to_string(indices->lanes[lane].max().item().toLong());
+  const int64_t rows = table->lanes[lane].size(0);
+  const int64_t least = indices->lanes[lane].min().item().toLong();
+  const int64_t largest = indices->lanes[lane].max().item().toLong();
+  if (least >= 0 && largest < rows) return "";
+  return ": the table has " + plural(static_cast<uint64_t>(rows), "row") +
+         ", and indices go from " + std::to_string(least) + " to " + std::to_string(largest);
 }
 
 }  // namespace

@@ -307,6 +307,36 @@ ExpectedSizes unshuffled(Shapes& of) {
   return out;
 }
 
+/// How long the diagonal of ROWS and COLUMNS is that begins OFFSET to the right.
+Expr length_of_diagonal(Shapes& of, Expr rows, Expr columns, int64_t offset) {
+  ir::Symbols& symbols = of.symbols();
+  rows = symbols.add(rows, of.number(std::min<int64_t>(offset, 0)));
+  columns = symbols.subtract(columns, of.number(std::max<int64_t>(offset, 0)));
+  return symbols.maximum(symbols.minimum(rows, columns), of.number(0));
+}
+
+ExpectedSizes diagonal(Shapes& of) {
+  const auto input = of.tensor("self");
+  const auto offset = of.constant("offset");
+  if (!input || !offset) return {};
+  const auto one = of.dimension("dim1", input->size());
+  const auto two = of.dimension("dim2", input->size());
+  if (!one || !two || *one == *two) return {};
+  ExpectedSizes out;
+  for (size_t i = 0; i < input->size(); ++i) {
+    if (i != *one && i != *two) out.emplace_back((*input)[i]);
+  }
+  out.emplace_back(length_of_diagonal(of, (*input)[*one], (*input)[*two], *offset));
+  return out;
+}
+
+ExpectedSizes diagonal_of_matrix(Shapes& of) {
+  const auto input = of.tensor("self");
+  const auto offset = of.constant("diagonal");
+  if (!input || !offset || input->size() != 2) return {};
+  return {length_of_diagonal(of, (*input)[0], (*input)[1], *offset)};
+}
+
 struct Row {
   std::string_view name;
   ExpectedSizes (*sizes)(Shapes&);
@@ -328,6 +358,8 @@ constexpr Row kRows[] = {
     {"conv_transpose2d", transposed_convolution},
     {"conv_transpose3d", transposed_convolution},
     {"convolution", convolution},
+    {"diag", diagonal_of_matrix},
+    {"diagonal", diagonal},
     {"empty", given_sizes},
     {"expand", expanded},
     {"flatten", flattened},

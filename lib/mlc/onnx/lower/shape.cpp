@@ -165,7 +165,8 @@ void lower_narrow(Call& c) {
     Value* first = b.reshape(b.cast(c.tensor("start"), DType::i64), {});
     return c.give(b.gather(x, b.range(first, b.number(int64_t{1}, DType::i64), length), axis));
   }
-  const ir::Expr start = c.integer("start");
+  ir::Expr start = c.integer("start");
+  if (c.symbols().bounds(start).high < 0) start = c.symbols().add(start, c.b.size_of(x, axis));
   c.give(c.b.slice(x, axis, start, c.symbols().add(start, length)));
 }
 
