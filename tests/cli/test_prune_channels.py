@@ -776,6 +776,82 @@ def test_heads_that_share_keys_stayed(mlc, how):
     assert session.run(None, {"ids": np.ones((3, 9), np.int64)})[0].shape == (3, 9, 24)
 
 
+DYNAMO = """
+<ir_version: 10, opset_import: ["" : 18]>
+m (float[b, t, 24] x) => (float[b, t, 5] y)
+<int64[2] tail = {6, 4}, int64[1] minus = {-1}, int64[1] minus2 = {-2}, int64[1] last = {9223372036854775807},
+ int64[1] first = {-9223372036854775808}, float half = {0.5}>
+{
+  ql = MatMul(x, q)
+  kl = MatMul(x, k)
+  vl = MatMul(x, v)
+  xs = Shape <start: int = 0> (x)
+  bt = Slice(xs, first, minus)
+  split = Concat <axis: int = 0> (bt, tail)
+  q4 = Reshape <allowzero: int = 1> (ql, split)
+  k4 = Reshape <allowzero: int = 1> (kl, split)
+  v4 = Reshape <allowzero: int = 1> (vl, split)
+  qt = Transpose <perm: ints = [0, 2, 1, 3]> (q4)
+  kt = Transpose <perm: ints = [0, 2, 1, 3]> (k4)
+  vt = Transpose <perm: ints = [0, 2, 1, 3]> (v4)
+  sizes = Shape <start: int = 0> (kt)
+  columns = Slice(sizes, minus, last)
+  rows = Slice(sizes, minus2, minus)
+  front = Slice(sizes, first, minus2)
+  flat = Concat <axis: int = 0> (minus, rows, columns)
+  k3 = Reshape (kt, flat)
+  k3t = Transpose <perm: ints = [0, 2, 1]> (k3)
+  turned = Concat <axis: int = 0> (front, columns, rows)
+  k4t = Reshape (k3t, turned)
+  qs = Mul(qt, half)
+  score = MatMul(qs, k4t)
+  share = Softmax <axis: int = -1> (score)
+  mixed = MatMul(share, vt)
+  back = Transpose <perm: ints = [0, 2, 1, 3]> (mixed)
+  joined = Concat <axis: int = 0> (bt, minus)
+  one = Reshape <allowzero: int = 1> (back, joined)
+  y = MatMul(one, o)
+}
+"""
+
+
+def test_heads_that_the_dynamo_exporter_writes_stayed(mlc):
+    # Its Reshapes say allowzero, and exchange axes of keys by two more of them.
+    model = onnx.parser.parse_model(DYNAMO)
+    for name, sizes in (("q", (24, 24)), ("k", (24, 24)), ("v", (24, 24)), ("o", (24, 5))):
+        weight = np.random.default_rng(len(name + str(sizes))).standard_normal(sizes).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    onnx.save(model, mlc.cwd / "in.onnx")
+    assert [(group["can_go"], group["channels"]) for group in groups(mlc)] == [(6, 24), (0, 5)]
+    mlc.ok("prune", "in.onnx", "-o", "out.onnx", "--method", "channels", "--amount", "0.5", "--input", "x:f32[2,7,24]")
+    assert {name: one.shape for name, one in initializers(mlc.cwd / "out.onnx").items() if name in "qkvo"} == {
+        "q": (24, 12), "k": (24, 12), "v": (24, 12), "o": (12, 5)}
+    assert run(mlc.cwd / "out.onnx", {"x": np.ones((3, 9, 24), np.float32)})[0].shape == (9, 5)
+
+
+class Counted(nn.Module):
+    """Heads whose width nobody says, there and back."""
+
+    def __init__(self):
+        super().__init__()
+        self.e = nn.Embedding(50, 24)
+        self.q, self.k, self.v, self.o = (nn.Linear(24, 24) for _ in range(4))
+
+    def forward(self, ids):
+        x = self.e(ids)
+        b, t, _ = x.shape
+        q, k, v = (one(x).view(b, t, 6, -1).transpose(1, 2) for one in (self.q, self.k, self.v))
+        return self.o(((q @ k.transpose(-1, -2)).softmax(-1) @ v).transpose(1, 2).reshape(b, t, -1))
+
+
+def test_heads_of_a_width_that_nobody_says_stayed(mlc):
+    torch.manual_seed(0)
+    ids = torch.randint(0, 50, (2, 7))
+    torch.onnx.export(Counted().eval(), (ids,), mlc.cwd / "in.onnx", dynamo=False, input_names=["ids"], dynamic_axes={"ids": {0: "b", 1: "t"}}, opset_version=17)
+    assert (6, 24) in [(group["can_go"], group["channels"]) for group in groups(mlc)]
+    mlc.ok("prune", "in.onnx", "-o", "out.onnx", "--method", "channels", "--amount", "0.5", "--input", "ids:i64[2,7]=0..49")
+
+
 def test_a_dry_run_without_an_output_was_not_verified(mlc):
     export("residual", mlc.cwd / "in.onnx")
     before = sorted(mlc.cwd.iterdir())

@@ -18,6 +18,7 @@
 #include "mlc/onnx_prune/norms.h"
 #include "mlc/onnx_prune/observe.h"
 #include "mlc/onnx_prune/shrink.h"
+#include "mlc/onnx_prune/turned_axes.h"
 #include "mlc/onnx_quant/quantize.h"
 #include "mlc/onnx_write/check.h"
 #include "mlc/onnx_write/write.h"
@@ -140,8 +141,9 @@ Result<onnx::Document> Job::read() const {
   for (size_t round = 0; round < kSizeRounds && shared_.host == nullptr; ++round) {
     const auto sizes = onnx::infer_sizes(document.skeleton());
     if (!sizes.ok()) break;
+    MLC_TRY(const size_t turned, onnx::join_turned_axes(document, *sizes));
     MLC_TRY(const size_t folded, onnx::fold_sizes(document, *sizes));
-    if (folded == 0) break;
+    if (turned + folded == 0) break;
     MLC_CHECK(onnx::fold_indices(document));
   }
   onnx::replace_constant_nodes(document, constants_);

@@ -330,8 +330,11 @@ void transpose(Walker& walker) {
                      });
   if (!whole) return keep_all_inputs(walker);
   if (walker.is_constant(x)) return walker.alias(node.outputs[0], x, perm);
-  for (size_t i = 0; i < *rank; ++i)
-    walker.give(node.outputs[0], i, walker.labels(x, static_cast<size_t>(perm[i])));
+  for (size_t i = 0; i < *rank; ++i) {
+    const auto from = static_cast<size_t>(perm[i]);
+    walker.give(node.outputs[0], i, walker.labels(x, from));
+    walker.learn(node.outputs[0], i, walker.size(x, from));
+  }
 }
 
 void pad(Walker& walker) {

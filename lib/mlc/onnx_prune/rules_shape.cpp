@@ -17,14 +17,18 @@ void shape_of(Walker& walker) {
   const std::string& x = node.input(0);
   walker.keep_constant(x);
   const auto rank = walker.rank(x);
-  if (!rank || node.find("start") != nullptr || node.find("end") != nullptr)
-    return walker.freeze_value(x, walker.here() + " reads its size");
+  if (!rank) return walker.freeze_value(x, walker.here() + " reads its size");
+  const auto count = static_cast<int64_t>(*rank);
+  const auto within = [&](std::string_view name, int64_t otherwise) {
+    const int64_t at = node.integer(name, otherwise);
+    return std::clamp<int64_t>(at < 0 ? at + count : at, 0, count);
+  };
   SizeItems out;
-  for (size_t i = 0; i < *rank; ++i) {
+  for (int64_t i = within("start", 0); i < within("end", count); ++i) {
     SizeItem& each = out.emplace_back();
     each.kind = Kind::size_of;
     each.value = x;
-    each.axis = i;
+    each.axis = static_cast<size_t>(i);
   }
   walker.give_items(node.outputs[0], std::move(out));
 }
@@ -284,6 +288,7 @@ bool Regrouping::complete(size_t& i, size_t in_end, size_t& k, size_t out_end) {
   } else if (open_out) {
     if (in % out != 0) return false;
     learnt_[*open_out] = in / out;
+    walker_.learn(y(), *open_out, in / out);
   }
   return true;
 }
@@ -337,7 +342,13 @@ void reshape(Walker& walker) {
   if (const SizeItems* const sizes = walker.items(x); sizes != nullptr) walker.freeze_items(x);
   if (walker.is_constant(x)) return walker.keep_constant(x);
   const bool known = walker.rank(x) && walker.rank(node.outputs[0]);
-  if (!known || node.integer("allowzero", 0) != 0) return keep_all_inputs(walker);
+  // A zero that is one, where others copy sizes.
+  const auto is_zero = [](const SizeItem& each) {
+    return each.kind == Kind::number && each.number == 0;
+  };
+  const bool has_zero =
+      node.integer("allowzero", 0) != 0 && items && std::ranges::any_of(*items, is_zero);
+  if (!known || has_zero) return keep_all_inputs(walker);
   if (!walker.has_labels(x)) {
     for (const SizeItem& each : items.value_or(SizeItems())) walker.fix_item(each);
     return;

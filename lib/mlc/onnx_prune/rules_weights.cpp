@@ -151,6 +151,7 @@ void product(Walker& walker, size_t rank_a, size_t rank_b) {
   }
   walker.give(y, rank - 2, walker.labels(a, rank_a - 2));
   walker.give(y, rank - 1, walker.labels(b, rank_b - 1));
+  walker.learn(y, rank - 1, walker.size(b, rank_b - 1));
 }
 
 void matmul(Walker& walker) {

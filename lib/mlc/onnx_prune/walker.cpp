@@ -55,14 +55,19 @@ std::optional<int64_t> Walker::size(const std::string& name, size_t axis) const 
   const auto found = sizes_.find(name);
   if (found == sizes_.end() || axis >= found->second.size()) return std::nullopt;
   if (found->second[axis].size) return found->second[axis].size;
+  if (const auto own = learnt_.find({name, axis}); own != learnt_.end()) return own->second;
   const Labels known = labels(name, axis);
   return known.empty() ? std::nullopt : std::optional(static_cast<int64_t>(known.size()));
+}
+
+void Walker::learn(const std::string& name, size_t axis, std::optional<int64_t> size) {
+  if (size) learnt_[{name, axis}] = *size;
 }
 
 bool Walker::same_size(const std::string& a, size_t i, const std::string& b, size_t k) const {
   const auto one = size(a, i);
   const auto other = size(b, k);
-  if (one || other) return one == other;
+  if (one && other) return *one == *other;
   const auto first = sizes_.find(a);
   const auto second = sizes_.find(b);
   if (first == sizes_.end() || second == sizes_.end()) return false;

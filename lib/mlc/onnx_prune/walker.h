@@ -60,6 +60,8 @@ class Walker {
   std::optional<size_t> rank(const std::string& name) const;
   /// Nothing where it varies or is not known.
   std::optional<int64_t> size(const std::string& name, size_t axis) const;
+  /// That an axis has SIZE, which ONNX does not infer.
+  void learn(const std::string& name, size_t axis, std::optional<int64_t> size);
   /// Whether two axes are known to have the same size.
   bool same_size(const std::string& a, size_t i, const std::string& b, size_t k) const;
   /// Whether all that reads NAME is a Transpose, and all that reads that a Reshape.
@@ -148,6 +150,7 @@ class Walker {
   std::map<std::string, Constant, std::less<>> constants_;
   std::map<std::string, std::vector<int64_t>, std::less<>> integers_;
   ValueAxes labels_;
+  std::map<std::pair<std::string, size_t>, int64_t> learnt_;
   std::map<std::string, SizeItems, std::less<>> items_;
   std::set<std::string, std::less<>> outputs_;
   std::set<std::string, std::less<>> inner_;
