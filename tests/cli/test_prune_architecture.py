@@ -118,7 +118,7 @@ def outputs(mlc, weights, arch, *inputs):
     return next(iter(found.values()))
 
 
-@pytest.mark.parametrize("name, amount", [("digits_cnn", 0.5), ("unet", 0.3), ("resnet18", 0.5), ("mobilenet_v2", 0.25), ("transformer_encoder", 0.5)])
+@pytest.mark.parametrize("name, amount", [("digits_cnn", 0.5), ("unet", 0.3), ("resnet18", 0.5), ("mobilenet_v2", 0.25), ("transformer_encoder", 0.5), ("llama_small", 0.5)])
 def test_examples_and_their_weights_stay_together(name, amount, mlc):
     torch.save(original(name).state_dict(), mlc.cwd / "net.pt")
     text = (FOLDER / f"{name}.yaml").read_text()

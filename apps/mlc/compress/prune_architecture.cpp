@@ -98,6 +98,14 @@ class Job : public ChannelHost {
                    size_t number);
   arch::SizeWishes wishes(const onnx::Document& small, onnx::ChannelPlan& plan) const;
   WeightSource weights_of(const onnx::Document& document, WeightSource others) const;
+  /// The architecture with other numbers, and how it did beside the whole one.
+  struct Rewritten {
+    std::string yaml;
+    arch::Architecture made;
+    Judgement pair;
+  };
+  Result<Rewritten> rewrite(const arch::SizeWishes& wishes, const onnx::Document& unread,
+                            const onnx::Document& small);
   Result<Judgement> compare(const arch::Architecture& made, const onnx::Document& unread,
                             const onnx::Document& small);
   Status exchange(const onnx::Document& small);
@@ -477,17 +485,30 @@ Status Job::save(const std::string& yaml, const arch::Architecture& made, PruneO
   return emitted ? emitted->publish() : Status();
 }
 
+Result<Job::Rewritten> Job::rewrite(const arch::SizeWishes& wishes, const onnx::Document& unread,
+                                    const onnx::Document& small) {
+  MLC_TRY(std::string yaml, arch::resize(architecture(), origins_, wishes));
+  const std::string name = own_.emit.empty() ? architecture().file() : own_.emit;
+  MLC_TRY(arch::Architecture made, arch::Architecture::parse(yaml, name));
+  MLC_TRY(Judgement pair, compare(made, unread, small));
+  return Rewritten{std::move(yaml), std::move(made), std::move(pair)};
+}
+
 Status Job::write(const onnx::Document& unread, const onnx::Document& small,
                   PruneOnnxAnswer& answer) {
-  MLC_TRY(const std::string yaml,
-          arch::resize(architecture(), origins_, wishes(small, answer.plan)));
-  const std::string name = own_.emit.empty() ? architecture().file() : own_.emit;
-  MLC_TRY(const arch::Architecture made, arch::Architecture::parse(yaml, name));
-  MLC_TRY(const Judgement pair, compare(made, unread, small));
-  MLC_CHECK(take_speed(pair, options_, answer, task_.reporter));
+  arch::SizeWishes wished = wishes(small, answer.plan);
+  auto found = rewrite(wished, unread, small);
+  if (!found.ok() && !wished.arguments.empty()) {
+    // An argument may only look like the number: `forward` computes that from others, as how many
+    // heads share a key.
+    wished.arguments.clear();
+    if (auto other = rewrite(wished, unread, small); other.ok()) found = std::move(other);
+  }
+  if (!found.ok()) return std::move(found).error();
+  MLC_CHECK(take_speed(found->pair, options_, answer, task_.reporter));
   MLC_CHECK(ready_for_weights(input_, *state_dict_, false, task_.output, task_.reporter));
   MLC_CHECK(exchange(small));
-  return save(yaml, made, answer);
+  return save(found->yaml, found->made, answer);
 }
 
 Result<FileReport> Job::run() {
