@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_models
@@ -715,3 +716,28 @@ def test_quality_and_speed_were_those_of_one_token(mlc, tmp_path, valid):
     said = mlc.ok("quantize", "m.onnx", "-o", "q.onnx", "-f", "--reduce-range", "--min-elements", "1", "--input", "ids:i64[2,5]=0..49",
                   "--input", "mask:i64[2,5]=1").stdout
     assert "assumed" not in said and "i64[" not in said
+
+
+class Experts(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rise, self.fall = torch.nn.Parameter(torch.randn(4, 64, 96) * 0.1), torch.nn.Parameter(torch.randn(4, 96, 64) * 0.1)
+        self.lstm = torch.nn.LSTM(64, 32, batch_first=True, bidirectional=True)
+
+    def forward(self, x):
+        y = torch.einsum("bi,eio->beo", x, self.rise).relu().transpose(0, 1)
+        return self.lstm(torch.bmm(y, self.fall).transpose(0, 1))[0]
+
+
+@pytest.mark.parametrize("form", ["weight-only", "int4"])
+def test_weights_of_experts_and_cells_stayed_floats(mlc, form):
+    torch.manual_seed(0)
+    torch.jit.trace(Experts().eval(), torch.randn(3, 64)).save(str(mlc.cwd / "m.pt"))
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", "x:f32[b=3,64]")
+    answer = mlc.ok("quantize", "m.onnx", "-o", "q.onnx", "--onnx", form, "--json").json
+    assert len(answer["quantized"]) == 4 and answer["outputs"][0]["min_cosine"] > 0.999
+    x = {"x": np.random.default_rng(0).standard_normal((5, 64)).astype(np.float32)}
+    want, got = (onnxruntime.InferenceSession(str(mlc.cwd / name)).run(None, x)[0] for name in ("m.onnx", "q.onnx"))
+    assert np.sum(want * got) / np.linalg.norm(want) / np.linalg.norm(got) > 0.999
+    told = mlc("quantize", "m.onnx", "-o", "d.onnx").stderr
+    assert "--onnx weight-only makes the file smaller" in told and "convolutions" not in told

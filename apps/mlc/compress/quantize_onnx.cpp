@@ -257,12 +257,18 @@ Status Job::keep_source() {
   const auto& kept = answer_.report.kept;
   const onnx::KeptWeight first = kept.empty() ? onnx::KeptWeight() : kept.front();
   const std::string why = nothing_to_quantise(first.weight, first.reason, kept.size());
-  const bool small = std::ranges::any_of(
-      kept, [](const onnx::KeptWeight& one) { return one.reason.starts_with("small:"); });
+  const auto any_says = [&](std::string_view words) {
+    return std::ranges::any_of(kept, [&](const onnx::KeptWeight& one) {
+      return one.reason.find(words) != std::string::npos;
+    });
+  };
+  const bool multiplies = answer_.form == onnx::QuantForm::dynamic;
   std::vector<std::string> hints;
-  if (answer_.form != onnx::QuantForm::static_qdq)
+  if (multiplies && any_says("a convolution"))
     hints.emplace_back("--onnx static with --calib takes convolutions");
-  if (small) hints.emplace_back("--min-elements 0 takes small weights");
+  if (multiplies && (any_says("needs floats") || any_says("computes in floats")))
+    hints.emplace_back("--onnx weight-only makes the file smaller");
+  if (any_says("small:")) hints.emplace_back("--min-elements 0 takes small weights");
   const std::string hint = fmt::format("{}", fmt::join(hints, ", "));
   if (options_.require_speedup) return conflict(why + ", so it is no faster", hint);
   task_.reporter.warn(why + (hint.empty() ? "" : "; " + hint));

@@ -62,6 +62,7 @@ class Rewriter {
  private:
   KeptReason why_kept(const WeightUses& weight) const;
   std::string why_kept(const WeightUse& use, const DocTensor& tensor) const;
+  bool makes_floats(const DocTensor& tensor) const;
   std::vector<std::string_view> names_of(const WeightUses& weight) const;
   Way way_of(const WeightUses& weight) const;
   void keep(const WeightUses& weight, KeptReason reason);
@@ -105,12 +106,19 @@ std::vector<std::string_view> Rewriter::names_of(const WeightUses& weight) const
   return out;
 }
 
+/// Whether TENSOR can be bytes that become floats again before any operator reads them.
+bool Rewriter::makes_floats(const DocTensor& tensor) const {
+  const bool multiplies =
+      options_.form == QuantForm::dynamic || options_.form == QuantForm::static_qdq;
+  return !multiplies && tensor.dtype() == DType::f32;
+}
+
 /// Why USE cannot have a quantised TENSOR; empty where it can.
 std::string Rewriter::why_kept(const WeightUse& use, const DocTensor& tensor) const {
   const DocNode& node = document_.nodes[use.node];
   const bool is_dynamic = options_.form == QuantForm::dynamic;
-  if (options_.form == QuantForm::static_qdq && use.role != Role::table &&
-      use.role != Role::other) {
+  const bool in_floats = use.role == Role::other || use.role == Role::stack;
+  if (options_.form == QuantForm::static_qdq && use.role != Role::table && !in_floats) {
     const bool computes = use.role == Role::deconv || use.role == Role::recurrent;
     return fmt::format("of {}, {}", printable(node.op),
                        computes ? "which computes in floats" : "whose operands are constants");
@@ -122,7 +130,11 @@ std::string Rewriter::why_kept(const WeightUse& use, const DocTensor& tensor) co
     case Role::deconv:
       return is_dynamic ? "a convolution, which dynamic quantisation makes slower" : "";
     case Role::recurrent:
+      if (makes_floats(tensor)) return "";
       return fmt::format("of {}, which computes in floats", node.op);
+    case Role::stack:
+      if (makes_floats(tensor)) return "";
+      [[fallthrough]];
     case Role::other:
       return fmt::format("read by {}, which needs floats", printable(node.op));
     case Role::matmul:

@@ -26,7 +26,11 @@ struct OperatorRole {
   Role role;
 };
 constexpr std::array kRoles = {OperatorRole{"Gather", 0, Role::table},
+                               OperatorRole{"MatMul", 0, Role::stack},
                                OperatorRole{"MatMul", 1, Role::matmul},
+                               OperatorRole{"Einsum", 0, Role::stack},
+                               OperatorRole{"Einsum", 1, Role::stack},
+                               OperatorRole{"Einsum", 2, Role::stack},
                                OperatorRole{"Gemm", 1, Role::gemm},
                                OperatorRole{"Conv", 1, Role::conv},
                                OperatorRole{"ConvTranspose", 1, Role::deconv},
@@ -45,9 +49,9 @@ WeightUse use_of(const DocNode& node, size_t index, size_t i, size_t rank, bool 
   if (row == kRoles.end()) return use;
   use.role = row->role;
   const bool other = (use.role == Role::table && (node.integer("axis", 0) != 0 || rank != 2)) ||
-                     (use.role == Role::matmul && rank != 2) ||
                      (use.role == Role::gemm && node.integer("transA", 0) != 0) ||
-                     (transposed && use.role != Role::matmul);
+                     (transposed && (use.role != Role::matmul || rank != 2));
+  if (use.role == Role::matmul && rank != 2) use.role = Role::stack;
   if (other) {
     use.role = Role::other;
   } else if (use.role == Role::matmul) {

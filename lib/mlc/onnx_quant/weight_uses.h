@@ -22,6 +22,7 @@ enum class Role : uint8_t {
   conv,       // the filters of Conv
   deconv,     // those of ConvTranspose
   recurrent,  // of LSTM, GRU, RNN
+  stack,      // of Einsum, or matrices that MatMul takes in a stack or as its first operand
   other,
 };
 
