@@ -759,3 +759,10 @@ def test_a_pruned_checkpoint_was_quantised_undeflated(mlc, valid, tmp_path):
     assert torch.equal(torch.load(tmp_path / "d.pt")["a.weight"] != 0, kept & (torch.load(tmp_path / "q.pt")["a.weight"] != 0))
     assert mlc.ok("quantize", "p.pt", "-o", "all.pt", "--compress", "deflate", "--scheme", "int4", "--json").json["deflated"] == 2
     assert mlc("quantize", "p.pt", "-o", "q.safetensors", "--compress", "deflate").rc == 2
+
+
+def test_tensors_without_elements_were_called_integers(mlc):
+    torch.save({"w": torch.randn(100, 64), "empty.weight": torch.zeros(0, 64)}, mlc.cwd / "m.pt")
+    kept = {one["name"]: one["reason"] for one in mlc.ok("quantize", "m.pt", "-o", "q.pt", "--json").json["kept"]}
+    assert kept["empty.weight"] == "empty"
+    assert "1 without elements" in mlc.ok("prune", "m.pt", "-o", "p.pt", "--amount", "0.3").stdout

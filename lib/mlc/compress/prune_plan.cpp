@@ -32,6 +32,7 @@ struct KeptRow {
 constexpr auto kKept = std::to_array<KeptRow>({
     {PruneKept::no, "no", ""},
     {PruneKept::not_floating, "not_floating", "no floating-point numbers"},
+    {PruneKept::empty, "empty", "without elements"},
     {PruneKept::not_plain, "not_plain", "no plain tensors"},
     {PruneKept::one_dimension, "one_dimension", "of one dimension"},
     {PruneKept::bias, "bias", "biases"},
@@ -152,9 +153,8 @@ Status Planner::check_mask(const PrunedTensor& pruned) const {
 PruneKept Planner::reason(const PrunedTensor& pruned) const {
   const Tensor& tensor = checkpoint_.tensors[pruned.tensor];
   if (tensor.kind != TensorKind::dense) return PruneKept::not_plain;
-  if (!has_float_elements(tensor) || checkpoint_.element_count(tensor) == 0) {
-    return PruneKept::not_floating;
-  }
+  if (!has_float_elements(tensor)) return PruneKept::not_floating;
+  if (checkpoint_.element_count(tensor) == 0) return PruneKept::empty;
   if (!pruned.own_amount) {
     if (tensor.rank < 2) return PruneKept::one_dimension;
     if (is_bias(pruned.names[0])) return PruneKept::bias;

@@ -85,6 +85,7 @@ struct PruneRules {
 enum class PruneKept : uint8_t {
   no,
   not_floating,
+  empty,
   not_plain,  // sparse and distributed tensors, what has no plain elements
   one_dimension,
   bias,

@@ -26,6 +26,7 @@ struct KeptRow {
 constexpr auto kKept = std::to_array<KeptRow>({
     {Kept::no, "no", ""},
     {Kept::not_floating, "not_floating", "no floating-point numbers"},
+    {Kept::empty, "empty", "without elements"},
     {Kept::not_plain, "not_plain", "no plain tensors"},
     {Kept::one_dimension, "one_dimension", "of one dimension"},
     {Kept::bias, "bias", "biases"},
@@ -135,7 +136,8 @@ Kept reason_to_keep(const Checkpoint& checkpoint, const WeightPlan& weight, bool
   const int64_t count = checkpoint.element_count(tensor);
   if (is_quantized_by_torch(tensor)) return Kept::quantized;
   if (tensor.kind != TensorKind::dense) return Kept::not_plain;
-  if (!has_float_elements(tensor) || count == 0) return Kept::not_floating;
+  if (!has_float_elements(tensor)) return Kept::not_floating;
+  if (count == 0) return Kept::empty;
   if (tensor.rank < 2) return Kept::one_dimension;
   if (weight.asked.kind == SchemeKind::keep) return Kept::by_recipe;
   if (ruled) return Kept::no;

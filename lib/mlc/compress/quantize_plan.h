@@ -30,6 +30,7 @@ namespace mlc {
 enum class Kept : uint8_t {
   no,             // it does not
   not_floating,   // integers
+  empty,          // without elements
   not_plain,      // sparse and distributed tensors, what has no plain elements
   one_dimension,  // biases, norms, scalars
   bias,           // by its name
