@@ -362,3 +362,37 @@ def test_nothing_quantised_was_said_in_numbers(mlc, tmp_path):
     torch.jit.trace(nn.Conv1d(4, 4, 3).eval(), torch.randn(2, 4, 8)).save(str(tmp_path / "m.pt"))
     said = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", "--input", "input:f32[2,4,8]", "--min-cosine", "-1").stdout
     assert "quantised  nothing\n" in said and "0 B" not in said and "exact dB" not in said
+
+
+def test_quantised_torchscript_was_told_to_name_its_constants(mlc, tmp_path):
+    torch.jit.trace(torch.nn.Sequential(torch.nn.Linear(64, 64)).eval(), torch.randn(2, 64)).save(tmp_path / "m.pt")
+    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", "--min-elements", "0", "--reduce-range", "--input", "input:f32[2,64]")
+    again = mlc("quantize", "q.pt", "-o", "z.pt")
+    assert again.rc == 1 and "PyTorch has quantised it" in again.stderr and "--key" not in again.stderr
+
+
+class Rounds(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.layer = torch.nn.Embedding(500, 64), torch.nn.Linear(64, 64)
+
+    def forward(self, ids, more):
+        x = self.table(ids) + self.table(more)
+        for _ in range(3):
+            x = x + self.layer(x).tanh()
+        return x
+
+
+@pytest.mark.parametrize("form", ["dynamic", "static"])
+def test_weights_that_are_read_several_times_were_stored_for_each(mlc, tmp_path, form):
+    torch.manual_seed(0)
+    ids = torch.randint(0, 500, (2, 7))
+    torch.jit.trace(Rounds().eval(), (ids, ids)).save(str(tmp_path / "m.pt"))
+    np.savez(tmp_path / "c.npz", ids=np.tile(ids.numpy(), (8, 1)), more=np.tile(ids.numpy(), (8, 1)))
+    samples = ["--calib", "c.npz"] if form == "static" else ["--input", "ids:i64[2,7]=0..499", "--input", "more:i64[2,7]=0..499"]
+    answer = mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", form, "--min-elements", "0", "--reduce-range", *samples, "--min-cosine", "0.9", "--json").json
+    assert sorted(one["scheme"] for one in answer["quantized"]) == ["int8", "uint8 table"], answer["quantized"]
+    assert (tmp_path / "q.pt").stat().st_size < 60_000
+    model = torch.jit.load(tmp_path / "q.pt")
+    want = torch.jit.load(tmp_path / "m.pt")(ids, ids)
+    assert torch.nn.functional.cosine_similarity(model(ids, ids).flatten(), want.flatten(), dim=0) > 0.99

@@ -58,6 +58,14 @@ Status refuse_none(const Checkpoint& checkpoint) {
   if (is_optimizer(checkpoint.graph, checkpoint.root)) {
     return usage_error(held + ": it is the state of an optimizer", tree).in_file(checkpoint.path);
   }
+  const bool quantised = std::ranges::any_of(checkpoint.tensors, [](const Tensor& one) {
+    return info(one.dtype).kind == DTypeClass::quantized;
+  });
+  if (quantised && checkpoint.format == Format::torchscript) {
+    return conflict(held + ": PyTorch has quantised it, and packed its weights in objects",
+                    "go on from the model that it was made of")
+        .in_file(checkpoint.path);
+  }
   const std::string place = first_mapping_of_tensors(checkpoint);
   if (!place.empty()) {
     return usage_error(held + " where one is looked for",

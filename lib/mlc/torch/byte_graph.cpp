@@ -148,9 +148,24 @@ Value* ByteGraph::constant(const c10::IValue& value) {
   return graph_->insertConstant(value);
 }
 
-Value* ByteGraph::packed_value(const c10::IValue& packed) {
-  const std::string name = "_mlc_packed_" + std::to_string(packed_++);
-  module_.register_attribute(name, packed.type(), packed);
+ByteGraph::PackedKey ByteGraph::key_of(const LayerSite& site) {
+  PackedKey out{site.kind, site.weight.const_data_ptr(),
+                site.bias ? site.bias->const_data_ptr() : nullptr, site.weight.sizes().vec()};
+  const std::vector<int64_t> strides = site.weight.strides().vec();
+  for (const auto* const more : {&strides, &site.stride, &site.padding, &site.dilation})
+    out.layout.insert(out.layout.end(), more->begin(), more->end());
+  out.layout.push_back(site.groups);
+  return out;
+}
+
+Value* ByteGraph::packed_value(const LayerSite& site, std::optional<ScriptLayer>& facts) {
+  std::string& name = packed_[key_of(site)];
+  if (name.empty()) {
+    name = "_mlc_packed_" + std::to_string(packed_.size() - 1);
+    PackedLayer layer = pack_layer(site);
+    module_.register_attribute(name, layer.packed.type(), layer.packed);
+    facts = std::move(layer.facts);
+  }
   Value* const self = graph_->inputs()[0];
   Node* const get = graph_->insertNode(graph_->createGetAttr(self, name));
   return get->output();
@@ -162,18 +177,19 @@ Value* ByteGraph::make(const std::string& op, const std::vector<Value*>& inputs)
   return graph_->insertNode(node)->output();
 }
 
-ScriptLayer ByteGraph::make_dynamic(const LayerSite& site, bool reduce_range) {
-  PackedLayer layer = pack_layer(site);
+std::optional<ScriptLayer> ByteGraph::make_dynamic(const LayerSite& site, bool reduce_range) {
   const torch::jit::WithInsertPoint here(site.node);
-  Value* const packed = packed_value(layer.packed);
+  std::optional<ScriptLayer> facts;
+  Value* const packed = packed_value(site, facts);
   const bool table = site.kind == LayerKind::embedding;
-  layer.facts.op = table ? "quantized::embedding_byte" : "quantized::linear_dynamic";
+  const std::string op = table ? "quantized::embedding_byte" : "quantized::linear_dynamic";
   Value* const flag = constant(!table && reduce_range);
   const std::vector<Value*> inputs = table ? std::vector<Value*>{packed, site.input(), flag}
                                            : std::vector<Value*>{site.input(), packed, flag};
-  site.node->output()->replaceAllUsesWith(make(layer.facts.op, inputs));
+  site.node->output()->replaceAllUsesWith(make(op, inputs));
   site.node->destroy();
-  return std::move(layer.facts);
+  if (facts) facts->op = op;
+  return facts;
 }
 
 /// VALUE as bytes; made of floats behind whatever makes it, where it has none.
@@ -203,12 +219,15 @@ Value* ByteGraph::step_bytes(const StaticStep& step, std::vector<ScriptLayer>& d
   const ActivationScale scale = scales_.at(step.result());
   std::string op;
   if (step.kind == StaticStep::Kind::layer) {
-    PackedLayer layer = pack_layer(*step.site);
+    std::optional<ScriptLayer> facts;
     constexpr std::array<std::string_view, 3> kOps = {"linear", "conv1d", "conv2d"};
     op = "quantized::" + std::string(kOps.at(static_cast<size_t>(step.site->kind))) + suffix;
-    inputs = {bytes_of(step.site->input()), packed_value(layer.packed)};
-    layer.facts.op = op;
-    done.push_back(std::move(layer.facts));
+    Value* const in = bytes_of(step.site->input());
+    inputs = {in, packed_value(*step.site, facts)};
+    if (facts) {
+      facts->op = op;
+      done.push_back(std::move(*facts));
+    }
   } else if (step.kind == StaticStep::Kind::add) {
     op = "quantized::add" + suffix;
     inputs = {bytes_of(node.input(0)), bytes_of(node.input(1))};

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -40,14 +41,17 @@ class ByteGraph {
  public:
   ByteGraph(torch::jit::Module& module, std::shared_ptr<torch::jit::Graph> graph);
 
-  /// Linear layers and embeddings: each alone. Returns what it did.
-  ScriptLayer make_dynamic(const LayerSite& site, bool reduce_range);
-  /// All steps of PLAN; SCALES are of its activations, in their order.
+  /// Linear layers and embeddings: each alone. Returns what it did; nothing where the weights are
+  /// those of another one before.
+  std::optional<ScriptLayer> make_dynamic(const LayerSite& site, bool reduce_range);
+  /// All steps of PLAN; SCALES are of its activations, in their order. Weights that several layers
+  /// have are among what it did once.
   std::vector<ScriptLayer> make_static(const StaticPlan& plan,
                                        const std::vector<ActivationScale>& scales);
 
  private:
-  torch::jit::Value* packed_value(const c10::IValue& packed);
+  /// The packed weights of SITE, which calls of the same layer share. FACTS: where they are new.
+  torch::jit::Value* packed_value(const LayerSite& site, std::optional<ScriptLayer>& facts);
   torch::jit::Value* constant(const c10::IValue& value);
   torch::jit::Value* make(const std::string& op, const std::vector<torch::jit::Value*>& inputs);
   torch::jit::Value* bytes_of(torch::jit::Value* value);
@@ -59,7 +63,16 @@ class ByteGraph {
   std::map<torch::jit::Value*, torch::jit::Value*>
       bytes_;  // of values that are floats in the source
   std::map<torch::jit::Value*, ActivationScale> scales_;
-  size_t packed_ = 0;
+  /// What packed weights hang on.
+  struct PackedKey {
+    LayerKind kind = LayerKind::linear;
+    const void* weight = nullptr;
+    const void* bias = nullptr;
+    std::vector<int64_t> layout;  // sizes and strides of the weight, settings of convolutions
+    auto operator<=>(const PackedKey&) const = default;
+  };
+  static PackedKey key_of(const LayerSite& site);
+  std::map<PackedKey, std::string> packed_;  // names of attributes
 };
 
 }  // namespace mlc::torch_module

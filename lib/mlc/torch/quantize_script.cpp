@@ -83,8 +83,8 @@ class Quantizer {
     for (const LayerSite& site : layers_) {
       if (site.kind == LayerKind::conv1d || site.kind == LayerKind::conv2d) {
         report_.kept.push_back({site.name, "within a branch or loop", site.weight.nbytes()});
-      } else {
-        report_.layers.push_back(bytes.make_dynamic(site, options_.reduce_range));
+      } else if (auto layer = bytes.make_dynamic(site, options_.reduce_range)) {
+        report_.layers.push_back(std::move(*layer));
       }
     }
     torch::jit::EliminateDeadCode(graph_);
