@@ -117,6 +117,87 @@ class Writes(nn.Module):
         return y
 
 
+class Fills(nn.Module):
+    """Rows, an element of no dimensions and views of memory from outside, one after the other."""
+
+    def forward(self, x):
+        out, c, m = torch.zeros(x.size(0), 4), torch.zeros((), dtype=torch.long), x.clone()
+        flat = m.view(-1)
+        for i in range(x.size(0)):
+            out[i] = x[i] * 2 + out.sum()
+            c += 1
+            m[i].mul_(3)
+            m.add_(flat[0].clone())
+        return out, c, m, flat, out.sum()
+
+
+class FillsWithin(nn.Module):
+    def forward(self, x):
+        t = torch.zeros(x.size(0), x.size(1))
+        for i in range(x.size(0)):
+            for k in range(x.size(1)):
+                t[i, k] = x[i, k] * (i + 1) + t.max()
+            t[i] += 1
+        return t, t + 1
+
+
+class CountsInPlace(nn.Module):
+    """What is counted was written before, and has a second name behind the loop."""
+
+    def forward(self, x):
+        i = torch.zeros((), dtype=torch.long)
+        j = i
+        i.add_(5)
+        while bool(x.norm() > 1):
+            x = x / 2
+            i += 1
+        return x, i, j
+
+
+class Decodes(nn.Module):
+    def forward(self, x):
+        tokens, done = torch.zeros(x.size(0), 6, dtype=torch.long), torch.zeros(x.size(0), dtype=torch.bool)
+        for i in range(6):
+            x = torch.tanh(x * 1.1 + 0.1).roll(1, 1)
+            token = x.argmax(-1)
+            tokens[:, i] = token
+            done |= token == 3
+            if bool(done.all()):
+                break
+        return tokens, x, done
+
+
+class ReadsAnotherName(nn.Module):
+    def forward(self, x):
+        i = torch.zeros(3)
+        k = i
+        for _ in range(x.size(0)):
+            i += 1
+            x = x + k.sum()
+        return x, i
+
+
+class WritesThenRenames(nn.Module):
+    def forward(self, x):
+        y = x.clone()
+        z = y
+        for _ in range(x.size(0)):
+            y += 1
+            y = y * 2
+        return y, z
+
+
+class GivesOnWhatItWrites(nn.Module):
+    def forward(self, x):
+        y = x.clone()
+        row, total = y[0] * 1, torch.zeros(4)
+        for i in range(x.size(0)):
+            total = total + row
+            y[0] += 1.0
+            row = y[0]
+        return y, total
+
+
 class NeverEntered(nn.Module):
     def forward(self, x):
         while bool(x.sum() > 1e6):
@@ -150,11 +231,18 @@ LOOPS = {
     "nested": (Nested, ["x:f32[n=3,m=4]"], [(_rows(3),), (_rows(2)[:, :3].contiguous(),)]),
     "appends": (Appends, ["x:f32[n=3,4]"], [(_rows(3),), (_rows(1),), (_rows(9),)]),
     "counts_down": (CountsDown, ["x:f32[n=4,4]"], [(_rows(4),), (_rows(1),), (_rows(7),)]),
+    "writes": (Writes, ["x:f32[n=3,4]"], [(_rows(3),), (_rows(1),), (_rows(8),)]),
+    "fills": (Fills, ["x:f32[n=3,4]"], [(_rows(3),), (_rows(1),), (_rows(6),)]),
+    "fills_within": (FillsWithin, ["x:f32[n=3,m=4]"], [(_rows(3),), (_rows(2)[:, :3].contiguous(),)]),
+    "counts_in_place": (CountsInPlace, ["x:f32[n=3,4]"], [(_rows(3, 9.0),), (_rows(2, 0.1),), (_rows(5, 1000.0),)]),
+    "decodes": (Decodes, ["x:f32[n=3,4]"], [(_rows(3),), (_rows(1, -2.0),), (_rows(6, 4.0),)]),
     "branch_within": (BranchWithin, ["x:f32[n=3,4]"], [(_rows(3),), (-_rows(5),)]),
 }
 # What cannot be a loop of ONNX yet, and what mlc says of it.
 REFUSED = {
     "inserts": (Inserts, "a list or an attribute that changes within a loop that hangs on sizes or values: out.insert("),
-    "writes": (Writes, "it writes into %0, which lies outside of the loop"),
+    "reads_another_name": (ReadsAnotherName, "it reads memory that the loop writes into under another name"),
+    "writes_then_renames": (WritesThenRenames, "it writes into what it is given"),
+    "gives_on_what_it_writes": (GivesOnWhatItWrites, "a round gives the next one what it writes into"),
     "never_entered": (NeverEntered, "a loop that no trial run enters"),
 }

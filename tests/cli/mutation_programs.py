@@ -605,6 +605,16 @@ def view_from_without_gradients(x):
     return y * 2
 
 
+@program(X)
+def written_before_without_gradients(x):
+    y = x.clone()
+    z = y.view(-1)
+    y.add_(1)
+    with torch.no_grad():
+        y.mul_(2)
+    return y + z.view(3, 4) * 10
+
+
 # Programs that write into memory that is the result's in some runs only, and the operator that is to be named.
 ALIASES_OF_BRANCHES = {
     "branch_gives_alias": "aten::add_",
@@ -614,5 +624,4 @@ ALIASES_OF_BRANCHES = {
     "branch_swaps": "aten::mul_",
     "branch_gives_one_twice": "aten::add_",
     "branches_after_branches": "aten::add_",
-    "loop_writes_outside": "prim::Loop",
 }

@@ -31,8 +31,8 @@ struct Functionalized {
 };
 
 /// Error: unsupported, naming the operator and its place, for a write that cannot be followed:
-/// through a view that mlc does not know, through what may be a view or a copy (reshape), into a
-/// tensor from within a loop.
+/// through a view that mlc does not know, through what may be a view or a copy (reshape), in a
+/// loop under two names.
 Result<Functionalized> functionalize(ir::Graph& graph);
 
 /// Whether the operator writes into its first argument: "aten::add_", "aten::copy_".

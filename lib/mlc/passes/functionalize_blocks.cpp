@@ -8,15 +8,6 @@
 namespace mlc::passes {
 namespace {
 
-/// Whether VALUE is made within the blocks of NODE.
-bool is_inside(const Value* value, const Node* node) {
-  const Block* block = value->producer() != nullptr ? value->producer()->owner() : value->block();
-  for (; block != nullptr; block = block->owner() == nullptr ? nullptr : block->owner()->owner()) {
-    if (block->owner() == node) return true;
-  }
-  return false;
-}
-
 bool is_branch(const Node& node) {
   return node.op().name == "If" || node.op().name == "cond";
 }
@@ -39,6 +30,14 @@ std::vector<Value*> given_once(const Node& node) {
 }
 
 }  // namespace
+
+bool is_inside(const Value* value, const Node* node) {
+  const Block* block = value->producer() != nullptr ? value->producer()->owner() : value->block();
+  for (; block != nullptr; block = block->owner() == nullptr ? nullptr : block->owner()->owner()) {
+    if (block->owner() == node) return true;
+  }
+  return false;
+}
 
 void Rewriter::relate(Value* a, Value* b, State& state) {
   if (a == b) return;
@@ -86,9 +85,9 @@ Status Rewriter::merge_branches(Node* node, State& state, std::vector<State>& en
 }
 
 /// What cannot be given back: a write into what the node gives its block, and, of all but branches,
-/// into memory from outside.
-Status Rewriter::refuse_writes_out(const Node* node, State& state, const State& end) {
-  const std::vector<Value*> given = given_once(*node);
+/// into memory from outside; but for what is CARRIED.
+Status Rewriter::refuse_writes_out(const Node* node, const std::vector<Value*>& given, State& state,
+                                   const State& end, const LoopWrites& carried) {
   Roots roots;
   bool apart = !given.empty();  // nothing is given twice
   for (Value* value : given) {
@@ -101,7 +100,10 @@ Status Rewriter::refuse_writes_out(const Node* node, State& state, const State& 
   for (const auto& [root, memory] : end.memories) {
     const auto outside = state.memories.find(root);
     const uint64_t before = outside == state.memories.end() ? 0 : outside->second.version;
-    if (memory.version == before) continue;
+    const auto& inputs = node->blocks()[0]->inputs();
+    const auto input = static_cast<size_t>(std::ranges::find(inputs, root) - inputs.begin());
+    const bool is_carried = std::ranges::find(carried.outside, root) != carried.outside.end();
+    if (memory.version == before || is_carried || carried.given.contains(input)) continue;
     if (!apart && root->block() != nullptr && root->block()->owner() == node) {
       return unsupported("it writes into what it is given, %" + root->name(),
                          "write into a copy of it, as .clone() gives");
@@ -115,8 +117,8 @@ Status Rewriter::refuse_writes_out(const Node* node, State& state, const State& 
 
 /// The block of NODE runs once, on what it is GIVEN: what it writes there becomes one more output,
 /// and is written into what was given.
-Status Rewriter::give_back(Node* node, State& state, const State& end) {
-  const std::vector<Value*> given = given_once(*node);
+Status Rewriter::give_back(Node* node, const std::vector<Value*>& given, State& state,
+                           const State& end) {
   Block& block = *node->blocks()[0];
   auto next = std::ranges::find(node->owner()->nodes(), node);
   Node* behind = ++next == node->owner()->nodes().end() ? node->owner()->results() : *next;
@@ -216,18 +218,24 @@ void Rewriter::relate_outputs(Node* node, State& state, const std::vector<State>
 }
 
 Status Rewriter::nested(Node* node, State& state) {
+  // Before they are exchanged for what is in them now: what looks at their memory is known of them.
+  const std::vector<Value*> given = given_once(*node);
+  LoopWrites carried;
+  const bool is_loop = node->op().name == "Loop" && node->blocks().size() == 1;
+  if (is_loop) carried = find_loop_writes(*node, state);
   MLC_CHECK(refresh_arguments(node, state));
   std::vector<State> ends;
   std::vector<Results> results(node->blocks().size());
   for (const auto& inner : node->blocks()) {
     State copy = state;
+    if (is_loop) carry_in(node, carried, state, copy);
     MLC_CHECK(block(*inner, copy, &results[ends.size()]));
-    MLC_CHECK(refuse_writes_out(node, state, copy));
+    MLC_CHECK(refuse_writes_out(node, given, state, copy, carried));
     ends.push_back(std::move(copy));
   }
+  if (is_loop) MLC_CHECK(carry_out(node, carried, state, ends[0], results[0]));
   if (is_branch(*node)) MLC_CHECK(merge_branches(node, state, ends));
-  if (ends.size() == 1) MLC_CHECK(give_back(node, state, ends[0]));
-  const std::vector<Value*> given = given_once(*node);
+  if (ends.size() == 1) MLC_CHECK(give_back(node, given, state, ends[0]));
   for (size_t i = 0; i < given.size(); ++i) {
     for (auto& result : results[0]) {
       const bool is_input =
@@ -237,6 +245,7 @@ Status Rewriter::nested(Node* node, State& state) {
   }
   merge_doubts(node, state, ends);
   relate_outputs(node, state, ends, results);
+  name_carried(*node, carried, state);
   return {};
 }
 

@@ -63,6 +63,20 @@ struct State {
 /// What every result of a block looks at when the block ends; absent for what is no tensor.
 using Results = std::vector<std::optional<Alias>>;
 
+/// What the rounds of a loop write into that is not their own.
+struct LoopWrites {
+  std::vector<Value*> outside;   // memories that it is not given
+  std::set<size_t> given;        // inputs of its block that it carries
+  std::vector<Value*> initials;  // tensors that it gives its block, by input
+};
+
+/// Whether VALUE is made within the blocks of NODE.
+bool is_inside(const Value* value, const Node* node);
+
+inline const Doubt kLoopWrites = {
+    "it reads memory that the loop writes into under another name",
+    "read it by the name that is written, or write into a copy, as .clone() gives"};
+
 /// Keeps a reference to the graph that it rewrites.
 class Rewriter {
  public:
@@ -75,8 +89,14 @@ class Rewriter {
   Status node(Node* node, State& state);
   Status nested(Node* node, State& state);
   Status merge_branches(Node* node, State& state, std::vector<State>& ends);
-  Status refuse_writes_out(const Node* node, State& state, const State& end);
-  Status give_back(Node* node, State& state, const State& end);
+  Status refuse_writes_out(const Node* node, const std::vector<Value*>& given, State& state,
+                           const State& end, const LoopWrites& carried);
+  LoopWrites find_loop_writes(const Node& loop, State& state);
+  void carry_in(Node* loop, const LoopWrites& writes, State& state, State& inner);
+  Status carry_out(Node* loop, const LoopWrites& writes, State& state, State& end,
+                   const Results& results);
+  void name_carried(const Node& loop, const LoopWrites& writes, State& state);
+  Status give_back(Node* node, const std::vector<Value*>& given, State& state, const State& end);
   static void merge_doubts(const Node* node, State& state, const std::vector<State>& ends);
   void relate_outputs(Node* node, State& state, const std::vector<State>& ends,
                       const std::vector<Results>& results);
