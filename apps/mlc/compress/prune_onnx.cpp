@@ -17,6 +17,7 @@
 #include "mlc/onnx_prune/fold_indices.h"
 #include "mlc/onnx_prune/norms.h"
 #include "mlc/onnx_prune/observe.h"
+#include "mlc/onnx_prune/shared_shapes.h"
 #include "mlc/onnx_prune/shrink.h"
 #include "mlc/onnx_prune/turned_axes.h"
 #include "mlc/onnx_quant/quantize.h"
@@ -147,6 +148,7 @@ Result<onnx::Document> Job::read() const {
     MLC_CHECK(onnx::fold_indices(document));
   }
   onnx::replace_constant_nodes(document, constants_);
+  onnx::part_shared_shapes(document);
   return document;
 }
 

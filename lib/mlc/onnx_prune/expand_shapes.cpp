@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace mlc::onnx {
 namespace {
@@ -28,22 +32,26 @@ class ExpandShapes {
     const auto found = makers_.find(name);
     return found == makers_.end() ? nullptr : found->second;
   }
-  Result<bool> is_size(const std::string& name) const;
+  Result<bool> is_size(const std::string& name, int64_t least) const;
   Result<const DocNode*> sizes_behind(const std::string& shape) const;
+  Result<std::string> without_minus_one(const DocNode& sizes);
+  void insert_added();
   void drop_unread();
 
   Document& document_;
   std::map<std::string, const DocNode*, std::less<>> makers_;
-  std::set<std::string, std::less<>> left_;  // nobody may read them any more
+  std::set<std::string, std::less<>> left_;             // nobody may read them any more
+  std::vector<std::pair<std::string, DocNode>> added_;  // behind what gives this value
 };
 
-/// Whether NAME holds numbers that are not negative, whatever the inputs.
-Result<bool> ExpandShapes::is_size(const std::string& name) const {
+/// Whether NAME holds numbers from LEAST on, whatever the inputs, and no negative ones but
+/// constants.
+Result<bool> ExpandShapes::is_size(const std::string& name, int64_t least) const {
   if (const DocTensor* const tensor = document_.find_tensor(name)) {
     if (tensor->dtype() != DType::i64 || tensor->data->count() > kMostSizes) return false;
     MLC_TRY(const Buffer buffer, tensor->data->produce());
     for (size_t at = 0; at + 8 <= buffer.bytes.size(); at += 8)
-      if (load_le<int64_t>(buffer.bytes.data() + at) < 0) return false;
+      if (load_le<int64_t>(buffer.bytes.data() + at) < least) return false;
     return true;
   }
   constexpr std::array<std::string_view, 5> kTake = {"Gather", "Slice", "Unsqueeze", "Squeeze",
@@ -68,7 +76,7 @@ Result<const DocNode*> ExpandShapes::sizes_behind(const std::string& shape) cons
   if (minus == nullptr || !minus->is("Mul")) return none;
   // Whatever it is compared with is negative: ones times a constant that is.
   const DocNode* const ones = maker(minus->input(0));
-  MLC_TRY(const bool positive, is_size(minus->input(1)));
+  MLC_TRY(const bool positive, is_size(minus->input(1), 0));
   const bool negative = document_.find_tensor(minus->input(1)) != nullptr && !positive;
   if (ones == nullptr || !ones->is("ConstantOfShape") || !negative) return none;
   if (where->input(1) != minus->input(0)) return none;
@@ -76,10 +84,44 @@ Result<const DocNode*> ExpandShapes::sizes_behind(const std::string& shape) cons
   if (sizes != nullptr && sizes->is("Reshape")) sizes = maker(sizes->input(0));
   if (sizes == nullptr || !sizes->is("Concat")) return none;
   for (const std::string& each : sizes->inputs) {
-    MLC_TRY(const bool is, is_size(each));
+    MLC_TRY(const bool is, is_size(each, -1));
     if (!is) return none;
   }
   return sizes;
+}
+
+/// What has the numbers of SIZES, with 1 for -1: itself, or a Concat that is added.
+Result<std::string> ExpandShapes::without_minus_one(const DocNode& sizes) {
+  DocNode made = sizes;
+  for (std::string& input : made.inputs) {
+    MLC_TRY(const bool plain, is_size(input, 0));
+    if (plain) continue;
+    const DataRef old = document_.find_tensor(input)->data;
+    MLC_TRY(const Buffer buffer, old->produce());
+    const auto bytes = std::make_shared<std::string>();
+    for (size_t at = 0; at + 8 <= buffer.bytes.size(); at += 8)
+      append_le(*bytes, std::abs(load_le<int64_t>(buffer.bytes.data() + at)));
+    auto data = std::make_shared<TensorData>(*old);
+    data->produce = [bytes]() -> Result<Buffer> { return Buffer{as_bytes(*bytes), bytes}; };
+    input = document_.add_tensor(input + "_sizes", std::move(data));
+  }
+  if (made.inputs == sizes.inputs) return sizes.outputs[0];
+  made.outputs = {document_.unused_name(sizes.outputs[0] + "_sizes")};
+  made.name = document_.unused_name(sizes.name + "_sizes");
+  added_.emplace_back(sizes.outputs[0], std::move(made));
+  return added_.back().second.outputs[0];
+}
+
+/// The nodes that were made, each behind what it was made of.
+void ExpandShapes::insert_added() {
+  std::vector<DocNode> out;
+  for (DocNode& node : document_.nodes) {
+    const std::vector<std::string> outputs = node.outputs;
+    out.push_back(std::move(node));
+    for (auto& [behind, made] : added_)
+      if (std::ranges::find(outputs, behind) != outputs.end()) out.push_back(std::move(made));
+  }
+  document_.nodes = std::move(out);
 }
 
 void ExpandShapes::drop_unread() {
@@ -107,9 +149,10 @@ Status ExpandShapes::run() {
     MLC_TRY(const DocNode* const sizes, sizes_behind(node.input(1)));
     if (sizes == nullptr) continue;
     left_.insert(node.inputs[1]);
-    node.inputs[1] = sizes->outputs[0];
+    MLC_TRY(node.inputs[1], without_minus_one(*sizes));
   }
   makers_.clear();  // it points to nodes
+  if (!added_.empty()) insert_added();
   if (!left_.empty()) drop_unread();
   return {};
 }

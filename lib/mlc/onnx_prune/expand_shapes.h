@@ -7,7 +7,7 @@
 namespace mlc::onnx {
 
 /// Gives Expand the sizes themselves, put together by a Concat, where each of them is a constant
-/// that is not negative or was asked for by Shape: the Where gives the same then, but neither ONNX
+/// (1 for -1) or was asked for by Shape: the Where gives the same then, but neither ONNX
 /// nor the rules for channels see through it. What nobody reads then is taken away. Requires:
 /// lift_constants() was called. Errors: those of reading constants.
 Status simplify_expand_shapes(Document& document);

@@ -509,6 +509,8 @@ constexpr std::array kRows = {
     RuleRow{"Round", one_by_one},
     RuleRow{"Sign", one_by_one},
     RuleRow{"Not", one_by_one},
+    RuleRow{"IsNaN", one_by_one},
+    RuleRow{"IsInf", one_by_one},
     RuleRow{"ThresholdedRelu", one_by_one},
     RuleRow{"Dropout", one_by_one},
     RuleRow{"Add", broadcast},

@@ -132,6 +132,7 @@ class Regrouping {
   bool same(size_t i, size_t k) const;
   void pass(size_t i, size_t k);
   void middle(size_t in_begin, size_t in_end, size_t out_begin, size_t out_end);
+  void skip_open(size_t& i, size_t in_end, size_t& k, size_t out_end) const;
   bool complete(size_t& i, size_t in_end, size_t& k, size_t out_end);
   void group(size_t in_begin, size_t in_end, size_t out_begin, size_t out_end);
   void spread_over(size_t labelled, size_t in_begin, size_t in_end, size_t out_begin,
@@ -167,8 +168,11 @@ bool Regrouping::same(size_t i, size_t k) const {
   if (target_ == nullptr || k >= target_->size()) return false;
   const SizeItem& item = (*target_)[k];
   if (item.kind == Kind::number) return item.number == 0 && i == k;
-  return item.kind == Kind::size_of && ((item.value == x() && item.axis == i) ||
-                                        walker_.same_size(item.value, item.axis, x(), i));
+  if (item.kind != Kind::size_of) return false;
+  return (item.value == x() && item.axis == i) ||
+         walker_.same_size(item.value, item.axis, x(), i) ||
+         // A batch that nobody could follow to here; running both models tells.
+         (i == k && walker_.is_open(x(), i) && walker_.is_open(item.value, item.axis));
 }
 
 /// Makes the shape that the node is given say how many of LABELS stay.
@@ -259,9 +263,29 @@ void Regrouping::group(size_t in_begin, size_t in_end, size_t out_begin, size_t 
   }
 }
 
+/// Passes over what is in front on both sides, a batch and lengths that vary, where the rest of
+/// both holds as many elements.
+void Regrouping::skip_open(size_t& i, size_t in_end, size_t& k, size_t out_end) const {
+  size_t in_rest = i;
+  size_t out_rest = k;
+  while (in_rest < in_end && !in_size(in_rest) && walker_.labels(x(), in_rest).empty()) ++in_rest;
+  while (out_rest < out_end && !out_size(out_rest)) ++out_rest;
+  if (in_rest == i || out_rest == k || in_rest - i == out_rest - k) return;
+  int64_t in = 1;
+  int64_t out = 1;
+  for (size_t at = in_rest; at < in_end; ++at)
+    if (!in_size(at) || !multiply(in, in_size(at))) return;
+  for (size_t at = out_rest; at < out_end; ++at)
+    if (!out_size(at) || !multiply(out, out_size(at))) return;
+  if (in != out) return;
+  i = in_rest;
+  k = out_rest;
+}
+
 /// Learns a size that is not known, where the rest of both sides tells it. False where
 /// sizes stay unknown.
 bool Regrouping::complete(size_t& i, size_t in_end, size_t& k, size_t out_end) {
+  skip_open(i, in_end, k, out_end);
   int64_t in = 1;
   int64_t out = 1;
   std::optional<size_t> open_in;

@@ -75,6 +75,10 @@ bool Walker::same_size(const std::string& a, size_t i, const std::string& b, siz
   return !symbol.empty() && symbol == second->second[k].symbol;
 }
 
+bool Walker::is_open(const std::string& name, size_t axis) const {
+  return !is_constant(name) && labels(name, axis).empty() && !size(name, axis);
+}
+
 bool Walker::only_changes_places(const std::string& name) const {
   const auto read_by = [&](const std::string& value, std::string_view op, const auto& each) {
     return std::ranges::all_of(document_.nodes, [&](const DocNode& node) {

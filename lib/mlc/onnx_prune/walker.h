@@ -64,6 +64,8 @@ class Walker {
   void learn(const std::string& name, size_t axis, std::optional<int64_t> size);
   /// Whether two axes are known to have the same size.
   bool same_size(const std::string& a, size_t i, const std::string& b, size_t k) const;
+  /// Whether nothing is known of the size of an axis, not even its name, or only that it has one.
+  bool is_open(const std::string& name, size_t axis) const;
   /// Whether all that reads NAME is a Transpose, and all that reads that a Reshape.
   bool only_changes_places(const std::string& name) const;
   bool is_constant(const std::string& name) const { return constants_.contains(name); }
