@@ -305,13 +305,15 @@ Status judge_onnx(Engine& engine, const std::string& before, const std::string& 
   return judge_models(engine, *a, *b, options, reporter, judgement);
 }
 
-Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::string_view hint) {
+Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::string_view hint,
+                     std::string_view without_gate) {
+  const std::string cosine_hint = std::string(hint) + std::string(without_gate);
   for (const JudgedOutput& one : judgement.outputs) {
     if (one.cosine && *one.cosine < gates.least_cosine && !one.exact) {
       return conflict(fmt::format("output {} has the cosine {} with that of the source, below {}{}",
                                   quoted(one.name), value_below(*one.cosine, gates.least_cosine),
                                   gates.least_cosine, kNothing),
-                      std::string(hint));
+                      cosine_hint);
     }
     if (gates.min_sqnr && !one.sqnr_db && !one.exact) {
       return conflict(fmt::format("output {} has no SQNR that could reach --min-sqnr {}{}",
@@ -333,7 +335,8 @@ Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Repo
   MLC_CHECK(check_outputs(
       judgement, gates,
       gates.cuts_sums ? std::string(kCutSums) + "cuts large sums: --reduce-range avoids that"
-                      : "--exclude keeps what costs most; --min-cosine -1 writes it all the same"));
+                      : "--exclude keeps what costs most",
+      gates.cuts_sums ? "" : "; --min-cosine -1 writes it all the same"));
   if (judgement.seconds_after < judgement.seconds_before) return {};
   const std::string slower =
       fmt::format("it is no faster here: {:.3g} ms, the float model {:.3g} ms",

@@ -94,8 +94,10 @@ struct JudgeGates {
   /// Products of bytes that this CPU adds in 16 bits are what is judged: see machine.h.
   bool cuts_sums = false;
 };
-/// The gates of quality alone. Errors: conflict where one is not met, with this hint.
-Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::string_view hint);
+/// The gates of quality alone. Errors: conflict where one is not met, with HINT, and WITHOUT_GATE
+/// behind it where that is the cosine.
+Status check_outputs(const Judgement& judgement, const JudgeGates& gates, std::string_view hint,
+                     std::string_view without_gate = {});
 /// Errors: conflict where a gate is not met. Warns where nothing is gained in time.
 Status check_judgement(const Judgement& judgement, const JudgeGates& gates, Reporter& reporter);
 

@@ -2,6 +2,7 @@
 
 #include "export/export_numbers.h"
 #include "export/export_sizes.h"
+#include "export/op_map_checks.h"
 #include "export/stated_sizes.h"
 #include "mlc/base/shell_word.h"
 #include "mlc/base/text.h"
@@ -158,7 +159,10 @@ std::vector<VerifyCase> ExportCheck::all_cases(const Artefact& source,
 /// Compares the file, which has no name yet, with the source.
 Status ExportCheck::compare(const onnx::Model& model, const std::vector<InputSpec>& specs,
                             const std::vector<VerifyCase>& cases) {
-  MLC_TRY_CTX(auto loaded, load_written(), "reading the new file back");
+  auto opened = load_written();
+  if (!opened.ok() && !options_.op_map.empty())
+    return refused_map(std::move(opened).error(), options_.op_map);
+  MLC_TRY_CTX(auto loaded, std::move(opened), "reading the new file back");
   std::string other_sizes;
   const auto written = with_stated_sizes(std::move(loaded), model, other_sizes);
   answer_.check.a = options_.model;

@@ -49,7 +49,9 @@ void setup_export(OptionSet& set, ExportOptions& options) {
   set.flag("--origins", options.origins,
            "say in the doc_string of each node which operator, module and source line it is from");
   set.file("--op-map", options.op_map, "FILE",
-           "what operators become, in YAML (schemas/op-map.schema.json), before mlc's own table");
+           "YAML that says what operators become: {version: 1, operators: [{from: mylib::turn, to: "
+           "Turn, "
+           "domain: com.mine}]}; all that it can say is in schemas/op-map.schema.json");
   set.flag("--list-ops", options.list_ops,
            "only list the operators of the model, and why one of them cannot become ONNX; without "
            "a model all that mlc knows");

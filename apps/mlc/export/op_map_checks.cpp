@@ -43,9 +43,9 @@ void warn_of_idle_rules(const onnx::OpMap& map, const std::map<std::string, uint
 }
 
 Error refused_map(Error problem, const std::string& file) {
-  return usage_error("ONNX refuses the model, in which --op-map says what operators become: " +
+  return usage_error("the model is refused, in which --op-map says what operators become: " +
                          problem.message(),
-                     "do they have the inputs and attributes that ONNX wants of them?")
+                     "do they have the inputs and attributes that they want?")
       .in_file(file);
 }
 

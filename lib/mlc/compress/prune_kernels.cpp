@@ -45,7 +45,7 @@ struct LaneSums {
   Doubles after[2]{};
 };
 
-MLC_INLINE void add_squares(Bits bits, Doubles sums[2]) {
+MLC_INLINE void add_squares(const Bits& bits, Doubles sums[2]) {
   HalfFloats halves[2];
   std::memcpy(halves, &bits, sizeof bits);
   for (size_t half = 0; half < 2; ++half) {

@@ -59,7 +59,8 @@ std::string problem_of(const OnnxValue& input, DType dtype, Dims sizes) {
   const auto wanted = dtype_from_onnx(input.element);
   if (wanted && *wanted != dtype)
     return "is of " + std::string(info(dtype).brief) + ", the input of " +
-           std::string(info(*wanted).brief);
+           std::string(info(*wanted).brief) + ": x.astype(\"" + std::string(info(*wanted).torch) +
+           "\") in numpy makes it that";
   if (sizes.empty()) return "is a single number, without a dimension of samples";
   if (!input.dims) return "";
   // Of numbers a sample has one.
