@@ -471,3 +471,31 @@ def test_widths_that_are_computed_of_channels_failed_as_a_whole(mlc, form):
     assert [(group["channels"], group["gone"]) for group in answer["groups"]] == [(24, 12), (72, 3), (96, 48), (5, 0)]
     state = torch.jit.load(mlc.cwd / "out.pt")
     assert state.qkv.weight.shape == (36, 12) and state(torch.randn(4, 9, 8)).shape == (4, 9, 5)
+
+
+class Groups(nn.Module):
+    """Four heads of keys, eight of queries: every size but those of heads is free."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v, self.o = nn.Linear(64, 64), nn.Linear(64, 32), nn.Linear(64, 32), nn.Linear(64, 64)
+
+    def forward(self, x):
+        b, t, _ = x.size()
+        q = self.q(x).view(b, t, 8, 8).transpose(1, 2)
+        k, v = self.k(x).view(b, t, 4, 8).transpose(1, 2), self.v(x).view(b, t, 4, 8).transpose(1, 2)
+        k = k.unsqueeze(2).expand(b, 4, 2, t, 8).reshape(b, 8, t, 8)
+        v = v.unsqueeze(2).expand(b, 4, 2, t, 8).reshape(b, 8, t, 8)
+        return x + self.o(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, -1))
+
+
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_heads_of_views_whose_first_sizes_are_free_were_not_counted(mlc, how):
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 64)
+    model = Groups().eval()
+    (torch.jit.script(model) if how == "script" else torch.jit.trace(model, x)).save(mlc.cwd / "net.pt")
+    said = mlc.ok("prune", "net.pt", "-o", "small.pt", "--method", "channels", "--amount", "0.5", "--input", "x:f32[b=2,t=5,64]", "--json").json
+    assert said["verified"] and said["gone"] == 32
+    assert shapes(mlc.cwd / "small.pt")["k.weight"] == (16, 64) and shapes(mlc.cwd / "small.pt")["q.weight"] == (32, 64)
+    assert torch.jit.load(mlc.cwd / "small.pt")(torch.randn(3, 9, 64)).shape == (3, 9, 64)

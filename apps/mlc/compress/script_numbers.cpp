@@ -119,9 +119,11 @@ void output_sizes(SiteReader& site, std::string_view argument) {
 }
 
 void view(SiteReader& site) {
-  // view(dtype) gives no sizes.
-  if (site.number("size", 0) != nullptr || site.number("size", 1) != nullptr)
-    output_sizes(site, "size");
+  // view(dtype) gives no sizes, and those that vary are no numbers.
+  const size_t rank = site.outputs().size() == 1 ? site.outputs()[0].rank : 0;
+  for (size_t i = 0; i < rank; ++i) {
+    if (site.number("size", i) != nullptr) return output_sizes(site, "size");
+  }
 }
 void reshape(SiteReader& site) {
   output_sizes(site, "shape");
