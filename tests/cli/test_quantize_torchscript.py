@@ -396,3 +396,22 @@ def test_weights_that_are_read_several_times_were_stored_for_each(mlc, tmp_path,
     model = torch.jit.load(tmp_path / "q.pt")
     want = torch.jit.load(tmp_path / "m.pt")(ids, ids)
     assert torch.nn.functional.cosine_similarity(model(ids, ids).flatten(), want.flatten(), dim=0) > 0.99
+
+
+class Shifted(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(500, 64)
+
+    def forward(self, ids):
+        return self.table(ids[:, 1:]), self.table(ids)
+
+
+def test_tables_refused_indices_of_a_slice(mlc, tmp_path):
+    torch.manual_seed(0)
+    torch.jit.trace(Shifted().eval(), torch.randint(0, 500, (2, 7))).save(str(tmp_path / "m.pt"))
+    mlc.ok("quantize", "m.pt", "-o", "q.pt", "--torchscript", "dynamic", "--input", "ids:i64[2,7]=0..499")
+    ids, model = torch.randint(0, 500, (7, 9)), torch.jit.load(tmp_path / "q.pt")
+    for some in (ids, ids.t(), ids[:, 2:]):
+        for got, want in zip(model(some), torch.jit.load(tmp_path / "m.pt")(some), strict=True):
+            assert torch.nn.functional.cosine_similarity(got.flatten(), want.flatten(), dim=0) > 0.999

@@ -184,8 +184,12 @@ std::optional<ScriptLayer> ByteGraph::make_dynamic(const LayerSite& site, bool r
   const bool table = site.kind == LayerKind::embedding;
   const std::string op = table ? "quantized::embedding_byte" : "quantized::linear_dynamic";
   Value* const flag = constant(!table && reduce_range);
-  const std::vector<Value*> inputs = table ? std::vector<Value*>{packed, site.input(), flag}
-                                           : std::vector<Value*>{site.input(), packed, flag};
+  std::vector<Value*> inputs = {site.input(), packed, flag};
+  if (table) {
+    // It takes indices that lie one behind the other only, as those of a slice do not.
+    const auto format = static_cast<int64_t>(at::MemoryFormat::Contiguous);
+    inputs = {packed, make("aten::contiguous", {site.input(), constant(format)}), flag};
+  }
   site.node->output()->replaceAllUsesWith(make(op, inputs));
   site.node->destroy();
   if (facts) facts->op = op;
