@@ -245,6 +245,10 @@ std::string quantized_script_html(const QuantizeScriptAnswer& answer, const File
       {"kept", plural(answer.report.kept.size(), "weight")},
       {"SQNR", db_text(sqnr_db(totals.signal, totals.noise)) + " dB of all quantised weights"},
   };
+  if (answer.cuts_sums) {
+    rows.push_back(
+        {"saturation", std::string(kCutSums) + "cuts large sums: --reduce-range avoids that"});
+  }
   if (answer.drop) rows.push_back({"drop", drop_result_text(*answer.drop)});
   if (answer.drop && answer.drop->right) rows.push_back({"right", right_text(*answer.drop)});
   if (!answer.not_verified.empty()) rows.push_back({"run", "no: " + answer.not_verified});

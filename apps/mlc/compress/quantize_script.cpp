@@ -416,6 +416,7 @@ Status Job::write() {
   warn_of_ranges();
   MLC_CHECK(out.flush());
   answer_.file_bytes = out.position();
+  answer_.cuts_sums = gates_.cuts_sums;
   MLC_CHECK(judge(out));
   Status passed = check_drop(answer_.drop, gates_.cuts_sums);
   if (passed.ok()) passed = check_judgement(answer_, gates_, task_.reporter);

@@ -14,8 +14,9 @@
 namespace mlc::cli {
 
 struct QuantizeScriptAnswer : Judgement {
-  std::string form;      // "dynamic", "static"
-  bool reduced = false;  // activations of 7 bits
+  std::string form;        // "dynamic", "static"
+  bool reduced = false;    // activations of 7 bits
+  bool cuts_sums = false;  // products of bytes, on this CPU: see JudgeGates
   ScriptQuantReport report;
   uint64_t input_bytes = 0;
   uint64_t file_bytes = 0;
