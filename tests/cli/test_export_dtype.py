@@ -174,3 +174,25 @@ def test_a_program_in_float16_becomes_float32(mlc, tmp_path, suffix):
     model = onnx.load(tmp_path / "full.onnx")
     assert {one.data_type for one in model.graph.initializer if one.dims} == {onnx.TensorProto.FLOAT}
     np.testing.assert_allclose(run(tmp_path / "full.onnx", x)[0], net.float()(x).detach(), rtol=1e-5, atol=1e-6)
+
+
+class Moved(torch.nn.Module):
+    """Products of what a Transpose has moved the batch of."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.fc = torch.nn.LSTM(4, 6, batch_first=True), torch.nn.Linear(6, 7)
+
+    def forward(self, x):
+        y = self.fc(self.lstm(x)[0])
+        t = x.transpose(0, 1)
+        return y, torch.bmm(t, t.transpose(1, 2)), x.permute(1, 2, 0) @ x.transpose(0, 1).softmax(-1)[:, :1, :1].expand(-1, x.size(0), 3)
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_float16_behind_a_moved_batch_killed_onnx_runtime(mlc, tmp_path, half):
+    torch.manual_seed(0)
+    model, x = Moved().eval(), torch.randn(2, 5, 4)
+    torch.jit.trace(model.half() if half else model, x.half() if half else x).save(str(tmp_path / "m.pt"))
+    name = "f16" if half else "f32"
+    mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", f"x:{name}[b=2,t=5,4]", *(() if half else ("--dtype", "fp16")))
