@@ -196,3 +196,24 @@ def test_float16_behind_a_moved_batch_killed_onnx_runtime(mlc, tmp_path, half):
     torch.jit.trace(model.half() if half else model, x.half() if half else x).save(str(tmp_path / "m.pt"))
     name = "f16" if half else "f32"
     mlc.ok("export-onnx", "m.pt", "-o", "m.onnx", "--input", f"x:{name}[b=2,t=5,4]", *(() if half else ("--dtype", "fp16")))
+
+
+class Best(torch.nn.Module):
+    """Scores that differ by less than weights of float16 can tell."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.rand(8, 1) + 1e-5 * torch.randn(8, 50))
+
+    def forward(self, x):
+        y = x @ self.w
+        return y, y.argmax(-1)
+
+
+def test_places_of_nearly_equal_scores_had_no_hint(mlc, tmp_path):
+    torch.manual_seed(0)
+    torch.jit.trace(Best(), torch.rand(64, 8)).save(str(tmp_path / "m.pt"))
+    args = ["export-onnx", "m.pt", "-o", "m.onnx", "--dtype", "fp16", "--input", "x:f32[64,8]"]
+    said = mlc(*args)
+    assert said.rc == 1 and "nearly equal numbers change places" in said.stderr, said.stderr
+    mlc.ok(*args, "--atol", "50")

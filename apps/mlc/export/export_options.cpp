@@ -39,8 +39,8 @@ void setup_export(OptionSet& set, ExportOptions& options) {
   set.list("--dim", options.dims, "OLD=NEW",
            "rename a varying size of a .pt2: batch=N; two with one name become one size");
   set.choice("--external-data", options.external, kExternal,
-             "weights in FILE.data beside the model: auto (above 1.8 GB, the default), always, "
-             "never");
+             "weights in FILE.data beside the model: auto (above 1.8 GB, the default), always "
+             "(but for weights below 1 KiB), never");
   set.flag(
       "--partial", options.partial,
       "keep operators that mlc does not know, in the domain mlc.aten (or that of their namespace)");

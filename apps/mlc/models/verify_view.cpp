@@ -216,14 +216,24 @@ std::string rounding_hint(const VerifyAnswer& answer) {
   const auto failed = std::ranges::find(answer.cases, false, &CaseResult::passed);
   if (failed == answer.cases.end() || !failed->first_failing) return "";
   double most = 0;
+  bool places_change = false;
   for (const OutputDifference& output : failed->comparison.outputs) {
     if (counts_as_same(output, answer.gates)) continue;
     const CompareResult& values = output.values;
+    const bool is_half = answer.gates.rel_norm.has_value();
+    if (is_half && output.integers && output.problem.empty()) {
+      places_change = true;
+      continue;
+    }
     const bool rounds = output.problem.empty() && !output.integers && values.rel_norm &&
                         *values.rel_norm <= kRounded && values.nan_pairs == 0 &&
                         std::isfinite(values.max_abs);
     if (!rounds) return "";
     most = std::max(most, output.values.max_abs);
+  }
+  if (places_change && !(most > 0)) {
+    return "in half precision nearly equal numbers change places, and with them integers that name "
+           "or count them: --atol with how much these may differ, or --no-verify";
   }
   if (!(most > 0)) return "";
   return fmt::format(

@@ -191,10 +191,11 @@ Status SizeNames::fit_dim(const InputSpec& spec, size_t axis, ir::Expr size) {
   if (!in_range(low) || !in_range(high)) {
     const std::string upper =
         allowed.high == ir::kUnbounded ? "more" : std::to_string(allowed.high);
-    return usage_error(
-        fmt::format("{} may be {} to {}, not {}", where, allowed.low, upper,
-                    in_range(low) ? high : low),
-        allowed == ir::Bounds{1, ir::kUnbounded} ? "" : "the program was exported with that range");
+    return usage_error(fmt::format("{} may be {} to {}, not {}", where, allowed.low, upper,
+                                   in_range(low) ? high : low),
+                       allowed == ir::Bounds{1, ir::kUnbounded}
+                           ? "a range from 0 on, as in n=0..8, says that it may be 0"
+                           : "the program was exported with that range");
   }
   const auto symbol = lone_symbol(symbols_, size);
   if (dim.symbol.empty() || !symbol) return {};
