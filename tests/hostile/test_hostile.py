@@ -272,5 +272,6 @@ def test_a_mapped_file_that_shrinks_ended_the_process(tmp_path, verb, json):
     os.truncate(tmp_path / "in.safetensors", 4096)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 3, (process.returncode, err)
-    assert out == b"" and b"shrank" in err, err
+    # On a machine with much to do its size may be asked for only then.
+    assert out == b"" and (b"shrank" in err or b"the file is cut off" in err), err
     assert {path.name for path in tmp_path.iterdir()} <= {"in.safetensors", "same.safetensors"}

@@ -194,6 +194,7 @@ constexpr Overloads kOverloads[] = {
     {"softmax", "int"},
     {"sort", "stable"},
     {"special_xlog1py", "other_scalar self_scalar"},
+    {"special_xlogy", "other_scalar self_scalar"},
     {"split", "Tensor sizes str"},
     {"split_copy", "Tensor"},
     {"sqrt", "Scalar complex float int"},
