@@ -748,6 +748,7 @@ class Classes(torch.nn.Module):
         return torch.nn.functional.one_hot(x.long(), 4)
 
 
+@pytest.mark.usefixtures("onnx_checker", "onnxruntime_engine", "engine")
 def test_values_that_a_model_refuses_had_no_hint(mlc, tmp_path):
     torch.export.save(torch.export.export(Classes(), (torch.rand(4),)), tmp_path / "m.pt2")
     assert "--input 'x:f32[4]=LOW..HIGH' says which values it takes" in mlc("export-onnx", "m.pt2", "-o", "m.onnx").stderr
