@@ -68,6 +68,7 @@ struct Affine {
   std::vector<double> scale, shift;
 };
 
+/// Nothing where a part is not known, or has another number of channels than the scale.
 std::optional<Affine> affine_of(const Node& norm) {
   std::vector<std::vector<double>> parts;
   for (size_t i = 1; i < 5; ++i) {
@@ -76,14 +77,15 @@ std::optional<Affine> affine_of(const Node& norm) {
     auto array = array_of(*part->data);
     if (!array) return std::nullopt;
     parts.push_back(std::move(array->doubles));
+    if (parts.back().size() != parts.front().size()) return std::nullopt;
   }
   const AttributeValue* given = norm.find("epsilon");
   const double eps = given == nullptr ? 1e-5 : std::get<float>(*given);
   Affine out;
   for (size_t i = 0; i < parts[0].size(); ++i) {
-    const double scale = parts[0][i] / std::sqrt(parts[3].at(i) + eps);
+    const double scale = parts[0][i] / std::sqrt(parts[3][i] + eps);
     out.scale.push_back(scale);
-    out.shift.push_back(parts[1].at(i) - parts[2].at(i) * scale);
+    out.shift.push_back(parts[1][i] - parts[2][i] * scale);
   }
   return out;
 }
