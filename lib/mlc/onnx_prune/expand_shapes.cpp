@@ -1,10 +1,11 @@
 #include "mlc/onnx_prune/expand_shapes.h"
 
+#include "mlc/onnx_prune/constant_numbers.h"
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -14,7 +15,6 @@
 namespace mlc::onnx {
 namespace {
 
-constexpr uint64_t kMostSizes = 64;
 /// How many nodes lie between a size and the Shape that tells it, as exporters write them.
 constexpr int kMostSteps = 4;
 
@@ -47,12 +47,10 @@ class ExpandShapes {
 /// Whether NAME holds numbers from LEAST on, whatever the inputs, and no negative ones but
 /// constants.
 Result<bool> ExpandShapes::is_size(const std::string& name, int64_t least) const {
-  if (const DocTensor* const tensor = document_.find_tensor(name)) {
-    if (tensor->dtype() != DType::i64 || tensor->data->count() > kMostSizes) return false;
-    MLC_TRY(const Buffer buffer, tensor->data->produce());
-    for (size_t at = 0; at + 8 <= buffer.bytes.size(); at += 8)
-      if (load_le<int64_t>(buffer.bytes.data() + at) < least) return false;
-    return true;
+  if (document_.find_tensor(name) != nullptr) {
+    MLC_TRY(const auto constant, numbers_of(document_, name));
+    return constant &&
+           std::ranges::all_of(constant->values, [&](int64_t one) { return one >= least; });
   }
   constexpr std::array<std::string_view, 5> kTake = {"Gather", "Slice", "Unsqueeze", "Squeeze",
                                                      "Identity"};
@@ -96,14 +94,10 @@ Result<std::string> ExpandShapes::without_minus_one(const DocNode& sizes) {
   for (std::string& input : made.inputs) {
     MLC_TRY(const bool plain, is_size(input, 0));
     if (plain) continue;
-    const DataRef old = document_.find_tensor(input)->data;
-    MLC_TRY(const Buffer buffer, old->produce());
-    const auto bytes = std::make_shared<std::string>();
-    for (size_t at = 0; at + 8 <= buffer.bytes.size(); at += 8)
-      append_le(*bytes, std::abs(load_le<int64_t>(buffer.bytes.data() + at)));
-    auto data = std::make_shared<TensorData>(*old);
-    data->produce = [bytes]() -> Result<Buffer> { return Buffer{as_bytes(*bytes), bytes}; };
-    input = document_.add_tensor(input + "_sizes", std::move(data));
+    MLC_TRY(auto numbers, numbers_of(document_, input));
+    if (!numbers) continue;
+    for (int64_t& one : numbers->values) one = std::abs(one);
+    input = document_.add_tensor(input + "_sizes", data_of(std::move(*numbers)));
   }
   if (made.inputs == sizes.inputs) return sizes.outputs[0];
   made.outputs = {document_.unused_name(sizes.outputs[0] + "_sizes")};

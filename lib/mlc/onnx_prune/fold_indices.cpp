@@ -1,6 +1,7 @@
 #include "mlc/onnx_prune/fold_indices.h"
 
 #include "mlc/base/checked_math.h"
+#include "mlc/onnx_prune/constant_numbers.h"
 
 #include <algorithm>
 #include <array>
@@ -11,25 +12,6 @@
 
 namespace mlc::onnx {
 namespace {
-
-constexpr uint64_t kMostNumbers = 64;
-
-struct Numbers {
-  std::vector<int64_t> values;
-  std::vector<int64_t> sizes;
-};
-
-/// Nothing where NAME is no short constant of i64.
-Result<std::optional<Numbers>> numbers_of(const Document& document, const std::string& name) {
-  const DocTensor* const tensor = document.find_tensor(name);
-  const bool fits = tensor != nullptr && tensor->dtype() == DType::i64 && tensor->sizes.size() <= 1;
-  if (!fits || tensor->data->count() > kMostNumbers) return std::optional<Numbers>();
-  MLC_TRY(const Buffer buffer, tensor->data->produce());
-  Numbers out{{}, tensor->sizes};
-  for (size_t at = 0; at + 8 <= buffer.bytes.size(); at += 8)
-    out.values.push_back(load_le<int64_t>(buffer.bytes.data() + at));
-  return std::optional(std::move(out));
-}
 
 std::optional<int64_t> computed(std::string_view op, int64_t a, int64_t b) {
   if (op == "Add") return checked_add(a, b);
@@ -82,17 +64,6 @@ Result<std::optional<Numbers>> folded(const Document& document, const DocNode& n
   }
   MLC_TRY(const Found y, numbers_of(document, node.input(1)));
   return y ? elementwise(node.op, *x, *y) : Found();
-}
-
-DataRef data_of(Numbers numbers) {
-  std::string bytes;
-  for (const int64_t each : numbers.values) append_le(bytes, each);
-  auto out = std::make_shared<TensorData>();
-  out->dtype = DType::i64;
-  out->sizes = std::move(numbers.sizes);
-  const auto owner = std::make_shared<const std::string>(std::move(bytes));
-  out->produce = [owner]() -> Result<Buffer> { return Buffer{as_bytes(*owner), owner}; };
-  return out;
 }
 
 /// The part [BEGIN, END) of the sizes that NODE, a Slice of a list of RANK numbers, takes.

@@ -1,5 +1,7 @@
 #include "mlc/onnx_prune/turned_axes.h"
 
+#include "mlc/onnx_prune/constant_numbers.h"
+
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -11,7 +13,6 @@
 namespace mlc::onnx {
 namespace {
 
-constexpr uint64_t kMostNumbers = 64;
 constexpr int kMostSteps = 8;
 
 /// One number of a shape: known, or the size of an axis.
@@ -43,7 +44,6 @@ class TurnedAxes {
     const auto found = sizes_.find(name);
     return found == sizes_.end() ? std::nullopt : std::optional(found->second.size());
   }
-  Result<std::optional<std::vector<int64_t>>> integers(const std::string& name) const;
   Result<ShapeNumbers> numbers(const std::string& name, int steps) const;
   Result<ShapeNumbers> part(const DocNode& node, ShapeNumbers of) const;
   bool is_size(const ShapeNumber& one, const std::string& value, size_t axis) const;
@@ -55,18 +55,6 @@ class TurnedAxes {
   std::map<std::string, size_t, std::less<>> readers_;
 };
 
-Result<std::optional<std::vector<int64_t>>> TurnedAxes::integers(const std::string& name) const {
-  using Found = std::optional<std::vector<int64_t>>;
-  const DocTensor* const tensor = document_.find_tensor(name);
-  if (tensor == nullptr || tensor->dtype() != DType::i64 || tensor->data->count() > kMostNumbers)
-    return Found();
-  MLC_TRY(const Buffer buffer, tensor->data->produce());
-  Found out(std::in_place);
-  for (size_t at = 0; at + 8 <= buffer.bytes.size(); at += 8)
-    out->push_back(load_le<int64_t>(buffer.bytes.data() + at));
-  return out;
-}
-
 /// What NODE, a Gather or a Slice, takes of the numbers OF.
 Result<ShapeNumbers> TurnedAxes::part(const DocNode& node, ShapeNumbers of) const {
   if (!of) return ShapeNumbers();
@@ -74,16 +62,16 @@ Result<ShapeNumbers> TurnedAxes::part(const DocNode& node, ShapeNumbers of) cons
   const auto within = [count](int64_t at) {
     return std::clamp<int64_t>(at < 0 ? at + count : at, 0, count);
   };
-  MLC_TRY(const auto first, integers(node.input(1)));
-  if (!first || first->size() != 1) return ShapeNumbers();
-  int64_t begin = within(first->front());
+  MLC_TRY(const auto first, numbers_of(document_, node.input(1)));
+  if (!first || first->values.size() != 1) return ShapeNumbers();
+  int64_t begin = within(first->values.front());
   int64_t end = begin + 1;
   if (node.is("Slice")) {
-    MLC_TRY(const auto last, integers(node.input(2)));
-    MLC_TRY(const auto step, integers(node.input(4)));
-    const bool plain = node.input(4).empty() || (step && *step == std::vector<int64_t>{1});
-    if (!last || last->size() != 1 || !plain) return ShapeNumbers();
-    end = within(last->front());
+    MLC_TRY(const auto last, numbers_of(document_, node.input(2)));
+    MLC_TRY(const auto step, numbers_of(document_, node.input(4)));
+    const bool plain = node.input(4).empty() || (step && step->values == std::vector<int64_t>{1});
+    if (!last || last->values.size() != 1 || !plain) return ShapeNumbers();
+    end = within(last->values.front());
   }
   if (begin >= end || end > count) return ShapeNumbers();
   return ShapeNumbers(std::in_place, of->begin() + begin, of->begin() + end);
@@ -91,10 +79,10 @@ Result<ShapeNumbers> TurnedAxes::part(const DocNode& node, ShapeNumbers of) cons
 
 /// The numbers of the shape NAME; nothing where one is neither known nor a size.
 Result<ShapeNumbers> TurnedAxes::numbers(const std::string& name, int steps) const {
-  MLC_TRY(const auto constant, integers(name));
+  MLC_TRY(const auto constant, numbers_of(document_, name));
   if (constant) {
     ShapeNumbers out(std::in_place);
-    for (const int64_t one : *constant) out->push_back({.number = one, .value = {}});
+    for (const int64_t one : constant->values) out->push_back({.number = one, .value = {}});
     return out;
   }
   const DocNode* const node = steps > 0 ? maker(name) : nullptr;
