@@ -421,33 +421,6 @@ Value* Builder::softmax(Value* x, int64_t axis, std::string_view op) {
   return cast(node(op, {in}, {{"axis", axis_of(axis, x->type.sizes.size())}}, in->type), dtype);
 }
 
-namespace {
-
-/// How X, of float16, is transposed, where that moves its first axis behind all others but the
-/// last, or behind that too. Null where it is not.
-const std::vector<int64_t>* moved_batch(const Value* x) {
-  if (x->type.dtype != DType::f16 || !is_made_by(x, "Transpose")) return nullptr;
-  const auto& perm = std::get<std::vector<int64_t>>(*x->producer->find("perm"));
-  if (perm.size() < 3) return nullptr;
-  for (size_t i = 0; i + 2 < perm.size(); ++i)
-    if (perm[i] != static_cast<int64_t>(i) + 1) return nullptr;
-  return perm.back() == 0 || perm[perm.size() - 2] == 0 ? &perm : nullptr;
-}
-
-/// The product of A and B where one of them is one that moved_batch() knows; null elsewhere. ONNX
-/// Runtime 1.31 fuses such a Transpose with the product, has no kernel for float16, and dies.
-Value* product_of_moved(Builder& builder, Value* a, Value* b) {
-  const std::vector<int64_t>* const perm = moved_batch(a);
-  if (perm != nullptr && perm->back() != 0 && b->type.sizes.size() == 2 &&
-      moved_batch(b) == nullptr)
-    return builder.transpose(builder.matmul(a->producer->inputs[0], b), std::vector(*perm));
-  if (perm == nullptr && moved_batch(b) == nullptr) return nullptr;
-  Value* const wide = builder.matmul(builder.cast(a, DType::f32), builder.cast(b, DType::f32));
-  return builder.cast(wide, DType::f16);
-}
-
-}  // namespace
-
 Value* Builder::matmul(Value* a, Value* b) {
   if (Value* other = product_of_moved(*this, a, b)) return other;
   const Sizes& x = a->type.sizes;

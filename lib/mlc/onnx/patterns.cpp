@@ -29,6 +29,17 @@ Value* uncast(Value* x) {
   return x;
 }
 
+/// How X, of float16, is transposed, where that moves its first axis behind all others but the
+/// last, or behind that too. Null where it is not.
+const std::vector<int64_t>* moved_batch(const Value* x) {
+  if (x->type.dtype != DType::f16 || !is_made_by(x, "Transpose")) return nullptr;
+  const auto& perm = std::get<std::vector<int64_t>>(*x->producer->find("perm"));
+  if (perm.size() < 3) return nullptr;
+  for (size_t i = 0; i + 2 < perm.size(); ++i)
+    if (perm[i] != static_cast<int64_t>(i) + 1) return nullptr;
+  return perm.back() == 0 || perm[perm.size() - 2] == 0 ? &perm : nullptr;
+}
+
 }  // namespace
 
 bool is_made_by(const Value* value, std::string_view op) {
@@ -232,6 +243,16 @@ Value* projected_part(Builder& b, Value* viewed, size_t axis, int64_t index) {
     axis = *from;
   }
   return nullptr;
+}
+
+Value* product_of_moved(Builder& builder, Value* a, Value* b) {
+  const std::vector<int64_t>* const perm = moved_batch(a);
+  if (perm != nullptr && perm->back() != 0 && b->type.sizes.size() == 2 &&
+      moved_batch(b) == nullptr)
+    return builder.transpose(builder.matmul(a->producer->inputs[0], b), std::vector(*perm));
+  if (perm == nullptr && moved_batch(b) == nullptr) return nullptr;
+  Value* const wide = builder.matmul(builder.cast(a, DType::f32), builder.cast(b, DType::f32));
+  return builder.cast(wide, DType::f16);
 }
 
 Value* scaled_product(Builder& b, Value* x, Value* y) {

@@ -40,6 +40,11 @@ Value* linear_of_reshaped(Builder& b, Value* gemm, const Sizes& sizes);
 /// all parts share.
 Value* projected_part(Builder& b, Value* viewed, size_t axis, int64_t index);
 
+/// The product of A and B where a Transpose moves the first axis of one, of float16, behind all
+/// others but the last, or behind that too; null elsewhere. ONNX Runtime 1.31 fuses such a
+/// Transpose with the product, has no kernel for float16, and dies.
+Value* product_of_moved(Builder& builder, Value* a, Value* b);
+
 /// The scales of both factors of a product as one.
 Value* scaled_product(Builder& b, Value* x, Value* y);
 
